@@ -1,0 +1,135 @@
+// Command simulator is the counterpart of vsession's tests: a simulated
+// vCenter or ESXi host that counts what clients do and fails on demand.
+package main
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	mode, listen, control, user, password string
+	dir, endpoints, clientCA              string
+	tls, selfSigned, requireClientCert    bool
+	tlsMax                                uint16
+	sessionTimeout                        time.Duration
+	vms, logSize                          int
+	exitOnEOF, verbose                    bool
+}
+
+func parse(args []string) (*options, error) {
+	o := new(options)
+	f := flag.NewFlagSet("simulator", flag.ContinueOnError)
+	f.StringVar(&o.mode, "mode", "vpx", "vpx (vCenter) or esx")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address for clients")
+	f.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control port")
+	f.StringVar(&o.user, "user", "user", "accepted user name")
+	f.StringVar(&o.password, "password", "pass", "accepted password")
+	f.BoolVar(&o.tls, "tls", true, "serve HTTPS")
+	f.StringVar(&o.dir, "dir", "", "directory for cert.pem (default: a temporary one, removed at the end)")
+	f.BoolVar(&o.selfSigned, "self-signed", false, "one self-signed certificate instead of an authority and a certificate")
+	tlsMax := f.String("tls-max", "", "highest TLS version: 1.2 or 1.3 (default)")
+	f.StringVar(&o.clientCA, "client-ca", "", "PEM file: client certificates must be signed by these authorities")
+	f.BoolVar(&o.requireClientCert, "require-client-cert", false, "refuse clients without a certificate")
+	f.DurationVar(&o.sessionTimeout, "session-timeout", 0, "idle time after which a session ends, 0 for never")
+	f.IntVar(&o.vms, "vms", 2, "number of virtual machines")
+	f.StringVar(&o.endpoints, "endpoints", "vim", `"vim", or "all" for sts, lookup, sso admin, pbm and REST (vpx only)`)
+	f.IntVar(&o.logSize, "log", 200000, "requests kept in the log, 0 for none")
+	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "end when standard input closes")
+	f.BoolVar(&o.verbose, "verbose", false, "report failed handshakes and the like on standard error")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+	}
+	switch *tlsMax {
+	case "", "1.3":
+	case "1.2":
+		o.tlsMax = tls.VersionTLS12
+	default:
+		return nil, fmt.Errorf("unknown TLS version %q", *tlsMax)
+	}
+	if o.endpoints != "vim" && o.endpoints != "all" {
+		return nil, fmt.Errorf("unknown endpoints %q", o.endpoints)
+	}
+	if o.vms < 0 || o.user == "" || o.password == "" {
+		return nil, fmt.Errorf("-vms is not negative, -user and -password are not empty")
+	}
+	return o, nil
+}
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("simulator: ")
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		if err == flag.ErrHelp {
+			return
+		}
+		log.Print(err)
+		os.Exit(2)
+	}
+	if err := run(o); err != nil {
+		log.Print(err)
+		os.Exit(1)
+	}
+}
+
+func run(o *options) error {
+	if !o.verbose {
+		defer log.SetOutput(log.Writer())
+		log.SetOutput(io.Discard) // the simulator reports each unknown method
+	}
+	if o.dir == "" {
+		dir, err := os.MkdirTemp("", "vsession-simulator-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		o.dir = dir
+	} else if err := os.MkdirAll(o.dir, 0o755); err != nil {
+		return err
+	}
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	o.dir = dir
+
+	p, err := start(o)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(p.announcement())
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stdout.Write(append(line, '\n')); err != nil {
+		return err // nobody there to test
+	}
+
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		p.shutdown()
+	}()
+	if o.exitOnEOF {
+		go func() {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			p.shutdown()
+		}()
+	}
+	p.wait()
+	return nil
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// reply is a whole answer, kept back until it is known how to send it. It is
+// also the http.ResponseWriter that the simulator writes to.
+type reply struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func newReply() *reply { return &reply{header: make(http.Header)} }
+
+func (r *reply) Header() http.Header { return r.header }
+
+func (r *reply) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+func (r *reply) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	r.body = append(r.body, p...)
+	return len(p), nil
+}
+
+// result names the outcome for the log and the counters.
+func (r *reply) result() (result, fault string) {
+	switch {
+	case r.status >= 200 && r.status < 400:
+		return "ok", ""
+	case r.status == http.StatusInternalServerError:
+		if fault = faultName(r.body); fault != "" {
+			return fault, fault
+		}
+	}
+	return "http " + strconv.Itoa(r.status), ""
+}
+
+// cannedReply makes the answer that a rule gives in place of the method's.
+func cannedReply(rl *rule, e envelope) *reply {
+	r := newReply()
+	r.status = rl.Status
+	if rl.Fault != "" || rl.FaultXML != "" {
+		detail := rl.FaultXML
+		if detail == "" {
+			var err error
+			if detail, err = faultDetail(rl.Fault, e); err != nil {
+				detail = "<!-- " + err.Error() + " -->"
+			}
+		}
+		r.body = faultBody(rl.FaultMessage, detail)
+		r.header.Set("Content-Type", "text/xml; charset=utf-8")
+		if r.status == 0 {
+			r.status = http.StatusInternalServerError
+		}
+	} else {
+		r.body = []byte(rl.Body)
+	}
+	if rl.BodyRepeat > 0 {
+		r.body = append(r.body, bytes.Repeat([]byte("x"), int(rl.BodyRepeat))...)
+	}
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	return r
+}
+
+// dress applies what a rule says of headers and encoding.
+func (r *reply) dress(rl *rule) {
+	if rl.ContentType != "" {
+		r.header.Set("Content-Type", rl.ContentType)
+	}
+	if rl.Gzip {
+		var out bytes.Buffer
+		z := gzip.NewWriter(&out)
+		_, _ = z.Write(r.body)
+		_ = z.Close()
+		r.body = out.Bytes()
+		r.header.Set("Content-Encoding", "gzip")
+	}
+	for name, value := range rl.Headers {
+		r.header.Set(name, value)
+	}
+	if rl.SetCookie != "" {
+		r.header.Add("Set-Cookie", rl.SetCookie)
+	}
+}
+
+func (r *reply) bodyAllowed() bool {
+	return r.status != http.StatusNoContent && r.status != http.StatusNotModified
+}
+
+// writeHead sends status and headers. Unless chunked, the length is exact.
+func (r *reply) writeHead(w http.ResponseWriter, chunked bool) {
+	h := w.Header()
+	for name, values := range r.header {
+		h[name] = values
+	}
+	h.Del("Content-Length")
+	if r.bodyAllowed() && !chunked {
+		h.Set("Content-Length", strconv.Itoa(len(r.body)))
+	}
+	w.WriteHeader(r.status)
+}
+
+// send writes the answer as it is.
+func (r *reply) send(w http.ResponseWriter) {
+	r.writeHead(w, false)
+	if r.bodyAllowed() {
+		_, _ = w.Write(r.body)
+	}
+}
+
+// sendBy writes the answer as the rule says, and tells whether it was sent
+// whole. The caller closes the connection if it was not.
+func (r *reply) sendBy(w http.ResponseWriter, rl *rule, pause func(time.Duration)) bool {
+	r.writeHead(w, rl.Chunked)
+	if !r.bodyAllowed() {
+		return true
+	}
+	body, whole := r.body, true
+	if rl.TruncateAt != nil && *rl.TruncateAt < int64(len(body)) {
+		body, whole = body[:*rl.TruncateAt], false
+	}
+	piece, wait := len(body), time.Duration(0)
+	switch {
+	case rl.Drip != nil:
+		piece, wait = rl.Drip.Bytes, millis(rl.Drip.EveryMs)
+	case rl.Chunked:
+		piece = len(body)/3 + 1 // several chunks, with boundaries inside elements
+	}
+	out := http.NewResponseController(w)
+	if len(body) == 0 {
+		_ = out.Flush()
+	}
+	for len(body) > 0 {
+		n := min(piece, len(body))
+		if _, err := w.Write(body[:n]); err != nil {
+			return false
+		}
+		if err := out.Flush(); err != nil {
+			return false
+		}
+		if body = body[n:]; len(body) > 0 && wait > 0 {
+			pause(wait)
+		}
+	}
+	return whole
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+)
+
+// rule says what happens to the requests that it matches. Zero values mean
+// "not so". The README describes each field.
+type rule struct {
+	// Which requests.
+	Method      string   `json:"method,omitempty"`
+	Path        string   `json:"path,omitempty"`
+	SessionKey  string   `json:"session_key,omitempty"`
+	Times       int      `json:"times,omitempty"`
+	Skip        int      `json:"skip,omitempty"`
+	Probability *float64 `json:"probability,omitempty"`
+
+	// When.
+	DelayMs      int  `json:"delay_ms,omitempty"`
+	DelayAfterMs int  `json:"delay_after_ms,omitempty"`
+	Hang         bool `json:"hang,omitempty"`
+
+	// An answer in place of the method's.
+	Fault        string `json:"fault,omitempty"`
+	FaultMessage string `json:"fault_message,omitempty"`
+	FaultXML     string `json:"fault_xml,omitempty"`
+	Status       int    `json:"status,omitempty"`
+	ContentType  string `json:"content_type,omitempty"`
+	Body         string `json:"body,omitempty"`
+	BodyRepeat   int64  `json:"body_repeat,omitempty"`
+
+	// How the answer travels, whoever made it.
+	Headers    map[string]string `json:"headers,omitempty"`
+	SetCookie  string            `json:"set_cookie,omitempty"`
+	Chunked    bool              `json:"chunked,omitempty"`
+	Gzip       bool              `json:"gzip,omitempty"`
+	TruncateAt *int64            `json:"truncate_at,omitempty"`
+	Drip       *drip             `json:"drip,omitempty"`
+	Reset      string            `json:"reset,omitempty"`
+	Close      string            `json:"close,omitempty"`
+	Abrupt     bool              `json:"abrupt,omitempty"`
+
+	// Set by the program.
+	ID      int `json:"id"`
+	Matched int `json:"matched"`
+	Applied int `json:"applied"`
+}
+
+type drip struct {
+	Bytes   int `json:"bytes"`
+	EveryMs int `json:"every_ms"`
+}
+
+// canned tells whether the answer is the rule's, so that the method is not run.
+func (r *rule) canned() bool {
+	return r.Fault != "" || r.FaultXML != "" || r.Status != 0 || r.Body != "" || r.BodyRepeat > 0
+}
+
+func (r *rule) check() error {
+	if r.Method == "" && r.Path == "" && r.SessionKey == "" {
+		return errors.New(`a rule needs a method ("*" for all), a path or a session_key`)
+	}
+	for name, when := range map[string]string{"reset": r.Reset, "close": r.Close} {
+		if when != "" && when != "before" && when != "after" {
+			return fmt.Errorf(`%s is "before" or "after"`, name)
+		}
+	}
+	if r.Reset != "" && r.Close != "" {
+		return errors.New("reset and close exclude each other")
+	}
+	if r.Fault != "" {
+		if _, err := newFault(r.Fault); err != nil {
+			return err
+		}
+	}
+	if r.Status != 0 && (r.Status < 200 || r.Status > 999) {
+		return errors.New("status is out of range")
+	}
+	if r.BodyRepeat < 0 || r.BodyRepeat > 1<<30 {
+		return errors.New("body_repeat is out of range")
+	}
+	if r.TruncateAt != nil && *r.TruncateAt < 0 {
+		return errors.New("truncate_at is negative")
+	}
+	if r.Drip != nil && (r.Drip.Bytes <= 0 || r.Drip.EveryMs < 0) {
+		return errors.New("drip needs bytes > 0")
+	}
+	if p := r.Probability; p != nil && (*p < 0 || *p > 1) {
+		return errors.New("probability is between 0 and 1")
+	}
+	return nil
+}
+
+func (r *rule) matches(c *call) bool {
+	if r.Method != "" && r.Method != "*" && r.Method != c.method {
+		return false
+	}
+	if r.SessionKey != "" && r.SessionKey != c.cookie {
+		return false
+	}
+	if prefix, ok := strings.CutSuffix(r.Path, "*"); ok {
+		return strings.HasPrefix(c.path, prefix)
+	}
+	return r.Path == "" || r.Path == c.path
+}
+
+// ruleSet holds the rules in the order in which they were added.
+type ruleSet struct {
+	mu    sync.Mutex
+	rules []*rule
+	last  int
+}
+
+func (s *ruleSet) add(r *rule) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	r.ID, r.Matched, r.Applied = s.last, 0, 0
+	s.rules = append(s.rules, r)
+	return r.ID
+}
+
+// remove deletes one rule, or all of them for id 0.
+func (s *ruleSet) remove(id int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.rules[:0:0]
+	for _, r := range s.rules {
+		if id != 0 && r.ID != id {
+			kept = append(kept, r)
+		}
+	}
+	n := len(s.rules) - len(kept)
+	s.rules = kept
+	return n
+}
+
+func (s *ruleSet) list() json.RawMessage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.rules) == 0 {
+		return json.RawMessage("[]")
+	}
+	out, err := json.Marshal(s.rules)
+	if err != nil {
+		panic(err) // the fields are plain data
+	}
+	return out
+}
+
+// pick returns the first rule that applies to the call. One that is used up,
+// still skips or loses its draw lets the next ones have the call.
+func (s *ruleSet) pick(c *call) *rule {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.rules {
+		if !r.matches(c) || (r.Times > 0 && r.Applied >= r.Times) {
+			continue
+		}
+		r.Matched++
+		if r.Matched <= r.Skip {
+			continue
+		}
+		if r.Probability != nil && rand.Float64() >= *r.Probability {
+			continue
+		}
+		r.Applied++
+		return r
+	}
+	return nil
+}
+
+func millis(n int) time.Duration { return time.Duration(n) * time.Millisecond }
