@@ -99,12 +99,15 @@ func (c *call) name() string {
 
 // identify finds the session that the request claims.
 func (f *front) identify(r *http.Request, c *call) {
-	if cookie, err := r.Cookie(soap.SessionCookieName); err == nil {
+	if c.envelope.method == "" {
+		c.cookie = restID(r)
+		c.rest = c.cookie != ""
+	}
+	if cookie, err := r.Cookie(soap.SessionCookieName); c.cookie == "" && err == nil {
 		c.cookie = cookie.Value
-	} else if c.envelope.cookie != "" {
+	}
+	if c.cookie == "" {
 		c.cookie = c.envelope.cookie
-	} else if c.cookie = restID(r); c.cookie != "" {
-		c.rest = true
 	}
 	if c.cookie != "" && f.account.isLive(c.cookie) {
 		c.key = c.cookie

@@ -106,6 +106,10 @@ func run(o *options) error {
 	}
 	o.dir = dir
 
+	// Before the first temporary file, so that none is left behind.
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+
 	p, err := start(o)
 	if err != nil {
 		return err
@@ -118,8 +122,6 @@ func run(o *options) error {
 		return err // nobody there to test
 	}
 
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
 		p.shutdown()
