@@ -42,7 +42,7 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.requireClientCert, "require-client-cert", false, "refuse clients without a certificate")
 	f.DurationVar(&o.sessionTimeout, "session-timeout", 0, "idle time after which a session ends, 0 for never")
 	f.IntVar(&o.vms, "vms", 2, "number of virtual machines")
-	f.StringVar(&o.endpoints, "endpoints", "vim", `"vim", or "all" for sts, lookup, sso admin, pbm and REST (vpx only)`)
+	f.StringVar(&o.endpoints, "endpoints", "all", `"all" for vim25, sts, lookup, sso admin, pbm and REST (the latter on vpx only), or "vim"`)
 	f.IntVar(&o.logSize, "log", 200000, "requests kept in the log, 0 for none")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "end when standard input closes")
 	f.BoolVar(&o.verbose, "verbose", false, "report failed handshakes and the like on standard error")

@@ -28,9 +28,14 @@ func newService(o *options, address string) (model *simulator.Model, err error) 
 	default:
 		return nil, fmt.Errorf("unknown mode %q: vpx or esx", o.mode)
 	}
-	model.Machine = o.vms
+	model.Machine = min(o.vms, fewMachines)
 	if err := model.Create(); err != nil {
 		return nil, err
+	}
+	if o.vms > fewMachines {
+		if err := addMachines(model, fewMachines, o.vms); err != nil {
+			return nil, err
+		}
 	}
 	defer func() { // NewServer panics if it cannot listen
 		if p := recover(); p != nil {
