@@ -1,0 +1,43 @@
+# Thin on purpose: each target is a few lines that call the tool which does the work.
+
+CARGO ?= cargo
+SIMULATOR = target/simulator/simulator
+HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
+
+.PHONY: all demo test generated simulator install-tools lint
+
+all:
+	$(CARGO) build --release
+
+# The library against the simulator, or against a real server with URL=https://user:pass@host/sdk.
+demo: all simulator-binary
+	tests/demo.sh $(URL)
+
+# Everything that there is to test; installs what it needs.
+test: install-tools lint simulator-binary
+	$(CARGO) test
+	$(CARGO) build --release
+	tests/c/run.sh
+	tests/go/run.sh
+	cd tests/simulator && go vet ./... && go test ./...
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+install-tools:
+	tests/install-tools.sh
+
+# Writes what is generated and committed: the header and the table of options.
+generated:
+	$(CARGO) build
+	cp "$(HEADER)" include/vsession.h
+	VSESSION_UPDATE_GENERATED=1 $(CARGO) test --lib the_documented_page_is_current
+
+.PHONY: simulator-binary
+simulator-binary:
+	cd tests/simulator && go build -o ../../$(SIMULATOR) .
+
+# A simulator to play with: prints its address and its control port, ends with Ctrl-C.
+simulator: simulator-binary
+	$(SIMULATOR)

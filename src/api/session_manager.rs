@@ -1,0 +1,112 @@
+//! The operations of the server's SessionManager that concern the session itself.
+
+use std::rc::Rc;
+
+use super::service::Service;
+use super::soap::{Call, Endpoint, next_operation_id};
+use crate::error::{Error, Result};
+use crate::runtime::secret::Secret;
+use crate::runtime::wait::Watch;
+use crate::status::Status;
+use crate::wire::envelope::element;
+use crate::wire::user_session::{UserSession, current_session_query, read_current_session};
+
+/// A session as the server sees it, with the right to use it.
+#[derive(Clone, Debug)]
+pub(crate) struct Login {
+    /// The `Cookie` header.
+    pub(crate) cookie: Secret,
+    pub(crate) user: UserSession,
+}
+
+/// Ends a session. A session that is gone already counts as ended.
+pub(crate) fn logout(
+    endpoint: &Endpoint,
+    service: &Service,
+    cookie: &Secret,
+    watch: &Rc<Watch>,
+) -> Result<()> {
+    let result = endpoint.call(
+        &Call {
+            method: "Logout",
+            this: service.session_manager()?,
+            arguments: "",
+            cookie: Some(cookie),
+            version: &service.version,
+            operation_id: &next_operation_id(),
+            // A second Logout finds no session, which is what was wanted.
+            idempotent: true,
+            commit_when_sent: false,
+        },
+        watch,
+    );
+    match result {
+        Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(()),
+        other => other.map(|_| ()),
+    }
+}
+
+/// Asks the server whom the cookie belongs to. `None`: to nobody any more. Needs no privilege.
+pub(crate) fn current_session(
+    endpoint: &Endpoint,
+    service: &Service,
+    cookie: &Secret,
+    watch: &Rc<Watch>,
+) -> Result<Option<UserSession>> {
+    let answered = endpoint.call(
+        &Call {
+            method: "RetrievePropertiesEx",
+            this: service.property_collector()?,
+            arguments: &current_session_query(service.session_manager()?),
+            cookie: Some(cookie),
+            version: &service.version,
+            operation_id: &next_operation_id(),
+            idempotent: true,
+            commit_when_sent: false,
+        },
+        watch,
+    );
+    match answered {
+        Ok(answered) => answered.reply.look(read_current_session),
+        Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Asks the server whether a session lives, by SessionIsActive. `None`: the server will not say, because the privilege
+/// `Sessions.ValidateSession` is missing or the method does not exist there (ESXi).
+pub(crate) fn session_is_active(
+    endpoint: &Endpoint,
+    service: &Service,
+    login: &Login,
+    watch: &Rc<Watch>,
+) -> Result<Option<bool>> {
+    let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
+    let arguments =
+        [element("sessionID", &text(&login.user.key)), element("userName", &text(&login.user.user_name))];
+    let answered = endpoint.call(
+        &Call {
+            method: "SessionIsActive",
+            this: service.session_manager()?,
+            arguments: &(arguments[0].to_string() + &arguments[1]),
+            cookie: Some(&login.cookie),
+            version: &service.version,
+            operation_id: &next_operation_id(),
+            idempotent: true,
+            commit_when_sent: false,
+        },
+        watch,
+    );
+    match answered {
+        Ok(answered) => match answered.reply.text.as_deref().map(str::trim) {
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            _ => Err(Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                "SessionIsActive answered with something else than true or false",
+            )),
+        },
+        Err(error) if error.detail().fault_name.is_some() => Ok(None),
+        Err(error) => Err(error),
+    }
+}

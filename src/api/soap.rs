@@ -1,0 +1,168 @@
+//! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
+
+use std::rc::Rc;
+
+use ureq::http::Uri;
+
+use crate::error::{Error, Result};
+use crate::net::{Client, HttpReply, HttpRequest, Method};
+use crate::runtime::secret::Secret;
+use crate::runtime::wait::Watch;
+use crate::status::{Executed, Status};
+use crate::sync::{Arc, AtomicU64, Ordering};
+use crate::wire::cookie;
+use crate::wire::envelope::{self, Reference};
+use crate::wire::reply::{self, Answer, Reply};
+
+/// Where SOAP calls of one server go.
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    client: Arc<Client>,
+    sdk: Uri,
+    versions: Uri,
+    max_reply_bytes: u64,
+}
+
+/// A call of a vim25 method.
+pub(crate) struct Call<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) this: Reference<'a>,
+    /// XML: the elements after `_this`.
+    pub(crate) arguments: &'a str,
+    /// The `Cookie` header of the session; `None` for what needs no session.
+    pub(crate) cookie: Option<&'a Secret>,
+    /// The version of the API; empty before it is known.
+    pub(crate) version: &'a str,
+    pub(crate) operation_id: &'a str,
+    pub(crate) idempotent: bool,
+    /// Once sent, only the deadline ends the wait: the reply carries a session that must not be lost.
+    pub(crate) commit_when_sent: bool,
+}
+
+/// A reply, and the session cookie that came with it.
+pub(crate) struct Answered {
+    pub(crate) reply: Reply,
+    pub(crate) cookie: Option<Secret>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(client: Arc<Client>, path: &str, max_reply_bytes: u64) -> Result<Endpoint> {
+        let sdk = client.uri(path)?;
+        let versions = client.uri(&format!("{path}/vimServiceVersions.xml"))?;
+        Ok(Endpoint { client, sdk, versions, max_reply_bytes })
+    }
+
+    /// The document that lists the versions of the API.
+    pub(crate) fn versions_document(&self, watch: &Rc<Watch>) -> Result<HttpReply> {
+        self.client.send(
+            &HttpRequest {
+                method: Method::Get,
+                uri: &self.versions,
+                headers: &[],
+                body: &[],
+                idempotent: true,
+                commit_when_sent: false,
+                max_reply_bytes: self.max_reply_bytes,
+            },
+            watch,
+        )
+    }
+
+    /// Makes a call. A fault is an error that carries it.
+    pub(crate) fn call(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
+        self.exchange(call, watch)
+            .map_err(|e| e.with(|d| d.operation_id = Some(call.operation_id.to_string())))
+    }
+
+    fn exchange(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
+        let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
+        let action = if call.version.is_empty() {
+            "urn:vim25".to_string()
+        } else {
+            format!("urn:vim25/{}", call.version)
+        };
+        let mut headers =
+            vec![("content-type", "text/xml; charset=\"utf-8\""), ("soapaction", action.as_str())];
+        if let Some(cookie) = call.cookie {
+            headers.push(("cookie", cookie.reveal()));
+        }
+        let http = self.client.send(
+            &HttpRequest {
+                method: Method::Post,
+                uri: &self.sdk,
+                headers: &headers,
+                body: body.as_bytes(),
+                idempotent: call.idempotent,
+                commit_when_sent: call.commit_when_sent,
+                max_reply_bytes: self.max_reply_bytes,
+            },
+            watch,
+        )?;
+        let status = http.status;
+        if status != 200 && status != 500 {
+            return Err(unexpected_status(&http));
+        }
+        let set_cookie = http
+            .headers
+            .get_all("set-cookie")
+            .iter()
+            .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
+        let start = http.body.get(..http.body.len().min(200)).map(<[u8]>::to_vec);
+        match reply::read(http.body) {
+            Ok(Answer::Reply(reply)) => Ok(Answered { reply, cookie: set_cookie }),
+            Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
+            Err(_) if status == 500 => Err(http_error(500, "", &start.unwrap_or_default())),
+            // The server answered 200, so whatever it was asked to do it has done.
+            Err(error) => Err(error.with(|d| {
+                d.http_status = status;
+                d.executed = Executed::VSESSION_EXECUTED_YES;
+            })),
+        }
+    }
+}
+
+fn unexpected_status(http: &HttpReply) -> Error {
+    let advice = match http.status {
+        300..=399 => format!(
+            "; it redirects to '{}': if that is the right server, put it into 'url'",
+            http.header("location").unwrap_or("?")
+        ),
+        401 | 403 => {
+            "; something in front of the server asks for other credentials or forbids the path".into()
+        }
+        404 => "; there is no SDK at this path: check the path in 'url' (normally /sdk)".into(),
+        407 => "; a proxy asks for credentials".into(),
+        429 | 503 => "; the server is overloaded or starting: try again later".into(),
+        502 | 504 => "; the service behind the server's front does not answer: try again later".into(),
+        _ => String::new(),
+    };
+    http_error(http.status, &advice, &http.body)
+}
+
+fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
+    let start: String = String::from_utf8_lossy(&body[..body.len().min(200)])
+        .trim_start()
+        .chars()
+        .take(80)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    let shown =
+        if start.is_empty() { "an empty body".into() } else { format!("a body that begins with '{start}'") };
+    Error::new(
+        Status::VSESSION_E_HTTP,
+        format!("the server answered HTTP {status} with {shown} in place of SOAP{advice}"),
+    )
+    .with(|d| {
+        d.http_status = status;
+        d.retriable = matches!(status, 429 | 502..=504);
+        // Whoever answers 3xx or 4xx did not pass the call on; of 5xx that cannot be said.
+        d.executed =
+            if status < 500 { Executed::VSESSION_EXECUTED_NO } else { Executed::VSESSION_EXECUTED_MAYBE };
+    })
+}
+
+/// A new id that ties a call to the lines that the server logs about it.
+pub(crate) fn next_operation_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("vsession-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}

@@ -1,0 +1,154 @@
+//! What a session is to be like: values with their defaults, read from a URL, from options by name, or from the
+//! environment. A configuration is plain data; a session takes a copy.
+
+mod env;
+mod options;
+mod url;
+
+pub(crate) use env::from_environment;
+#[cfg(test)]
+pub(crate) use options::documentation;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+use crate::net;
+use crate::runtime::event::Queue;
+use crate::runtime::secret::Secret;
+use crate::status::Status;
+use crate::sync::Arc;
+use url::Url;
+
+/// When the library logs in by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relogin {
+    /// At the first call and whenever the session has ended.
+    Auto,
+    /// Never: only `vsession_login` does.
+    Never,
+}
+
+/// A configuration with every option at its value or default.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) url: Url,
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) password_file: Option<PathBuf>,
+    pub(crate) locale: Option<String>,
+    pub(crate) tls_verify: bool,
+    pub(crate) tls_ca_files: Vec<PathBuf>,
+    /// `None`: no limit.
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) max_connections: usize,
+    pub(crate) max_reply_bytes: u64,
+    pub(crate) user_agent: String,
+    pub(crate) api_version: Option<String>,
+    pub(crate) relogin: Relogin,
+    pub(crate) backoff: Duration,
+    pub(crate) max_backoff: Duration,
+    pub(crate) close_logs_out: bool,
+    /// Where events go.
+    pub(crate) queue: Option<Arc<Queue>>,
+}
+
+impl Config {
+    pub(crate) fn new(url: &str) -> Result<Config> {
+        let mut config = Config {
+            url: Url::default(),
+            username: None,
+            password: None,
+            password_file: None,
+            locale: None,
+            tls_verify: true,
+            tls_ca_files: Vec::new(),
+            timeout: Some(Duration::from_secs(120)),
+            connect_timeout: Duration::from_secs(15),
+            max_connections: 64,
+            max_reply_bytes: 64 << 20,
+            user_agent: concat!("libvsession/", env!("CARGO_PKG_VERSION")).into(),
+            api_version: None,
+            relogin: Relogin::Auto,
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(60),
+            close_logs_out: true,
+            queue: None,
+        };
+        config.set_url(url).map_err(|problem| Error::invalid_argument("url", problem))?;
+        Ok(config)
+    }
+
+    /// Takes the server from a URL, and the credentials where it holds some.
+    fn set_url(&mut self, text: &str) -> std::result::Result<(), String> {
+        let (url, user, password) = url::parse(text)?;
+        self.url = url;
+        if let Some(user) = user {
+            self.username = Some(user);
+        }
+        if let Some(password) = password {
+            self.password = Some(password);
+        }
+        Ok(())
+    }
+
+    /// Sets an option by its documented name.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        options::set(self, name, value)
+    }
+
+    /// User name and password as they are now; a password file is read each time, so that a rotated one is found.
+    pub(crate) fn credentials(&self) -> Result<(String, Secret)> {
+        let missing = |what: &str| {
+            Error::new(
+                Status::VSESSION_E_CONFIG,
+                format!(
+                    "no {what} is configured; set 'username' and 'password' (or 'password_file') before the login"
+                ),
+            )
+        };
+        let user = self.username.clone().ok_or_else(|| missing("user name"))?;
+        if let Some(file) = &self.password_file {
+            let mut text = zeroize::Zeroizing::new(read_file("password_file", file)?);
+            let length = text.trim_end_matches(['\r', '\n']).len();
+            text.truncate(length);
+            return Ok((user, Secret::new(std::mem::take(&mut *text))));
+        }
+        let password = self.password.clone().ok_or_else(|| missing("password"))?;
+        Ok((user, password))
+    }
+
+    /// What the network layer needs; reads the certificate files.
+    pub(crate) fn net(&self) -> Result<net::Settings> {
+        let tls = if self.url.https {
+            let mut pem = String::new();
+            for file in &self.tls_ca_files {
+                pem.push_str(&read_file("tls.ca_file", file)?);
+                pem.push('\n');
+            }
+            let ca = (!self.tls_ca_files.is_empty()).then(|| pem.into_bytes());
+            Some(net::Tls { verify: self.tls_verify, ca })
+        } else {
+            None
+        };
+        Ok(net::Settings {
+            tls,
+            host: self.url.host.clone(),
+            port: self.url.port,
+            connect_timeout: self.connect_timeout,
+            max_connections: self.max_connections,
+            user_agent: self.user_agent.clone(),
+        })
+    }
+}
+
+fn read_file(option: &str, file: &std::path::Path) -> Result<String> {
+    std::fs::read_to_string(file).map_err(|e| {
+        Error::new(
+            Status::VSESSION_E_CONFIG,
+            format!("option '{option}': '{}' cannot be read: {e}", file.display()),
+        )
+        .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
+    })
+}

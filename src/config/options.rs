@@ -1,0 +1,264 @@
+//! The options by name: one table, from which setting, errors and documentation come. A new option is one entry.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Config, Relogin};
+use crate::error::{Error, Result};
+use crate::runtime::secret::Secret;
+use crate::wire::versions::is_version;
+
+struct Opt {
+    name: &'static str,
+    /// Which values are good, for messages and the documentation.
+    values: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation, which a test writes"))]
+    default: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "as above"))]
+    about: &'static str,
+    set: fn(&mut Config, &str) -> std::result::Result<(), String>,
+}
+
+const OPTIONS: &[Opt] = &[
+    Opt {
+        name: "url",
+        values: "`[https://][user[:password]@]host[:port][/sdk]`",
+        default: "",
+        about: "The server. `https` and `/sdk` are implied; user and password are taken from it and never sent as part of it.",
+        set: |c, v| c.set_url(v),
+    },
+    Opt {
+        name: "username",
+        values: "text",
+        default: "",
+        about: "The user to log in as, for example `administrator@vsphere.local`.",
+        set: |c, v| {
+            c.username = Some(v.to_string());
+            Ok(())
+        },
+    },
+    Opt {
+        name: "password",
+        values: "text",
+        default: "",
+        about: "The password. Kept in memory that is zeroed when the last session and configuration that use it are gone.",
+        set: |c, v| {
+            c.password = Some(Secret::new(v));
+            Ok(())
+        },
+    },
+    Opt {
+        name: "password_file",
+        values: "a path",
+        default: "",
+        about: "A file with the password, read at every login, so that a rotated password is found. Wins over `password`. One line end at its end is not part of it.",
+        set: |c, v| {
+            c.password_file = path(v);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "locale",
+        values: "a locale such as `en_US`",
+        default: "the server's",
+        about: "The language of the server's messages in this session.",
+        set: |c, v| {
+            c.locale = Some(v.to_string()).filter(|v| !v.is_empty());
+            Ok(())
+        },
+    },
+    Opt {
+        name: "tls.verify",
+        values: "`true` or `false`",
+        default: "true",
+        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody who sits between.",
+        set: |c, v| boolean(v).map(|v| c.tls_verify = v),
+    },
+    Opt {
+        name: "tls.ca_file",
+        values: "paths of PEM files, separated by `:`",
+        default: "the system's roots",
+        about: "The certificates to trust in place of the system's: CAs, or the server's own certificate if it is self-signed. Read when a session is opened.",
+        set: |c, v| {
+            c.tls_ca_files = v.split(':').filter_map(path).collect();
+            Ok(())
+        },
+    },
+    Opt {
+        name: "timeout_ms",
+        values: "0 to 4294967294; 0: no limit",
+        default: "120000",
+        about: "How long a call may take in all, with connecting, waiting, a login and a repetition. A call's own `timeout_ms` goes before.",
+        set: |c, v| milliseconds(v).map(|v| c.timeout = Some(v).filter(|v| !v.is_zero())),
+    },
+    Opt {
+        name: "connect_timeout_ms",
+        values: "1 to 4294967294",
+        default: "15000",
+        about: "How long making one connection may take: name, TCP and TLS together.",
+        set: |c, v| at_least_one_millisecond(v).map(|v| c.connect_timeout = v),
+    },
+    Opt {
+        name: "max_connections",
+        values: "1 to 1024",
+        default: "64",
+        about: "How many connections to the server may exist at a time. Further calls wait for one. Sessions with equal connection options share them.",
+        set: |c, v| number(v, 1, 1024).map(|v| c.max_connections = v as usize),
+    },
+    Opt {
+        name: "max_reply_bytes",
+        values: "1024 to 4294967295",
+        default: "67108864",
+        about: "The largest reply that is read. Reading one takes about eight times its size in memory while it is parsed.",
+        set: |c, v| number(v, 1024, u32::MAX.into()).map(|v| c.max_reply_bytes = v),
+    },
+    Opt {
+        name: "user_agent",
+        values: "printable ASCII",
+        default: "libvsession/VERSION",
+        about: "How the program names itself; vCenter shows it in its list of sessions.",
+        set: |c, v| {
+            if v.is_empty() || !v.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+                return Err("must be printable ASCII and not empty".into());
+            }
+            c.user_agent = v.to_string();
+            Ok(())
+        },
+    },
+    Opt {
+        name: "api_version",
+        values: "a version such as `8.0.2.0`, or `auto`",
+        default: "auto",
+        about: "The version of the vim25 API to speak. `auto` takes the newest that the server lists.",
+        set: |c, v| match v {
+            "auto" => {
+                c.api_version = None;
+                Ok(())
+            }
+            v if is_version(v) => {
+                c.api_version = Some(v.to_string());
+                Ok(())
+            }
+            _ => Err("is not a version".into()),
+        },
+    },
+    Opt {
+        name: "relogin",
+        values: "`auto` or `never`",
+        default: "auto",
+        about: "Whether the library logs in by itself, at the first call and when the session has ended. With `never` such calls fail with VSESSION_E_NOT_AUTHENTICATED.",
+        set: |c, v| {
+            c.relogin = match v {
+                "auto" => Relogin::Auto,
+                "never" => Relogin::Never,
+                _ => return Err("is not one of them".into()),
+            };
+            Ok(())
+        },
+    },
+    Opt {
+        name: "relogin.backoff_ms",
+        values: "1 to 4294967294",
+        default: "1000",
+        about: "After an automatic login failed for another reason than refused credentials, the next one waits this long, then twice as long, and so on, with jitter.",
+        set: |c, v| at_least_one_millisecond(v).map(|v| c.backoff = v),
+    },
+    Opt {
+        name: "relogin.max_backoff_ms",
+        values: "1 to 4294967294",
+        default: "60000",
+        about: "The longest such wait.",
+        set: |c, v| at_least_one_millisecond(v).map(|v| c.max_backoff = v),
+    },
+    Opt {
+        name: "close.logout",
+        values: "`true` or `false`",
+        default: "true",
+        about: "Whether `vsession_close` logs the session out. `false` leaves it to whoever was given its cookie.",
+        set: |c, v| boolean(v).map(|v| c.close_logs_out = v),
+    },
+];
+
+pub(super) fn set(config: &mut Config, name: &str, value: &str) -> Result<()> {
+    let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
+        let names: Vec<_> = OPTIONS.iter().map(|o| o.name).collect();
+        return Err(Error::invalid_argument(
+            "name",
+            format!("there is no option '{name}'; the options are {}", names.join(", ")),
+        ));
+    };
+    (option.set)(config, value).map_err(|problem| {
+        // The value is not repeated: it may be a secret.
+        let values = option.values.replace('`', "'");
+        Error::invalid_argument("value", format!("option '{name}': {problem}; good values: {values}"))
+    })
+}
+
+pub(super) fn boolean(value: &str) -> std::result::Result<bool, String> {
+    match value.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("is neither true nor false".into()),
+    }
+}
+
+fn number(value: &str, least: u64, most: u64) -> std::result::Result<u64, String> {
+    let number: u64 = value.trim().parse().map_err(|_| "is not a number".to_string())?;
+    if (least..=most).contains(&number) { Ok(number) } else { Err("is out of range".into()) }
+}
+
+fn milliseconds(value: &str) -> std::result::Result<Duration, String> {
+    number(value, 0, u64::from(u32::MAX) - 1).map(Duration::from_millis)
+}
+
+fn at_least_one_millisecond(value: &str) -> std::result::Result<Duration, String> {
+    number(value, 1, u64::from(u32::MAX) - 1).map(Duration::from_millis)
+}
+
+fn path(value: &str) -> Option<PathBuf> {
+    (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
+/// The table as Markdown: `docs/options.md`.
+#[cfg(test)]
+pub(crate) fn documentation() -> String {
+    let mut text = String::from(
+        "# Options\n\nNames and values for `vsession_config_set`. This page is generated from the table in `src/config/options.rs` by `make generated`.\n\n| option | values | default | what it does |\n|---|---|---|---|\n",
+    );
+    for option in OPTIONS {
+        let default = if option.default.is_empty() { "none" } else { option.default };
+        text.push_str(&format!("| `{}` | {} | {default} | {} |\n", option.name, option.values, option.about));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_value_names_the_good_ones() {
+        let mut config = Config::new("vc").unwrap();
+        let message = config.set("relogin", "sometimes").unwrap_err().detail().message.clone();
+        assert!(message.contains("'auto' or 'never'"), "{message}");
+        let message = config.set("timeout_ms", "-1").unwrap_err().detail().message.clone();
+        assert!(message.contains("0 to 4294967294"), "{message}");
+    }
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let message =
+            Config::new("vc").unwrap().set("tls.verfy", "true").unwrap_err().detail().message.clone();
+        assert!(message.contains("tls.verify"), "{message}");
+    }
+
+    #[test]
+    fn the_documented_page_is_current() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/options.md");
+        if std::env::var_os("VSESSION_UPDATE_GENERATED").is_some() {
+            std::fs::write(page, documentation()).unwrap();
+        }
+        let committed = std::fs::read_to_string(page).unwrap_or_default();
+        assert!(committed == documentation(), "docs/options.md is out of date; run 'make generated'");
+    }
+}

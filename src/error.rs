@@ -1,0 +1,101 @@
+//! The error that travels through every layer: a status, a message that says what to do next, and what is known of the
+//! failed exchange. It is cheap to clone, because one failed login answers many waiting threads.
+
+use std::fmt;
+
+use crate::status::{Executed, Status};
+use crate::sync::Arc;
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, for whom, and what is known about the request.
+#[derive(Clone)]
+pub(crate) struct Error(Arc<Detail>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Detail {
+    pub(crate) status: Status,
+    pub(crate) message: String,
+    pub(crate) fault_name: Option<String>,
+    pub(crate) fault_xml: Option<String>,
+    /// 0 when no HTTP reply arrived.
+    pub(crate) http_status: u16,
+    pub(crate) operation_id: Option<String>,
+    /// `errno`, 0 when none is known.
+    pub(crate) os_error: i32,
+    /// The same call may succeed later without a change by the caller.
+    pub(crate) retriable: bool,
+    pub(crate) executed: Executed,
+}
+
+impl Error {
+    pub(crate) fn new(status: Status, message: impl Into<String>) -> Error {
+        use Status::*;
+        let retriable = matches!(
+            status,
+            VSESSION_E_TIMEOUT
+                | VSESSION_E_RESOLVE
+                | VSESSION_E_CONNECT
+                | VSESSION_E_CONNECTION
+                | VSESSION_E_RESOURCE
+                | VSESSION_E_SESSION_CHANGED
+        );
+        Error(Arc::new(Detail {
+            status,
+            message: message.into(),
+            fault_name: None,
+            fault_xml: None,
+            http_status: 0,
+            operation_id: None,
+            os_error: 0,
+            retriable,
+            executed: Executed::VSESSION_EXECUTED_NO,
+        }))
+    }
+
+    pub(crate) fn invalid_argument(name: &str, problem: impl fmt::Display) -> Error {
+        Error::new(Status::VSESSION_E_INVALID_ARGUMENT, format!("argument '{name}': {problem}"))
+    }
+
+    /// Changes the detail; copies it first when the error is shared.
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Detail)) -> Error {
+        change(Arc::make_mut(&mut self.0));
+        self
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        self.0.status
+    }
+
+    pub(crate) fn detail(&self) -> &Detail {
+        &self.0
+    }
+
+    /// The server could not be reached or did not answer as a server: nothing that a login would mend.
+    pub(crate) fn is_outage(&self) -> bool {
+        use Status::*;
+        match self.0.status {
+            VSESSION_E_RESOLVE
+            | VSESSION_E_CONNECT
+            | VSESSION_E_TLS
+            | VSESSION_E_UNTRUSTED
+            | VSESSION_E_CONNECTION => true,
+            VSESSION_E_HTTP => matches!(self.0.http_status, 429 | 502..=504),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.status.name().to_string_lossy(), self.0.message)
+    }
+}
+
+impl std::error::Error for Error {}

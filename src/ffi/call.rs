@@ -1,0 +1,204 @@
+//! The structures that describe a call: how it is to be made, and what it calls. Their first member is their size, so that
+//! they can grow: what a program does not know of is zero, and zero is always the default.
+
+use std::ffi::c_char;
+use std::mem::{offset_of, size_of};
+use std::time::Duration;
+
+use super::cancel::vsession_cancel;
+use super::handles;
+use super::strings::{optional, required, with_length};
+use crate::error::{Error, Result};
+use crate::runtime::wait::Signal;
+use crate::session::{CallOptions, MethodCall, Target, Timeout};
+use crate::wire::envelope::{Reference, check_arguments};
+use crate::wire::xml::is_name;
+
+/// `timeout_ms` of a call that may take as long as it likes.
+pub const VSESSION_NO_TIMEOUT: u32 = u32::MAX;
+
+/// How a call is to be made. Initialise it with `VSESSION_CALL_OPTIONS_INIT` and set what is wanted; pass NULL where the
+/// defaults will do. Nothing is kept after the call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct vsession_call_options {
+    /// `sizeof(vsession_call_options)`.
+    pub struct_size: usize,
+    /// The longest that the call may take, with everything: waiting for others, connecting, a login, a repetition.
+    /// 0: the option `timeout_ms` of the configuration. `VSESSION_NO_TIMEOUT`: no limit.
+    pub timeout_ms: u32,
+    /// Non-zero: the call may run twice without harm, so it is sent again when a connection is lost without an answer.
+    pub idempotent: i32,
+    /// A token that ends the call. `{0}`: none.
+    pub cancel: vsession_cancel,
+    /// Names the call in the server's log. NULL: the library makes one up.
+    pub operation_id: *const c_char,
+    /// Non-zero: only through the session of this epoch, otherwise VSESSION_E_SESSION_CHANGED. For calls that use
+    /// filters, views or collectors, which belong to one session. 0: through any.
+    pub require_epoch: u64,
+    /// Non-zero: never log in for this call; without a session it fails with VSESSION_E_NOT_AUTHENTICATED.
+    pub no_relogin: i32,
+    /// Zero.
+    pub reserved: i32,
+}
+
+/// A call of a vim25 method. Initialise it with `VSESSION_SOAP_CALL_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct vsession_soap_call {
+    /// `sizeof(vsession_soap_call)`.
+    pub struct_size: usize,
+    /// The method, for example `CurrentTime`.
+    pub method: *const c_char,
+    /// The type of the managed object that it is called on, for example `ServiceInstance` or `VirtualMachine`.
+    pub this_type: *const c_char,
+    /// The id of that object, for example `vm-42`. NULL: the one object of this type that the server's ServiceContent
+    /// names (ServiceInstance, SessionManager, PropertyCollector, ...), which vCenter and ESXi name differently.
+    pub this_id: *const c_char,
+    /// The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
+    /// `xsi:` and `xsd:` may be used. NULL: none.
+    pub arguments: *const c_char,
+    /// The length of `arguments` in bytes; 0 with arguments that are not NULL: they end with a NUL.
+    pub arguments_length: usize,
+}
+
+/// The part of a caller's structure that this version knows, with zeros for what the caller does not have. A caller of a
+/// newer version is refused when it uses what is unknown here, rather than misunderstood.
+///
+/// # Safety
+/// `pointer` is NULL or points to a structure whose first member is its size, of at least that size.
+unsafe fn sized<T: Copy>(pointer: *const T, zero: T, least: usize, argument: &str) -> Result<Option<T>> {
+    if pointer.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: not NULL; the size stands first in every such structure.
+    let size = unsafe { pointer.cast::<usize>().read() };
+    const MOST: usize = 4096;
+    if size < least || size > MOST {
+        return Err(Error::invalid_argument(
+            argument,
+            format!("struct_size is {size}; set it to the size of the structure ({})", size_of::<T>()),
+        ));
+    }
+    if size > size_of::<T>() {
+        // SAFETY: by the caller's promise `size` bytes are there.
+        let tail = unsafe {
+            std::slice::from_raw_parts(pointer.cast::<u8>().add(size_of::<T>()), size - size_of::<T>())
+        };
+        if tail.iter().any(|byte| *byte != 0) {
+            return Err(Error::invalid_argument(
+                argument,
+                "it uses members that this version of the library does not know; install the version that the program was built for",
+            ));
+        }
+    }
+    let mut known = zero;
+    // SAFETY: both sides are valid for the bytes copied, and any bytes are valid for these plain structures.
+    unsafe {
+        std::ptr::copy_nonoverlapping(
+            pointer.cast::<u8>(),
+            std::ptr::from_mut(&mut known).cast::<u8>(),
+            size.min(size_of::<T>()),
+        );
+    }
+    Ok(Some(known))
+}
+
+/// Reads call options.
+///
+/// # Safety
+/// As for `sized`, and its strings are NUL-terminated.
+pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<CallOptions> {
+    let zero = vsession_call_options {
+        struct_size: 0,
+        timeout_ms: 0,
+        idempotent: 0,
+        cancel: vsession_cancel { id: 0 },
+        operation_id: std::ptr::null(),
+        require_epoch: 0,
+        no_relogin: 0,
+        reserved: 0,
+    };
+    let least = offset_of!(vsession_call_options, idempotent);
+    // SAFETY: the caller's promise is ours.
+    let Some(given) = (unsafe { sized(pointer, zero, least, "options") })? else {
+        return Ok(CallOptions::default());
+    };
+    if given.reserved != 0 {
+        return Err(Error::invalid_argument("options", "'reserved' must be zero"));
+    }
+    // SAFETY: the caller's promise is ours.
+    let operation_id = unsafe { optional(given.operation_id, "options.operation_id") }?;
+    if operation_id.is_some_and(|id| id.len() > 256 || id.chars().any(char::is_control)) {
+        return Err(Error::invalid_argument(
+            "options.operation_id",
+            "must be at most 256 bytes long and hold no control characters",
+        ));
+    }
+    Ok(CallOptions {
+        timeout: match given.timeout_ms {
+            0 => None,
+            VSESSION_NO_TIMEOUT => Some(Timeout::Never),
+            ms => Some(Timeout::After(Duration::from_millis(ms.into()))),
+        },
+        cancel: match given.cancel.id {
+            0 => None,
+            id => Some(handles::get::<Signal>(id, "options.cancel")?),
+        },
+        operation_id: operation_id.map(str::to_string),
+        idempotent: given.idempotent != 0,
+        require_epoch: given.require_epoch,
+        no_relogin: given.no_relogin != 0,
+    })
+}
+
+/// Reads the description of a call.
+///
+/// # Safety
+/// As for `sized`; its strings are NUL-terminated or as long as it says, and stay unchanged for `'a`.
+pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Result<MethodCall<'a>> {
+    let zero = vsession_soap_call {
+        struct_size: 0,
+        method: std::ptr::null(),
+        this_type: std::ptr::null(),
+        this_id: std::ptr::null(),
+        arguments: std::ptr::null(),
+        arguments_length: 0,
+    };
+    let least = offset_of!(vsession_soap_call, this_id);
+    // SAFETY: the caller's promise is ours, here and below.
+    let given = unsafe { sized(pointer, zero, least, "call") }?
+        .ok_or_else(|| Error::invalid_argument("call", "NULL, where a call is wanted"))?;
+    // SAFETY: see above.
+    let (method, kind, id) = unsafe {
+        (
+            required(given.method, "call.method")?,
+            required(given.this_type, "call.this_type")?,
+            optional(given.this_id, "call.this_id")?,
+        )
+    };
+    for (text, argument) in [(method, "call.method"), (kind, "call.this_type")] {
+        if !is_name(text) {
+            return Err(Error::invalid_argument(argument, format!("'{text}' cannot be a name in the API")));
+        }
+    }
+    // SAFETY: see above.
+    let arguments = unsafe {
+        match given.arguments_length {
+            0 => optional(given.arguments, "call.arguments")?.unwrap_or(""),
+            length => with_length(given.arguments, length, "call.arguments")?,
+        }
+    };
+    check_arguments(arguments).map_err(|problem| Error::invalid_argument("call.arguments", problem))?;
+    let target = match id {
+        None => Target::TheOnly(kind),
+        Some("") => {
+            return Err(Error::invalid_argument(
+                "call.this_id",
+                "empty; pass NULL for the server's only object of the type",
+            ));
+        }
+        Some(id) => Target::Object(Reference { kind, id }),
+    };
+    Ok(MethodCall { method, target, arguments })
+}

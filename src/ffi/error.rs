@@ -1,0 +1,147 @@
+//! `vsession_error` and the status: what a failed call hands out.
+
+use std::ffi::{CString, c_char};
+
+use super::guard;
+use super::strings::{borrowed, c_string};
+use crate::error::Error;
+use crate::status::{vsession_executed, vsession_status};
+
+/// Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read
+/// it, and it outlives the session that it came from. Every accessor takes NULL too.
+pub struct vsession_error {
+    status: vsession_status,
+    message: CString,
+    fault_name: Option<CString>,
+    fault_xml: Option<CString>,
+    http_status: i32,
+    operation_id: Option<CString>,
+    os_error: i32,
+    retriable: bool,
+    executed: vsession_executed,
+}
+
+impl vsession_error {
+    /// Hands the error to the caller.
+    pub(super) fn give(error: Error) -> *mut vsession_error {
+        Box::into_raw(Box::new(vsession_error::of(&error)))
+    }
+
+    pub(super) fn of(error: &Error) -> vsession_error {
+        let detail = error.detail();
+        let text = |t: &Option<String>| t.as_ref().map(|t| c_string(t.as_str()));
+        vsession_error {
+            status: detail.status,
+            message: c_string(detail.message.as_str()),
+            fault_name: text(&detail.fault_name),
+            fault_xml: text(&detail.fault_xml),
+            http_status: i32::from(detail.http_status),
+            operation_id: text(&detail.operation_id),
+            os_error: detail.os_error,
+            retriable: detail.retriable,
+            executed: detail.executed,
+        }
+    }
+}
+
+/// The status that the failed call returned. `VSESSION_OK` for NULL.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> vsession_status {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(vsession_status::VSESSION_OK, || {
+        unsafe { error.as_ref() }.map_or(vsession_status::VSESSION_OK, |e| e.status)
+    })
+}
+
+/// What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no secret.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) -> *const c_char {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(c"".as_ptr(), || unsafe { error.as_ref() }.map_or(c"".as_ptr(), |e| e.message.as_ptr()))
+}
+
+/// The vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or named none.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error) -> *const c_char {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(std::ptr::null(), || {
+        borrowed(unsafe { error.as_ref() }.and_then(|e| e.fault_name.as_deref()))
+    })
+}
+
+/// The detail element of the SOAP fault as the server sent it. NULL when there is none.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(std::ptr::null(), || {
+        borrowed(unsafe { error.as_ref() }.and_then(|e| e.fault_xml.as_deref()))
+    })
+}
+
+/// The HTTP status of the reply; 0 when no reply arrived.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error) -> i32 {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(0, || unsafe { error.as_ref() }.map_or(0, |e| e.http_status))
+}
+
+/// The operation id that the request carried, which vCenter repeats in its log. NULL when no request was made.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_error) -> *const c_char {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(std::ptr::null(), || {
+        borrowed(unsafe { error.as_ref() }.and_then(|e| e.operation_id.as_deref()))
+    })
+}
+
+/// The `errno` behind the error; 0 when there is none.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -> i32 {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(0, || unsafe { error.as_ref() }.map_or(0, |e| e.os_error))
+}
+
+/// Whether the same call may succeed later without a change: an outage, an overload, a deadline. Whether it may be sent
+/// again without running twice is another question; see `vsession_error_executed`.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) -> bool {
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(false, || unsafe { error.as_ref() }.is_some_and(|e| e.retriable))
+}
+
+/// Whether the server ran the failed call.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -> vsession_executed {
+    let no = vsession_executed::VSESSION_EXECUTED_NO;
+    // SAFETY: NULL, or an error that the caller owns and has not freed.
+    guard::accessor(no, || unsafe { error.as_ref() }.map_or(no, |e| e.executed))
+}
+
+/// Frees an error. NULL is allowed.
+///
+/// Threads: safe from any thread, once for each error. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_free(error: *mut vsession_error) {
+    if !error.is_null() {
+        // SAFETY: the caller owns the error and frees it once.
+        guard::accessor((), || drop(unsafe { Box::from_raw(error) }));
+    }
+}

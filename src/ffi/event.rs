@@ -1,0 +1,138 @@
+//! `vsession_event`: one thing that happened to a session.
+
+use super::error::vsession_error;
+use super::guard;
+use super::session::vsession;
+use crate::runtime::event::{Event, vsession_event_kind};
+use crate::state::{vsession_reason, vsession_state};
+
+/// An event. Owned by the caller and freed with `vsession_event_free`. It never changes, so any thread may read it.
+/// Accessors take NULL too and answer it with 0 or NULL.
+pub struct vsession_event {
+    event: Event,
+    error: Option<vsession_error>,
+}
+
+impl vsession_event {
+    /// Hands the event to the caller.
+    pub(super) fn give(event: Event) -> *mut vsession_event {
+        let error = event.error.as_ref().map(vsession_error::of);
+        Box::into_raw(Box::new(vsession_event { event, error }))
+    }
+}
+
+fn read<T>(event: *const vsession_event, otherwise: T, look: impl FnOnce(&vsession_event) -> T) -> T {
+    if event.is_null() {
+        return otherwise;
+    }
+    // SAFETY: not NULL, and by contract an event that the caller owns and has not freed.
+    let event = unsafe { &*event };
+    guard::accessor(otherwise, || look(event))
+}
+
+/// What the event tells. 0 for NULL.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_get_kind(event: *const vsession_event) -> i32 {
+    read(event, 0, |e| e.event.kind as i32)
+}
+
+/// The session that it happened to. It may have been closed since.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) -> vsession {
+    read(event, vsession { id: 0 }, |e| vsession { id: e.event.session })
+}
+
+/// The state before.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_old_state(event: *const vsession_event) -> vsession_state {
+    read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.old_state)
+}
+
+/// The state after.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_new_state(event: *const vsession_event) -> vsession_state {
+    read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.new_state)
+}
+
+/// Why it happened.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_reason(event: *const vsession_event) -> vsession_reason {
+    read(event, vsession_reason::VSESSION_REASON_CLOSE, |e| e.event.reason)
+}
+
+/// The epoch before. 0: never logged in.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_old_epoch(event: *const vsession_event) -> u64 {
+    read(event, 0, |e| e.event.old_epoch)
+}
+
+/// The epoch after.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_new_epoch(event: *const vsession_event) -> u64 {
+    read(event, 0, |e| e.event.new_epoch)
+}
+
+/// When it happened: milliseconds since 1970, UTC.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_time_ms(event: *const vsession_event) -> i64 {
+    read(event, 0, |e| e.event.time_ms)
+}
+
+/// How many earlier events of the same kind were merged into this one because nobody had read them.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_merged(event: *const vsession_event) -> u32 {
+    read(event, 0, |e| e.event.merged)
+}
+
+/// The failure behind the change; NULL where it was none.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_error(event: *const vsession_event) -> *const vsession_error {
+    read(event, std::ptr::null(), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
+}
+
+/// The name of a kind of event for people, for example `state changed`. Never NULL.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char {
+    guard::accessor(c"".as_ptr(), || {
+        if kind == vsession_event_kind::VSESSION_EVENT_STATE_CHANGED as i32 {
+            c"state changed".as_ptr()
+        } else if kind == vsession_event_kind::VSESSION_EVENT_SESSION_REPLACED as i32 {
+            c"session replaced".as_ptr()
+        } else {
+            c"unknown".as_ptr()
+        }
+    })
+}
+
+/// Frees an event. NULL is allowed.
+///
+/// Threads: safe from any thread, once for each event. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_free(event: *mut vsession_event) {
+    if !event.is_null() {
+        // SAFETY: the caller owns the event and frees it once.
+        guard::accessor((), || drop(unsafe { Box::from_raw(event) }));
+    }
+}

@@ -1,0 +1,72 @@
+//! What stands around the body of every exported function: nothing is touched in a forked child, no panic leaves the
+//! library, and errors go to the caller's pointer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::error::vsession_error;
+use crate::error::{Error, Result};
+use crate::runtime::fork;
+use crate::runtime::log::log;
+use crate::status::{Status, vsession_status};
+
+/// Runs the body of a function that returns a status. `err` may be NULL; otherwise it is always written: NULL on success,
+/// an error that the caller owns on failure.
+pub(super) fn status(err: *mut *mut vsession_error, body: impl FnOnce() -> Result<()>) -> vsession_status {
+    if fork::is_forked_child() {
+        // No lock and no allocation: in the child of a threaded process neither is safe.
+        return put_error(err, None, Status::VSESSION_E_FORKED);
+    }
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => put_error(err, None, Status::VSESSION_OK),
+        Ok(Err(error)) => {
+            let status = error.status();
+            put_error(err, Some(error), status)
+        }
+        Err(panic) => {
+            let message = panic_message(panic.as_ref());
+            let error = Error::new(
+                Status::VSESSION_E_INTERNAL,
+                format!("a defect in the library (panic: {message}); please report it"),
+            );
+            put_error(err, Some(error), Status::VSESSION_E_INTERNAL)
+        }
+    }
+}
+
+/// Runs the body of a function that returns a plain value; `otherwise` is returned in a forked child or after a panic.
+pub(super) fn value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    if fork::is_forked_child() {
+        return otherwise;
+    }
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
+}
+
+/// Runs the body of an accessor: it reads an object that the caller owns and needs neither locks nor memory, so it works
+/// in a forked child too.
+pub(super) fn accessor<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
+}
+
+fn put_error(
+    err: *mut *mut vsession_error,
+    error: Option<Error>,
+    status: vsession_status,
+) -> vsession_status {
+    if let Some(error) = &error {
+        log!(Debug, "{error}");
+    }
+    if !err.is_null() {
+        let owned = error.map_or(std::ptr::null_mut(), vsession_error::give);
+        // SAFETY: the caller passes NULL or a valid place for a pointer.
+        unsafe { err.write(owned) };
+    }
+    status
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

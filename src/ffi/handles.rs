@@ -1,0 +1,318 @@
+//! Handles: numbers that stand for objects. A handle holds a kind, a slot and the generation of that slot, so that a
+//! handle used after its object was freed, or made up, or of another kind, is told apart and answered with a status.
+//! Nothing a caller passes is ever dereferenced. Looking a handle up takes no lock.
+
+use arc_swap::ArcSwapOption;
+use once_cell::sync::{Lazy, OnceCell};
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::runtime::event::Queue;
+use crate::runtime::wait::Signal;
+use crate::session::{Cell, Session};
+use crate::state::State;
+use crate::status::Status;
+use crate::sync::{Arc, Mutex};
+
+/// What a handle can stand for. The numbers are part of the handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Session = 1,
+    Config = 2,
+    Cancel = 3,
+    Queue = 4,
+}
+
+impl Kind {
+    fn c_name(self) -> &'static str {
+        match self {
+            Kind::Session => "vsession",
+            Kind::Config => "vsession_config",
+            Kind::Cancel => "vsession_cancel",
+            Kind::Queue => "vsession_queue",
+        }
+    }
+}
+
+/// An object behind a handle.
+#[derive(Clone)]
+pub(super) enum Object {
+    Session(Arc<Session>),
+    Config(Arc<Mutex<Config>>),
+    Cancel(Arc<Signal>),
+    Queue(Arc<Queue>),
+}
+
+/// A type that handles of one kind stand for.
+pub(super) trait Handled: Sized {
+    const KIND: Kind;
+    fn into_object(this: Arc<Self>) -> Object;
+    fn from_object(object: &Object) -> Option<&Arc<Self>>;
+}
+
+macro_rules! handled {
+    ($type:ty, $kind:ident) => {
+        impl Handled for $type {
+            const KIND: Kind = Kind::$kind;
+            fn into_object(this: Arc<Self>) -> Object {
+                Object::$kind(this)
+            }
+            fn from_object(object: &Object) -> Option<&Arc<Self>> {
+                match object {
+                    Object::$kind(inner) => Some(inner),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+handled!(Session, Session);
+handled!(Mutex<Config>, Config);
+handled!(Signal, Cancel);
+handled!(Queue, Queue);
+
+/// A number as C holds it: generation (32 bits) | slot (24) | kind (8).
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Id(u64);
+
+impl Id {
+    fn new(generation: u32, slot: usize, kind: Kind) -> Id {
+        Id(u64::from(generation) << 32 | (slot as u64) << 8 | kind as u64)
+    }
+    fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+    fn slot(self) -> usize {
+        (self.0 >> 8) as usize & (MOST_SLOTS - 1)
+    }
+    fn kind(self) -> u8 {
+        self.0 as u8
+    }
+}
+
+struct Entry {
+    id: Id,
+    object: Object,
+}
+
+struct Slot {
+    cell: Cell,
+    entry: ArcSwapOption<Entry>,
+}
+
+const CHUNK: usize = 1024;
+const MOST_SLOTS: usize = 1 << 24;
+
+/// Slots are made a chunk at a time and never freed, so a reader may hold on to a cell.
+static CHUNKS: [OnceCell<Box<[Slot]>>; MOST_SLOTS / CHUNK] = [const { OnceCell::new() }; MOST_SLOTS / CHUNK];
+
+/// Slots that are free, with the generation that the next handle gets, oldest first; and how many were ever made.
+#[derive(Default)]
+struct Free {
+    list: std::collections::VecDeque<(usize, u32)>,
+    made: usize,
+}
+
+static FREE: Lazy<Mutex<Free>> = Lazy::new(Mutex::default);
+
+fn slot(index: usize) -> Option<&'static Slot> {
+    CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)
+}
+
+/// Puts an object behind a new handle. `make` is given the handle's number and its cell.
+pub(super) fn insert<T: Handled>(make: impl FnOnce(u64, &'static Cell) -> Result<Arc<T>>) -> Result<u64> {
+    crate::runtime::fork::watch();
+    let (index, generation) = take_slot()?;
+    let id = Id::new(generation, index, T::KIND);
+    let slot = slot(index).expect("a slot that was taken exists");
+    slot.cell.assign(generation, T::KIND as u8, State::VSESSION_STATE_LOGGED_OUT);
+    match make(id.0, &slot.cell) {
+        Ok(object) => {
+            slot.entry.store(Some(Arc::new(Entry { id, object: T::into_object(object) })));
+            Ok(id.0)
+        }
+        Err(error) => {
+            give_back(index, generation);
+            Err(error)
+        }
+    }
+}
+
+fn take_slot() -> Result<(usize, u32)> {
+    let mut free = FREE.lock();
+    // A slot rests for a while before it is used again, which keeps stale handles recognisable for longer.
+    if free.list.len() > CHUNK || (free.made == MOST_SLOTS && !free.list.is_empty()) {
+        if let Some(taken) = free.list.pop_front() {
+            return Ok(taken);
+        }
+    }
+    if free.made == MOST_SLOTS {
+        return Err(Error::new(Status::VSESSION_E_RESOURCE, "too many handles are open; close some"));
+    }
+    if free.made % CHUNK == 0 {
+        let _ = CHUNKS[free.made / CHUNK]
+            .set((0..CHUNK).map(|_| Slot { cell: Cell::new(), entry: ArcSwapOption::empty() }).collect());
+    }
+    free.made += 1;
+    Ok((free.made - 1, 1))
+}
+
+fn give_back(index: usize, generation: u32) {
+    let next = generation.wrapping_add(1).max(1);
+    if let Some(slot) = slot(index) {
+        slot.cell.retire(next);
+    }
+    FREE.lock().list.push_back((index, next));
+}
+
+/// The object behind a handle.
+pub(super) fn get<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
+    let id = Id(handle);
+    if let Some(slot) = slot(id.slot()).filter(|_| id.kind() == T::KIND as u8) {
+        let entry = slot.entry.load();
+        if let Some(entry) = entry.as_ref().filter(|e| e.id == id) {
+            if let Some(object) = T::from_object(&entry.object) {
+                return Ok(object.clone());
+            }
+        }
+    }
+    Err(why_not(id, T::KIND, argument))
+}
+
+/// Takes the object away from its handle. Of several threads that do so, one gets it.
+pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
+    let object = get::<T>(handle, argument)?;
+    let id = Id(handle);
+    let slot = slot(id.slot()).ok_or_else(|| why_not(id, T::KIND, argument))?;
+    let current = slot.entry.load_full();
+    let mine = current.filter(|entry| entry.id == id);
+    if let Some(mine) = mine {
+        let previous = slot.entry.compare_and_swap(&mine, None);
+        if previous.as_ref().is_some_and(|p| Arc::ptr_eq(p, &mine)) {
+            give_back(id.slot(), id.generation());
+            return Ok(object);
+        }
+    }
+    Err(why_not(id, T::KIND, argument))
+}
+
+/// Whether this handle once stood for an object of this kind and no longer does.
+pub(super) fn is_stale<T: Handled>(handle: u64) -> bool {
+    let id = Id(handle);
+    id.kind() == T::KIND as u8
+        && id.generation() > 0
+        && slot(id.slot()).is_some_and(|slot| (slot.cell.word() >> 32) as u32 > id.generation())
+}
+
+fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
+    let name = wanted.c_name();
+    if id.0 == 0 {
+        return Error::new(
+            Status::VSESSION_E_INVALID_HANDLE,
+            format!("argument '{argument}': the null handle; make a {name} first"),
+        );
+    }
+    let kinds = [Kind::Session, Kind::Config, Kind::Cancel, Kind::Queue];
+    match kinds.into_iter().find(|k| *k as u8 == id.kind()) {
+        Some(kind) if kind != wanted => Error::new(
+            Status::VSESSION_E_INVALID_HANDLE,
+            format!("argument '{argument}': a handle of kind {}, where {name} is wanted", kind.c_name()),
+        ),
+        Some(_) if slot(id.slot()).is_some_and(|s| (s.cell.word() >> 32) as u32 > id.generation()) => {
+            Error::new(
+                Status::VSESSION_E_CLOSED,
+                format!("argument '{argument}': this {name} was closed or freed"),
+            )
+        }
+        _ => Error::new(
+            Status::VSESSION_E_INVALID_HANDLE,
+            format!("argument '{argument}': not a handle that the library gave out"),
+        ),
+    }
+}
+
+/// The cell of a session's handle. Two loads and no lock; `None` when the handle is not, or no longer, a session.
+#[inline]
+fn cell(handle: u64) -> Option<(&'static Cell, State)> {
+    let id = Id(handle);
+    let cell = &slot(id.slot())?.cell;
+    let (owner, state) = Cell::split(cell.word());
+    (owner == Cell::word_of(id.generation(), Kind::Session as u8)).then_some((cell, state))
+}
+
+/// The state behind a session's handle.
+#[inline]
+pub(super) fn state(handle: u64) -> State {
+    match cell(handle) {
+        Some((_, state)) => state,
+        None if is_stale::<Session>(handle) => State::VSESSION_STATE_CLOSED,
+        None => State::VSESSION_STATE_INVALID,
+    }
+}
+
+/// The epoch behind a session's handle; 0 when there is none.
+#[inline]
+pub(super) fn epoch(handle: u64) -> u64 {
+    let Some((owner, _)) = cell(handle) else { return 0 };
+    let epoch = owner.epoch();
+    // The slot may have gone to another handle between the two reads.
+    if cell(handle).is_some() { epoch } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token() -> u64 {
+        insert::<Signal>(|_, _| Ok(Arc::new(Signal::new()))).unwrap()
+    }
+
+    fn status<T>(result: Result<T>) -> Status {
+        result.err().map_or(Status::VSESSION_OK, |e| e.status())
+    }
+
+    #[test]
+    fn each_wrong_handle_has_its_answer() {
+        let handle = token();
+        assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_OK);
+        assert_eq!(status(get::<Queue>(handle, "h")), Status::VSESSION_E_INVALID_HANDLE);
+        assert_eq!(status(get::<Signal>(0, "h")), Status::VSESSION_E_INVALID_HANDLE);
+        for made_up in [1, u64::MAX, handle + (5 << 32), handle ^ 0xffff_ff00, 0xdead_beef_dead_beef] {
+            assert_eq!(status(get::<Signal>(made_up, "h")), Status::VSESSION_E_INVALID_HANDLE, "{made_up:x}");
+        }
+        assert!(remove::<Signal>(handle, "h").is_ok());
+        assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_E_CLOSED);
+        assert_eq!(status(remove::<Signal>(handle, "h")), Status::VSESSION_E_CLOSED);
+    }
+
+    #[test]
+    fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
+        let mut old = Vec::new();
+        for _ in 0..3 * CHUNK {
+            let handle = token();
+            assert!(!old.contains(&handle));
+            remove::<Signal>(handle, "h").unwrap();
+            old.push(handle);
+        }
+        let slots: std::collections::HashSet<_> = old.iter().map(|h| Id(*h).slot()).collect();
+        assert!(slots.len() < old.len(), "slots are used again");
+        for handle in old {
+            assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_E_CLOSED);
+        }
+    }
+
+    #[test]
+    fn one_of_many_threads_gets_to_remove() {
+        for _ in 0..200 {
+            let handle = token();
+            let winners: usize = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4)
+                    .map(|_| scope.spawn(move || remove::<Signal>(handle, "h").is_ok() as usize))
+                    .collect();
+                threads.into_iter().map(|t| t.join().unwrap()).sum()
+            });
+            assert_eq!(winners, 1);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! `vsession_info`: who a session belongs to and what server it is with, at one moment.
+
+use std::ffi::{CStr, c_char};
+
+use super::guard;
+use super::strings::{borrowed, required};
+use crate::session::Snapshot;
+use crate::sync::Arc;
+use crate::wire::user_session::UserSession;
+
+/// One login's identity and server: a snapshot that never changes and is never mixed from two logins. Owned by the caller
+/// and freed with `vsession_info_free`; any thread may read it, and it outlives the session. Accessors take NULL too and
+/// answer it with NULL or 0.
+pub struct vsession_info {
+    /// Never made: a pointer to it is a pointer to a `Snapshot`.
+    _opaque: (),
+}
+
+impl vsession_info {
+    /// Hands a snapshot to the caller without copying it.
+    pub(super) fn give(snapshot: Arc<Snapshot>) -> *mut vsession_info {
+        Arc::into_raw(snapshot).cast_mut().cast()
+    }
+}
+
+fn read<T>(info: *const vsession_info, otherwise: T, look: impl FnOnce(&'static Snapshot) -> Option<T>) -> T
+where
+    T: Copy,
+{
+    if info.is_null() {
+        return otherwise;
+    }
+    // SAFETY: not NULL, and by contract a snapshot that the caller owns and has not freed. What is borrowed from it goes
+    // out as a pointer whose validity the contract limits in the same way.
+    let snapshot = unsafe { &*info.cast::<Snapshot>() };
+    guard::accessor(otherwise, || look(snapshot).unwrap_or(otherwise))
+}
+
+fn user_text(info: *const vsession_info, field: fn(&UserSession) -> &CStr) -> *const c_char {
+    read(info, std::ptr::null(), |s| s.login.as_ref().map(|l| field(&l.user).as_ptr()))
+}
+
+fn user_number(info: *const vsession_info, field: fn(&UserSession) -> i64) -> i64 {
+    read(info, 0, |s| s.login.as_ref().map(|l| field(&l.user)))
+}
+
+/// The epoch of the login: 1 for the first of a session, and so on.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_epoch(info: *const vsession_info) -> u64 {
+    read(info, 0, |s| Some(s.epoch))
+}
+
+/// The server's key of the session (`UserSession.key`): names the session, and is not the secret that grants its use.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_key(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.key)
+}
+
+/// The user name as the server writes it (`UserSession.userName`).
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_user_name(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.user_name)
+}
+
+/// The user's full name; empty when the server has none.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_full_name(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.full_name)
+}
+
+/// When the login was, by the server's clock: milliseconds since 1970, UTC; 0 when the server does not say.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_login_time_ms(info: *const vsession_info) -> i64 {
+    user_number(info, |u| u.login_time_ms)
+}
+
+/// When the server last saw the session, as of the login or the last refresh: milliseconds since 1970, UTC.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_last_active_ms(info: *const vsession_info) -> i64 {
+    user_number(info, |u| u.last_active_ms)
+}
+
+/// How many calls the server has counted, as of the login or the last refresh; -1 when it does not say.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_call_count(info: *const vsession_info) -> i64 {
+    user_number(info, |u| u.call_count)
+}
+
+/// The locale of the session, for example `en_US`.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_locale(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.locale)
+}
+
+/// The locale of the server's messages in this session.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_message_locale(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.message_locale)
+}
+
+/// The address that the server sees this client at; empty when it does not say.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_ip_address(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.ip_address)
+}
+
+/// The user agent that the server recorded; empty when it does not say.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_user_agent(info: *const vsession_info) -> *const c_char {
+    user_text(info, |u| &u.user_agent)
+}
+
+/// Whether the session belongs to an extension.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_is_extension(info: *const vsession_info) -> bool {
+    read(info, false, |s| s.login.as_ref().map(|l| l.user.extension))
+}
+
+/// A field of the server's `AboutInfo` by its name: `apiType` (`VirtualCenter` or `HostAgent`), `apiVersion`, `fullName`,
+/// `instanceUuid`, `version`, `build`, and so on. NULL when the server does not have it.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_about(
+    info: *const vsession_info,
+    field: *const c_char,
+) -> *const c_char {
+    read(info, std::ptr::null(), |s| {
+        // SAFETY: by contract NULL or a NUL-terminated string.
+        let field = unsafe { required(field, "field") }.ok()?;
+        Some(borrowed(s.service.as_ref()?.content.about(field).map(|c| c.as_c_str())))
+    })
+}
+
+/// The id of a managed object that the server's `ServiceContent` names, by the name of the property: `rootFolder`,
+/// `propertyCollector`, `viewManager`, and so on. NULL when the server does not have it.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_service_id(
+    info: *const vsession_info,
+    name: *const c_char,
+) -> *const c_char {
+    read(info, std::ptr::null(), |s| {
+        // SAFETY: by contract NULL or a NUL-terminated string.
+        let name = unsafe { required(name, "name") }.ok()?;
+        Some(borrowed(s.service.as_ref()?.content.by_name(name).map(|(_, id)| id.as_c_str())))
+    })
+}
+
+/// The type of the same object, for example `Folder`.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_service_type(
+    info: *const vsession_info,
+    name: *const c_char,
+) -> *const c_char {
+    read(info, std::ptr::null(), |s| {
+        // SAFETY: by contract NULL or a NUL-terminated string.
+        let name = unsafe { required(name, "name") }.ok()?;
+        Some(borrowed(s.service.as_ref()?.content.by_name(name).map(|(kind, _)| kind.as_c_str())))
+    })
+}
+
+/// Frees an info. NULL is allowed.
+///
+/// Threads: safe from any thread, once for each info. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_free(info: *mut vsession_info) {
+    if !info.is_null() {
+        // SAFETY: the pointer came from `Arc::into_raw` in `give`, and the caller gives its reference up once.
+        guard::accessor((), || drop(unsafe { Arc::from_raw(info.cast_const().cast::<Snapshot>()) }));
+    }
+}

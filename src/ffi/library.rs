@@ -1,0 +1,125 @@
+//! The library as a whole: version, names of numbers, log, strings.
+
+use std::ffi::{CString, c_char, c_int, c_void};
+
+use super::guard;
+use crate::runtime::log::{self, Level};
+use crate::state::{vsession_reason, vsession_state};
+use crate::status::vsession_status;
+
+/// How important a log message is; a level includes those above it.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum vsession_log_level {
+    /// Nothing.
+    VSESSION_LOG_OFF = 0,
+    /// Something failed and nobody else is told.
+    VSESSION_LOG_ERROR = 1,
+    /// Something failed and was dealt with, or is unsafe.
+    VSESSION_LOG_WARNING = 2,
+    /// Logins, logouts, sessions that ended.
+    VSESSION_LOG_INFO = 3,
+    /// Every error that a call returned.
+    VSESSION_LOG_DEBUG = 4,
+}
+
+/// Receives log messages: the level, the text (UTF-8, valid during the call only), and the pointer that was registered.
+/// Called on whatever thread has something to say, several at a time, with no lock of the library held; it may call any
+/// function of the library.
+pub type vsession_log_fn =
+    Option<unsafe extern "C" fn(level: i32, message: *const c_char, data: *mut c_void)>;
+
+/// The version of the library, for example `0.1.0`.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    guard::accessor(c"".as_ptr(), || VERSION.as_ptr().cast())
+}
+
+/// The version as a number: major × 1,000,000 + minor × 1,000 + patch.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_version_number() -> u32 {
+    guard::accessor(0, || {
+        let mut parts = env!("CARGO_PKG_VERSION").split('.').map(|p| p.parse::<u32>().unwrap_or(0));
+        let mut next = || parts.next().unwrap_or(0);
+        next() * 1_000_000 + next() * 1_000 + next()
+    })
+}
+
+/// The name of a status, for example `VSESSION_E_TIMEOUT`; `VSESSION_E_UNKNOWN` for a number that this version does not
+/// know. Never NULL.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_status_name(status: i32) -> *const c_char {
+    guard::accessor(c"".as_ptr(), || {
+        vsession_status::from_number(status).map_or(c"VSESSION_E_UNKNOWN", vsession_status::name).as_ptr()
+    })
+}
+
+/// The name of a state for people, for example `active`. Never NULL.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_state_name(state: i32) -> *const c_char {
+    guard::accessor(c"".as_ptr(), || vsession_state::from_number(state).name().as_ptr())
+}
+
+/// The name of a reason for people, for example `relogin`; empty for a number that this version does not know.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
+    guard::accessor(c"".as_ptr(), || {
+        vsession_reason::from_number(reason).map_or(c"", vsession_reason::name).as_ptr()
+    })
+}
+
+struct Data(*mut c_void);
+// SAFETY: the pointer is only handed back to the function that it was registered with, which the caller has promised may
+// be called from any thread.
+unsafe impl Send for Data {}
+// SAFETY: as above.
+unsafe impl Sync for Data {}
+
+/// Sends the library's log to `sink`; messages above `level` are not made. One sink for the process: a later call replaces
+/// it, NULL or `VSESSION_LOG_OFF` ends it. Messages hold no password, cookie or token at any level.
+///
+/// The old sink may still be running on another thread when this returns; keep its `data` alive.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, data: *mut c_void) {
+    guard::value((), || {
+        let level = level.clamp(0, vsession_log_level::VSESSION_LOG_DEBUG as c_int) as u8;
+        let data = Data(data);
+        let sink = sink.map(|sink| {
+            Box::new(move |level: Level, message: &str| {
+                let data = &data;
+                let text = CString::new(message.replace('\0', "?")).unwrap_or_default();
+                // SAFETY: the caller registered the function to be called so, with this pointer.
+                unsafe { sink(level as i32, text.as_ptr(), data.0) };
+            }) as log::Sink
+        });
+        log::set(level, sink);
+    });
+}
+
+/// Frees a string that the library handed out as owned, for example by `vsession_get_cookie`. Its bytes are zeroed first.
+/// NULL is allowed.
+///
+/// Threads: safe from any thread, once for each string. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
+    if !string.is_null() {
+        guard::accessor((), || {
+            // SAFETY: the string came from `CString::into_raw` of this library and is freed once.
+            let owned = unsafe { CString::from_raw(string) };
+            drop(zeroize::Zeroizing::new(owned.into_bytes()));
+        });
+    }
+}

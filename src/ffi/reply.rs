@@ -1,0 +1,120 @@
+//! `vsession_reply`: what the server answered.
+
+use std::ffi::{CString, c_char};
+
+use super::guard;
+use super::strings::{borrowed, c_string};
+use crate::session::SessionReply;
+
+/// The reply to a call. Owned by the caller and freed with `vsession_reply_free`; it never changes, so any thread may read
+/// it, and it outlives the session. Accessors take NULL too and answer it with NULL or 0.
+pub struct vsession_reply {
+    /// The envelope with a NUL behind it.
+    xml: String,
+    response: std::ops::Range<usize>,
+    text: Option<CString>,
+    epoch: u64,
+    operation_id: CString,
+}
+
+impl vsession_reply {
+    /// Hands a reply to the caller.
+    pub(super) fn give(answer: SessionReply) -> *mut vsession_reply {
+        let mut xml = answer.reply.xml;
+        xml.push('\0');
+        Box::into_raw(Box::new(vsession_reply {
+            xml,
+            response: answer.reply.response,
+            text: answer.reply.text.map(c_string),
+            epoch: answer.epoch,
+            operation_id: c_string(answer.operation_id),
+        }))
+    }
+}
+
+fn read<T>(reply: *const vsession_reply, otherwise: T, look: impl FnOnce(&vsession_reply) -> T) -> T {
+    if reply.is_null() {
+        return otherwise;
+    }
+    // SAFETY: not NULL, and by contract a reply that the caller owns and has not freed.
+    let reply = unsafe { &*reply };
+    guard::accessor(otherwise, || look(reply))
+}
+
+fn put_length(length: *mut usize, value: usize) {
+    if !length.is_null() {
+        // SAFETY: not NULL, and by contract a valid place.
+        unsafe { length.write(value) };
+    }
+}
+
+/// The whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. `length`, where not NULL, is set to its length
+/// without the NUL.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_xml(
+    reply: *const vsession_reply,
+    length: *mut usize,
+) -> *const c_char {
+    put_length(length, 0);
+    read(reply, std::ptr::null(), |r| {
+        put_length(length, r.xml.len() - 1);
+        r.xml.as_ptr().cast()
+    })
+}
+
+/// The response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`: a part of what
+/// `vsession_reply_xml` gives, of the length that `length` is set to, and not NUL-terminated. Prefixes that it uses may be
+/// declared on the envelope.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_response(
+    reply: *const vsession_reply,
+    length: *mut usize,
+) -> *const c_char {
+    put_length(length, 0);
+    read(reply, std::ptr::null(), |r| {
+        let part = &r.xml[r.response.clone()];
+        put_length(length, part.len());
+        part.as_ptr().cast()
+    })
+}
+
+/// The text of the return value where it is a single element without children: a string, a number, a time, a reference to
+/// a task. NULL where the method returns nothing or something structured.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *const c_char {
+    read(reply, std::ptr::null(), |r| borrowed(r.text.as_deref()))
+}
+
+/// The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as
+/// that session.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u64 {
+    read(reply, 0, |r| r.epoch)
+}
+
+/// The operation id that the request carried, which vCenter repeats in its log.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_reply) -> *const c_char {
+    read(reply, std::ptr::null(), |r| r.operation_id.as_ptr())
+}
+
+/// Frees a reply. NULL is allowed.
+///
+/// Threads: safe from any thread, once for each reply. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_free(reply: *mut vsession_reply) {
+    if !reply.is_null() {
+        // SAFETY: the caller owns the reply and frees it once.
+        guard::accessor((), || drop(unsafe { Box::from_raw(reply) }));
+    }
+}

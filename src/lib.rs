@@ -1,0 +1,42 @@
+//! One vSphere session, safe from every thread: a shared library with a C ABI.
+//!
+//! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
+//! `ffi → session → {auth, api} → config → wire → net → runtime → {sys, error, status, state, sync}`.
+#![deny(unsafe_code)]
+
+pub mod ffi;
+
+/// Calls, the login gate, the snapshot: the heart.
+mod session;
+
+/// Ways into a server.
+mod auth;
+
+/// What can be asked of a server, one request at a time.
+mod api;
+
+/// Options, URL and environment.
+mod config;
+
+/// Envelopes, replies, faults: the protocol as text.
+mod wire;
+
+/// HTTP over connections of our own making.
+mod net;
+
+/// Waiting, workers, events, log, secrets.
+mod runtime;
+
+/// System calls.
+mod sys;
+
+/// The primitives of synchronisation.
+mod sync;
+
+mod error;
+mod state;
+mod status;
+
+pub use runtime::event::vsession_event_kind;
+pub use state::{vsession_reason, vsession_state};
+pub use status::{vsession_executed, vsession_status};

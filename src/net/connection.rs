@@ -1,0 +1,132 @@
+//! A connection as ureq uses it: plain or TLS, with buffers. It decides when bytes leave (head and body together), when
+//! a resting connection is still good, and that a failed one is never used again.
+
+use std::io;
+
+use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
+
+use super::buffers::SoapBuffers;
+use super::exchange::{self, Exchange};
+use super::socket::Socket;
+use super::tls::TlsStream;
+use crate::sys::Idle;
+
+#[derive(Debug)]
+pub(super) enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    fn socket(&mut self) -> &mut Socket {
+        match self {
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.socket(),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.write_all(bytes, exchange),
+            Stream::Tls(tls) => tls.write_all(bytes, exchange),
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer, exchange),
+            Stream::Tls(tls) => tls.read(buffer, exchange),
+        }
+    }
+
+    fn is_good(&mut self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.look() == Idle::Quiet,
+            Stream::Tls(tls) => tls.is_good(),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: Stream,
+    buffers: SoapBuffers,
+    /// Something failed on it: it must not serve another request.
+    broken: bool,
+    /// It rests between two requests.
+    resting: bool,
+}
+
+impl Connection {
+    pub(super) fn new(stream: Stream) -> Connection {
+        Connection { stream, buffers: SoapBuffers::default(), broken: false, resting: false }
+    }
+
+    fn flush(&mut self, exchange: &Exchange) -> io::Result<()> {
+        if self.buffers.pending().is_empty() {
+            return Ok(());
+        }
+        if !exchange.sent.get() {
+            self.stream.socket().begin_request();
+        }
+        exchange.about_to_send().map_err(|stop| exchange.fail(stop))?;
+        self.stream.write_all(self.buffers.pending(), exchange)?;
+        self.buffers.sent();
+        Ok(())
+    }
+
+    fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
+        self.flush(exchange)?;
+        let n = self.stream.read(self.buffers.input_append_buf(), exchange)?;
+        if n == 0 {
+            self.broken = true;
+            self.stream.socket().note_what_was_received(exchange);
+            return Ok(false);
+        }
+        exchange.answered.set(true);
+        self.buffers.input_appended(n);
+        Ok(true)
+    }
+}
+
+impl Transport for Connection {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
+        if self.buffers.keep_output(amount) {
+            let exchange = exchange::current();
+            self.flush(&exchange).inspect_err(|_| self.broken = true)?;
+        }
+        Ok(())
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
+        let exchange = exchange::current();
+        Ok(self.fill(&exchange).inspect_err(|_| self.broken = true)?)
+    }
+
+    /// ureq asks twice: when a request has ended, before the connection rests, and when the next one wants it. Only the
+    /// second time needs a look at the socket; stray bytes found then make it unfit just the same.
+    fn is_open(&mut self) -> bool {
+        if self.broken {
+            return false;
+        }
+        if !self.resting {
+            self.resting = true;
+            self.buffers.release();
+            return true;
+        }
+        self.resting = false;
+        let good = self.stream.is_good();
+        if good {
+            exchange::current().reused.set(true);
+        }
+        good
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+}

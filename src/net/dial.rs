@@ -1,0 +1,177 @@
+//! Makes connections: name, TCP, TLS. Where a host has several addresses they are tried with a short lead each, so that
+//! a dead one costs a moment and not a timeout.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use ureq::unversioned::transport::{ConnectionDetails, Connector};
+
+use super::Settings;
+use super::connection::{Connection, Stream};
+use super::exchange::{self, Exchange};
+use super::resolve;
+use super::socket::Socket;
+use super::tls::TlsStream;
+use super::trust::Trust;
+use crate::error::{Error, Result};
+use crate::runtime::wait::Ready;
+use crate::status::Status;
+use crate::sys::{self, Interest};
+
+/// The lead that an address has over the next one (RFC 8305 recommends 250 ms).
+const LEAD: Duration = Duration::from_millis(250);
+/// How many addresses are tried at the same time: what one wait can watch.
+const AT_A_TIME: usize = sys::MAX_POLLED - 1;
+
+/// Makes the connections of one client.
+pub(super) struct Dialer {
+    pub(super) settings: Settings,
+    pub(super) trust: Option<Trust>,
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dialer({})", self.settings.origin())
+    }
+}
+
+impl Connector<()> for Dialer {
+    type Out = Connection;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        _: Option<()>,
+    ) -> std::result::Result<Option<Connection>, ureq::Error> {
+        let exchange = exchange::current();
+        Ok(Some(self.dial(&exchange)?))
+    }
+}
+
+pub(super) fn no_answer(phase: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_CONNECT,
+        format!("nobody answered {phase} within connect_timeout_ms; check host, port and firewall"),
+    )
+}
+
+impl Dialer {
+    fn dial(&self, exchange: &Exchange) -> io::Result<Connection> {
+        let until = Instant::now().checked_add(self.settings.connect_timeout);
+        let host = self.settings.host.as_str();
+        let stream = resolve::addresses(host, self.settings.port, &exchange.watch)
+            .and_then(|addresses| self.first_to_answer(addresses, until, exchange))
+            .map_err(|error| exchange.fail(error))?;
+        // Requests leave in one piece; waiting to fill a segment could only delay them.
+        let _ = stream.set_nodelay(true);
+        let mut socket = Socket::new(stream, until);
+        let stream = match &self.trust {
+            None => {
+                socket.connect_until = None;
+                Stream::Plain(socket)
+            }
+            Some(trust) => {
+                let mut tls = TlsStream::handshake(socket, host, trust, exchange)?;
+                tls.socket().connect_until = None;
+                Stream::Tls(Box::new(tls))
+            }
+        };
+        Ok(Connection::new(stream))
+    }
+
+    /// A connected socket to whichever address answers first.
+    fn first_to_answer(
+        &self,
+        addresses: Vec<SocketAddr>,
+        until: Option<Instant>,
+        exchange: &Exchange,
+    ) -> Result<TcpStream> {
+        let mut waiting = interleave(addresses).into_iter();
+        let mut trying: Vec<(SocketAddr, TcpStream)> = Vec::new();
+        let mut refusal: Option<(SocketAddr, io::Error)> = None;
+        let mut next_start = Instant::now();
+        loop {
+            if trying.len() < AT_A_TIME && (trying.is_empty() || Instant::now() >= next_start) {
+                if let Some(address) = waiting.next() {
+                    match sys::start_connect(&address) {
+                        Ok(stream) => trying.push((address, stream)),
+                        Err(error) => refusal = Some((address, error)),
+                    }
+                    next_start = Instant::now() + LEAD;
+                    continue;
+                }
+            }
+            if trying.is_empty() {
+                return Err(self.refused(refusal));
+            }
+            let watched: Vec<_> =
+                trying.iter().map(|(_, stream)| (stream.as_raw_fd(), Interest::Write)).collect();
+            let more_to_start = waiting.len() > 0 && trying.len() < AT_A_TIME;
+            let wake = if more_to_start {
+                until.map_or(Some(next_start), |until| Some(until.min(next_start)))
+            } else {
+                until
+            };
+            match exchange.watch.descriptors(&watched, wake)? {
+                Ready::Descriptor(index) => {
+                    let (address, stream) = trying.swap_remove(index);
+                    match stream.take_error() {
+                        Ok(None) => return Ok(stream),
+                        Ok(Some(error)) | Err(error) => refusal = Some((address, error)),
+                    }
+                    next_start = Instant::now();
+                }
+                Ready::NotYet if until.is_some_and(|until| Instant::now() >= until) => {
+                    return Err(no_answer(&format!("at {}", self.settings.origin())));
+                }
+                Ready::NotYet => {}
+            }
+        }
+    }
+
+    fn refused(&self, refusal: Option<(SocketAddr, io::Error)>) -> Error {
+        let (address, error) = match refusal {
+            Some((address, error)) => (address.to_string(), error),
+            None => (self.settings.host.clone(), io::ErrorKind::AddrNotAvailable.into()),
+        };
+        Error::new(
+            Status::VSESSION_E_CONNECT,
+            format!(
+                "no connection to {} ({address}): {error}; check host and port in 'url'",
+                self.settings.origin()
+            ),
+        )
+        .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
+    }
+}
+
+/// Alternates between the two families, beginning with the resolver's first choice.
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let Some(first) = addresses.first() else { return addresses };
+    let first_is_v6 = first.is_ipv6();
+    let (preferred, others): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let mut mixed = Vec::with_capacity(preferred.len() + others.len());
+    let (mut preferred, mut others) = (preferred.into_iter(), others.into_iter());
+    loop {
+        match (preferred.next(), others.next()) {
+            (None, None) => return mixed,
+            (a, b) => mixed.extend(a.into_iter().chain(b)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_alternate_from_the_first_choice() {
+        let parse = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
+        let mixed = interleave(parse(&["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1"]));
+        assert_eq!(mixed, parse(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "[::3]:1"]));
+    }
+}

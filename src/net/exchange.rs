@@ -1,0 +1,95 @@
+//! What is known of the request that the current thread is making. ureq's interfaces carry no word about the caller, so
+//! the connections find it here; a request runs on one thread from begin to end.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::error::Error;
+use crate::runtime::wait::{Stop, Watch};
+
+/// The request under way on this thread.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) watch: Rc<Watch>,
+    /// Once bytes are out, wait for the reply whoever cancels: a login's outcome must not be lost.
+    pub(super) commit_when_sent: bool,
+    /// The connection had served an earlier request.
+    pub(super) reused: Cell<bool>,
+    /// Bytes of the request were handed to the kernel.
+    pub(super) sent: Cell<bool>,
+    /// The peer's kernel is known to have received none of them.
+    pub(super) unreceived: Cell<bool>,
+    /// Bytes of a reply arrived.
+    pub(super) answered: Cell<bool>,
+    /// The first failure, with what the connection knew of it; ureq's own error says less.
+    failure: RefCell<Option<Error>>,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Exchange>>> = const { RefCell::new(None) };
+}
+
+/// Makes an exchange the thread's current one until it is dropped; then the one before is current again (a callback
+/// may make requests of its own).
+pub(super) struct Current {
+    exchange: Rc<Exchange>,
+    previous: Option<Rc<Exchange>>,
+}
+
+impl Current {
+    pub(super) fn begin(watch: &Rc<Watch>, commit_when_sent: bool) -> Current {
+        let exchange = Rc::new(Exchange {
+            watch: watch.clone(),
+            commit_when_sent,
+            reused: Cell::new(false),
+            sent: Cell::new(false),
+            unreceived: Cell::new(false),
+            answered: Cell::new(false),
+            failure: RefCell::new(None),
+        });
+        let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));
+        Current { exchange, previous }
+    }
+}
+
+impl std::ops::Deref for Current {
+    type Target = Exchange;
+    fn deref(&self) -> &Exchange {
+        &self.exchange
+    }
+}
+
+impl Drop for Current {
+    fn drop(&mut self) {
+        CURRENT.with(|c| *c.borrow_mut() = self.previous.take());
+    }
+}
+
+/// The thread's current exchange. Connections are only ever used inside one.
+pub(super) fn current() -> Rc<Exchange> {
+    CURRENT.with(|c| c.borrow().clone()).expect("connections are used inside an exchange")
+}
+
+impl Exchange {
+    /// Records why the exchange failed, and gives ureq an error of a kind that it never takes for the end of a body.
+    pub(super) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
+        self.failure.borrow_mut().get_or_insert_with(|| error.into());
+        std::io::ErrorKind::Other.into()
+    }
+
+    pub(super) fn failure(&self) -> Option<Error> {
+        self.failure.borrow().clone()
+    }
+
+    /// Called before the first byte of a request goes out.
+    pub(super) fn about_to_send(&self) -> Result<(), Stop> {
+        if !self.sent.get() {
+            self.watch.check()?;
+            if self.commit_when_sent {
+                self.watch.commit();
+            }
+            self.sent.set(true);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! Bounds how many connections a client uses at a time. Who comes when all are taken waits in line, interruptibly.
+
+use std::collections::VecDeque;
+
+use crate::runtime::wait::{Signal, Stop, Watch};
+use crate::sync::{Arc, Mutex};
+
+#[derive(Debug)]
+pub(super) struct Permits(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    free: usize,
+    line: VecDeque<Arc<Signal>>,
+}
+
+/// The right to use one connection, given back when dropped.
+pub(super) struct Permit<'a>(&'a Permits);
+
+impl Permits {
+    pub(super) fn new(number: usize) -> Permits {
+        Permits(Mutex::new(State { free: number, line: VecDeque::new() }))
+    }
+
+    pub(super) fn take(&self, watch: &Watch) -> Result<Permit<'_>, Stop> {
+        let turn = {
+            let mut state = self.0.lock();
+            if state.free > 0 {
+                state.free -= 1;
+                return Ok(Permit(self));
+            }
+            let turn = Arc::new(Signal::new());
+            state.line.push_back(turn.clone());
+            turn
+        };
+        match watch.signal(&turn) {
+            // Who gave a permit back has handed it to us.
+            Ok(()) => Ok(Permit(self)),
+            Err(stop) => {
+                let mut state = self.0.lock();
+                match state.line.iter().position(|t| Arc::ptr_eq(t, &turn)) {
+                    Some(position) => drop(state.line.remove(position)),
+                    // It was handed over just as we gave up: pass it on.
+                    None => {
+                        drop(state);
+                        self.give_back();
+                    }
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    fn give_back(&self) {
+        let next = {
+            let mut state = self.0.lock();
+            match state.line.pop_front() {
+                Some(next) => next,
+                None => {
+                    state.free += 1;
+                    return;
+                }
+            }
+        };
+        next.fire();
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::wait::Bounds;
+    use crate::sync::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn never_more_holders_than_permits_and_everyone_gets_a_turn() {
+        let permits = Permits::new(3);
+        let (now, peak, turns) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..12 {
+                scope.spawn(|| {
+                    for _ in 0..50 {
+                        let watch = Watch::new(Bounds::default()).unwrap();
+                        let _permit = permits.take(&watch).unwrap();
+                        peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        now.fetch_sub(1, Ordering::SeqCst);
+                        turns.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(peak.load(Ordering::SeqCst) <= 3);
+        assert_eq!(turns.load(Ordering::SeqCst), 600);
+        assert_eq!(permits.0.lock().free, 3);
+    }
+
+    #[test]
+    fn who_gives_up_loses_no_permit() {
+        let permits = Permits::new(1);
+        let patient = Watch::new(Bounds::default()).unwrap();
+        let held = permits.take(&patient).unwrap();
+        let hasty = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();
+        assert_eq!(permits.take(&hasty).err(), Some(Stop::TimedOut));
+        drop(held);
+        assert!(permits.take(&patient).is_ok());
+        assert_eq!(permits.0.lock().free, 1);
+    }
+}

@@ -1,0 +1,72 @@
+//! Host names to addresses. The system's resolver can neither be cancelled nor bounded, so it runs on threads of its
+//! own; callers wait for it like for anything else. Concurrent calls for one name share one lookup, so that a name
+//! server which does not answer holds one thread for a name and not one for each caller.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+use once_cell::sync::{Lazy, OnceCell};
+
+use crate::error::{Error, Result};
+use crate::runtime::wait::{Signal, Watch};
+use crate::runtime::workers::RESOLVERS;
+use crate::status::Status;
+use crate::sync::{Arc, Mutex};
+
+#[derive(Default)]
+struct Lookup {
+    done: Signal,
+    result: OnceCell<std::result::Result<Vec<SocketAddr>, String>>,
+}
+
+static UNDER_WAY: Lazy<Mutex<HashMap<(String, u16), Arc<Lookup>>>> = Lazy::new(Mutex::default);
+
+/// The addresses of `host`, at least one.
+pub(super) fn addresses(host: &str, port: u16, watch: &Watch) -> Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let lookup = join_or_start(host, port);
+    watch.signal(&lookup.done)?;
+    match lookup.result.get() {
+        Some(Ok(addresses)) => Ok(addresses.clone()),
+        Some(Err(reason)) => Err(unknown(host, reason)),
+        None => Err(unknown(host, "the lookup failed")),
+    }
+}
+
+fn unknown(host: &str, reason: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_RESOLVE,
+        format!(
+            "the host name '{host}' has no address ({reason}); check the spelling in 'url' and the name service"
+        ),
+    )
+}
+
+fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
+    let key = (host.to_string(), port);
+    let lookup = {
+        let mut under_way = UNDER_WAY.lock();
+        if let Some(lookup) = under_way.get(&key) {
+            return lookup.clone();
+        }
+        let lookup = Arc::new(Lookup::default());
+        under_way.insert(key.clone(), lookup.clone());
+        lookup
+    };
+    let running = lookup.clone();
+    RESOLVERS.run(move || {
+        let result = match (key.0.as_str(), key.1).to_socket_addrs() {
+            Ok(addresses) => match addresses.collect::<Vec<_>>() {
+                none if none.is_empty() => Err("no address".to_string()),
+                some => Ok(some),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        let _ = running.result.set(result);
+        UNDER_WAY.lock().remove(&key);
+        running.done.fire();
+    });
+    lookup
+}

@@ -1,0 +1,263 @@
+//! Event queues: how a program learns what happens to its sessions without asking. A queue serves any number of
+//! sessions, has a descriptor that is readable exactly while something waits, and is bounded: when a session's events
+//! pile up unread they are merged, so that the latest state is always told and memory does not grow.
+
+use std::collections::{HashMap, VecDeque};
+use std::os::fd::RawFd;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::error::{Error, Result};
+use crate::state::{Reason, State};
+use crate::status::Status;
+use crate::sync::{Arc, Mutex};
+use crate::sys::{EventFd, Interest};
+
+use super::wait::{Bounds, Ready, Signal, Watch};
+
+/// What an event tells. Numbers are part of the ABI.
+#[allow(non_camel_case_types)]
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum vsession_event_kind {
+    /// The session's state changed.
+    VSESSION_EVENT_STATE_CHANGED = 1,
+    /// A login gave the session a new identity in place of one that ended. Filters, views and collectors of the older
+    /// one are gone on the server: make them anew.
+    VSESSION_EVENT_SESSION_REPLACED = 2,
+}
+
+pub(crate) use vsession_event_kind as Kind;
+
+/// One thing that happened to one session.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    pub(crate) kind: Kind,
+    /// The session's handle.
+    pub(crate) session: u64,
+    pub(crate) old_state: State,
+    pub(crate) new_state: State,
+    pub(crate) reason: Reason,
+    pub(crate) old_epoch: u64,
+    pub(crate) new_epoch: u64,
+    /// Why, where it was a failure.
+    pub(crate) error: Option<Error>,
+    /// Milliseconds since 1970, UTC.
+    pub(crate) time_ms: i64,
+    /// How many events were merged into this one because they had not been read in time.
+    pub(crate) merged: u32,
+}
+
+/// How many unread events a session may have in a queue before they are merged.
+const MOST_PENDING: usize = 32;
+
+/// A queue of events for any number of sessions.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pending: Mutex<Pending>,
+    readable: EventFd,
+    closed: Signal,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    events: VecDeque<Event>,
+    by_session: HashMap<u64, usize>,
+}
+
+impl Queue {
+    pub(crate) fn new() -> Result<Arc<Queue>> {
+        let readable = EventFd::new().map_err(|e| {
+            Error::new(
+                Status::VSESSION_E_RESOURCE,
+                format!("no descriptor for the event queue: {e}; raise the limit of open files"),
+            )
+            .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
+        })?;
+        Ok(Arc::new(Queue { pending: Mutex::default(), readable, closed: Signal::new() }))
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.readable.fd()
+    }
+
+    /// Appends an event. Never blocks on a reader.
+    pub(crate) fn push(&self, event: Event) {
+        if self.closed.has_fired() {
+            return;
+        }
+        let mut pending = self.pending.lock();
+        let session = event.session;
+        pending.events.push_back(event);
+        let count = pending.by_session.entry(session).or_insert(0);
+        *count += 1;
+        if *count > MOST_PENDING {
+            pending.merge(session);
+        }
+        // Under the lock, so that a reader that takes the last event cannot drain this raise.
+        self.readable.raise();
+    }
+
+    /// Takes the oldest event, waiting up to `timeout` for one. `None`: none came.
+    pub(crate) fn next(&self, timeout: Duration) -> Result<Option<Event>> {
+        if self.closed.has_fired() {
+            return Err(closed());
+        }
+        if let Some(event) = self.pop() {
+            return Ok(Some(event));
+        }
+        if timeout.is_zero() {
+            return Ok(None);
+        }
+        let watch = Watch::new(Bounds::with_timeout(timeout))?;
+        loop {
+            match watch.descriptors_or(&[(self.fd(), Interest::Read)], &self.closed) {
+                Ok(Ready::Descriptor(_)) => {
+                    if let Some(event) = self.pop() {
+                        return Ok(Some(event));
+                    }
+                }
+                Ok(Ready::NotYet) => return Err(closed()),
+                Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    fn pop(&self) -> Option<Event> {
+        let mut pending = self.pending.lock();
+        let event = pending.events.pop_front();
+        if let Some(event) = &event {
+            if let Some(count) = pending.by_session.get_mut(&event.session) {
+                *count -= 1;
+                if *count == 0 {
+                    pending.by_session.remove(&event.session);
+                }
+            }
+        }
+        if pending.events.is_empty() {
+            self.readable.drain();
+        }
+        event
+    }
+
+    /// Ends the waits of readers and refuses everything from now on.
+    pub(crate) fn close(&self) {
+        self.closed.fire();
+        *self.pending.lock() = Pending::default();
+        self.readable.drain();
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Status::VSESSION_E_CLOSED, "the event queue was freed")
+}
+
+impl Pending {
+    /// Replaces the events of one session by at most two that tell the same in sum, at the end of the queue.
+    fn merge(&mut self, session: u64) {
+        let mut merged: [Option<Event>; 2] = [None, None];
+        self.events.retain(|event| {
+            if event.session != session {
+                return true;
+            }
+            let sum = match event.kind {
+                Kind::VSESSION_EVENT_SESSION_REPLACED => &mut merged[0],
+                Kind::VSESSION_EVENT_STATE_CHANGED => &mut merged[1],
+            };
+            *sum = Some(match sum.take() {
+                None => event.clone(),
+                Some(first) => Event {
+                    old_state: first.old_state,
+                    old_epoch: first.old_epoch,
+                    merged: first.merged + event.merged + 1,
+                    ..event.clone()
+                },
+            });
+            false
+        });
+        let rest: Vec<Event> = merged.into_iter().flatten().collect();
+        self.by_session.insert(session, rest.len());
+        self.events.extend(rest);
+    }
+}
+
+/// Now, as events carry it.
+pub(crate) fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+
+    fn event(session: u64, kind: Kind, old_epoch: u64, new_epoch: u64) -> Event {
+        Event {
+            kind,
+            session,
+            old_state: State::VSESSION_STATE_EXPIRED,
+            new_state: State::VSESSION_STATE_ACTIVE,
+            reason: Reason::VSESSION_REASON_RELOGIN,
+            old_epoch,
+            new_epoch,
+            error: None,
+            time_ms: 0,
+            merged: 0,
+        }
+    }
+
+    fn readable(queue: &Queue) -> bool {
+        sys::poll(&[(queue.fd(), Interest::Read)], Some(Duration::ZERO)).unwrap()[0]
+    }
+
+    #[test]
+    fn the_descriptor_is_readable_exactly_while_events_wait() {
+        let queue = Queue::new().unwrap();
+        assert!(!readable(&queue));
+        queue.push(event(1, Kind::VSESSION_EVENT_STATE_CHANGED, 0, 1));
+        queue.push(event(2, Kind::VSESSION_EVENT_STATE_CHANGED, 0, 1));
+        assert!(readable(&queue));
+        assert_eq!(queue.next(Duration::ZERO).unwrap().unwrap().session, 1);
+        assert!(readable(&queue));
+        assert_eq!(queue.next(Duration::ZERO).unwrap().unwrap().session, 2);
+        assert!(!readable(&queue));
+        assert!(queue.next(Duration::ZERO).unwrap().is_none());
+    }
+
+    #[test]
+    fn unread_events_merge_and_keep_the_first_and_the_last() {
+        let queue = Queue::new().unwrap();
+        queue.push(event(2, Kind::VSESSION_EVENT_STATE_CHANGED, 7, 8));
+        for epoch in 0..1000 {
+            queue.push(event(1, Kind::VSESSION_EVENT_STATE_CHANGED, epoch, epoch + 1));
+            queue.push(event(1, Kind::VSESSION_EVENT_SESSION_REPLACED, epoch, epoch + 1));
+        }
+        let mut told = Vec::new();
+        while let Some(event) = queue.next(Duration::ZERO).unwrap() {
+            told.push(event);
+        }
+        assert!(told.len() <= MOST_PENDING + 1);
+        assert_eq!(told[0].session, 2);
+        for kind in [Kind::VSESSION_EVENT_STATE_CHANGED, Kind::VSESSION_EVENT_SESSION_REPLACED] {
+            let of_kind: Vec<_> = told.iter().filter(|e| e.session == 1 && e.kind == kind).collect();
+            assert_eq!(of_kind.first().unwrap().old_epoch, 0);
+            assert_eq!(of_kind.last().unwrap().new_epoch, 1000);
+            let total: u32 = of_kind.iter().map(|e| e.merged + 1).sum();
+            assert_eq!(total, 1000, "every event is told, alone or merged");
+            for pair in of_kind.windows(2) {
+                assert_eq!(pair[0].new_epoch, pair[1].old_epoch, "no gap and no step back");
+            }
+        }
+    }
+
+    #[test]
+    fn closing_ends_the_wait_of_a_reader() {
+        let queue = Queue::new().unwrap();
+        let reading = queue.clone();
+        let reader = std::thread::spawn(move || reading.next(Duration::from_secs(60)));
+        std::thread::sleep(Duration::from_millis(20));
+        queue.close();
+        assert_eq!(reader.join().unwrap().unwrap_err().status(), Status::VSESSION_E_CLOSED);
+        queue.push(event(1, Kind::VSESSION_EVENT_STATE_CHANGED, 0, 1));
+        assert!(queue.next(Duration::ZERO).is_err());
+    }
+}

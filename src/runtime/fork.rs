@@ -1,0 +1,26 @@
+//! Notices that the process is a fork of the one that used the library. The locks and threads of the parent are not
+//! usable there, so every entry point asks here before it touches anything.
+
+use once_cell::sync::Lazy;
+
+use crate::sync::{AtomicBool, Ordering};
+use crate::sys;
+
+static FORKED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn in_child() {
+    FORKED.store(true, Ordering::Relaxed);
+}
+
+static HANDLER: Lazy<()> = Lazy::new(|| sys::at_fork_in_child(in_child));
+
+/// Has forks noticed from now on. Called before the first handle is made; until then a fork inherits nothing.
+pub(crate) fn watch() {
+    Lazy::force(&HANDLER);
+}
+
+/// Whether this process is a fork that must not use what it inherited.
+#[inline]
+pub(crate) fn is_forked_child() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}

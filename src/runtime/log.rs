@@ -1,0 +1,51 @@
+//! The log: one sink for the process, set by the program. Messages are made only when somebody listens, and never hold a
+//! secret: nothing that could be one is ever formatted into them.
+
+use arc_swap::ArcSwapOption;
+use once_cell::sync::Lazy;
+
+use crate::sync::{Arc, AtomicU8, Ordering};
+
+/// How important a message is. The numbers are part of the C API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Level {
+    #[expect(dead_code, reason = "nothing has failed that badly yet")]
+    Error = 1,
+    Warning = 2,
+    Info = 3,
+    Debug = 4,
+}
+
+/// Receives messages. Called on the thread that has something to say, with no lock of the library held.
+pub(crate) type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
+
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+static SINK: Lazy<ArcSwapOption<Sink>> = Lazy::new(ArcSwapOption::empty);
+
+/// Sends messages of at most `level` to `sink` from now on; 0 or no sink: none.
+pub(crate) fn set(level: u8, sink: Option<Sink>) {
+    LEVEL.store(if sink.is_some() { level } else { 0 }, Ordering::Relaxed);
+    SINK.store(sink.map(Arc::new));
+}
+
+#[inline]
+pub(crate) fn enabled(level: Level) -> bool {
+    LEVEL.load(Ordering::Relaxed) >= level as u8
+}
+
+pub(crate) fn write(level: Level, message: &str) {
+    if let Some(sink) = &*SINK.load() {
+        sink(level, message);
+    }
+}
+
+/// `log!(Level, "format", ...)`: the arguments are evaluated only when somebody listens at that level.
+macro_rules! log {
+    ($level:ident, $($message:tt)+) => {
+        if $crate::runtime::log::enabled($crate::runtime::log::Level::$level) {
+            $crate::runtime::log::write($crate::runtime::log::Level::$level, &format!($($message)+));
+        }
+    };
+}
+pub(crate) use log;

@@ -1,0 +1,8 @@
+//! What every layer above stands on and what knows nothing of vSphere: waiting, threads, events, log, secrets.
+
+pub(crate) mod event;
+pub(crate) mod fork;
+pub(crate) mod log;
+pub(crate) mod secret;
+pub(crate) mod wait;
+pub(crate) mod workers;

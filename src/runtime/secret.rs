@@ -1,0 +1,51 @@
+//! Strings that must not be seen: passwords, cookies, tokens. They are zeroed when dropped, print as `***`, and can be
+//! struck out of text that came from elsewhere.
+
+use std::fmt;
+use zeroize::Zeroizing;
+
+use crate::sync::Arc;
+
+const MASK: &str = "***";
+
+/// A secret string. Clones share the one copy.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(Arc<Zeroizing<String>>);
+
+impl Secret {
+    pub(crate) fn new(value: impl Into<String>) -> Secret {
+        Secret(Arc::new(Zeroizing::new(value.into())))
+    }
+
+    /// The text itself. Whoever asks must not keep a copy that outlives its use.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `text` with every occurrence of `secret` struck out.
+pub(crate) fn strike_out(text: &str, secret: &str) -> String {
+    if secret.is_empty() { text.to_string() } else { text.replace(secret, MASK) }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(MASK)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_never_prints() {
+        assert_eq!(format!("{:?}", Secret::new("hunter2")), "***");
+    }
+
+    #[test]
+    fn striking_out_leaves_the_rest() {
+        assert_eq!(strike_out("user bob, password bob1, bob1", "bob1"), "user bob, password ***, ***");
+        assert_eq!(strike_out("nothing", ""), "nothing");
+    }
+}

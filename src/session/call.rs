@@ -1,0 +1,177 @@
+//! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it
+//! replaced once for everybody and send the call once more.
+
+use std::rc::Rc;
+
+use super::gate::{Outcome, Wish};
+use super::{Session, Snapshot, Timeout, closed, not_logged_in};
+use crate::api::service::{SERVICE_INSTANCE, Service};
+use crate::api::soap::{Call, next_operation_id};
+use crate::error::{Error, Result};
+use crate::runtime::wait::{Signal, Watch};
+use crate::state::{Reason, State};
+use crate::status::{Executed, Status};
+use crate::sync::Arc;
+use crate::wire::envelope::Reference;
+use crate::wire::reply::Reply;
+
+/// A request goes out at most this often: once, and again for each time that it was answered with NotAuthenticated,
+/// which proves that it did not run. Two replacements in one call mean that something else is wrong.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// The object that a method is called on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target<'a> {
+    Object(Reference<'a>),
+    /// The one object of this type that the server's service content names, for example `SessionManager`.
+    TheOnly(&'a str),
+}
+
+/// A call of a vim25 method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MethodCall<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: Target<'a>,
+    pub(crate) arguments: &'a str,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CallOptions {
+    pub(crate) timeout: Option<Timeout>,
+    pub(crate) cancel: Option<Arc<Signal>>,
+    pub(crate) operation_id: Option<String>,
+    pub(crate) idempotent: bool,
+    /// Only with the session of this epoch; 0: with any.
+    pub(crate) require_epoch: u64,
+    pub(crate) no_relogin: bool,
+}
+
+/// A reply and the session that it came through.
+#[derive(Debug)]
+pub(crate) struct SessionReply {
+    pub(crate) reply: Reply,
+    pub(crate) epoch: u64,
+    pub(crate) operation_id: String,
+}
+
+impl Session {
+    /// Calls a method.
+    pub(crate) fn call(self: &Arc<Self>, call: &MethodCall, options: &CallOptions) -> Result<SessionReply> {
+        let bounds = self.bounds(options.timeout, options.cancel.clone());
+        let watch = Rc::new(Watch::new(bounds)?);
+        let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
+        let mut attempt = 1;
+        loop {
+            let snapshot = self.usable_snapshot(options, &watch)?;
+            let Some((login, service)) = snapshot.usable() else { return Err(not_logged_in()) };
+            let result = self.endpoint.call(
+                &Call {
+                    method: call.method,
+                    this: resolve(call.target, service)?,
+                    arguments: call.arguments,
+                    cookie: Some(&login.cookie),
+                    version: &service.version,
+                    operation_id: &operation_id,
+                    idempotent: options.idempotent,
+                    commit_when_sent: false,
+                },
+                &watch,
+            );
+            let doubtful = match &result {
+                Ok(answered) => answered.reply.withholds,
+                Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
+            };
+            if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
+                match self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch)? {
+                    Outcome::Ready => {
+                        attempt += 1;
+                        continue;
+                    }
+                    // The account lacks a privilege: the answer stands.
+                    Outcome::StillAlive => {}
+                    Outcome::Gone => {
+                        return Err(Error::new(
+                            Status::VSESSION_E_NOT_AUTHENTICATED,
+                            "the session has ended, and no automatic login is allowed now; call vsession_login",
+                        )
+                        .with(|d| {
+                            d.executed = Executed::VSESSION_EXECUTED_NO;
+                            d.operation_id = Some(operation_id.clone());
+                        }));
+                    }
+                }
+            }
+            return match result {
+                Ok(answered) => {
+                    self.note_success();
+                    Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
+                }
+                Err(error) => {
+                    self.note_failure(&error);
+                    Err(error)
+                }
+            };
+        }
+    }
+
+    /// The snapshot for a call, after a login where one is needed and allowed.
+    fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<Snapshot>> {
+        let state = self.cell.state();
+        if state == State::VSESSION_STATE_CLOSED {
+            return Err(closed());
+        }
+        if !state.is_usable() {
+            if options.no_relogin {
+                return Err(not_logged_in());
+            }
+            self.through_gate(Wish::NeedSession, watch)?;
+        }
+        let snapshot = self.snapshot();
+        if options.require_epoch != 0 && options.require_epoch != snapshot.epoch {
+            return Err(Error::new(
+                Status::VSESSION_E_SESSION_CHANGED,
+                format!(
+                    "the call asks for the session of epoch {}, and the session now is of epoch {}; make filters, views and collectors anew",
+                    options.require_epoch, snapshot.epoch
+                ),
+            ));
+        }
+        Ok(snapshot)
+    }
+
+    /// The server answered.
+    pub(super) fn note_success(&self) {
+        if self.cell.state() == State::VSESSION_STATE_UNREACHABLE {
+            let mut gate = self.gate.lock();
+            if gate.state == State::VSESSION_STATE_UNREACHABLE {
+                let reason = Reason::VSESSION_REASON_RECOVERED;
+                self.transition(&mut gate, State::VSESSION_STATE_ACTIVE, reason, None);
+            }
+        }
+    }
+
+    /// The server did not answer, if that is what the error says.
+    pub(super) fn note_failure(&self, error: &Error) {
+        if error.is_outage() && self.cell.state() == State::VSESSION_STATE_ACTIVE {
+            let mut gate = self.gate.lock();
+            if gate.state == State::VSESSION_STATE_ACTIVE {
+                gate.service = None;
+                let reason = Reason::VSESSION_REASON_UNREACHABLE;
+                self.transition(&mut gate, State::VSESSION_STATE_UNREACHABLE, reason, Some(error.clone()));
+            }
+        }
+    }
+}
+
+fn resolve<'a>(target: Target<'a>, service: &'a Service) -> Result<Reference<'a>> {
+    match target {
+        Target::Object(reference) => Ok(reference),
+        Target::TheOnly(kind) if kind == SERVICE_INSTANCE => Ok(Reference { kind, id: kind }),
+        Target::TheOnly(kind) => service.content.by_type(kind).ok_or_else(|| {
+            Error::invalid_argument(
+                "this_id",
+                format!("the server has no single object of type '{kind}'; name the object's id"),
+            )
+        }),
+    }
+}

@@ -1,0 +1,65 @@
+//! State and epoch of one session, readable without a lock and without the session: they stand in the handle table, in
+//! one word with the generation of the handle, so that reading the state of a handle is a matter of two loads.
+
+use crate::state::State;
+use crate::sync::{AtomicU64, Ordering};
+
+/// Generation, kind and state in one word; the epoch beside it.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    /// generation (32 bits) | unused (16) | kind (8) | state (8)
+    word: AtomicU64,
+    epoch: AtomicU64,
+}
+
+const STATE_BITS: u64 = 0xff;
+
+impl Cell {
+    pub(crate) const fn new() -> Cell {
+        Cell { word: AtomicU64::new(0), epoch: AtomicU64::new(0) }
+    }
+
+    /// The word of a handle's cell while the handle is valid, without the state.
+    pub(crate) const fn word_of(generation: u32, kind: u8) -> u64 {
+        (generation as u64) << 32 | (kind as u64) << 8
+    }
+
+    /// Gives the cell to a new handle.
+    pub(crate) fn assign(&self, generation: u32, kind: u8, state: State) {
+        self.epoch.store(0, Ordering::Relaxed);
+        self.word.store(Cell::word_of(generation, kind) | state as u64, Ordering::Release);
+    }
+
+    /// Takes the cell from its handle; `generation` is the next one.
+    pub(crate) fn retire(&self, generation: u32) {
+        self.word.store(Cell::word_of(generation, 0), Ordering::Release);
+    }
+
+    pub(crate) fn word(&self) -> u64 {
+        self.word.load(Ordering::Acquire)
+    }
+
+    /// Splits a word into what `word_of` made and the state.
+    pub(crate) fn split(word: u64) -> (u64, State) {
+        (word & !STATE_BITS, State::from_number((word & STATE_BITS) as i32))
+    }
+
+    pub(crate) fn state(&self) -> State {
+        Cell::split(self.word()).1
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Only under the gate of the session that the cell belongs to, and never after its close.
+    pub(super) fn set_state(&self, state: State) {
+        let (rest, _) = Cell::split(self.word.load(Ordering::Relaxed));
+        self.word.store(rest | state as u64, Ordering::Release);
+    }
+
+    /// As `set_state`.
+    pub(super) fn set_epoch(&self, epoch: u64) {
+        self.epoch.store(epoch, Ordering::Release);
+    }
+}

@@ -1,0 +1,127 @@
+//! Login by hand and the two ways to end: logout, after which the session can be used again, and close, after which it
+//! cannot.
+
+use std::rc::Rc;
+
+use super::gate::{Automatic, Gate, Outcome, Phase, Wish};
+use super::{Session, Snapshot, closed};
+use crate::api::session_manager;
+use crate::error::{Error, Result};
+use crate::runtime::log::log;
+use crate::runtime::wait::{Bounds, Watch};
+use crate::state::{Reason, State};
+use crate::sync::Arc;
+
+impl Session {
+    /// Logs in, or joins the login that is under way. Already logged in: no request.
+    pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
+        if self.cell.state().is_usable() {
+            return Ok(());
+        }
+        let watch = Watch::new(bounds)?;
+        self.through_gate(Wish::LogIn, &watch).map(|_| ())
+    }
+
+    /// Ends the session on the server. Automatic logins stay off until the next `login`.
+    pub(crate) fn logout(&self, bounds: Bounds) -> Result<()> {
+        let watch = Rc::new(Watch::new(bounds)?);
+        loop {
+            watch.check()?;
+            let (busy, flight, snapshot) = {
+                let mut gate = self.gate.lock();
+                let busy = match &gate.phase {
+                    Phase::Closed => return Err(closed()),
+                    Phase::Login(flight) | Phase::Logout(flight) => Some(flight.clone()),
+                    Phase::Idle => None,
+                };
+                let snapshot = self.snapshot();
+                let flight = match busy {
+                    Some(_) => None,
+                    None if !gate.state.is_usable() || snapshot.login.is_none() => {
+                        self.forget_login(&mut gate);
+                        return Ok(());
+                    }
+                    None => {
+                        let flight = gate.new_flight();
+                        gate.phase = Phase::Logout(flight.clone());
+                        Some(flight)
+                    }
+                };
+                (busy, flight, snapshot)
+            };
+            if let Some(busy) = busy {
+                // Whatever comes of it, look again.
+                watch.signal(&busy.done)?;
+                continue;
+            }
+            let Some(flight) = flight else { continue };
+            let result = self.send_logout(&snapshot, &watch);
+            {
+                let mut gate = self.gate.lock();
+                if matches!(gate.phase, Phase::Logout(_)) {
+                    gate.phase = Phase::Idle;
+                    if result.is_ok() {
+                        self.forget_login(&mut gate);
+                    }
+                }
+            }
+            flight.land(Ok(Outcome::Gone));
+            return result.inspect_err(|error| self.note_failure(error));
+        }
+    }
+
+    fn send_logout(&self, snapshot: &Snapshot, watch: &Rc<Watch>) -> Result<()> {
+        match snapshot.usable() {
+            Some((login, service)) => session_manager::logout(&self.endpoint, service, &login.cookie, watch),
+            None => Ok(()),
+        }
+    }
+
+    /// Shows readers that there is no session.
+    fn forget_login(&self, gate: &mut Gate) {
+        self.snapshot.store(Arc::new(Snapshot { epoch: gate.epoch, ..Snapshot::default() }));
+        gate.automatic = Automatic::AfterLogout;
+        self.transition(gate, State::VSESSION_STATE_LOGGED_OUT, Reason::VSESSION_REASON_LOGOUT, None);
+    }
+
+    /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The
+    /// second close finds nothing to do.
+    pub(crate) fn close(&self, bounds: Bounds) -> Result<()> {
+        let (flight, alive) = {
+            let mut gate = self.gate.lock();
+            let flight = match std::mem::replace(&mut gate.phase, Phase::Closed) {
+                Phase::Closed => return Ok(()),
+                Phase::Login(flight) | Phase::Logout(flight) => Some(flight),
+                Phase::Idle => None,
+            };
+            let alive = gate.state.is_usable();
+            self.transition(&mut gate, State::VSESSION_STATE_CLOSED, Reason::VSESSION_REASON_CLOSE, None);
+            (flight, alive)
+        };
+        self.closed.fire();
+        // From here on the close itself must not be ended by its own signal.
+        let watch = Rc::new(Watch::new(Bounds { close: None, ..bounds })?);
+        if let Some(flight) = flight {
+            // A login that is out ends with a logout of its own; see `settle`.
+            watch.signal(&flight.done).map_err(|stop| unfinished(&stop.into()))?;
+        }
+        let snapshot = self.snapshot.swap(Arc::new(Snapshot::default()));
+        if !alive || !self.config.close_logs_out {
+            return Ok(());
+        }
+        self.send_logout(&snapshot, &watch).map_err(|error| {
+            log!(Warning, "the session on {} was closed but not logged out: {error}", self.config.url.host);
+            unfinished(&error)
+        })
+    }
+}
+
+/// The handle is gone all the same; what remains is on the server.
+fn unfinished(error: &Error) -> Error {
+    error.clone().with(|d| {
+        d.message = format!(
+            "the handle is closed, but the logout did not succeed ({}); the server will end the session when it has been idle long enough",
+            d.message
+        );
+    })
+}

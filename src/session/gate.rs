@@ -1,0 +1,299 @@
+//! The login gate. It is a state and not a mutex: whoever needs a login enters, finds or starts the one flight that is
+//! under way, and waits for its end with a deadline and a token of its own. The flight itself runs on a worker, so that
+//! no caller's deadline can end a login that others wait for.
+//!
+//! The lock in here guards only the bookkeeping. It is never held while anything is waited for.
+
+use std::time::Instant;
+
+use once_cell::sync::OnceCell;
+
+use super::login::Task;
+use super::{Session, closed, not_logged_in};
+use crate::api::service::Service;
+use crate::config::Relogin;
+use crate::error::{Error, Result};
+use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::wait::{Signal, Watch};
+use crate::runtime::workers::LOGINS;
+use crate::state::{Reason, State};
+use crate::status::{Executed, Status};
+use crate::sync::Arc;
+
+/// What the gate's lock guards.
+pub(super) struct Gate {
+    pub(super) state: State,
+    pub(super) phase: Phase,
+    pub(super) automatic: Automatic,
+    /// Logins that failed in a row.
+    pub(super) failures: u32,
+    /// The epoch of the last login.
+    pub(super) epoch: u64,
+    /// What is known of the server; forgotten after an outage, because another one may come back.
+    pub(super) service: Option<Arc<Service>>,
+    /// How many flights there have been; their numbers tell which began after something was seen.
+    flights: u64,
+    /// How many threads wait for the flight under way.
+    waiting: usize,
+}
+
+/// Who is changing the session.
+pub(super) enum Phase {
+    Idle,
+    /// A login, or the question whether one is needed.
+    Login(Arc<Flight>),
+    Logout(Arc<Flight>),
+    Closed,
+}
+
+/// Whether the library may log in by itself.
+pub(super) enum Automatic {
+    Allowed,
+    /// Not after a logout: the program must ask.
+    AfterLogout,
+    /// Not with credentials that were refused.
+    Refused(Error),
+    /// Not yet: the last attempt failed.
+    NotBefore(Instant, Error),
+}
+
+/// One login, check or logout under way, and what those who wait for it need.
+#[derive(Default)]
+pub(super) struct Flight {
+    number: u64,
+    pub(super) done: Signal,
+    outcome: OnceCell<Result<Outcome>>,
+    /// Fired when nobody waits any more.
+    pub(super) abandoned: Arc<Signal>,
+}
+
+/// How a flight ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There is a session that calls may use.
+    Ready,
+    /// The session in question lives: what looked like its end was something else.
+    StillAlive,
+    /// The session is gone and was not replaced.
+    Gone,
+}
+
+/// Why a thread comes to the gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The program asked for a login.
+    LogIn,
+    /// A call needs a session and there is none.
+    NeedSession,
+    /// A call was answered as if the session of this epoch had ended.
+    Replace { epoch: u64 },
+}
+
+/// What a thread at the gate is to do.
+enum Next {
+    Return(Outcome),
+    Join(Arc<Flight>),
+    Start(Arc<Flight>, Task),
+    /// Somebody else is changing the session; come again when they have done.
+    Wait(Arc<Flight>),
+}
+
+impl Flight {
+    /// Tells everybody who waits. `outcome` must say what the gate already shows.
+    pub(super) fn land(&self, outcome: Result<Outcome>) {
+        let _ = self.outcome.set(outcome);
+        self.done.fire();
+    }
+
+    /// What came of it, once `done` has fired.
+    fn outcome(&self) -> Result<Outcome> {
+        match self.outcome.get() {
+            Some(outcome) => outcome.clone(),
+            None => Err(Error::new(Status::VSESSION_E_INTERNAL, "a login ended without an outcome")),
+        }
+    }
+}
+
+impl Gate {
+    pub(super) fn new() -> Gate {
+        Gate {
+            state: State::VSESSION_STATE_LOGGED_OUT,
+            phase: Phase::Idle,
+            automatic: Automatic::Allowed,
+            failures: 0,
+            epoch: 0,
+            service: None,
+            flights: 0,
+            waiting: 0,
+        }
+    }
+
+    pub(super) fn new_flight(&mut self) -> Arc<Flight> {
+        self.flights += 1;
+        self.waiting = 1;
+        Arc::new(Flight { number: self.flights, ..Flight::default() })
+    }
+
+    /// Whether the library may log in now without being asked to.
+    fn automatic_login(&self, relogin: Relogin) -> Result<()> {
+        match &self.automatic {
+            _ if relogin == Relogin::Never => Err(Error::new(
+                Status::VSESSION_E_NOT_AUTHENTICATED,
+                "there is no session, and 'relogin' is 'never'; call vsession_login",
+            )),
+            Automatic::Allowed => Ok(()),
+            Automatic::AfterLogout => Err(not_logged_in()),
+            Automatic::Refused(error) => Err(not_tried(
+                error,
+                "the credentials were refused and are not tried again by themselves; call vsession_login when they are right",
+            )),
+            Automatic::NotBefore(moment, error) => {
+                let left = moment.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(());
+                }
+                Err(not_tried(
+                    error,
+                    &format!(
+                        "the last login failed; the next automatic one may start in {} ms",
+                        left.as_millis()
+                    ),
+                ))
+            }
+        }
+    }
+}
+
+/// An earlier error as the answer to a call that made no request.
+fn not_tried(earlier: &Error, advice: &str) -> Error {
+    earlier.clone().with(|d| {
+        d.message = format!("{advice} ({})", d.message);
+        d.executed = Executed::VSESSION_EXECUTED_NO;
+    })
+}
+
+impl Session {
+    /// Gets `wish` fulfilled, with at most one login under way for all threads together.
+    pub(super) fn through_gate(self: &Arc<Self>, wish: Wish, watch: &Watch) -> Result<Outcome> {
+        // A check that was under way before we saw what we saw may have asked too early to answer for us.
+        let mut first_valid = 0;
+        loop {
+            watch.check()?;
+            let (next, flights) = {
+                let mut gate = self.gate.lock();
+                let next = self.next_at_gate(&mut gate, wish)?;
+                (next, gate.flights)
+            };
+            let (flight, started) = match next {
+                Next::Return(outcome) => return Ok(outcome),
+                Next::Wait(flight) => {
+                    watch.signal(&flight.done)?;
+                    continue;
+                }
+                Next::Join(flight) => (flight, false),
+                Next::Start(flight, task) => {
+                    let (session, flying) = (self.clone(), flight.clone());
+                    LOGINS.run(move || session.fly(&flying, task));
+                    (flight, true)
+                }
+            };
+            if first_valid == 0 {
+                first_valid = if started { flights } else { flights + 1 };
+            }
+            if let Err(stop) = watch.signal(&flight.done) {
+                self.leave(&flight);
+                return Err(stop.into());
+            }
+            match (wish, flight.outcome()) {
+                (Wish::Replace { .. }, Ok(Outcome::StillAlive)) if flight.number < first_valid => {}
+                // It was a check: either there is a session now, or a login has to be started.
+                (Wish::LogIn | Wish::NeedSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
+                // It ended because all the others had left just as we came.
+                (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED => {}
+                (_, outcome) => return outcome,
+            }
+        }
+    }
+
+    fn next_at_gate(&self, gate: &mut Gate, wish: Wish) -> Result<Next> {
+        match &gate.phase {
+            Phase::Closed => return Err(closed()),
+            Phase::Logout(flight) => return Ok(Next::Wait(flight.clone())),
+            Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
+            Phase::Login(flight) => {
+                let flight = flight.clone();
+                gate.waiting += 1;
+                return Ok(Next::Join(flight));
+            }
+            Phase::Idle => {}
+        }
+        let task = match wish {
+            Wish::LogIn | Wish::NeedSession if gate.state.is_usable() => {
+                return Ok(Next::Return(Outcome::Ready));
+            }
+            Wish::Replace { epoch } if gate.state.is_usable() && gate.epoch > epoch => {
+                return Ok(Next::Return(Outcome::Ready));
+            }
+            Wish::LogIn => Task::LogIn { reason: Reason::VSESSION_REASON_LOGIN },
+            Wish::Replace { epoch } if gate.state.is_usable() => Task::Check { epoch },
+            Wish::NeedSession | Wish::Replace { .. } => {
+                gate.automatic_login(self.config.relogin)?;
+                let reason = if gate.epoch == 0 {
+                    Reason::VSESSION_REASON_LOGIN
+                } else {
+                    Reason::VSESSION_REASON_RELOGIN
+                };
+                Task::LogIn { reason }
+            }
+        };
+        let flight = gate.new_flight();
+        gate.phase = Phase::Login(flight.clone());
+        if let Task::LogIn { reason } = task {
+            self.transition(gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
+        }
+        Ok(Next::Start(flight, task))
+    }
+
+    /// Whether a login may follow a check that found the session gone.
+    pub(super) fn may_relogin(&self, gate: &Gate) -> bool {
+        gate.automatic_login(self.config.relogin).is_ok()
+    }
+
+    /// A thread stops waiting for a flight. The last one to go takes the purpose with it.
+    fn leave(&self, flight: &Arc<Flight>) {
+        let mut gate = self.gate.lock();
+        if matches!(&gate.phase, Phase::Login(current) if Arc::ptr_eq(current, flight)) {
+            gate.waiting -= 1;
+            if gate.waiting == 0 {
+                flight.abandoned.fire();
+            }
+        }
+    }
+
+    /// Changes the state and tells the queue. Under the gate's lock, so that events come in the order of the changes.
+    pub(super) fn transition(&self, gate: &mut Gate, state: State, reason: Reason, error: Option<Error>) {
+        if gate.state == state {
+            return;
+        }
+        let old = std::mem::replace(&mut gate.state, state);
+        self.cell.set_state(state);
+        self.tell(Event {
+            kind: Kind::VSESSION_EVENT_STATE_CHANGED,
+            session: self.id,
+            old_state: old,
+            new_state: state,
+            reason,
+            old_epoch: gate.epoch,
+            new_epoch: gate.epoch,
+            error,
+            time_ms: now_ms(),
+            merged: 0,
+        });
+    }
+
+    pub(super) fn tell(&self, event: Event) {
+        if let Some(queue) = &self.config.queue {
+            queue.push(event);
+        }
+    }
+}

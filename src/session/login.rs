@@ -1,0 +1,242 @@
+//! What a flight does: ask whether the session lives where that is in doubt, log in, and publish the result. Runs on a
+//! worker.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
+use super::{Session, Snapshot, closed};
+use crate::api::service::Service;
+use crate::api::session_manager::{self, Login};
+use crate::auth::password::{self, Credentials};
+use crate::error::{Error, Result};
+use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::log::log;
+use crate::runtime::wait::{Bounds, Watch};
+use crate::state::{Reason, State};
+use crate::status::Status;
+use crate::sync::Arc;
+
+/// What a flight is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    LogIn {
+        reason: Reason,
+    },
+    /// Ask whether the session of this epoch lives; replace it if not.
+    Check {
+        epoch: u64,
+    },
+}
+
+impl Session {
+    /// Carries out a flight, from the worker's side. Whatever happens, it lands.
+    pub(super) fn fly(self: &Arc<Self>, flight: &Arc<Flight>, task: Task) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| self.carry_out(flight, task))).unwrap_or_else(|_| {
+            let error = Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
+            self.settle(Err(error))
+        });
+        flight.land(outcome);
+    }
+
+    fn carry_out(&self, flight: &Arc<Flight>, task: Task) -> Result<Outcome> {
+        let bounds = Bounds {
+            close: Some(self.closed.clone()),
+            cancel: Some(flight.abandoned.clone()),
+            ..self.own_bounds()
+        };
+        let watch = match Watch::new(bounds) {
+            Ok(watch) => Rc::new(watch),
+            Err(error) => return self.settle(Err(error)),
+        };
+        if let Task::Check { epoch } = task {
+            match self.lives(epoch, &watch) {
+                Ok(true) => {
+                    self.free_gate();
+                    return Ok(Outcome::StillAlive);
+                }
+                Ok(false) => {
+                    if !self.declare_expired() {
+                        return Ok(Outcome::Gone);
+                    }
+                }
+                Err(error) => {
+                    self.free_gate();
+                    self.note_failure(&error);
+                    return Err(error);
+                }
+            }
+        }
+        let result = self.establish(&watch);
+        self.settle(result)
+    }
+
+    /// Whether the server still knows the session of this epoch.
+    fn lives(&self, epoch: u64, watch: &Rc<Watch>) -> Result<bool> {
+        let snapshot = self.snapshot();
+        let Some((login, service)) = snapshot.usable().filter(|_| snapshot.epoch == epoch) else {
+            return Ok(false);
+        };
+        let user = session_manager::current_session(&self.endpoint, service, &login.cookie, watch)?;
+        Ok(user.is_some_and(|user| user.key == login.user.key))
+    }
+
+    /// Marks the session as ended by the server. True: a login is to follow in the same flight.
+    fn declare_expired(&self) -> bool {
+        let mut gate = self.gate.lock();
+        if matches!(gate.phase, Phase::Closed) {
+            return false;
+        }
+        self.transition(&mut gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
+        let goes_on = self.may_relogin(&gate);
+        if goes_on {
+            self.transition(
+                &mut gate,
+                State::VSESSION_STATE_LOGGING_IN,
+                Reason::VSESSION_REASON_RELOGIN,
+                None,
+            );
+        } else {
+            gate.phase = Phase::Idle;
+        }
+        drop(gate);
+        log!(Info, "the session with {} has ended on the server", self.config.url.host);
+        goes_on
+    }
+
+    fn free_gate(&self) {
+        let mut gate = self.gate.lock();
+        if matches!(gate.phase, Phase::Login(_)) {
+            gate.phase = Phase::Idle;
+        }
+    }
+
+    /// Discovers the server where it is not known, and logs in.
+    fn establish(&self, watch: &Rc<Watch>) -> Result<(Arc<Service>, Login)> {
+        let (user, password) = self.config.credentials()?;
+        let known = self.gate.lock().service.clone();
+        let service = match known {
+            Some(service) => service,
+            None => Arc::new(Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)?),
+        };
+        let credentials = Credentials { user, password, locale: self.config.locale.clone() };
+        let login = password::log_in(&self.endpoint, &service, &credentials, watch)?;
+        Ok((service, login))
+    }
+
+    /// Publishes what came of a login and frees the gate.
+    fn settle(&self, result: Result<(Arc<Service>, Login)>) -> Result<Outcome> {
+        let mut gate = self.gate.lock();
+        if matches!(gate.phase, Phase::Closed) {
+            drop(gate);
+            if let Ok((service, login)) = result {
+                // Closed while the login was out: nobody will use this session, so it must not stay on the server.
+                self.end_orphan(&service, &login);
+            }
+            return Err(closed());
+        }
+        gate.phase = Phase::Idle;
+        match result {
+            Ok((service, login)) => {
+                self.publish(&mut gate, service, login);
+                let epoch = gate.epoch;
+                drop(gate);
+                log!(Info, "logged in to {} (epoch {epoch})", self.config.url.host);
+                Ok(Outcome::Ready)
+            }
+            Err(error) => {
+                self.note_failed_login(&mut gate, &error);
+                drop(gate);
+                log!(Warning, "login to {} failed: {error}", self.config.url.host);
+                Err(error)
+            }
+        }
+    }
+
+    fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
+        let old_epoch = gate.epoch;
+        let replaces = old_epoch > 0;
+        self.snapshot.store(Arc::new(Snapshot {
+            epoch: old_epoch + 1,
+            login: Some(login),
+            service: Some(service.clone()),
+        }));
+        gate.service = Some(service);
+        gate.epoch = old_epoch + 1;
+        gate.failures = 0;
+        gate.automatic = Automatic::Allowed;
+        // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
+        self.cell.set_epoch(gate.epoch);
+        let old_state = gate.state;
+        let reason = if replaces { Reason::VSESSION_REASON_RELOGIN } else { Reason::VSESSION_REASON_LOGIN };
+        self.transition(gate, State::VSESSION_STATE_ACTIVE, reason, None);
+        if replaces {
+            self.tell(Event {
+                kind: Kind::VSESSION_EVENT_SESSION_REPLACED,
+                session: self.id,
+                old_state,
+                new_state: gate.state,
+                reason,
+                old_epoch,
+                new_epoch: gate.epoch,
+                error: None,
+                time_ms: now_ms(),
+                merged: 0,
+            });
+        }
+    }
+
+    fn note_failed_login(&self, gate: &mut Gate, error: &Error) {
+        let resting = if self.snapshot().login.is_some() {
+            State::VSESSION_STATE_EXPIRED
+        } else {
+            State::VSESSION_STATE_LOGGED_OUT
+        };
+        match error.status() {
+            Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION => {
+                gate.automatic = Automatic::Refused(error.clone());
+                let reason = Reason::VSESSION_REASON_REFUSED;
+                self.transition(gate, State::VSESSION_STATE_REJECTED, reason, Some(error.clone()));
+                return;
+            }
+            // Nobody waited for it any more: that says nothing about the server.
+            Status::VSESSION_E_CANCELLED => {}
+            _ => {
+                gate.failures = gate.failures.saturating_add(1);
+                let next = Instant::now() + self.backoff(gate.failures);
+                // After a logout, automatic logins stay off whatever comes of one that was asked for.
+                if !matches!(gate.automatic, Automatic::AfterLogout) {
+                    gate.automatic = Automatic::NotBefore(next, error.clone());
+                }
+            }
+        }
+        if error.is_outage() {
+            gate.service = None;
+        }
+        self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
+    }
+
+    /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once.
+    fn backoff(&self, failures: u32) -> Duration {
+        let longest = self
+            .config
+            .backoff
+            .saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
+            .min(self.config.max_backoff);
+        longest.mul_f64(0.5 + 0.5 * chance())
+    }
+
+    fn end_orphan(&self, service: &Service, login: &Login) {
+        let Ok(watch) = Watch::new(self.own_bounds()) else { return };
+        if let Err(error) = session_manager::logout(&self.endpoint, service, &login.cookie, &Rc::new(watch)) {
+            log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
+        }
+    }
+}
+
+/// A number from 0 to 1, different each time; spreads retries and is good for nothing else.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+}

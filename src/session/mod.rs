@@ -1,0 +1,111 @@
+//! The heart: one session that any number of threads use. What readers see is one immutable snapshot, replaced as a
+//! whole; what changes it goes through one gate. The gate's lock is held for a few instructions and never across I/O, a
+//! wait or a callback.
+
+mod call;
+mod cell;
+mod check;
+mod end;
+mod gate;
+mod login;
+mod snapshot;
+
+pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
+pub(crate) use cell::Cell;
+pub(crate) use snapshot::Snapshot;
+
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::api::soap::Endpoint;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::net::Client;
+use crate::runtime::wait::{Bounds, Signal};
+use crate::state::State;
+use crate::status::Status;
+use crate::sync::{Arc, Mutex};
+use gate::Gate;
+
+/// One session with one server. Shared by reference; every method may be called from any thread.
+pub(crate) struct Session {
+    /// The handle, as events name it.
+    id: u64,
+    /// State and epoch, where the handle table's readers find them.
+    cell: &'static Cell,
+    config: Arc<Config>,
+    endpoint: Endpoint,
+    /// What readers see.
+    snapshot: ArcSwap<Snapshot>,
+    /// What writers pass. Taken for a few instructions at a time.
+    gate: Mutex<Gate>,
+    /// Ends every wait when the session is closed.
+    closed: Arc<Signal>,
+}
+
+impl Session {
+    /// Makes a session without touching the network. `cell` belongs to it until it is closed.
+    pub(crate) fn open(id: u64, cell: &'static Cell, config: Arc<Config>) -> Result<Arc<Session>> {
+        let client = Client::shared(&config.net()?)?;
+        let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
+        Ok(Arc::new(Session {
+            id,
+            cell,
+            config,
+            endpoint,
+            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            gate: Mutex::new(Gate::new()),
+            closed: Arc::new(Signal::new()),
+        }))
+    }
+
+    /// The snapshot as it is now.
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The snapshot, provided that it holds a login.
+    pub(crate) fn identity(&self) -> Result<Arc<Snapshot>> {
+        let snapshot = self.snapshot();
+        if self.cell.state() == State::VSESSION_STATE_CLOSED {
+            return Err(closed());
+        }
+        if snapshot.login.is_none() { Err(not_logged_in()) } else { Ok(snapshot) }
+    }
+
+    /// The limits of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.
+    pub(crate) fn bounds(&self, timeout: Option<Timeout>, cancel: Option<Arc<Signal>>) -> Bounds {
+        let timeout = match timeout {
+            None => self.config.timeout,
+            Some(Timeout::Never) => None,
+            Some(Timeout::After(timeout)) => Some(timeout),
+        };
+        Bounds {
+            deadline: timeout.and_then(|t| Instant::now().checked_add(t)),
+            close: Some(self.closed.clone()),
+            cancel,
+        }
+    }
+
+    /// The limits of work that no caller waits for.
+    fn own_bounds(&self) -> Bounds {
+        const LONGEST: Duration = Duration::from_secs(120);
+        Bounds::with_timeout(self.config.timeout.unwrap_or(LONGEST).min(LONGEST))
+    }
+}
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timeout {
+    Never,
+    After(Duration),
+}
+
+fn closed() -> Error {
+    Error::new(Status::VSESSION_E_CLOSED, "the session is closed")
+}
+
+fn not_logged_in() -> Error {
+    Error::new(Status::VSESSION_E_NOT_AUTHENTICATED, "there is no session; call vsession_login")
+}

@@ -1,0 +1,263 @@
+//! The system calls that the standard library does not offer, each behind a safe function. With `ffi/`, this is the only
+//! file that may hold unsafe code.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A counter in the kernel whose descriptor is readable while it is not zero.
+#[derive(Debug)]
+pub(crate) struct EventFd(OwnedFd);
+
+impl EventFd {
+    pub(crate) fn new() -> io::Result<EventFd> {
+        // SAFETY: eventfd takes no pointers; the descriptor it returns is ours alone.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        check(fd)?;
+        // SAFETY: `fd` was just opened and nobody else owns it.
+        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Makes the descriptor readable.
+    pub(crate) fn raise(&self) {
+        let one = 1u64.to_ne_bytes();
+        // SAFETY: the buffer is eight readable bytes. The only failure of a non-blocking eventfd is a full counter,
+        // and then it is readable already.
+        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Makes the descriptor unreadable.
+    pub(crate) fn drain(&self) {
+        let mut counter = [0u8; 8];
+        // SAFETY: the buffer is eight writable bytes. EAGAIN means that it was unreadable already.
+        unsafe { libc::read(self.0.as_raw_fd(), counter.as_mut_ptr().cast(), counter.len()) };
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// What a descriptor is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+}
+
+/// The most descriptors that one wait may watch.
+pub(crate) const MAX_POLLED: usize = 4;
+
+/// Waits until one of the descriptors is ready or `timeout` has passed (`None`: no limit), and says which are.
+/// An interrupting signal handler ends the wait early with nothing ready; callers loop.
+pub(crate) fn poll(
+    wanted: &[(RawFd, Interest)],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; MAX_POLLED]> {
+    assert!(wanted.len() <= MAX_POLLED);
+    let mut fds = [libc::pollfd { fd: -1, events: 0, revents: 0 }; MAX_POLLED];
+    for (slot, (fd, interest)) in fds.iter_mut().zip(wanted) {
+        slot.fd = *fd;
+        slot.events = match interest {
+            Interest::Read => libc::POLLIN,
+            Interest::Write => libc::POLLOUT,
+        };
+    }
+    let limit = timeout.map(|t| libc::timespec {
+        tv_sec: t.as_secs().min(i32::MAX as u64) as libc::time_t,
+        tv_nsec: t.subsec_nanos() as libc::c_long,
+    });
+    let limit_pointer = limit.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    // SAFETY: `fds` holds at least `wanted.len()` initialised entries; `limit_pointer` is NULL or points to `limit`,
+    // which lives on.
+    let result = unsafe {
+        libc::ppoll(fds.as_mut_ptr(), wanted.len() as libc::nfds_t, limit_pointer, std::ptr::null())
+    };
+    if result < 0 {
+        let error = io::Error::last_os_error();
+        if error.kind() == io::ErrorKind::Interrupted {
+            return Ok([false; MAX_POLLED]);
+        }
+        return Err(error);
+    }
+    Ok(fds.map(|entry| entry.revents != 0))
+}
+
+/// Starts a connection without waiting for it. The socket is non-blocking and stays so; it is writable once the
+/// connection stands or has failed, and `TcpStream::take_error` then tells which.
+pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: socket takes no pointers.
+    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    check(fd)?;
+    // SAFETY: `fd` was just opened and nobody else owns it.
+    let stream = unsafe { TcpStream::from_raw_fd(fd) };
+    let result = match address {
+        SocketAddr::V4(v4) => {
+            let raw = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: `raw` is a sockaddr_in of the length given.
+            unsafe {
+                libc::connect(
+                    fd,
+                    std::ptr::from_ref(&raw).cast(),
+                    size_of::<libc::sockaddr_in>() as libc::socklen_t,
+                )
+            }
+        }
+        SocketAddr::V6(v6) => {
+            let raw = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: `raw` is a sockaddr_in6 of the length given.
+            unsafe {
+                libc::connect(
+                    fd,
+                    std::ptr::from_ref(&raw).cast(),
+                    size_of::<libc::sockaddr_in6>() as libc::socklen_t,
+                )
+            }
+        }
+    };
+    match check(result) {
+        Ok(_) => Ok(stream),
+        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(stream),
+        Err(e) => Err(e),
+    }
+}
+
+/// What a look at a connection that should be idle shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// Nothing to read: it can be used.
+    Quiet,
+    /// Bytes are waiting.
+    Data,
+    /// The peer closed or reset it.
+    Closed,
+}
+
+/// Looks at a socket without reading from it and without waiting: one system call.
+pub(crate) fn look(stream: &TcpStream) -> Idle {
+    let mut byte = 0u8;
+    // SAFETY: the buffer is one writable byte.
+    let result = unsafe {
+        libc::recv(
+            stream.as_raw_fd(),
+            std::ptr::from_mut(&mut byte).cast(),
+            1,
+            libc::MSG_PEEK | libc::MSG_DONTWAIT,
+        )
+    };
+    match result {
+        0 => Idle::Closed,
+        n if n > 0 => Idle::Data,
+        _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
+        _ => Idle::Closed,
+    }
+}
+
+/// How many bytes of this connection's output the peer's kernel has acknowledged, where the kernel tells.
+pub(crate) fn acknowledged_bytes(stream: &TcpStream) -> Option<u64> {
+    // `tcpi_bytes_acked` stands at byte 120 of struct tcp_info (linux/tcp.h, since Linux 4.1); libc's own struct ends
+    // before it.
+    const OFFSET: usize = 120;
+    let mut info = [0u8; 256];
+    let mut length = info.len() as libc::socklen_t;
+    // SAFETY: the buffer and its length belong together; the kernel writes at most `length` bytes.
+    let result = unsafe {
+        libc::getsockopt(
+            stream.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            info.as_mut_ptr().cast(),
+            &mut length,
+        )
+    };
+    if result != 0 || (length as usize) < OFFSET + 8 {
+        return None;
+    }
+    let counter = info[OFFSET..OFFSET + 8].try_into().ok()?;
+    Some(u64::from_ne_bytes(counter))
+}
+
+/// Runs `handler` in the child after every fork of this process. The handler may only do what a signal handler may.
+pub(crate) fn at_fork_in_child(handler: extern "C" fn()) {
+    // SAFETY: the handler is a function of static lifetime, and the library is never unloaded (-z nodelete).
+    unsafe { libc::pthread_atfork(None, None, Some(handler)) };
+}
+
+/// Blocks every signal for the calling thread, so that a program's signals are handled by its own threads.
+pub(crate) fn block_signals() {
+    // SAFETY: `set` is initialised by sigfillset before it is read; the old mask is not asked for.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigfillset(&mut set);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    fn connected_pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = start_connect(&listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        poll(&[(stream.as_raw_fd(), Interest::Write)], None).unwrap();
+        assert!(stream.take_error().unwrap().is_none());
+        (stream, peer)
+    }
+
+    #[test]
+    fn eventfd_is_readable_exactly_while_raised() {
+        let event = EventFd::new().unwrap();
+        let ready = || poll(&[(event.fd(), Interest::Read)], Some(Duration::ZERO)).unwrap()[0];
+        assert!(!ready());
+        event.raise();
+        event.raise();
+        assert!(ready());
+        event.drain();
+        assert!(!ready());
+    }
+
+    #[test]
+    fn look_tells_quiet_data_and_closed_apart() {
+        let (stream, mut peer) = connected_pair();
+        assert_eq!(look(&stream), Idle::Quiet);
+        peer.write_all(b"x").unwrap();
+        poll(&[(stream.as_raw_fd(), Interest::Read)], None).unwrap();
+        assert_eq!(look(&stream), Idle::Data);
+        (&stream).read_exact(&mut [0]).unwrap();
+        drop(peer);
+        poll(&[(stream.as_raw_fd(), Interest::Read)], None).unwrap();
+        assert_eq!(look(&stream), Idle::Closed);
+    }
+
+    #[test]
+    fn acknowledged_bytes_count_what_the_peer_received() {
+        let (stream, mut peer) = connected_pair();
+        let before = acknowledged_bytes(&stream).unwrap();
+        (&stream).write_all(b"hello").unwrap();
+        peer.read_exact(&mut [0; 5]).unwrap();
+        let after = acknowledged_bytes(&stream).unwrap();
+        assert_eq!(after - before, 5);
+    }
+}

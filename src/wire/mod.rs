@@ -1,0 +1,10 @@
+//! The vSphere protocol as text: envelopes out, replies and faults in. Pure functions over bytes: no I/O, no state.
+
+pub(crate) mod cookie;
+pub(crate) mod envelope;
+pub(crate) mod fault;
+pub(crate) mod reply;
+pub(crate) mod service_content;
+pub(crate) mod user_session;
+pub(crate) mod versions;
+pub(crate) mod xml;

@@ -1,0 +1,150 @@
+//! Reads replies: the one element inside the SOAP body, or the fault that stands there.
+
+use std::ops::Range;
+
+use roxmltree::{Document, Node};
+
+use super::fault::{Fault, NOT_AUTHENTICATED};
+use super::xml::{self, child, xsi_type};
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// The reply of a method that succeeded.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// The whole envelope.
+    pub(crate) xml: String,
+    /// Where in it the response element stands.
+    pub(crate) response: Range<usize>,
+    /// The text of the return value when it is a single element without children.
+    pub(crate) text: Option<String>,
+    /// The answer lists properties that it withholds from an unauthenticated caller.
+    pub(crate) withholds: bool,
+}
+
+/// What a body is: a reply or a fault.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(Reply),
+    Fault(Fault),
+}
+
+/// Reads the body of an HTTP reply.
+pub(crate) fn read(body: Vec<u8>) -> Result<Answer> {
+    let text = match String::from_utf8(body) {
+        Ok(text) => text,
+        Err(error) => {
+            let start =
+                String::from_utf8_lossy(&error.as_bytes()[..error.as_bytes().len().min(200)]).into_owned();
+            return Err(xml::not_soap(&start, "it is not UTF-8"));
+        }
+    };
+    let document = xml::parse(&text)?;
+    let root = document.root_element();
+    if root.tag_name().name() != "Envelope" {
+        return Err(xml::not_soap(&text, &format!("its root element is '{}'", root.tag_name().name())));
+    }
+    let Some(body) = child(root, "Body") else {
+        return Err(xml::not_soap(&text, "the envelope has no body"));
+    };
+    let Some(content) = body.children().find(Node::is_element) else {
+        return Err(Error::new(Status::VSESSION_E_PROTOCOL, "the body of the reply is empty"));
+    };
+    if content.tag_name().name() == "Fault" {
+        return Ok(Answer::Fault(Fault::read(content, &text)));
+    }
+    let response = content.range();
+    let simple = single_text(content).map(str::to_string);
+    let withholds = text.contains(NOT_AUTHENTICATED) && withholds(content);
+    drop(document);
+    Ok(Answer::Reply(Reply { response, text: simple, withholds, xml: text }))
+}
+
+impl Reply {
+    /// Parses the reply anew and gives `look` its response element.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(Node) -> Result<T>) -> Result<T> {
+        let document: Document = xml::parse(&self.xml)?;
+        let content =
+            child(document.root_element(), "Body").and_then(|b| b.children().find(Node::is_element));
+        look(content.expect("a reply was read from this text"))
+    }
+}
+
+fn single_text<'a>(response: Node<'a, '_>) -> Option<&'a str> {
+    let mut elements = response.children().filter(Node::is_element);
+    let only = elements.next()?;
+    if elements.next().is_some() || only.children().any(|c| c.is_element()) {
+        return None;
+    }
+    Some(only.text().unwrap_or(""))
+}
+
+/// Whether a property read says NotAuthenticated of one of its properties instead of answering with a fault.
+fn withholds(response: Node) -> bool {
+    response
+        .descendants()
+        .filter(|n| n.tag_name().name() == "missingSet")
+        .filter_map(|m| child(m, "fault").and_then(|f| child(f, "fault")))
+        .any(|fault| xsi_type(fault) == Some(NOT_AUTHENTICATED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(content: &str) -> Vec<u8> {
+        format!(
+            r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body>{content}</s:Body></s:Envelope>"#
+        )
+        .into_bytes()
+    }
+
+    fn reply(content: &str) -> Reply {
+        match read(envelope(content)).unwrap() {
+            Answer::Reply(reply) => reply,
+            Answer::Fault(fault) => panic!("{fault:?}"),
+        }
+    }
+
+    #[test]
+    fn a_simple_return_value_is_offered_as_text() {
+        let reply = reply(
+            "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>now</returnval></CurrentTimeResponse>",
+        );
+        assert_eq!(reply.text.as_deref(), Some("now"));
+        assert!(reply.xml[reply.response.clone()].starts_with("<CurrentTimeResponse"));
+        assert!(!reply.withholds);
+    }
+
+    #[test]
+    fn a_structured_or_absent_return_value_has_no_text() {
+        assert_eq!(reply("<R><returnval><a>1</a></returnval></R>").text, None);
+        assert_eq!(reply("<R><returnval>1</returnval><returnval>2</returnval></R>").text, None);
+        assert_eq!(reply("<LogoutResponse/>").text, None);
+    }
+
+    #[test]
+    fn a_withheld_property_is_noticed() {
+        let missing = |fault: &str| {
+            format!(
+                "<R><returnval><objects><missingSet><path>p</path><fault><fault xsi:type=\"{fault}\"/></fault></missingSet></objects></returnval></R>"
+            )
+        };
+        assert!(reply(&missing("NotAuthenticated")).withholds);
+        assert!(!reply(&missing("NoPermission")).withholds);
+        assert!(!reply("<R><returnval>NotAuthenticated</returnval></R>").withholds);
+    }
+
+    #[test]
+    fn what_is_not_soap_is_told_apart() {
+        let status = |body: &[u8]| read(body.to_vec()).unwrap_err().status();
+        assert_eq!(status(b"<html><body>502</body></html>"), Status::VSESSION_E_NOT_SOAP);
+        assert_eq!(status(b"\xff\xfe\x00"), Status::VSESSION_E_NOT_SOAP);
+        assert_eq!(status(b""), Status::VSESSION_E_NOT_SOAP);
+        assert_eq!(status(&envelope("")), Status::VSESSION_E_PROTOCOL);
+        let whole = envelope("<R><returnval>x</returnval></R>");
+        for cut in 1..whole.len() {
+            assert!(read(whole[..cut].to_vec()).is_err(), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! `ServiceContent`: what a server is and where its managed objects stand. Read before the login, by anybody. References
+//! are always taken from here, because vCenter and ESXi name the same objects differently.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+
+use roxmltree::Node;
+
+use super::envelope::Reference;
+use super::user_session::c_string;
+use super::xml::child;
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// What RetrieveServiceContent returns. Texts are kept as C strings, because that is how they are handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServiceContent {
+    /// The fields of `about`, by name.
+    about: BTreeMap<String, CString>,
+    /// The references, by property name: type and id.
+    references: BTreeMap<String, (CString, CString)>,
+}
+
+impl ServiceContent {
+    pub(crate) fn read(response: Node) -> Result<ServiceContent> {
+        let incomplete = |what: &str| {
+            Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                format!("the server's service content lacks {what}; is this a vSphere server?"),
+            )
+        };
+        let content = child(response, "returnval").ok_or_else(|| incomplete("everything"))?;
+        let about = child(content, "about").ok_or_else(|| incomplete("'about'"))?;
+        let about = about
+            .children()
+            .filter(Node::is_element)
+            .map(|n| (n.tag_name().name().to_string(), c_string(n.text().unwrap_or(""))))
+            .collect();
+        let references = content
+            .children()
+            .filter_map(|n| {
+                let kind = n.attribute("type")?;
+                let name = n.tag_name().name().to_string();
+                Some((name, (c_string(kind), c_string(n.text().unwrap_or("").trim()))))
+            })
+            .collect();
+        let content = ServiceContent { about, references };
+        for needed in ["sessionManager", "propertyCollector"] {
+            if content.by_name(needed).is_none_or(|(_, id)| id.is_empty()) {
+                return Err(incomplete(&format!("'{needed}'")));
+            }
+        }
+        Ok(content)
+    }
+
+    /// A field of `about`, for example `apiType`.
+    pub(crate) fn about(&self, field: &str) -> Option<&CString> {
+        self.about.get(field)
+    }
+
+    /// Type and id of a reference by its property name, for example `rootFolder`.
+    pub(crate) fn by_name(&self, name: &str) -> Option<(&CString, &CString)> {
+        self.references.get(name).map(|(kind, id)| (kind, id))
+    }
+
+    /// The reference whose type is `kind`, for the types of which a server has one: managers and collectors.
+    pub(crate) fn by_type(&self, kind: &str) -> Option<Reference<'_>> {
+        let mut found = self.references.values().filter(|(k, _)| k.to_bytes() == kind.as_bytes());
+        let (kind, id) = found.next()?;
+        if found.next().is_some() {
+            return None;
+        }
+        Some(Reference { kind: kind.to_str().ok()?, id: id.to_str().ok()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &str) -> Result<ServiceContent> {
+        let text = format!(
+            "<RetrieveServiceContentResponse xmlns=\"urn:vim25\">{content}</RetrieveServiceContentResponse>"
+        );
+        ServiceContent::read(roxmltree::Document::parse(&text).unwrap().root_element())
+    }
+
+    #[test]
+    fn references_are_found_by_name_and_by_type() {
+        let content = read(
+            "<returnval><rootFolder type=\"Folder\">ha-folder-root</rootFolder><about><apiType>HostAgent</apiType></about>\
+             <sessionManager type=\"SessionManager\">ha-sessionmgr</sessionManager>\
+             <propertyCollector type=\"PropertyCollector\">ha-property-collector</propertyCollector></returnval>",
+        )
+        .unwrap();
+        assert_eq!(content.by_type("SessionManager").unwrap().id, "ha-sessionmgr");
+        assert_eq!(content.by_name("rootFolder").unwrap().1.to_str(), Ok("ha-folder-root"));
+        assert_eq!(content.about("apiType").unwrap().to_str(), Ok("HostAgent"));
+        assert!(content.by_type("VirtualMachine").is_none());
+    }
+
+    #[test]
+    fn content_without_a_session_manager_is_an_error() {
+        let error = read("<returnval><about/></returnval>").unwrap_err();
+        assert_eq!(error.status(), Status::VSESSION_E_PROTOCOL);
+        assert!(error.detail().message.contains("sessionManager"));
+        assert!(read("").is_err());
+    }
+}

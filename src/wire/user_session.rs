@@ -1,0 +1,149 @@
+//! `UserSession`: who a session belongs to, as Login returns it and as `SessionManager.currentSession` tells it.
+
+use std::ffi::CString;
+
+use roxmltree::Node;
+
+use super::envelope::{Reference, element};
+use super::xml::{child, child_text, date_time_ms, xsi_type};
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+/// The server's record of a session. Texts are kept as C strings, because that is how they are handed out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UserSession {
+    pub(crate) key: CString,
+    pub(crate) user_name: CString,
+    pub(crate) full_name: CString,
+    /// Milliseconds since 1970, UTC; 0 when the server does not say.
+    pub(crate) login_time_ms: i64,
+    pub(crate) last_active_ms: i64,
+    pub(crate) locale: CString,
+    pub(crate) message_locale: CString,
+    pub(crate) ip_address: CString,
+    pub(crate) user_agent: CString,
+    pub(crate) extension: bool,
+    /// -1 when the server does not say.
+    pub(crate) call_count: i64,
+}
+
+/// XML text cannot hold a NUL, so nothing is ever lost here.
+pub(crate) fn c_string(text: &str) -> CString {
+    CString::new(text).unwrap_or_default()
+}
+
+impl UserSession {
+    pub(crate) fn read(node: Node) -> Result<UserSession> {
+        let text = |name| c_string(child_text(node, name).unwrap_or(""));
+        let time = |name| child_text(node, name).and_then(date_time_ms).unwrap_or(0);
+        let key = text("key");
+        if key.is_empty() {
+            return Err(Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                "the reply describes a session without a key; is this a vSphere server?",
+            ));
+        }
+        Ok(UserSession {
+            key,
+            user_name: text("userName"),
+            full_name: text("fullName"),
+            login_time_ms: time("loginTime"),
+            last_active_ms: time("lastActiveTime"),
+            locale: text("locale"),
+            message_locale: text("messageLocale"),
+            ip_address: text("ipAddress"),
+            user_agent: text("userAgent"),
+            extension: matches!(child_text(node, "extensionSession"), Some("true" | "1")),
+            call_count: child_text(node, "callCount").and_then(|t| t.parse().ok()).unwrap_or(-1),
+        })
+    }
+}
+
+/// The arguments of the RetrievePropertiesEx that reads `SessionManager.currentSession`, which anybody may read.
+pub(crate) fn current_session_query(session_manager: Reference) -> String {
+    format!(
+        "<specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet><objectSet><obj type=\"{}\">{}</obj><skip>false</skip></objectSet></specSet><options></options>",
+        super::xml::escape(session_manager.kind),
+        super::xml::escape(session_manager.id),
+    )
+}
+
+/// The answer to that query. `None`: there is no session. A server says so by an empty answer, by leaving the property
+/// out, or by naming it as withheld.
+pub(crate) fn read_current_session(response: Node) -> Result<Option<UserSession>> {
+    let property = response
+        .descendants()
+        .filter(|n| n.tag_name().name() == "propSet")
+        .find(|n| child_text(*n, "name") == Some("currentSession"))
+        .and_then(|n| child(n, "val"));
+    match property {
+        Some(value) if xsi_type(value).is_none_or(|t| t == "UserSession") => {
+            UserSession::read(value).map(Some)
+        }
+        Some(_) => Err(Error::new(
+            Status::VSESSION_E_PROTOCOL,
+            "the reply gives currentSession a type that is not UserSession",
+        )),
+        None => Ok(None),
+    }
+}
+
+/// The arguments of Login.
+pub(crate) fn login_arguments(
+    user: &str,
+    password: &str,
+    locale: Option<&str>,
+) -> zeroize::Zeroizing<String> {
+    let mut arguments = zeroize::Zeroizing::new(String::with_capacity(256 + 6 * password.len()));
+    arguments.push_str(&element("userName", user));
+    arguments.push_str(&element("password", password));
+    if let Some(locale) = locale {
+        arguments.push_str(&element("locale", locale));
+    }
+    arguments
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SESSION: &str = "<key>52-1</key><userName>u</userName><loginTime>2024-02-29T12:34:56Z</loginTime><callCount>7</callCount>";
+
+    fn current(content: &str) -> Result<Option<UserSession>> {
+        let text = format!(
+            "<R xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><returnval>{content}</returnval></R>"
+        );
+        read_current_session(roxmltree::Document::parse(&text).unwrap().root_element())
+    }
+
+    #[test]
+    fn a_session_is_read_with_what_is_absent_left_empty() {
+        let set = format!(
+            "<objects><propSet><name>currentSession</name><val xsi:type=\"UserSession\">{SESSION}</val></propSet></objects>"
+        );
+        let session = current(&set).unwrap().unwrap();
+        assert_eq!(session.key.to_str(), Ok("52-1"));
+        assert_eq!(session.login_time_ms, 1_709_210_096_000);
+        assert_eq!(
+            (session.call_count, session.last_active_ms, session.full_name.to_bytes()),
+            (7, 0, &b""[..])
+        );
+    }
+
+    #[test]
+    fn a_missing_session_is_told_in_three_ways() {
+        assert_eq!(current("").unwrap(), None);
+        assert_eq!(
+            current("<objects><obj type=\"SessionManager\">SessionManager</obj></objects>").unwrap(),
+            None
+        );
+        let missing = "<objects><missingSet><path>currentSession</path><fault><fault xsi:type=\"NotAuthenticated\"/></fault></missingSet></objects>";
+        assert_eq!(current(missing).unwrap(), None);
+    }
+
+    #[test]
+    fn a_session_without_a_key_is_an_error() {
+        let set = "<objects><propSet><name>currentSession</name><val xsi:type=\"UserSession\"><userName>u</userName></val></propSet></objects>";
+        assert!(current(set).is_err());
+    }
+}
