@@ -3,6 +3,7 @@
 //! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
 //! `ffi → session → {auth, api} → config → wire → net → runtime → {sys, error, status, state, sync}`.
 #![deny(unsafe_code)]
+#![warn(unreachable_pub)]
 
 pub mod ffi;
 

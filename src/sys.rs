@@ -171,30 +171,6 @@ pub(crate) fn look(stream: &TcpStream) -> Idle {
     }
 }
 
-/// How many bytes of this connection's output the peer's kernel has acknowledged, where the kernel tells.
-pub(crate) fn acknowledged_bytes(stream: &TcpStream) -> Option<u64> {
-    // `tcpi_bytes_acked` stands at byte 120 of struct tcp_info (linux/tcp.h, since Linux 4.1); libc's own struct ends
-    // before it.
-    const OFFSET: usize = 120;
-    let mut info = [0u8; 256];
-    let mut length = info.len() as libc::socklen_t;
-    // SAFETY: the buffer and its length belong together; the kernel writes at most `length` bytes.
-    let result = unsafe {
-        libc::getsockopt(
-            stream.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            info.as_mut_ptr().cast(),
-            &mut length,
-        )
-    };
-    if result != 0 || (length as usize) < OFFSET + 8 {
-        return None;
-    }
-    let counter = info[OFFSET..OFFSET + 8].try_into().ok()?;
-    Some(u64::from_ne_bytes(counter))
-}
-
 /// Runs `handler` in the child after every fork of this process. The handler may only do what a signal handler may.
 pub(crate) fn at_fork_in_child(handler: extern "C" fn()) {
     // SAFETY: the handler is a function of static lifetime, and the library is never unloaded (-z nodelete).
@@ -249,15 +225,5 @@ mod tests {
         drop(peer);
         poll(&[(stream.as_raw_fd(), Interest::Read)], None).unwrap();
         assert_eq!(look(&stream), Idle::Closed);
-    }
-
-    #[test]
-    fn acknowledged_bytes_count_what_the_peer_received() {
-        let (stream, mut peer) = connected_pair();
-        let before = acknowledged_bytes(&stream).unwrap();
-        (&stream).write_all(b"hello").unwrap();
-        peer.read_exact(&mut [0; 5]).unwrap();
-        let after = acknowledged_bytes(&stream).unwrap();
-        assert_eq!(after - before, 5);
     }
 }

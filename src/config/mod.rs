@@ -6,8 +6,6 @@ mod options;
 mod url;
 
 pub(crate) use env::from_environment;
-#[cfg(test)]
-pub(crate) use options::documentation;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -117,7 +117,7 @@ impl Client {
                 Err(Failed::Here(error)) => error,
                 Err(Failed::InUreq(error)) => exchange.failure().unwrap_or_else(|| explain(&error)),
             };
-            let not_run = !exchange.sent.get() || exchange.unreceived.get();
+            let not_run = !exchange.sent.get();
             let lost = failure.status() == Status::VSESSION_E_CONNECTION;
             let stale = exchange.reused.get() && !exchange.answered.get() && lost;
             if stale && (not_run || request.idempotent) {

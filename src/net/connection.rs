@@ -18,13 +18,6 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    fn socket(&mut self) -> &mut Socket {
-        match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(tls) => tls.socket(),
-        }
-    }
-
     fn write_all(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
         match self {
             Stream::Plain(socket) => socket.write_all(bytes, exchange),
@@ -66,10 +59,7 @@ impl Connection {
         if self.buffers.pending().is_empty() {
             return Ok(());
         }
-        if !exchange.sent.get() {
-            self.stream.socket().begin_request();
-        }
-        exchange.about_to_send().map_err(|stop| exchange.fail(stop))?;
+        exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         self.stream.write_all(self.buffers.pending(), exchange)?;
         self.buffers.sent();
         Ok(())
@@ -80,7 +70,6 @@ impl Connection {
         let n = self.stream.read(self.buffers.input_append_buf(), exchange)?;
         if n == 0 {
             self.broken = true;
-            self.stream.socket().note_what_was_received(exchange);
             return Ok(false);
         }
         exchange.answered.set(true);

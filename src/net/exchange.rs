@@ -15,10 +15,11 @@ pub(super) struct Exchange {
     pub(super) commit_when_sent: bool,
     /// The connection had served an earlier request.
     pub(super) reused: Cell<bool>,
-    /// Bytes of the request were handed to the kernel.
+    /// What is written from now on is the request, and no longer the handshake.
+    pub(super) sending: Cell<bool>,
+    /// Bytes of the request were handed to the kernel. From here on nobody can prove that the server did not run it: a
+    /// reset can overtake the acknowledgement of what was received.
     pub(super) sent: Cell<bool>,
-    /// The peer's kernel is known to have received none of them.
-    pub(super) unreceived: Cell<bool>,
     /// Bytes of a reply arrived.
     pub(super) answered: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
@@ -42,8 +43,8 @@ impl Current {
             watch: watch.clone(),
             commit_when_sent,
             reused: Cell::new(false),
+            sending: Cell::new(false),
             sent: Cell::new(false),
-            unreceived: Cell::new(false),
             answered: Cell::new(false),
             failure: RefCell::new(None),
         });
@@ -81,14 +82,13 @@ impl Exchange {
         self.failure.borrow().clone()
     }
 
-    /// Called before the first byte of a request goes out.
-    pub(super) fn about_to_send(&self) -> Result<(), Stop> {
-        if !self.sent.get() {
+    /// Called before the request is written.
+    pub(super) fn begin_to_send(&self) -> Result<(), Stop> {
+        if !self.sending.replace(true) {
             self.watch.check()?;
             if self.commit_when_sent {
                 self.watch.commit();
             }
-            self.sent.set(true);
         }
         Ok(())
     }

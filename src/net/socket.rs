@@ -1,4 +1,4 @@
-//! A TCP connection whose every wait can be ended, and which knows what of its output the peer has received.
+//! A TCP connection whose every wait can be ended, and which notes when bytes of a request have left.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -16,11 +16,6 @@ pub(super) struct Socket {
     stream: TcpStream,
     /// While the connection is being made, no wait lasts beyond this.
     pub(super) connect_until: Option<Instant>,
-    /// Bytes written since the connection stood, and the kernel's count of received ones at that time.
-    written: u64,
-    received_at_start: Option<u64>,
-    /// `written` when the current request began.
-    request_began_at: u64,
     /// A read is likely to find nothing yet.
     wait_first: bool,
 }
@@ -28,13 +23,7 @@ pub(super) struct Socket {
 impl Socket {
     /// `stream` is connected and non-blocking.
     pub(super) fn new(stream: TcpStream, connect_until: Option<Instant>) -> Socket {
-        let received_at_start = sys::acknowledged_bytes(&stream);
-        Socket { stream, connect_until, written: 0, received_at_start, request_began_at: 0, wait_first: true }
-    }
-
-    /// Marks where the next request begins, for `none_of_the_request_received`.
-    pub(super) fn begin_request(&mut self) {
-        self.request_began_at = self.written;
+        Socket { stream, connect_until, wait_first: true }
     }
 
     pub(super) fn look(&self) -> Idle {
@@ -49,7 +38,7 @@ impl Socket {
                     Ok(n) => return Ok(n),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Err(self.lost(exchange, &e)),
+                    Err(e) => return Err(lost(exchange, &e)),
                 }
             }
             self.wait(Interest::Read, exchange)?;
@@ -79,13 +68,13 @@ impl Socket {
         loop {
             match (&self.stream).write(bytes) {
                 Ok(n) => {
-                    self.written += n as u64;
+                    exchange.sent.set(exchange.sent.get() || exchange.sending.get());
                     self.wait_first = true;
                     return Ok(n);
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write, exchange)?,
-                Err(e) => return Err(self.lost(exchange, &e)),
+                Err(e) => return Err(lost(exchange, &e)),
             }
         }
     }
@@ -98,28 +87,14 @@ impl Socket {
             Err(stop) => Err(exchange.fail(stop)),
         }
     }
+}
 
-    fn lost(&self, exchange: &Exchange, error: &io::Error) -> io::Error {
-        self.note_what_was_received(exchange);
-        exchange.fail(
-            Error::new(
-                Status::VSESSION_E_CONNECTION,
-                format!(
-                    "the connection was lost: {error}; the call may be repeated if it can bear to run twice"
-                ),
-            )
-            .with(|d| d.os_error = error.raw_os_error().unwrap_or(0)),
+fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
+    exchange.fail(
+        Error::new(
+            Status::VSESSION_E_CONNECTION,
+            format!("the connection was lost: {error}; repeat the call if it can bear to run twice"),
         )
-    }
-
-    /// Tells the exchange when the kernel can prove that the peer has received nothing of the request. Asked only when
-    /// an exchange has failed.
-    pub(super) fn note_what_was_received(&self, exchange: &Exchange) {
-        let received = sys::acknowledged_bytes(&self.stream).zip(self.received_at_start);
-        if let Some((now, at_start)) = received {
-            if now.saturating_sub(at_start) <= self.request_began_at {
-                exchange.unreceived.set(true);
-            }
-        }
-    }
+        .with(|d| d.os_error = error.raw_os_error().unwrap_or(0)),
+    )
 }

@@ -113,7 +113,6 @@ impl TlsStream {
                     self.write_records(exchange)?;
                 }
                 Err(_) => {
-                    self.socket.note_what_was_received(exchange);
                     return Err(exchange.fail(Error::new(
                         Status::VSESSION_E_CONNECTION,
                         "the connection was cut off without the end that TLS requires",

@@ -29,6 +29,8 @@ pub(super) struct Gate {
     pub(super) failures: u32,
     /// The epoch of the last login.
     pub(super) epoch: u64,
+    /// The epoch of the last event.
+    told_epoch: u64,
     /// What is known of the server; forgotten after an outage, because another one may come back.
     pub(super) service: Option<Arc<Service>>,
     /// How many flights there have been; their numbers tell which began after something was seen.
@@ -122,6 +124,7 @@ impl Gate {
             automatic: Automatic::Allowed,
             failures: 0,
             epoch: 0,
+            told_epoch: 0,
             service: None,
             flights: 0,
             waiting: 0,
@@ -283,7 +286,7 @@ impl Session {
             old_state: old,
             new_state: state,
             reason,
-            old_epoch: gate.epoch,
+            old_epoch: std::mem::replace(&mut gate.told_epoch, gate.epoch),
             new_epoch: gate.epoch,
             error,
             time_ms: now_ms(),

@@ -26,17 +26,18 @@ type front struct {
 // call is one request under way.
 type call struct {
 	envelope
-	start      int64
-	httpMethod string
-	path       string
-	method     string // SOAP method, or the HTTP method of any other request
-	cookie     string // session cookie, header or SOAP header, as sent
-	key        string // the same if it belonged to a live session
-	rest       bool   // cookie is a REST session id
-	probe      bool   // a POST with an action: no REST login
-	body       []byte
-	newKey     string
-	released   bool
+	start        int64
+	httpMethod   string
+	path         string
+	method       string // SOAP method, or the HTTP method of any other request
+	cookie       string // session cookie, header or SOAP header, without quotes
+	cookieHeader string // the Cookie header as sent: a real vCenter wants its quotes back
+	key          string // the same if it belonged to a live session
+	rest         bool   // cookie is a REST session id
+	probe        bool   // a POST with an action: no REST login
+	body         []byte
+	newKey       string
+	released     bool
 }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -99,6 +100,7 @@ func (c *call) name() string {
 
 // identify finds the session that the request claims.
 func (f *front) identify(r *http.Request, c *call) {
+	c.cookieHeader = r.Header.Get("Cookie")
 	if c.envelope.method == "" {
 		c.cookie = restID(r)
 		c.rest = c.cookie != ""
@@ -221,7 +223,7 @@ func (f *front) log(r *http.Request, c *call, rl *rule, result string) {
 	e := entry{
 		StartNs: c.start, EndNs: now(),
 		HTTPMethod: c.httpMethod, Path: c.path, Method: c.method,
-		SessionKey: c.key, Cookie: c.cookie, OperationID: c.operationID,
+		SessionKey: c.key, Cookie: c.cookie, CookieHeader: c.cookieHeader, OperationID: c.operationID,
 		UserAgent: r.UserAgent(), SoapAction: strings.Trim(r.Header.Get("SOAPAction"), `"`),
 		Result: result, NewSessionKey: c.newKey,
 	}

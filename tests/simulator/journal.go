@@ -20,6 +20,7 @@ type entry struct {
 	Method        string `json:"method"`
 	SessionKey    string `json:"session_key,omitempty"`
 	Cookie        string `json:"cookie,omitempty"`
+	CookieHeader  string `json:"cookie_header,omitempty"`
 	OperationID   string `json:"operation_id,omitempty"`
 	UserAgent     string `json:"user_agent,omitempty"`
 	SoapAction    string `json:"soap_action,omitempty"`

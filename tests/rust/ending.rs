@@ -1,0 +1,143 @@
+//! Logout and close.
+
+use serde_json::json;
+use std::time::{Duration, Instant};
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+#[test]
+fn close_during_calls_ends_them_and_logs_the_session_out() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "hang": true}));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..16).map(|_| scope.spawn(|| session.ping().unwrap_err())).collect();
+        eventually("the calls are under way", || simulator.stat("requests_in_flight") == 16);
+        let start = Instant::now();
+        session.close().unwrap();
+        for caller in callers {
+            let error = caller.join().unwrap();
+            assert_eq!(error.status, status::VSESSION_E_CLOSED);
+        }
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    });
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_CLOSED);
+    assert_eq!(simulator.stat("sessions"), 0);
+    assert_eq!(simulator.stat("logouts"), 1);
+}
+
+#[test]
+fn closing_twice_and_from_many_threads_is_fine() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let results = together(16, |_| session.close());
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    session.close().unwrap();
+    assert_eq!(simulator.stat("logouts"), 1);
+    assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_CLOSED);
+}
+
+#[test]
+fn close_during_a_login_leaves_no_session_behind() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 300}));
+    let session = simulator.session();
+    std::thread::scope(|scope| {
+        let logins: Vec<_> = (0..8).map(|_| scope.spawn(|| session.login().unwrap_err())).collect();
+        eventually("the login is under way", || simulator.calls("Login") == 1);
+        let start = Instant::now();
+        let closing = scope.spawn(|| session.close());
+        for login in logins {
+            assert_eq!(login.join().unwrap().status, status::VSESSION_E_CLOSED);
+        }
+        assert!(start.elapsed() < Duration::from_millis(200), "waiters do not wait for the login's end");
+        closing.join().unwrap().unwrap();
+    });
+    assert_eq!(simulator.stat("logins"), 1, "the login did reach the server");
+    assert_eq!(simulator.stat("sessions"), 0, "and its session was ended");
+}
+
+#[test]
+fn close_can_leave_the_session_to_others() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("close.logout", "false").open().unwrap();
+    session.login().unwrap();
+    session.close().unwrap();
+    assert_eq!((simulator.stat("sessions"), simulator.stat("logouts")), (1, 0));
+}
+
+#[test]
+fn close_tells_when_the_logout_did_not_succeed_and_the_handle_is_dead_all_the_same() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "Logout", "hang": true}));
+    let start = Instant::now();
+    let error = session.close_with(&Options::timeout(200)).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+    assert!(error.message.contains("handle is closed"), "{}", error.message);
+    assert!(start.elapsed() < Duration::from_millis(400));
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    session.close().unwrap();
+}
+
+#[test]
+fn after_a_logout_nothing_logs_in_until_asked_to() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let cookie = session.cookie().unwrap();
+    session.logout().unwrap();
+    assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT);
+    assert_eq!(simulator.stat("sessions"), 0);
+    assert_eq!(session.info().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(session.cookie().unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert!(!session.is_active().unwrap());
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert!(error.message.contains("vsession_login"), "{}", error.message);
+    let requests = simulator.stat("requests");
+    session.logout().unwrap();
+    assert_eq!(simulator.stat("requests"), requests, "a logout without a session asks nobody");
+    session.login().unwrap();
+    assert_eq!(session.epoch(), 2);
+    assert_ne!(session.cookie().unwrap(), cookie);
+    session.close().unwrap();
+}
+
+#[test]
+fn concurrent_logouts_and_logins_leave_nothing_behind() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    together(12, |number| {
+        for _ in 0..20 {
+            match number % 3 {
+                0 => session.login().unwrap(),
+                1 => session.logout().unwrap(),
+                _ => drop(session.ping()),
+            }
+        }
+    });
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+    assert_eq!(simulator.stat("logins"), simulator.stat("logouts"));
+    assert_eq!(simulator.stat("login_failures"), 0);
+}
+
+#[test]
+fn a_logout_that_fails_can_be_repeated() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "Logout", "status": 503, "times": 1}));
+    assert_eq!(session.logout().unwrap_err().status, status::VSESSION_E_HTTP);
+    assert_eq!(simulator.stat("sessions"), 1);
+    session.ping().unwrap();
+    session.logout().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+    session.close().unwrap();
+}

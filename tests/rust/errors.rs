@@ -1,0 +1,236 @@
+//! Bad servers and bad connections: each its own status, and a message that says what to do.
+
+use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use vsession::vsession_executed::*;
+
+use crate::support::*;
+
+fn login_error(config: &Config) -> ApiError {
+    let session = config.open().unwrap();
+    let error = session.login().unwrap_err();
+    session.close().unwrap();
+    error
+}
+
+#[test]
+fn an_unknown_host_is_told() {
+    let config = Config::new("https://u:p@no-such-host.invalid/sdk").unwrap();
+    let error = login_error(&config);
+    assert_eq!(error.status, status::VSESSION_E_RESOLVE);
+    assert!(
+        error.message.contains("no-such-host.invalid") && error.message.contains("'url'"),
+        "{}",
+        error.message
+    );
+    assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+}
+
+#[test]
+fn a_refused_port_is_told() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = login_error(&Config::new(&format!("https://u:p@127.0.0.1:{port}/sdk")).unwrap());
+    assert_eq!(error.status, status::VSESSION_E_CONNECT);
+    assert!(error.message.contains(&format!("127.0.0.1:{port}")), "{}", error.message);
+    assert!(error.retriable);
+}
+
+#[test]
+fn an_untrusted_certificate_is_told_and_nothing_is_sent() {
+    let simulator = Simulator::start();
+    // The system's roots do not know the simulator's authority.
+    let config =
+        Config::new(&simulator.text("url")).unwrap().with("username", "user").with("password", "pass");
+    let error = login_error(&config);
+    assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
+    assert!(error.message.contains("tls.ca_file"), "{}", error.message);
+    assert_eq!(simulator.stat("requests"), 0);
+    config.set("tls.verify", "false").unwrap();
+    let session = config.open().unwrap();
+    session.login().unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn a_certificate_for_another_name_or_expired_is_refused() {
+    let simulator = Simulator::start();
+    simulator.post_json("/certificate/rotate", json!({"hosts": ["vc.example.com"]}));
+    let error = login_error(&simulator.config());
+    assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
+    assert!(error.message.contains("the name that the certificate carries"), "{}", error.message);
+    simulator.post_json("/certificate/rotate", json!({"expired": true}));
+    let error = login_error(&simulator.config());
+    assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
+    assert!(error.message.contains("renew"), "{}", error.message);
+}
+
+#[test]
+fn a_servers_own_self_signed_certificate_can_be_trusted_by_naming_it() {
+    let simulator = Simulator::with(&["-self-signed"]);
+    let session = simulator.session();
+    session.login().unwrap();
+    session.close().unwrap();
+    simulator.post_json("/certificate/rotate", json!({"self_signed": true, "expired": true}));
+    assert_eq!(login_error(&simulator.config()).status, status::VSESSION_E_UNTRUSTED);
+    simulator.post_json("/certificate/rotate", json!({"self_signed": true, "hosts": ["vc.example.com"]}));
+    assert_eq!(login_error(&simulator.config()).status, status::VSESSION_E_UNTRUSTED);
+}
+
+/// A call of CurrentTime that is answered as the rule says, by a session that is logged in.
+fn answer(rule: serde_json::Value) -> ApiError {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("max_reply_bytes", "100000").open().unwrap();
+    session.login().unwrap();
+    simulator.rule(rule);
+    let error = session.ping().unwrap_err();
+    simulator.clear_rules();
+    session.ping().expect("the session is usable afterwards");
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+    error
+}
+
+#[test]
+fn html_in_place_of_xml_is_told() {
+    let page = "<!DOCTYPE html><html><head><title>Login</title></head><body><br>Sign in</body></html>";
+    let error =
+        answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/html", "body": page}));
+    assert_eq!(error.status, status::VSESSION_E_NOT_SOAP);
+    assert!(
+        error.message.contains("<!DOCTYPE html>") && error.message.contains("'url'"),
+        "{}",
+        error.message
+    );
+    let error =
+        answer(json!({"method": "CurrentTime", "status": 503, "content_type": "text/html", "body": page}));
+    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
+    assert!(error.retriable && error.message.contains("503"), "{}", error.message);
+}
+
+#[test]
+fn truncated_xml_is_told() {
+    // Whole for HTTP, cut for XML.
+    let cut = "<?xml version=\"1.0\"?><soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body><CurrentTimeResp";
+    let error =
+        answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/xml", "body": cut}));
+    assert_eq!(error.status, status::VSESSION_E_MALFORMED_XML);
+    assert!(error.message.contains("cut off"), "{}", error.message);
+    // Cut for HTTP too.
+    let error = answer(json!({"method": "CurrentTime", "truncate_at": 100}));
+    assert_eq!(error.status, status::VSESSION_E_CONNECTION);
+    assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE);
+}
+
+#[test]
+fn an_oversized_reply_is_told() {
+    for chunked in [false, true] {
+        let error =
+            answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/xml", "body": "<a>",
+            "body_repeat": 200_000, "chunked": chunked}));
+        assert_eq!(error.status, status::VSESSION_E_REPLY_TOO_LARGE);
+        assert!(error.message.contains("max_reply_bytes (100000)"), "{}", error.message);
+    }
+}
+
+#[test]
+fn a_document_type_in_a_reply_is_refused() {
+    let bomb = "<!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;\">]><x>&b;</x>";
+    let error =
+        answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/xml", "body": bomb}));
+    assert_eq!(error.status, status::VSESSION_E_DTD);
+}
+
+#[test]
+fn a_lost_connection_is_told_and_a_call_that_may_have_run_is_not_repeated() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for fate in ["reset", "close"] {
+        simulator.rule(json!({"method": "CurrentTime", "times": 1, fate: "after"}));
+        let before = simulator.calls("CurrentTime");
+        let error = session.ping().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONNECTION, "{fate}");
+        assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE);
+        assert_eq!(simulator.calls("CurrentTime"), before + 1);
+        session.ping().unwrap();
+    }
+    // Marked idempotent, it is repeated on a new connection when a pooled one was lost.
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
+    session.ping_with(&Options { idempotent: true, ..Options::default() }).unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn a_redirect_is_told_and_not_followed() {
+    let simulator = Simulator::start();
+    simulator.rule(
+        json!({"method": "*", "status": 302, "headers": {"Location": "https://other.example.com/sdk"}}),
+    );
+    let error = login_error(&simulator.config());
+    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 302));
+    assert_eq!(simulator.stat("requests"), 1);
+}
+
+#[test]
+fn a_port_that_does_not_speak_tls_or_http_is_told() {
+    let simulator = Simulator::with(&["-tls=false"]);
+    let host = simulator.host();
+    let error = login_error(&Config::new(&format!("https://u:p@{host}/sdk")).unwrap());
+    assert_eq!(error.status, status::VSESSION_E_TLS);
+
+    // Canned: a server that greets like SMTP.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"220 mail.example.com ESMTP\r\n");
+    });
+    let error = login_error(&Config::new(&format!("http://u:p@127.0.0.1:{port}/sdk")).unwrap());
+    assert_eq!(error.status, status::VSESSION_E_PROTOCOL);
+    assert!(error.message.contains("vSphere"), "{}", error.message);
+    server.join().unwrap();
+}
+
+#[test]
+fn a_path_without_an_sdk_is_told() {
+    let simulator = Simulator::start();
+    let config = simulator.config();
+    config.set("url", &format!("https://{}/nothing/here", simulator.host())).unwrap();
+    let error = login_error(&config);
+    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 404));
+    assert!(error.message.contains("path"), "{}", error.message);
+}
+
+#[test]
+fn a_fault_carries_its_name_and_its_xml() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let call = Call { method: "NoSuchMethod", this_type: "ServiceInstance", arguments: "" };
+    let error = session.call(call, &Options::default()).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_FAULT);
+    assert!(error.fault.is_some(), "{error:?}");
+    assert!(error.fault_xml.unwrap().contains("detail"));
+    assert_eq!(error.http_status, 500);
+    session.close().unwrap();
+}
+
+#[test]
+fn arguments_that_are_not_xml_are_refused_before_anything_is_sent() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    for arguments in ["<a>", "</Body>", "text"] {
+        let call = Call { arguments, ..support_call() };
+        let error = session.call(call, &Options::default()).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT);
+        assert!(error.message.contains("call.arguments"), "{}", error.message);
+    }
+    assert_eq!(simulator.stat("requests"), 0);
+    session.close().unwrap();
+}
+
+fn support_call() -> Call<'static> {
+    crate::support::client::CURRENT_TIME
+}

@@ -1,0 +1,224 @@
+//! Logging in: once for everybody, and never against the account's interest.
+
+use serde_json::json;
+use std::time::{Duration, Instant};
+use vsession::vsession_executed::*;
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+#[test]
+fn concurrent_logins_make_one_session() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_ms": 200, "times": 1}));
+    let session = simulator.session();
+    let results = together(64, |_| session.login());
+    assert!(results.iter().all(Result::is_ok), "{results:?}");
+    assert_eq!(simulator.stat("logins"), 1);
+    assert_eq!(simulator.stat("sessions"), 1);
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    assert_eq!(session.epoch(), 1);
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn a_login_on_an_active_session_makes_no_request() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let before = simulator.stat("requests");
+    for _ in 0..10 {
+        session.login().unwrap();
+    }
+    assert_eq!(simulator.stat("requests"), before);
+    session.close().unwrap();
+}
+
+#[test]
+fn opening_makes_no_request_and_the_first_call_logs_in() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    assert_eq!(simulator.stat("connections_accepted"), 0);
+    assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT);
+    assert_eq!(session.info().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    let replies = together(16, |_| session.ping());
+    assert!(
+        replies.iter().all(|r| r.as_ref().is_ok_and(|r| r.text.is_some() && r.epoch == 1)),
+        "{replies:?}"
+    );
+    assert_eq!(simulator.stat("logins"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn the_identity_is_what_the_server_says() {
+    for mode in ["vpx", "esx"] {
+        let simulator = Simulator::with(&["-mode", mode]);
+        let session = simulator.session();
+        session.login().unwrap();
+        let info = session.info().unwrap();
+        assert_eq!(info.user_name(), "user");
+        assert_eq!(info.epoch(), 1);
+        let (api_type, manager) = match mode {
+            "vpx" => ("VirtualCenter", "SessionManager"),
+            _ => ("HostAgent", "ha-sessionmgr"),
+        };
+        assert_eq!(info.about("apiType").as_deref(), Some(api_type));
+        assert_eq!(info.service_id("sessionManager").as_deref(), Some(manager));
+        assert_eq!(info.service_id("nothing"), None);
+        let refreshed = session.refresh().unwrap();
+        assert_eq!(refreshed.key(), info.key());
+        assert!(session.is_active().unwrap());
+        assert!(session.cookie().unwrap().starts_with("vmware_soap_session="));
+        session.close().unwrap();
+        assert_eq!(simulator.stat("sessions"), 0);
+    }
+}
+
+#[test]
+fn the_version_comes_from_the_servers_list() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let log = simulator.log();
+    let first = &log[0];
+    assert_eq!(first["path"], "/sdk/vimServiceVersions.xml");
+    let login = log.iter().find(|e| e["method"] == "Login").unwrap();
+    assert_eq!(login["soap_action"], format!("urn:vim25/{}", simulator.text("version")));
+    assert!(login["cookie"].is_null(), "a login carries no cookie: {login}");
+    session.close().unwrap();
+    let session = simulator.config().with("api_version", "8.0.0.1").open().unwrap();
+    session.login().unwrap();
+    let log = simulator.log();
+    let login = log.iter().rfind(|e| e["method"] == "Login").unwrap();
+    assert_eq!(login["soap_action"], "urn:vim25/8.0.0.1");
+    session.close().unwrap();
+}
+
+#[test]
+fn quotes_around_the_cookie_are_sent_back() {
+    let simulator = Simulator::start();
+    // Canned: a real vCenter quotes its cookie, the simulator does not. Its own cookie comes first in the reply, so this
+    // one is set on a reply whose own is left out.
+    simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
+        "set_cookie": "vmware_soap_session=\"52c0ffee\"; Path=/; HttpOnly; Secure;",
+        "body": "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><LoginResponse xmlns=\"urn:vim25\"><returnval><key>k</key><userName>user</userName></returnval></LoginResponse></Body></Envelope>", "status": 200}));
+    let session = simulator.session();
+    session.login().unwrap();
+    assert_eq!(session.cookie().unwrap(), "vmware_soap_session=\"52c0ffee\"");
+    let _ = session.ping_with(&Options { no_relogin: true, ..Options::default() });
+    let log = simulator.log();
+    let call = log.iter().find(|e| e["method"] == "CurrentTime").unwrap();
+    assert_eq!(call["cookie_header"], "vmware_soap_session=\"52c0ffee\"");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_wrong_password_is_told_with_the_faults_name_and_not_tried_again() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("password", "wrong").open().unwrap();
+    let results = together(16, |_| session.ping());
+    for result in results {
+        let error = result.unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN);
+        assert_eq!(error.fault.as_deref(), Some("InvalidLogin"));
+        assert!(!error.retriable);
+        assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+    }
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    for _ in 0..20 {
+        assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+    }
+    assert_eq!(simulator.stat("login_failures"), 1, "one attempt for one set of credentials");
+    // A caller may try by hand, and that is one more attempt.
+    let error = session.login().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN);
+    assert_eq!(simulator.stat("login_failures"), 2);
+    simulator.set_password("wrong");
+    session.login().unwrap();
+    session.ping().unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn a_password_that_was_changed_on_the_server_does_not_lock_the_account() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    let end = Instant::now() + Duration::from_secs(1);
+    let failures = together(64, |_| {
+        let mut failures = 0;
+        while Instant::now() < end {
+            assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+            failures += 1;
+        }
+        failures
+    });
+    assert!(failures.iter().sum::<u64>() > 64);
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn the_password_file_is_read_at_each_login() {
+    let simulator = Simulator::start();
+    let file = std::env::temp_dir().join(format!("vsession-password-{}", std::process::id()));
+    std::fs::write(&file, "pass\n").unwrap();
+    let session = simulator.config().with("password_file", file.to_str().unwrap()).open().unwrap();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    std::fs::write(&file, "rotated").unwrap();
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(session.epoch(), 2);
+    std::fs::remove_file(&file).unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn missing_credentials_are_told_before_anything_is_sent() {
+    let simulator = Simulator::start();
+    let session = Config::new(&simulator.text("url")).unwrap().open().unwrap();
+    let error = session.login().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONFIG);
+    assert!(error.message.contains("username"), "{}", error.message);
+    assert_eq!(simulator.stat("connections_accepted"), 0);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_login_that_cannot_be_described_leaves_no_session_behind() {
+    let simulator = Simulator::start();
+    // Canned: a Login whose reply lacks the session, with a cookie of a session that does live.
+    let other = simulator.session();
+    other.login().unwrap();
+    let cookie = other.cookie().unwrap();
+    simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml", "set_cookie": cookie,
+        "body": "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><LoginResponse xmlns=\"urn:vim25\"/></Body></Envelope>", "status": 200}));
+    let session = simulator.session();
+    assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_PROTOCOL);
+    assert_eq!(simulator.stat("sessions"), 0, "the half-made session was logged out");
+    session.close().unwrap();
+    other.close().unwrap();
+}
+
+#[test]
+fn after_a_failed_login_the_next_automatic_one_waits() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "status": 503, "times": 1}));
+    let session = simulator.config().with("relogin.backoff_ms", "300").open().unwrap();
+    let error = session.ping().unwrap_err();
+    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
+    assert!(error.retriable);
+    // Within the wait: the same error, and no request.
+    let attempts = simulator.calls("Login");
+    let error = session.ping().unwrap_err();
+    assert!(error.message.contains("next automatic one"), "{}", error.message);
+    assert_eq!(simulator.calls("Login"), attempts);
+    eventually("the wait ends and the call succeeds", || session.ping().is_ok());
+    assert_eq!(simulator.calls("Login"), attempts + 1);
+    session.close().unwrap();
+}

@@ -1,0 +1,111 @@
+//! Readers: they never wait, and never see a mixture of two logins.
+
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+#[test]
+fn readers_during_a_login_see_the_old_or_the_new_snapshot_and_never_wait() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let first = session.info().unwrap();
+    simulator.rule(json!({"method": "Login", "delay_ms": 500}));
+    simulator.kill_sessions();
+    let done = Done::default();
+    std::thread::scope(|scope| {
+        let _end = done.at_end();
+        let readers: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut keys, mut longest, mut logging_in) = (HashMap::new(), Duration::ZERO, 0u64);
+                    while !done.is_set() {
+                        let start = Instant::now();
+                        let state = session.state();
+                        let info = session.info().unwrap();
+                        longest = longest.max(start.elapsed());
+                        logging_in += u64::from(state == VSESSION_STATE_LOGGING_IN);
+                        keys.insert(info.epoch(), info.key());
+                    }
+                    (keys, longest, logging_in)
+                })
+            })
+            .collect();
+        session.ping().unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        done.set();
+        let second = session.info().unwrap();
+        for reader in readers {
+            let (keys, longest, logging_in) = reader.join().unwrap();
+            assert_eq!(keys.get(&1), Some(&first.key()));
+            assert_eq!(keys.get(&2), Some(&second.key()));
+            assert_eq!(keys.len(), 2);
+            assert!(logging_in > 1000, "reads went on during the login ({logging_in})");
+            // A wait for the login would have taken 500 ms; the rest is the scheduler's.
+            assert!(longest < Duration::from_millis(250), "{longest:?}");
+        }
+    });
+    session.close().unwrap();
+}
+
+#[test]
+fn no_cookie_is_ever_paired_with_another_logins_identity() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let done = Done::default();
+    let keys = Mutex::new(HashMap::<u64, String>::new());
+    std::thread::scope(|scope| {
+        let _end = done.at_end();
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut last = 0;
+                while !done.is_set() {
+                    let info = session.info().unwrap();
+                    let (epoch, key) = (info.epoch(), info.key());
+                    assert!(epoch >= last, "an epoch went back");
+                    last = epoch;
+                    let mut keys = keys.lock().unwrap();
+                    assert_eq!(*keys.entry(epoch).or_insert_with(|| key.clone()), key);
+                }
+            });
+        }
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    while !done.is_set() {
+                        session.ping().unwrap();
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..10 {
+            std::thread::sleep(Duration::from_millis(40));
+            let epoch = session.epoch();
+            simulator.kill_sessions();
+            eventually("the session is replaced", || session.epoch() > epoch);
+        }
+        done.set();
+        for caller in callers {
+            caller.join().unwrap();
+        }
+    });
+    // What the server saw: each login's key belongs to one epoch, and there was one login for each kill.
+    let mut seen: Vec<_> = keys.into_inner().unwrap().into_iter().collect();
+    seen.sort();
+    let logins: Vec<String> = simulator
+        .log()
+        .iter()
+        .filter(|e| e["method"] == "Login")
+        .map(|e| e["new_session_key"].as_str().unwrap().to_string())
+        .collect();
+    for (epoch, key) in seen {
+        assert_eq!(logins[epoch as usize - 1], key);
+    }
+    assert_eq!(logins.len(), 11);
+    session.close().unwrap();
+}

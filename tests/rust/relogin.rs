@@ -1,0 +1,198 @@
+//! A session that ends on the server: replaced once for everybody, and only when it is really gone.
+
+use serde_json::json;
+use std::time::Duration;
+use vsession::vsession_executed::*;
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+const READ_TIME_ZONE: &str = "<specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet><objectSet><obj type=\"SessionManager\">SessionManager</obj></objectSet></specSet><options/>";
+
+#[test]
+fn a_killed_session_is_replaced_once_for_all_threads_and_every_call_succeeds() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    assert_eq!(simulator.kill_sessions(), 1);
+    let results = together(64, |_| (0..5).map(|_| session.ping()).collect::<Result<Vec<_>, _>>());
+    for result in &results {
+        assert!(result.as_ref().is_ok_and(|r| r.iter().all(|r| r.epoch == 2)), "{result:?}");
+    }
+    assert_eq!(simulator.stat("logins"), 2);
+    assert_eq!(session.epoch(), 2);
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn sessions_killed_again_and_again_cost_one_login_each() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for round in 2..8 {
+        simulator.kill_sessions();
+        let results = together(16, |_| session.ping());
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+        assert_eq!(simulator.stat("logins"), round);
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn not_authenticated_from_missing_privileges_causes_no_login() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated"}));
+    let results = together(16, |_| session.ping());
+    for result in results {
+        let error = result.unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED);
+        assert_eq!(error.fault.as_deref(), Some("NotAuthenticated"));
+    }
+    assert_eq!(simulator.stat("logins"), 1);
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    simulator.clear_rules();
+    session.ping().unwrap();
+    assert_eq!(session.epoch(), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn no_permission_is_no_reason_to_log_in() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "fault": "NoPermission"}));
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_NO_PERMISSION);
+    assert_eq!(simulator.stat("logins"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_property_withheld_for_want_of_a_session_is_read_again_after_a_login() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.kill_sessions();
+    let call =
+        Call { method: "RetrievePropertiesEx", this_type: "PropertyCollector", arguments: READ_TIME_ZONE };
+    let reply = session.call(call, &Options::default()).unwrap();
+    assert!(reply.xml.contains("<userName>user</userName>"), "{}", reply.xml);
+    assert_eq!(reply.epoch, 2);
+    session.close().unwrap();
+}
+
+#[test]
+fn relogin_never_tells_that_the_session_has_ended() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin", "never").open().unwrap();
+    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(simulator.stat("requests"), 0);
+    session.login().unwrap();
+    session.ping().unwrap();
+    simulator.kill_sessions();
+    let results = together(8, |_| session.ping());
+    for result in results {
+        let error = result.unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED);
+        assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+    }
+    assert_eq!(session.state(), VSESSION_STATE_EXPIRED);
+    assert_eq!(simulator.stat("logins"), 1);
+    session.login().unwrap();
+    session.ping().unwrap();
+    assert_eq!(session.epoch(), 2);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_call_can_refuse_a_login_and_a_changed_session() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    let no_relogin = Options { no_relogin: true, ..Options::default() };
+    assert_eq!(session.ping_with(&no_relogin).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    session.login().unwrap();
+    let epoch_1 = Options { require_epoch: 1, ..Options::default() };
+    session.ping_with(&epoch_1).unwrap();
+    simulator.kill_sessions();
+    assert_eq!(session.ping_with(&no_relogin).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(simulator.stat("logins"), 1);
+    // The session is found dead and replaced, and then the call is not sent through the new one.
+    assert_eq!(session.ping_with(&epoch_1).unwrap_err().status, status::VSESSION_E_SESSION_CHANGED);
+    assert_eq!(session.epoch(), 2);
+    session.ping_with(&Options { require_epoch: 2, ..Options::default() }).unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn refresh_and_is_active_find_a_dead_session_without_logging_in() {
+    let simulator = Simulator::start();
+    for check in [0, 1] {
+        let session = simulator.session();
+        session.login().unwrap();
+        let logins = simulator.stat("logins");
+        simulator.kill_sessions();
+        match check {
+            0 => assert_eq!(session.refresh().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED),
+            _ => assert!(!session.is_active().unwrap()),
+        }
+        assert_eq!(session.state(), VSESSION_STATE_EXPIRED);
+        assert_eq!(simulator.stat("logins"), logins);
+        session.ping().unwrap();
+        assert_eq!(simulator.stat("logins"), logins + 1);
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn without_the_privilege_for_session_is_active_the_session_is_still_found_alive() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "SessionIsActive", "fault": "NoPermission"}));
+    assert!(session.is_active().unwrap());
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    // A question that could not be asked is an error, not "inactive".
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 503}));
+    assert_eq!(session.is_active().unwrap_err().status, status::VSESSION_E_HTTP);
+    assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
+    simulator.clear_rules();
+    assert!(session.is_active().unwrap());
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_session_that_idles_out_is_replaced() {
+    let simulator = Simulator::with(&["-session-timeout", "1s"]);
+    let session = simulator.session();
+    session.login().unwrap();
+    eventually("the server ends the session", || simulator.stat("expired") == 1);
+    session.ping().unwrap();
+    assert_eq!(session.epoch(), 2);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_server_that_restarts_is_found_again() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin.backoff_ms", "50").open().unwrap();
+    session.login().unwrap();
+    simulator.post("/listener/stop");
+    simulator.post("/connections/close");
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONNECT);
+    assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+    assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
+    simulator.kill_sessions();
+    simulator.post("/listener/start");
+    session.ping().unwrap();
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    assert_eq!(session.epoch(), 2);
+    std::thread::sleep(Duration::from_millis(10));
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+}

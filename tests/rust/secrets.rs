@@ -1,0 +1,53 @@
+//! Passwords and cookies are seen by nobody.
+
+use serde_json::json;
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::Mutex;
+
+use crate::support::*;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn collect(level: i32, message: *const c_char, _: *mut c_void) {
+    let message = unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned();
+    LINES.lock().unwrap().push(format!("{level} {message}"));
+}
+
+#[test]
+fn the_password_appears_in_no_log_line_error_or_event() {
+    const PASSWORD: &str = "Hush<&>\"Hush'42";
+    unsafe { vsession::ffi::library::vsession_set_log(4, Some(collect), std::ptr::null_mut()) };
+    let simulator = Simulator::with(&["-password", PASSWORD]);
+    let queue = Queue::new();
+    let config = simulator.config().with("password", PASSWORD).with_queue(&queue);
+    let session = config.open().unwrap();
+    let mut seen = Vec::new();
+    session.login().unwrap();
+    let cookie = session.cookie().unwrap();
+    let cookie = cookie.split_once('=').unwrap().1.to_string();
+    seen.push(format!("{:?}", session.ping()));
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": 502, "body": "<html>bad gateway"}));
+    seen.push(format!("{:?}", session.ping()));
+    simulator.kill_sessions();
+    // A server that repeats what it was sent, as it is and inside XML.
+    let escaped = "Hush&lt;&amp;&gt;&quot;Hush&apos;42";
+    simulator.rule(json!({"method": "Login", "times": 1,
+        "fault_xml": format!("<InvalidLoginFault xmlns=\"urn:vim25\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"InvalidLogin\"><echo>{escaped}</echo></InvalidLoginFault>"),
+        "fault_message": format!("bad login user/{PASSWORD}")}));
+    let refused = session.ping().unwrap_err();
+    assert_eq!(refused.status, status::VSESSION_E_INVALID_LOGIN);
+    seen.push(format!("{refused:?}"));
+    seen.push(format!("{:?}", Config::new(&format!("https://user:{PASSWORD}@bad host")).err()));
+    seen.push(format!("{:?}", config.set("timeout_ms", PASSWORD)));
+    session.close().unwrap();
+    seen.push(format!("{:?}", queue.drain()));
+    queue.free();
+    unsafe { vsession::ffi::library::vsession_set_log(0, None, std::ptr::null_mut()) };
+    let lines = LINES.lock().unwrap();
+    assert!(lines.iter().any(|l| l.contains("logged in")), "the log was on: {lines:?}");
+    for text in lines.iter().chain(&seen) {
+        assert!(!text.contains("Hush"), "{text}");
+        assert!(!text.contains(&cookie), "{text}");
+    }
+    assert!(seen.iter().any(|text| text.contains("***")), "the echo was struck out: {seen:?}");
+}

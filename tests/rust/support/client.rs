@@ -1,0 +1,371 @@
+//! The C functions as a Rust program would wrap them. Everything goes through the exported symbols.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr::null_mut;
+
+use ::vsession::ffi::call::*;
+use ::vsession::ffi::cancel::*;
+use ::vsession::ffi::config::*;
+use ::vsession::ffi::error::*;
+use ::vsession::ffi::event::*;
+use ::vsession::ffi::info::*;
+use ::vsession::ffi::queue::*;
+use ::vsession::ffi::reply::*;
+use ::vsession::ffi::session::*;
+pub use ::vsession::vsession_status as status;
+use ::vsession::{vsession_event_kind, vsession_executed, vsession_reason, vsession_state};
+
+pub type Result<T> = std::result::Result<T, ApiError>;
+
+#[derive(Clone, Debug)]
+pub struct ApiError {
+    pub status: status,
+    pub message: String,
+    pub fault: Option<String>,
+    pub fault_xml: Option<String>,
+    pub http_status: i32,
+    pub retriable: bool,
+    pub executed: vsession_executed,
+}
+
+pub fn text(pointer: *const c_char) -> Option<String> {
+    if pointer.is_null() {
+        return None;
+    }
+    Some(unsafe { CStr::from_ptr(pointer) }.to_str().expect("texts are UTF-8").to_string())
+}
+
+unsafe fn describe(error: *const vsession_error) -> ApiError {
+    unsafe {
+        ApiError {
+            status: vsession_error_status(error),
+            message: text(vsession_error_message(error)).unwrap(),
+            fault: text(vsession_error_fault_name(error)),
+            fault_xml: text(vsession_error_fault_xml(error)),
+            http_status: vsession_error_http_status(error),
+            retriable: vsession_error_retriable(error),
+            executed: vsession_error_executed(error),
+        }
+    }
+}
+
+/// Calls a function with a place for its error, and checks that status and error agree.
+fn checked(function: impl FnOnce(*mut *mut vsession_error) -> status) -> Result<()> {
+    let mut error = 1 as *mut vsession_error;
+    let result = function(&mut error);
+    if result == status::VSESSION_OK {
+        assert!(error.is_null(), "success sets the error to NULL");
+        return Ok(());
+    }
+    assert!(!error.is_null(), "a failure gives an error");
+    let described = unsafe { describe(error) };
+    unsafe { vsession_error_free(error) };
+    assert_eq!(described.status, result);
+    assert!(!described.message.is_empty());
+    Err(described)
+}
+
+fn c(text: &str) -> CString {
+    CString::new(text).unwrap()
+}
+
+pub struct Config(pub vsession_config);
+
+impl Config {
+    pub fn new(url: &str) -> Result<Config> {
+        let (url, mut out) = (c(url), vsession_config { id: 0 });
+        checked(|err| unsafe { vsession_config_new(url.as_ptr(), &mut out, err) })?;
+        Ok(Config(out))
+    }
+
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        let (name, value) = (c(name), c(value));
+        checked(|err| unsafe { vsession_config_set(self.0, name.as_ptr(), value.as_ptr(), err) })
+    }
+
+    /// `set` for building: fails the test on an error.
+    pub fn with(self, name: &str, value: &str) -> Config {
+        self.set(name, value).unwrap();
+        self
+    }
+
+    pub fn with_queue(self, queue: &Queue) -> Config {
+        checked(|err| unsafe { vsession_config_set_queue(self.0, queue.0, err) }).unwrap();
+        self
+    }
+
+    pub fn open(&self) -> Result<Session> {
+        let mut out = vsession { id: 0 };
+        checked(|err| unsafe { vsession_open(self.0, &mut out, err) })?;
+        Ok(Session(out))
+    }
+}
+
+impl Drop for Config {
+    fn drop(&mut self) {
+        vsession_config_free(self.0);
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    pub timeout_ms: u32,
+    pub cancel: u64,
+    pub idempotent: bool,
+    pub require_epoch: u64,
+    pub no_relogin: bool,
+    pub operation_id: Option<CString>,
+}
+
+impl Options {
+    pub fn timeout(timeout_ms: u32) -> Options {
+        Options { timeout_ms, ..Options::default() }
+    }
+
+    fn raw(&self) -> vsession_call_options {
+        vsession_call_options {
+            struct_size: size_of::<vsession_call_options>(),
+            timeout_ms: self.timeout_ms,
+            idempotent: self.idempotent.into(),
+            cancel: vsession_cancel { id: self.cancel },
+            operation_id: self.operation_id.as_ref().map_or(std::ptr::null(), |id| id.as_ptr()),
+            require_epoch: self.require_epoch,
+            no_relogin: self.no_relogin.into(),
+            reserved: 0,
+        }
+    }
+}
+
+/// A call of a method on the server's only object of a type.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    pub method: &'a str,
+    pub this_type: &'a str,
+    pub arguments: &'a str,
+}
+
+pub const CURRENT_TIME: Call = Call { method: "CurrentTime", this_type: "ServiceInstance", arguments: "" };
+
+#[derive(Debug)]
+pub struct Reply {
+    pub xml: String,
+    pub text: Option<String>,
+    pub epoch: u64,
+}
+
+/// Not closed when dropped, so that a test decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Session(pub vsession);
+
+impl Session {
+    pub fn login(&self) -> Result<()> {
+        checked(|err| unsafe { vsession_login(self.0, std::ptr::null(), err) })
+    }
+
+    pub fn login_with(&self, options: &Options) -> Result<()> {
+        let raw = options.raw();
+        checked(|err| unsafe { vsession_login(self.0, &raw, err) })
+    }
+
+    pub fn logout(&self) -> Result<()> {
+        checked(|err| unsafe { vsession_logout(self.0, std::ptr::null(), err) })
+    }
+
+    pub fn close(&self) -> Result<()> {
+        checked(|err| unsafe { vsession_close(self.0, std::ptr::null(), err) })
+    }
+
+    pub fn close_with(&self, options: &Options) -> Result<()> {
+        let raw = options.raw();
+        checked(|err| unsafe { vsession_close(self.0, &raw, err) })
+    }
+
+    pub fn state(&self) -> vsession_state {
+        vsession_get_state(self.0)
+    }
+
+    pub fn epoch(&self) -> u64 {
+        vsession_get_epoch(self.0)
+    }
+
+    pub fn info(&self) -> Result<Info> {
+        let mut out = null_mut();
+        checked(|err| unsafe { vsession_get_info(self.0, &mut out, err) })?;
+        Ok(Info(out))
+    }
+
+    pub fn refresh(&self) -> Result<Info> {
+        let mut out = null_mut();
+        checked(|err| unsafe { vsession_refresh(self.0, std::ptr::null(), &mut out, err) })?;
+        Ok(Info(out))
+    }
+
+    pub fn is_active(&self) -> Result<bool> {
+        let mut out = false;
+        checked(|err| unsafe { vsession_is_active(self.0, std::ptr::null(), &mut out, err) })?;
+        Ok(out)
+    }
+
+    pub fn cookie(&self) -> Result<String> {
+        let mut out = null_mut();
+        checked(|err| unsafe { vsession_get_cookie(self.0, &mut out, err) })?;
+        let cookie = text(out).unwrap();
+        unsafe { ::vsession::ffi::library::vsession_string_free(out) };
+        Ok(cookie)
+    }
+
+    /// CurrentTime, which every test server has.
+    pub fn ping(&self) -> Result<Reply> {
+        self.call(CURRENT_TIME, &Options::default())
+    }
+
+    pub fn ping_with(&self, options: &Options) -> Result<Reply> {
+        self.call(CURRENT_TIME, options)
+    }
+
+    pub fn call(&self, call: Call, options: &Options) -> Result<Reply> {
+        let (method, this_type, arguments) = (c(call.method), c(call.this_type), c(call.arguments));
+        let raw_call = vsession_soap_call {
+            struct_size: size_of::<vsession_soap_call>(),
+            method: method.as_ptr(),
+            this_type: this_type.as_ptr(),
+            this_id: std::ptr::null(),
+            arguments: arguments.as_ptr(),
+            arguments_length: 0,
+        };
+        let (raw, mut out) = (options.raw(), null_mut());
+        checked(|err| unsafe { vsession_call(self.0, &raw_call, &raw, &mut out, err) })?;
+        let reply = unsafe {
+            Reply {
+                xml: text(vsession_reply_xml(out, null_mut())).unwrap(),
+                text: text(vsession_reply_text(out)),
+                epoch: vsession_reply_epoch(out),
+            }
+        };
+        unsafe { vsession_reply_free(out) };
+        Ok(reply)
+    }
+}
+
+pub struct Info(pub *mut vsession_info);
+
+// SAFETY: the library promises that results may be read from any thread.
+unsafe impl Send for Info {}
+
+impl Info {
+    pub fn epoch(&self) -> u64 {
+        unsafe { vsession_info_epoch(self.0) }
+    }
+
+    pub fn key(&self) -> String {
+        text(unsafe { vsession_info_key(self.0) }).unwrap()
+    }
+
+    pub fn user_name(&self) -> String {
+        text(unsafe { vsession_info_user_name(self.0) }).unwrap()
+    }
+
+    pub fn about(&self, field: &str) -> Option<String> {
+        let field = c(field);
+        text(unsafe { vsession_info_about(self.0, field.as_ptr()) })
+    }
+
+    pub fn service_id(&self, name: &str) -> Option<String> {
+        let name = c(name);
+        text(unsafe { vsession_info_service_id(self.0, name.as_ptr()) })
+    }
+}
+
+impl Drop for Info {
+    fn drop(&mut self) {
+        unsafe { vsession_info_free(self.0) };
+    }
+}
+
+pub struct Token(pub u64);
+
+impl Token {
+    pub fn new() -> Token {
+        let mut out = vsession_cancel { id: 0 };
+        checked(|err| unsafe { vsession_cancel_new(&mut out, err) }).unwrap();
+        Token(out.id)
+    }
+
+    pub fn options(&self) -> Options {
+        Options { cancel: self.0, ..Options::default() }
+    }
+
+    pub fn fire(&self) {
+        assert_eq!(vsession_cancel_fire(vsession_cancel { id: self.0 }), status::VSESSION_OK);
+    }
+
+    pub fn reset(&self) {
+        assert_eq!(vsession_cancel_reset(vsession_cancel { id: self.0 }), status::VSESSION_OK);
+    }
+}
+
+impl Drop for Token {
+    fn drop(&mut self) {
+        vsession_cancel_free(vsession_cancel { id: self.0 });
+    }
+}
+
+pub struct Queue(pub vsession_queue);
+
+#[derive(Clone, Debug)]
+pub struct Event {
+    pub kind: vsession_event_kind,
+    pub session: u64,
+    pub old_state: vsession_state,
+    pub new_state: vsession_state,
+    pub reason: vsession_reason,
+    pub old_epoch: u64,
+    pub new_epoch: u64,
+    pub error: Option<ApiError>,
+    pub merged: u32,
+}
+
+impl Queue {
+    pub fn new() -> Queue {
+        let mut out = vsession_queue { id: 0 };
+        checked(|err| unsafe { vsession_queue_new(&mut out, err) }).unwrap();
+        Queue(out)
+    }
+
+    pub fn next(&self, timeout_ms: u32) -> Result<Option<Event>> {
+        let mut out = null_mut();
+        checked(|err| unsafe { vsession_queue_next(self.0, timeout_ms, &mut out, err) })?;
+        if out.is_null() {
+            return Ok(None);
+        }
+        let event = unsafe {
+            let error = vsession_event_error(out);
+            Event {
+                kind: match vsession_event_get_kind(out) {
+                    1 => vsession_event_kind::VSESSION_EVENT_STATE_CHANGED,
+                    2 => vsession_event_kind::VSESSION_EVENT_SESSION_REPLACED,
+                    other => panic!("unknown event kind {other}"),
+                },
+                session: vsession_event_session(out).id,
+                old_state: vsession_event_old_state(out),
+                new_state: vsession_event_new_state(out),
+                reason: vsession_event_reason(out),
+                old_epoch: vsession_event_old_epoch(out),
+                new_epoch: vsession_event_new_epoch(out),
+                error: (!error.is_null()).then(|| describe(error)),
+                merged: vsession_event_merged(out),
+            }
+        };
+        unsafe { vsession_event_free(out) };
+        Ok(Some(event))
+    }
+
+    /// Everything that waits now.
+    pub fn drain(&self) -> Vec<Event> {
+        std::iter::from_fn(|| self.next(0).unwrap()).collect()
+    }
+
+    pub fn free(&self) {
+        vsession_queue_free(self.0);
+    }
+}

@@ -1,0 +1,62 @@
+//! What the tests stand on: the simulator as a child process, and the C functions behind safe Rust.
+
+pub mod client;
+pub mod simulator;
+
+pub use client::{ApiError, Call, Config, Options, Queue, Session, Token, status};
+pub use simulator::Simulator;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Waits until `condition` holds, and fails the test when it does not come to that.
+pub fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(10), "never happened: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Runs `body` on so many threads, all starting at the same moment, and returns their results.
+pub fn together<T: Send>(threads: usize, body: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let barrier = std::sync::Barrier::new(threads);
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads)
+            .map(|number| {
+                let (barrier, body) = (&barrier, &body);
+                scope.spawn(move || {
+                    barrier.wait();
+                    body(number)
+                })
+            })
+            .collect();
+        running.into_iter().map(|thread| thread.join().expect("a test thread panicked")).collect()
+    })
+}
+
+/// Tells background threads of a test to end; also when the test fails, so that it does not hang.
+#[derive(Default)]
+pub struct Done(AtomicBool);
+
+pub struct AtEnd<'a>(&'a Done);
+
+impl Done {
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub fn at_end(&self) -> AtEnd<'_> {
+        AtEnd(self)
+    }
+}
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}

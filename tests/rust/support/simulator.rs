@@ -1,0 +1,143 @@
+//! The simulator as a child process: started for one test, gone with it.
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+
+use super::{Config, Session};
+
+pub struct Simulator {
+    child: Child,
+    /// The simulator ends when this closes, so it never outlives the test.
+    _alive: ChildStdin,
+    about: Value,
+}
+
+fn binary() -> &'static PathBuf {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let binary = root.join("target/simulator/simulator");
+        let built = Command::new("go")
+            .args(["build", "-o"])
+            .arg(&binary)
+            .arg(".")
+            .current_dir(root.join("tests/simulator"))
+            .status()
+            .expect("the tests need Go to build the simulator");
+        assert!(built.success(), "the simulator does not build");
+        binary
+    })
+}
+
+impl Simulator {
+    /// A vCenter over TLS with the user `user` and the password `pass`.
+    pub fn start() -> Simulator {
+        Simulator::with(&[])
+    }
+
+    pub fn with(flags: &[&str]) -> Simulator {
+        let mut child = Command::new(binary())
+            .args(["-exit-on-stdin-eof", "-endpoints", "vim"])
+            .args(flags)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the simulator starts");
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        output.read_line(&mut line).unwrap();
+        let about = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
+        let alive = child.stdin.take().unwrap();
+        Simulator { child, _alive: alive, about }
+    }
+
+    pub fn text(&self, field: &str) -> String {
+        self.about[field].as_str().unwrap_or_default().to_string()
+    }
+
+    pub fn host(&self) -> String {
+        self.text("host")
+    }
+
+    /// A configuration that can log in.
+    pub fn config(&self) -> Config {
+        let config = Config::new(&self.text("url")).unwrap();
+        config.set("username", "user").unwrap();
+        config.set("password", "pass").unwrap();
+        let ca = self.text("ca_file");
+        if !ca.is_empty() {
+            config.set("tls.ca_file", &ca).unwrap();
+        }
+        config
+    }
+
+    /// An open session that has not logged in.
+    pub fn session(&self) -> Session {
+        self.config().open().unwrap()
+    }
+
+    fn control(&self, method: &str, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}{path}", self.text("control"));
+        let mut reply = match (method, body) {
+            ("GET", _) => ureq::get(&url).call(),
+            ("DELETE", _) => ureq::delete(&url).call(),
+            (_, Some(body)) => ureq::post(&url).send(body.to_string()),
+            (_, None) => ureq::post(&url).send_empty(),
+        }
+        .unwrap_or_else(|e| panic!("{method} {path}: {e}"));
+        let text = reply.body_mut().read_to_string().unwrap();
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    pub fn post(&self, path: &str) -> Value {
+        self.control("POST", path, None)
+    }
+
+    pub fn post_json(&self, path: &str, body: Value) -> Value {
+        self.control("POST", path, Some(body))
+    }
+
+    /// Adds a rule.
+    pub fn rule(&self, rule: Value) {
+        self.post_json("/rules", rule);
+    }
+
+    pub fn clear_rules(&self) {
+        self.control("DELETE", "/rules", None);
+    }
+
+    pub fn stats(&self) -> Value {
+        self.control("GET", "/stats", None)
+    }
+
+    pub fn stat(&self, field: &str) -> u64 {
+        self.stats()[field].as_u64().unwrap_or_else(|| panic!("no counter '{field}'"))
+    }
+
+    pub fn calls(&self, method: &str) -> u64 {
+        self.stats()["calls"][method].as_u64().unwrap_or(0)
+    }
+
+    pub fn log(&self) -> Vec<Value> {
+        self.control("GET", "/log", None).as_array().cloned().unwrap_or_default()
+    }
+
+    pub fn kill_sessions(&self) -> u64 {
+        self.post("/sessions/kill")["killed"].as_u64().unwrap()
+    }
+
+    pub fn set_password(&self, password: &str) {
+        self.post_json("/credentials", json!({"user": "user", "password": password}));
+    }
+}
+
+impl Drop for Simulator {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,132 @@
+//! Deadlines and cancellation: every wait ends, and ends only for whom it should.
+
+use serde_json::json;
+use std::time::{Duration, Instant};
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+/// Runs `call` while the token is fired from another thread after 50 ms, and returns the time from fire to return.
+fn after_fire<T>(token: &Token, call: impl FnOnce() -> T) -> (T, Duration) {
+    std::thread::scope(|scope| {
+        let firing = scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            let moment = Instant::now();
+            token.fire();
+            moment
+        });
+        let result = call();
+        let end = Instant::now();
+        (result, end.saturating_duration_since(firing.join().unwrap()))
+    })
+}
+
+#[test]
+fn a_token_ends_a_call_that_waits_for_its_reply() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "hang": true}));
+    let token = Token::new();
+    let (result, took) = after_fire(&token, || session.ping_with(&token.options()));
+    assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
+    assert!(took < Duration::from_millis(50), "{took:?}");
+    // Fired before: at once, without a request.
+    let before = simulator.stat("requests");
+    assert_eq!(session.ping_with(&token.options()).unwrap_err().status, status::VSESSION_E_CANCELLED);
+    assert_eq!(simulator.stat("requests"), before);
+    simulator.clear_rules();
+    token.reset();
+    session.ping_with(&token.options()).unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn a_deadline_ends_a_call_in_time() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "hang": true}));
+    let start = Instant::now();
+    let error = session.ping_with(&Options::timeout(100)).unwrap_err();
+    let took = start.elapsed();
+    assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+    assert!(error.message.contains("timeout_ms"));
+    assert!(took >= Duration::from_millis(100) && took < Duration::from_millis(150), "{took:?}");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_waiter_that_leaves_does_not_take_the_login_with_it() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_ms": 300}));
+    let session = simulator.session();
+    std::thread::scope(|scope| {
+        // The first one starts the login and has the shortest patience.
+        let hasty = scope.spawn(|| session.login_with(&Options::timeout(50)));
+        eventually("the login is under way", || session.state() == VSESSION_STATE_LOGGING_IN);
+        let patient = scope.spawn(|| session.login());
+        assert_eq!(hasty.join().unwrap().unwrap_err().status, status::VSESSION_E_TIMEOUT);
+        patient.join().unwrap().unwrap();
+    });
+    assert_eq!(simulator.stat("logins"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_login_that_nobody_waits_for_is_given_up_before_it_is_sent_and_kept_after() {
+    let simulator = Simulator::start();
+    // Before: the document of versions never comes.
+    simulator.rule(json!({"method": "GET", "hang": true}));
+    let session = simulator.session();
+    let token = Token::new();
+    let (result, _) = after_fire(&token, || session.login_with(&token.options()));
+    assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
+    eventually("the attempt is given up", || session.state() == VSESSION_STATE_LOGGED_OUT);
+    assert_eq!(simulator.calls("Login"), 0);
+    simulator.clear_rules();
+    // After: the server has the credentials, so its session is kept and not left behind.
+    simulator.rule(json!({"method": "Login", "delay_ms": 200}));
+    token.reset();
+    let (result, took) = after_fire(&token, || session.login_with(&token.options()));
+    assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
+    assert!(took < Duration::from_millis(50), "{took:?}");
+    eventually("the login is kept", || session.state() == VSESSION_STATE_ACTIVE);
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("logins"), 1);
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn a_deadline_covers_the_login_that_a_call_needs() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_ms": 1000}));
+    let session = simulator.session();
+    let start = Instant::now();
+    assert_eq!(session.ping_with(&Options::timeout(100)).unwrap_err().status, status::VSESSION_E_TIMEOUT);
+    assert!(start.elapsed() < Duration::from_millis(200));
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn a_call_waits_for_a_connection_when_all_are_taken_and_can_be_cancelled_there() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("max_connections", "2").open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 300}));
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..6).map(|_| scope.spawn(|| session.ping())).collect();
+        eventually("two calls are under way", || simulator.stat("requests_in_flight") == 2);
+        let token = Token::new();
+        let (result, took) = after_fire(&token, || session.ping_with(&token.options()));
+        assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
+        assert!(took < Duration::from_millis(50), "{took:?}");
+        for caller in callers {
+            caller.join().unwrap().unwrap();
+        }
+    });
+    assert!(simulator.stat("connections_open") <= 2);
+    session.close().unwrap();
+}
