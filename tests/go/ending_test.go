@@ -2,6 +2,7 @@ package vsession
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 )
@@ -70,15 +71,19 @@ func TestCloseDuringALoginLeavesNoSession(t *testing.T) {
 	const goroutines = 16
 	for _, when := range []string{"delay_ms", "delay_after_ms"} {
 		t.Run(when, func(t *testing.T) {
+			t.Parallel()
 			sim := startSimulator(t)
 			session := sim.open()
-			sim.addRule(rule{"method": "Login", when: 500})
+			sim.addRule(rule{"method": "Login", when: 1000})
 			results := make(chan error, goroutines)
 			for range goroutines {
 				go func() { results <- session.Login(Options{}) }()
 			}
 			eventually(t, "the server has the login", func() bool { return sim.stats().Calls["Login"] == 1 })
 
+			if state := session.State(); state != StateLoggingIn {
+				t.Fatalf("state %v: the login was over before it could be disturbed", state)
+			}
 			if err := session.Close(); err != nil {
 				t.Errorf("close: %v", err)
 			}
@@ -108,6 +113,7 @@ func TestCancelEndsACallFromAnotherGoroutine(t *testing.T) {
 	}
 	sim.addRule(rule{"method": "CurrentTime", "hang": true})
 	var cancels [calls]context.CancelFunc
+	var took [calls]time.Duration
 	var contexts [calls]context.Context
 	for i := range calls {
 		contexts[i], cancels[i] = context.WithCancel(context.Background())
@@ -117,18 +123,25 @@ func TestCancelEndsACallFromAnotherGoroutine(t *testing.T) {
 		return err
 	})
 
+	stalls := watchStalls()
 	for i, cancel := range cancels {
 		start := time.Now()
 		cancel()
 		status := outcome(t, results[i])
-		if took := time.Since(start); status != Cancelled || took > atOnceMeans {
-			t.Errorf("call %d ended with %v after %v", i, status, took)
+		took[i] = time.Since(start)
+		if status != Cancelled {
+			t.Errorf("call %d ended with %v", i, status)
 		}
 		for j := i + 1; j < calls; j++ {
 			if len(results[j]) != 0 {
 				t.Errorf("call %d ended with the token of call %d", j, i)
 			}
 		}
+	}
+
+	limit := atOnceMeans + stalls()
+	if longest := slices.Max(took[:]); longest > limit {
+		t.Errorf("a cancelled call took %v to end; the limit is %v", longest, limit)
 	}
 
 	// A token that has fired ends a call before it begins, until it is reset.

@@ -214,3 +214,29 @@ func statusOf(err error) Status {
 		panic(fmt.Sprintf("not an error of the library: %v", err))
 	}
 }
+
+// watchStalls measures for how long this machine leaves a goroutine waiting
+// that wants to run, so that a limit for the library does not blame it for a
+// busy machine. The function that it returns ends that and gives the longest.
+func watchStalls() func() time.Duration {
+	const nap = time.Millisecond
+	stop, longest := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var worst time.Duration
+		for {
+			select {
+			case <-stop:
+				longest <- worst
+				return
+			default:
+			}
+			start := time.Now()
+			time.Sleep(nap)
+			worst = max(worst, time.Since(start)-nap)
+		}
+	}()
+	return func() time.Duration {
+		close(stop)
+		return <-longest
+	}
+}
