@@ -73,6 +73,38 @@ func TestSixtyFourGoroutinesShareOneSession(t *testing.T) {
 	}
 }
 
+// Who hears late that the old session is gone must not have the new one replaced.
+func TestLateRefusalsDoNotReplaceTheNewSession(t *testing.T) {
+	const late = 16
+	sim := startSimulator(t)
+	session := sim.open()
+	if err := session.Login(Options{}); err != nil {
+		t.Fatal(err)
+	}
+	sim.kill()
+	sim.addRule(rule{"method": "CurrentTime", "times": late, "delay_after_ms": 500})
+	call := func(int) error {
+		reply, err := session.Call(CurrentTime, Options{})
+		if err == nil && reply.Epoch != 2 {
+			t.Errorf("a reply of epoch %d", reply.Epoch)
+		}
+		return err
+	}
+	results := callInBackground(t, sim, late, call)
+	if err := call(late); err != nil {
+		t.Errorf("the call that came first: %v", err)
+	}
+	for _, result := range results {
+		if status := outcome(t, result); status != OK {
+			t.Errorf("a late call ended with %v", status)
+		}
+	}
+	if logins := sim.stats().Logins; logins != 2 {
+		t.Errorf("%d logins", logins)
+	}
+	sim.close(session)
+}
+
 // identities are the keys of a session by epoch.
 type identities map[uint64]string
 
