@@ -18,7 +18,7 @@ func callInBackground(t *testing.T, sim *simulator, n int, call func(i int) erro
 		go func() { results[i] <- call(i) }()
 	}
 	eventually(t, "the server has the calls", func() bool {
-		return sim.stats().Calls[CurrentTime.Name] == before+n
+		return sim.stats().Calls[CurrentTime.Name] >= before+n
 	})
 	return results
 }
