@@ -1,0 +1,3 @@
+module vsession.dev/tests/go
+
+go 1.25.0

@@ -1,0 +1,242 @@
+package vsession
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+)
+
+const simulatorPath = "../../target/simulator/simulator"
+
+// patience is how long a test waits for what should happen at once.
+const patience = 15 * time.Second
+
+// simulator is a simulated vCenter in a process of its own.
+type simulator struct {
+	t        *testing.T
+	URL      string `json:"url"`
+	Control  string `json:"control"`
+	CAFile   string `json:"ca_file"`
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// startSimulator starts a simulator that ends with the test.
+func startSimulator(t *testing.T) *simulator {
+	t.Helper()
+	command := exec.Command(simulatorPath, "-exit-on-stdin-eof", "-dir", t.TempDir())
+	command.Stderr = os.Stderr
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		stdin.Close()
+		if err := command.Wait(); err != nil {
+			t.Errorf("the simulator: %v", err)
+		}
+	})
+	sim := &simulator{t: t}
+	if err := json.NewDecoder(stdout).Decode(sim); err != nil {
+		t.Fatalf("the simulator's first line: %v", err)
+	}
+	return sim
+}
+
+// ask makes a request to the control port.
+func (s *simulator) ask(method, path string, body, answer any) {
+	s.t.Helper()
+	sent, err := json.Marshal(body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body == nil {
+		sent = nil
+	}
+	request, err := http.NewRequest(method, s.Control+path, bytes.NewReader(sent))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= 300 {
+		s.t.Fatalf("%s %s: %s", method, path, response.Status)
+	}
+	if answer != nil {
+		if err := json.NewDecoder(response.Body).Decode(answer); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+// stats are the simulator's counters.
+type stats struct {
+	Logins        int            `json:"logins"`
+	LoginFailures int            `json:"login_failures"`
+	Logouts       int            `json:"logouts"`
+	Killed        int            `json:"killed"`
+	Sessions      int            `json:"sessions"`
+	InFlight      int            `json:"requests_in_flight"`
+	Requests      int            `json:"requests"`
+	Calls         map[string]int `json:"calls"`
+}
+
+func (s *simulator) stats() (counted stats) {
+	s.t.Helper()
+	s.ask("GET", "/stats", nil, &counted)
+	return counted
+}
+
+// kill ends all sessions and says how many there were.
+func (s *simulator) kill() int {
+	s.t.Helper()
+	var answer struct{ Killed int }
+	s.ask("POST", "/sessions/kill", nil, &answer)
+	return answer.Killed
+}
+
+type rule map[string]any
+
+func (s *simulator) addRule(r rule) {
+	s.t.Helper()
+	s.ask("POST", "/rules", r, nil)
+}
+
+func (s *simulator) deleteRules() {
+	s.t.Helper()
+	s.ask("DELETE", "/rules", nil, nil)
+}
+
+// logged is one completed request.
+type logged struct {
+	Method      string
+	SessionKey  string `json:"session_key"`
+	OperationID string `json:"operation_id"`
+	Result      string
+}
+
+func (s *simulator) log() (entries []logged) {
+	s.t.Helper()
+	s.ask("GET", "/log", nil, &entries)
+	return entries
+}
+
+// config makes a configuration for the simulator, with options in pairs of
+// name and value.
+func (s *simulator) config(options ...string) Config {
+	s.t.Helper()
+	config, err := NewConfig(s.URL)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { config.Free() })
+	all := append([]string{"username", s.User, "password", s.Password, "tls.ca_file", s.CAFile}, options...)
+	for i := 0; i < len(all); i += 2 {
+		if err := config.Set(all[i], all[i+1]); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+	return config
+}
+
+// open opens a session with the simulator. It is closed at the end at the latest.
+func (s *simulator) open(options ...string) Session {
+	s.t.Helper()
+	session, err := s.config(options...).Open()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { session.Close() })
+	return session
+}
+
+// close closes a session and makes sure that the server keeps nothing of it.
+func (s *simulator) close(session Session) {
+	s.t.Helper()
+	if err := session.Close(); err != nil {
+		s.t.Errorf("close: %v", err)
+	}
+	if left := s.stats().Sessions; left != 0 {
+		s.t.Errorf("%d sessions left on the server", left)
+	}
+}
+
+// atOnce runs f in n goroutines that start together, and waits for them.
+func atOnce(n int, f func(i int)) {
+	var all sync.WaitGroup
+	start := make(chan struct{})
+	for i := range n {
+		all.Go(func() {
+			<-start
+			f(i)
+		})
+	}
+	close(start)
+	all.Wait()
+}
+
+// eventually waits until a condition holds.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
+		}
+	}
+}
+
+// statusOf is the status behind an error.
+func statusOf(err error) Status {
+	var ours *Error
+	switch {
+	case err == nil:
+		return OK
+	case errors.As(err, &ours):
+		return ours.Status
+	default:
+		panic(fmt.Sprintf("not an error of the library: %v", err))
+	}
+}
+
+// watchStalls measures for how long this machine leaves a goroutine waiting
+// that wants to run, so that a limit for the library does not blame it for a
+// busy machine. The function that it returns ends that and gives the longest.
+func watchStalls() func() time.Duration {
+	const nap = time.Millisecond
+	stop, longest := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var worst time.Duration
+		for {
+			select {
+			case <-stop:
+				longest <- worst
+				return
+			default:
+			}
+			start := time.Now()
+			time.Sleep(nap)
+			worst = max(worst, time.Since(start)-nap)
+		}
+	}()
+	return func() time.Duration {
+		close(stop)
+		return <-longest
+	}
+}
