@@ -8,6 +8,7 @@ HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
 all:
 	$(CARGO) build --release
+	ln -sf libvsession.so target/release/libvsession.so.0
 
 # The library against the simulator, or against a real server with URL=https://user:pass@host/sdk.
 demo: all simulator-binary
@@ -16,7 +17,7 @@ demo: all simulator-binary
 # Everything that there is to test; installs what it needs.
 test: install-tools lint simulator-binary
 	$(CARGO) test
-	$(CARGO) build --release
+	$(MAKE) all
 	tests/c/run.sh
 	tests/go/run.sh
 	cd tests/simulator && go vet ./... && go test ./...

@@ -65,10 +65,10 @@ func story(t *testing.T, sim *simulator, queue Queue) []Event {
 	const changed = EventStateChanged
 	return []Event{
 		{changed, session, StateLoggedOut, StateLoggingIn, ReasonLogin, 0, 0},
-		{changed, session, StateLoggingIn, StateActive, ReasonLogin, 1, 1},
+		{changed, session, StateLoggingIn, StateActive, ReasonLogin, 0, 1},
 		{changed, session, StateActive, StateExpired, ReasonExpired, 1, 1},
 		{changed, session, StateExpired, StateLoggingIn, ReasonRelogin, 1, 1},
-		{changed, session, StateLoggingIn, StateActive, ReasonRelogin, 2, 2},
+		{changed, session, StateLoggingIn, StateActive, ReasonRelogin, 1, 2},
 		{EventSessionReplaced, session, StateLoggingIn, StateActive, ReasonRelogin, 1, 2},
 		{changed, session, StateActive, StateClosed, ReasonClose, 2, 2},
 	}
