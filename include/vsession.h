@@ -103,6 +103,10 @@ enum vsession_status
      */
     VSESSION_E_CONNECTION = 44,
     /**
+     * The proxy refused or could not reach the server.
+     */
+    VSESSION_E_PROXY = 45,
+    /**
      * An HTTP status that carries no SOAP reply (a proxy's 502, a 404, a redirect).
      */
     VSESSION_E_HTTP = 60,
@@ -350,6 +354,12 @@ typedef int32_t vsession_event_kind;
 #endif // __cplusplus
 
 /**
+ * The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
+ * changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
+ */
+typedef struct vsession_certificates vsession_certificates;
+
+/**
  * Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read
  * it, and it outlives the session that it came from. Every accessor takes NULL too.
  */
@@ -397,34 +407,6 @@ typedef struct vsession_config {
 } vsession_config;
 
 /**
- * An event queue for any number of sessions. A handle, passed by value; `{0}` is the null handle.
- */
-typedef struct vsession_queue {
-    /**
-     * Opaque.
-     */
-    uint64_t id;
-} vsession_queue;
-
-/**
- * A session with one vCenter or ESXi host, shared by any number of threads. A handle, passed by value; `{0}` is the null
- * handle. A handle that was closed, made up or of another kind is answered with a status, never with a crash.
- */
-typedef struct vsession {
-    /**
-     * Opaque.
-     */
-    uint64_t id;
-} vsession;
-
-/**
- * Receives log messages: the level, the text (UTF-8, valid during the call only), and the pointer that was registered.
- * Called on whatever thread has something to say, several at a time, with no lock of the library held; it may call any
- * function of the library.
- */
-typedef void (*vsession_log_fn)(int32_t level, const char *message, void *data);
-
-/**
  * How a call is to be made. Initialise it with `VSESSION_CALL_OPTIONS_INIT` and set what is wanted; pass NULL where the
  * defaults will do. Nothing is kept after the call.
  */
@@ -464,6 +446,34 @@ typedef struct vsession_call_options {
      */
     int32_t reserved;
 } vsession_call_options;
+
+/**
+ * An event queue for any number of sessions. A handle, passed by value; `{0}` is the null handle.
+ */
+typedef struct vsession_queue {
+    /**
+     * Opaque.
+     */
+    uint64_t id;
+} vsession_queue;
+
+/**
+ * A session with one vCenter or ESXi host, shared by any number of threads. A handle, passed by value; `{0}` is the null
+ * handle. A handle that was closed, made up or of another kind is answered with a status, never with a crash.
+ */
+typedef struct vsession {
+    /**
+     * Opaque.
+     */
+    uint64_t id;
+} vsession;
+
+/**
+ * Receives log messages: the level, the text (UTF-8, valid during the call only), and the pointer that was registered.
+ * Called on whatever thread has something to say, several at a time, with no lock of the library held; it may call any
+ * function of the library.
+ */
+typedef void (*vsession_log_fn)(int32_t level, const char *message, void *data);
 
 /**
  * A call of a vim25 method. Initialise it with `VSESSION_SOAP_CALL_INIT`.
@@ -532,6 +542,78 @@ vsession_status vsession_cancel_reset(struct vsession_cancel cancel);
 vsession_status vsession_cancel_free(struct vsession_cancel cancel);
 
 /**
+ * Asks the server at `url` for its certificates and trusts none of them: nothing is sent but the TLS handshake. A
+ * program can show them to its user and then set `tls.thumbprint`. With `config` the connection is made as its options
+ * say (proxy, TLS version, client certificate, timeouts), and `url` may be NULL for the server that it names; the null
+ * handle stands for the defaults.
+ *
+ * Threads: safe from any thread. Blocks: until the handshake is done, the deadline or the token.
+ * Owner: the caller frees the result with `vsession_certificates_free`.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CONFIG; what the network brings.
+ */
+vsession_status vsession_probe_certificate(const char *url,
+                                           struct vsession_config config,
+                                           const struct vsession_call_options *options,
+                                           struct vsession_certificates **out,
+                                           struct vsession_error **err);
+
+/**
+ * How many certificates the server showed.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+size_t vsession_certificates_count(const struct vsession_certificates *certificates);
+
+/**
+ * Whom the certificate names (RFC 4514), for example `CN=vc.example.com,O=Example`.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ */
+const char *vsession_certificates_subject(const struct vsession_certificates *certificates, size_t index);
+
+/**
+ * Who issued it.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ */
+const char *vsession_certificates_issuer(const struct vsession_certificates *certificates, size_t index);
+
+/**
+ * From when it is valid: milliseconds since 1970, UTC.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+int64_t vsession_certificates_not_before_ms(const struct vsession_certificates *certificates, size_t index);
+
+/**
+ * Until when it is valid: milliseconds since 1970, UTC.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+int64_t vsession_certificates_not_after_ms(const struct vsession_certificates *certificates, size_t index);
+
+/**
+ * Its SHA-256 thumbprint, in the form that `tls.thumbprint` takes: `AB:CD:...`.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ */
+const char *vsession_certificates_thumbprint_sha256(const struct vsession_certificates *certificates, size_t index);
+
+/**
+ * Its SHA-1 thumbprint, for comparing with what old tools show.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ */
+const char *vsession_certificates_thumbprint_sha1(const struct vsession_certificates *certificates, size_t index);
+
+/**
+ * Frees certificates. NULL is allowed.
+ *
+ * Threads: safe from any thread, once for each result. Blocks: never.
+ */
+void vsession_certificates_free(struct vsession_certificates *certificates);
+
+/**
  * Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`. All options have their
  * defaults; see docs/options.md.
  *
@@ -544,7 +626,7 @@ vsession_status vsession_config_new(const char *url,
 
 /**
  * Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
- * GOVC_TLS_CA_CERTS, GOVMOMI_LOCALE.
+ * GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE.
  *
  * Threads: safe from any thread as long as none changes the environment. Blocks: never.
  * Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG names the variable.

@@ -79,7 +79,8 @@ impl Error {
             | VSESSION_E_CONNECT
             | VSESSION_E_TLS
             | VSESSION_E_UNTRUSTED
-            | VSESSION_E_CONNECTION => true,
+            | VSESSION_E_CONNECTION
+            | VSESSION_E_PROXY => true,
             VSESSION_E_HTTP => matches!(self.0.http_status, 429 | 502..=504),
             _ => false,
         }

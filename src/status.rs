@@ -45,6 +45,8 @@ pub enum vsession_status {
     VSESSION_E_UNTRUSTED = 43,
     /// The connection was lost before the reply was complete.
     VSESSION_E_CONNECTION = 44,
+    /// The proxy refused or could not reach the server.
+    VSESSION_E_PROXY = 45,
 
     /// An HTTP status that carries no SOAP reply (a proxy's 502, a 404, a redirect).
     VSESSION_E_HTTP = 60,
@@ -93,6 +95,7 @@ impl vsession_status {
         VSESSION_E_TLS,
         VSESSION_E_UNTRUSTED,
         VSESSION_E_CONNECTION,
+        VSESSION_E_PROXY,
         VSESSION_E_HTTP,
         VSESSION_E_NOT_SOAP,
         VSESSION_E_MALFORMED_XML,
@@ -125,6 +128,7 @@ impl vsession_status {
             VSESSION_E_TLS => c"VSESSION_E_TLS",
             VSESSION_E_UNTRUSTED => c"VSESSION_E_UNTRUSTED",
             VSESSION_E_CONNECTION => c"VSESSION_E_CONNECTION",
+            VSESSION_E_PROXY => c"VSESSION_E_PROXY",
             VSESSION_E_HTTP => c"VSESSION_E_HTTP",
             VSESSION_E_NOT_SOAP => c"VSESSION_E_NOT_SOAP",
             VSESSION_E_MALFORMED_XML => c"VSESSION_E_MALFORMED_XML",

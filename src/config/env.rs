@@ -9,6 +9,9 @@ const VARIABLES: &[(&str, &str)] = &[
     ("GOVC_USERNAME", "username"),
     ("GOVC_PASSWORD", "password"),
     ("GOVC_TLS_CA_CERTS", "tls.ca_file"),
+    ("GOVC_TLS_KNOWN_HOSTS", "tls.known_hosts"),
+    ("GOVC_CERTIFICATE", "certificate"),
+    ("GOVC_PRIVATE_KEY", "private_key"),
     ("GOVMOMI_LOCALE", "locale"),
 ];
 

@@ -2,7 +2,9 @@
 //! environment. A configuration is plain data; a session takes a copy.
 
 mod env;
+mod known_hosts;
 mod options;
+mod proxy;
 mod url;
 
 pub(crate) use env::from_environment;
@@ -37,10 +39,18 @@ pub(crate) struct Config {
     pub(crate) locale: Option<String>,
     pub(crate) tls_verify: bool,
     pub(crate) tls_ca_files: Vec<PathBuf>,
+    pub(crate) tls_thumbprints: Vec<net::Thumbprint>,
+    pub(crate) tls_known_hosts: Vec<PathBuf>,
+    pub(crate) tls_only_1_3: bool,
+    pub(crate) certificate: Option<PathBuf>,
+    pub(crate) private_key: Option<PathBuf>,
+    pub(crate) proxy: proxy::Choice,
+    pub(crate) no_proxy: Option<String>,
     /// `None`: no limit.
     pub(crate) timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
     pub(crate) max_connections: usize,
+    pub(crate) idle_timeout: Duration,
     pub(crate) max_reply_bytes: u64,
     pub(crate) user_agent: String,
     pub(crate) api_version: Option<String>,
@@ -62,9 +72,17 @@ impl Config {
             locale: None,
             tls_verify: true,
             tls_ca_files: Vec::new(),
+            tls_thumbprints: Vec::new(),
+            tls_known_hosts: Vec::new(),
+            tls_only_1_3: false,
+            certificate: None,
+            private_key: None,
+            proxy: proxy::Choice::None,
+            no_proxy: None,
             timeout: Some(Duration::from_secs(120)),
             connect_timeout: Duration::from_secs(15),
             max_connections: 64,
+            idle_timeout: Duration::from_secs(15),
             max_reply_bytes: 64 << 20,
             user_agent: concat!("libvsession/", env!("CARGO_PKG_VERSION")).into(),
             api_version: None,
@@ -119,25 +137,66 @@ impl Config {
 
     /// What the network layer needs; reads the certificate files.
     pub(crate) fn net(&self) -> Result<net::Settings> {
-        let tls = if self.url.https {
-            let mut pem = String::new();
-            for file in &self.tls_ca_files {
-                pem.push_str(&read_file("tls.ca_file", file)?);
-                pem.push('\n');
-            }
-            let ca = (!self.tls_ca_files.is_empty()).then(|| pem.into_bytes());
-            Some(net::Tls { verify: self.tls_verify, ca })
-        } else {
-            None
-        };
+        let tls = if self.url.https { Some(self.tls()?) } else { None };
+        let environment = |name: &str| std::env::var(name).ok();
         Ok(net::Settings {
             tls,
+            proxy: proxy::for_server(&self.proxy, self.no_proxy.as_deref(), &self.url, environment)?,
+            idle_timeout: self.idle_timeout,
             host: self.url.host.clone(),
             port: self.url.port,
             connect_timeout: self.connect_timeout,
             max_connections: self.max_connections,
             user_agent: self.user_agent.clone(),
         })
+    }
+}
+
+impl Config {
+    fn tls(&self) -> Result<net::Tls> {
+        let mut pem = String::new();
+        for file in &self.tls_ca_files {
+            pem.push_str(&read_file("tls.ca_file", file)?);
+            pem.push('\n');
+        }
+        let mut thumbprints = self.tls_thumbprints.clone();
+        if thumbprints.is_empty() {
+            for file in &self.tls_known_hosts {
+                let text = read_file("tls.known_hosts", file)?;
+                thumbprints.extend(known_hosts::thumbprints(&text, &self.url.host, self.url.port).map_err(
+                    |problem| {
+                        let message = format!("option 'tls.known_hosts': '{}': {problem}", file.display());
+                        Error::new(Status::VSESSION_E_CONFIG, message)
+                    },
+                )?);
+            }
+        }
+        Ok(net::Tls {
+            verify: self.tls_verify,
+            ca: (!self.tls_ca_files.is_empty()).then(|| pem.into_bytes()),
+            thumbprints,
+            only_1_3: self.tls_only_1_3,
+            identity: self.identity()?,
+        })
+    }
+
+    /// The client certificate. A key that stands in the same file need not be named.
+    fn identity(&self) -> Result<Option<net::Identity>> {
+        let Some(certificate) = &self.certificate else {
+            return match &self.private_key {
+                None => Ok(None),
+                Some(_) => Err(Error::new(
+                    Status::VSESSION_E_CONFIG,
+                    "option 'private_key' is set without 'certificate'; set both, or neither",
+                )),
+            };
+        };
+        let key = match &self.private_key {
+            Some(file) => read_file("private_key", file)?,
+            None => read_file("certificate", certificate)?,
+        };
+        let certificate = read_file("certificate", certificate)?.into_bytes();
+        Ok(Some(net::Identity { certificate, key: Secret::new(key) }))
     }
 }
 

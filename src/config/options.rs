@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Config, Relogin};
 use crate::error::{Error, Result};
+use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
 use crate::wire::versions::is_version;
 
@@ -85,6 +86,78 @@ const OPTIONS: &[Opt] = &[
         },
     },
     Opt {
+        name: "tls.thumbprint",
+        values: "SHA-256 or SHA-1 in hexadecimal, with or without colons; several separated by commas",
+        default: "",
+        about: "Trust only a certificate with one of these thumbprints, on every connection, whoever issued it and whatever name it carries. Wins over `tls.known_hosts` and `tls.ca_file`.",
+        set: |c, v| {
+            let all: Option<Vec<_>> =
+                v.split(',').filter(|t| !t.trim().is_empty()).map(Thumbprint::parse).collect();
+            c.tls_thumbprints = all.ok_or("is not a thumbprint (64 or 40 hexadecimal digits)")?;
+            Ok(())
+        },
+    },
+    Opt {
+        name: "tls.known_hosts",
+        values: "paths of files, separated by `:`",
+        default: "",
+        about: "Files in govc's format, lines of `host[:port] THUMBPRINT`. Where they name the server, only a certificate with that thumbprint is trusted; where not, the other rules hold. Read when a session is opened.",
+        set: |c, v| {
+            c.tls_known_hosts = v.split(':').filter_map(path).collect();
+            Ok(())
+        },
+    },
+    Opt {
+        name: "tls.min_version",
+        values: "`1.2` or `1.3`",
+        default: "1.2",
+        about: "The lowest version of TLS to speak. Older ones than 1.2 are not supported.",
+        set: |c, v| match v {
+            "1.2" | "1.3" => {
+                c.tls_only_1_3 = v == "1.3";
+                Ok(())
+            }
+            _ => Err("is not one of them".into()),
+        },
+    },
+    Opt {
+        name: "certificate",
+        values: "path of a PEM file",
+        default: "",
+        about: "The certificate to show when the server asks for one, followed by those between it and its root. Read when a session is opened.",
+        set: |c, v| {
+            c.certificate = path(v);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "private_key",
+        values: "path of a PEM file (PKCS#8, PKCS#1 or SEC1, not encrypted)",
+        default: "the file of `certificate`",
+        about: "The key of `certificate`.",
+        set: |c, v| {
+            c.private_key = path(v);
+            Ok(())
+        },
+    },
+    Opt {
+        name: "proxy",
+        values: "`none`, `env`, or `http://[user:password@]host[:port]`, or `socks5://[user:password@]host[:port]`",
+        default: "none",
+        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5, which resolves the server's name. `env` takes it from HTTPS_PROXY (HTTP_PROXY for http://) or ALL_PROXY, and NO_PROXY; the environment is looked at only then, when a session is opened.",
+        set: |c, v| super::proxy::Choice::parse(v).map(|v| c.proxy = v),
+    },
+    Opt {
+        name: "no_proxy",
+        values: "hosts, `.suffixes` or `*`, separated by commas",
+        default: "",
+        about: "Servers to reach without the proxy.",
+        set: |c, v| {
+            c.no_proxy = Some(v.to_string()).filter(|v| !v.is_empty());
+            Ok(())
+        },
+    },
+    Opt {
         name: "timeout_ms",
         values: "0 to 4294967294; 0: no limit",
         default: "120000",
@@ -104,6 +177,13 @@ const OPTIONS: &[Opt] = &[
         default: "64",
         about: "How many connections to the server may exist at a time. Further calls wait for one. Sessions with equal connection options share them.",
         set: |c, v| number(v, 1, 1024).map(|v| c.max_connections = v as usize),
+    },
+    Opt {
+        name: "idle_timeout_ms",
+        values: "1 to 4294967294",
+        default: "15000",
+        about: "How long a connection may rest unused before it is closed. Longer than the server's own limit, and more calls meet a connection that the server is about to close.",
+        set: |c, v| at_least_one_millisecond(v).map(|v| c.idle_timeout = v),
     },
     Opt {
         name: "max_reply_bytes",

@@ -45,7 +45,7 @@ pub unsafe extern "C" fn vsession_config_new(
 }
 
 /// Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
-/// GOVC_TLS_CA_CERTS, GOVMOMI_LOCALE.
+/// GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE.
 ///
 /// Threads: safe from any thread as long as none changes the environment. Blocks: never.
 /// Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG names the variable.

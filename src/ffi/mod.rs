@@ -9,6 +9,7 @@ mod strings;
 
 pub mod call;
 pub mod cancel;
+pub mod certificates;
 pub mod config;
 pub mod error;
 pub mod event;

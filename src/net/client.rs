@@ -5,7 +5,7 @@ use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Weak;
-use std::time::Duration;
+use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use once_cell::sync::Lazy;
@@ -20,12 +20,11 @@ use super::exchange::Current;
 use super::permits::Permits;
 use super::trust::Trust;
 use crate::error::{Error, Result};
+use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, Mutex};
 
-/// How long a connection may rest before it is not used again. Servers close idle ones; the shorter, the fewer races.
-const MOST_IDLE: Duration = Duration::from_secs(15);
 /// The most that the head of a reply may take.
 const MOST_HEADERS: usize = 64 * 1024;
 
@@ -69,6 +68,15 @@ pub(crate) struct Client {
     trust: Option<Trust>,
     agent: ArcSwapOption<Agent>,
     permits: Permits,
+    rest: Mutex<Rest>,
+    me: Weak<Client>,
+}
+
+/// When the connections are given up for want of use.
+struct Rest {
+    last_use: Instant,
+    /// The timer will wake us.
+    watched: bool,
 }
 
 static CLIENTS: Lazy<Mutex<HashMap<Settings, Weak<Client>>>> = Lazy::new(Mutex::default);
@@ -79,11 +87,14 @@ impl Client {
         if let Some(client) = CLIENTS.lock().get(settings).and_then(Weak::upgrade) {
             return Ok(client);
         }
-        let client = Arc::new(Client {
+        let trust = settings.tls.as_ref().map(Trust::new).transpose()?;
+        let client = Arc::new_cyclic(|me| Client {
             settings: settings.clone(),
-            trust: settings.tls.as_ref().map(Trust::new).transpose()?,
+            trust,
             agent: ArcSwapOption::empty(),
             permits: Permits::new(settings.max_connections),
+            rest: Mutex::new(Rest { last_use: Instant::now(), watched: false }),
+            me: me.clone(),
         });
         let mut clients = CLIENTS.lock();
         clients.retain(|_, client| client.strong_count() > 0);
@@ -110,6 +121,12 @@ impl Client {
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
         watch.check()?;
         let _permit = self.permits.take(watch)?;
+        let result = self.send_on_some_connection(request, watch);
+        self.note_use();
+        result
+    }
+
+    fn send_on_some_connection(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
         loop {
             let exchange = Current::begin(watch, request.commit_when_sent);
             let failure = match self.send_once(request) {
@@ -181,13 +198,45 @@ impl Client {
             .accept("text/xml, */*")
             .max_idle_connections(self.settings.max_connections)
             .max_idle_connections_per_host(self.settings.max_connections)
-            .max_idle_age(MOST_IDLE)
+            .max_idle_age(self.settings.idle_timeout)
             .max_response_header_size(MOST_HEADERS)
             .build();
         let dialer = Dialer { settings: self.settings.clone(), trust: self.trust.clone() };
         let agent = Arc::new(Agent::with_parts(config, dialer, LeaveToDialer));
         self.agent.store(Some(agent.clone()));
         agent
+    }
+}
+
+impl Client {
+    /// Has the timer look after the connections that the last request left behind.
+    fn note_use(&self) {
+        let mut rest = self.rest.lock();
+        rest.last_use = Instant::now();
+        if !rest.watched {
+            rest.watched = true;
+            let at = rest.last_use + self.settings.idle_timeout;
+            drop(rest);
+            timer::wake_at(at, self.me.clone());
+        }
+    }
+}
+
+impl Sleeper for Client {
+    /// Closes the connections when nobody has used them for long enough. ureq itself would keep them until the next
+    /// request, if ever there is one.
+    fn wake(self: Arc<Self>) {
+        let mut rest = self.rest.lock();
+        let at = rest.last_use + self.settings.idle_timeout;
+        if at > Instant::now() {
+            drop(rest);
+            timer::wake_at(at, self.me.clone());
+            return;
+        }
+        rest.watched = false;
+        drop(rest);
+        // A request under way keeps the agent, and its connection, until it ends.
+        self.agent.store(None);
     }
 }
 

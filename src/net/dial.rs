@@ -12,6 +12,7 @@ use ureq::unversioned::transport::{ConnectionDetails, Connector};
 use super::Settings;
 use super::connection::{Connection, Stream};
 use super::exchange::{self, Exchange};
+use super::proxy;
 use super::resolve;
 use super::socket::Socket;
 use super::tls::TlsStream;
@@ -47,7 +48,7 @@ impl Connector<()> for Dialer {
         _: Option<()>,
     ) -> std::result::Result<Option<Connection>, ureq::Error> {
         let exchange = exchange::current();
-        Ok(Some(self.dial(&exchange)?))
+        Ok(Some(Connection::new(self.dial(&exchange)?)))
     }
 }
 
@@ -59,16 +60,24 @@ pub(super) fn no_answer(phase: &str) -> Error {
 }
 
 impl Dialer {
-    fn dial(&self, exchange: &Exchange) -> io::Result<Connection> {
+    /// A connection to the server, through the proxy where there is one.
+    pub(super) fn dial(&self, exchange: &Exchange) -> io::Result<Stream> {
         let until = Instant::now().checked_add(self.settings.connect_timeout);
-        let host = self.settings.host.as_str();
-        let stream = resolve::addresses(host, self.settings.port, &exchange.watch)
+        let (host, port) = (self.settings.host.as_str(), self.settings.port);
+        let (next_host, next_port) = match &self.settings.proxy {
+            Some(proxy) => (proxy.host.as_str(), proxy.port),
+            None => (host, port),
+        };
+        let stream = resolve::addresses(next_host, next_port, &exchange.watch)
             .and_then(|addresses| self.first_to_answer(addresses, until, exchange))
             .map_err(|error| exchange.fail(error))?;
         // Requests leave in one piece; waiting to fill a segment could only delay them.
         let _ = stream.set_nodelay(true);
         let mut socket = Socket::new(stream, until);
-        let stream = match &self.trust {
+        if let Some(proxy) = &self.settings.proxy {
+            proxy::open_tunnel(&mut socket, proxy, host, port, exchange)?;
+        }
+        Ok(match &self.trust {
             None => {
                 socket.connect_until = None;
                 Stream::Plain(socket)
@@ -78,8 +87,7 @@ impl Dialer {
                 tls.socket().connect_until = None;
                 Stream::Tls(Box::new(tls))
             }
-        };
-        Ok(Connection::new(stream))
+        })
     }
 
     /// A connected socket to whichever address answers first.

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use super::certificate::Thumbprint;
 use crate::error::Error;
 use crate::runtime::wait::{Stop, Watch};
 
@@ -22,6 +23,8 @@ pub(super) struct Exchange {
     pub(super) sent: Cell<bool>,
     /// Bytes of a reply arrived.
     pub(super) answered: Cell<bool>,
+    /// The certificate that was not trusted.
+    refused_certificate: RefCell<Option<Thumbprint>>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
     failure: RefCell<Option<Error>>,
 }
@@ -46,6 +49,7 @@ impl Current {
             sending: Cell::new(false),
             sent: Cell::new(false),
             answered: Cell::new(false),
+            refused_certificate: RefCell::new(None),
             failure: RefCell::new(None),
         });
         let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));
@@ -80,6 +84,14 @@ impl Exchange {
 
     pub(super) fn failure(&self) -> Option<Error> {
         self.failure.borrow().clone()
+    }
+
+    pub(super) fn note_refused_certificate(&self, thumbprint: Thumbprint) {
+        *self.refused_certificate.borrow_mut() = Some(thumbprint);
+    }
+
+    pub(super) fn refused_certificate(&self) -> Option<Thumbprint> {
+        self.refused_certificate.borrow().clone()
     }
 
     /// Called before the request is written.

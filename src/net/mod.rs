@@ -3,19 +3,26 @@
 //! Nothing here knows of SOAP or of sessions.
 
 mod buffers;
+mod certificate;
 mod client;
 mod connection;
 mod dial;
 mod exchange;
 mod permits;
+mod probe;
+mod proxy;
 mod resolve;
 mod socket;
 mod tls;
 mod trust;
 
+pub(crate) use certificate::{Certificate, Thumbprint};
 pub(crate) use client::{Client, HttpReply, HttpRequest, Method};
+pub(crate) use probe::certificates;
 
 use std::time::Duration;
+
+use crate::runtime::secret::Secret;
 
 /// Where the server is and how to talk to it. Sessions with equal settings share connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,10 +31,13 @@ pub(crate) struct Settings {
     /// A name or an address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    pub(crate) proxy: Option<Proxy>,
     /// For one connection: names, TCP and TLS together.
     pub(crate) connect_timeout: Duration,
     /// At most this many connections at a time; further calls wait.
     pub(crate) max_connections: usize,
+    /// A connection that has not been used for so long is closed.
+    pub(crate) idle_timeout: Duration,
     pub(crate) user_agent: String,
 }
 
@@ -38,6 +48,38 @@ pub(crate) struct Tls {
     pub(crate) verify: bool,
     /// PEM; replaces the system's roots.
     pub(crate) ca: Option<Vec<u8>>,
+    /// Where there are some, only certificates with one of them are trusted.
+    pub(crate) thumbprints: Vec<Thumbprint>,
+    /// Not less than TLS 1.3; otherwise 1.2 will do.
+    pub(crate) only_1_3: bool,
+    /// What we show when the server asks.
+    pub(crate) identity: Option<Identity>,
+}
+
+/// A client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Identity {
+    /// PEM: the certificate and those between it and its root.
+    pub(crate) certificate: Vec<u8>,
+    /// PEM.
+    pub(crate) key: Secret,
+}
+
+/// A proxy to go through.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Proxy {
+    pub(crate) kind: ProxyKind,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ProxyKind {
+    /// HTTP CONNECT.
+    Connect,
+    Socks5,
 }
 
 impl Settings {

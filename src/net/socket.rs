@@ -83,7 +83,7 @@ impl Socket {
         let descriptor = [(self.stream.as_raw_fd(), interest)];
         match exchange.watch.descriptors(&descriptor, self.connect_until) {
             Ok(Ready::Descriptor(_)) => Ok(()),
-            Ok(Ready::NotYet) => Err(exchange.fail(super::dial::no_answer("the TLS handshake"))),
+            Ok(Ready::NotYet) => Err(exchange.fail(super::dial::no_answer("during the handshake"))),
             Err(stop) => Err(exchange.fail(stop)),
         }
     }

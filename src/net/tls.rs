@@ -4,7 +4,7 @@
 use std::io::{self, Read, Write};
 
 use rustls::client::ClientConnection;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::exchange::Exchange;
 use super::socket::Socket;
@@ -72,6 +72,11 @@ impl TlsStream {
         Ok(stream)
     }
 
+    /// The certificates that the server showed, its own first.
+    pub(super) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.tls.peer_certificates().unwrap_or(&[])
+    }
+
     pub(super) fn socket(&mut self) -> &mut Socket {
         &mut self.socket
     }
@@ -89,7 +94,7 @@ impl TlsStream {
         if let Err(error) = self.tls.process_new_packets() {
             // The alert tells the server why; whether it still gets it changes nothing.
             let _ = self.tls.write_tls(&mut Wire { socket: &mut self.socket, exchange });
-            return Err(exchange.fail(trust::tls_error(&error)));
+            return Err(exchange.fail(trust::tls_error(&error, exchange.refused_certificate())));
         }
         Ok(n)
     }

@@ -4,5 +4,6 @@ pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod log;
 pub(crate) mod secret;
+pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod workers;

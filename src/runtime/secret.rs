@@ -2,6 +2,7 @@
 //! struck out of text that came from elsewhere.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use zeroize::Zeroizing;
 
 use crate::sync::Arc;
@@ -26,6 +27,12 @@ impl Secret {
 /// `text` with every occurrence of `secret` struck out.
 pub(crate) fn strike_out(text: &str, secret: &str) -> String {
     if secret.is_empty() { text.to_string() } else { text.replace(secret, MASK) }
+}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.reveal().hash(state);
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -22,6 +22,7 @@ use crate::api::soap::Endpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::net::Client;
+use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
 use crate::status::Status;
@@ -47,7 +48,15 @@ pub(crate) struct Session {
 impl Session {
     /// Makes a session without touching the network. `cell` belongs to it until it is closed.
     pub(crate) fn open(id: u64, cell: &'static Cell, config: Arc<Config>) -> Result<Arc<Session>> {
-        let client = Client::shared(&config.net()?)?;
+        let settings = config.net()?;
+        if settings.tls.as_ref().is_some_and(|tls| !tls.verify) {
+            log!(
+                Warning,
+                "tls.verify is false: any certificate of {} is accepted, and anybody may sit between",
+                config.url.host
+            );
+        }
+        let client = Client::shared(&settings)?;
         let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
         Ok(Arc::new(Session {
             id,

@@ -1,0 +1,140 @@
+//! Which proxy to use, if any. ureq's own type reads the addresses and the lists of exceptions.
+
+use ureq::Proxy as Address;
+use ureq::ProxyProtocol;
+
+use super::url::Url;
+use crate::error::{Error, Result};
+use crate::net::{Proxy, ProxyKind};
+use crate::runtime::secret::Secret;
+use crate::status::Status;
+
+/// What the option `proxy` says.
+#[derive(Clone, Debug)]
+pub(crate) enum Choice {
+    None,
+    /// Look at the environment.
+    Env,
+    At(Proxy),
+}
+
+impl Choice {
+    pub(super) fn parse(value: &str) -> std::result::Result<Choice, String> {
+        match value {
+            "" | "none" => Ok(Choice::None),
+            "env" => Ok(Choice::Env),
+            address => parse(address).map(Choice::At),
+        }
+    }
+}
+
+fn parse(address: &str) -> std::result::Result<Proxy, String> {
+    let parsed = Address::new(address).map_err(|_| "is not the address of a proxy".to_string())?;
+    let kind = match parsed.protocol() {
+        ProxyProtocol::Http => ProxyKind::Connect,
+        ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => ProxyKind::Socks5,
+        _ => return Err("is a kind of proxy that is not supported".into()),
+    };
+    Ok(Proxy {
+        kind,
+        host: parsed.host().trim_start_matches('[').trim_end_matches(']').to_string(),
+        port: parsed.port(),
+        user: parsed.username().map(str::to_string),
+        password: parsed.password().map(Secret::new),
+    })
+}
+
+/// The proxy for this server.
+pub(super) fn for_server(
+    choice: &Choice,
+    no_proxy: Option<&str>,
+    url: &Url,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<Option<Proxy>> {
+    let set = |names: &[&str]| names.iter().find_map(|name| variable(name).filter(|v| !v.is_empty()));
+    let (proxy, exceptions) = match choice {
+        Choice::None => return Ok(None),
+        Choice::At(proxy) => (proxy.clone(), no_proxy.map(str::to_string)),
+        Choice::Env => {
+            let names: &[&str] = if url.https {
+                &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+            } else {
+                // The capital form can be set by whoever sends a header named Proxy to a CGI program.
+                &["http_proxy", "ALL_PROXY", "all_proxy"]
+            };
+            let Some(address) = set(names) else { return Ok(None) };
+            let proxy = parse(&address).map_err(|problem| {
+                Error::new(
+                    Status::VSESSION_E_CONFIG,
+                    format!("option 'proxy' is 'env', and what {} holds {problem}", names[0]),
+                )
+            })?;
+            (proxy, no_proxy.map(str::to_string).or_else(|| set(&["NO_PROXY", "no_proxy"])))
+        }
+    };
+    let excepted = exceptions.is_some_and(|list| is_excepted(&url.host, &list));
+    Ok(Some(proxy).filter(|_| !excepted))
+}
+
+fn is_excepted(host: &str, list: &str) -> bool {
+    let mut builder = Address::builder(ProxyProtocol::Http).host("unused").port(1);
+    for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        builder = builder.no_proxy(entry);
+    }
+    let text = if host.contains(':') { format!("http://[{host}]/") } else { format!("http://{host}/") };
+    match (builder.build(), text.parse()) {
+        (Ok(rules), Ok(uri)) => rules.is_no_proxy(&uri),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::url;
+
+    fn server(address: &str) -> Url {
+        url::parse(address).unwrap().0
+    }
+
+    #[test]
+    fn addresses_are_read() {
+        let proxy = parse("http://us%40er:p%3Aw@proxy.example.com:3128").unwrap();
+        assert_eq!(
+            (proxy.kind, proxy.host.as_str(), proxy.port),
+            (ProxyKind::Connect, "proxy.example.com", 3128)
+        );
+        assert_eq!(proxy.user.as_deref(), Some("us@er"));
+        assert_eq!(proxy.password.unwrap().reveal(), "p:w");
+        assert_eq!(parse("socks5://127.0.0.1:1080").unwrap().kind, ProxyKind::Socks5);
+        for bad in ["ftp://x", "http://", "https://proxy:1", "socks4://x:1"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_environment_is_looked_at_only_when_asked() {
+        let environment = |name: &str| match name {
+            "HTTPS_PROXY" => Some("http://p:1".to_string()),
+            "NO_PROXY" => Some("localhost,.internal".to_string()),
+            _ => None,
+        };
+        let host =
+            |choice, url| for_server(&choice, None, &server(url), environment).unwrap().map(|p| p.host);
+        assert_eq!(host(Choice::None, "vc"), None);
+        assert_eq!(host(Choice::Env, "vc").as_deref(), Some("p"));
+        assert_eq!(host(Choice::Env, "vc.internal"), None);
+        assert_eq!(host(Choice::Env, "http://vc"), None);
+    }
+
+    #[test]
+    fn exceptions_go_past_the_proxy() {
+        let proxy = Choice::parse("http://p:1").unwrap();
+        let host =
+            |url, list| for_server(&proxy, Some(list), &server(url), |_| None).unwrap().map(|p| p.host);
+        assert_eq!(host("vc.example.com", "vc.example.com"), None);
+        assert_eq!(host("vc.example.com", "a, .example.com"), None);
+        assert_eq!(host("vc.example.com", "*"), None);
+        assert_eq!(host("vc.example.com", "example.org").as_deref(), Some("p"));
+    }
+}

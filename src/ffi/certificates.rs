@@ -1,0 +1,194 @@
+//! `vsession_certificates`: what a server shows in the TLS handshake, for a program that asks its user whom to trust.
+
+use std::ffi::{CString, c_char};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::call::{self, vsession_call_options};
+use super::config::vsession_config;
+use super::error::vsession_error;
+use super::strings::{c_string, optional, place};
+use super::{guard, handles};
+use crate::config::Config;
+use crate::error::Error;
+use crate::net::{self, Certificate};
+use crate::runtime::wait::{Bounds, Watch};
+use crate::session::Timeout;
+use crate::status::vsession_status;
+use crate::sync::Mutex;
+
+/// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
+/// changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
+pub struct vsession_certificates {
+    all: Vec<Described>,
+}
+
+struct Described {
+    subject: CString,
+    issuer: CString,
+    not_before_ms: i64,
+    not_after_ms: i64,
+    sha256: CString,
+    sha1: CString,
+}
+
+impl Described {
+    fn of(der: &[u8]) -> Described {
+        let certificate = Certificate::describe(der);
+        Described {
+            subject: c_string(certificate.subject),
+            issuer: c_string(certificate.issuer),
+            not_before_ms: certificate.not_before_ms,
+            not_after_ms: certificate.not_after_ms,
+            sha256: c_string(certificate.sha256.to_string()),
+            sha1: c_string(certificate.sha1.to_string()),
+        }
+    }
+}
+
+/// Asks the server at `url` for its certificates and trusts none of them: nothing is sent but the TLS handshake. A
+/// program can show them to its user and then set `tls.thumbprint`. With `config` the connection is made as its options
+/// say (proxy, TLS version, client certificate, timeouts), and `url` may be NULL for the server that it names; the null
+/// handle stands for the defaults.
+///
+/// Threads: safe from any thread. Blocks: until the handshake is done, the deadline or the token.
+/// Owner: the caller frees the result with `vsession_certificates_free`.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CONFIG; what the network brings.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_probe_certificate(
+    url: *const c_char,
+    config: vsession_config,
+    options: *const vsession_call_options,
+    out: *mut *mut vsession_certificates,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let out = place(out, "out")?;
+        // SAFETY: by contract NULL or a NUL-terminated string, and NULL or valid call options.
+        let (url, options) = unsafe { (optional(url, "url")?, call::options(options)?) };
+        let config = match (config.id, url) {
+            (0, None) => {
+                return Err(Error::invalid_argument("url", "NULL, and no configuration names a server"));
+            }
+            (0, Some(url)) => Config::new(url)?,
+            (id, url) => {
+                let mut config = handles::get::<Mutex<Config>>(id, "config")?.lock().clone();
+                if let Some(url) = url {
+                    config.set("url", url)?;
+                }
+                config
+            }
+        };
+        let timeout = match options.timeout {
+            None => config.timeout,
+            Some(Timeout::Never) => None,
+            Some(Timeout::After(timeout)) => Some(timeout),
+        };
+        let deadline = timeout.and_then(|t: Duration| Instant::now().checked_add(t));
+        let watch = Watch::new(Bounds { deadline, close: None, cancel: options.cancel })?;
+        let chain = net::certificates(&config.net()?, &Rc::new(watch))?;
+        let all = chain.iter().map(|der| Described::of(der)).collect();
+        out.put(Box::into_raw(Box::new(vsession_certificates { all })));
+        Ok(())
+    })
+}
+
+fn read<T: Copy>(
+    certificates: *const vsession_certificates,
+    index: usize,
+    otherwise: T,
+    look: impl FnOnce(&Described) -> T,
+) -> T {
+    if certificates.is_null() {
+        return otherwise;
+    }
+    // SAFETY: not NULL, and by contract certificates that the caller owns and has not freed.
+    let certificates = unsafe { &*certificates };
+    guard::accessor(otherwise, || certificates.all.get(index).map_or(otherwise, look))
+}
+
+/// How many certificates the server showed.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_count(certificates: *const vsession_certificates) -> usize {
+    // SAFETY: NULL, or certificates that the caller owns and has not freed.
+    guard::accessor(0, || unsafe { certificates.as_ref() }.map_or(0, |c| c.all.len()))
+}
+
+/// Whom the certificate names (RFC 4514), for example `CN=vc.example.com,O=Example`.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_subject(
+    certificates: *const vsession_certificates,
+    index: usize,
+) -> *const c_char {
+    read(certificates, index, std::ptr::null(), |c| c.subject.as_ptr())
+}
+
+/// Who issued it.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_issuer(
+    certificates: *const vsession_certificates,
+    index: usize,
+) -> *const c_char {
+    read(certificates, index, std::ptr::null(), |c| c.issuer.as_ptr())
+}
+
+/// From when it is valid: milliseconds since 1970, UTC.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_not_before_ms(
+    certificates: *const vsession_certificates,
+    index: usize,
+) -> i64 {
+    read(certificates, index, 0, |c| c.not_before_ms)
+}
+
+/// Until when it is valid: milliseconds since 1970, UTC.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_not_after_ms(
+    certificates: *const vsession_certificates,
+    index: usize,
+) -> i64 {
+    read(certificates, index, 0, |c| c.not_after_ms)
+}
+
+/// Its SHA-256 thumbprint, in the form that `tls.thumbprint` takes: `AB:CD:...`.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_thumbprint_sha256(
+    certificates: *const vsession_certificates,
+    index: usize,
+) -> *const c_char {
+    read(certificates, index, std::ptr::null(), |c| c.sha256.as_ptr())
+}
+
+/// Its SHA-1 thumbprint, for comparing with what old tools show.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
+    certificates: *const vsession_certificates,
+    index: usize,
+) -> *const c_char {
+    read(certificates, index, std::ptr::null(), |c| c.sha1.as_ptr())
+}
+
+/// Frees certificates. NULL is allowed.
+///
+/// Threads: safe from any thread, once for each result. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_certificates_free(certificates: *mut vsession_certificates) {
+    if !certificates.is_null() {
+        // SAFETY: the caller owns the certificates and frees them once.
+        guard::accessor((), || drop(unsafe { Box::from_raw(certificates) }));
+    }
+}

@@ -1,0 +1,33 @@
+//! Looks at a server's certificates without trusting them: nothing is sent but the handshake.
+
+use std::rc::Rc;
+
+use super::connection::Stream;
+use super::dial::Dialer;
+use super::exchange::Current;
+use super::trust::Trust;
+use super::{Settings, Tls};
+use crate::error::{Error, Result};
+use crate::runtime::wait::Watch;
+use crate::status::Status;
+
+/// The certificates that the server shows, as DER, its own first.
+pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec<Vec<u8>>> {
+    let Some(tls) = &settings.tls else {
+        return Err(Error::new(
+            Status::VSESSION_E_CONFIG,
+            "the address is http://, where there is no certificate; use https://",
+        ));
+    };
+    watch.check()?;
+    let anyone = Tls { verify: false, thumbprints: Vec::new(), ca: None, ..tls.clone() };
+    let dialer = Dialer { settings: settings.clone(), trust: Some(Trust::new(&anyone)?) };
+    let exchange = Current::begin(watch, false);
+    match dialer.dial(&exchange) {
+        Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),
+        Ok(Stream::Plain(_)) => Err(Error::new(Status::VSESSION_E_INTERNAL, "a connection without TLS")),
+        Err(error) => Err(exchange
+            .failure()
+            .unwrap_or_else(|| Error::new(Status::VSESSION_E_CONNECTION, error.to_string()))),
+    }
+}

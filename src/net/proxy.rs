@@ -1,0 +1,161 @@
+//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS 5 (RFC 1928, 1929). The proxy resolves the
+//! server's name, so that names which only it knows work.
+
+use std::io;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
+use super::exchange::Exchange;
+use super::socket::Socket;
+use super::{Proxy, ProxyKind};
+use crate::error::Error;
+use crate::status::Status;
+
+/// The most that a proxy may say before the tunnel stands.
+const MOST_REPLY: usize = 16 * 1024;
+
+/// Asks the proxy at the other end of `socket` for a tunnel to `host:port`.
+pub(super) fn open_tunnel(
+    socket: &mut Socket,
+    proxy: &Proxy,
+    host: &str,
+    port: u16,
+    exchange: &Exchange,
+) -> io::Result<()> {
+    match proxy.kind {
+        ProxyKind::Connect => connect(socket, proxy, host, port, exchange),
+        ProxyKind::Socks5 => socks5(socket, proxy, host, port, exchange),
+    }
+}
+
+fn failed(exchange: &Exchange, proxy: &Proxy, problem: &str) -> io::Error {
+    exchange.fail(Error::new(
+        Status::VSESSION_E_PROXY,
+        format!(
+            "the proxy {}:{} {problem}; check the options 'proxy' and 'no_proxy'",
+            proxy.host, proxy.port
+        ),
+    ))
+}
+
+fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
+    let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let mut request = zeroize::Zeroizing::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
+    if let Some(user) = &proxy.user {
+        let password = proxy.password.as_ref().map_or("", |p| p.reveal());
+        let pair = zeroize::Zeroizing::new(format!("{user}:{password}"));
+        request.push_str("Proxy-Authorization: Basic ");
+        request.push_str(&zeroize::Zeroizing::new(BASE64.encode(pair.as_bytes())));
+        request.push_str("\r\n");
+    }
+    request.push_str("\r\n");
+    socket.write_all(request.as_bytes(), exchange)?;
+    // One byte at a time: what follows the head belongs to the server.
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if head.len() == MOST_REPLY || socket.read(&mut byte, exchange)? == 0 {
+            return Err(failed(exchange, proxy, "closed the connection or did not answer in HTTP"));
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head);
+    let status = head
+        .lines()
+        .next()
+        .filter(|line| line.starts_with("HTTP/1."))
+        .and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
+    match status {
+        Some(200..=299) => Ok(()),
+        Some(407) => Err(failed(exchange, proxy, "wants other credentials (HTTP 407)")),
+        Some(status) => {
+            Err(failed(exchange, proxy, &format!("refused the tunnel to {target} (HTTP {status})")))
+        }
+        None => Err(failed(exchange, proxy, "did not answer in HTTP")),
+    }
+}
+
+fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
+    const NO_PASSWORD: u8 = 0;
+    const PASSWORD: u8 = 2;
+    let offer: &[u8] =
+        if proxy.user.is_some() { &[5, 2, NO_PASSWORD, PASSWORD] } else { &[5, 1, NO_PASSWORD] };
+    socket.write_all(offer, exchange)?;
+    match read::<2>(socket, proxy, exchange)? {
+        [5, NO_PASSWORD] => {}
+        [5, PASSWORD] if proxy.user.is_some() => {
+            let user = proxy.user.as_deref().unwrap_or("");
+            let password = proxy.password.as_ref().map_or("", |p| p.reveal());
+            if user.len() > 255 || password.len() > 255 {
+                return Err(failed(
+                    exchange,
+                    proxy,
+                    "cannot be told a user or password of more than 255 bytes",
+                ));
+            }
+            let mut request = zeroize::Zeroizing::new(vec![1, user.len() as u8]);
+            request.extend_from_slice(user.as_bytes());
+            request.push(password.len() as u8);
+            request.extend_from_slice(password.as_bytes());
+            socket.write_all(&request, exchange)?;
+            if read::<2>(socket, proxy, exchange)?[1] != 0 {
+                return Err(failed(exchange, proxy, "refused the credentials"));
+            }
+        }
+        [5, _] => return Err(failed(exchange, proxy, "wants a way to log in that is not supported")),
+        _ => return Err(failed(exchange, proxy, "does not speak SOCKS 5")),
+    }
+    let mut request = vec![5, 1, 0];
+    match host.parse::<std::net::IpAddr>() {
+        Ok(std::net::IpAddr::V4(address)) => {
+            request.push(1);
+            request.extend_from_slice(&address.octets());
+        }
+        Ok(std::net::IpAddr::V6(address)) => {
+            request.push(4);
+            request.extend_from_slice(&address.octets());
+        }
+        Err(_) if host.len() <= 255 => {
+            request.extend_from_slice(&[3, host.len() as u8]);
+            request.extend_from_slice(host.as_bytes());
+        }
+        Err(_) => return Err(failed(exchange, proxy, "cannot be told a host name of more than 255 bytes")),
+    }
+    request.extend_from_slice(&port.to_be_bytes());
+    socket.write_all(&request, exchange)?;
+    let [_, reply, _, kind] = read::<4>(socket, proxy, exchange)?;
+    if reply != 0 {
+        let reason = match reply {
+            2 => "does not allow the connection",
+            3 => "says that the network is unreachable",
+            4 => "says that the host is unreachable",
+            5 => "says that the server refused the connection",
+            _ => "could not make the connection",
+        };
+        return Err(failed(exchange, proxy, reason));
+    }
+    // The address that the proxy bound, which nobody needs.
+    let rest = match kind {
+        1 => 4,
+        4 => 16,
+        3 => read::<1>(socket, proxy, exchange)?[0] as usize,
+        _ => return Err(failed(exchange, proxy, "does not speak SOCKS 5")),
+    };
+    for _ in 0..rest + 2 {
+        read::<1>(socket, proxy, exchange)?;
+    }
+    Ok(())
+}
+
+fn read<const N: usize>(socket: &mut Socket, proxy: &Proxy, exchange: &Exchange) -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        match socket.read(&mut bytes[filled..], exchange)? {
+            0 => return Err(failed(exchange, proxy, "closed the connection")),
+            n => filled += n,
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,143 @@
+//! One thread that wakes things when their time has come. Ten thousand sleepers are ten thousand entries in a heap, and
+//! no more threads. The thread is started by the first entry and ends when there has been none for a while.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Weak;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use once_cell::sync::Lazy;
+
+use crate::sync::{Arc, Condvar, Mutex};
+use crate::sys;
+
+/// Something that wants to be woken. It is held weakly: what is gone by its time is not woken.
+pub(crate) trait Sleeper: Send + Sync {
+    /// Its time has come. Runs on the timer's thread, so it must neither wait nor work long.
+    fn wake(self: Arc<Self>);
+}
+
+struct Entry {
+    at: Instant,
+    /// Breaks ties in the order of arrival.
+    number: u64,
+    sleeper: Weak<dyn Sleeper>,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+impl Eq for Entry {}
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+#[derive(Default)]
+struct Timer {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    entries: BinaryHeap<Reverse<Entry>>,
+    numbers: u64,
+    running: bool,
+}
+
+static TIMER: Lazy<Timer> = Lazy::new(Timer::default);
+
+/// How long the thread stays with nothing to do.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Wakes `sleeper` at `at`, by the monotonic clock. An entry cannot be taken back: who wakes looks whether there still is
+/// something to do.
+pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
+    let mut state = TIMER.state.lock();
+    state.numbers += 1;
+    let number = state.numbers;
+    let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
+    state.entries.push(Reverse(Entry { at, number, sleeper }));
+    if !state.running {
+        // Without a thread nothing is woken; the next entry tries again.
+        state.running =
+            thread::Builder::new().name("vsession-timer".into()).stack_size(128 * 1024).spawn(run).is_ok();
+    } else if first {
+        TIMER.changed.notify_one();
+    }
+}
+
+fn run() {
+    sys::block_signals();
+    let mut state = TIMER.state.lock();
+    loop {
+        let now = Instant::now();
+        match state.entries.peek().map(|Reverse(first)| first.at) {
+            Some(at) if at <= now => {
+                let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
+                if let Some(sleeper) = due {
+                    drop(state);
+                    // One that panics must not take the others' clock with it.
+                    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sleeper.wake()));
+                    state = TIMER.state.lock();
+                }
+            }
+            Some(at) => {
+                TIMER.changed.wait_until(&mut state, at);
+            }
+            None => {
+                if TIMER.changed.wait_for(&mut state, IDLE).timed_out() && state.entries.is_empty() {
+                    state.running = false;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    struct Bell(u32, Mutex<Sender<(u32, Instant)>>);
+
+    impl Sleeper for Bell {
+        fn wake(self: Arc<Self>) {
+            self.1.lock().send((self.0, Instant::now())).unwrap();
+        }
+    }
+
+    #[test]
+    fn sleepers_wake_in_order_and_not_early() {
+        let (rang, bells) = channel();
+        let start = Instant::now();
+        let make = |number| Arc::new(Bell(number, Mutex::new(rang.clone())));
+        let held: Vec<_> = [(3, 60), (1, 20), (2, 40)]
+            .map(|(number, ms)| {
+                let bell = make(number);
+                let weak: Weak<Bell> = Arc::downgrade(&bell);
+                wake_at(start + Duration::from_millis(ms), weak);
+                (bell, ms)
+            })
+            .into();
+        let gone = Arc::downgrade(&make(9));
+        wake_at(start + Duration::from_millis(30), gone);
+        for expected in 1..=3 {
+            let (number, at) = bells.recv_timeout(Duration::from_secs(10)).unwrap();
+            assert_eq!(number, expected, "one that is gone is not woken");
+            let ms = held.iter().find(|(bell, _)| bell.0 == number).unwrap().1;
+            assert!(at >= start + Duration::from_millis(ms));
+        }
+    }
+}
