@@ -5,6 +5,7 @@ use std::ptr::null_mut;
 
 use ::vsession::ffi::call::*;
 use ::vsession::ffi::cancel::*;
+use ::vsession::ffi::certificates::*;
 use ::vsession::ffi::config::*;
 use ::vsession::ffi::error::*;
 use ::vsession::ffi::event::*;
@@ -368,4 +369,39 @@ impl Queue {
     pub fn free(&self) {
         vsession_queue_free(self.0);
     }
+}
+
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    pub subject: String,
+    pub issuer: String,
+    pub not_before_ms: i64,
+    pub not_after_ms: i64,
+    pub sha256: String,
+    pub sha1: String,
+}
+
+/// The certificates that a server shows.
+pub fn probe(url: Option<&str>, config: Option<&Config>) -> Result<Vec<Certificate>> {
+    let url = url.map(c);
+    let pointer = url.as_ref().map_or(std::ptr::null(), |u| u.as_ptr());
+    let config = config.map_or(vsession_config { id: 0 }, |c| c.0);
+    let mut out = null_mut();
+    checked(|err| unsafe { vsession_probe_certificate(pointer, config, std::ptr::null(), &mut out, err) })?;
+    let count = unsafe { vsession_certificates_count(out) };
+    let all = (0..count)
+        .map(|index| unsafe {
+            Certificate {
+                subject: text(vsession_certificates_subject(out, index)).unwrap(),
+                issuer: text(vsession_certificates_issuer(out, index)).unwrap(),
+                not_before_ms: vsession_certificates_not_before_ms(out, index),
+                not_after_ms: vsession_certificates_not_after_ms(out, index),
+                sha256: text(vsession_certificates_thumbprint_sha256(out, index)).unwrap(),
+                sha1: text(vsession_certificates_thumbprint_sha1(out, index)).unwrap(),
+            }
+        })
+        .collect();
+    assert!(text(unsafe { vsession_certificates_subject(out, count) }).is_none());
+    unsafe { vsession_certificates_free(out) };
+    Ok(all)
 }

@@ -1,0 +1,28 @@
+//! What a session costs while nobody uses it.
+
+use crate::support::*;
+
+#[test]
+fn connections_that_rest_long_enough_are_closed() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("idle_timeout_ms", "200").open().unwrap();
+    session.login().unwrap();
+    let results = together(8, |_| session.ping());
+    assert!(results.iter().all(Result::is_ok));
+    assert!(simulator.stat("connections_open") >= 1);
+    eventually("the connections are closed", || simulator.stat("connections_open") == 0);
+    session.ping().unwrap();
+    assert_eq!(session.epoch(), 1, "the session lives on without a connection");
+    eventually("and again", || simulator.stat("connections_open") == 0);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_call_that_lasts_longer_than_connections_rest_is_not_disturbed() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("idle_timeout_ms", "50").open().unwrap();
+    session.login().unwrap();
+    simulator.rule(serde_json::json!({"method": "CurrentTime", "delay_ms": 400, "times": 1}));
+    session.ping().unwrap();
+    session.close().unwrap();
+}
