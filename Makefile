@@ -6,8 +6,10 @@ HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
 .PHONY: all demo test generated simulator install-tools lint
 
+# Programs look for the library by its SONAME.
 all:
 	$(CARGO) build --release
+	ln -sf libvsession.so target/release/libvsession.so.0
 
 # The library against the simulator, or against a real server with URL=https://user:pass@host/sdk.
 demo: all simulator-binary
@@ -16,7 +18,6 @@ demo: all simulator-binary
 # Everything that there is to test; installs what it needs.
 test: install-tools lint simulator-binary
 	$(CARGO) test
-	$(CARGO) build --release
 	tests/c/run.sh
 	tests/go/run.sh
 	cd tests/simulator && go vet ./... && go test ./...
