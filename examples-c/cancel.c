@@ -7,6 +7,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "vsession.h"
@@ -30,16 +31,50 @@ static int fail(const char *what, vsession_error *error)
     return 1;
 }
 
+static vsession_status call(vsession session, const char *method, const char *arguments, const vsession_call_options *options,
+    vsession_reply **reply, vsession_error **error)
+{
+    vsession_soap_call call = VSESSION_SOAP_CALL_INIT;
+    call.method = method;
+    call.this_type = "PropertyCollector";
+    call.arguments = arguments;
+    return vsession_call(session, &call, options, reply, error);
+}
+
+/* Has the server watch the root folder's name, which hardly ever changes; `next` is set to the arguments for waiting. */
+static vsession_status begin_watching(vsession session, char *next, size_t size, vsession_error **error)
+{
+    vsession_info *info = NULL;
+    vsession_reply *reply = NULL;
+    char filter[512];
+    vsession_status status = vsession_get_info(session, &info, error);
+    if (status) return status;
+    snprintf(filter, sizeof filter,
+        "<spec><propSet><type>Folder</type><pathSet>name</pathSet></propSet>"
+        "<objectSet><obj type=\"Folder\">%s</obj></objectSet></spec><partialUpdates>false</partialUpdates>",
+        vsession_info_service_id(info, "rootFolder"));
+    vsession_info_free(info);
+    status = call(session, "CreateFilter", filter, NULL, &reply, error);
+    vsession_reply_free(reply);
+    if (status) return status;
+
+    /* The first wait ends at once, with how things are now. */
+    status = call(session, "WaitForUpdatesEx", "<version></version>", NULL, &reply, error);
+    if (status) return status;
+    const char *version = strstr(vsession_reply_xml(reply, NULL), "<version>");
+    int length = version != NULL ? (int)strcspn(version + 9, "<") : 0;
+    snprintf(next, size, "<version>%.*s</version>", length, version != NULL ? version + 9 : "");
+    vsession_reply_free(reply);
+    return VSESSION_OK;
+}
+
 /* Makes the call that lasts; whether it ended with the wanted status. */
-static int wait_for_updates(vsession session, const vsession_call_options *options, vsession_status wanted)
+static int wait_for_updates(vsession session, const char *arguments, const vsession_call_options *options, vsession_status wanted)
 {
     vsession_error *error = NULL;
     vsession_reply *reply = NULL;
-    vsession_soap_call call = VSESSION_SOAP_CALL_INIT;
-    call.method = "WaitForUpdatesEx";
-    call.this_type = "PropertyCollector";
-    vsession_status status = vsession_call(session, &call, options, &reply, &error);
-    printf("the call ended: %s: %s\n", vsession_status_name(status), vsession_error_message(error));
+    vsession_status status = call(session, "WaitForUpdatesEx", arguments, options, &reply, &error);
+    printf("%s: %s\n", vsession_status_name(status), vsession_error_message(error));
     vsession_reply_free(reply);
     vsession_error_free(error);
     return status == wanted;
@@ -55,11 +90,13 @@ int main(int argc, char **argv)
     if (!status) status = vsession_open(config, &session, &error);
     if (!status) status = vsession_cancel_new(&token, &error);
     if (!status) status = vsession_login(session, NULL, &error);
+    char next[128];
+    if (!status) status = begin_watching(session, next, sizeof next, &error);
     if (status) return fail("start", error);
 
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
     options.timeout_ms = 300;
-    int good = wait_for_updates(session, &options, VSESSION_E_TIMEOUT);
+    int good = wait_for_updates(session, next, &options, VSESSION_E_TIMEOUT);
 
     pthread_t thread;
     if (pthread_create(&thread, NULL, press_cancel, NULL) != 0) {
@@ -68,7 +105,7 @@ int main(int argc, char **argv)
     }
     options.timeout_ms = VSESSION_NO_TIMEOUT;
     options.cancel = token;
-    good = wait_for_updates(session, &options, VSESSION_E_CANCELLED) && good;
+    good = wait_for_updates(session, next, &options, VSESSION_E_CANCELLED) && good;
     pthread_join(thread, NULL);
 
     /* The session is none the worse for it. */

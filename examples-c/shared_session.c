@@ -35,6 +35,8 @@ static int64_t now_ms(void)
 static void need(vsession_status status, vsession_error *error, const char *what)
 {
     if (status == VSESSION_OK) return;
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&once); /* never unlocked: all threads fail alike, and one says so */
     const char *hint = "";
     if (status == VSESSION_E_UNTRUSTED)
         hint = "\n  Pass the server's CA as the second argument or in GOVC_TLS_CA_CERTS, or set GOVC_INSECURE=1 for a test.";
@@ -94,8 +96,8 @@ static void print_event(const vsession_event *event)
             vsession_state_name(vsession_event_new_state(event)), vsession_reason_name(vsession_event_reason(event)));
     else
         printf("%7.3f s  %s", at, vsession_event_kind_name(vsession_event_get_kind(event)));
-    if (old_epoch != new_epoch) {
-        printf(", epoch %" PRIu64 " -> %" PRIu64, old_epoch, new_epoch);
+    if (old_epoch != new_epoch) printf(", epoch %" PRIu64 " -> %" PRIu64, old_epoch, new_epoch);
+    if (vsession_event_get_kind(event) == VSESSION_EVENT_STATE_CHANGED && vsession_event_new_state(event) == VSESSION_STATE_ACTIVE) {
         vsession_info *info = NULL;
         if (vsession_get_info(session, &info, NULL) == VSESSION_OK)
             printf(": %s, session %.8s..., epoch %" PRIu64, vsession_info_user_name(info), vsession_info_key(info), vsession_info_epoch(info));
