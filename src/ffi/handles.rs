@@ -219,7 +219,11 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': a handle of kind {}, where {name} is wanted", kind.c_name()),
         ),
-        Some(_) if slot(id.slot()).is_some_and(|s| (s.cell.word() >> 32) as u32 > id.generation()) => {
+        // Generation 0 is never given out: a small number that was made up is not a handle that was closed.
+        Some(_)
+            if id.generation() > 0
+                && slot(id.slot()).is_some_and(|s| (s.cell.word() >> 32) as u32 > id.generation()) =>
+        {
             Error::new(
                 Status::VSESSION_E_CLOSED,
                 format!("argument '{argument}': this {name} was closed or freed"),
@@ -278,7 +282,15 @@ mod tests {
         assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_OK);
         assert_eq!(status(get::<Queue>(handle, "h")), Status::VSESSION_E_INVALID_HANDLE);
         assert_eq!(status(get::<Signal>(0, "h")), Status::VSESSION_E_INVALID_HANDLE);
-        for made_up in [1, u64::MAX, handle + (5 << 32), handle ^ 0xffff_ff00, 0xdead_beef_dead_beef] {
+        for made_up in [
+            1,
+            3,
+            u64::MAX,
+            handle & 0xffff_ffff,
+            handle + (5 << 32),
+            handle ^ 0xffff_ff00,
+            0xdead_beef_dead_beef,
+        ] {
             assert_eq!(status(get::<Signal>(made_up, "h")), Status::VSESSION_E_INVALID_HANDLE, "{made_up:x}");
         }
         assert!(remove::<Signal>(handle, "h").is_ok());
