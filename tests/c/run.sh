@@ -28,16 +28,16 @@ wanted() {
 
 # check NAME COMMAND...: one test; a hanging one ends after some minutes.
 check() {
-    name=$1
+    title=$1
     shift
-    wanted "$name" || return 0
+    wanted "$title" || return 0
     if timeout -k 10 300 "$@" >"$built/output" 2>&1 </dev/null; then
         passed=$((passed + 1))
-        echo "ok    $name"
+        echo "ok    $title"
     else
         status=$?
         failed=$((failed + 1))
-        echo "FAIL  $name (status $status)"
+        echo "FAIL  $title (status $status)"
         sed 's/^/      /' "$built/output"
     fi
 }
@@ -52,7 +52,7 @@ as_cpp() {
 }
 # both NAME SOURCE [FLAGS OF THE SIMULATOR] -- COMMAND...: compiles twice, runs each as COMMAND with `$program` set.
 both() {
-    name=$1
+    name=$1 # other variables than those of check, which are as global as these
     source=$2
     shift 2
     for language in c cpp; do
@@ -111,14 +111,17 @@ if wanted static; then
 fi
 
 # No leak and no bad access. Threads are few: valgrind runs one at a time.
-memcheck="valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9 --num-callers=40
+memcheck="valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9 --num-callers=60
     --suppressions=tests/c/valgrind.supp"
 for test in boundary session shared; do
-    if wanted "valgrind-$test"; then
-        as_c "tests/c/$test.c" "$built/$test-c" || exit 1
-        # shellcheck disable=SC2086
-        check "valgrind-$test" "$simulator" -- env VSESSION_TEST_THREADS=8 $memcheck "$built/$test-c"
-    fi
+    wanted "valgrind-$test" || continue
+    rm -f "$built/$test-memcheck"
+    as_c "tests/c/$test.c" "$built/$test-memcheck"
+    # shellcheck disable=SC2086
+    check "valgrind-$test" "$simulator" -- env VSESSION_TEST_THREADS=8 \
+        $memcheck --suppressions=tests/c/valgrind-tls.supp "$built/$test-memcheck"
+    # shellcheck disable=SC2086
+    check "valgrind-$test-plain-http" "$simulator" -tls=false -- env VSESSION_TEST_THREADS=8 $memcheck "$built/$test-memcheck"
 done
 
 echo "$passed passed, $failed failed"
