@@ -114,7 +114,7 @@ fi
 memcheck="valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9 --num-callers=60
     --suppressions=tests/c/valgrind.supp"
 for test in boundary session shared; do
-    wanted "valgrind-$test" || continue
+    wanted "valgrind-$test" || wanted "valgrind-$test-plain-http" || continue
     rm -f "$built/$test-memcheck"
     as_c "tests/c/$test.c" "$built/$test-memcheck"
     # shellcheck disable=SC2086

@@ -139,6 +139,28 @@ static void threads_that_close_at_once_log_out_once(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
+static vsession many[2000];
+
+static void close_each(void *unused, int number)
+{
+    (void)unused;
+    (void)number;
+    vsession_error *error = NULL;
+    for (int i = 0; i < (int)(sizeof many / sizeof many[0]); i++) CHECK_OK(vsession_close(many[i], NULL, &error), error);
+}
+
+/* Without a login there is nothing to wait for, so the threads meet in the middle of each close. */
+static void closing_is_fine_however_many_threads_do_it(void)
+{
+    vsession_error *error = NULL;
+    vsession_config config = good_config();
+    for (size_t i = 0; i < sizeof many / sizeof many[0]; i++) CHECK_OK(vsession_open(config, &many[i], &error), error);
+    CHECK_INT(vsession_config_free(config), VSESSION_OK);
+    struct team team;
+    team_start(&team, 4, close_each, NULL);
+    team_join(&team);
+}
+
 int main(void)
 {
     RUN(threads_that_log_in_at_once_share_one_login);
@@ -146,5 +168,6 @@ int main(void)
     RUN(a_session_that_the_server_ends_is_replaced_once_and_no_call_fails);
     RUN(close_ends_the_calls_of_all_threads_and_logs_out);
     RUN(threads_that_close_at_once_log_out_once);
+    RUN(closing_is_fine_however_many_threads_do_it);
     return finish();
 }
