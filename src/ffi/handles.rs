@@ -205,6 +205,17 @@ pub(super) fn is_stale<T: Handled>(handle: u64) -> bool {
         && slot(id.slot()).is_some_and(|slot| (slot.cell.word() >> 32) as u32 > id.generation())
 }
 
+/// Whether this handle stood for an object that was taken away: its slot has a later generation, or will have at once, for
+/// the object goes first. Asked when no object was found. Generation 0 is never given out.
+fn is_gone(id: Id, kind: Kind) -> bool {
+    id.generation() > 0
+        && slot(id.slot()).is_some_and(|slot| {
+            let word = slot.cell.word();
+            (word >> 32) as u32 > id.generation()
+                || Cell::split(word).0 == Cell::word_of(id.generation(), kind as u8)
+        })
+}
+
 fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
     let name = wanted.c_name();
     if id.0 == 0 {
@@ -219,16 +230,10 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': a handle of kind {}, where {name} is wanted", kind.c_name()),
         ),
-        // Generation 0 is never given out: a small number that was made up is not a handle that was closed.
-        Some(_)
-            if id.generation() > 0
-                && slot(id.slot()).is_some_and(|s| (s.cell.word() >> 32) as u32 > id.generation()) =>
-        {
-            Error::new(
-                Status::VSESSION_E_CLOSED,
-                format!("argument '{argument}': this {name} was closed or freed"),
-            )
-        }
+        Some(_) if is_gone(id, wanted) => Error::new(
+            Status::VSESSION_E_CLOSED,
+            format!("argument '{argument}': this {name} was closed or freed"),
+        ),
         _ => Error::new(
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': not a handle that the library gave out"),
