@@ -6,6 +6,7 @@ HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
 .PHONY: all demo test generated simulator install-tools lint
 
+# Programs look for the library by its SONAME.
 all:
 	$(CARGO) build --release
 	ln -sf libvsession.so target/release/libvsession.so.0

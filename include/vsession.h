@@ -19,8 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 /* Initialisers of the structures that carry their size. */
-#define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options) }
-#define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call) }
+#define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options), 0, 0, { 0 }, NULL, 0, 0, 0 }
+#define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0 }
 
 
 /**
@@ -245,6 +245,10 @@ enum vsession_reason
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
+    /**
+     * There is no event to give a reason for.
+     */
+    VSESSION_REASON_NONE = 0,
     /**
      * A caller asked for a login, or a first call needed one.
      */

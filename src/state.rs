@@ -68,6 +68,8 @@ impl vsession_state {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum vsession_reason {
+    /// There is no event to give a reason for.
+    VSESSION_REASON_NONE = 0,
     /// A caller asked for a login, or a first call needed one.
     VSESSION_REASON_LOGIN = 1,
     /// The session had ended and is being replaced.
@@ -94,6 +96,7 @@ impl vsession_reason {
     /// A short lower-case name, for example `relogin`.
     pub fn name(self) -> &'static CStr {
         match self {
+            Reason::VSESSION_REASON_NONE => c"none",
             Reason::VSESSION_REASON_LOGIN => c"login",
             Reason::VSESSION_REASON_RELOGIN => c"relogin",
             Reason::VSESSION_REASON_LOGOUT => c"logout",
@@ -110,6 +113,7 @@ impl vsession_reason {
     pub fn from_number(number: i32) -> Option<vsession_reason> {
         use vsession_reason::*;
         [
+            VSESSION_REASON_NONE,
             VSESSION_REASON_LOGIN,
             VSESSION_REASON_RELOGIN,
             VSESSION_REASON_LOGOUT,

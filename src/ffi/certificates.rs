@@ -99,12 +99,7 @@ fn read<T: Copy>(
     otherwise: T,
     look: impl FnOnce(&Described) -> T,
 ) -> T {
-    if certificates.is_null() {
-        return otherwise;
-    }
-    // SAFETY: not NULL, and by contract certificates that the caller owns and has not freed.
-    let certificates = unsafe { &*certificates };
-    guard::accessor(otherwise, || certificates.all.get(index).map_or(otherwise, look))
+    guard::read(certificates, otherwise, |c| c.all.get(index).map_or(otherwise, look))
 }
 
 /// How many certificates the server showed.
@@ -112,8 +107,7 @@ fn read<T: Copy>(
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_count(certificates: *const vsession_certificates) -> usize {
-    // SAFETY: NULL, or certificates that the caller owns and has not freed.
-    guard::accessor(0, || unsafe { certificates.as_ref() }.map_or(0, |c| c.all.len()))
+    guard::read(certificates, 0, |c| c.all.len())
 }
 
 /// Whom the certificate names (RFC 4514), for example `CN=vc.example.com,O=Example`.

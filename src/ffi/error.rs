@@ -49,10 +49,7 @@ impl vsession_error {
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> vsession_status {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(vsession_status::VSESSION_OK, || {
-        unsafe { error.as_ref() }.map_or(vsession_status::VSESSION_OK, |e| e.status)
-    })
+    guard::read(error, vsession_status::VSESSION_OK, |e| e.status)
 }
 
 /// What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no secret.
@@ -60,8 +57,7 @@ pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) -> *const c_char {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(c"".as_ptr(), || unsafe { error.as_ref() }.map_or(c"".as_ptr(), |e| e.message.as_ptr()))
+    guard::read(error, c"".as_ptr(), |e| e.message.as_ptr())
 }
 
 /// The vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or named none.
@@ -69,10 +65,7 @@ pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error) -> *const c_char {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(std::ptr::null(), || {
-        borrowed(unsafe { error.as_ref() }.and_then(|e| e.fault_name.as_deref()))
-    })
+    guard::read(error, std::ptr::null(), |e| borrowed(e.fault_name.as_deref()))
 }
 
 /// The detail element of the SOAP fault as the server sent it. NULL when there is none.
@@ -80,10 +73,7 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(std::ptr::null(), || {
-        borrowed(unsafe { error.as_ref() }.and_then(|e| e.fault_xml.as_deref()))
-    })
+    guard::read(error, std::ptr::null(), |e| borrowed(e.fault_xml.as_deref()))
 }
 
 /// The HTTP status of the reply; 0 when no reply arrived.
@@ -91,8 +81,7 @@ pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error) -> i32 {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(0, || unsafe { error.as_ref() }.map_or(0, |e| e.http_status))
+    guard::read(error, 0, |e| e.http_status)
 }
 
 /// The operation id that the request carried, which vCenter repeats in its log. NULL when no request was made.
@@ -100,10 +89,7 @@ pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_error) -> *const c_char {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(std::ptr::null(), || {
-        borrowed(unsafe { error.as_ref() }.and_then(|e| e.operation_id.as_deref()))
-    })
+    guard::read(error, std::ptr::null(), |e| borrowed(e.operation_id.as_deref()))
 }
 
 /// The `errno` behind the error; 0 when there is none.
@@ -111,8 +97,7 @@ pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_erro
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -> i32 {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(0, || unsafe { error.as_ref() }.map_or(0, |e| e.os_error))
+    guard::read(error, 0, |e| e.os_error)
 }
 
 /// Whether the same call may succeed later without a change: an outage, an overload, a deadline. Whether it may be sent
@@ -121,8 +106,7 @@ pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) -> bool {
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(false, || unsafe { error.as_ref() }.is_some_and(|e| e.retriable))
+    guard::read(error, false, |e| e.retriable)
 }
 
 /// Whether the server ran the failed call.
@@ -130,9 +114,7 @@ pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -> vsession_executed {
-    let no = vsession_executed::VSESSION_EXECUTED_NO;
-    // SAFETY: NULL, or an error that the caller owns and has not freed.
-    guard::accessor(no, || unsafe { error.as_ref() }.map_or(no, |e| e.executed))
+    guard::read(error, vsession_executed::VSESSION_EXECUTED_NO, |e| e.executed)
 }
 
 /// Frees an error. NULL is allowed.

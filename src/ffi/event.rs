@@ -21,21 +21,12 @@ impl vsession_event {
     }
 }
 
-fn read<T>(event: *const vsession_event, otherwise: T, look: impl FnOnce(&vsession_event) -> T) -> T {
-    if event.is_null() {
-        return otherwise;
-    }
-    // SAFETY: not NULL, and by contract an event that the caller owns and has not freed.
-    let event = unsafe { &*event };
-    guard::accessor(otherwise, || look(event))
-}
-
 /// What the event tells. 0 for NULL.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_get_kind(event: *const vsession_event) -> i32 {
-    read(event, 0, |e| e.event.kind as i32)
+    guard::read(event, 0, |e| e.event.kind as i32)
 }
 
 /// The session that it happened to. It may have been closed since.
@@ -43,7 +34,7 @@ pub unsafe extern "C" fn vsession_event_get_kind(event: *const vsession_event) -
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) -> vsession {
-    read(event, vsession { id: 0 }, |e| vsession { id: e.event.session })
+    guard::read(event, vsession { id: 0 }, |e| vsession { id: e.event.session })
 }
 
 /// The state before.
@@ -51,7 +42,7 @@ pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) ->
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_old_state(event: *const vsession_event) -> vsession_state {
-    read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.old_state)
+    guard::read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.old_state)
 }
 
 /// The state after.
@@ -59,7 +50,7 @@ pub unsafe extern "C" fn vsession_event_old_state(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_new_state(event: *const vsession_event) -> vsession_state {
-    read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.new_state)
+    guard::read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.new_state)
 }
 
 /// Why it happened.
@@ -67,7 +58,7 @@ pub unsafe extern "C" fn vsession_event_new_state(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_reason(event: *const vsession_event) -> vsession_reason {
-    read(event, vsession_reason::VSESSION_REASON_CLOSE, |e| e.event.reason)
+    guard::read(event, vsession_reason::VSESSION_REASON_NONE, |e| e.event.reason)
 }
 
 /// The epoch before. 0: never logged in.
@@ -75,7 +66,7 @@ pub unsafe extern "C" fn vsession_event_reason(event: *const vsession_event) -> 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_old_epoch(event: *const vsession_event) -> u64 {
-    read(event, 0, |e| e.event.old_epoch)
+    guard::read(event, 0, |e| e.event.old_epoch)
 }
 
 /// The epoch after.
@@ -83,7 +74,7 @@ pub unsafe extern "C" fn vsession_event_old_epoch(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_new_epoch(event: *const vsession_event) -> u64 {
-    read(event, 0, |e| e.event.new_epoch)
+    guard::read(event, 0, |e| e.event.new_epoch)
 }
 
 /// When it happened: milliseconds since 1970, UTC.
@@ -91,7 +82,7 @@ pub unsafe extern "C" fn vsession_event_new_epoch(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_time_ms(event: *const vsession_event) -> i64 {
-    read(event, 0, |e| e.event.time_ms)
+    guard::read(event, 0, |e| e.event.time_ms)
 }
 
 /// How many earlier events of the same kind were merged into this one because nobody had read them.
@@ -99,7 +90,7 @@ pub unsafe extern "C" fn vsession_event_time_ms(event: *const vsession_event) ->
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_merged(event: *const vsession_event) -> u32 {
-    read(event, 0, |e| e.event.merged)
+    guard::read(event, 0, |e| e.event.merged)
 }
 
 /// The failure behind the change; NULL where it was none.
@@ -107,7 +98,7 @@ pub unsafe extern "C" fn vsession_event_merged(event: *const vsession_event) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_error(event: *const vsession_event) -> *const vsession_error {
-    read(event, std::ptr::null(), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
+    guard::read(event, std::ptr::null(), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
 }
 
 /// The name of a kind of event for people, for example `state changed`. Never NULL.

@@ -41,6 +41,17 @@ pub(super) fn value<T>(otherwise: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(otherwise)
 }
 
+/// Reads an object that the caller owns; NULL gives `otherwise`. Needs neither locks nor memory, so it works in a forked
+/// child too.
+pub(super) fn read<O, T>(object: *const O, otherwise: T, look: impl FnOnce(&O) -> T) -> T {
+    if object.is_null() {
+        return otherwise;
+    }
+    // SAFETY: not NULL, and by contract an object that the caller owns and has not freed.
+    let object = unsafe { &*object };
+    accessor(otherwise, || look(object))
+}
+
 /// Runs the body of an accessor: it reads an object that the caller owns and needs neither locks nor memory, so it works
 /// in a forked child too.
 pub(super) fn accessor<T>(otherwise: T, body: impl FnOnce() -> T) -> T {

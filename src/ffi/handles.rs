@@ -142,15 +142,15 @@ pub(super) fn insert<T: Handled>(make: impl FnOnce(u64, &'static Cell) -> Result
 fn take_slot() -> Result<(usize, u32)> {
     let mut free = FREE.lock();
     // A slot rests for a while before it is used again, which keeps stale handles recognisable for longer.
-    if free.list.len() > CHUNK || (free.made == MOST_SLOTS && !free.list.is_empty()) {
-        if let Some(taken) = free.list.pop_front() {
-            return Ok(taken);
-        }
+    if (free.list.len() > CHUNK || (free.made == MOST_SLOTS && !free.list.is_empty()))
+        && let Some(taken) = free.list.pop_front()
+    {
+        return Ok(taken);
     }
     if free.made == MOST_SLOTS {
         return Err(Error::new(Status::VSESSION_E_RESOURCE, "too many handles are open; close some"));
     }
-    if free.made % CHUNK == 0 {
+    if free.made.is_multiple_of(CHUNK) {
         let _ = CHUNKS[free.made / CHUNK]
             .set((0..CHUNK).map(|_| Slot { cell: Cell::new(), entry: ArcSwapOption::empty() }).collect());
     }
@@ -171,10 +171,10 @@ pub(super) fn get<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     let id = Id(handle);
     if let Some(slot) = slot(id.slot()).filter(|_| id.kind() == T::KIND as u8) {
         let entry = slot.entry.load();
-        if let Some(entry) = entry.as_ref().filter(|e| e.id == id) {
-            if let Some(object) = T::from_object(&entry.object) {
-                return Ok(object.clone());
-            }
+        if let Some(entry) = entry.as_ref().filter(|e| e.id == id)
+            && let Some(object) = T::from_object(&entry.object)
+        {
+            return Ok(object.clone());
         }
     }
     Err(why_not(id, T::KIND, argument))
@@ -205,6 +205,17 @@ pub(super) fn is_stale<T: Handled>(handle: u64) -> bool {
         && slot(id.slot()).is_some_and(|slot| (slot.cell.word() >> 32) as u32 > id.generation())
 }
 
+/// Whether this handle stood for an object that was taken away: its slot has a later generation, or will have at once, for
+/// the object goes first. Asked when no object was found. Generation 0 is never given out.
+fn is_gone(id: Id, kind: Kind) -> bool {
+    id.generation() > 0
+        && slot(id.slot()).is_some_and(|slot| {
+            let word = slot.cell.word();
+            (word >> 32) as u32 > id.generation()
+                || Cell::split(word).0 == Cell::word_of(id.generation(), kind as u8)
+        })
+}
+
 fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
     let name = wanted.c_name();
     if id.0 == 0 {
@@ -219,12 +230,10 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': a handle of kind {}, where {name} is wanted", kind.c_name()),
         ),
-        Some(_) if slot(id.slot()).is_some_and(|s| (s.cell.word() >> 32) as u32 > id.generation()) => {
-            Error::new(
-                Status::VSESSION_E_CLOSED,
-                format!("argument '{argument}': this {name} was closed or freed"),
-            )
-        }
+        Some(_) if is_gone(id, wanted) => Error::new(
+            Status::VSESSION_E_CLOSED,
+            format!("argument '{argument}': this {name} was closed or freed"),
+        ),
         _ => Error::new(
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': not a handle that the library gave out"),
@@ -278,7 +287,15 @@ mod tests {
         assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_OK);
         assert_eq!(status(get::<Queue>(handle, "h")), Status::VSESSION_E_INVALID_HANDLE);
         assert_eq!(status(get::<Signal>(0, "h")), Status::VSESSION_E_INVALID_HANDLE);
-        for made_up in [1, u64::MAX, handle + (5 << 32), handle ^ 0xffff_ff00, 0xdead_beef_dead_beef] {
+        for made_up in [
+            1,
+            3,
+            u64::MAX,
+            handle & 0xffff_ffff,
+            handle + (5 << 32),
+            handle ^ 0xffff_ff00,
+            0xdead_beef_dead_beef,
+        ] {
             assert_eq!(status(get::<Signal>(made_up, "h")), Status::VSESSION_E_INVALID_HANDLE, "{made_up:x}");
         }
         assert!(remove::<Signal>(handle, "h").is_ok());

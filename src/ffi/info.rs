@@ -23,17 +23,11 @@ impl vsession_info {
     }
 }
 
-fn read<T>(info: *const vsession_info, otherwise: T, look: impl FnOnce(&'static Snapshot) -> Option<T>) -> T
+fn read<T>(info: *const vsession_info, otherwise: T, look: impl FnOnce(&Snapshot) -> Option<T>) -> T
 where
     T: Copy,
 {
-    if info.is_null() {
-        return otherwise;
-    }
-    // SAFETY: not NULL, and by contract a snapshot that the caller owns and has not freed. What is borrowed from it goes
-    // out as a pointer whose validity the contract limits in the same way.
-    let snapshot = unsafe { &*info.cast::<Snapshot>() };
-    guard::accessor(otherwise, || look(snapshot).unwrap_or(otherwise))
+    guard::read(info.cast::<Snapshot>(), otherwise, |s| look(s).unwrap_or(otherwise))
 }
 
 fn user_text(info: *const vsession_info, field: fn(&UserSession) -> &CStr) -> *const c_char {

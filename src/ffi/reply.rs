@@ -32,15 +32,6 @@ impl vsession_reply {
     }
 }
 
-fn read<T>(reply: *const vsession_reply, otherwise: T, look: impl FnOnce(&vsession_reply) -> T) -> T {
-    if reply.is_null() {
-        return otherwise;
-    }
-    // SAFETY: not NULL, and by contract a reply that the caller owns and has not freed.
-    let reply = unsafe { &*reply };
-    guard::accessor(otherwise, || look(reply))
-}
-
 fn put_length(length: *mut usize, value: usize) {
     if !length.is_null() {
         // SAFETY: not NULL, and by contract a valid place.
@@ -58,7 +49,7 @@ pub unsafe extern "C" fn vsession_reply_xml(
     length: *mut usize,
 ) -> *const c_char {
     put_length(length, 0);
-    read(reply, std::ptr::null(), |r| {
+    guard::read(reply, std::ptr::null(), |r| {
         put_length(length, r.xml.len() - 1);
         r.xml.as_ptr().cast()
     })
@@ -75,7 +66,7 @@ pub unsafe extern "C" fn vsession_reply_response(
     length: *mut usize,
 ) -> *const c_char {
     put_length(length, 0);
-    read(reply, std::ptr::null(), |r| {
+    guard::read(reply, std::ptr::null(), |r| {
         let part = &r.xml[r.response.clone()];
         put_length(length, part.len());
         part.as_ptr().cast()
@@ -88,7 +79,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *const c_char {
-    read(reply, std::ptr::null(), |r| borrowed(r.text.as_deref()))
+    guard::read(reply, std::ptr::null(), |r| borrowed(r.text.as_deref()))
 }
 
 /// The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as
@@ -97,7 +88,7 @@ pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *c
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u64 {
-    read(reply, 0, |r| r.epoch)
+    guard::read(reply, 0, |r| r.epoch)
 }
 
 /// The operation id that the request carried, which vCenter repeats in its log.
@@ -105,7 +96,7 @@ pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_reply) -> *const c_char {
-    read(reply, std::ptr::null(), |r| r.operation_id.as_ptr())
+    guard::read(reply, std::ptr::null(), |r| r.operation_id.as_ptr())
 }
 
 /// Frees a reply. NULL is allowed.

@@ -110,11 +110,17 @@ pub unsafe extern "C" fn vsession_close(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard::status(err, || {
-        if session.id == 0 || handles::is_stale::<Session>(session.id) {
+        if session.id == 0 {
             return Ok(());
         }
+        let open = match handles::get::<Session>(session.id, "session") {
+            // Whenever another thread closed it.
+            Err(error) if error.status() == vsession_status::VSESSION_E_CLOSED => return Ok(()),
+            found => found?,
+        };
         // SAFETY: by contract NULL or valid call options.
-        let (open, bounds) = unsafe { begin(session, options) }?;
+        let options = unsafe { call::options(options) }?;
+        let bounds = open.bounds(options.timeout, options.cancel);
         let result = open.close(bounds);
         // Another thread may have been faster with the handle: it is dead either way.
         let _ = handles::remove::<Session>(session.id, "session");

@@ -102,15 +102,16 @@ impl Dialer {
         let mut refusal: Option<(SocketAddr, io::Error)> = None;
         let mut next_start = Instant::now();
         loop {
-            if trying.len() < AT_A_TIME && (trying.is_empty() || Instant::now() >= next_start) {
-                if let Some(address) = waiting.next() {
-                    match sys::start_connect(&address) {
-                        Ok(stream) => trying.push((address, stream)),
-                        Err(error) => refusal = Some((address, error)),
-                    }
-                    next_start = Instant::now() + LEAD;
-                    continue;
+            if trying.len() < AT_A_TIME
+                && (trying.is_empty() || Instant::now() >= next_start)
+                && let Some(address) = waiting.next()
+            {
+                match sys::start_connect(&address) {
+                    Ok(stream) => trying.push((address, stream)),
+                    Err(error) => refusal = Some((address, error)),
                 }
+                next_start = Instant::now() + LEAD;
+                continue;
             }
             if trying.is_empty() {
                 return Err(self.refused(refusal));

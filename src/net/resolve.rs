@@ -19,7 +19,10 @@ struct Lookup {
     result: OnceCell<std::result::Result<Vec<SocketAddr>, String>>,
 }
 
-static UNDER_WAY: Lazy<Mutex<HashMap<(String, u16), Arc<Lookup>>>> = Lazy::new(Mutex::default);
+/// Lookups by host and port.
+type Lookups = HashMap<(String, u16), Arc<Lookup>>;
+
+static UNDER_WAY: Lazy<Mutex<Lookups>> = Lazy::new(Mutex::default);
 
 /// The addresses of `host`, at least one.
 pub(super) fn addresses(host: &str, port: u16, watch: &Watch) -> Result<Vec<SocketAddr>> {

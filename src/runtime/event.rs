@@ -125,12 +125,12 @@ impl Queue {
     fn pop(&self) -> Option<Event> {
         let mut pending = self.pending.lock();
         let event = pending.events.pop_front();
-        if let Some(event) = &event {
-            if let Some(count) = pending.by_session.get_mut(&event.session) {
-                *count -= 1;
-                if *count == 0 {
-                    pending.by_session.remove(&event.session);
-                }
+        if let Some(event) = &event
+            && let Some(count) = pending.by_session.get_mut(&event.session)
+        {
+            *count -= 1;
+            if *count == 0 {
+                pending.by_session.remove(&event.session);
             }
         }
         if pending.events.is_empty() {

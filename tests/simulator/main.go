@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -24,10 +25,17 @@ type options struct {
 	sessionTimeout                        time.Duration
 	vms, logSize                          int
 	exitOnEOF, verbose                    bool
+	command                               []string // with it, the program runs for as long as the command
 }
 
 func parse(args []string) (*options, error) {
 	o := new(options)
+	if i := slices.Index(args, "--"); i >= 0 {
+		args, o.command = args[:i], args[i+1:]
+		if len(o.command) == 0 {
+			return nil, fmt.Errorf("no command follows --")
+		}
+	}
 	f := flag.NewFlagSet("simulator", flag.ContinueOnError)
 	f.StringVar(&o.mode, "mode", "vpx", "vpx (vCenter) or esx")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address for clients")
@@ -50,7 +58,10 @@ func parse(args []string) (*options, error) {
 		return nil, err
 	}
 	if f.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", f.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q (a command stands behind --)", f.Arg(0))
+	}
+	if o.exitOnEOF && o.command != nil {
+		return nil, fmt.Errorf("-exit-on-stdin-eof does not go with a command, which has the standard input")
 	}
 	switch *tlsMax {
 	case "", "1.3":
@@ -79,13 +90,15 @@ func main() {
 		log.Print(err)
 		os.Exit(2)
 	}
-	if err := run(o); err != nil {
+	status, err := run(o)
+	if err != nil {
 		log.Print(err)
-		os.Exit(1)
 	}
+	os.Exit(status)
 }
 
-func run(o *options) error {
+// run returns the status for the end of the program.
+func run(o *options) (int, error) {
 	if !o.verbose {
 		defer log.SetOutput(log.Writer())
 		log.SetOutput(io.Discard) // the simulator reports each unknown method
@@ -93,33 +106,36 @@ func run(o *options) error {
 	if o.dir == "" {
 		dir, err := os.MkdirTemp("", "vsession-simulator-")
 		if err != nil {
-			return err
+			return 1, err
 		}
 		defer os.RemoveAll(dir)
 		o.dir = dir
 	} else if err := os.MkdirAll(o.dir, 0o755); err != nil {
-		return err
+		return 1, err
 	}
 	dir, err := filepath.Abs(o.dir)
 	if err != nil {
-		return err
+		return 1, err
 	}
 	o.dir = dir
 
 	// Before the first temporary file, so that none is left behind.
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 
 	p, err := start(o)
 	if err != nil {
-		return err
+		return 1, err
+	}
+	if o.command != nil {
+		return p.runCommand(o.command, signals)
 	}
 	line, err := json.Marshal(p.announcement())
 	if err != nil {
-		return err
+		return 1, err
 	}
 	if _, err := os.Stdout.Write(append(line, '\n')); err != nil {
-		return err // nobody there to test
+		return 1, err // nobody there to test
 	}
 
 	go func() {
@@ -133,5 +149,5 @@ func run(o *options) error {
 		}()
 	}
 	p.wait()
-	return nil
+	return 0, nil
 }

@@ -52,7 +52,7 @@ unsafe fn describe(error: *const vsession_error) -> ApiError {
 
 /// Calls a function with a place for its error, and checks that status and error agree.
 fn checked(function: impl FnOnce(*mut *mut vsession_error) -> status) -> Result<()> {
-    let mut error = 1 as *mut vsession_error;
+    let mut error = std::ptr::dangling_mut::<vsession_error>();
     let result = function(&mut error);
     if result == status::VSESSION_OK {
         assert!(error.is_null(), "success sets the error to NULL");

@@ -1,0 +1,549 @@
+/*
+ * Whatever is passed, the library answers with a status and a message that names the argument, and nothing reaches the
+ * server. Functions that return no status take NULL and dead handles too.
+ */
+#include "check.h"
+#include "status_functions.h"
+
+#define BAD_TEXT "caf\xe9" /* Latin-1, not UTF-8 */
+
+static uint64_t handle_of(enum handle_kind kind)
+{
+    switch (kind) {
+    case KIND_vsession: return good.session.id;
+    case KIND_vsession_config: return good.config.id;
+    case KIND_vsession_cancel: return good.cancel.id;
+    default: return good.queue.id;
+    }
+}
+
+static void make_good_handles(void)
+{
+    vsession_error *error = NULL;
+    good.config = good_config();
+    CHECK_OK(vsession_open(good.config, &good.session, &error), error);
+    CHECK_OK(vsession_cancel_new(&good.cancel, &error), error);
+    CHECK_OK(vsession_queue_new(&good.queue, &error), error);
+    CHECK(good.config.id != 0 && good.session.id != 0 && good.cancel.id != 0 && good.queue.id != 0);
+}
+
+static void free_good_handles(void)
+{
+    vsession_error *error = NULL;
+    CHECK_OK(vsession_close(good.session, NULL, &error), error);
+    CHECK_INT(vsession_config_free(good.config), VSESSION_OK);
+    CHECK_INT(vsession_cancel_free(good.cancel), VSESSION_OK);
+    CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
+}
+
+/* One function with one bad handle, with and without a place for the error. */
+static void refuses(const struct status_function *function, uint64_t id, vsession_status wanted)
+{
+    vsession_error *error = (vsession_error *)16; /* overwritten without being read */
+    vsession_status with = function->call(id, &error), without = function->call(id, NULL);
+    if (with != wanted || without != wanted)
+        check_failed(__FILE__, __LINE__, "%s(%" PRIx64 "): %s, without error %s, not %s", function->name, id, vsession_status_name(with),
+            vsession_status_name(without), vsession_status_name(wanted));
+    if (!function->has_error) return;
+    if (wanted == VSESSION_OK) {
+        CHECK(error == NULL);
+        return;
+    }
+    char named[64];
+    snprintf(named, sizeof named, "argument '%s'", function->argument);
+    CHECK_INT(vsession_error_status(error), wanted);
+    CHECK_HAS(vsession_error_message(error), named);
+    CHECK(!vsession_error_retriable(error));
+    CHECK_INT(vsession_error_executed(error), VSESSION_EXECUTED_NO);
+    CHECK(vsession_error_operation_id(error) == NULL && vsession_error_fault_name(error) == NULL);
+    vsession_error_free(error);
+}
+
+static bool takes_null(const struct status_function *function)
+{
+    return strstr(function->name, "_free") != NULL || strcmp(function->name, "vsession_close") == 0 ||
+        strcmp(function->name, "vsession_config_set_queue_queue") == 0;
+}
+
+static void the_null_handle_is_refused_or_freed(void)
+{
+    for (int i = 0; i < STATUS_FUNCTION_COUNT; i++)
+        refuses(&status_functions[i], 0, takes_null(&status_functions[i]) ? VSESSION_OK : VSESSION_E_INVALID_HANDLE);
+}
+
+static void handles_of_another_kind_are_refused(void)
+{
+    for (int i = 0; i < STATUS_FUNCTION_COUNT; i++)
+        for (int kind = 0; kind < KINDS; kind++)
+            if (kind != (int)status_functions[i].kind)
+                refuses(&status_functions[i], handle_of((enum handle_kind)kind), VSESSION_E_INVALID_HANDLE);
+}
+
+static void handles_that_were_made_up_are_refused(void)
+{
+    for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
+        uint64_t real = handle_of(status_functions[i].kind);
+        const uint64_t made_up[] = {1, 2, 3, 4, 255, UINT64_MAX, 0xdeadbeefdeadbeef, real + ((uint64_t)5 << 32), real ^ 0xffffff00, real & 0xffffffff};
+        for (size_t k = 0; k < sizeof made_up / sizeof made_up[0]; k++)
+            refuses(&status_functions[i], made_up[k], VSESSION_E_INVALID_HANDLE);
+    }
+    CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
+}
+
+static void handles_that_were_freed_are_closed(void)
+{
+    vsession_error *error = NULL;
+    for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
+        uint64_t stale = 0;
+        switch (status_functions[i].kind) {
+        case KIND_vsession: {
+            vsession session = {0};
+            CHECK_OK(vsession_open(good.config, &session, &error), error);
+            CHECK_OK(vsession_close(session, NULL, &error), error);
+            CHECK_INT(vsession_get_state(session), VSESSION_STATE_CLOSED);
+            CHECK_INT(vsession_get_epoch(session), 0);
+            stale = session.id;
+            break;
+        }
+        case KIND_vsession_config: {
+            vsession_config config = good_config();
+            CHECK_INT(vsession_config_free(config), VSESSION_OK);
+            stale = config.id;
+            break;
+        }
+        case KIND_vsession_cancel: {
+            vsession_cancel cancel = {0};
+            CHECK_OK(vsession_cancel_new(&cancel, &error), error);
+            CHECK_INT(vsession_cancel_free(cancel), VSESSION_OK);
+            stale = cancel.id;
+            break;
+        }
+        default: {
+            vsession_queue queue = {0};
+            CHECK_OK(vsession_queue_new(&queue, &error), error);
+            CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+            CHECK_INT(vsession_queue_fd(queue), -1);
+            stale = queue.id;
+        }
+        }
+        bool closes = strcmp(status_functions[i].name, "vsession_close") == 0; /* closing again is fine */
+        refuses(&status_functions[i], stale, closes ? VSESSION_OK : VSESSION_E_CLOSED);
+    }
+}
+
+/* Functions whose argument is wrong, and what the message must call it. */
+#define WRONG_ARGUMENTS(X) \
+    X("url", vsession_config_new(NULL, &result.config, &error)) \
+    X("url", vsession_config_new(BAD_TEXT, &result.config, &error)) \
+    X("url", vsession_config_new("", &result.config, &error)) \
+    X("url", vsession_config_new("ftp://host", &result.config, &error)) \
+    X("url", vsession_config_new("https://host:99999/sdk", &result.config, &error)) \
+    X("url", vsession_config_new("https://user:%zz@host/sdk", &result.config, &error)) \
+    X("out", vsession_config_new("host", NULL, &error)) \
+    X("out", vsession_config_from_env(NULL, &error)) \
+    X("name", vsession_config_set(good.config, NULL, "1", &error)) \
+    X("name", vsession_config_set(good.config, BAD_TEXT, "1", &error)) \
+    X("name", vsession_config_set(good.config, "no.such.option", "1", &error)) \
+    X("name", vsession_config_set(good.config, "", "1", &error)) \
+    X("value", vsession_config_set(good.config, "locale", NULL, &error)) \
+    X("value", vsession_config_set(good.config, "locale", BAD_TEXT, &error)) \
+    X("value", vsession_config_set(good.config, "url", "https://", &error)) \
+    X("value", vsession_config_set(good.config, "tls.verify", "perhaps", &error)) \
+    X("value", vsession_config_set(good.config, "timeout_ms", "-1", &error)) \
+    X("value", vsession_config_set(good.config, "timeout_ms", "4294967295", &error)) \
+    X("value", vsession_config_set(good.config, "timeout_ms", "soon", &error)) \
+    X("value", vsession_config_set(good.config, "connect_timeout_ms", "0", &error)) \
+    X("value", vsession_config_set(good.config, "max_connections", "0", &error)) \
+    X("value", vsession_config_set(good.config, "max_connections", "1025", &error)) \
+    X("value", vsession_config_set(good.config, "max_reply_bytes", "1023", &error)) \
+    X("value", vsession_config_set(good.config, "user_agent", "a\nb", &error)) \
+    X("value", vsession_config_set(good.config, "relogin", "sometimes", &error)) \
+    X("value", vsession_config_set(good.config, "relogin.backoff_ms", "0", &error)) \
+    X("value", vsession_config_set(good.config, "relogin.max_backoff_ms", "", &error)) \
+    X("value", vsession_config_set(good.config, "close.logout", "2", &error)) \
+    X("out", vsession_open(good.config, NULL, &error)) \
+    X("out", vsession_cancel_new(NULL, &error)) \
+    X("out", vsession_queue_new(NULL, &error)) \
+    X("out", vsession_queue_next(good.queue, 0, NULL, &error)) \
+    X("out", vsession_get_info(good.session, NULL, &error)) \
+    X("out", vsession_is_active(good.session, NULL, NULL, &error)) \
+    X("out", vsession_get_cookie(good.session, NULL, &error)) \
+    X("out", vsession_call(good.session, &some_call, NULL, NULL, &error)) \
+    X("call", vsession_call(good.session, NULL, NULL, &result.reply, &error))
+
+#define WRONG(argument, expression) \
+    do { \
+        error = (vsession_error *)16; \
+        CHECK_INT(expression, VSESSION_E_INVALID_ARGUMENT); \
+        if (strstr(vsession_error_message(error), "argument '" argument) == NULL) \
+            check_failed(__FILE__, __LINE__, "%s: '%s' does not name '%s'", #expression, vsession_error_message(error), argument); \
+        CHECK_INT(vsession_error_status(error), VSESSION_E_INVALID_ARGUMENT); \
+        vsession_error_free(error); \
+    } while (0);
+
+static void wrong_arguments_are_named(void)
+{
+    vsession_error *error = NULL;
+    WRONG_ARGUMENTS(WRONG)
+}
+
+/* The error of a bad value never repeats it: it may be a password. */
+static void a_bad_value_is_not_repeated(void)
+{
+    vsession_error *error = NULL;
+    CHECK_INT(vsession_config_set(good.config, "timeout_ms", "hunter2", &error), VSESSION_E_INVALID_ARGUMENT);
+    CHECK(strstr(vsession_error_message(error), "hunter2") == NULL);
+    CHECK_HAS(vsession_error_message(error), "timeout_ms");
+    vsession_error_free(error);
+    error = NULL;
+    CHECK_INT(vsession_config_set(good.config, "no.such.option", "hunter2", &error), VSESSION_E_INVALID_ARGUMENT);
+    CHECK(strstr(vsession_error_message(error), "hunter2") == NULL);
+    CHECK_HAS(vsession_error_message(error), "tls.ca_file");
+    vsession_error_free(error);
+}
+
+static void wrong_members_of_a_call_are_named(void)
+{
+    vsession_error *error = NULL;
+    vsession_soap_call call;
+#define WITH(member, value, argument) \
+    call = some_call; \
+    call.member = value; \
+    WRONG(argument, vsession_call(good.session, &call, NULL, &result.reply, &error))
+    WITH(method, NULL, "call.method")
+    WITH(method, "", "call.method")
+    WITH(method, BAD_TEXT, "call.method")
+    WITH(method, "Current Time", "call.method")
+    WITH(method, "CurrentTime><x/", "call.method")
+    WITH(this_type, NULL, "call.this_type")
+    WITH(this_type, BAD_TEXT, "call.this_type")
+    WITH(this_type, "a\"b", "call.this_type")
+    WITH(this_id, "", "call.this_id")
+    WITH(this_id, BAD_TEXT, "call.this_id")
+    WITH(arguments, BAD_TEXT, "call.arguments")
+    WITH(arguments, "<open>", "call.arguments")
+    WITH(arguments, "</CurrentTime></Body>", "call.arguments")
+    WITH(arguments, "<!DOCTYPE x>", "call.arguments")
+    WITH(arguments_length, 5, "call.arguments")
+    WITH(arguments_length, SIZE_MAX, "call.arguments")
+    WITH(struct_size, 0, "call")
+    WITH(struct_size, sizeof(size_t), "call")
+    WITH(struct_size, 1 << 20, "call")
+    call = some_call;
+    call.arguments = "<a>\0</a>";
+    call.arguments_length = 8;
+    WRONG("call.arguments", vsession_call(good.session, &call, NULL, &result.reply, &error))
+    call.arguments = BAD_TEXT;
+    call.arguments_length = sizeof BAD_TEXT - 1;
+    WRONG("call.arguments", vsession_call(good.session, &call, NULL, &result.reply, &error))
+#undef WITH
+}
+
+static void wrong_members_of_options_are_named_by_every_function_that_takes_them(void)
+{
+    vsession_error *error = NULL;
+    vsession_call_options options;
+    vsession_cancel freed = {0};
+    CHECK_OK(vsession_cancel_new(&freed, &error), error);
+    CHECK_INT(vsession_cancel_free(freed), VSESSION_OK);
+    char long_id[300];
+    memset(long_id, 'x', sizeof long_id - 1);
+    long_id[sizeof long_id - 1] = '\0';
+#define WRONG_EVERYWHERE(argument) \
+    WRONG(argument, vsession_login(good.session, &options, &error)) \
+    WRONG(argument, vsession_logout(good.session, &options, &error)) \
+    WRONG(argument, vsession_refresh(good.session, &options, &result.info, &error)) \
+    WRONG(argument, vsession_is_active(good.session, &options, &result.active, &error)) \
+    WRONG(argument, vsession_call(good.session, &some_call, &options, &result.reply, &error)) \
+    WRONG(argument, vsession_close(good.session, &options, &error))
+#define WITH(member, value, argument) \
+    { \
+        vsession_call_options fresh = VSESSION_CALL_OPTIONS_INIT; \
+        options = fresh; \
+        options.member = value; \
+        WRONG_EVERYWHERE(argument) \
+    }
+    WITH(struct_size, 0, "options")
+    WITH(struct_size, sizeof(size_t), "options")
+    WITH(struct_size, 1 << 20, "options")
+    WITH(reserved, 1, "options")
+    WITH(operation_id, BAD_TEXT, "options.operation_id")
+    WITH(operation_id, "a\r\nb", "options.operation_id")
+    WITH(operation_id, long_id, "options.operation_id")
+#undef WITH
+    vsession_call_options fresh = VSESSION_CALL_OPTIONS_INIT;
+    options = fresh;
+    options.cancel = freed;
+    CHECK_INT(vsession_login(good.session, &options, &error), VSESSION_E_CLOSED);
+    CHECK_HAS(vsession_error_message(error), "options.cancel");
+    vsession_error_free(error);
+    options.cancel.id = good.queue.id;
+    error = NULL;
+    CHECK_INT(vsession_login(good.session, &options, &error), VSESSION_E_INVALID_HANDLE);
+    CHECK_HAS(vsession_error_message(error), "options.cancel");
+    vsession_error_free(error);
+    error = NULL;
+    /* A close that was refused closed nothing. */
+    CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
+}
+
+/* A program that was built for a later version has larger structures. */
+static void larger_structures_are_taken_while_their_tail_is_zero(void)
+{
+    vsession_error *error = NULL;
+    struct {
+        vsession_call_options known;
+        unsigned char tail[24];
+    } options;
+    struct {
+        vsession_soap_call known;
+        unsigned char tail[24];
+    } call;
+    memset(&options, 0, sizeof options);
+    memset(&call, 0, sizeof call);
+    options.known.struct_size = sizeof options;
+    call.known = some_call;
+    call.known.struct_size = sizeof call;
+    CHECK_OK(vsession_logout(good.session, &options.known, &error), error);
+    options.tail[sizeof options.tail - 1] = 1;
+    WRONG("options", vsession_logout(good.session, &options.known, &error))
+    call.tail[0] = 1;
+    WRONG("call", vsession_call(good.session, &call.known, NULL, &result.reply, &error))
+    CHECK_INT(counted("requests"), 0);
+
+    /* One that was built for an earlier version has smaller ones: what it lacks is the default. */
+    options.known.struct_size = offsetof(vsession_call_options, idempotent);
+    options.known.timeout_ms = 60000;
+    options.known.reserved = 1;
+    CHECK_OK(vsession_logout(good.session, &options.known, &error), error);
+
+    call.tail[0] = 0;
+    CHECK_OK(vsession_login(good.session, NULL, &error), error); /* after a logout none happens by itself */
+    CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
+    vsession_reply_free(result.reply);
+    call.known.struct_size = offsetof(vsession_soap_call, this_id);
+    call.known.this_id = "";
+    CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
+    vsession_reply_free(result.reply);
+}
+
+static void success_sets_the_error_to_null(void)
+{
+#define SETS_NULL(expression) \
+    error = (vsession_error *)16; \
+    CHECK_INT(expression, VSESSION_OK); \
+    CHECK(error == NULL); \
+    error = NULL
+    vsession_error *error;
+    vsession_config config = {0};
+    vsession session = {0};
+    vsession_queue queue = {0};
+    vsession_cancel cancel = {0};
+    SETS_NULL(vsession_config_new("host", &config, &error));
+    SETS_NULL(vsession_queue_new(&queue, &error));
+    SETS_NULL(vsession_cancel_new(&cancel, &error));
+    SETS_NULL(vsession_config_set(config, "locale", "en_US", &error));
+    SETS_NULL(vsession_config_set_queue(config, queue, &error));
+    SETS_NULL(vsession_open(config, &session, &error));
+    SETS_NULL(vsession_logout(session, NULL, &error));
+    SETS_NULL(vsession_is_active(session, NULL, &result.active, &error));
+    SETS_NULL(vsession_queue_next(queue, 0, &result.event, &error));
+    CHECK(result.event == NULL);
+    SETS_NULL(vsession_close(session, NULL, &error));
+    SETS_NULL(vsession_close(session, NULL, &error));
+    CHECK_INT(vsession_config_free(config), VSESSION_OK);
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+    CHECK_INT(vsession_cancel_free(cancel), VSESSION_OK);
+    /* And nobody need pass one. */
+    CHECK_INT(vsession_config_new("host", &config, NULL), VSESSION_OK);
+    CHECK_INT(vsession_config_free(config), VSESSION_OK);
+    CHECK_INT(vsession_config_new("", &config, NULL), VSESSION_E_INVALID_ARGUMENT);
+}
+
+static void a_failure_leaves_the_place_for_the_result_alone(void)
+{
+    vsession_config config = {77};
+    CHECK_INT(vsession_config_new("", &config, NULL), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(config.id, 77);
+    result.reply = NULL;
+    CHECK_INT(vsession_call(good.session, NULL, NULL, &result.reply, NULL), VSESSION_E_INVALID_ARGUMENT);
+    CHECK(result.reply == NULL);
+}
+
+static void accessors_take_null(void)
+{
+    size_t length = 99;
+    CHECK_INT(vsession_error_status(NULL), VSESSION_OK);
+    CHECK_TEXT(vsession_error_message(NULL), "");
+    CHECK(vsession_error_fault_name(NULL) == NULL);
+    CHECK(vsession_error_fault_xml(NULL) == NULL);
+    CHECK_INT(vsession_error_http_status(NULL), 0);
+    CHECK(vsession_error_operation_id(NULL) == NULL);
+    CHECK_INT(vsession_error_os_error(NULL), 0);
+    CHECK(!vsession_error_retriable(NULL));
+    CHECK_INT(vsession_error_executed(NULL), VSESSION_EXECUTED_NO);
+    vsession_error_free(NULL);
+    CHECK_INT(vsession_event_get_kind(NULL), 0);
+    CHECK_INT(vsession_event_session(NULL).id, 0);
+    CHECK_INT(vsession_event_old_state(NULL), 0);
+    CHECK_INT(vsession_event_new_state(NULL), 0);
+    CHECK_INT(vsession_event_reason(NULL), 0);
+    CHECK_INT(vsession_event_old_epoch(NULL), 0);
+    CHECK_INT(vsession_event_new_epoch(NULL), 0);
+    CHECK_INT(vsession_event_time_ms(NULL), 0);
+    CHECK_INT(vsession_event_merged(NULL), 0);
+    CHECK(vsession_event_error(NULL) == NULL);
+    vsession_event_free(NULL);
+    CHECK_INT(vsession_info_epoch(NULL), 0);
+    CHECK(vsession_info_key(NULL) == NULL);
+    CHECK(vsession_info_user_name(NULL) == NULL);
+    CHECK(vsession_info_full_name(NULL) == NULL);
+    CHECK_INT(vsession_info_login_time_ms(NULL), 0);
+    CHECK_INT(vsession_info_last_active_ms(NULL), 0);
+    CHECK_INT(vsession_info_call_count(NULL), 0);
+    CHECK(vsession_info_locale(NULL) == NULL);
+    CHECK(vsession_info_message_locale(NULL) == NULL);
+    CHECK(vsession_info_ip_address(NULL) == NULL);
+    CHECK(vsession_info_user_agent(NULL) == NULL);
+    CHECK(!vsession_info_is_extension(NULL));
+    CHECK(vsession_info_about(NULL, "version") == NULL);
+    CHECK(vsession_info_service_id(NULL, "rootFolder") == NULL);
+    CHECK(vsession_info_service_type(NULL, "rootFolder") == NULL);
+    vsession_info_free(NULL);
+    CHECK(vsession_reply_xml(NULL, &length) == NULL);
+    CHECK_INT(length, 0);
+    length = 99;
+    CHECK(vsession_reply_response(NULL, &length) == NULL);
+    CHECK_INT(length, 0);
+    CHECK(vsession_reply_xml(NULL, NULL) == NULL && vsession_reply_response(NULL, NULL) == NULL);
+    CHECK(vsession_reply_text(NULL) == NULL);
+    CHECK_INT(vsession_reply_epoch(NULL), 0);
+    CHECK(vsession_reply_operation_id(NULL) == NULL);
+    vsession_reply_free(NULL);
+    vsession_string_free(NULL);
+    CHECK_INT(vsession_certificates_count(NULL), 0);
+    CHECK(vsession_certificates_subject(NULL, 0) == NULL && vsession_certificates_issuer(NULL, 0) == NULL);
+    CHECK_INT(vsession_certificates_not_before_ms(NULL, 0), 0);
+    CHECK_INT(vsession_certificates_not_after_ms(NULL, 0), 0);
+    CHECK(vsession_certificates_thumbprint_sha256(NULL, 0) == NULL);
+    CHECK(vsession_certificates_thumbprint_sha1(NULL, 0) == NULL);
+    vsession_certificates_free(NULL);
+}
+
+static void a_probe_names_what_is_wrong_with_its_arguments(void)
+{
+    vsession_error *error = NULL;
+    vsession_certificates *found = NULL;
+    const vsession_config none = {0}, queue = {good.queue.id};
+    WRONG("url", vsession_probe_certificate(NULL, none, NULL, &found, &error))
+    WRONG("url", vsession_probe_certificate(BAD_TEXT, none, NULL, &found, &error))
+    WRONG("out", vsession_probe_certificate("https://127.0.0.1", none, NULL, NULL, &error))
+    CHECK_STATUS(vsession_probe_certificate(NULL, queue, NULL, &found, &error), VSESSION_E_INVALID_HANDLE, error);
+    CHECK_HAS(vsession_error_message(error), "'config'");
+    vsession_error_free(error);
+    CHECK(found == NULL);
+}
+
+static void a_probe_shows_the_servers_certificates(void)
+{
+    vsession_error *error = NULL;
+    vsession_certificates *found = NULL;
+    const vsession_config none = {0};
+    const char *url = getenv("VSESSION_TEST_URL");
+    if (strncmp(url, "https:", 6) != 0)
+        return; /* a simulator without TLS has none to show */
+    CHECK_OK(vsession_probe_certificate(url, none, NULL, &found, &error), error);
+    size_t count = vsession_certificates_count(found);
+    CHECK(count > 0);
+    CHECK_TEXT(vsession_certificates_thumbprint_sha256(found, 0), getenv("VSESSION_TEST_THUMBPRINT"));
+    CHECK(vsession_certificates_subject(found, count) == NULL);
+    vsession_certificates_free(found);
+}
+
+static void accessors_take_null_and_bad_names(void)
+{
+    vsession_error *error = NULL;
+    vsession_info *info = NULL;
+    CHECK_OK(vsession_login(good.session, NULL, &error), error);
+    CHECK_OK(vsession_get_info(good.session, &info, &error), error);
+    const char *const names[] = {NULL, "", BAD_TEXT, "no such thing"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        CHECK(vsession_info_about(info, names[i]) == NULL);
+        CHECK(vsession_info_service_id(info, names[i]) == NULL);
+        CHECK(vsession_info_service_type(info, names[i]) == NULL);
+    }
+    vsession_info_free(info);
+}
+
+static void functions_without_a_status_take_any_handle(void)
+{
+    const uint64_t bad[] = {0, 1, UINT64_MAX, 0xdeadbeefdeadbeef, good.config.id, good.cancel.id};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        vsession session = {bad[i]};
+        vsession_queue queue = {bad[i]};
+        CHECK_INT(vsession_get_state(session), VSESSION_STATE_INVALID);
+        CHECK_INT(vsession_get_epoch(session), 0);
+        CHECK_INT(vsession_queue_fd(queue), -1);
+    }
+    CHECK(vsession_queue_fd(good.queue) >= 0);
+}
+
+static void any_number_has_a_name(void)
+{
+    CHECK_TEXT(vsession_status_name(VSESSION_OK), "VSESSION_OK");
+    CHECK_TEXT(vsession_status_name(VSESSION_E_SESSION_CHANGED), "VSESSION_E_SESSION_CHANGED");
+    CHECK_TEXT(vsession_state_name(VSESSION_STATE_ACTIVE), "active");
+    CHECK_TEXT(vsession_reason_name(VSESSION_REASON_RELOGIN), "relogin");
+    CHECK_TEXT(vsession_event_kind_name(VSESSION_EVENT_STATE_CHANGED), "state changed");
+    CHECK_TEXT(vsession_event_kind_name(VSESSION_EVENT_SESSION_REPLACED), "session replaced");
+    const int32_t unknown[] = {-1, 7000, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        CHECK_TEXT(vsession_status_name(unknown[i]), "VSESSION_E_UNKNOWN");
+        CHECK(vsession_state_name(unknown[i]) != NULL);
+        CHECK_TEXT(vsession_reason_name(unknown[i]), "");
+        CHECK(vsession_event_kind_name(unknown[i]) != NULL);
+    }
+}
+
+static void versions_agree(void)
+{
+    unsigned major = 0, minor = 0, patch = 0;
+    CHECK_INT(sscanf(vsession_version(), "%u.%u.%u", &major, &minor, &patch), 3);
+    CHECK_INT(vsession_version_number(), major * 1000000 + minor * 1000 + patch);
+}
+
+static void the_log_takes_any_level(void)
+{
+    vsession_set_log(VSESSION_LOG_DEBUG, NULL, NULL);
+    vsession_set_log(-5, NULL, NULL);
+    vsession_set_log(99, NULL, NULL);
+    vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
+}
+
+int main(void)
+{
+    clean_server();
+    make_good_handles();
+    RUN(the_null_handle_is_refused_or_freed);
+    RUN(handles_of_another_kind_are_refused);
+    RUN(handles_that_were_made_up_are_refused);
+    RUN(handles_that_were_freed_are_closed);
+    RUN(wrong_arguments_are_named);
+    RUN(a_bad_value_is_not_repeated);
+    RUN(wrong_members_of_a_call_are_named);
+    RUN(wrong_members_of_options_are_named_by_every_function_that_takes_them);
+    RUN(success_sets_the_error_to_null);
+    RUN(a_failure_leaves_the_place_for_the_result_alone);
+    RUN(accessors_take_null);
+    RUN(a_probe_names_what_is_wrong_with_its_arguments);
+    RUN(a_probe_shows_the_servers_certificates);
+    RUN(functions_without_a_status_take_any_handle);
+    RUN(any_number_has_a_name);
+    RUN(versions_agree);
+    RUN(the_log_takes_any_level);
+    CHECK_INT(counted("requests"), 0);
+    RUN(larger_structures_are_taken_while_their_tail_is_zero);
+    RUN(accessors_take_null_and_bad_names);
+    free_good_handles();
+    return finish();
+}

@@ -1,0 +1,121 @@
+/*
+ * A process that forks while its threads use the library: in the child every function answers VSESSION_E_FORKED at once
+ * and touches nothing, and the parent goes on. Two descriptors that the child inherits stay the parent's.
+ */
+#include "check.h"
+
+#include <sys/wait.h>
+
+#include "status_functions.h"
+
+static int stop;
+
+static void call_all_the_time(void *unused, int number)
+{
+    (void)unused;
+    (void)number;
+    vsession_error *error = NULL;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) CHECK_OK(call_once(good.session, NULL, &error), error);
+}
+
+/* Runs in the child. The exit status tells which function answered wrongly: 1 for the first, 0 for none. */
+static int every_function_answers_forked(const vsession_info *info)
+{
+    const uint64_t ids[KINDS] = {good.session.id, good.config.id, good.cancel.id, good.queue.id};
+    for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
+        vsession_error *error = (vsession_error *)16;
+        if (status_functions[i].call(ids[status_functions[i].kind], &error) != VSESSION_E_FORKED) return i + 1;
+        /* There is none: to make one, memory would be needed, and its lock may be held by a thread that is gone. */
+        if (status_functions[i].has_error && error != NULL) return i + 1;
+        if (status_functions[i].call(0, NULL) != VSESSION_E_FORKED) return i + 1;
+    }
+    vsession_config config = {0};
+    vsession_cancel cancel = {0};
+    vsession_queue queue = {0};
+    int next = STATUS_FUNCTION_COUNT + 1;
+    if (vsession_config_new("host", &config, NULL) != VSESSION_E_FORKED) return next;
+    if (vsession_config_from_env(&config, NULL) != VSESSION_E_FORKED) return next + 1;
+    if (vsession_cancel_new(&cancel, NULL) != VSESSION_E_FORKED) return next + 2;
+    if (vsession_queue_new(&queue, NULL) != VSESSION_E_FORKED) return next + 3;
+    if (vsession_get_state(good.session) != VSESSION_STATE_INVALID) return next + 4;
+    if (vsession_get_epoch(good.session) != 0) return next + 5;
+    if (vsession_queue_fd(good.queue) != -1) return next + 6;
+    vsession_set_log(VSESSION_LOG_DEBUG, NULL, NULL);
+    /* What the caller owns can still be read, and constants too. */
+    if (vsession_info_epoch(info) != 1 || vsession_info_user_name(info)[0] == '\0') return next + 7;
+    if (strcmp(vsession_status_name(VSESSION_E_FORKED), "VSESSION_E_FORKED") != 0) return next + 8;
+    return 0;
+}
+
+static void a_child_is_told_so_and_the_parent_goes_on(void)
+{
+    clean_server();
+    vsession_error *error = NULL;
+    vsession_info *info = NULL;
+    good.config = good_config();
+    CHECK_OK(vsession_cancel_new(&good.cancel, &error), error);
+    CHECK_OK(vsession_queue_new(&good.queue, &error), error);
+    CHECK_OK(vsession_open(good.config, &good.session, &error), error);
+    CHECK_OK(vsession_login(good.session, NULL, &error), error);
+    CHECK_OK(vsession_get_info(good.session, &info, &error), error);
+    struct team team;
+    team_start(&team, 8, call_all_the_time, NULL);
+    for (int i = 0; i < 50; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(10); /* a child that waits for a lock would wait for ever */
+            int wrong = every_function_answers_forked(info);
+            /* Some end as daemons do, some by way of atexit and the destructors of libraries. */
+            if (i % 2 == 0) _exit(wrong);
+            exit(wrong);
+        }
+        CHECK(child > 0);
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
+            int number = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+            check_failed(__FILE__, __LINE__, "child %d: status %x (%s)", i, (unsigned)status,
+                number > 0 && number <= STATUS_FUNCTION_COUNT ? status_functions[number - 1].name : "see every_function_answers_forked");
+            break;
+        }
+        sleep_ms(5);
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    team_join(&team);
+    vsession_info_free(info);
+    CHECK_INT(counted("logins"), 1);
+    CHECK_INT(counted("logouts"), 0);
+    CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_ACTIVE);
+    CHECK_OK(vsession_close(good.session, NULL, &error), error);
+    CHECK_INT(counted("sessions"), 0);
+    CHECK_INT(vsession_config_free(good.config), VSESSION_OK);
+    CHECK_INT(vsession_cancel_free(good.cancel), VSESSION_OK);
+    CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
+}
+
+/* A server that forks its workers first, as most do: each may use the library for itself. */
+static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
+{
+    clean_server();
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        vsession_error *error = NULL;
+        vsession session = good_session();
+        CHECK_OK(call_once(session, NULL, &error), error);
+        CHECK_OK(vsession_close(session, NULL, &error), error);
+        _exit(finish());
+    }
+    int status = -1;
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK_INT(status, 0);
+    CHECK_INT(counted("logins"), 1);
+    CHECK_INT(counted("sessions"), 0);
+}
+
+int main(void)
+{
+    RUN(a_child_of_a_process_that_has_not_used_it_may_use_it);
+    RUN(a_child_is_told_so_and_the_parent_goes_on);
+    return finish();
+}

@@ -1,0 +1,148 @@
+/*
+ * The log tells what happens and never a secret. run.sh starts the simulator with a password that is no ordinary word, so
+ * that finding it in a line means that it was told.
+ */
+#include "check.h"
+
+enum { MOST = 1 << 20 };
+struct book {
+    pthread_mutex_t lock;
+    size_t length;
+    int worst; /* the largest level seen */
+    char text[MOST];
+};
+
+static struct book book = {PTHREAD_MUTEX_INITIALIZER, 0, 0, ""};
+static vsession session;
+static vsession_queue no_queue;
+
+static void write_down(int32_t level, const char *message, void *data)
+{
+    struct book *mine = (struct book *)data;
+    /* The library holds no lock now, so calling it is allowed. */
+    (void)vsession_get_state(session);
+    (void)vsession_queue_fd(no_queue);
+    pthread_mutex_lock(&mine->lock);
+    size_t length = strlen(message);
+    if (mine->length + length + 2 < MOST) {
+        memcpy(mine->text + mine->length, message, length);
+        mine->length += length;
+        mine->text[mine->length++] = '\n';
+        mine->text[mine->length] = '\0';
+    }
+    if (level > mine->worst) mine->worst = level;
+    pthread_mutex_unlock(&mine->lock);
+}
+
+static void empty_book(void)
+{
+    pthread_mutex_lock(&book.lock);
+    book.length = 0;
+    book.worst = 0;
+    book.text[0] = '\0';
+    pthread_mutex_unlock(&book.lock);
+}
+
+/* The value of the cookie, without quotes. */
+static void read_cookie(char *value, size_t size)
+{
+    vsession_error *error = NULL;
+    char *cookie = NULL;
+    CHECK_OK(vsession_get_cookie(session, &cookie, &error), error);
+    const char *from = cookie != NULL ? strchr(cookie, '=') + 1 : "";
+    from += strspn(from, "\"");
+    snprintf(value, size, "%.*s", (int)strcspn(from, "\";"), from);
+    CHECK(strlen(value) > 8);
+    vsession_string_free(cookie);
+}
+
+static void the_log_tells_everything_but_secrets(void)
+{
+    clean_server();
+    empty_book();
+    const char *password = test_env("VSESSION_TEST_PASSWORD"), *wrong = "Wr0ng-Pa55word";
+    char first[256], second[256];
+    vsession_error *error = NULL;
+    /* The wrong password first, then the life of a session, with every way of failing that is at hand. */
+    vsession_set_log(VSESSION_LOG_DEBUG, write_down, &book);
+    vsession_config config = good_config();
+    CHECK_OK(vsession_config_set(config, "password", wrong, &error), error);
+    session = opened(config);
+    CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_INVALID_LOGIN, error);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    CHECK_STATUS(vsession_config_new("https://u:Wr0ng-Pa55word@", &config, &error), VSESSION_E_INVALID_ARGUMENT, error);
+    CHECK_STATUS(vsession_config_new("https://u:Wr0ng-Pa55word%zz@host/sdk", &config, &error), VSESSION_E_INVALID_ARGUMENT, error);
+
+    session = good_session();
+    CHECK_OK(call_once(session, NULL, &error), error);
+    read_cookie(first, sizeof first);
+    add_rule("{\"method\":\"CurrentTime\",\"times\":1,\"status\":502,\"body\":\"<html>\"}");
+    add_rule("{\"method\":\"CurrentTime\",\"times\":1,\"reset\":\"before\"}");
+    add_rule("{\"method\":\"CurrentTime\",\"times\":1,\"fault\":\"NoPermission\"}");
+    add_rule("{\"method\":\"CurrentTime\",\"times\":1,\"hang\":true}");
+    vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
+    options.timeout_ms = 500;
+    int failed = 0;
+    for (int i = 0; i < 6; i++) failed += call_once(session, &options, NULL) != VSESSION_OK;
+    CHECK(failed >= 3);
+    CHECK(simulator_kill_sessions(control_port()));
+    CHECK_OK(call_once(session, NULL, &error), error);
+    read_cookie(second, sizeof second);
+    CHECK(strcmp(first, second) != 0);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
+
+    pthread_mutex_lock(&book.lock);
+    CHECK_HAS(book.text, "logged in");
+    CHECK_HAS(book.text, "InvalidLogin");
+    CHECK_HAS(book.text, "ended on the server");
+    CHECK_INT(book.worst, VSESSION_LOG_DEBUG);
+    CHECK(strstr(book.text, password) == NULL);
+    CHECK(strstr(book.text, wrong) == NULL);
+    CHECK(strstr(book.text, first) == NULL);
+    CHECK(strstr(book.text, second) == NULL);
+    pthread_mutex_unlock(&book.lock);
+}
+
+static void a_level_leaves_out_what_is_below_it(void)
+{
+    clean_server();
+    empty_book();
+    vsession_error *error = NULL;
+    vsession_config no_config = {0};
+    vsession_set_log(VSESSION_LOG_INFO, write_down, &book);
+    session = good_session();
+    CHECK_OK(vsession_login(session, NULL, &error), error);
+    CHECK_STATUS(vsession_open(no_config, &session, &error), VSESSION_E_INVALID_HANDLE, error);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    pthread_mutex_lock(&book.lock);
+    CHECK(book.length > 0);
+    CHECK_INT(book.worst, VSESSION_LOG_INFO);
+    pthread_mutex_unlock(&book.lock);
+    vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
+}
+
+static void without_a_sink_nothing_is_told(void)
+{
+    clean_server();
+    empty_book();
+    vsession_error *error = NULL;
+    vsession_set_log(VSESSION_LOG_DEBUG, write_down, &book);
+    vsession_set_log(VSESSION_LOG_DEBUG, NULL, NULL);
+    session = good_session();
+    CHECK_OK(vsession_login(session, NULL, &error), error);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    vsession_set_log(VSESSION_LOG_OFF, write_down, &book);
+    CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_CLOSED, error);
+    pthread_mutex_lock(&book.lock);
+    CHECK_INT(book.length, 0);
+    pthread_mutex_unlock(&book.lock);
+}
+
+int main(void)
+{
+    RUN(the_log_tells_everything_but_secrets);
+    RUN(a_level_leaves_out_what_is_below_it);
+    RUN(without_a_sink_nothing_is_told);
+    return finish();
+}

@@ -1,0 +1,128 @@
+#!/bin/sh
+# Compiles the C tests and the examples, each as C and as C++, and runs them against a simulator of their own. One line for
+# each test, the output of those that fail, and a last line with the numbers.
+#
+#     tests/c/run.sh [WORD...]     only tests whose name holds one of the words
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root" || exit 1
+make -s all simulator-binary || exit 1
+
+built=$root/target/c-tests
+mkdir -p "$built"
+simulator=$root/target/simulator/simulator
+warnings="-Wall -Wextra -Werror -pedantic"
+linked="-Ltarget/release -lvsession -Wl,-rpath,$root/target/release -pthread"
+passed=0
+failed=0
+words=$*
+
+# Whether a test was asked for.
+wanted() {
+    [ -z "$words" ] && return 0
+    for word in $words; do
+        case $1 in *"$word"*) return 0 ;; esac
+    done
+    return 1
+}
+
+# check NAME COMMAND...: one test; a hanging one ends after some minutes.
+check() {
+    title=$1
+    shift
+    wanted "$title" || return 0
+    if timeout -k 10 300 "$@" >"$built/output" 2>&1 </dev/null; then
+        passed=$((passed + 1))
+        echo "ok    $title"
+    else
+        status=$?
+        failed=$((failed + 1))
+        echo "FAIL  $title (status $status)"
+        sed 's/^/      /' "$built/output"
+    fi
+}
+
+as_c() { # as_c SOURCE PROGRAM: pedantic C11
+    # shellcheck disable=SC2086
+    ${CC:-gcc} -std=c11 -g -O1 $warnings -Iinclude "$1" -o "$2" $linked
+}
+as_cpp() {
+    # shellcheck disable=SC2086
+    ${CXX:-g++} -std=c++17 -g -O1 $warnings -Iinclude -x c++ "$1" -o "$2" $linked
+}
+# both NAME SOURCE [FLAGS OF THE SIMULATOR] -- COMMAND...: compiles twice, runs each as COMMAND with `$program` set.
+both() {
+    name=$1 # other variables than those of check, which are as global as these
+    source=$2
+    shift 2
+    for language in c cpp; do
+        program=$built/$name-$language
+        wanted "$name-$language" || continue
+        rm -f "$program"
+        if ! "as_$language" "$source" "$program" >"$built/compiled" 2>&1; then
+            check "$name-$language" sh -c "cat '$built/compiled'; exit 1"
+            continue
+        fi
+        program=$program check "$name-$language" env program="$program" "$simulator" "$@"
+    done
+}
+
+# The header alone, as every language that takes it.
+for standard in c99 c11 c17 c2x; do
+    # shellcheck disable=SC2086
+    check "header-$standard" "${CC:-gcc}" -std=$standard $warnings -fsyntax-only -x c include/vsession.h
+done
+for standard in c++11 c++17 c++20; do
+    # shellcheck disable=SC2086
+    check "header-$standard" "${CXX:-g++}" -std=$standard $warnings -fsyntax-only -x c++ include/vsession.h
+done
+
+# What the library exports, what the header says, what the tests cover, what README shows.
+for subject in exports header soname coverage readme; do
+    check "abi-$subject" python3 tests/abi/check.py "$subject"
+done
+
+for test in boundary session shared events cancel fork; do
+    # shellcheck disable=SC2016
+    both "$test" "tests/c/$test.c" -- sh -c 'exec "$program"'
+done
+# shellcheck disable=SC2016
+both session-esx tests/c/session.c -mode esx -- sh -c 'VSESSION_TEST_MODE=esx exec "$program"'
+# shellcheck disable=SC2016
+both log tests/c/log.c -password 's3cr3t-Pa55' -- sh -c 'exec "$program"'
+
+# The examples, with a URL and with govc's variables.
+for example in minimal events cancel shared_session; do
+    # shellcheck disable=SC2016
+    both "example-$example" "examples-c/$example.c" -- sh -c 'exec "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA"'
+done
+# shellcheck disable=SC2016
+both example-minimal-environment examples-c/minimal.c -- \
+    sh -c 'GOVC_URL=$VSESSION_TEST_URL GOVC_TLS_CA_CERTS=$VSESSION_TEST_CA exec "$program"'
+check demo tests/c/demo_test.sh
+
+# The static library, with the libraries that `rustc --print native-static-libs` names.
+if wanted static; then
+    # shellcheck disable=SC2086
+    ${CC:-gcc} -std=c11 $warnings -Iinclude tests/c/session.c target/release/libvsession.a -o "$built/static" \
+        -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc 2>"$built/compiled" || { cat "$built/compiled"; rm -f "$built/static"; }
+    check static "$simulator" -- "$built/static"
+    check static-needs-no-shared sh -c "test -x '$built/static' && ! readelf -d '$built/static' | grep vsession"
+fi
+
+# No leak and no bad access. Threads are few: valgrind runs one at a time.
+memcheck="valgrind --quiet --leak-check=full --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9 --num-callers=60
+    --suppressions=tests/c/valgrind.supp"
+for test in boundary session shared; do
+    wanted "valgrind-$test" || wanted "valgrind-$test-plain-http" || continue
+    rm -f "$built/$test-memcheck"
+    as_c "tests/c/$test.c" "$built/$test-memcheck"
+    # shellcheck disable=SC2086
+    check "valgrind-$test" "$simulator" -- env VSESSION_TEST_THREADS=8 \
+        $memcheck --suppressions=tests/c/valgrind-tls.supp "$built/$test-memcheck"
+    # shellcheck disable=SC2086
+    check "valgrind-$test-plain-http" "$simulator" -tls=false -- env VSESSION_TEST_THREADS=8 $memcheck "$built/$test-memcheck"
+done
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Installs what the tests need beyond Rust, Go, gcc, make and Python, where apt can; says what to install where it cannot.
+# Silent when nothing is missing. Called by `make test`.
+set -eu
+
+missing=
+packages=
+# tool COMMAND PACKAGE
+tool() {
+    command -v "$1" >/dev/null 2>&1 && return 0
+    missing="$missing $1"
+    packages="$packages $2"
+}
+tool gcc gcc
+tool g++ g++
+tool make make
+tool python3 python3
+tool valgrind valgrind
+tool nm binutils
+tool readelf binutils
+tool strace strace
+tool openssl openssl
+tool tinyproxy tinyproxy
+tool microsocks microsocks
+
+# valgrind replaces functions of the dynamic linker, which it finds by the linker's symbols.
+if [ -e /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
+    case $(dpkg-query -W -f '${Status}' libc6-dbg 2>/dev/null || true) in
+    *" installed") ;;
+    *)
+        missing="$missing libc6-dbg"
+        packages="$packages libc6-dbg"
+        ;;
+    esac
+fi
+
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null 2>&1; then
+        echo "installing for the tests:$packages"
+        log=$(mktemp)
+        # shellcheck disable=SC2086
+        if ! { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } >"$log" 2>&1; then
+            tail -n 20 "$log" >&2
+            rm -f "$log"
+            echo "the packages could not be installed; install them by hand:$packages" >&2
+            exit 1
+        fi
+        rm -f "$log"
+    else
+        echo "the tests need:$missing; as root: apt-get install$packages" >&2
+        exit 1
+    fi
+fi
+
+# These are not taken from apt: its versions are too old.
+for given in cargo go; do
+    command -v "$given" >/dev/null 2>&1 || {
+        echo "the tests need $given; README.md says which version" >&2
+        exit 1
+    }
+done
+for component in rustfmt clippy; do
+    cargo "$([ $component = rustfmt ] && echo fmt || echo clippy)" --version >/dev/null 2>&1 || {
+        echo "the tests need $component: rustup component add $component" >&2
+        exit 1
+    }
+done
