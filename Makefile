@@ -26,6 +26,8 @@ test: install-tools lint simulator-binary
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
+	tests/layers.py
+	tests/layers.py prove
 
 install-tools:
 	tests/install-tools.sh

@@ -6,7 +6,8 @@
  * Every function may be called from any thread unless its comment says otherwise. Handles (vsession, vsession_config,
  * vsession_cancel, vsession_queue) are passed by value. Results are objects behind pointers, each with a _free function
  * of its own. A function that can fail returns a vsession_status and takes a vsession_error ** last, which may be NULL;
- * otherwise it is set to NULL on success and to an error that the caller frees on failure. Everything here exists since
+ * otherwise it is set to NULL on success and to an error that the caller frees on failure (only VSESSION_E_FORKED comes
+ * without one). Everything here exists since
  * version 0.1.0 unless its comment names a later one.
  *
  * SPDX-License-Identifier: Apache-2.0 OR MIT
@@ -425,7 +426,7 @@ typedef struct vsession_call_options {
      */
     uint32_t timeout_ms;
     /**
-     * Non-zero: the call may run twice without harm, so it is sent again when a connection is lost without an answer.
+     * Non-zero: the call may run twice without harm, so it is sent once more when its connection is lost.
      */
     int32_t idempotent;
     /**
@@ -523,8 +524,8 @@ extern "C" {
 vsession_status vsession_cancel_new(struct vsession_cancel *out, struct vsession_error **err);
 
 /**
- * Fires a token: every call that was given it returns VSESSION_E_CANCELLED, and so does each that is given it later,
- * until it is reset. A login that others wait for goes on for them.
+ * Fires a token: every call that was given it and still waits returns VSESSION_E_CANCELLED, and so does each that is
+ * given it later, until it is reset. A reply that has arrived already is returned. A login that others wait for goes on for them.
  *
  * Threads: safe from any thread, before, during or after the calls. Blocks: never.
  * Errors: VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED when it was freed.
@@ -618,15 +619,13 @@ const char *vsession_certificates_thumbprint_sha1(const struct vsession_certific
 void vsession_certificates_free(struct vsession_certificates *certificates);
 
 /**
- * Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`. All options have their
- * defaults; see docs/options.md.
+ * Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`; `http://` is taken
+ * too, for servers that speak nothing better. All options have their defaults; see docs/options.md.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_config_free`.
  * Errors: VSESSION_E_INVALID_ARGUMENT.
  */
-vsession_status vsession_config_new(const char *url,
-                                    struct vsession_config *out,
-                                    struct vsession_error **err);
+vsession_status vsession_config_new(const char *url, struct vsession_config *out, struct vsession_error **err);
 
 /**
  * Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
@@ -1088,7 +1087,8 @@ vsession_status vsession_open(struct vsession_config config, struct vsession *ou
 /**
  * Logs in. A session that is logged in already: VSESSION_OK without a request. However many threads call this at the same
  * time, one login goes out and all get its result; each waits with its own deadline and token. When all of them have
- * stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept.
+ * stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept. The
+ * login itself may take as long as the option `timeout_ms` says, at most two minutes, whatever the waiters' deadlines.
  *
  * Threads: safe from any thread. Blocks: until the login is decided, the deadline or the token.
  * Errors: VSESSION_E_INVALID_LOGIN when the credentials are refused; VSESSION_E_CONFIG when there are none; what the
@@ -1100,7 +1100,7 @@ vsession_status vsession_login(struct vsession session,
 
 /**
  * Logs out. The handle stays usable; the library does not log in by itself again until `vsession_login` has been called.
- * Not logged in: VSESSION_OK without a request. When it fails, the session is as before and may be logged out again.
+ * Not logged in: VSESSION_OK without a request. When it fails, the session is kept and may be logged out again.
  *
  * Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
  * Errors: what the network brings; VSESSION_E_CLOSED.
@@ -1131,7 +1131,8 @@ vsession_state vsession_get_state(struct vsession session);
 
 /**
  * The epoch of the session: how many logins it has had. It grows when the session is replaced; whoever keeps filters,
- * views or collectors compares it with the one that they were made under. 0 before the first login.
+ * views or collectors compares it with the one that they were made under. 0 before the first login and for a handle that
+ * is not, or no longer, a session.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */

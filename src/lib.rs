@@ -1,7 +1,7 @@
 //! One vSphere session, safe from every thread: a shared library with a C ABI.
 //!
 //! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
-//! `ffi → session → {auth, api} → config → wire → net → runtime → {sys, error, status, state, sync}`.
+//! `ffi → session → {auth, api, config} → wire → net → runtime → {sys, error, status, state, sync}`.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 

@@ -52,7 +52,7 @@ const OPTIONS: &[Opt] = &[
         name: "password_file",
         values: "a path",
         default: "",
-        about: "A file with the password, read at every login, so that a rotated password is found. Wins over `password`. One line end at its end is not part of it.",
+        about: "A file with the password, read at every login, so that a rotated password is found. Wins over `password`. Line ends at its end are not part of it.",
         set: |c, v| {
             c.password_file = path(v);
             Ok(())

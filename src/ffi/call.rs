@@ -27,7 +27,7 @@ pub struct vsession_call_options {
     /// The longest that the call may take, with everything: waiting for others, connecting, a login, a repetition.
     /// 0: the option `timeout_ms` of the configuration. `VSESSION_NO_TIMEOUT`: no limit.
     pub timeout_ms: u32,
-    /// Non-zero: the call may run twice without harm, so it is sent again when a connection is lost without an answer.
+    /// Non-zero: the call may run twice without harm, so it is sent once more when its connection is lost.
     pub idempotent: i32,
     /// A token that ends the call. `{0}`: none.
     pub cancel: vsession_cancel,

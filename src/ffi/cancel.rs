@@ -32,8 +32,8 @@ pub unsafe extern "C" fn vsession_cancel_new(
     })
 }
 
-/// Fires a token: every call that was given it returns VSESSION_E_CANCELLED, and so does each that is given it later,
-/// until it is reset. A login that others wait for goes on for them.
+/// Fires a token: every call that was given it and still waits returns VSESSION_E_CANCELLED, and so does each that is
+/// given it later, until it is reset. A reply that has arrived already is returned. A login that others wait for goes on for them.
 ///
 /// Threads: safe from any thread, before, during or after the calls. Blocks: never.
 /// Errors: VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED when it was freed.

@@ -24,8 +24,8 @@ fn insert(config: Config) -> crate::error::Result<vsession_config> {
     handles::insert::<Mutex<Config>>(|_, _| Ok(Arc::new(Mutex::new(config)))).map(|id| vsession_config { id })
 }
 
-/// Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`. All options have their
-/// defaults; see docs/options.md.
+/// Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`; `http://` is taken
+/// too, for servers that speak nothing better. All options have their defaults; see docs/options.md.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_config_free`.
 /// Errors: VSESSION_E_INVALID_ARGUMENT.

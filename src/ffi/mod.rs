@@ -1,5 +1,5 @@
 //! The C API: the only `extern "C"` functions and raw pointers of the library. One file for each C type; `guard`,
-//! `handles`, `strings` and `options` hold what they share. Each function turns its arguments into values, calls the
+//! `handles` and `strings` hold what they share. Each function turns its arguments into values, calls the
 //! layer below, and hands out owned results or an error.
 //!
 //! What every unsafe function here asks of its caller is the contract of the C API, stated once: a pointer is NULL or

@@ -61,7 +61,8 @@ pub unsafe extern "C" fn vsession_open(
 
 /// Logs in. A session that is logged in already: VSESSION_OK without a request. However many threads call this at the same
 /// time, one login goes out and all get its result; each waits with its own deadline and token. When all of them have
-/// stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept.
+/// stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept. The
+/// login itself may take as long as the option `timeout_ms` says, at most two minutes, whatever the waiters' deadlines.
 ///
 /// Threads: safe from any thread. Blocks: until the login is decided, the deadline or the token.
 /// Errors: VSESSION_E_INVALID_LOGIN when the credentials are refused; VSESSION_E_CONFIG when there are none; what the
@@ -80,7 +81,7 @@ pub unsafe extern "C" fn vsession_login(
 }
 
 /// Logs out. The handle stays usable; the library does not log in by itself again until `vsession_login` has been called.
-/// Not logged in: VSESSION_OK without a request. When it fails, the session is as before and may be logged out again.
+/// Not logged in: VSESSION_OK without a request. When it fails, the session is kept and may be logged out again.
 ///
 /// Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
 /// Errors: what the network brings; VSESSION_E_CLOSED.
@@ -138,7 +139,8 @@ pub extern "C" fn vsession_get_state(session: vsession) -> vsession_state {
 }
 
 /// The epoch of the session: how many logins it has had. It grows when the session is replaced; whoever keeps filters,
-/// views or collectors compares it with the one that they were made under. 0 before the first login.
+/// views or collectors compares it with the one that they were made under. 0 before the first login and for a handle that
+/// is not, or no longer, a session.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]

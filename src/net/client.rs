@@ -127,6 +127,7 @@ impl Client {
     }
 
     fn send_on_some_connection(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
+        let mut may_run_twice = request.idempotent;
         loop {
             let exchange = Current::begin(watch, request.commit_when_sent);
             let failure = match self.send_once(request) {
@@ -135,10 +136,14 @@ impl Client {
                 Err(Failed::InUreq(error)) => exchange.failure().unwrap_or_else(|| explain(&error)),
             };
             let not_run = !exchange.sent.get();
-            let lost = failure.status() == Status::VSESSION_E_CONNECTION;
-            let stale = exchange.reused.get() && !exchange.answered.get() && lost;
-            if stale && (not_run || request.idempotent) {
-                continue;
+            if failure.status() == Status::VSESSION_E_CONNECTION {
+                // Each pooled connection can turn out dead, and there are only so many of them.
+                if not_run && exchange.reused.get() {
+                    continue;
+                }
+                if std::mem::take(&mut may_run_twice) {
+                    continue;
+                }
             }
             let executed =
                 if not_run { Executed::VSESSION_EXECUTED_NO } else { Executed::VSESSION_EXECUTED_MAYBE };

@@ -2,6 +2,7 @@
 //! the connections find it here; a request runs on one thread from begin to end.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::certificate::Thumbprint;
@@ -30,7 +31,9 @@ pub(super) struct Exchange {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Rc<Exchange>>> = const { RefCell::new(None) };
+    /// Without a destructor, so that it is there in exit handlers too; `Current` empties it.
+    static CURRENT: ManuallyDrop<RefCell<Option<Rc<Exchange>>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
 }
 
 /// Makes an exchange the thread's current one until it is dropped; then the one before is current again (a callback

@@ -15,7 +15,6 @@ use super::certificate::{Thumbprint, check_validity};
 use super::exchange;
 use super::{Identity, Tls};
 use crate::error::{Error, Result};
-use crate::runtime::log::log;
 use crate::status::Status;
 use crate::sync::Arc;
 
@@ -23,16 +22,9 @@ static PROVIDER: Lazy<Arc<CryptoProvider>> = Lazy::new(|| Arc::new(rustls::crypt
 
 /// The system's roots, read once for the process.
 static SYSTEM_ROOTS: Lazy<Arc<RootCertStore>> = Lazy::new(|| {
-    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    let (_, unusable) = roots.add_parsable_certificates(found.certs);
-    if unusable > 0 || !found.errors.is_empty() {
-        log!(
-            Warning,
-            "{unusable} system root certificates are unusable; {} places unreadable",
-            found.errors.len()
-        );
-    }
+    // What does not parse here would be of no use in a handshake either.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     Arc::new(roots)
 });
 

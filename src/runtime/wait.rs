@@ -106,16 +106,17 @@ thread_local! {
 }
 
 fn thread_waker() -> Result<Arc<EventFd>> {
-    WAKER.with(|cell| {
-        if let Some(waker) = cell.get() {
-            return Ok(waker.clone());
-        }
-        let waker = Arc::new(EventFd::new().map_err(|e| {
-            Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
-                .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
-        })?);
-        Ok(cell.get_or_init(|| waker).clone())
-    })
+    // In a thread that is ending, or in an exit handler, the thread's values are gone already: one for this wait will do.
+    let kept = WAKER.try_with(|cell| cell.get().cloned()).ok().flatten();
+    if let Some(waker) = kept {
+        return Ok(waker);
+    }
+    let waker = Arc::new(EventFd::new().map_err(|e| {
+        Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
+            .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
+    })?);
+    let _ = WAKER.try_with(|cell| cell.set(waker.clone()));
+    Ok(waker)
 }
 
 /// The waits of one call on one thread. Made when the call begins, dropped when it ends.

@@ -16,7 +16,7 @@ use crate::wire::envelope::Reference;
 use crate::wire::reply::Reply;
 
 /// A request goes out at most this often: once, and again for each time that it was answered with NotAuthenticated,
-/// which proves that it did not run. Two replacements in one call mean that something else is wrong.
+/// which proves that it did not run, or read properties without a session. Two replacements in one call mean that something else is wrong.
 const MOST_ATTEMPTS: u32 = 3;
 
 /// The object that a method is called on.
@@ -78,7 +78,7 @@ impl Session {
                 &watch,
             );
             let doubtful = match &result {
-                Ok(answered) => answered.reply.withholds,
+                Ok(answered) => answered.reply.withholds && is_property_read(call.method),
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
@@ -116,7 +116,7 @@ impl Session {
 
     /// The snapshot for a call, after a login where one is needed and allowed.
     fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<Snapshot>> {
-        let state = self.cell.state();
+        let state = self.state();
         if state == State::VSESSION_STATE_CLOSED {
             return Err(closed());
         }
@@ -141,7 +141,7 @@ impl Session {
 
     /// The server answered.
     pub(super) fn note_success(&self) {
-        if self.cell.state() == State::VSESSION_STATE_UNREACHABLE {
+        if self.state() == State::VSESSION_STATE_UNREACHABLE {
             let mut gate = self.gate.lock();
             if gate.state == State::VSESSION_STATE_UNREACHABLE {
                 let reason = Reason::VSESSION_REASON_RECOVERED;
@@ -152,7 +152,7 @@ impl Session {
 
     /// The server did not answer, if that is what the error says.
     pub(super) fn note_failure(&self, error: &Error) {
-        if error.is_outage() && self.cell.state() == State::VSESSION_STATE_ACTIVE {
+        if error.is_outage() && self.state() == State::VSESSION_STATE_ACTIVE {
             let mut gate = self.gate.lock();
             if gate.state == State::VSESSION_STATE_ACTIVE {
                 gate.service = None;
@@ -161,6 +161,12 @@ impl Session {
             }
         }
     }
+}
+
+/// The calls that may be answered with "not authenticated" for single properties. They only read, so reading again is as
+/// good as having read once.
+fn is_property_read(method: &str) -> bool {
+    matches!(method, "RetrieveProperties" | "RetrievePropertiesEx")
 }
 
 fn resolve<'a>(target: Target<'a>, service: &'a Service) -> Result<Reference<'a>> {

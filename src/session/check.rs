@@ -49,7 +49,7 @@ impl Session {
     }
 
     fn begin_check(&self, bounds: Bounds) -> Result<(Arc<Snapshot>, Rc<Watch>)> {
-        if self.cell.state() == State::VSESSION_STATE_CLOSED {
+        if self.state() == State::VSESSION_STATE_CLOSED {
             return Err(closed());
         }
         Ok((self.snapshot(), Rc::new(Watch::new(bounds)?)))

@@ -15,7 +15,7 @@ use crate::sync::Arc;
 impl Session {
     /// Logs in, or joins the login that is under way. Already logged in: no request.
     pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
-        if self.cell.state().is_usable() {
+        if self.state().is_usable() {
             return Ok(());
         }
         let watch = Watch::new(bounds)?;
@@ -51,7 +51,7 @@ impl Session {
             };
             if let Some(busy) = busy {
                 // Whatever comes of it, look again.
-                watch.signal(&busy.done)?;
+                busy.wait(&watch)?;
                 continue;
             }
             let Some(flight) = flight else { continue };
@@ -103,7 +103,10 @@ impl Session {
         let watch = Rc::new(Watch::new(Bounds { close: None, ..bounds })?);
         if let Some(flight) = flight {
             // A login that is out ends with a logout of its own; see `settle`.
-            watch.signal(&flight.done).map_err(|stop| unfinished(&stop.into()))?;
+            // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
+            if !flight.is_flown_here() {
+                flight.wait(&watch).map_err(|error| unfinished(&error))?;
+            }
         }
         let snapshot = self.snapshot.swap(Arc::new(Snapshot::default()));
         if !alive || !self.config.close_logs_out {

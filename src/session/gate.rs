@@ -4,6 +4,7 @@
 //!
 //! The lock in here guards only the bookkeeping. It is never held while anything is waited for.
 
+use std::cell::Cell;
 use std::time::Instant;
 
 use once_cell::sync::OnceCell;
@@ -63,7 +64,7 @@ pub(super) enum Automatic {
 #[derive(Default)]
 pub(super) struct Flight {
     number: u64,
-    pub(super) done: Signal,
+    done: Signal,
     outcome: OnceCell<Result<Outcome>>,
     /// Fired when nobody waits any more.
     pub(super) abandoned: Arc<Signal>,
@@ -78,6 +79,11 @@ pub(super) enum Outcome {
     StillAlive,
     /// The session is gone and was not replaced.
     Gone,
+}
+
+thread_local! {
+    /// The address of the flight that this thread flies; 0 for none. Compared and never followed.
+    static FLOWN_HERE: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Why a thread comes to the gate.
@@ -105,6 +111,31 @@ impl Flight {
     pub(super) fn land(&self, outcome: Result<Outcome>) {
         let _ = self.outcome.set(outcome);
         self.done.fire();
+    }
+
+    /// Marks the flight as flown by the current thread while `body` runs.
+    pub(super) fn flown_here<T>(self: &Arc<Self>, body: impl FnOnce() -> T) -> T {
+        let before = FLOWN_HERE.replace(Arc::as_ptr(self) as usize);
+        let result = body();
+        FLOWN_HERE.set(before);
+        result
+    }
+
+    /// Whether the current thread flies this flight: we are in a callback that it made, and waiting for it here could
+    /// never end.
+    pub(super) fn is_flown_here(self: &Arc<Self>) -> bool {
+        FLOWN_HERE.get() == Arc::as_ptr(self) as usize
+    }
+
+    /// Waits until the flight has landed.
+    pub(super) fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+        if self.is_flown_here() {
+            return Err(Error::new(
+                Status::VSESSION_E_REENTRANT,
+                "called from a callback of this session's own login, which it could only wait for",
+            ));
+        }
+        Ok(watch.signal(&self.done)?)
     }
 
     /// What came of it, once `done` has fired.
@@ -190,7 +221,7 @@ impl Session {
             let (flight, started) = match next {
                 Next::Return(outcome) => return Ok(outcome),
                 Next::Wait(flight) => {
-                    watch.signal(&flight.done)?;
+                    flight.wait(watch)?;
                     continue;
                 }
                 Next::Join(flight) => (flight, false),
@@ -203,9 +234,9 @@ impl Session {
             if first_valid == 0 {
                 first_valid = if started { flights } else { flights + 1 };
             }
-            if let Err(stop) = watch.signal(&flight.done) {
+            if let Err(error) = flight.wait(watch) {
                 self.leave(&flight);
-                return Err(stop.into());
+                return Err(error);
             }
             match (wish, flight.outcome()) {
                 (Wish::Replace { .. }, Ok(Outcome::StillAlive)) if flight.number < first_valid => {}

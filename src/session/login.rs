@@ -33,10 +33,12 @@ pub(super) enum Task {
 impl Session {
     /// Carries out a flight, from the worker's side. Whatever happens, it lands.
     pub(super) fn fly(self: &Arc<Self>, flight: &Arc<Flight>, task: Task) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| self.carry_out(flight, task))).unwrap_or_else(|_| {
-            let error = Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
-            self.settle(Err(error))
-        });
+        let outcome = catch_unwind(AssertUnwindSafe(|| flight.flown_here(|| self.carry_out(flight, task))))
+            .unwrap_or_else(|_| {
+                let error =
+                    Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
+                self.settle(Err(error))
+            });
         flight.land(outcome);
     }
 

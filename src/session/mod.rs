@@ -69,6 +69,13 @@ impl Session {
         }))
     }
 
+    /// The state as readers see it. The cell goes to another handle some time after the close, so what it said counts
+    /// only if we are not closed by then.
+    fn state(&self) -> State {
+        let state = self.cell.state();
+        if self.closed.has_fired() { State::VSESSION_STATE_CLOSED } else { state }
+    }
+
     /// The snapshot as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -77,7 +84,7 @@ impl Session {
     /// The snapshot, provided that it holds a login.
     pub(crate) fn identity(&self) -> Result<Arc<Snapshot>> {
         let snapshot = self.snapshot();
-        if self.cell.state() == State::VSESSION_STATE_CLOSED {
+        if self.state() == State::VSESSION_STATE_CLOSED {
             return Err(closed());
         }
         if snapshot.login.is_none() { Err(not_logged_in()) } else { Ok(snapshot) }

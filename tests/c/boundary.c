@@ -439,8 +439,6 @@ static void a_probe_names_what_is_wrong_with_its_arguments(void)
     WRONG("url", vsession_probe_certificate(BAD_TEXT, none, NULL, &found, &error))
     WRONG("out", vsession_probe_certificate("https://127.0.0.1", none, NULL, NULL, &error))
     CHECK_STATUS(vsession_probe_certificate(NULL, queue, NULL, &found, &error), VSESSION_E_INVALID_HANDLE, error);
-    CHECK_HAS(vsession_error_message(error), "'config'");
-    vsession_error_free(error);
     CHECK(found == NULL);
 }
 
