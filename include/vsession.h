@@ -286,6 +286,10 @@ enum vsession_reason
      * The handle was closed.
      */
     VSESSION_REASON_CLOSE = 9,
+    /**
+     * The program gave another password.
+     */
+    VSESSION_REASON_NEW_CREDENTIALS = 10,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -349,6 +353,19 @@ enum vsession_event_kind
      * one are gone on the server: make them anew.
      */
     VSESSION_EVENT_SESSION_REPLACED = 2,
+    /**
+     * A keep-alive probe failed; it will be tried again.
+     */
+    VSESSION_EVENT_KEEPALIVE_FAILED = 3,
+    /**
+     * The server refused the credentials, and the library waits for others: `vsession_set_password`, the credentials
+     * function, or a login by hand.
+     */
+    VSESSION_EVENT_CREDENTIALS_WANTED = 4,
+    /**
+     * A call that was started with `vsession_call_async` has ended.
+     */
+    VSESSION_EVENT_COMPLETION = 5,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -363,6 +380,11 @@ typedef int32_t vsession_event_kind;
  * changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
  */
 typedef struct vsession_certificates vsession_certificates;
+
+/**
+ * What a credentials function fills in. Valid during its call only.
+ */
+typedef struct vsession_credentials vsession_credentials;
 
 /**
  * Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read
@@ -472,6 +494,22 @@ typedef struct vsession {
      */
     uint64_t id;
 } vsession;
+
+/**
+ * Asks the program whether a session lives. Called on a thread of the library when the session has gone unused for the
+ * keep-alive interval. It may take its time and call any function of the library on any session, login, logout and close
+ * included. It returns VSESSION_OK when the session lives, VSESSION_E_NOT_AUTHENTICATED when it is gone (the library then
+ * replaces it, where that is allowed), and another status when it could not find out: it will be asked again soon.
+ */
+typedef int32_t (*vsession_keepalive_fn)(struct vsession session, void *data);
+
+/**
+ * Tells user and password. Called at login time, on a thread of the library, so that a program need not leave them with
+ * the library; the callers' deadlines hold while it runs. It may take its time (ask a person), and it may call any
+ * function of the library. It fills in `credentials` with `vsession_credentials_set` and returns VSESSION_OK, or returns
+ * another status, after `vsession_credentials_fail` where it has something to say.
+ */
+typedef int32_t (*vsession_credentials_fn)(struct vsession session, struct vsession_credentials *credentials, void *data);
 
 /**
  * Receives log messages: the level, the text (UTF-8, valid during the call only), and the pointer that was registered.
@@ -657,11 +695,58 @@ vsession_status vsession_config_set_queue(struct vsession_config config,
                                           struct vsession_error **err);
 
 /**
+ * Has sessions that are opened from now on use `function` as their keep-alive probe in place of the option
+ * `keepalive.probe`. NULL: CurrentTime again. `free_data`, where not NULL, is called with `data` when the last session
+ * and configuration that use the function are gone.
+ *
+ * Threads: safe from any thread; `function` must be too. Blocks: never.
+ * Owner: `data` stays the caller's, or is given to `free_data`.
+ */
+vsession_status vsession_config_set_keepalive_fn(struct vsession_config config,
+                                                 vsession_keepalive_fn function,
+                                                 void *data,
+                                                 void (*free_data)(void *data),
+                                                 struct vsession_error **err);
+
+/**
  * Frees a configuration. Sessions that were opened from it live on. The null handle is allowed.
  *
  * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
  */
 vsession_status vsession_config_free(struct vsession_config config);
+
+/**
+ * Has sessions that are opened from now on ask `function` for user and password at each login, in place of the options
+ * `username` and `password`. NULL: no longer. After refused credentials it is asked again now and then, and what it
+ * says is tried only if it is something else. `free_data`, where not NULL, is called with `data` when the last session
+ * and configuration that use the function are gone.
+ *
+ * Threads: safe from any thread; `function` must be too. Blocks: never.
+ * Owner: `data` stays the caller's, or is given to `free_data`.
+ */
+vsession_status vsession_config_set_credentials_fn(struct vsession_config config,
+                                                   vsession_credentials_fn function,
+                                                   void *data,
+                                                   void (*free_data)(void *data),
+                                                   struct vsession_error **err);
+
+/**
+ * Fills in user and password, from inside a credentials function. Both are copied.
+ *
+ * Threads: on the thread of the credentials function. Blocks: never. Owner: the strings stay the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT.
+ */
+vsession_status vsession_credentials_set(struct vsession_credentials *credentials,
+                                         const char *username,
+                                         const char *password);
+
+/**
+ * Says why there are no credentials, from inside a credentials function; the message becomes part of the login's error.
+ *
+ * Threads: on the thread of the credentials function. Blocks: never. Owner: the string stays the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT.
+ */
+vsession_status vsession_credentials_fail(struct vsession_credentials *credentials, const char *message);
 
 /**
  * The status that the failed call returned. `VSESSION_OK` for NULL.
@@ -803,6 +888,21 @@ uint32_t vsession_event_merged(const struct vsession_event *event);
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
  */
 const struct vsession_error *vsession_event_error(const struct vsession_event *event);
+
+/**
+ * The tag of the call that has ended, as it was given to `vsession_call_async`. 0 for other kinds of event.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+uint64_t vsession_event_tag(const struct vsession_event *event);
+
+/**
+ * The reply to the call that has ended; NULL when it failed (`vsession_event_error` says why) and for other kinds of
+ * event.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
+ */
+const struct vsession_reply *vsession_event_reply(const struct vsession_event *event);
 
 /**
  * The name of a kind of event for people, for example `state changed`. Never NULL.
@@ -988,6 +1088,28 @@ void vsession_set_log(int level,
  * Threads: safe from any thread, once for each string. Blocks: never.
  */
 void vsession_string_free(char *string);
+
+/**
+ * Closes every session and ends the threads of the library: for a program that wants to leave nothing behind at its end.
+ * Sessions are closed side by side, each as by `vsession_close`. Configurations, tokens and queues stay and are freed by
+ * their owners. The library may be used again afterwards.
+ *
+ * Threads: safe from any thread but those of callbacks. Blocks: up to `timeout_ms`.
+ * Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads not be ended in time; the first error of a
+ * close otherwise. The sessions are closed in any case.
+ */
+vsession_status vsession_shutdown(uint32_t timeout_ms,
+                                  struct vsession_error **err);
+
+/**
+ * Lets a forked child use the library: every handle of the parent's is a dead one here, and new ones can be made. Until
+ * then each function answers VSESSION_E_FORKED. The parent is not affected; its sessions stay its own and must not be
+ * logged out from here. What the child inherited is left in memory as it is. In a process that is no forked child this
+ * does nothing.
+ *
+ * Threads: to be called before the child starts threads of its own that use the library. Blocks: never.
+ */
+vsession_status vsession_after_fork_child(struct vsession_error **err);
 
 /**
  * Makes a queue. Give it to a configuration with `vsession_config_set_queue`.
@@ -1203,6 +1325,51 @@ vsession_status vsession_call(struct vsession session,
                               const struct vsession_call_options *options,
                               struct vsession_reply **out,
                               struct vsession_error **err);
+
+/**
+ * Starts keep-alive, or changes its interval: when the session has gone unused for `interval_ms` (0: the option
+ * `keepalive.interval_ms`), the server is asked for a sign of life. A login starts it by itself, logout and close end it.
+ * Failures do not: it tries again with growing pauses, and an event tells.
+ *
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_ARGUMENT for an interval below 1000;
+ * VSESSION_E_CLOSED.
+ */
+vsession_status vsession_keepalive_start(struct vsession session,
+                                         uint32_t interval_ms,
+                                         struct vsession_error **err);
+
+/**
+ * Stops keep-alive until `vsession_keepalive_start` or the next `vsession_login` that logs in. A probe that is under way
+ * is not waited for.
+ *
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED.
+ */
+vsession_status vsession_keepalive_stop(struct vsession session,
+                                        struct vsession_error **err);
+
+/**
+ * Gives the session another password, for the logins to come; it wins over the options and the credentials function.
+ * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED.
+ */
+vsession_status vsession_set_password(struct vsession session, const char *password, struct vsession_error **err);
+
+/**
+ * Starts a call as by `vsession_call` and returns; its end is an event of kind `VSESSION_EVENT_COMPLETION` in `queue`,
+ * with this `tag`, and the reply or the error. Every call that was started ends with exactly one such event, also when it
+ * is cancelled or the session is closed. Calls run on at most 16 threads of the library; the deadline counts from now.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: everything that is passed stays the caller's and is copied.
+ * Errors: VSESSION_E_INVALID_ARGUMENT, VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED: then there is no event.
+ */
+vsession_status vsession_call_async(struct vsession session,
+                                    const struct vsession_soap_call *call,
+                                    const struct vsession_call_options *options,
+                                    struct vsession_queue queue,
+                                    uint64_t tag,
+                                    struct vsession_error **err);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -88,6 +88,8 @@ pub enum vsession_reason {
     VSESSION_REASON_RECOVERED = 8,
     /// The handle was closed.
     VSESSION_REASON_CLOSE = 9,
+    /// The program gave another password.
+    VSESSION_REASON_NEW_CREDENTIALS = 10,
 }
 
 pub(crate) use vsession_reason as Reason;
@@ -106,6 +108,7 @@ impl vsession_reason {
             Reason::VSESSION_REASON_UNREACHABLE => c"unreachable",
             Reason::VSESSION_REASON_RECOVERED => c"recovered",
             Reason::VSESSION_REASON_CLOSE => c"close",
+            Reason::VSESSION_REASON_NEW_CREDENTIALS => c"new credentials",
         }
     }
 
@@ -123,6 +126,7 @@ impl vsession_reason {
             VSESSION_REASON_UNREACHABLE,
             VSESSION_REASON_RECOVERED,
             VSESSION_REASON_CLOSE,
+            VSESSION_REASON_NEW_CREDENTIALS,
         ]
         .into_iter()
         .find(|reason| *reason as i32 == number)

@@ -9,6 +9,7 @@ mod url;
 
 pub(crate) use env::from_environment;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -27,6 +28,37 @@ pub(crate) enum Relogin {
     Auto,
     /// Never: only `vsession_login` does.
     Never,
+}
+
+/// How keep-alive asks for a sign of life.
+#[derive(Clone)]
+pub(crate) enum Probe {
+    CurrentTime,
+    CurrentSession,
+    /// The program's own function, given the session's handle.
+    Custom(Arc<dyn Fn(u64) -> Status + Send + Sync>),
+}
+
+impl fmt::Debug for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Probe::CurrentTime => "CurrentTime",
+            Probe::CurrentSession => "CurrentSession",
+            Probe::Custom(_) => "Custom",
+        })
+    }
+}
+
+type AskForCredentials = dyn Fn(u64) -> Result<(String, Secret)> + Send + Sync;
+
+/// The program's function that knows user and password, given the session's handle.
+#[derive(Clone)]
+pub(crate) struct CredentialsSource(pub(crate) Arc<AskForCredentials>);
+
+impl fmt::Debug for CredentialsSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialsSource")
+    }
 }
 
 /// A configuration with every option at its value or default.
@@ -58,6 +90,11 @@ pub(crate) struct Config {
     pub(crate) backoff: Duration,
     pub(crate) max_backoff: Duration,
     pub(crate) close_logs_out: bool,
+    /// Zero: no keep-alive unless it is started by hand.
+    pub(crate) keepalive_interval: Duration,
+    pub(crate) probe: Probe,
+    /// Asked for user and password at each login.
+    pub(crate) credentials_source: Option<CredentialsSource>,
     /// Where events go.
     pub(crate) queue: Option<Arc<Queue>>,
 }
@@ -90,6 +127,9 @@ impl Config {
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),
             close_logs_out: true,
+            keepalive_interval: Duration::from_secs(600),
+            probe: Probe::CurrentTime,
+            credentials_source: None,
             queue: None,
         };
         config.set_url(url).map_err(|problem| Error::invalid_argument("url", problem))?;
@@ -114,8 +154,14 @@ impl Config {
         options::set(self, name, value)
     }
 
-    /// User name and password as they are now; a password file is read each time, so that a rotated one is found.
-    pub(crate) fn credentials(&self) -> Result<(String, Secret)> {
+    /// Whether another login may find other credentials than this one, without the program's doing.
+    pub(crate) fn credentials_may_change(&self) -> bool {
+        self.credentials_source.is_some() || self.password_file.is_some()
+    }
+
+    /// User name and password as they are now. `given` is a password that the program set later and that wins. A password
+    /// file is read each time, so that a rotated one is found.
+    pub(crate) fn credentials(&self, given: Option<Secret>) -> Result<(String, Secret)> {
         let missing = |what: &str| {
             Error::new(
                 Status::VSESSION_E_CONFIG,
@@ -125,6 +171,9 @@ impl Config {
             )
         };
         let user = self.username.clone().ok_or_else(|| missing("user name"))?;
+        if let Some(password) = given {
+            return Ok((user, password));
+        }
         if let Some(file) = &self.password_file {
             let mut text = zeroize::Zeroizing::new(read_file("password_file", file)?);
             let length = text.trim_end_matches(['\r', '\n']).len();

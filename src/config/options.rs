@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, Relogin};
+use super::{Config, Probe, Relogin};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
@@ -249,6 +249,33 @@ const OPTIONS: &[Opt] = &[
         default: "60000",
         about: "The longest such wait.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.max_backoff = v),
+    },
+    Opt {
+        name: "keepalive.interval_ms",
+        values: "0, or 1000 to 4294967294; 0: none",
+        default: "600000",
+        about: "How long a session may go unused before it is asked for a sign of life. Other successful traffic puts it off. The server ends idle sessions after 30 minutes or so.",
+        set: |c, v| match milliseconds(v)? {
+            v if v.is_zero() || v >= Duration::from_secs(1) => {
+                c.keepalive_interval = v;
+                Ok(())
+            }
+            _ => Err("is out of range".into()),
+        },
+    },
+    Opt {
+        name: "keepalive.probe",
+        values: "`current_time` or `current_session`",
+        default: "current_time",
+        about: "How: by CurrentTime, or by reading SessionManager.currentSession, which needs no privilege and refreshes what is known of the session. `vsession_config_set_keepalive_fn` gives a function of the program's own.",
+        set: |c, v| {
+            c.probe = match v {
+                "current_time" => Probe::CurrentTime,
+                "current_session" => Probe::CurrentSession,
+                _ => return Err("is not one of them".into()),
+            };
+            Ok(())
+        },
     },
     Opt {
         name: "close.logout",

@@ -1,12 +1,14 @@
 //! `vsession_config`: what a session is to be like.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 
 use super::error::vsession_error;
 use super::queue::vsession_queue;
+use super::session::vsession;
 use super::strings::{place, required};
+use super::userdata::UserData;
 use super::{guard, handles};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Probe};
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
@@ -96,6 +98,42 @@ pub unsafe extern "C" fn vsession_config_set_queue(
             id => Some(handles::get::<Queue>(id, "queue")?),
         };
         config.lock().queue = queue;
+        Ok(())
+    })
+}
+
+/// Asks the program whether a session lives. Called on a thread of the library when the session has gone unused for the
+/// keep-alive interval. It may take its time and call any function of the library on any session, login, logout and close
+/// included. It returns VSESSION_OK when the session lives, VSESSION_E_NOT_AUTHENTICATED when it is gone (the library then
+/// replaces it, where that is allowed), and another status when it could not find out: it will be asked again soon.
+pub type vsession_keepalive_fn = Option<unsafe extern "C" fn(session: vsession, data: *mut c_void) -> i32>;
+
+/// Has sessions that are opened from now on use `function` as their keep-alive probe in place of the option
+/// `keepalive.probe`. NULL: CurrentTime again. `free_data`, where not NULL, is called with `data` when the last session
+/// and configuration that use the function are gone.
+///
+/// Threads: safe from any thread; `function` must be too. Blocks: never.
+/// Owner: `data` stays the caller's, or is given to `free_data`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
+    config: vsession_config,
+    function: vsession_keepalive_fn,
+    data: *mut c_void,
+    free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let config = handles::get::<Mutex<Config>>(config.id, "config")?;
+        let data = UserData::new(data, free_data);
+        let probe = function.map_or(Probe::CurrentTime, |function| {
+            Probe::Custom(Arc::new(move |session| {
+                let data = &data;
+                // SAFETY: the caller registered the function to be called so, with this pointer.
+                let status = unsafe { function(vsession { id: session }, data.pointer()) };
+                vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_INTERNAL)
+            }))
+        });
+        config.lock().probe = probe;
         Ok(())
     })
 }

@@ -2,22 +2,30 @@
 
 use super::error::vsession_error;
 use super::guard;
+use super::reply::vsession_reply;
 use super::session::vsession;
 use crate::runtime::event::{Event, vsession_event_kind};
+use crate::session::CallOutcome;
 use crate::state::{vsession_reason, vsession_state};
+use crate::sync::Arc;
 
 /// An event. Owned by the caller and freed with `vsession_event_free`. It never changes, so any thread may read it.
 /// Accessors take NULL too and answer it with 0 or NULL.
 pub struct vsession_event {
     event: Event,
     error: Option<vsession_error>,
+    reply: Option<vsession_reply>,
 }
 
 impl vsession_event {
     /// Hands the event to the caller.
-    pub(super) fn give(event: Event) -> *mut vsession_event {
+    pub(super) fn give(mut event: Event) -> *mut vsession_event {
         let error = event.error.as_ref().map(vsession_error::of);
-        Box::into_raw(Box::new(vsession_event { event, error }))
+        // The queue has let go of the outcome by now, so the reply is taken and not copied.
+        let outcome = event.completion.as_mut().map(|c| std::mem::replace(&mut c.result, Arc::new(())));
+        let outcome = outcome.and_then(|result| Arc::into_inner(result.downcast::<CallOutcome>().ok()?));
+        let reply = outcome.and_then(Result::ok).map(vsession_reply::of);
+        Box::into_raw(Box::new(vsession_event { event, error, reply }))
     }
 }
 
@@ -101,19 +109,30 @@ pub unsafe extern "C" fn vsession_event_error(event: *const vsession_event) -> *
     guard::read(event, std::ptr::null(), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
 }
 
+/// The tag of the call that has ended, as it was given to `vsession_call_async`. 0 for other kinds of event.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_tag(event: *const vsession_event) -> u64 {
+    guard::read(event, 0, |e| e.event.completion.as_ref().map_or(0, |c| c.tag))
+}
+
+/// The reply to the call that has ended; NULL when it failed (`vsession_event_error` says why) and for other kinds of
+/// event.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_reply(event: *const vsession_event) -> *const vsession_reply {
+    guard::read(event, std::ptr::null(), |e| e.reply.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
+}
+
 /// The name of a kind of event for people, for example `state changed`. Never NULL.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char {
     guard::accessor(c"".as_ptr(), || {
-        if kind == vsession_event_kind::VSESSION_EVENT_STATE_CHANGED as i32 {
-            c"state changed".as_ptr()
-        } else if kind == vsession_event_kind::VSESSION_EVENT_SESSION_REPLACED as i32 {
-            c"session replaced".as_ptr()
-        } else {
-            c"unknown".as_ptr()
-        }
+        vsession_event_kind::from_number(kind).map_or(c"unknown", vsession_event_kind::name).as_ptr()
     })
 }
 

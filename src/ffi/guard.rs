@@ -16,6 +16,14 @@ pub(super) fn status(err: *mut *mut vsession_error, body: impl FnOnce() -> Resul
         // No lock and no allocation: in the child of a threaded process neither is safe.
         return put_error(err, None, Status::VSESSION_E_FORKED);
     }
+    status_even_after_fork(err, body)
+}
+
+/// The same for the one function that a forked child may call.
+pub(super) fn status_even_after_fork(
+    err: *mut *mut vsession_error,
+    body: impl FnOnce() -> Result<()>,
+) -> vsession_status {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => put_error(err, None, Status::VSESSION_OK),
         Ok(Err(error)) => {

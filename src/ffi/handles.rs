@@ -3,11 +3,12 @@
 //! Nothing a caller passes is ever dereferenced. Looking a handle up takes no lock.
 
 use arc_swap::ArcSwapOption;
-use once_cell::sync::{Lazy, OnceCell};
+use once_cell::sync::OnceCell;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
+use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Signal;
 use crate::session::{Cell, Session};
 use crate::state::State;
@@ -114,7 +115,7 @@ struct Free {
     made: usize,
 }
 
-static FREE: Lazy<Mutex<Free>> = Lazy::new(Mutex::default);
+static FREE: PerProcess<Mutex<Free>> = PerProcess::new();
 
 fn slot(index: usize) -> Option<&'static Slot> {
     CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)
@@ -140,7 +141,8 @@ pub(super) fn insert<T: Handled>(make: impl FnOnce(u64, &'static Cell) -> Result
 }
 
 fn take_slot() -> Result<(usize, u32)> {
-    let mut free = FREE.lock();
+    let all = FREE.get();
+    let mut free = all.lock();
     // A slot rests for a while before it is used again, which keeps stale handles recognisable for longer.
     if (free.list.len() > CHUNK || (free.made == MOST_SLOTS && !free.list.is_empty()))
         && let Some(taken) = free.list.pop_front()
@@ -163,7 +165,34 @@ fn give_back(index: usize, generation: u32) {
     if let Some(slot) = slot(index) {
         slot.cell.retire(next);
     }
-    FREE.lock().list.push_back((index, next));
+    FREE.get().lock().list.push_back((index, next));
+}
+
+/// Every session that is open.
+pub(super) fn sessions() -> Vec<(u64, Arc<Session>)> {
+    let of_slot = |slot: &'static Slot| {
+        let entry = slot.entry.load_full()?;
+        Some((entry.id.0, Session::from_object(&entry.object)?.clone()))
+    };
+    slots().filter_map(of_slot).collect()
+}
+
+fn slots() -> impl Iterator<Item = &'static Slot> {
+    CHUNKS.iter().map_while(OnceCell::get).flat_map(|chunk| chunk.iter())
+}
+
+/// In a forked child: makes every handle of the parent's a dead one. What they stood for is left alone.
+pub(super) fn renew_after_fork() {
+    FREE.renew();
+    let all = FREE.get();
+    let mut free = all.lock();
+    for (index, slot) in slots().enumerate() {
+        let generation = ((slot.cell.word() >> 32) as u32).wrapping_add(1).max(1);
+        std::mem::forget(slot.entry.swap(None));
+        slot.cell.retire(generation);
+        free.list.push_back((index, generation));
+        free.made = index + 1;
+    }
 }
 
 /// The object behind a handle.

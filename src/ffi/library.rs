@@ -1,9 +1,16 @@
 //! The library as a whole: version, names of numbers, log, strings.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::time::{Duration, Instant};
 
-use super::guard;
+use super::error::vsession_error;
+use super::userdata::UserData;
+use super::{guard, handles};
+use crate::error::Error;
+use crate::net;
 use crate::runtime::log::{self, Level};
+use crate::runtime::wait::Bounds;
+use crate::runtime::{fork, timer, workers};
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
 
@@ -79,13 +86,6 @@ pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
     })
 }
 
-struct Data(*mut c_void);
-// SAFETY: the pointer is only handed back to the function that it was registered with, which the caller has promised may
-// be called from any thread.
-unsafe impl Send for Data {}
-// SAFETY: as above.
-unsafe impl Sync for Data {}
-
 /// Sends the library's log to `sink`; messages above `level` are not made. One sink for the process: a later call replaces
 /// it, NULL or `VSESSION_LOG_OFF` ends it. Messages hold no password, cookie or token at any level.
 ///
@@ -96,13 +96,13 @@ unsafe impl Sync for Data {}
 pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, data: *mut c_void) {
     guard::value((), || {
         let level = level.clamp(0, vsession_log_level::VSESSION_LOG_DEBUG as c_int) as u8;
-        let data = Data(data);
+        let data = UserData::new(data, None);
         let sink = sink.map(|sink| {
             Box::new(move |level: Level, message: &str| {
                 let data = &data;
                 let text = CString::new(message.replace('\0', "?")).unwrap_or_default();
                 // SAFETY: the caller registered the function to be called so, with this pointer.
-                unsafe { sink(level as i32, text.as_ptr(), data.0) };
+                unsafe { sink(level as i32, text.as_ptr(), data.pointer()) };
             }) as log::Sink
         });
         log::set(level, sink);
@@ -122,4 +122,72 @@ pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
             drop(zeroize::Zeroizing::new(owned.into_bytes()));
         });
     }
+}
+
+/// Closes every session and ends the threads of the library: for a program that wants to leave nothing behind at its end.
+/// Sessions are closed side by side, each as by `vsession_close`. Configurations, tokens and queues stay and are freed by
+/// their owners. The library may be used again afterwards.
+///
+/// Threads: safe from any thread but those of callbacks. Blocks: up to `timeout_ms`.
+/// Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads not be ended in time; the first error of a
+/// close otherwise. The sessions are closed in any case.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_shutdown(
+    timeout_ms: u32,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let end = Instant::now() + Duration::from_millis(timeout_ms.into());
+        let (done, results) = std::sync::mpsc::channel();
+        let sessions = handles::sessions();
+        let number = sessions.len();
+        for (handle, session) in sessions {
+            let done = done.clone();
+            workers::groups().calls.run(move || {
+                let bounds = Bounds { deadline: Some(end), ..Bounds::default() };
+                let result = session.close(bounds);
+                let _ = handles::remove::<crate::session::Session>(handle, "session");
+                let _ = done.send(result);
+            });
+        }
+        let mut first_error = None;
+        for _ in 0..number {
+            let left = end.saturating_duration_since(Instant::now()) + Duration::from_millis(100);
+            match results.recv_timeout(left) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => first_error = first_error.or(Some(error)),
+                Err(_) => break,
+            }
+        }
+        let stopped = timer::stop(end) & workers::groups().stop(end);
+        match first_error {
+            Some(error) => Err(error),
+            None if !stopped => Err(Error::new(
+                vsession_status::VSESSION_E_TIMEOUT,
+                "every session is closed, but threads of the library are still at work, for example in a callback; give it a larger timeout_ms",
+            )),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Lets a forked child use the library: every handle of the parent's is a dead one here, and new ones can be made. Until
+/// then each function answers VSESSION_E_FORKED. The parent is not affected; its sessions stay its own and must not be
+/// logged out from here. What the child inherited is left in memory as it is. In a process that is no forked child this
+/// does nothing.
+///
+/// Threads: to be called before the child starts threads of its own that use the library. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error) -> vsession_status {
+    let body = || {
+        if fork::is_forked_child() {
+            workers::renew_after_fork();
+            timer::renew_after_fork();
+            net::renew_after_fork();
+            handles::renew_after_fork();
+            fork::start_afresh();
+        }
+        Ok(())
+    };
+    guard::status_even_after_fork(err, body)
 }

@@ -11,11 +11,13 @@
 mod guard;
 mod handles;
 mod strings;
+mod userdata;
 
 pub mod call;
 pub mod cancel;
 pub mod certificates;
 pub mod config;
+pub mod credentials;
 pub mod error;
 pub mod event;
 pub mod info;

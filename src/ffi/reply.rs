@@ -20,15 +20,19 @@ pub struct vsession_reply {
 impl vsession_reply {
     /// Hands a reply to the caller.
     pub(super) fn give(answer: SessionReply) -> *mut vsession_reply {
+        Box::into_raw(Box::new(vsession_reply::of(answer)))
+    }
+
+    pub(super) fn of(answer: SessionReply) -> vsession_reply {
         let mut xml = answer.reply.xml;
         xml.push('\0');
-        Box::into_raw(Box::new(vsession_reply {
+        vsession_reply {
             xml,
             response: answer.reply.response,
             text: answer.reply.text.map(c_string),
             epoch: answer.epoch,
             operation_id: c_string(answer.operation_id),
-        }))
+        }
     }
 }
 

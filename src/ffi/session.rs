@@ -1,16 +1,20 @@
 //! `vsession`: the session itself.
 
 use std::ffi::{CString, c_char};
+use std::time::Duration;
 
 use super::call::{self, vsession_call_options, vsession_soap_call};
 use super::config::vsession_config;
 use super::error::vsession_error;
 use super::info::vsession_info;
+use super::queue::vsession_queue;
 use super::reply::vsession_reply;
-use super::strings::place;
+use super::strings::{place, required};
 use super::{guard, handles};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::runtime::event::Queue;
+use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
 use crate::session::Session;
 use crate::state::vsession_state;
@@ -257,6 +261,89 @@ pub unsafe extern "C" fn vsession_call(
         // SAFETY: by contract NULL or valid structures.
         let (call, options) = unsafe { (call::method_call(call)?, call::options(options)?) };
         out.put(vsession_reply::give(session.call(&call, &options)?));
+        Ok(())
+    })
+}
+
+/// Starts keep-alive, or changes its interval: when the session has gone unused for `interval_ms` (0: the option
+/// `keepalive.interval_ms`), the server is asked for a sign of life. A login starts it by itself, logout and close end it.
+/// Failures do not: it tries again with growing pauses, and an event tells.
+///
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_ARGUMENT for an interval below 1000;
+/// VSESSION_E_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_keepalive_start(
+    session: vsession,
+    interval_ms: u32,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let session = handles::get::<Session>(session.id, "session")?;
+        let interval = match interval_ms {
+            0 => None,
+            1..1000 => {
+                return Err(Error::invalid_argument(
+                    "interval_ms",
+                    "must be at least 1000, or 0 for the option's value",
+                ));
+            }
+            ms => Some(Duration::from_millis(ms.into())),
+        };
+        session.keepalive_start(interval)
+    })
+}
+
+/// Stops keep-alive until `vsession_keepalive_start` or the next `vsession_login` that logs in. A probe that is under way
+/// is not waited for.
+///
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_keepalive_stop(
+    session: vsession,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || handles::get::<Session>(session.id, "session")?.keepalive_stop())
+}
+
+/// Gives the session another password, for the logins to come; it wins over the options and the credentials function.
+/// Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_set_password(
+    session: vsession,
+    password: *const c_char,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let session = handles::get::<Session>(session.id, "session")?;
+        // SAFETY: by contract NULL or a NUL-terminated string.
+        session.set_password(Secret::new(unsafe { required(password, "password") }?))
+    })
+}
+
+/// Starts a call as by `vsession_call` and returns; its end is an event of kind `VSESSION_EVENT_COMPLETION` in `queue`,
+/// with this `tag`, and the reply or the error. Every call that was started ends with exactly one such event, also when it
+/// is cancelled or the session is closed. Calls run on at most 16 threads of the library; the deadline counts from now.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: everything that is passed stays the caller's and is copied.
+/// Errors: VSESSION_E_INVALID_ARGUMENT, VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED: then there is no event.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_call_async(
+    session: vsession,
+    call: *const vsession_soap_call,
+    options: *const vsession_call_options,
+    queue: vsession_queue,
+    tag: u64,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let open = handles::get::<Session>(session.id, "session")?;
+        let queue = handles::get::<Queue>(queue.id, "queue")?;
+        // SAFETY: by contract NULL or valid structures.
+        let (call, options) = unsafe { (call::method_call(call)?.to_owned(), call::options(options)?) };
+        open.call_async(call, options, queue, tag);
         Ok(())
     })
 }

@@ -8,7 +8,6 @@ use std::sync::Weak;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use once_cell::sync::Lazy;
 use ureq::Agent;
 use ureq::http::{self, HeaderMap, Uri, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -18,8 +17,10 @@ use super::Settings;
 use super::dial::Dialer;
 use super::exchange::Current;
 use super::permits::Permits;
+use super::resolve;
 use super::trust::Trust;
 use crate::error::{Error, Result};
+use crate::runtime::process::PerProcess;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
@@ -79,12 +80,18 @@ struct Rest {
     watched: bool,
 }
 
-static CLIENTS: Lazy<Mutex<HashMap<Settings, Weak<Client>>>> = Lazy::new(Mutex::default);
+static CLIENTS: PerProcess<Mutex<HashMap<Settings, Weak<Client>>>> = PerProcess::new();
+
+/// In a forked child: forgets the parent's connections.
+pub(crate) fn renew_after_fork() {
+    CLIENTS.renew();
+    resolve::renew_after_fork();
+}
 
 impl Client {
     /// The client for these settings: the one that exists, or a new one. Makes no connection.
     pub(crate) fn shared(settings: &Settings) -> Result<Arc<Client>> {
-        if let Some(client) = CLIENTS.lock().get(settings).and_then(Weak::upgrade) {
+        if let Some(client) = CLIENTS.get().lock().get(settings).and_then(Weak::upgrade) {
             return Ok(client);
         }
         let trust = settings.tls.as_ref().map(Trust::new).transpose()?;
@@ -96,7 +103,8 @@ impl Client {
             rest: Mutex::new(Rest { last_use: Instant::now(), watched: false }),
             me: me.clone(),
         });
-        let mut clients = CLIENTS.lock();
+        let all = CLIENTS.get();
+        let mut clients = all.lock();
         clients.retain(|_, client| client.strong_count() > 0);
         if let Some(made_meanwhile) = clients.get(settings).and_then(Weak::upgrade) {
             return Ok(made_meanwhile);

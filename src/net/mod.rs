@@ -17,7 +17,7 @@ mod tls;
 mod trust;
 
 pub(crate) use certificate::{Certificate, Thumbprint};
-pub(crate) use client::{Client, HttpReply, HttpRequest, Method};
+pub(crate) use client::{Client, HttpReply, HttpRequest, Method, renew_after_fork};
 pub(crate) use probe::certificates;
 
 use std::time::Duration;

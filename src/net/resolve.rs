@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use once_cell::sync::{Lazy, OnceCell};
+use once_cell::sync::OnceCell;
 
 use crate::error::{Error, Result};
+use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
-use crate::runtime::workers::RESOLVERS;
+use crate::runtime::workers;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex};
 
@@ -22,7 +23,12 @@ struct Lookup {
 /// Lookups by host and port.
 type Lookups = HashMap<(String, u16), Arc<Lookup>>;
 
-static UNDER_WAY: Lazy<Mutex<Lookups>> = Lazy::new(Mutex::default);
+static UNDER_WAY: PerProcess<Mutex<Lookups>> = PerProcess::new();
+
+/// In a forked child: forgets the parent's lookups.
+pub(super) fn renew_after_fork() {
+    UNDER_WAY.renew();
+}
 
 /// The addresses of `host`, at least one.
 pub(super) fn addresses(host: &str, port: u16, watch: &Watch) -> Result<Vec<SocketAddr>> {
@@ -50,7 +56,8 @@ fn unknown(host: &str, reason: &str) -> Error {
 fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
     let key = (host.to_string(), port);
     let lookup = {
-        let mut under_way = UNDER_WAY.lock();
+        let all = UNDER_WAY.get();
+        let mut under_way = all.lock();
         if let Some(lookup) = under_way.get(&key) {
             return lookup.clone();
         }
@@ -59,7 +66,7 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
         lookup
     };
     let running = lookup.clone();
-    RESOLVERS.run(move || {
+    workers::groups().names.run(move || {
         let result = match (key.0.as_str(), key.1).to_socket_addrs() {
             Ok(addresses) => match addresses.collect::<Vec<_>>() {
                 none if none.is_empty() => Err("no address".to_string()),
@@ -68,7 +75,7 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
             Err(error) => Err(error.to_string()),
         };
         let _ = running.result.set(result);
-        UNDER_WAY.lock().remove(&key);
+        UNDER_WAY.get().lock().remove(&key);
         running.done.fire();
     });
     lookup

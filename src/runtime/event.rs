@@ -3,6 +3,7 @@
 //! pile up unread they are merged, so that the latest state is always told and memory does not grow.
 
 use std::collections::{HashMap, VecDeque};
+use std::ffi::CStr;
 use std::os::fd::RawFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -24,6 +25,13 @@ pub enum vsession_event_kind {
     /// A login gave the session a new identity in place of one that ended. Filters, views and collectors of the older
     /// one are gone on the server: make them anew.
     VSESSION_EVENT_SESSION_REPLACED = 2,
+    /// A keep-alive probe failed; it will be tried again.
+    VSESSION_EVENT_KEEPALIVE_FAILED = 3,
+    /// The server refused the credentials, and the library waits for others: `vsession_set_password`, the credentials
+    /// function, or a login by hand.
+    VSESSION_EVENT_CREDENTIALS_WANTED = 4,
+    /// A call that was started with `vsession_call_async` has ended.
+    VSESSION_EVENT_COMPLETION = 5,
 }
 
 pub(crate) use vsession_event_kind as Kind;
@@ -45,6 +53,21 @@ pub(crate) struct Event {
     pub(crate) time_ms: i64,
     /// How many events were merged into this one because they had not been read in time.
     pub(crate) merged: u32,
+    /// What came of an asynchronous call.
+    pub(crate) completion: Option<Completion>,
+}
+
+/// The end of an asynchronous call. The queue does not look into it.
+#[derive(Clone)]
+pub(crate) struct Completion {
+    pub(crate) tag: u64,
+    pub(crate) result: Arc<dyn std::any::Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Completion({})", self.tag)
+    }
 }
 
 /// How many unread events a session may have in a queue before they are merged.
@@ -87,11 +110,14 @@ impl Queue {
         }
         let mut pending = self.pending.lock();
         let session = event.session;
+        let merges = event.kind.merges();
         pending.events.push_back(event);
-        let count = pending.by_session.entry(session).or_insert(0);
-        *count += 1;
-        if *count > MOST_PENDING {
-            pending.merge(session);
+        if merges {
+            let count = pending.by_session.entry(session).or_insert(0);
+            *count += 1;
+            if *count > MOST_PENDING {
+                pending.merge(session);
+            }
         }
         // Under the lock, so that a reader that takes the last event cannot drain this raise.
         self.readable.raise();
@@ -125,7 +151,7 @@ impl Queue {
     fn pop(&self) -> Option<Event> {
         let mut pending = self.pending.lock();
         let event = pending.events.pop_front();
-        if let Some(event) = &event
+        if let Some(event) = event.as_ref().filter(|event| event.kind.merges())
             && let Some(count) = pending.by_session.get_mut(&event.session)
         {
             *count -= 1;
@@ -152,16 +178,20 @@ fn closed() -> Error {
 }
 
 impl Pending {
-    /// Replaces the events of one session by at most two that tell the same in sum, at the end of the queue.
+    /// Replaces the events of one session by at most one of each kind that tell the same in sum, at the end of the queue.
+    /// Completions stay as they are: the program started each, so it knows how many there can be.
     fn merge(&mut self, session: u64) {
-        let mut merged: [Option<Event>; 2] = [None, None];
+        let mut merged: [Option<Event>; 4] = [None, None, None, None];
         self.events.retain(|event| {
             if event.session != session {
                 return true;
             }
             let sum = match event.kind {
                 Kind::VSESSION_EVENT_SESSION_REPLACED => &mut merged[0],
-                Kind::VSESSION_EVENT_STATE_CHANGED => &mut merged[1],
+                Kind::VSESSION_EVENT_KEEPALIVE_FAILED => &mut merged[1],
+                Kind::VSESSION_EVENT_CREDENTIALS_WANTED => &mut merged[2],
+                Kind::VSESSION_EVENT_STATE_CHANGED => &mut merged[3],
+                Kind::VSESSION_EVENT_COMPLETION => return true,
             };
             *sum = Some(match sum.take() {
                 None => event.clone(),
@@ -177,6 +207,36 @@ impl Pending {
         let rest: Vec<Event> = merged.into_iter().flatten().collect();
         self.by_session.insert(session, rest.len());
         self.events.extend(rest);
+    }
+}
+
+impl vsession_event_kind {
+    const ALL: [Kind; 5] = [
+        Kind::VSESSION_EVENT_STATE_CHANGED,
+        Kind::VSESSION_EVENT_SESSION_REPLACED,
+        Kind::VSESSION_EVENT_KEEPALIVE_FAILED,
+        Kind::VSESSION_EVENT_CREDENTIALS_WANTED,
+        Kind::VSESSION_EVENT_COMPLETION,
+    ];
+
+    /// A short lower-case name, for example `state changed`.
+    pub fn name(self) -> &'static CStr {
+        match self {
+            Kind::VSESSION_EVENT_STATE_CHANGED => c"state changed",
+            Kind::VSESSION_EVENT_SESSION_REPLACED => c"session replaced",
+            Kind::VSESSION_EVENT_KEEPALIVE_FAILED => c"keep-alive failed",
+            Kind::VSESSION_EVENT_CREDENTIALS_WANTED => c"credentials wanted",
+            Kind::VSESSION_EVENT_COMPLETION => c"completion",
+        }
+    }
+
+    /// The kind with this number, if there is one.
+    pub fn from_number(number: i32) -> Option<vsession_event_kind> {
+        Kind::ALL.into_iter().find(|kind| *kind as i32 == number)
+    }
+
+    fn merges(self) -> bool {
+        self != Kind::VSESSION_EVENT_COMPLETION
     }
 }
 
@@ -202,6 +262,7 @@ mod tests {
             error: None,
             time_ms: 0,
             merged: 0,
+            completion: None,
         }
     }
 

@@ -3,13 +3,26 @@
 
 use once_cell::sync::Lazy;
 
-use crate::sync::{AtomicBool, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::sys;
 
 static FORKED: AtomicBool = AtomicBool::new(false);
 
+/// How many forks lie between this process and the one that loaded the library; tells inherited values from own ones.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
 extern "C" fn in_child() {
     FORKED.store(true, Ordering::Relaxed);
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Declares that the child has new values for everything that it inherited.
+pub(crate) fn start_afresh() {
+    FORKED.store(false, Ordering::Relaxed);
+}
+
+pub(crate) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
 }
 
 static HANDLER: Lazy<()> = Lazy::new(|| sys::at_fork_in_child(in_child));

@@ -3,6 +3,7 @@
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod log;
+pub(crate) mod process;
 pub(crate) mod secret;
 pub(crate) mod timer;
 pub(crate) mod wait;

@@ -24,6 +24,22 @@ impl Secret {
     }
 }
 
+/// Tells a pair of user and password from another without keeping them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint([u8; 32]);
+
+impl Fingerprint {
+    pub(crate) fn of(user: &str, password: &Secret) -> Fingerprint {
+        let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+        context.update(&(user.len() as u64).to_ne_bytes());
+        context.update(user.as_bytes());
+        context.update(password.reveal().as_bytes());
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(context.finish().as_ref());
+        Fingerprint(bytes)
+    }
+}
+
 /// `text` with every occurrence of `secret` struck out.
 pub(crate) fn strike_out(text: &str, secret: &str) -> String {
     if secret.is_empty() { text.to_string() } else { text.replace(secret, MASK) }

@@ -7,8 +7,7 @@ use std::sync::Weak;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use once_cell::sync::Lazy;
-
+use super::process::PerProcess;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::sys;
 
@@ -46,6 +45,7 @@ impl Ord for Entry {
 struct Timer {
     state: Mutex<State>,
     changed: Condvar,
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -53,9 +53,27 @@ struct State {
     entries: BinaryHeap<Reverse<Entry>>,
     numbers: u64,
     running: bool,
+    /// What sleeps is not worth waiting for: the program shuts the library down.
+    stopping: bool,
 }
 
-static TIMER: Lazy<Timer> = Lazy::new(Timer::default);
+static TIMER: PerProcess<Timer> = PerProcess::new();
+
+/// In a forked child: forgets the parent's sleepers.
+pub(crate) fn renew_after_fork() {
+    TIMER.renew();
+}
+
+/// Ends the thread once nobody sleeps, and waits for that until `end`. False: somebody still sleeps.
+pub(crate) fn stop(end: Instant) -> bool {
+    let timer = TIMER.get();
+    let mut state = timer.state.lock();
+    state.stopping = true;
+    timer.changed.notify_all();
+    while state.running && !timer.ended.wait_until(&mut state, end).timed_out() {}
+    state.stopping = false;
+    !state.running
+}
 
 /// How long the thread stays with nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
@@ -63,45 +81,56 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Wakes `sleeper` at `at`, by the monotonic clock. An entry cannot be taken back: who wakes looks whether there still is
 /// something to do.
 pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
-    let mut state = TIMER.state.lock();
+    let timer = TIMER.get();
+    let mut state = timer.state.lock();
     state.numbers += 1;
     let number = state.numbers;
     let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
     state.entries.push(Reverse(Entry { at, number, sleeper }));
     if !state.running {
         // Without a thread nothing is woken; the next entry tries again.
-        state.running =
-            thread::Builder::new().name("vsession-timer".into()).stack_size(128 * 1024).spawn(run).is_ok();
+        let mine = timer.clone();
+        state.running = thread::Builder::new()
+            .name("vsession-timer".into())
+            .stack_size(128 * 1024)
+            .spawn(move || mine.run())
+            .is_ok();
     } else if first {
-        TIMER.changed.notify_one();
+        timer.changed.notify_one();
     }
 }
 
-fn run() {
-    sys::block_signals();
-    let mut state = TIMER.state.lock();
-    loop {
-        let now = Instant::now();
-        match state.entries.peek().map(|Reverse(first)| first.at) {
-            Some(at) if at <= now => {
-                let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
-                if let Some(sleeper) = due {
-                    drop(state);
-                    // One that panics must not take the others' clock with it.
-                    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sleeper.wake()));
-                    state = TIMER.state.lock();
+impl Timer {
+    fn run(&self) {
+        sys::block_signals();
+        let mut state = self.state.lock();
+        while !state.stopping {
+            let now = Instant::now();
+            match state.entries.peek().map(|Reverse(first)| first.at) {
+                Some(at) if at <= now => {
+                    let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
+                    if let Some(sleeper) = due {
+                        drop(state);
+                        // One that panics must not take the others' clock with it.
+                        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sleeper.wake()));
+                        state = self.state.lock();
+                    }
                 }
-            }
-            Some(at) => {
-                TIMER.changed.wait_until(&mut state, at);
-            }
-            None => {
-                if TIMER.changed.wait_for(&mut state, IDLE).timed_out() && state.entries.is_empty() {
-                    state.running = false;
-                    return;
+                Some(at) => {
+                    self.changed.wait_until(&mut state, at);
+                }
+                None => {
+                    if self.changed.wait_for(&mut state, IDLE).timed_out() && state.entries.is_empty() {
+                        break;
+                    }
                 }
             }
         }
+        state.running = false;
+        if state.stopping {
+            state.entries.clear();
+        }
+        self.ended.notify_all();
     }
 }
 

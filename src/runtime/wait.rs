@@ -3,10 +3,11 @@
 //! the waker; whoever ends the wait raises that descriptor. So a session, a token or a login under way costs no
 //! descriptor, however many there are.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::time::{Duration, Instant};
 
+use super::fork;
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
@@ -102,20 +103,23 @@ pub(crate) enum Ready {
 }
 
 thread_local! {
-    static WAKER: std::cell::OnceCell<Arc<EventFd>> = const { std::cell::OnceCell::new() };
+    /// The thread's waker, and how many forks ago it was made: a child must not share its parent's.
+    static WAKER: RefCell<Option<(u64, Arc<EventFd>)>> = const { RefCell::new(None) };
 }
 
 fn thread_waker() -> Result<Arc<EventFd>> {
     // In a thread that is ending, or in an exit handler, the thread's values are gone already: one for this wait will do.
-    let kept = WAKER.try_with(|cell| cell.get().cloned()).ok().flatten();
-    if let Some(waker) = kept {
+    let kept = WAKER.try_with(|cell| cell.borrow().clone()).ok().flatten();
+    if let Some((forks, waker)) = kept
+        && forks == fork::forks()
+    {
         return Ok(waker);
     }
     let waker = Arc::new(EventFd::new().map_err(|e| {
         Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
             .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
     })?);
-    let _ = WAKER.try_with(|cell| cell.set(waker.clone()));
+    let _ = WAKER.try_with(|cell| *cell.borrow_mut() = Some((fork::forks(), waker.clone())));
     Ok(waker)
 }
 

@@ -3,10 +3,9 @@
 
 use std::collections::VecDeque;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use once_cell::sync::Lazy;
-
+use super::process::PerProcess;
 use crate::sync::{Arc, Condvar, Mutex};
 use crate::sys;
 
@@ -21,6 +20,8 @@ pub(crate) struct Workers {
     most: usize,
     state: Mutex<State>,
     work: Condvar,
+    /// A worker has ended.
+    ended: Condvar,
 }
 
 #[derive(Default)]
@@ -28,24 +29,105 @@ struct State {
     jobs: VecDeque<Job>,
     threads: usize,
     idle: usize,
+    /// Workers that wait for code of the program's; others may take their place.
+    blocked: usize,
+    /// Workers end as soon as they have nothing to do.
+    stopping: bool,
 }
 
-/// Name lookups, which nobody can interrupt. A name server that does not answer holds these and nothing else.
-pub(crate) static RESOLVERS: Lazy<Arc<Workers>> = Lazy::new(|| Workers::new("vsession-names", 4));
+/// How many workers at most may have others in their place.
+const MOST_BLOCKED: usize = 64;
 
-/// Logins: one at a time for a session, so a handful serves many sessions.
-pub(crate) static LOGINS: Lazy<Arc<Workers>> = Lazy::new(|| Workers::new("vsession-login", 8));
+/// The groups of the process.
+pub(crate) struct Groups {
+    /// Name lookups, which nobody can interrupt. A name server that does not answer holds these and nothing else.
+    pub(crate) names: Arc<Workers>,
+    /// Keep-alive probes.
+    pub(crate) probes: Arc<Workers>,
+    /// Calls that a program does not want to wait for.
+    pub(crate) calls: Arc<Workers>,
+    /// Logins: one at a time for a session, so a handful serves many sessions.
+    pub(crate) logins: Arc<Workers>,
+}
+
+impl Default for Groups {
+    fn default() -> Groups {
+        Groups {
+            names: Workers::new("vsession-names", 1),
+            probes: Workers::new("vsession-probe", 4),
+            calls: Workers::new("vsession-call", 16),
+            logins: Workers::new("vsession-login", 4),
+        }
+    }
+}
+
+static GROUPS: PerProcess<Groups> = PerProcess::new();
+
+pub(crate) fn groups() -> Arc<Groups> {
+    GROUPS.get()
+}
+
+/// In a forked child: forgets the parent's threads.
+pub(crate) fn renew_after_fork() {
+    GROUPS.renew();
+}
+
+impl Groups {
+    /// Has idle workers end, and waits for all to end until `end`. False: some are still at work.
+    pub(crate) fn stop(&self, end: Instant) -> bool {
+        let all = [&self.names, &self.probes, &self.calls, &self.logins];
+        for group in all {
+            group.state.lock().stopping = true;
+            group.work.notify_all();
+        }
+        all.into_iter().fold(true, |stopped, group| group.wait_for_end(end) && stopped)
+    }
+}
 
 impl Workers {
     fn new(name: &'static str, most: usize) -> Arc<Workers> {
-        Arc::new(Workers { name, most, state: Mutex::new(State::default()), work: Condvar::new() })
+        Arc::new(Workers {
+            name,
+            most,
+            state: Mutex::new(State::default()),
+            work: Condvar::new(),
+            ended: Condvar::new(),
+        })
     }
 
     /// Has `job` run on one of the workers. Where no thread can be had, it runs on the calling thread.
     pub(crate) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+        self.state.lock().jobs.push_back(Box::new(job));
+        self.staff();
+    }
+
+    /// Runs code of the program's on the current worker, which may take as long as it likes: another worker may be
+    /// started for the jobs that wait meanwhile.
+    pub(crate) fn while_blocked<T>(self: &Arc<Self>, body: impl FnOnce() -> T) -> T {
+        struct Blocked<'a>(&'a Workers);
+        impl Drop for Blocked<'_> {
+            fn drop(&mut self) {
+                self.0.state.lock().blocked -= 1;
+            }
+        }
+        self.state.lock().blocked += 1;
+        let _blocked = Blocked(self);
+        self.staff();
+        body()
+    }
+
+    fn wait_for_end(&self, end: Instant) -> bool {
         let mut state = self.state.lock();
-        state.jobs.push_back(Box::new(job));
-        if state.idle >= state.jobs.len() || state.threads >= self.most {
+        while state.threads > 0 && !self.ended.wait_until(&mut state, end).timed_out() {}
+        state.stopping = false;
+        state.threads == 0
+    }
+
+    /// Sees to it that somebody takes the next job.
+    fn staff(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        let most = self.most + state.blocked.min(MOST_BLOCKED);
+        if state.idle >= state.jobs.len() || state.threads >= most {
             drop(state);
             self.work.notify_one();
             return;
@@ -79,11 +161,17 @@ impl Workers {
                 state = self.state.lock();
                 continue;
             }
+            if state.stopping || state.threads > self.most + state.blocked.min(MOST_BLOCKED) {
+                state.threads -= 1;
+                self.ended.notify_all();
+                return;
+            }
             state.idle += 1;
             let timed_out = self.work.wait_for(&mut state, IDLE).timed_out();
             state.idle -= 1;
             if timed_out && state.jobs.is_empty() {
                 state.threads -= 1;
+                self.ended.notify_all();
                 return;
             }
         }
@@ -114,6 +202,22 @@ mod tests {
             all.recv_timeout(Duration::from_secs(10)).unwrap();
         }
         assert_eq!(peak.load(Ordering::SeqCst), 3);
+    }
+
+    #[test]
+    fn workers_that_are_blocked_by_the_program_do_not_hold_up_the_others() {
+        let workers = Workers::new("test", 2);
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        for _ in 0..2 {
+            let (inner, released) = (workers.clone(), released.clone());
+            workers.run(move || inner.while_blocked(|| released.lock().recv().unwrap()));
+        }
+        let (done, all) = mpsc::channel();
+        workers.run(move || done.send(()).unwrap());
+        all.recv_timeout(Duration::from_secs(10)).unwrap();
+        release.send(()).unwrap();
+        release.send(()).unwrap();
     }
 
     #[test]

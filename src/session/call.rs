@@ -8,7 +8,7 @@ use super::{Session, Snapshot, Timeout, closed, not_logged_in};
 use crate::api::service::{SERVICE_INSTANCE, Service};
 use crate::api::soap::{Call, next_operation_id};
 use crate::error::{Error, Result};
-use crate::runtime::wait::{Signal, Watch};
+use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
@@ -58,6 +58,16 @@ impl Session {
     /// Calls a method.
     pub(crate) fn call(self: &Arc<Self>, call: &MethodCall, options: &CallOptions) -> Result<SessionReply> {
         let bounds = self.bounds(options.timeout, options.cancel.clone());
+        self.call_within(bounds, call, options)
+    }
+
+    /// The same within bounds that began to run before.
+    pub(crate) fn call_within(
+        self: &Arc<Self>,
+        bounds: Bounds,
+        call: &MethodCall,
+        options: &CallOptions,
+    ) -> Result<SessionReply> {
         let watch = Rc::new(Watch::new(bounds)?);
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let mut attempt = 1;
@@ -141,6 +151,7 @@ impl Session {
 
     /// The server answered.
     pub(super) fn note_success(&self) {
+        self.keepalive.note_traffic();
         if self.state() == State::VSESSION_STATE_UNREACHABLE {
             let mut gate = self.gate.lock();
             if gate.state == State::VSESSION_STATE_UNREACHABLE {

@@ -67,7 +67,7 @@ impl Session {
     }
 
     /// The server no longer knows the session of this epoch.
-    fn note_expired(&self, epoch: u64) {
+    pub(super) fn note_expired(&self, epoch: u64) {
         let mut gate = self.gate.lock();
         if gate.epoch == epoch && gate.state.is_usable() {
             self.transition(&mut gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);

@@ -12,11 +12,12 @@ use once_cell::sync::OnceCell;
 use super::login::Task;
 use super::{Session, closed, not_logged_in};
 use crate::api::service::Service;
-use crate::config::Relogin;
+use crate::config::{Config, Relogin};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::secret::Fingerprint;
 use crate::runtime::wait::{Signal, Watch};
-use crate::runtime::workers::LOGINS;
+use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
@@ -28,6 +29,8 @@ pub(super) struct Gate {
     pub(super) automatic: Automatic,
     /// Logins that failed in a row.
     pub(super) failures: u32,
+    /// The credentials that were refused last.
+    pub(super) refused: Option<Fingerprint>,
     /// The epoch of the last login.
     pub(super) epoch: u64,
     /// The epoch of the last event.
@@ -54,8 +57,12 @@ pub(super) enum Automatic {
     Allowed,
     /// Not after a logout: the program must ask.
     AfterLogout,
-    /// Not with credentials that were refused.
-    Refused(Error),
+    /// Not with credentials that were refused. Where they may change by themselves, they may be looked at again from
+    /// then on.
+    Refused {
+        error: Error,
+        look_again: Instant,
+    },
     /// Not yet: the last attempt failed.
     NotBefore(Instant, Error),
 }
@@ -154,6 +161,7 @@ impl Gate {
             phase: Phase::Idle,
             automatic: Automatic::Allowed,
             failures: 0,
+            refused: None,
             epoch: 0,
             told_epoch: 0,
             service: None,
@@ -169,18 +177,20 @@ impl Gate {
     }
 
     /// Whether the library may log in now without being asked to.
-    fn automatic_login(&self, relogin: Relogin) -> Result<()> {
+    fn automatic_login(&self, config: &Config) -> Result<()> {
         match &self.automatic {
-            _ if relogin == Relogin::Never => Err(Error::new(
+            _ if config.relogin == Relogin::Never => Err(Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
                 "there is no session, and 'relogin' is 'never'; call vsession_login",
             )),
             Automatic::Allowed => Ok(()),
             Automatic::AfterLogout => Err(not_logged_in()),
-            Automatic::Refused(error) => Err(not_tried(
-                error,
-                "the credentials were refused and are not tried again by themselves; call vsession_login when they are right",
-            )),
+            Automatic::Refused { look_again, .. }
+                if config.credentials_may_change() && Instant::now() >= *look_again =>
+            {
+                Ok(())
+            }
+            Automatic::Refused { error, .. } => Err(not_tried(error, REFUSED)),
             Automatic::NotBefore(moment, error) => {
                 let left = moment.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -198,8 +208,10 @@ impl Gate {
     }
 }
 
+pub(super) const REFUSED: &str = "the credentials were refused and are not tried again by themselves; call vsession_set_password, or vsession_login when they are right";
+
 /// An earlier error as the answer to a call that made no request.
-fn not_tried(earlier: &Error, advice: &str) -> Error {
+pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
     earlier.clone().with(|d| {
         d.message = format!("{advice} ({})", d.message);
         d.executed = Executed::VSESSION_EXECUTED_NO;
@@ -227,7 +239,7 @@ impl Session {
                 Next::Join(flight) => (flight, false),
                 Next::Start(flight, task) => {
                     let (session, flying) = (self.clone(), flight.clone());
-                    LOGINS.run(move || session.fly(&flying, task));
+                    workers::groups().logins.run(move || session.fly(&flying, task));
                     (flight, true)
                 }
             };
@@ -268,21 +280,21 @@ impl Session {
             Wish::Replace { epoch } if gate.state.is_usable() && gate.epoch > epoch => {
                 return Ok(Next::Return(Outcome::Ready));
             }
-            Wish::LogIn => Task::LogIn { reason: Reason::VSESSION_REASON_LOGIN },
+            Wish::LogIn => Task::LogIn { reason: Reason::VSESSION_REASON_LOGIN, by_hand: true },
             Wish::Replace { epoch } if gate.state.is_usable() => Task::Check { epoch },
             Wish::NeedSession | Wish::Replace { .. } => {
-                gate.automatic_login(self.config.relogin)?;
+                gate.automatic_login(&self.config)?;
                 let reason = if gate.epoch == 0 {
                     Reason::VSESSION_REASON_LOGIN
                 } else {
                     Reason::VSESSION_REASON_RELOGIN
                 };
-                Task::LogIn { reason }
+                Task::LogIn { reason, by_hand: false }
             }
         };
         let flight = gate.new_flight();
         gate.phase = Phase::Login(flight.clone());
-        if let Task::LogIn { reason } = task {
+        if let Task::LogIn { reason, .. } = task {
             self.transition(gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
         }
         Ok(Next::Start(flight, task))
@@ -290,7 +302,7 @@ impl Session {
 
     /// Whether a login may follow a check that found the session gone.
     pub(super) fn may_relogin(&self, gate: &Gate) -> bool {
-        gate.automatic_login(self.config.relogin).is_ok()
+        gate.automatic_login(&self.config).is_ok()
     }
 
     /// A thread stops waiting for a flight. The last one to go takes the purpose with it.
@@ -322,6 +334,7 @@ impl Session {
             error,
             time_ms: now_ms(),
             merged: 0,
+            completion: None,
         });
     }
 

@@ -5,15 +5,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
-use super::{Session, Snapshot, closed};
+use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, not_tried};
+use super::{Session, Snapshot, chance, closed};
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
 use crate::auth::password::{self, Credentials};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Kind, now_ms};
 use crate::runtime::log::log;
+use crate::runtime::secret::{Fingerprint, Secret};
 use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::Arc;
@@ -23,6 +25,7 @@ use crate::sync::Arc;
 pub(super) enum Task {
     LogIn {
         reason: Reason,
+        by_hand: bool,
     },
     /// Ask whether the session of this epoch lives; replace it if not.
     Check {
@@ -37,12 +40,12 @@ impl Session {
             .unwrap_or_else(|_| {
                 let error =
                     Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
-                self.settle(Err(error))
+                self.settle(Err(error), false)
             });
         flight.land(outcome);
     }
 
-    fn carry_out(&self, flight: &Arc<Flight>, task: Task) -> Result<Outcome> {
+    fn carry_out(self: &Arc<Self>, flight: &Arc<Flight>, task: Task) -> Result<Outcome> {
         let bounds = Bounds {
             close: Some(self.closed.clone()),
             cancel: Some(flight.abandoned.clone()),
@@ -50,7 +53,7 @@ impl Session {
         };
         let watch = match Watch::new(bounds) {
             Ok(watch) => Rc::new(watch),
-            Err(error) => return self.settle(Err(error)),
+            Err(error) => return self.settle(Err(error), false),
         };
         if let Task::Check { epoch } = task {
             match self.lives(epoch, &watch) {
@@ -70,8 +73,9 @@ impl Session {
                 }
             }
         }
-        let result = self.establish(&watch);
-        self.settle(result)
+        let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
+        let result = self.establish(by_hand, &watch);
+        self.settle(result, by_hand)
     }
 
     /// Whether the server still knows the session of this epoch.
@@ -114,21 +118,75 @@ impl Session {
         }
     }
 
-    /// Discovers the server where it is not known, and logs in.
-    fn establish(&self, watch: &Rc<Watch>) -> Result<(Arc<Service>, Login)> {
-        let (user, password) = self.config.credentials()?;
-        let known = self.gate.lock().service.clone();
+    /// Discovers the server where it is not known, and logs in. Credentials that were refused are tried again only by
+    /// hand: repeating them could lock the account.
+    fn establish(&self, by_hand: bool, watch: &Rc<Watch>) -> Result<(Arc<Service>, Login)> {
+        let (user, password) = self.credentials()?;
+        let fingerprint = Fingerprint::of(&user, &password);
+        let known = {
+            let gate = self.gate.lock();
+            if let Automatic::Refused { error, .. } = &gate.automatic
+                && !by_hand
+                && gate.refused == Some(fingerprint)
+            {
+                return Err(not_tried(error, REFUSED));
+            }
+            gate.service.clone()
+        };
         let service = match known {
             Some(service) => service,
             None => Arc::new(Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)?),
         };
         let credentials = Credentials { user, password, locale: self.config.locale.clone() };
-        let login = password::log_in(&self.endpoint, &service, &credentials, watch)?;
+        let login = password::log_in(&self.endpoint, &service, &credentials, watch).inspect_err(|error| {
+            if is_refusal(error) {
+                self.gate.lock().refused = Some(fingerprint);
+            }
+        })?;
         Ok((service, login))
     }
 
+    fn credentials(&self) -> Result<(String, Secret)> {
+        let given = self.given_password.lock().clone();
+        if let (None, Some(source)) = (&given, &self.config.credentials_source) {
+            // The program may take as long as it likes, for example to ask a person. Other logins go on meanwhile.
+            return workers::groups().logins.while_blocked(|| (source.0)(self.id));
+        }
+        self.config.credentials(given)
+    }
+
+    /// Another password for the logins to come. Leaves the state of refused credentials behind.
+    pub(crate) fn set_password(self: &Arc<Self>, password: Secret) -> Result<()> {
+        {
+            let mut gate = self.gate.lock();
+            if matches!(gate.phase, Phase::Closed) {
+                return Err(closed());
+            }
+            *self.given_password.lock() = Some(password);
+            if matches!(gate.automatic, Automatic::Refused { .. }) {
+                gate.automatic = Automatic::Allowed;
+            }
+            if gate.state == State::VSESSION_STATE_REJECTED {
+                let resting = self.resting_state();
+                let reason = Reason::VSESSION_REASON_NEW_CREDENTIALS;
+                self.transition(&mut gate, resting, reason, None);
+            }
+        }
+        self.keepalive_soon();
+        Ok(())
+    }
+
+    /// What the state is when there is no session and none is being made.
+    fn resting_state(&self) -> State {
+        if self.snapshot().login.is_some() {
+            State::VSESSION_STATE_EXPIRED
+        } else {
+            State::VSESSION_STATE_LOGGED_OUT
+        }
+    }
+
     /// Publishes what came of a login and frees the gate.
-    fn settle(&self, result: Result<(Arc<Service>, Login)>) -> Result<Outcome> {
+    fn settle(self: &Arc<Self>, result: Result<(Arc<Service>, Login)>, by_hand: bool) -> Result<Outcome> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
             drop(gate);
@@ -144,6 +202,7 @@ impl Session {
                 self.publish(&mut gate, service, login);
                 let epoch = gate.epoch;
                 drop(gate);
+                self.keepalive_after_login(by_hand);
                 log!(Info, "logged in to {} (epoch {epoch})", self.config.url.host);
                 Ok(Outcome::Ready)
             }
@@ -167,6 +226,7 @@ impl Session {
         gate.service = Some(service);
         gate.epoch = old_epoch + 1;
         gate.failures = 0;
+        gate.refused = None;
         gate.automatic = Automatic::Allowed;
         // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
         self.cell.set_epoch(gate.epoch);
@@ -185,21 +245,20 @@ impl Session {
                 error: None,
                 time_ms: now_ms(),
                 merged: 0,
+                completion: None,
             });
         }
     }
 
     fn note_failed_login(&self, gate: &mut Gate, error: &Error) {
-        let resting = if self.snapshot().login.is_some() {
-            State::VSESSION_STATE_EXPIRED
-        } else {
-            State::VSESSION_STATE_LOGGED_OUT
-        };
         match error.status() {
-            Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION => {
-                gate.automatic = Automatic::Refused(error.clone());
+            _ if is_refusal(error) => {
+                gate.failures = gate.failures.saturating_add(1);
+                let look_again = Instant::now() + self.backoff(gate.failures);
+                gate.automatic = Automatic::Refused { error: error.clone(), look_again };
                 let reason = Reason::VSESSION_REASON_REFUSED;
                 self.transition(gate, State::VSESSION_STATE_REJECTED, reason, Some(error.clone()));
+                self.tell_credentials_wanted(gate, error.clone());
                 return;
             }
             // Nobody waited for it any more: that says nothing about the server.
@@ -216,11 +275,28 @@ impl Session {
         if error.is_outage() {
             gate.service = None;
         }
+        let resting = self.resting_state();
         self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
     }
 
+    fn tell_credentials_wanted(&self, gate: &Gate, error: Error) {
+        self.tell(Event {
+            kind: Kind::VSESSION_EVENT_CREDENTIALS_WANTED,
+            session: self.id,
+            old_state: gate.state,
+            new_state: gate.state,
+            reason: Reason::VSESSION_REASON_REFUSED,
+            old_epoch: gate.epoch,
+            new_epoch: gate.epoch,
+            error: Some(error),
+            time_ms: now_ms(),
+            merged: 0,
+            completion: None,
+        });
+    }
+
     /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once.
-    fn backoff(&self, failures: u32) -> Duration {
+    pub(super) fn backoff(&self, failures: u32) -> Duration {
         let longest = self
             .config
             .backoff
@@ -237,8 +313,7 @@ impl Session {
     }
 }
 
-/// A number from 0 to 1, different each time; spreads retries and is good for nothing else.
-fn chance() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
+/// Whether the server has refused the credentials: trying them again by ourselves could lock the account.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
 }

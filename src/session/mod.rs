@@ -2,14 +2,17 @@
 //! whole; what changes it goes through one gate. The gate's lock is held for a few instructions and never across I/O, a
 //! wait or a callback.
 
+mod asynchronous;
 mod call;
 mod cell;
 mod check;
 mod end;
 mod gate;
+mod keepalive;
 mod login;
 mod snapshot;
 
+pub(crate) use asynchronous::Outcome as CallOutcome;
 pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
 pub(crate) use cell::Cell;
 pub(crate) use snapshot::Snapshot;
@@ -23,11 +26,13 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::net::Client;
 use crate::runtime::log::log;
+use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex};
 use gate::Gate;
+use keepalive::KeepAlive;
 
 /// One session with one server. Shared by reference; every method may be called from any thread.
 pub(crate) struct Session {
@@ -41,6 +46,10 @@ pub(crate) struct Session {
     snapshot: ArcSwap<Snapshot>,
     /// What writers pass. Taken for a few instructions at a time.
     gate: Mutex<Gate>,
+    /// When it is to be asked for a sign of life.
+    keepalive: KeepAlive,
+    /// The password that the program gave after the session was opened.
+    given_password: Mutex<Option<Secret>>,
     /// Ends every wait when the session is closed.
     closed: Arc<Signal>,
 }
@@ -58,6 +67,7 @@ impl Session {
         }
         let client = Client::shared(&settings)?;
         let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
+        let keepalive_interval = config.keepalive_interval;
         Ok(Arc::new(Session {
             id,
             cell,
@@ -65,6 +75,8 @@ impl Session {
             endpoint,
             snapshot: ArcSwap::from_pointee(Snapshot::default()),
             gate: Mutex::new(Gate::new()),
+            keepalive: KeepAlive::new(keepalive_interval),
+            given_password: Mutex::new(None),
             closed: Arc::new(Signal::new()),
         }))
     }
@@ -109,6 +121,12 @@ impl Session {
         const LONGEST: Duration = Duration::from_secs(120);
         Bounds::with_timeout(self.config.timeout.unwrap_or(LONGEST).min(LONGEST))
     }
+}
+
+/// A number from 0 to 1, different each time; spreads what would come at once, and is good for nothing else.
+fn chance() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
 }
 
 /// How long a call may take.

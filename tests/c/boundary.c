@@ -161,6 +161,16 @@ static void handles_that_were_freed_are_closed(void)
     X("value", vsession_config_set(good.config, "relogin.backoff_ms", "0", &error)) \
     X("value", vsession_config_set(good.config, "relogin.max_backoff_ms", "", &error)) \
     X("value", vsession_config_set(good.config, "close.logout", "2", &error)) \
+    X("value", vsession_config_set(good.config, "keepalive.interval_ms", "999", &error)) \
+    X("value", vsession_config_set(good.config, "keepalive.probe", "often", &error)) \
+    X("value", vsession_config_set(good.config, "idle_timeout_ms", "0", &error)) \
+    X("value", vsession_config_set(good.config, "tls.thumbprint", "AB:CD", &error)) \
+    X("value", vsession_config_set(good.config, "tls.min_version", "1.1", &error)) \
+    X("value", vsession_config_set(good.config, "proxy", "ftp://proxy", &error)) \
+    X("interval_ms", vsession_keepalive_start(good.session, 999, &error)) \
+    X("password", vsession_set_password(good.session, NULL, &error)) \
+    X("password", vsession_set_password(good.session, BAD_TEXT, &error)) \
+    X("call", vsession_call_async(good.session, NULL, NULL, good.queue, 1, &error)) \
     X("out", vsession_open(good.config, NULL, &error)) \
     X("out", vsession_cancel_new(NULL, &error)) \
     X("out", vsession_queue_new(NULL, &error)) \
@@ -393,6 +403,8 @@ static void accessors_take_null(void)
     CHECK_INT(vsession_event_time_ms(NULL), 0);
     CHECK_INT(vsession_event_merged(NULL), 0);
     CHECK(vsession_event_error(NULL) == NULL);
+    CHECK_INT(vsession_event_tag(NULL), 0);
+    CHECK(vsession_event_reply(NULL) == NULL);
     vsession_event_free(NULL);
     CHECK_INT(vsession_info_epoch(NULL), 0);
     CHECK(vsession_info_key(NULL) == NULL);
@@ -440,6 +452,53 @@ static void a_probe_names_what_is_wrong_with_its_arguments(void)
     WRONG("out", vsession_probe_certificate("https://127.0.0.1", none, NULL, NULL, &error))
     CHECK_STATUS(vsession_probe_certificate(NULL, queue, NULL, &found, &error), VSESSION_E_INVALID_HANDLE, error);
     CHECK(found == NULL);
+}
+
+static int frees; /* how often data was given back */
+
+static void count_free(void *data)
+{
+    *(int *)data += 1;
+}
+
+static int32_t no_credentials(vsession session, vsession_credentials *credentials, void *data)
+{
+    (void)session;
+    (void)data;
+    CHECK_INT(vsession_credentials_set(credentials, NULL, "x"), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_credentials_set(credentials, "x", BAD_TEXT), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_credentials_fail(credentials, NULL), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_credentials_fail(credentials, BAD_TEXT), VSESSION_E_INVALID_ARGUMENT);
+    return VSESSION_OK; /* without having set any */
+}
+
+static int32_t unknown_status(vsession session, vsession_credentials *credentials, void *data)
+{
+    (void)session;
+    (void)credentials;
+    (void)data;
+    return 12345;
+}
+
+static void callbacks_that_misbehave_are_told_and_their_data_is_given_back_once(void)
+{
+    vsession_error *error = NULL;
+    const vsession_credentials_fn functions[] = {no_credentials, unknown_status};
+    CHECK_INT(vsession_credentials_set(NULL, "x", "y"), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_credentials_fail(NULL, "x"), VSESSION_E_INVALID_ARGUMENT);
+    for (size_t i = 0; i < 2; i++) {
+        vsession_config config = good_config();
+        vsession session = {0};
+        frees = 0;
+        CHECK_OK(vsession_config_set_credentials_fn(config, functions[i], &frees, count_free, &error), error);
+        CHECK_OK(vsession_open(config, &session, &error), error);
+        CHECK_INT(vsession_config_free(config), VSESSION_OK);
+        CHECK_INT(frees, 0);
+        CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_CONFIG, error);
+        CHECK_OK(vsession_close(session, NULL, &error), error);
+        for (int wait = 0; wait < 500 && frees == 0; wait++) sleep_ms(10); /* a worker may hold the session a moment longer */
+        CHECK_INT(frees, 1);
+    }
 }
 
 static void a_probe_shows_the_servers_certificates(void)
@@ -535,6 +594,7 @@ int main(void)
     RUN(accessors_take_null);
     RUN(a_probe_names_what_is_wrong_with_its_arguments);
     RUN(a_probe_shows_the_servers_certificates);
+    RUN(callbacks_that_misbehave_are_told_and_their_data_is_given_back_once);
     RUN(functions_without_a_status_take_any_handle);
     RUN(any_number_has_a_name);
     RUN(versions_agree);

@@ -93,6 +93,53 @@ static void a_child_is_told_so_and_the_parent_goes_on(void)
     CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
 }
 
+/* Runs in the child of a process whose threads use the library. */
+static void use_it_afresh(vsession inherited)
+{
+    vsession_error *error = NULL;
+    CHECK_STATUS(vsession_after_fork_child(&error), VSESSION_OK, error);
+    CHECK_INT(vsession_get_state(inherited), VSESSION_STATE_CLOSED);
+    CHECK_STATUS(call_once(inherited, NULL, &error), VSESSION_E_CLOSED, error);
+    CHECK_OK(vsession_close(inherited, NULL, &error), error); /* closed already, here: the parent's lives on */
+    for (int i = 0; i < 3; i++) {
+        vsession own = good_session();
+        CHECK(own.id != inherited.id);
+        CHECK_OK(call_once(own, NULL, &error), error);
+        CHECK_OK(vsession_close(own, NULL, &error), error);
+    }
+    CHECK_OK(vsession_shutdown(5000, &error), error);
+}
+
+static void a_child_that_starts_afresh_has_sessions_of_its_own(void)
+{
+    clean_server();
+    vsession_error *error = NULL;
+    good.session = good_session();
+    CHECK_OK(vsession_login(good.session, NULL, &error), error);
+    __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
+    struct team team;
+    team_start(&team, 4, call_all_the_time, NULL);
+    for (int i = 0; i < 10; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(20);
+            use_it_afresh(good.session);
+            _exit(finish());
+        }
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        CHECK_INT(status, 0);
+        if (status != 0) break;
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    team_join(&team);
+    CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_ACTIVE);
+    CHECK_INT(counted("sessions"), 1);
+    CHECK_INT(counted("logins"), 1 + 10 * 3);
+    CHECK_OK(vsession_close(good.session, NULL, &error), error);
+    CHECK_INT(counted("sessions"), 0);
+}
+
 /* A server that forks its workers first, as most do: each may use the library for itself. */
 static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
 {
@@ -117,5 +164,6 @@ int main(void)
 {
     RUN(a_child_of_a_process_that_has_not_used_it_may_use_it);
     RUN(a_child_is_told_so_and_the_parent_goes_on);
+    RUN(a_child_that_starts_afresh_has_sessions_of_its_own);
     return finish();
 }

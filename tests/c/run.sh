@@ -82,7 +82,7 @@ for subject in exports header soname coverage readme; do
     check "abi-$subject" python3 tests/abi/check.py "$subject"
 done
 
-for test in boundary session shared events cancel fork callback exit; do
+for test in boundary session shared events cancel fork callback exit shutdown; do
     # shellcheck disable=SC2016
     both "$test" "tests/c/$test.c" -- sh -c 'exec "$program"'
 done

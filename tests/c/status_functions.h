@@ -34,6 +34,8 @@ static vsession_soap_call some_call = {sizeof(vsession_soap_call), "CurrentTime"
     X(vsession_config_set, vsession_config, "config", true, vsession_config_set(h, "locale", "en_US", e)) \
     X(vsession_config_set_queue, vsession_config, "config", true, vsession_config_set_queue(h, good.queue, e)) \
     X(vsession_config_set_queue_queue, vsession_queue, "queue", true, vsession_config_set_queue(good.config, h, e)) \
+    X(vsession_config_set_credentials_fn, vsession_config, "config", true, vsession_config_set_credentials_fn(h, NULL, NULL, NULL, e)) \
+    X(vsession_config_set_keepalive_fn, vsession_config, "config", true, vsession_config_set_keepalive_fn(h, NULL, NULL, NULL, e)) \
     X(vsession_config_free, vsession_config, "config", false, vsession_config_free(h)) \
     X(vsession_cancel_fire, vsession_cancel, "cancel", false, vsession_cancel_fire(h)) \
     X(vsession_cancel_reset, vsession_cancel, "cancel", false, vsession_cancel_reset(h)) \
@@ -47,6 +49,11 @@ static vsession_soap_call some_call = {sizeof(vsession_soap_call), "CurrentTime"
     X(vsession_is_active, vsession, "session", true, vsession_is_active(h, NULL, &result.active, e)) \
     X(vsession_get_cookie, vsession, "session", true, vsession_get_cookie(h, &result.cookie, e)) \
     X(vsession_call, vsession, "session", true, vsession_call(h, &some_call, NULL, &result.reply, e)) \
+    X(vsession_keepalive_start, vsession, "session", true, vsession_keepalive_start(h, 1000, e)) \
+    X(vsession_keepalive_stop, vsession, "session", true, vsession_keepalive_stop(h, e)) \
+    X(vsession_set_password, vsession, "session", true, vsession_set_password(h, "pass", e)) \
+    X(vsession_call_async, vsession, "session", true, vsession_call_async(h, &some_call, NULL, good.queue, 1, e)) \
+    X(vsession_call_async_queue, vsession_queue, "queue", true, vsession_call_async(good.session, &some_call, NULL, h, 1, e)) \
     X(vsession_close, vsession, "session", true, vsession_close(h, NULL, e))
 
 /* Which handle a function takes. */

@@ -4,9 +4,12 @@
 
 mod support;
 
+mod asynchronous;
+mod credentials;
 mod ending;
 mod errors;
 mod events;
+mod keepalive;
 mod login;
 mod proxies;
 mod readers;

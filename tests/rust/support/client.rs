@@ -1,12 +1,13 @@
 //! The C functions as a Rust program would wrap them. Everything goes through the exported symbols.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::null_mut;
 
 use ::vsession::ffi::call::*;
 use ::vsession::ffi::cancel::*;
 use ::vsession::ffi::certificates::*;
 use ::vsession::ffi::config::*;
+use ::vsession::ffi::credentials::*;
 use ::vsession::ffi::error::*;
 use ::vsession::ffi::event::*;
 use ::vsession::ffi::info::*;
@@ -72,6 +73,44 @@ fn c(text: &str) -> CString {
 
 pub struct Config(pub vsession_config);
 
+/// What a credentials function says.
+pub enum Credentials {
+    Pair(&'static str, String),
+    None(&'static str),
+}
+
+unsafe extern "C" fn tell_credentials(
+    session: vsession,
+    out: *mut vsession_credentials,
+    data: *mut c_void,
+) -> i32 {
+    let source = unsafe { &*data.cast::<Box<dyn Fn(vsession) -> Credentials + Send + Sync>>() };
+    match source(session) {
+        Credentials::Pair(user, password) => {
+            let (user, password) = (c(user), c(&password));
+            unsafe { vsession_credentials_set(out, user.as_ptr(), password.as_ptr()) as i32 }
+        }
+        Credentials::None(reason) => {
+            let reason = c(reason);
+            unsafe { vsession_credentials_fail(out, reason.as_ptr()) };
+            status::VSESSION_E_CONFIG as i32
+        }
+    }
+}
+
+unsafe extern "C" fn free_credentials(data: *mut c_void) {
+    drop(unsafe { Box::from_raw(data.cast::<Box<dyn Fn(vsession) -> Credentials + Send + Sync>>()) });
+}
+
+unsafe extern "C" fn run_probe(session: vsession, data: *mut c_void) -> i32 {
+    let probe = unsafe { &*data.cast::<Box<dyn Fn(Session) -> status + Send + Sync>>() };
+    probe(Session(session)) as i32
+}
+
+unsafe extern "C" fn free_probe(data: *mut c_void) {
+    drop(unsafe { Box::from_raw(data.cast::<Box<dyn Fn(Session) -> status + Send + Sync>>()) });
+}
+
 impl Config {
     pub fn new(url: &str) -> Result<Config> {
         let (url, mut out) = (c(url), vsession_config { id: 0 });
@@ -92,6 +131,37 @@ impl Config {
 
     pub fn with_queue(self, queue: &Queue) -> Config {
         checked(|err| unsafe { vsession_config_set_queue(self.0, queue.0, err) }).unwrap();
+        self
+    }
+
+    /// Has `source` tell user and password.
+    pub fn with_credentials(
+        self,
+        source: impl Fn(vsession) -> Credentials + Send + Sync + 'static,
+    ) -> Config {
+        let data: Box<Box<dyn Fn(vsession) -> Credentials + Send + Sync>> = Box::new(Box::new(source));
+        let data = Box::into_raw(data).cast();
+        checked(|err| unsafe {
+            vsession_config_set_credentials_fn(
+                self.0,
+                Some(tell_credentials),
+                data,
+                Some(free_credentials),
+                err,
+            )
+        })
+        .unwrap();
+        self
+    }
+
+    /// Has `probe` be the keep-alive function.
+    pub fn with_probe(self, probe: impl Fn(Session) -> status + Send + Sync + 'static) -> Config {
+        let data: Box<Box<dyn Fn(Session) -> status + Send + Sync>> = Box::new(Box::new(probe));
+        let data = Box::into_raw(data).cast();
+        checked(|err| unsafe {
+            vsession_config_set_keepalive_fn(self.0, Some(run_probe), data, Some(free_probe), err)
+        })
+        .unwrap();
         self
     }
 
@@ -215,6 +285,34 @@ impl Session {
         Ok(cookie)
     }
 
+    pub fn keepalive_start(&self, interval_ms: u32) -> Result<()> {
+        checked(|err| unsafe { vsession_keepalive_start(self.0, interval_ms, err) })
+    }
+
+    pub fn keepalive_stop(&self) -> Result<()> {
+        checked(|err| unsafe { vsession_keepalive_stop(self.0, err) })
+    }
+
+    pub fn set_password(&self, password: &str) -> Result<()> {
+        let password = c(password);
+        checked(|err| unsafe { vsession_set_password(self.0, password.as_ptr(), err) })
+    }
+
+    /// Starts CurrentTime; its end comes to `queue`.
+    pub fn ping_async(&self, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
+        let (method, this_type) = (c("CurrentTime"), c("ServiceInstance"));
+        let call = vsession_soap_call {
+            struct_size: size_of::<vsession_soap_call>(),
+            method: method.as_ptr(),
+            this_type: this_type.as_ptr(),
+            this_id: std::ptr::null(),
+            arguments: std::ptr::null(),
+            arguments_length: 0,
+        };
+        let raw = options.raw();
+        checked(|err| unsafe { vsession_call_async(self.0, &call, &raw, queue.0, tag, err) })
+    }
+
     /// CurrentTime, which every test server has.
     pub fn ping(&self) -> Result<Reply> {
         self.call(CURRENT_TIME, &Options::default())
@@ -324,6 +422,9 @@ pub struct Event {
     pub new_epoch: u64,
     pub error: Option<ApiError>,
     pub merged: u32,
+    pub tag: u64,
+    /// The text of the reply to an asynchronous call.
+    pub reply: Option<String>,
 }
 
 impl Queue {
@@ -342,11 +443,7 @@ impl Queue {
         let event = unsafe {
             let error = vsession_event_error(out);
             Event {
-                kind: match vsession_event_get_kind(out) {
-                    1 => vsession_event_kind::VSESSION_EVENT_STATE_CHANGED,
-                    2 => vsession_event_kind::VSESSION_EVENT_SESSION_REPLACED,
-                    other => panic!("unknown event kind {other}"),
-                },
+                kind: vsession_event_kind::from_number(vsession_event_get_kind(out)).unwrap(),
                 session: vsession_event_session(out).id,
                 old_state: vsession_event_old_state(out),
                 new_state: vsession_event_new_state(out),
@@ -355,6 +452,8 @@ impl Queue {
                 new_epoch: vsession_event_new_epoch(out),
                 error: (!error.is_null()).then(|| describe(error)),
                 merged: vsession_event_merged(out),
+                tag: vsession_event_tag(out),
+                reply: text(vsession_reply_text(vsession_event_reply(out))),
             }
         };
         unsafe { vsession_event_free(out) };

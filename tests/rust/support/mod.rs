@@ -3,7 +3,7 @@
 pub mod client;
 pub mod simulator;
 
-pub use client::{ApiError, Call, Config, Options, Queue, Session, Token, probe, status};
+pub use client::{ApiError, Call, Config, Credentials, Event, Options, Queue, Session, Token, probe, status};
 pub use simulator::Simulator;
 
 use std::sync::atomic::{AtomicBool, Ordering};

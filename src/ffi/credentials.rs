@@ -1,0 +1,112 @@
+//! `vsession_credentials`: how a program's function tells user and password when they are needed.
+
+use std::ffi::{c_char, c_void};
+
+use super::config::vsession_config;
+use super::error::vsession_error;
+use super::session::vsession;
+use super::strings::required;
+use super::userdata::UserData;
+use super::{guard, handles};
+use crate::config::{Config, CredentialsSource};
+use crate::error::Error;
+use crate::runtime::secret::Secret;
+use crate::status::vsession_status;
+use crate::sync::{Arc, Mutex};
+
+/// What a credentials function fills in. Valid during its call only.
+pub struct vsession_credentials {
+    user_and_password: Option<(String, Secret)>,
+    failure: Option<String>,
+}
+
+/// Tells user and password. Called at login time, on a thread of the library, so that a program need not leave them with
+/// the library; the callers' deadlines hold while it runs. It may take its time (ask a person), and it may call any
+/// function of the library. It fills in `credentials` with `vsession_credentials_set` and returns VSESSION_OK, or returns
+/// another status, after `vsession_credentials_fail` where it has something to say.
+pub type vsession_credentials_fn = Option<
+    unsafe extern "C" fn(session: vsession, credentials: *mut vsession_credentials, data: *mut c_void) -> i32,
+>;
+
+/// Has sessions that are opened from now on ask `function` for user and password at each login, in place of the options
+/// `username` and `password`. NULL: no longer. After refused credentials it is asked again now and then, and what it
+/// says is tried only if it is something else. `free_data`, where not NULL, is called with `data` when the last session
+/// and configuration that use the function are gone.
+///
+/// Threads: safe from any thread; `function` must be too. Blocks: never.
+/// Owner: `data` stays the caller's, or is given to `free_data`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_config_set_credentials_fn(
+    config: vsession_config,
+    function: vsession_credentials_fn,
+    data: *mut c_void,
+    free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
+    err: *mut *mut vsession_error,
+) -> vsession_status {
+    guard::status(err, || {
+        let config = handles::get::<Mutex<Config>>(config.id, "config")?;
+        let data = UserData::new(data, free_data);
+        let source = function.map(|function| {
+            CredentialsSource(Arc::new(move |session| {
+                let data = &data;
+                let mut credentials = vsession_credentials { user_and_password: None, failure: None };
+                // SAFETY: the caller registered the function to be called so, with this pointer.
+                let status = unsafe { function(vsession { id: session }, &mut credentials, data.pointer()) };
+                match (status, credentials.user_and_password) {
+                    (0, Some(pair)) => Ok(pair),
+                    (0, None) => Err(Error::new(
+                        vsession_status::VSESSION_E_CONFIG,
+                        "the credentials function returned VSESSION_OK without calling vsession_credentials_set",
+                    )),
+                    (status, _) => {
+                        let status = vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_CONFIG);
+                        let reason = credentials.failure.unwrap_or_else(|| "it gave no reason".into());
+                        Err(Error::new(status, format!("the credentials function has no credentials: {reason}")))
+                    }
+                }
+            }))
+        });
+        config.lock().credentials_source = source;
+        Ok(())
+    })
+}
+
+/// Fills in user and password, from inside a credentials function. Both are copied.
+///
+/// Threads: on the thread of the credentials function. Blocks: never. Owner: the strings stay the caller's.
+/// Errors: VSESSION_E_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_credentials_set(
+    credentials: *mut vsession_credentials,
+    username: *const c_char,
+    password: *const c_char,
+) -> vsession_status {
+    guard::status(std::ptr::null_mut(), || {
+        // SAFETY: NULL, or what the library gave to the credentials function that runs.
+        let credentials =
+            unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;
+        // SAFETY: by contract NULL or NUL-terminated strings.
+        let (user, password) = unsafe { (required(username, "username")?, required(password, "password")?) };
+        credentials.user_and_password = Some((user.to_string(), Secret::new(password)));
+        Ok(())
+    })
+}
+
+/// Says why there are no credentials, from inside a credentials function; the message becomes part of the login's error.
+///
+/// Threads: on the thread of the credentials function. Blocks: never. Owner: the string stays the caller's.
+/// Errors: VSESSION_E_INVALID_ARGUMENT.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_credentials_fail(
+    credentials: *mut vsession_credentials,
+    message: *const c_char,
+) -> vsession_status {
+    guard::status(std::ptr::null_mut(), || {
+        // SAFETY: NULL, or what the library gave to the credentials function that runs.
+        let credentials =
+            unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;
+        // SAFETY: by contract NULL or a NUL-terminated string.
+        credentials.failure = Some(unsafe { required(message, "message") }?.to_string());
+        Ok(())
+    })
+}

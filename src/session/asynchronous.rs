@@ -1,0 +1,102 @@
+//! Calls that nobody waits for: they run on workers and end with an event.
+
+use super::Session;
+use super::call::{CallOptions, MethodCall, SessionReply, Target};
+use crate::error::{Error, Result};
+use crate::runtime::event::{Completion, Event, Kind, Queue, now_ms};
+use crate::runtime::workers;
+use crate::state::Reason;
+use crate::status::Status;
+use crate::sync::Arc;
+use crate::wire::envelope::Reference;
+
+/// A call with its own copy of everything.
+pub(crate) struct OwnedCall {
+    method: String,
+    kind: String,
+    /// `None`: the server's only object of the kind.
+    id: Option<String>,
+    arguments: String,
+}
+
+/// What a completion event carries.
+pub(crate) type Outcome = Result<SessionReply>;
+
+impl MethodCall<'_> {
+    pub(crate) fn to_owned(self) -> OwnedCall {
+        let (kind, id) = match self.target {
+            Target::Object(reference) => (reference.kind, Some(reference.id)),
+            Target::TheOnly(kind) => (kind, None),
+        };
+        OwnedCall {
+            method: self.method.to_string(),
+            kind: kind.to_string(),
+            id: id.map(str::to_string),
+            arguments: self.arguments.to_string(),
+        }
+    }
+}
+
+impl OwnedCall {
+    fn borrow(&self) -> MethodCall<'_> {
+        let target = match &self.id {
+            Some(id) => Target::Object(Reference { kind: &self.kind, id }),
+            None => Target::TheOnly(&self.kind),
+        };
+        MethodCall { method: &self.method, target, arguments: &self.arguments }
+    }
+}
+
+/// Puts the one event into the queue, whatever becomes of the call.
+struct Promise {
+    queue: Arc<Queue>,
+    session: Arc<Session>,
+    tag: u64,
+    outcome: Option<Outcome>,
+}
+
+impl Promise {
+    fn keep(mut self, outcome: Outcome) {
+        self.outcome = Some(outcome);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        let outcome = self.outcome.take().unwrap_or_else(|| {
+            Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
+        });
+        let (state, epoch) = (self.session.state(), self.session.snapshot().epoch);
+        self.queue.push(Event {
+            kind: Kind::VSESSION_EVENT_COMPLETION,
+            session: self.session.id,
+            old_state: state,
+            new_state: state,
+            reason: Reason::VSESSION_REASON_NONE,
+            old_epoch: epoch,
+            new_epoch: epoch,
+            error: outcome.as_ref().err().cloned(),
+            time_ms: now_ms(),
+            merged: 0,
+            completion: Some(Completion { tag: self.tag, result: Arc::new(outcome) }),
+        });
+    }
+}
+
+impl Session {
+    /// Makes a call on a worker and puts its end into `queue`.
+    pub(crate) fn call_async(
+        self: &Arc<Self>,
+        call: OwnedCall,
+        options: CallOptions,
+        queue: Arc<Queue>,
+        tag: u64,
+    ) {
+        let bounds = self.bounds(options.timeout, options.cancel.clone());
+        let promise = Promise { queue, session: self.clone(), tag, outcome: None };
+        workers::groups().calls.run(move || {
+            let outcome = promise.session.call_within(bounds, &call.borrow(), &options);
+            promise.keep(outcome);
+        });
+    }
+}

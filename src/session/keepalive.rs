@@ -1,0 +1,270 @@
+//! Keep-alive: a session that nobody uses is asked for a sign of life often enough that the server does not end it. A
+//! session costs an entry in the timer for that, and nothing else; probes run on a few workers. A probe is a call like
+//! any other: it holds nothing that a login, a logout or a close would wait for, and it has a dead session replaced the
+//! way every call does. Failures do not end it: it tries again, with growing pauses.
+
+use std::time::{Duration, Instant};
+
+use super::call::{CallOptions, MethodCall, Target};
+use super::gate::Wish;
+use super::{Session, Timeout, chance, not_logged_in};
+use crate::api::service::SERVICE_INSTANCE;
+use crate::config::{Probe, Relogin};
+use crate::error::{Error, Result};
+use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::timer::{self, Sleeper};
+use crate::runtime::wait::Watch;
+use crate::runtime::workers;
+use crate::state::{Reason, State};
+use crate::status::Status;
+use crate::sync::{Arc, Mutex};
+
+/// The longest that a probe waits for the server.
+const LONGEST_PROBE: Duration = Duration::from_secs(60);
+
+/// When the next sign of life is due.
+pub(super) struct KeepAlive(Mutex<Schedule>);
+
+struct Schedule {
+    /// Zero: none is wanted.
+    interval: Duration,
+    /// The program stopped it; an automatic login does not start it again.
+    stopped: bool,
+    /// When the session was last heard of.
+    last_traffic: Instant,
+    /// The pause after `last_traffic`, or after a failure: the interval or less, by chance.
+    pause: Duration,
+    /// Probes that failed in a row.
+    failures: u32,
+    /// The entry in the timer that counts; earlier ones that still lie there do not.
+    entry: Option<Instant>,
+    probing: bool,
+}
+
+impl KeepAlive {
+    pub(super) fn new(interval: Duration) -> KeepAlive {
+        KeepAlive(Mutex::new(Schedule {
+            interval,
+            stopped: false,
+            last_traffic: Instant::now(),
+            pause: interval,
+            failures: 0,
+            entry: None,
+            probing: false,
+        }))
+    }
+
+    /// The server answered: the next probe can wait.
+    pub(super) fn note_traffic(&self) {
+        // Whoever holds the lock is about to look at the time too; one missed note puts a probe off less, no more.
+        if let Some(mut schedule) = self.0.try_lock() {
+            schedule.last_traffic = Instant::now();
+        }
+    }
+}
+
+impl Schedule {
+    fn runs(&self) -> bool {
+        !self.stopped && !self.interval.is_zero()
+    }
+
+    /// Begins to count anew. The first pause is spread widely, so that sessions which began together do not stay so.
+    fn restart(&mut self, spread: f64) {
+        self.last_traffic = Instant::now();
+        self.failures = 0;
+        self.pause = self.interval.mul_f64(1.0 - spread * chance());
+    }
+}
+
+impl Session {
+    /// Starts keep-alive, or changes its interval.
+    pub(crate) fn keepalive_start(self: &Arc<Self>, interval: Option<Duration>) -> Result<()> {
+        let interval = interval.unwrap_or(self.config.keepalive_interval);
+        if interval.is_zero() {
+            return Err(Error::invalid_argument(
+                "interval_ms",
+                "0 stands for the option 'keepalive.interval_ms', which is 0; name an interval of at least 1000",
+            ));
+        }
+        if self.state() == State::VSESSION_STATE_CLOSED {
+            return Err(super::closed());
+        }
+        let mut schedule = self.keepalive.0.lock();
+        schedule.stopped = false;
+        schedule.interval = interval;
+        schedule.restart(0.1);
+        self.arrange(&mut schedule);
+        Ok(())
+    }
+
+    /// Stops keep-alive. Waits for no probe.
+    pub(crate) fn keepalive_stop(&self) -> Result<()> {
+        if self.state() == State::VSESSION_STATE_CLOSED {
+            return Err(super::closed());
+        }
+        self.keepalive.0.lock().stopped = true;
+        Ok(())
+    }
+
+    /// A login succeeded.
+    pub(super) fn keepalive_after_login(self: &Arc<Self>, by_hand: bool) {
+        let mut schedule = self.keepalive.0.lock();
+        if by_hand {
+            schedule.stopped = false;
+        }
+        schedule.restart(0.5);
+        self.arrange(&mut schedule);
+    }
+
+    /// Something has changed that makes a try worth while: do not wait out a long pause.
+    pub(super) fn keepalive_soon(self: &Arc<Self>) {
+        if self.needs_keepalive() {
+            let mut schedule = self.keepalive.0.lock();
+            schedule.last_traffic = Instant::now();
+            schedule.pause = self.config.backoff.min(schedule.interval);
+            self.arrange(&mut schedule);
+        }
+    }
+
+    /// Has the timer wake us when the pause is over.
+    fn arrange(self: &Arc<Self>, schedule: &mut Schedule) {
+        if !schedule.runs() || schedule.probing {
+            return;
+        }
+        let due = schedule.last_traffic + schedule.pause;
+        if schedule.entry.is_none_or(|entry| due < entry) {
+            schedule.entry = Some(due);
+            let me: Arc<Session> = self.clone();
+            let weak = Arc::downgrade(&me);
+            timer::wake_at(due, weak);
+        }
+    }
+
+    /// Whether there is something to keep alive, or to bring back.
+    fn needs_keepalive(&self) -> bool {
+        match self.state() {
+            State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE => true,
+            State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => {
+                self.config.relogin == Relogin::Auto && self.snapshot().login.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn probe_and_reschedule(self: &Arc<Self>) {
+        let result = self.probe();
+        let status = result.as_ref().err().map(Error::status);
+        let mut schedule = self.keepalive.0.lock();
+        schedule.probing = false;
+        match result {
+            Ok(()) => schedule.restart(0.1),
+            Err(error) => {
+                schedule.failures = schedule.failures.saturating_add(1);
+                schedule.last_traffic = Instant::now();
+                schedule.pause = self.backoff(schedule.failures).min(schedule.interval);
+                if status != Some(Status::VSESSION_E_CLOSED) && schedule.runs() {
+                    self.tell_failed_probe(error);
+                }
+            }
+        }
+        if self.needs_keepalive() {
+            self.arrange(&mut schedule);
+        }
+    }
+
+    /// One sign of life, by whichever way the configuration says. A session that turns out dead is replaced.
+    fn probe(self: &Arc<Self>) -> Result<()> {
+        let longest = self.config.timeout.unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
+        match &self.config.probe {
+            Probe::CurrentTime => {
+                let call = MethodCall {
+                    method: "CurrentTime",
+                    target: Target::TheOnly(SERVICE_INSTANCE),
+                    arguments: "",
+                };
+                let options = CallOptions {
+                    timeout: Some(Timeout::After(longest)),
+                    idempotent: true,
+                    ..CallOptions::default()
+                };
+                match self.call(&call, &options) {
+                    // An answer all the same: the session lives and lacks a privilege.
+                    Err(error) if error.detail().fault_name.is_some() && self.state().is_usable() => Ok(()),
+                    result => result.map(|_| ()),
+                }
+            }
+            Probe::CurrentSession => {
+                let bounds = self.bounds(Some(Timeout::After(longest)), None);
+                match self.refresh(bounds.clone()) {
+                    Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => {
+                        self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
+                    }
+                    result => result.map(|_| ()),
+                }
+            }
+            Probe::Custom(probe) => {
+                let epoch = self.snapshot().epoch;
+                match workers::groups().probes.while_blocked(|| probe(self.id)) {
+                    Status::VSESSION_OK => {
+                        self.note_success();
+                        Ok(())
+                    }
+                    Status::VSESSION_E_NOT_AUTHENTICATED => {
+                        self.note_expired(epoch);
+                        if self.state() == State::VSESSION_STATE_LOGGED_OUT {
+                            return Err(not_logged_in());
+                        }
+                        let bounds = self.bounds(Some(Timeout::After(longest)), None);
+                        self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
+                    }
+                    status => {
+                        let name = status.name().to_string_lossy();
+                        Err(Error::new(status, format!("the program's keep-alive function returned {name}")))
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_failed_probe(&self, error: Error) {
+        let (state, epoch) = (self.state(), self.snapshot().epoch);
+        self.tell(Event {
+            kind: Kind::VSESSION_EVENT_KEEPALIVE_FAILED,
+            session: self.id,
+            old_state: state,
+            new_state: state,
+            reason: Reason::VSESSION_REASON_NONE,
+            old_epoch: epoch,
+            new_epoch: epoch,
+            error: Some(error),
+            time_ms: now_ms(),
+            merged: 0,
+            completion: None,
+        });
+    }
+}
+
+impl Sleeper for Session {
+    fn wake(self: Arc<Self>) {
+        let needed = self.needs_keepalive();
+        let mut schedule = self.keepalive.0.lock();
+        let now = Instant::now();
+        match schedule.entry {
+            Some(entry) if now >= entry => schedule.entry = None,
+            // An entry that an earlier one has replaced.
+            _ => return,
+        }
+        if !schedule.runs() || !needed || schedule.probing {
+            return;
+        }
+        if now < schedule.last_traffic + schedule.pause {
+            // Traffic has put it off.
+            self.arrange(&mut schedule);
+            return;
+        }
+        schedule.probing = true;
+        drop(schedule);
+        let session = self.clone();
+        workers::groups().probes.run(move || session.probe_and_reschedule());
+    }
+}

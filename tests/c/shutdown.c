@@ -1,0 +1,80 @@
+/*
+ * Shutdown with sessions live: all are logged out, the library's threads end, and it can be used again.
+ */
+#include "check.h"
+
+#include <dirent.h>
+
+enum { SESSIONS = 40 };
+static vsession sessions[SESSIONS];
+
+/* How many threads of the library this process has. */
+static int library_threads(void)
+{
+    int number = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    struct dirent *task;
+    while ((task = readdir(tasks)) != NULL) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file == NULL) continue;
+        if (fgets(name, sizeof name, file) != NULL && strncmp(name, "vsession", 8) == 0) number++;
+        fclose(file);
+    }
+    closedir(tasks);
+    return number;
+}
+
+static void shutdown_logs_everything_out_and_ends_the_threads(void)
+{
+    vsession_error *error = NULL;
+    for (int round = 0; round < 2; round++) {
+        clean_server();
+        for (int i = 0; i < SESSIONS; i++) {
+            sessions[i] = good_session();
+            CHECK_OK(vsession_login(sessions[i], NULL, &error), error);
+        }
+        CHECK_INT(counted("sessions"), SESSIONS);
+        CHECK(library_threads() > 0);
+        CHECK_OK(vsession_shutdown(20000, &error), error);
+        CHECK_INT(counted("sessions"), 0);
+        CHECK_INT(counted("logouts"), SESSIONS);
+        CHECK_INT(library_threads(), 0);
+        for (int i = 0; i < SESSIONS; i++) CHECK_INT(vsession_get_state(sessions[i]), VSESSION_STATE_CLOSED);
+    }
+    CHECK_OK(vsession_shutdown(0, &error), error); /* with nothing to do */
+}
+
+static void call_until_closed(void *unused, int number)
+{
+    (void)unused;
+    vsession_error *error = NULL;
+    vsession_status status;
+    do {
+        vsession_error_free(error);
+        status = call_once(sessions[number], NULL, &error);
+    } while (status == VSESSION_OK);
+    CHECK_INT(status, VSESSION_E_CLOSED);
+    vsession_error_free(error);
+}
+
+static void calls_under_way_end_with_closed(void)
+{
+    vsession_error *error = NULL;
+    clean_server();
+    for (int i = 0; i < 8; i++) sessions[i] = good_session();
+    struct team team;
+    team_start(&team, 8, call_until_closed, NULL);
+    sleep_ms(200);
+    CHECK_OK(vsession_shutdown(20000, &error), error);
+    team_join(&team);
+    CHECK_INT(counted("sessions"), 0);
+}
+
+int main(void)
+{
+    RUN(shutdown_logs_everything_out_and_ends_the_threads);
+    RUN(calls_under_way_end_with_closed);
+    return finish();
+}

@@ -1,0 +1,160 @@
+//! Credentials that a function tells, and credentials that change.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+fn without_password(simulator: &Simulator) -> Config {
+    Config::new(&simulator.text("url")).unwrap().with("tls.ca_file", &simulator.text("ca_file"))
+}
+
+#[test]
+fn a_function_is_asked_at_each_login() {
+    let simulator = Simulator::start();
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let session = without_password(&simulator)
+        .with_credentials(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            Credentials::Pair("user", "pass".into())
+        })
+        .open()
+        .unwrap();
+    assert!(together(16, |_| session.ping()).iter().all(Result::is_ok));
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "once for all threads");
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_function_that_has_none_is_heard_with_its_reason() {
+    let simulator = Simulator::start();
+    let session = without_password(&simulator)
+        .with_credentials(|_| Credentials::None("the vault is sealed"))
+        .open()
+        .unwrap();
+    let error = session.login().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONFIG);
+    assert!(error.message.contains("the vault is sealed"), "{}", error.message);
+    assert_eq!(simulator.stat("requests"), 0);
+    session.close().unwrap();
+}
+
+#[test]
+fn the_callers_deadlines_hold_while_a_function_takes_its_time() {
+    let simulator = Simulator::start();
+    let session = without_password(&simulator)
+        .with_credentials(|_| {
+            std::thread::sleep(Duration::from_millis(600));
+            Credentials::Pair("user", "pass".into())
+        })
+        .open()
+        .unwrap();
+    std::thread::scope(|scope| {
+        let patient = scope.spawn(|| session.login());
+        let start = Instant::now();
+        let hasty = session.login_with(&Options::timeout(100)).unwrap_err();
+        assert_eq!(hasty.status, status::VSESSION_E_TIMEOUT);
+        assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
+        patient.join().unwrap().unwrap();
+    });
+    session.close().unwrap();
+}
+
+#[test]
+fn functions_that_block_do_not_hold_up_other_sessions() {
+    let simulator = Simulator::start();
+    let released = Arc::new(Mutex::new(false));
+    let held = released.clone();
+    let slow = without_password(&simulator).with_credentials(move |_| {
+        while !*held.lock().unwrap() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Credentials::Pair("user", "pass".into())
+    });
+    let blocked: Vec<_> = (0..12).map(|_| slow.open().unwrap()).collect();
+    std::thread::scope(|scope| {
+        for session in &blocked {
+            scope.spawn(|| session.login().unwrap());
+        }
+        eventually("they are asking", || blocked.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
+        let free = simulator.session();
+        free.login_with(&Options::timeout(5000)).unwrap();
+        free.close().unwrap();
+        *released.lock().unwrap() = true;
+    });
+    for session in blocked {
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_function_may_call_the_library_and_is_told_what_would_wait_for_itself() {
+    let simulator = Simulator::start();
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let answers = said.clone();
+    let session = without_password(&simulator)
+        .with_credentials(move |handle| {
+            let session = Session(handle);
+            let mut answers = answers.lock().unwrap();
+            answers.push(session.login().err().map(|e| e.status));
+            answers.push(session.ping().err().map(|e| e.status));
+            answers.push(session.keepalive_stop().err().map(|e| e.status));
+            assert_eq!(session.state(), VSESSION_STATE_LOGGING_IN);
+            Credentials::Pair("user", "pass".into())
+        })
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    let reentrant = Some(status::VSESSION_E_REENTRANT);
+    assert_eq!(*said.lock().unwrap(), [reentrant, reentrant, None]);
+    session.close().unwrap();
+}
+
+#[test]
+fn refused_credentials_of_a_function_are_not_repeated_and_new_ones_are_tried() {
+    let simulator = Simulator::start();
+    let password = Arc::new(Mutex::new("wrong".to_string()));
+    let told = password.clone();
+    let session = without_password(&simulator)
+        .with("relogin.backoff_ms", "50")
+        .with("relogin.max_backoff_ms", "100")
+        .with_credentials(move |_| Credentials::Pair("user", told.lock().unwrap().clone()))
+        .open()
+        .unwrap();
+    let end = Instant::now() + Duration::from_millis(700);
+    together(16, |_| {
+        while Instant::now() < end {
+            assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    });
+    assert_eq!(simulator.stat("login_failures"), 1, "one attempt for one set of credentials");
+    *password.lock().unwrap() = "pass".into();
+    eventually("the new ones are found", || session.ping().is_ok());
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_password_that_is_set_leaves_the_rejected_state() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("password", "wrong").open().unwrap();
+    session.ping().unwrap_err();
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    session.set_password("wrong, too").unwrap();
+    assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT);
+    session.ping().unwrap_err();
+    session.ping().unwrap_err();
+    assert_eq!(simulator.stat("login_failures"), 2);
+    session.set_password("pass").unwrap();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("login_failures"), 2);
+    session.close().unwrap();
+    assert_eq!(session.set_password("x").unwrap_err().status, status::VSESSION_E_CLOSED);
+}
