@@ -4,11 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Weak;
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::process::PerProcess;
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Mutex};
 use crate::sys;
 
 /// Something that wants to be woken. It is held weakly: what is gone by its time is not woken.
@@ -44,15 +44,14 @@ impl Ord for Entry {
 #[derive(Default)]
 struct Timer {
     state: Mutex<State>,
-    changed: Condvar,
-    ended: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     entries: BinaryHeap<Reverse<Entry>>,
     numbers: u64,
-    running: bool,
+    /// The thread that wakes the sleepers, where there is one.
+    thread: Option<Thread>,
     /// What sleeps is not worth waiting for: the program shuts the library down.
     stopping: bool,
 }
@@ -64,15 +63,29 @@ pub(crate) fn renew_after_fork() {
     TIMER.renew();
 }
 
-/// Ends the thread once nobody sleeps, and waits for that until `end`. False: somebody still sleeps.
+/// Ends the thread, and waits for that until `end`. False: it is still at work.
 pub(crate) fn stop(end: Instant) -> bool {
     let timer = TIMER.get();
+    {
+        let mut state = timer.state.lock();
+        state.stopping = true;
+        state.call();
+    }
+    while timer.state.lock().thread.is_some() && Instant::now() < end {
+        thread::sleep(Duration::from_millis(1));
+    }
     let mut state = timer.state.lock();
-    state.stopping = true;
-    timer.changed.notify_all();
-    while state.running && !timer.ended.wait_until(&mut state, end).timed_out() {}
     state.stopping = false;
-    !state.running
+    state.thread.is_none()
+}
+
+impl State {
+    /// Has the thread look at the entries again.
+    fn call(&self) {
+        if let Some(thread) = &self.thread {
+            thread.unpark();
+        }
+    }
 }
 
 /// How long the thread stays with nothing to do.
@@ -87,22 +100,26 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
     let number = state.numbers;
     let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
     state.entries.push(Reverse(Entry { at, number, sleeper }));
-    if !state.running {
-        // Without a thread nothing is woken; the next entry tries again.
-        let mine = timer.clone();
-        state.running = thread::Builder::new()
-            .name("vsession-timer".into())
-            .stack_size(128 * 1024)
-            .spawn(move || mine.run())
-            .is_ok();
-    } else if first {
-        timer.changed.notify_one();
+    if state.thread.is_some() {
+        if first {
+            state.call();
+        }
+        return;
     }
+    // Where no thread can be had nothing is woken; the next entry tries again.
+    let mine = timer.clone();
+    state.thread = thread::Builder::new()
+        .name("vsession-timer".into())
+        .stack_size(128 * 1024)
+        .spawn(move || mine.run())
+        .ok()
+        .map(|handle| handle.thread().clone());
 }
 
 impl Timer {
     fn run(&self) {
         sys::block_signals();
+        let mut idle_since = None;
         let mut state = self.state.lock();
         while !state.stopping {
             let now = Instant::now();
@@ -117,20 +134,25 @@ impl Timer {
                     }
                 }
                 Some(at) => {
-                    self.changed.wait_until(&mut state, at);
+                    drop(state);
+                    thread::park_timeout(at.saturating_duration_since(now));
+                    state = self.state.lock();
                 }
+                None if idle_since.is_some_and(|since| now >= since + IDLE) => break,
                 None => {
-                    if self.changed.wait_for(&mut state, IDLE).timed_out() && state.entries.is_empty() {
-                        break;
-                    }
+                    idle_since = idle_since.or(Some(now));
+                    drop(state);
+                    thread::park_timeout(IDLE);
+                    state = self.state.lock();
+                    continue;
                 }
             }
+            idle_since = None;
         }
-        state.running = false;
+        state.thread = None;
         if state.stopping {
             state.entries.clear();
         }
-        self.ended.notify_all();
     }
 }
 

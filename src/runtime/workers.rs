@@ -2,11 +2,11 @@
 //! jobs in order, and end when they have had nothing to do for a while. A process that never needs one has none.
 
 use std::collections::VecDeque;
-use std::thread;
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::process::PerProcess;
-use crate::sync::{Arc, Condvar, Mutex};
+use crate::sync::{Arc, Mutex};
 use crate::sys;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -19,16 +19,14 @@ pub(crate) struct Workers {
     name: &'static str,
     most: usize,
     state: Mutex<State>,
-    work: Condvar,
-    /// A worker has ended.
-    ended: Condvar,
 }
 
 #[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
-    idle: usize,
+    /// Workers that wait to be called.
+    idle: Vec<Thread>,
     /// Workers that wait for code of the program's; others may take their place.
     blocked: usize,
     /// Workers end as soon as they have nothing to do.
@@ -77,8 +75,9 @@ impl Groups {
     pub(crate) fn stop(&self, end: Instant) -> bool {
         let all = [&self.names, &self.probes, &self.calls, &self.logins];
         for group in all {
-            group.state.lock().stopping = true;
-            group.work.notify_all();
+            let mut state = group.state.lock();
+            state.stopping = true;
+            state.idle.drain(..).for_each(|worker| worker.unpark());
         }
         all.into_iter().fold(true, |stopped, group| group.wait_for_end(end) && stopped)
     }
@@ -86,13 +85,7 @@ impl Groups {
 
 impl Workers {
     fn new(name: &'static str, most: usize) -> Arc<Workers> {
-        Arc::new(Workers {
-            name,
-            most,
-            state: Mutex::new(State::default()),
-            work: Condvar::new(),
-            ended: Condvar::new(),
-        })
+        Arc::new(Workers { name, most, state: Mutex::new(State::default()) })
     }
 
     /// Has `job` run on one of the workers. Where no thread can be had, it runs on the calling thread.
@@ -117,8 +110,10 @@ impl Workers {
     }
 
     fn wait_for_end(&self, end: Instant) -> bool {
+        while self.state.lock().threads > 0 && Instant::now() < end {
+            thread::sleep(Duration::from_millis(1));
+        }
         let mut state = self.state.lock();
-        while state.threads > 0 && !self.ended.wait_until(&mut state, end).timed_out() {}
         state.stopping = false;
         state.threads == 0
     }
@@ -127,9 +122,12 @@ impl Workers {
     fn staff(self: &Arc<Self>) {
         let mut state = self.state.lock();
         let most = self.most + state.blocked.min(MOST_BLOCKED);
-        if state.idle >= state.jobs.len() || state.threads >= most {
+        if let Some(worker) = state.idle.pop() {
             drop(state);
-            self.work.notify_one();
+            worker.unpark();
+            return;
+        }
+        if state.jobs.is_empty() || state.threads >= most {
             return;
         }
         state.threads += 1;
@@ -152,6 +150,7 @@ impl Workers {
 
     fn work(&self) {
         sys::block_signals();
+        let me = thread::current();
         let mut state = self.state.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
@@ -162,17 +161,31 @@ impl Workers {
                 continue;
             }
             if state.stopping || state.threads > self.most + state.blocked.min(MOST_BLOCKED) {
-                state.threads -= 1;
-                self.ended.notify_all();
-                return;
+                break;
             }
-            state.idle += 1;
-            let timed_out = self.work.wait_for(&mut state, IDLE).timed_out();
-            state.idle -= 1;
-            if timed_out && state.jobs.is_empty() {
-                state.threads -= 1;
-                self.ended.notify_all();
-                return;
+            state.idle.push(me.clone());
+            drop(state);
+            let called = self.wait_idle(&me);
+            state = self.state.lock();
+            if !called && state.jobs.is_empty() {
+                break;
+            }
+        }
+        state.threads -= 1;
+    }
+
+    /// Waits to be called. False: for too long.
+    fn wait_idle(&self, me: &Thread) -> bool {
+        let end = Instant::now() + IDLE;
+        loop {
+            thread::park_timeout(end.saturating_duration_since(Instant::now()));
+            let mut state = self.state.lock();
+            let Some(position) = state.idle.iter().position(|t| t.id() == me.id()) else {
+                return true;
+            };
+            if Instant::now() >= end {
+                state.idle.swap_remove(position);
+                return false;
             }
         }
     }

@@ -532,6 +532,14 @@ static void accessors_take_null_and_bad_names(void)
     vsession_info_free(info);
 }
 
+static void functions_without_arguments_work_at_any_time(void)
+{
+    vsession_error *error = (vsession_error *)16;
+    CHECK_OK(vsession_after_fork_child(&error), error); /* in a process that is no child: nothing */
+    CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
+    CHECK_INT(vsession_after_fork_child(NULL), VSESSION_OK);
+}
+
 static void functions_without_a_status_take_any_handle(void)
 {
     const uint64_t bad[] = {0, 1, UINT64_MAX, 0xdeadbeefdeadbeef, good.config.id, good.cancel.id};
@@ -595,6 +603,7 @@ int main(void)
     RUN(a_probe_names_what_is_wrong_with_its_arguments);
     RUN(a_probe_shows_the_servers_certificates);
     RUN(callbacks_that_misbehave_are_told_and_their_data_is_given_back_once);
+    RUN(functions_without_arguments_work_at_any_time);
     RUN(functions_without_a_status_take_any_handle);
     RUN(any_number_has_a_name);
     RUN(versions_agree);
