@@ -79,7 +79,8 @@ impl Groups {
             state.stopping = true;
             state.idle.drain(..).for_each(|worker| worker.unpark());
         }
-        all.into_iter().fold(true, |stopped, group| group.wait_for_end(end) && stopped)
+        // Each is waited for, also after one that did not end.
+        all.into_iter().filter(|group| !group.wait_for_end(end)).count() == 0
     }
 }
 

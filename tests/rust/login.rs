@@ -209,7 +209,7 @@ fn a_login_that_cannot_be_described_leaves_no_session_behind() {
 fn after_a_failed_login_the_next_automatic_one_waits() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "status": 503, "times": 1}));
-    let session = simulator.config().with("relogin.backoff_ms", "300").open().unwrap();
+    let session = simulator.config().with("relogin.backoff_ms", "2000").open().unwrap();
     let error = session.ping().unwrap_err();
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
     assert!(error.retriable);
