@@ -141,3 +141,32 @@ fn a_logout_that_fails_can_be_repeated() {
     assert_eq!(simulator.stat("sessions"), 0);
     session.close().unwrap();
 }
+
+#[test]
+fn a_session_can_be_closed_while_its_thread_ends() {
+    struct AtExit(std::cell::Cell<Option<Session>>);
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            if let Some(session) = self.0.take() {
+                session.ping().unwrap();
+                session.close().unwrap();
+            }
+        }
+    }
+    thread_local! {
+        static AT_EXIT: AtExit = const { AtExit(std::cell::Cell::new(None)) };
+    }
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    std::thread::spawn(move || {
+        // Touched first, so it goes last, after what the library keeps for the thread.
+        AT_EXIT.with(|at_exit| at_exit.0.set(Some(session)));
+        session.login().unwrap();
+        session.ping().unwrap();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    assert_eq!(simulator.stat("sessions"), 0);
+    assert_eq!(simulator.calls("CurrentTime"), 2);
+}
