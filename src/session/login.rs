@@ -266,16 +266,21 @@ impl Session {
             _ => {
                 gate.failures = gate.failures.saturating_add(1);
                 let next = Instant::now() + self.backoff(gate.failures);
-                // After a logout, automatic logins stay off whatever comes of one that was asked for.
-                if !matches!(gate.automatic, Automatic::AfterLogout) {
-                    gate.automatic = Automatic::NotBefore(next, error.clone());
+                match &mut gate.automatic {
+                    // After a logout or a refusal, automatic logins stay off whatever comes of one that was asked for.
+                    Automatic::AfterLogout => {}
+                    Automatic::Refused { look_again, .. } => *look_again = next,
+                    automatic => *automatic = Automatic::NotBefore(next, error.clone()),
                 }
             }
         }
         if error.is_outage() {
             gate.service = None;
         }
-        let resting = self.resting_state();
+        let resting = match gate.automatic {
+            Automatic::Refused { .. } => State::VSESSION_STATE_REJECTED,
+            _ => self.resting_state(),
+        };
         self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
     }
 

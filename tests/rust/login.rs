@@ -222,3 +222,20 @@ fn after_a_failed_login_the_next_automatic_one_waits() {
     assert_eq!(simulator.calls("Login"), attempts + 1);
     session.close().unwrap();
 }
+
+#[test]
+fn refused_credentials_stay_refused_when_a_login_by_hand_fails_for_another_reason() {
+    let simulator = Simulator::start();
+    let session =
+        simulator.config().with("password", "wrong").with("relogin.backoff_ms", "1").open().unwrap();
+    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+    simulator.rule(json!({"method": "Login", "status": 503, "times": 1}));
+    assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_HTTP);
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    std::thread::sleep(Duration::from_millis(20));
+    for _ in 0..5 {
+        assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+    }
+    assert_eq!(simulator.stat("login_failures"), 1, "the refused credentials were not tried again");
+    session.close().unwrap();
+}
