@@ -1,8 +1,9 @@
 //! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use ureq::http::Uri;
+use ureq::http::{HeaderMap, Uri};
 
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
@@ -39,10 +40,9 @@ pub(crate) struct Call<'a> {
     pub(crate) commit_when_sent: bool,
 }
 
-/// A reply, and the session cookie that came with it.
+/// A reply.
 pub(crate) struct Answered {
     pub(crate) reply: Reply,
-    pub(crate) cookie: Option<Secret>,
 }
 
 impl Endpoint {
@@ -63,6 +63,7 @@ impl Endpoint {
                 idempotent: true,
                 commit_when_sent: false,
                 max_reply_bytes: self.max_reply_bytes,
+                head: None,
             },
             watch,
         )
@@ -70,11 +71,27 @@ impl Endpoint {
 
     /// Makes a call. A fault is an error that carries it.
     pub(crate) fn call(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
-        self.exchange(call, watch)
+        self.call_for_session(call, watch, &mut None)
+    }
+
+    /// Makes a call with `commit_when_sent`. `cookie` is set to that of the session that the server made, also where the
+    /// reply behind it was cut off or cannot be read: the session exists all the same.
+    pub(crate) fn call_for_session(
+        &self,
+        call: &Call,
+        watch: &Rc<Watch>,
+        cookie: &mut Option<Secret>,
+    ) -> Result<Answered> {
+        self.exchange(call, watch, cookie)
             .map_err(|e| e.with(|d| d.operation_id = Some(call.operation_id.to_string())))
     }
 
-    fn exchange(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
+    fn exchange(
+        &self,
+        call: &Call,
+        watch: &Rc<Watch>,
+        session_cookie: &mut Option<Secret>,
+    ) -> Result<Answered> {
         let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
         let action = if call.version.is_empty() {
             "urn:vim25".to_string()
@@ -86,7 +103,8 @@ impl Endpoint {
         if let Some(cookie) = call.cookie {
             headers.push(("cookie", cookie.reveal()));
         }
-        let http = self.client.send(
+        let head = RefCell::new(HeaderMap::new());
+        let sent = self.client.send(
             &HttpRequest {
                 method: Method::Post,
                 uri: &self.sdk,
@@ -95,21 +113,23 @@ impl Endpoint {
                 idempotent: call.idempotent,
                 commit_when_sent: call.commit_when_sent,
                 max_reply_bytes: self.max_reply_bytes,
+                head: call.commit_when_sent.then_some(&head),
             },
             watch,
-        )?;
+        );
+        let set_cookies = head.borrow();
+        *session_cookie = set_cookies
+            .get_all("set-cookie")
+            .iter()
+            .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
+        let http = sent?;
         let status = http.status;
         if status != 200 && status != 500 {
             return Err(unexpected_status(&http));
         }
-        let set_cookie = http
-            .headers
-            .get_all("set-cookie")
-            .iter()
-            .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
         let start = http.body.get(..http.body.len().min(200)).map(<[u8]>::to_vec);
         match reply::read(http.body) {
-            Ok(Answer::Reply(reply)) => Ok(Answered { reply, cookie: set_cookie }),
+            Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
             Err(_) if status == 500 => Err(http_error(500, "", &start.unwrap_or_default())),
             // The server answered 200, so whatever it was asked to do it has done.
