@@ -72,7 +72,7 @@ impl Session {
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let mut attempt = 1;
         loop {
-            let snapshot = self.usable_snapshot(options, &watch)?;
+            let snapshot = self.usable_snapshot(options, &watch).map_err(call_not_run)?;
             let Some((login, service)) = snapshot.usable() else { return Err(not_logged_in()) };
             let result = self.endpoint.call(
                 &Call {
@@ -92,7 +92,8 @@ impl Session {
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
-                match self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch)? {
+                let replaced = self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch);
+                match replaced.map_err(call_not_run)? {
                     Outcome::Ready => {
                         attempt += 1;
                         continue;
@@ -172,6 +173,11 @@ impl Session {
             }
         }
     }
+}
+
+/// The error of a login or a check as that of the call which needed it, and which was not run.
+fn call_not_run(error: Error) -> Error {
+    error.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO)
 }
 
 /// The calls that may be answered with "not authenticated" for single properties. They only read, so reading again is as

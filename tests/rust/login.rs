@@ -273,3 +273,14 @@ fn a_login_whose_reply_is_cut_off_leaves_no_session_behind() {
     assert_eq!(simulator.stat("sessions"), 0);
     session.close().unwrap();
 }
+
+#[test]
+fn a_call_whose_login_failed_did_not_run() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "reset": "after", "times": 1}));
+    let session = simulator.session();
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONNECTION);
+    assert_eq!(error.executed, VSESSION_EXECUTED_NO, "the call was never sent");
+    session.close().unwrap();
+}
