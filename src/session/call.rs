@@ -162,8 +162,11 @@ impl Session {
         }
     }
 
-    /// The server did not answer, if that is what the error says.
+    /// The server did not answer, if that is what the error says. A fault is an answer.
     pub(super) fn note_failure(&self, error: &Error) {
+        if error.is_fault() {
+            return self.note_success();
+        }
         if error.is_outage() && self.state() == State::VSESSION_STATE_ACTIVE {
             let mut gate = self.gate.lock();
             if gate.state == State::VSESSION_STATE_ACTIVE {
