@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::gate::{Outcome, Wish};
-use super::{Session, Snapshot, Timeout, closed, not_logged_in};
+use super::{Session, Snapshot, Timeout};
 use crate::api::service::{SERVICE_INSTANCE, Service};
 use crate::api::soap::{Call, next_operation_id};
 use crate::error::{Error, Result};
@@ -73,7 +73,7 @@ impl Session {
         let mut attempt = 1;
         loop {
             let snapshot = self.usable_snapshot(options, &watch).map_err(call_not_run)?;
-            let Some((login, service)) = snapshot.usable() else { return Err(not_logged_in()) };
+            let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let result = self.endpoint.call(
                 &Call {
                     method: call.method,
@@ -118,6 +118,9 @@ impl Session {
                     Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {
+                    if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED {
+                        self.check_open()?;
+                    }
                     self.note_failure(&error);
                     Err(error)
                 }
@@ -127,17 +130,15 @@ impl Session {
 
     /// The snapshot for a call, after a login where one is needed and allowed.
     fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<Snapshot>> {
-        let state = self.state();
-        if state == State::VSESSION_STATE_CLOSED {
-            return Err(closed());
-        }
-        if !state.is_usable() {
+        self.check_open()?;
+        if !self.state().is_usable() {
             if options.no_relogin {
-                return Err(not_logged_in());
+                return Err(self.no_session());
             }
             self.through_gate(Wish::NeedSession, watch)?;
         }
-        let snapshot = self.snapshot();
+        // A logout or a close may have come in between.
+        let snapshot = self.identity()?;
         if options.require_epoch != 0 && options.require_epoch != snapshot.epoch {
             return Err(Error::new(
                 Status::VSESSION_E_SESSION_CHANGED,

@@ -62,7 +62,7 @@ impl Session {
                     return Ok(Outcome::StillAlive);
                 }
                 Ok(false) => {
-                    if !self.declare_expired() {
+                    if !self.declare_expired()? {
                         return Ok(Outcome::Gone);
                     }
                 }
@@ -89,10 +89,10 @@ impl Session {
     }
 
     /// Marks the session as ended by the server. True: a login is to follow in the same flight.
-    fn declare_expired(&self) -> bool {
+    fn declare_expired(&self) -> Result<bool> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
-            return false;
+            return Err(closed());
         }
         self.transition(&mut gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
         let goes_on = self.may_relogin(&gate);
@@ -108,7 +108,7 @@ impl Session {
         }
         drop(gate);
         log!(Info, "the session with {} has ended on the server", self.config.url.host);
-        goes_on
+        Ok(goes_on)
     }
 
     fn free_gate(&self) {

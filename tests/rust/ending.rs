@@ -170,3 +170,34 @@ fn a_session_can_be_closed_while_its_thread_ends() {
     assert_eq!(simulator.stat("sessions"), 0);
     assert_eq!(simulator.calls("CurrentTime"), 2);
 }
+
+#[test]
+fn who_meets_a_close_is_told_so() {
+    let simulator = Simulator::start();
+    let config = simulator.config();
+    for _ in 0..40 {
+        let session = config.open().unwrap();
+        session.login().unwrap();
+        let no_relogin = Options { no_relogin: true, ..Options::default() };
+        let epoch_1 = Options { require_epoch: 1, ..Options::default() };
+        let results = together(6, |number| {
+            let mut seen = Vec::new();
+            while session.state() != VSESSION_STATE_CLOSED {
+                seen.push(match number {
+                    0 => session.close(),
+                    1 => session.is_active().map(|active| assert!(active)),
+                    2 => session.ping_with(&no_relogin).map(drop),
+                    3 => session.ping_with(&epoch_1).map(drop),
+                    4 => session.refresh().map(|info| assert!(!info.key().is_empty())),
+                    _ => session.info().map(|info| assert!(!info.key().is_empty())),
+                });
+            }
+            seen
+        });
+        for result in results.into_iter().flatten() {
+            let status = result.map_or_else(|error| error.status, |_| status::VSESSION_OK);
+            assert!(matches!(status, status::VSESSION_OK | status::VSESSION_E_CLOSED), "{status:?}");
+        }
+    }
+    assert_eq!(simulator.stat("sessions"), 0);
+}
