@@ -201,3 +201,15 @@ fn who_meets_a_close_is_told_so() {
     }
     assert_eq!(simulator.stat("sessions"), 0);
 }
+
+#[test]
+fn close_with_bad_options_closes_all_the_same() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let freed = Token::new().options();
+    let error = session.close_with(&freed).unwrap_err();
+    assert!(error.message.contains("options.cancel"), "{}", error.message);
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    assert_eq!(simulator.stat("sessions"), 0);
+}
