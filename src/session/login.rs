@@ -186,7 +186,11 @@ impl Session {
     }
 
     /// Publishes what came of a login and frees the gate.
-    fn settle(self: &Arc<Self>, result: Result<(Arc<Service>, Login)>, by_hand: bool) -> Result<Outcome> {
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        result: Result<(Arc<Service>, Login)>,
+        by_hand: bool,
+    ) -> Result<Outcome> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
             drop(gate);
@@ -215,7 +219,7 @@ impl Session {
         }
     }
 
-    fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
+    pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
         let old_epoch = gate.epoch;
         let replaces = old_epoch > 0;
         self.snapshot.store(Arc::new(Snapshot {

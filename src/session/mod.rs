@@ -11,6 +11,8 @@ mod gate;
 mod keepalive;
 mod login;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use asynchronous::Outcome as CallOutcome;
 pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
