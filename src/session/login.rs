@@ -210,6 +210,8 @@ impl Session {
                 log!(Info, "logged in to {} (epoch {epoch})", self.config.url.host);
                 Ok(Outcome::Ready)
             }
+            // A check that could not be made, for example for want of a descriptor: that says nothing of the session.
+            Err(error) if gate.state.is_usable() => Err(error),
             Err(error) => {
                 self.note_failed_login(&mut gate, &error);
                 drop(gate);

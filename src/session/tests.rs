@@ -52,3 +52,16 @@ fn a_call_of_an_older_session_does_not_take_an_answer_about_the_newer_one() {
     let next = session.next_at_gate(&mut session.gate.lock(), Wish::Replace { epoch: 2 }).unwrap();
     assert!(matches!(next, Next::Join(_)));
 }
+
+#[test]
+fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
+    let session = session();
+    publish_login(&session);
+    let flight = begin_check(&session);
+    // For example: no descriptor is left for the worker's waits.
+    let error = Error::new(Status::VSESSION_E_RESOURCE, "planted");
+    assert_eq!(session.settle(Err(error), false).unwrap_err().status(), Status::VSESSION_E_RESOURCE);
+    flight.land(Ok(super::gate::Outcome::Gone));
+    // Were it not usable any more, a close would not log it out.
+    assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
+}
