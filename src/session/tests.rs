@@ -65,3 +65,13 @@ fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
     // Were it not usable any more, a close would not log it out.
     assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
 }
+
+#[test]
+fn close_logs_out_without_waiting_for_a_check() {
+    let session = session();
+    publish_login(&session);
+    // It never ends, for example because other sessions' logins have all the workers.
+    let _flight = begin_check(&session);
+    let error = session.close(Bounds::with_timeout(Duration::from_secs(2))).unwrap_err();
+    assert_eq!(error.status(), Status::VSESSION_E_CONNECT, "the logout was tried: {error}");
+}
