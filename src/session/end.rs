@@ -106,6 +106,9 @@ impl Session {
         // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
         if let Some(flight) = flight.filter(|flight| !alive && !flight.is_flown_here()) {
             flight.wait(&watch).map_err(|error| unfinished(&error))?;
+            if let Some(error) = self.gate.lock().left_behind.take() {
+                return Err(unfinished(&error));
+            }
         }
         let snapshot = self.snapshot.swap(Arc::new(Snapshot::default()));
         if !alive || !self.config.close_logs_out {

@@ -41,6 +41,8 @@ pub(super) struct Gate {
     flights: u64,
     /// How many threads wait for the flight under way.
     waiting: usize,
+    /// Why the session of a login that a close overtook could not be logged out.
+    pub(super) left_behind: Option<Error>,
 }
 
 /// Who is changing the session.
@@ -167,6 +169,7 @@ impl Gate {
             service: None,
             flights: 0,
             waiting: 0,
+            left_behind: None,
         }
     }
 

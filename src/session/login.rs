@@ -196,7 +196,10 @@ impl Session {
             drop(gate);
             if let Ok((service, login)) = result {
                 // Closed while the login was out: nobody will use this session, so it must not stay on the server.
-                self.end_orphan(&service, &login);
+                if let Err(error) = self.end_orphan(&service, &login) {
+                    log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
+                    self.gate.lock().left_behind = Some(error);
+                }
             }
             return Err(closed());
         }
@@ -316,11 +319,9 @@ impl Session {
         longest.mul_f64(0.5 + 0.5 * chance())
     }
 
-    fn end_orphan(&self, service: &Service, login: &Login) {
-        let Ok(watch) = Watch::new(self.own_bounds()) else { return };
-        if let Err(error) = session_manager::logout(&self.endpoint, service, &login.cookie, &Rc::new(watch)) {
-            log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
-        }
+    fn end_orphan(&self, service: &Service, login: &Login) -> Result<()> {
+        let watch = Rc::new(Watch::new(self.own_bounds())?);
+        session_manager::logout(&self.endpoint, service, &login.cookie, &watch)
     }
 }
 

@@ -213,3 +213,20 @@ fn close_with_bad_options_closes_all_the_same() {
     assert_eq!(session.state(), VSESSION_STATE_CLOSED);
     assert_eq!(simulator.stat("sessions"), 0);
 }
+
+#[test]
+fn close_tells_when_a_login_under_way_left_a_session_behind() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 300}));
+    simulator.rule(json!({"method": "Logout", "status": 503}));
+    let session = simulator.session();
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| session.login().unwrap_err());
+        eventually("the login is under way", || simulator.calls("Login") == 1);
+        let error = session.close().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_HTTP);
+        assert!(error.message.contains("handle is closed"), "{}", error.message);
+        assert_eq!(login.join().unwrap().status, status::VSESSION_E_CLOSED);
+    });
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+}
