@@ -14,6 +14,7 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::wire::cookie;
 use crate::wire::envelope::{self, Reference};
 use crate::wire::reply::{self, Answer, Reply};
+use crate::wire::xml::redact;
 
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
@@ -82,8 +83,13 @@ impl Endpoint {
         watch: &Rc<Watch>,
         cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
-        self.exchange(call, watch, cookie)
-            .map_err(|e| e.with(|d| d.operation_id = Some(call.operation_id.to_string())))
+        self.exchange(call, watch, cookie).map_err(|error| {
+            let error = match call.cookie {
+                Some(cookie) => without_secret(error, cookie::bare_value(cookie)),
+                None => error,
+            };
+            error.with(|d| d.operation_id = Some(call.operation_id.to_string()))
+        })
     }
 
     fn exchange(
@@ -178,6 +184,14 @@ fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
         // Whoever answers 3xx or 4xx did not pass the call on; of 5xx that cannot be said.
         d.executed =
             if status < 500 { Executed::VSESSION_EXECUTED_NO } else { Executed::VSESSION_EXECUTED_MAYBE };
+    })
+}
+
+/// Strikes a secret out of an error: a server or a proxy may repeat what it was sent.
+pub(crate) fn without_secret(error: Error, secret: &str) -> Error {
+    error.with(|d| {
+        d.message = redact(&d.message, secret);
+        d.fault_xml = d.fault_xml.as_deref().map(|xml| redact(xml, secret));
     })
 }
 

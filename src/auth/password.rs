@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
-use crate::api::soap::{Answered, Call, Endpoint, next_operation_id};
+use crate::api::soap::{Answered, Call, Endpoint, next_operation_id, without_secret};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::status::{Executed, Status};
 use crate::wire::cookie;
 use crate::wire::user_session::{UserSession, login_arguments};
-use crate::wire::xml::{child, redact};
+use crate::wire::xml::child;
 
 /// How long the logout of a session that cannot be used may take. The deadline of the login may have passed.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -52,7 +52,7 @@ pub(crate) fn log_in(
     );
     let cookie = cookie.as_ref().map(cookie::header);
     let user = answered
-        .map_err(|error| without_password(error, &credentials.password))
+        .map_err(|error| without_secret(error, credentials.password.reveal()))
         .and_then(|answered| read_user(&answered));
     match (user, cookie) {
         (Ok(user), Some(cookie)) => Ok(Login { cookie, user }),
@@ -82,13 +82,4 @@ fn read_user(answered: &Answered) -> Result<UserSession> {
         UserSession::read(user)
     });
     read.map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_YES))
-}
-
-/// A server or a proxy may repeat what it was sent.
-fn without_password(error: Error, password: &Secret) -> Error {
-    let password = password.reveal();
-    error.with(|d| {
-        d.message = redact(&d.message, password);
-        d.fault_xml = d.fault_xml.as_deref().map(|xml| redact(xml, password));
-    })
 }
