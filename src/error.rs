@@ -71,6 +71,18 @@ impl Error {
         &self.0
     }
 
+    /// A server answered the request, with a fault.
+    pub(crate) fn is_fault(&self) -> bool {
+        use Status::*;
+        matches!(
+            self.0.status,
+            VSESSION_E_INVALID_LOGIN
+                | VSESSION_E_NOT_AUTHENTICATED
+                | VSESSION_E_NO_PERMISSION
+                | VSESSION_E_FAULT
+        )
+    }
+
     /// The server could not be reached or did not answer as a server: nothing that a login would mend.
     pub(crate) fn is_outage(&self) -> bool {
         use Status::*;

@@ -1,8 +1,9 @@
 //! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
-use ureq::http::Uri;
+use ureq::http::{HeaderMap, Uri};
 
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
@@ -13,6 +14,7 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::wire::cookie;
 use crate::wire::envelope::{self, Reference};
 use crate::wire::reply::{self, Answer, Reply};
+use crate::wire::xml::redact;
 
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
@@ -39,10 +41,9 @@ pub(crate) struct Call<'a> {
     pub(crate) commit_when_sent: bool,
 }
 
-/// A reply, and the session cookie that came with it.
+/// A reply.
 pub(crate) struct Answered {
     pub(crate) reply: Reply,
-    pub(crate) cookie: Option<Secret>,
 }
 
 impl Endpoint {
@@ -63,6 +64,7 @@ impl Endpoint {
                 idempotent: true,
                 commit_when_sent: false,
                 max_reply_bytes: self.max_reply_bytes,
+                head: None,
             },
             watch,
         )
@@ -70,11 +72,32 @@ impl Endpoint {
 
     /// Makes a call. A fault is an error that carries it.
     pub(crate) fn call(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
-        self.exchange(call, watch)
-            .map_err(|e| e.with(|d| d.operation_id = Some(call.operation_id.to_string())))
+        self.call_for_session(call, watch, &mut None)
     }
 
-    fn exchange(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
+    /// Makes a call with `commit_when_sent`. `cookie` is set to that of the session that the server made, also where the
+    /// reply behind it was cut off or cannot be read: the session exists all the same.
+    pub(crate) fn call_for_session(
+        &self,
+        call: &Call,
+        watch: &Rc<Watch>,
+        cookie: &mut Option<Secret>,
+    ) -> Result<Answered> {
+        self.exchange(call, watch, cookie).map_err(|error| {
+            let error = match call.cookie {
+                Some(cookie) => without_secret(error, cookie::bare_value(cookie)),
+                None => error,
+            };
+            error.with(|d| d.operation_id = Some(call.operation_id.to_string()))
+        })
+    }
+
+    fn exchange(
+        &self,
+        call: &Call,
+        watch: &Rc<Watch>,
+        session_cookie: &mut Option<Secret>,
+    ) -> Result<Answered> {
         let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
         let action = if call.version.is_empty() {
             "urn:vim25".to_string()
@@ -86,7 +109,8 @@ impl Endpoint {
         if let Some(cookie) = call.cookie {
             headers.push(("cookie", cookie.reveal()));
         }
-        let http = self.client.send(
+        let head = RefCell::new(HeaderMap::new());
+        let sent = self.client.send(
             &HttpRequest {
                 method: Method::Post,
                 uri: &self.sdk,
@@ -95,21 +119,23 @@ impl Endpoint {
                 idempotent: call.idempotent,
                 commit_when_sent: call.commit_when_sent,
                 max_reply_bytes: self.max_reply_bytes,
+                head: call.commit_when_sent.then_some(&head),
             },
             watch,
-        )?;
+        );
+        let set_cookies = head.borrow();
+        *session_cookie = set_cookies
+            .get_all("set-cookie")
+            .iter()
+            .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
+        let http = sent?;
         let status = http.status;
         if status != 200 && status != 500 {
             return Err(unexpected_status(&http));
         }
-        let set_cookie = http
-            .headers
-            .get_all("set-cookie")
-            .iter()
-            .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
         let start = http.body.get(..http.body.len().min(200)).map(<[u8]>::to_vec);
         match reply::read(http.body) {
-            Ok(Answer::Reply(reply)) => Ok(Answered { reply, cookie: set_cookie }),
+            Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
             Err(_) if status == 500 => Err(http_error(500, "", &start.unwrap_or_default())),
             // The server answered 200, so whatever it was asked to do it has done.
@@ -158,6 +184,14 @@ fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
         // Whoever answers 3xx or 4xx did not pass the call on; of 5xx that cannot be said.
         d.executed =
             if status < 500 { Executed::VSESSION_EXECUTED_NO } else { Executed::VSESSION_EXECUTED_MAYBE };
+    })
+}
+
+/// Strikes a secret out of an error: a server or a proxy may repeat what it was sent.
+pub(crate) fn without_secret(error: Error, secret: &str) -> Error {
+    error.with(|d| {
+        d.message = redact(&d.message, secret);
+        d.fault_xml = d.fault_xml.as_deref().map(|xml| redact(xml, secret));
     })
 }
 

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
-use crate::session::Session;
+use crate::session::{CallOptions, Session};
 use crate::state::vsession_state;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
@@ -104,7 +104,8 @@ pub unsafe extern "C" fn vsession_logout(
 
 /// Closes a session: calls that other threads have under way end with VSESSION_E_CLOSED, the server's session is logged
 /// out (unless the option `close.logout` is false), and the handle is dead. The handle is dead whatever the status; an
-/// error tells that the logout did not succeed. Closing again is VSESSION_OK, and so is closing the null handle.
+/// error tells that the logout did not succeed, or that `options` are bad and the defaults were used. Closing again is
+/// VSESSION_OK, and so is closing the null handle.
 ///
 /// Threads: safe from any thread, at any time. Blocks: until the server has answered, the deadline or the token.
 /// Errors: what the network brings; VSESSION_E_INVALID_HANDLE.
@@ -124,12 +125,13 @@ pub unsafe extern "C" fn vsession_close(
             found => found?,
         };
         // SAFETY: by contract NULL or valid call options.
-        let options = unsafe { call::options(options) }?;
-        let bounds = open.bounds(options.timeout, options.cancel);
-        let result = open.close(bounds);
+        let options = unsafe { call::options(options) };
+        // Bad options, such as a token that was freed before, are told and keep no session alive.
+        let CallOptions { timeout, cancel, .. } = options.clone().unwrap_or_default();
+        let result = open.close(open.bounds(timeout, cancel));
         // Another thread may have been faster with the handle: it is dead either way.
         let _ = handles::remove::<Session>(session.id, "session");
-        result
+        options.and(result)
     })
 }
 

@@ -1,5 +1,6 @@
 //! Sends requests and reads replies. One client serves every session with equal settings, so they share connections.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -47,6 +48,8 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) commit_when_sent: bool,
     /// The most that the body of the reply may take.
     pub(crate) max_reply_bytes: u64,
+    /// Where the headers of the reply are put, which may arrive although the body never does.
+    pub(crate) head: Option<&'a RefCell<HeaderMap>>,
 }
 
 #[derive(Debug)]
@@ -183,6 +186,9 @@ impl Client {
             }
         };
         let (head, body) = response.into_parts();
+        if let Some(place) = request.head {
+            *place.borrow_mut() = head.headers.clone();
+        }
         let most = request.max_reply_bytes;
         let announced =
             head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());

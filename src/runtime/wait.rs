@@ -139,10 +139,6 @@ impl Watch {
         Ok(Watch { bounds, waker: thread_waker()?, enlisted: Cell::new(false), committed: Cell::new(false) })
     }
 
-    pub(crate) fn bounds(&self) -> &Bounds {
-        &self.bounds
-    }
-
     /// Lets only the deadline end the waits from now on.
     pub(crate) fn commit(&self) {
         self.committed.set(true);

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use super::gate::{Outcome, Wish};
-use super::{Session, Snapshot, Timeout, closed, not_logged_in};
+use super::{Session, Snapshot, Timeout};
 use crate::api::service::{SERVICE_INSTANCE, Service};
 use crate::api::soap::{Call, next_operation_id};
 use crate::error::{Error, Result};
@@ -72,8 +72,8 @@ impl Session {
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let mut attempt = 1;
         loop {
-            let snapshot = self.usable_snapshot(options, &watch)?;
-            let Some((login, service)) = snapshot.usable() else { return Err(not_logged_in()) };
+            let snapshot = self.usable_snapshot(options, &watch).map_err(call_not_run)?;
+            let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let result = self.endpoint.call(
                 &Call {
                     method: call.method,
@@ -92,7 +92,8 @@ impl Session {
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
-                match self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch)? {
+                let replaced = self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch);
+                match replaced.map_err(call_not_run)? {
                     Outcome::Ready => {
                         attempt += 1;
                         continue;
@@ -117,6 +118,9 @@ impl Session {
                     Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {
+                    if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED {
+                        self.check_open()?;
+                    }
                     self.note_failure(&error);
                     Err(error)
                 }
@@ -126,17 +130,15 @@ impl Session {
 
     /// The snapshot for a call, after a login where one is needed and allowed.
     fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<Snapshot>> {
-        let state = self.state();
-        if state == State::VSESSION_STATE_CLOSED {
-            return Err(closed());
-        }
-        if !state.is_usable() {
+        self.check_open()?;
+        if !self.state().is_usable() {
             if options.no_relogin {
-                return Err(not_logged_in());
+                return Err(self.no_session());
             }
             self.through_gate(Wish::NeedSession, watch)?;
         }
-        let snapshot = self.snapshot();
+        // A logout or a close may have come in between.
+        let snapshot = self.identity()?;
         if options.require_epoch != 0 && options.require_epoch != snapshot.epoch {
             return Err(Error::new(
                 Status::VSESSION_E_SESSION_CHANGED,
@@ -161,8 +163,11 @@ impl Session {
         }
     }
 
-    /// The server did not answer, if that is what the error says.
+    /// The server did not answer, if that is what the error says. A fault is an answer.
     pub(super) fn note_failure(&self, error: &Error) {
+        if error.is_fault() {
+            return self.note_success();
+        }
         if error.is_outage() && self.state() == State::VSESSION_STATE_ACTIVE {
             let mut gate = self.gate.lock();
             if gate.state == State::VSESSION_STATE_ACTIVE {
@@ -172,6 +177,11 @@ impl Session {
             }
         }
     }
+}
+
+/// The error of a login or a check as that of the call which needed it, and which was not run.
+fn call_not_run(error: Error) -> Error {
+    error.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO)
 }
 
 /// The calls that may be answered with "not authenticated" for single properties. They only read, so reading again is as

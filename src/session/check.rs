@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Session, Snapshot, closed, not_logged_in};
+use super::{Session, Snapshot};
 use crate::api::session_manager::{self, Login};
 use crate::error::Result;
 use crate::runtime::wait::{Bounds, Watch};
@@ -13,7 +13,7 @@ impl Session {
     /// Asks the server for the session's record and publishes it. Never logs in.
     pub(crate) fn refresh(&self, bounds: Bounds) -> Result<Arc<Snapshot>> {
         let (snapshot, watch) = self.begin_check(bounds)?;
-        let Some((login, service)) = snapshot.usable() else { return Err(not_logged_in()) };
+        let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
         let answer = session_manager::current_session(&self.endpoint, service, &login.cookie, &watch)
             .inspect_err(|error| self.note_failure(error))?;
         self.note_success();
@@ -21,11 +21,13 @@ impl Session {
             Some(user) => {
                 let renewed =
                     Snapshot { login: Some(Login { user, ..login.clone() }), ..(*snapshot).clone() };
-                Ok(self.publish_refreshed(&snapshot, Arc::new(renewed)))
+                self.publish_refreshed(&snapshot, Arc::new(renewed));
+                // A login, a logout or a close may have come in between.
+                self.identity()
             }
             None => {
                 self.note_expired(snapshot.epoch);
-                Err(not_logged_in())
+                Err(self.no_session())
             }
         }
     }
@@ -44,26 +46,25 @@ impl Session {
         self.note_success();
         if !active {
             self.note_expired(snapshot.epoch);
+            self.check_open()?;
         }
         Ok(active)
     }
 
     fn begin_check(&self, bounds: Bounds) -> Result<(Arc<Snapshot>, Rc<Watch>)> {
-        if self.state() == State::VSESSION_STATE_CLOSED {
-            return Err(closed());
-        }
-        Ok((self.snapshot(), Rc::new(Watch::new(bounds)?)))
+        // In this order: a close takes the login out of the snapshot.
+        let snapshot = self.snapshot();
+        self.check_open()?;
+        Ok((snapshot, Rc::new(Watch::new(bounds)?)))
     }
 
     /// Puts a refreshed record in place, unless a login or logout came in between.
-    fn publish_refreshed(&self, old: &Arc<Snapshot>, renewed: Arc<Snapshot>) -> Arc<Snapshot> {
+    fn publish_refreshed(&self, old: &Arc<Snapshot>, renewed: Arc<Snapshot>) {
         let _gate = self.gate.lock();
         let current = self.snapshot();
-        if !Arc::ptr_eq(&current, old) && (current.epoch != old.epoch || current.login.is_none()) {
-            return current;
+        if Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some()) {
+            self.snapshot.store(renewed);
         }
-        self.snapshot.store(renewed.clone());
-        renewed
     }
 
     /// The server no longer knows the session of this epoch.

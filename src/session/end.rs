@@ -100,12 +100,14 @@ impl Session {
         };
         self.closed.fire();
         // From here on the close itself must not be ended by its own signal.
-        let watch = Rc::new(Watch::new(Bounds { close: None, ..bounds })?);
-        if let Some(flight) = flight {
-            // A login that is out ends with a logout of its own; see `settle`.
-            // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
-            if !flight.is_flown_here() {
-                flight.wait(&watch).map_err(|error| unfinished(&error))?;
+        let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
+        let watch = Rc::new(watch);
+        // A login that is out ends with a logout of its own; see `settle`. A check or a logout needs no waiting for.
+        // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
+        if let Some(flight) = flight.filter(|flight| !alive && !flight.is_flown_here()) {
+            flight.wait(&watch).map_err(|error| unfinished(&error))?;
+            if let Some(error) = self.gate.lock().left_behind.take() {
+                return Err(unfinished(&error));
             }
         }
         let snapshot = self.snapshot.swap(Arc::new(Snapshot::default()));

@@ -41,6 +41,8 @@ pub(super) struct Gate {
     flights: u64,
     /// How many threads wait for the flight under way.
     waiting: usize,
+    /// Why the session of a login that a close overtook could not be logged out.
+    pub(super) left_behind: Option<Error>,
 }
 
 /// Who is changing the session.
@@ -105,7 +107,7 @@ pub(super) enum Wish {
 }
 
 /// What a thread at the gate is to do.
-enum Next {
+pub(super) enum Next {
     Return(Outcome),
     Join(Arc<Flight>),
     Start(Arc<Flight>, Task),
@@ -167,6 +169,7 @@ impl Gate {
             service: None,
             flights: 0,
             waiting: 0,
+            left_behind: None,
         }
     }
 
@@ -261,10 +264,17 @@ impl Session {
         }
     }
 
-    fn next_at_gate(&self, gate: &mut Gate, wish: Wish) -> Result<Next> {
+    pub(super) fn next_at_gate(&self, gate: &mut Gate, wish: Wish) -> Result<Next> {
+        let served = gate.state.is_usable()
+            && match wish {
+                Wish::LogIn | Wish::NeedSession => true,
+                Wish::Replace { epoch } => gate.epoch > epoch,
+            };
         match &gate.phase {
             Phase::Closed => return Err(closed()),
             Phase::Logout(flight) => return Ok(Next::Wait(flight.clone())),
+            // Also while others ask whether that session lives: their answer is none to this wish.
+            Phase::Idle | Phase::Login(_) if served => return Ok(Next::Return(Outcome::Ready)),
             Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
             Phase::Login(flight) => {
                 let flight = flight.clone();
@@ -274,12 +284,6 @@ impl Session {
             Phase::Idle => {}
         }
         let task = match wish {
-            Wish::LogIn | Wish::NeedSession if gate.state.is_usable() => {
-                return Ok(Next::Return(Outcome::Ready));
-            }
-            Wish::Replace { epoch } if gate.state.is_usable() && gate.epoch > epoch => {
-                return Ok(Next::Return(Outcome::Ready));
-            }
             Wish::LogIn => Task::LogIn { reason: Reason::VSESSION_REASON_LOGIN, by_hand: true },
             Wish::Replace { epoch } if gate.state.is_usable() => Task::Check { epoch },
             Wish::NeedSession | Wish::Replace { .. } => {

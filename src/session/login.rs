@@ -62,7 +62,7 @@ impl Session {
                     return Ok(Outcome::StillAlive);
                 }
                 Ok(false) => {
-                    if !self.declare_expired() {
+                    if !self.declare_expired()? {
                         return Ok(Outcome::Gone);
                     }
                 }
@@ -89,10 +89,10 @@ impl Session {
     }
 
     /// Marks the session as ended by the server. True: a login is to follow in the same flight.
-    fn declare_expired(&self) -> bool {
+    fn declare_expired(&self) -> Result<bool> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
-            return false;
+            return Err(closed());
         }
         self.transition(&mut gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
         let goes_on = self.may_relogin(&gate);
@@ -108,7 +108,7 @@ impl Session {
         }
         drop(gate);
         log!(Info, "the session with {} has ended on the server", self.config.url.host);
-        goes_on
+        Ok(goes_on)
     }
 
     fn free_gate(&self) {
@@ -186,13 +186,20 @@ impl Session {
     }
 
     /// Publishes what came of a login and frees the gate.
-    fn settle(self: &Arc<Self>, result: Result<(Arc<Service>, Login)>, by_hand: bool) -> Result<Outcome> {
+    pub(super) fn settle(
+        self: &Arc<Self>,
+        result: Result<(Arc<Service>, Login)>,
+        by_hand: bool,
+    ) -> Result<Outcome> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
             drop(gate);
             if let Ok((service, login)) = result {
                 // Closed while the login was out: nobody will use this session, so it must not stay on the server.
-                self.end_orphan(&service, &login);
+                if let Err(error) = self.end_orphan(&service, &login) {
+                    log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
+                    self.gate.lock().left_behind = Some(error);
+                }
             }
             return Err(closed());
         }
@@ -206,6 +213,8 @@ impl Session {
                 log!(Info, "logged in to {} (epoch {epoch})", self.config.url.host);
                 Ok(Outcome::Ready)
             }
+            // A check that could not be made, for example for want of a descriptor: that says nothing of the session.
+            Err(error) if gate.state.is_usable() => Err(error),
             Err(error) => {
                 self.note_failed_login(&mut gate, &error);
                 drop(gate);
@@ -215,7 +224,7 @@ impl Session {
         }
     }
 
-    fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
+    pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
         let old_epoch = gate.epoch;
         let replaces = old_epoch > 0;
         self.snapshot.store(Arc::new(Snapshot {
@@ -266,16 +275,21 @@ impl Session {
             _ => {
                 gate.failures = gate.failures.saturating_add(1);
                 let next = Instant::now() + self.backoff(gate.failures);
-                // After a logout, automatic logins stay off whatever comes of one that was asked for.
-                if !matches!(gate.automatic, Automatic::AfterLogout) {
-                    gate.automatic = Automatic::NotBefore(next, error.clone());
+                match &mut gate.automatic {
+                    // After a logout or a refusal, automatic logins stay off whatever comes of one that was asked for.
+                    Automatic::AfterLogout => {}
+                    Automatic::Refused { look_again, .. } => *look_again = next,
+                    automatic => *automatic = Automatic::NotBefore(next, error.clone()),
                 }
             }
         }
         if error.is_outage() {
             gate.service = None;
         }
-        let resting = self.resting_state();
+        let resting = match gate.automatic {
+            Automatic::Refused { .. } => State::VSESSION_STATE_REJECTED,
+            _ => self.resting_state(),
+        };
         self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
     }
 
@@ -305,11 +319,9 @@ impl Session {
         longest.mul_f64(0.5 + 0.5 * chance())
     }
 
-    fn end_orphan(&self, service: &Service, login: &Login) {
-        let Ok(watch) = Watch::new(self.own_bounds()) else { return };
-        if let Err(error) = session_manager::logout(&self.endpoint, service, &login.cookie, &Rc::new(watch)) {
-            log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
-        }
+    fn end_orphan(&self, service: &Service, login: &Login) -> Result<()> {
+        let watch = Rc::new(Watch::new(self.own_bounds())?);
+        session_manager::logout(&self.endpoint, service, &login.cookie, &watch)
     }
 }
 

@@ -11,6 +11,8 @@ mod gate;
 mod keepalive;
 mod login;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use asynchronous::Outcome as CallOutcome;
 pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
@@ -88,6 +90,15 @@ impl Session {
         if self.closed.has_fired() { State::VSESSION_STATE_CLOSED } else { state }
     }
 
+    fn check_open(&self) -> Result<()> {
+        if self.state() == State::VSESSION_STATE_CLOSED { Err(closed()) } else { Ok(()) }
+    }
+
+    /// Why there is no session: what a close ended may look as if the server had ended it.
+    fn no_session(&self) -> Error {
+        self.check_open().err().unwrap_or_else(not_logged_in)
+    }
+
     /// The snapshot as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
@@ -96,10 +107,7 @@ impl Session {
     /// The snapshot, provided that it holds a login.
     pub(crate) fn identity(&self) -> Result<Arc<Snapshot>> {
         let snapshot = self.snapshot();
-        if self.state() == State::VSESSION_STATE_CLOSED {
-            return Err(closed());
-        }
-        if snapshot.login.is_none() { Err(not_logged_in()) } else { Ok(snapshot) }
+        if snapshot.login.is_none() { Err(self.no_session()) } else { self.check_open().map(|()| snapshot) }
     }
 
     /// The limits of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.

@@ -20,6 +20,12 @@ pub(crate) fn header(value: &Secret) -> Secret {
     Secret::new(format!("{NAME}={}", value.reveal()))
 }
 
+/// What is secret in such a header: the value without the quotes around it.
+pub(crate) fn bare_value(header: &Secret) -> &str {
+    let text = header.reveal();
+    text.split_once('=').map_or(text, |(_, value)| value).trim_matches('"')
+}
+
 fn is_value(value: &str) -> bool {
     let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     // RFC 6265: printable ASCII without blank, quote, comma, semicolon and backslash.

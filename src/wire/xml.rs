@@ -103,7 +103,7 @@ pub(crate) fn date_time_ms(text: &str) -> Option<i64> {
         None | Some('Z') => 0,
         Some(sign) => {
             let (hours, minutes) = zone[1..].split_once(':')?;
-            let total = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            let total = i64::from(hours.parse::<u8>().ok()?) * 60 + i64::from(minutes.parse::<u8>().ok()?);
             if sign == '-' { -total } else { total }
         }
     };
@@ -134,7 +134,16 @@ mod tests {
         assert_eq!(date_time_ms("2024-02-29T12:34:56.789Z"), Some(1_709_210_096_789));
         assert_eq!(date_time_ms("2024-02-29T14:34:56.789+02:00"), Some(1_709_210_096_789));
         assert_eq!(date_time_ms("2024-02-29T10:04:56.789012-02:30"), Some(1_709_210_096_789));
-        for bad in ["", "2024-02-29", "2024-13-01T00:00:00Z", "x-y-zT1:2:3", "2024-01-01T99:00:00Z"] {
+        for bad in [
+            "",
+            "2024-02-29",
+            "2024-13-01T00:00:00Z",
+            "x-y-zT1:2:3",
+            "2024-01-01T99:00:00Z",
+            "2024-01-01T00:00:00+9223372036854775807:00",
+            "2024-01-01T00:00:00+00:-9223372036854775808",
+            "2024-01-01T00:00:00+0\u{e9}",
+        ] {
             assert_eq!(date_time_ms(bad), None, "{bad}");
         }
     }
@@ -151,6 +160,18 @@ mod tests {
     #[test]
     fn redaction_finds_the_plain_and_the_escaped_form() {
         assert_eq!(redact("plain a<b&c, in XML a&lt;b&amp;c.", "a<b&c"), "plain ***, in XML ***.");
+    }
+
+    #[test]
+    fn depth_costs_no_stack() {
+        // As small as the stack of a worker.
+        let deep = || {
+            let text = format!("{}{}", "<a>".repeat(200_000), "</a>".repeat(200_000));
+            let document = parse(&text).unwrap();
+            assert_eq!(document.descendants().count(), 200_001);
+            assert!(parse(&"<a>".repeat(200_000)).is_err());
+        };
+        std::thread::Builder::new().stack_size(256 * 1024).spawn(deep).unwrap().join().unwrap();
     }
 
     #[test]

@@ -141,3 +141,92 @@ fn a_logout_that_fails_can_be_repeated() {
     assert_eq!(simulator.stat("sessions"), 0);
     session.close().unwrap();
 }
+
+#[test]
+fn a_session_can_be_closed_while_its_thread_ends() {
+    struct AtExit(std::cell::Cell<Option<Session>>);
+    impl Drop for AtExit {
+        fn drop(&mut self) {
+            if let Some(session) = self.0.take() {
+                session.ping().unwrap();
+                session.close().unwrap();
+            }
+        }
+    }
+    thread_local! {
+        static AT_EXIT: AtExit = const { AtExit(std::cell::Cell::new(None)) };
+    }
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    std::thread::spawn(move || {
+        // Touched first, so it goes last, after what the library keeps for the thread.
+        AT_EXIT.with(|at_exit| at_exit.0.set(Some(session)));
+        session.login().unwrap();
+        session.ping().unwrap();
+    })
+    .join()
+    .unwrap();
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    assert_eq!(simulator.stat("sessions"), 0);
+    assert_eq!(simulator.calls("CurrentTime"), 2);
+}
+
+#[test]
+fn who_meets_a_close_is_told_so() {
+    let simulator = Simulator::start();
+    let config = simulator.config();
+    for _ in 0..40 {
+        let session = config.open().unwrap();
+        session.login().unwrap();
+        let no_relogin = Options { no_relogin: true, ..Options::default() };
+        let epoch_1 = Options { require_epoch: 1, ..Options::default() };
+        let results = together(6, |number| {
+            let mut seen = Vec::new();
+            while session.state() != VSESSION_STATE_CLOSED {
+                seen.push(match number {
+                    0 => session.close(),
+                    1 => session.is_active().map(|active| assert!(active)),
+                    2 => session.ping_with(&no_relogin).map(drop),
+                    3 => session.ping_with(&epoch_1).map(drop),
+                    4 => session.refresh().map(|info| assert!(!info.key().is_empty())),
+                    _ => session.info().map(|info| assert!(!info.key().is_empty())),
+                });
+            }
+            seen
+        });
+        for result in results.into_iter().flatten() {
+            let status = result.map_or_else(|error| error.status, |_| status::VSESSION_OK);
+            assert!(matches!(status, status::VSESSION_OK | status::VSESSION_E_CLOSED), "{status:?}");
+        }
+    }
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn close_with_bad_options_closes_all_the_same() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let freed = Token::new().options();
+    let error = session.close_with(&freed).unwrap_err();
+    assert!(error.message.contains("options.cancel"), "{}", error.message);
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn close_tells_when_a_login_under_way_left_a_session_behind() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 300}));
+    simulator.rule(json!({"method": "Logout", "status": 503}));
+    let session = simulator.session();
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| session.login().unwrap_err());
+        eventually("the login is under way", || simulator.calls("Login") == 1);
+        let error = session.close().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_HTTP);
+        assert!(error.message.contains("handle is closed"), "{}", error.message);
+        assert_eq!(login.join().unwrap().status, status::VSESSION_E_CLOSED);
+    });
+    assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+}

@@ -222,3 +222,65 @@ fn after_a_failed_login_the_next_automatic_one_waits() {
     assert_eq!(simulator.calls("Login"), attempts + 1);
     session.close().unwrap();
 }
+
+#[test]
+fn refused_credentials_stay_refused_when_a_login_by_hand_fails_for_another_reason() {
+    let simulator = Simulator::start();
+    let session =
+        simulator.config().with("password", "wrong").with("relogin.backoff_ms", "1").open().unwrap();
+    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+    simulator.rule(json!({"method": "Login", "status": 503, "times": 1}));
+    assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_HTTP);
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    std::thread::sleep(Duration::from_millis(20));
+    for _ in 0..5 {
+        assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+    }
+    assert_eq!(simulator.stat("login_failures"), 1, "the refused credentials were not tried again");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_login_whose_reply_cannot_be_read_leaves_no_session_behind() {
+    let long = format!("<x>{}</x>", "x".repeat(30_000));
+    for (body, expected) in [
+        ("<Envelope><Body><LoginRes", status::VSESSION_E_MALFORMED_XML),
+        ("<!DOCTYPE x><x/>", status::VSESSION_E_DTD),
+        ("<html>", status::VSESSION_E_NOT_SOAP),
+        (long.as_str(), status::VSESSION_E_REPLY_TOO_LARGE),
+    ] {
+        let simulator = Simulator::start();
+        // Canned, with the cookie of a session that does live.
+        let other = simulator.session();
+        other.login().unwrap();
+        simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
+            "set_cookie": other.cookie().unwrap(), "body": body, "status": 200}));
+        let session = simulator.config().with("max_reply_bytes", "30000").open().unwrap();
+        assert_eq!(session.login().unwrap_err().status, expected);
+        assert_eq!(simulator.stat("sessions"), 0, "{expected:?}: the session was logged out");
+        session.close().unwrap();
+        other.close().unwrap();
+    }
+}
+
+#[test]
+fn a_login_whose_reply_is_cut_off_leaves_no_session_behind() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "truncate_at": 100, "times": 1}));
+    let session = simulator.session();
+    assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_CONNECTION);
+    assert_eq!(simulator.stat("logins"), 1);
+    assert_eq!(simulator.stat("sessions"), 0);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_call_whose_login_failed_did_not_run() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "reset": "after", "times": 1}));
+    let session = simulator.session();
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONNECTION);
+    assert_eq!(error.executed, VSESSION_EXECUTED_NO, "the call was never sent");
+    session.close().unwrap();
+}

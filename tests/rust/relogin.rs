@@ -196,3 +196,35 @@ fn a_server_that_restarts_is_found_again() {
     session.close().unwrap();
     assert_eq!(simulator.stat("sessions"), 0);
 }
+
+#[test]
+fn an_answer_ends_an_outage_even_if_it_is_a_fault() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for fault in ["NoPermission", "NotAuthenticated", "InvalidState"] {
+        simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1}));
+        session.ping().unwrap_err();
+        assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
+        simulator.rule(json!({"method": "CurrentTime", "fault": fault, "times": 1}));
+        assert_eq!(session.ping().unwrap_err().fault.as_deref(), Some(fault));
+        assert_eq!(session.state(), VSESSION_STATE_ACTIVE, "{fault}");
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn a_refresh_that_a_logout_overtakes_gives_no_empty_identity() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "delay_after_ms": 400}));
+    std::thread::scope(|scope| {
+        let refreshing = scope.spawn(|| session.refresh().map(|info| info.key()));
+        eventually("the question is under way", || simulator.calls("RetrievePropertiesEx") == 1);
+        session.logout().unwrap();
+        let error = refreshing.join().unwrap().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED);
+    });
+    session.close().unwrap();
+}

@@ -51,3 +51,23 @@ fn the_password_appears_in_no_log_line_error_or_event() {
     }
     assert!(seen.iter().any(|text| text.contains("***")), "the echo was struck out: {seen:?}");
 }
+
+#[test]
+fn a_cookie_that_a_server_repeats_is_struck_out() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let cookie = session.cookie().unwrap();
+    let secret = cookie.split_once('=').unwrap().1;
+    simulator.rule(
+        json!({"method": "CurrentTime", "times": 1, "status": 502, "body": format!("Cookie: {cookie}")}),
+    );
+    let error = session.ping().unwrap_err();
+    assert!(error.message.contains("Cookie: "), "{}", error.message);
+    assert!(!error.message.contains(secret), "{}", error.message);
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault_message": format!("bad {cookie}"),
+        "fault_xml": format!("<F>{cookie}</F>")}));
+    let error = session.ping().unwrap_err();
+    assert!(!format!("{error:?}").contains(secret), "{error:?}");
+    session.close().unwrap();
+}

@@ -1,0 +1,77 @@
+//! Orders of events that no server can bring about on purpose.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::gate::{Flight, Next, Phase, Wish};
+use super::*;
+use crate::api::service::Service;
+use crate::api::session_manager::Login;
+use crate::runtime::secret::Secret;
+use crate::wire::service_content::ServiceContent;
+use crate::wire::user_session::UserSession;
+
+/// A session with a server that is not there.
+fn session() -> Arc<Session> {
+    static GENERATION: AtomicU32 = AtomicU32::new(1);
+    let cell: &'static Cell = Box::leak(Box::new(Cell::new()));
+    cell.assign(GENERATION.fetch_add(1, Ordering::Relaxed), 1, State::VSESSION_STATE_LOGGED_OUT);
+    // Port 1: nobody listens there.
+    Session::open(1, cell, Arc::new(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap())).unwrap()
+}
+
+/// Logs in without a server.
+fn publish_login(session: &Session) {
+    let content = "<R><returnval><about/><sessionManager type=\"SessionManager\">s</sessionManager>\
+        <propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></R>";
+    let content = ServiceContent::read(roxmltree::Document::parse(content).unwrap().root_element()).unwrap();
+    let user = roxmltree::Document::parse("<r><key>k</key></r>").unwrap();
+    let user = UserSession::read(user.root_element()).unwrap();
+    let service = Arc::new(Service { version: "8.0.0.1".into(), content });
+    session.publish(&mut session.gate.lock(), service, Login { cookie: Secret::new("c=1"), user });
+}
+
+/// Has a question whether the session lives be under way.
+fn begin_check(session: &Session) -> Arc<Flight> {
+    let mut gate = session.gate.lock();
+    let flight = gate.new_flight();
+    gate.phase = Phase::Login(flight.clone());
+    flight
+}
+
+#[test]
+fn a_call_of_an_older_session_does_not_take_an_answer_about_the_newer_one() {
+    let session = session();
+    publish_login(&session);
+    publish_login(&session);
+    begin_check(&session);
+    // The call of epoch 1 failed because that session was dead. Whether epoch 2 lives says nothing about it.
+    let next = session.next_at_gate(&mut session.gate.lock(), Wish::Replace { epoch: 1 }).unwrap();
+    assert!(matches!(next, Next::Return(super::gate::Outcome::Ready)));
+    // A call of epoch 2 does wait for the answer.
+    let next = session.next_at_gate(&mut session.gate.lock(), Wish::Replace { epoch: 2 }).unwrap();
+    assert!(matches!(next, Next::Join(_)));
+}
+
+#[test]
+fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
+    let session = session();
+    publish_login(&session);
+    let flight = begin_check(&session);
+    // For example: no descriptor is left for the worker's waits.
+    let error = Error::new(Status::VSESSION_E_RESOURCE, "planted");
+    assert_eq!(session.settle(Err(error), false).unwrap_err().status(), Status::VSESSION_E_RESOURCE);
+    flight.land(Ok(super::gate::Outcome::Gone));
+    // Were it not usable any more, a close would not log it out.
+    assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
+}
+
+#[test]
+fn close_logs_out_without_waiting_for_a_check() {
+    let session = session();
+    publish_login(&session);
+    // It never ends, for example because other sessions' logins have all the workers.
+    let _flight = begin_check(&session);
+    let error = session.close(Bounds::with_timeout(Duration::from_secs(2))).unwrap_err();
+    assert_eq!(error.status(), Status::VSESSION_E_CONNECT, "the logout was tried: {error}");
+}
