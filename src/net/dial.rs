@@ -62,7 +62,7 @@ impl Dialer {
     fn dial(&self, exchange: &Exchange) -> io::Result<Connection> {
         let until = Instant::now().checked_add(self.settings.connect_timeout);
         let host = self.settings.host.as_str();
-        let stream = resolve::addresses(host, self.settings.port, &exchange.watch)
+        let stream = resolve::addresses(host, self.settings.port, until, &exchange.watch)
             .and_then(|addresses| self.first_to_answer(addresses, until, exchange))
             .map_err(|error| exchange.fail(error))?;
         // Requests leave in one piece; waiting to fill a segment could only delay them.
