@@ -8,6 +8,7 @@ mod ending;
 mod errors;
 mod events;
 mod login;
+mod phases;
 mod readers;
 mod relogin;
 mod secrets;
