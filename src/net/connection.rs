@@ -82,6 +82,7 @@ impl Connection {
         let n = self.stream.read(self.buffers.input_append_buf(), exchange)?;
         if n == 0 {
             self.broken = true;
+            exchange.ended.set(true);
             return Ok(false);
         }
         exchange.answered.set(true);

@@ -22,6 +22,8 @@ pub(super) struct Exchange {
     pub(super) sent: Cell<bool>,
     /// Bytes of a reply arrived.
     pub(super) answered: Cell<bool>,
+    /// The peer has said that it will send no more.
+    pub(super) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
     failure: RefCell<Option<Error>>,
 }
@@ -46,6 +48,7 @@ impl Current {
             sending: Cell::new(false),
             sent: Cell::new(false),
             answered: Cell::new(false),
+            ended: Cell::new(false),
             failure: RefCell::new(None),
         });
         let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));
