@@ -7,6 +7,7 @@ mod support;
 mod ending;
 mod errors;
 mod events;
+mod http;
 mod login;
 mod phases;
 mod readers;

@@ -62,9 +62,17 @@ pub struct Request {
     pub method: String,
 }
 
-trait Wire: Read + Write + Send {}
+trait Wire: Read + Write + Send {
+    /// Tells the client that nothing more will come, where the protocol has words for that.
+    fn farewell(&mut self) {}
+}
 impl Wire for TcpStream {}
-impl Wire for StreamOwned<ServerConnection, TcpStream> {}
+impl Wire for StreamOwned<ServerConnection, TcpStream> {
+    fn farewell(&mut self) {
+        self.conn.send_close_notify();
+        let _ = self.flush();
+    }
+}
 
 /// The server's side of one connection.
 pub struct Peer {
@@ -369,6 +377,12 @@ impl Peer {
         while said < most && self.say(&block) {
             said += block.len() as u64;
         }
+        self.cut();
+    }
+
+    /// Ends the connection in good order.
+    pub fn end(&mut self) {
+        self.wire.get_mut().farewell();
         self.cut();
     }
 
