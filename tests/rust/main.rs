@@ -13,4 +13,5 @@ mod phases;
 mod readers;
 mod relogin;
 mod secrets;
+mod syscalls;
 mod waiting;

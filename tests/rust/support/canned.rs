@@ -15,7 +15,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use super::Config;
 
 /// The server's own certificate, which clients trust by naming it, and its key.
-const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/support/canned.pem");
+pub const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/support/canned.pem");
 
 /// A request longer than this is handed to the test after its head, unread.
 const LARGE: usize = 1 << 20;
