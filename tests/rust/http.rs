@@ -328,7 +328,8 @@ fn a_reply_may_be_as_large_as_the_limit_and_no_larger() {
         body
     };
     let gz = "Content-Encoding: gzip\r\n";
-    let forms: [fn(&[u8]) -> Vec<u8>; 5] = [
+    type Form = fn(&[u8]) -> Vec<u8>;
+    let forms: [Form; 5] = [
         |body| with_length("", body),
         |body| in_chunks("", body, 5000),
         |body| until_close("", body),

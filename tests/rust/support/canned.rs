@@ -210,6 +210,7 @@ impl Drop for Canned {
 
 /// A listener with a small backlog and small buffers, so that both can be filled.
 fn listen() -> TcpListener {
+    // SAFETY: the structures passed live through the calls; the descriptor is new and goes to the listener.
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0);
         assert!(fd >= 0);
@@ -248,6 +249,7 @@ impl Shared {
         while !self.ended.load(Ordering::SeqCst) {
             let mut wanted = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             let paused = self.paused.load(Ordering::SeqCst);
+            // SAFETY: `wanted` is one entry.
             unsafe { libc::poll(&mut wanted, if paused { 0 } else { 1 }, 3) };
             if paused {
                 std::thread::sleep(Duration::from_millis(1));
@@ -400,6 +402,7 @@ impl Peer {
         self.open = false;
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         let length = size_of_val(&linger) as libc::socklen_t;
+        // SAFETY: `linger` lives through the call.
         unsafe {
             libc::setsockopt(
                 self.socket.as_raw_fd(),
@@ -420,6 +423,7 @@ impl Peer {
     /// Reads nothing more until the client has gone, or the test has ended.
     pub fn hang_deaf(&mut self) {
         let mut wanted = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: `wanted` is one entry.
         unsafe { libc::poll(&mut wanted, 1, -1) };
         self.open = false;
     }
