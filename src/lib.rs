@@ -34,6 +34,16 @@ mod sys;
 /// The primitives of synchronisation.
 mod sync;
 
+/// What the fuzzer reaches into; see `fuzz/`. No part of the library.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads the body of a reply in every way that the library has.
+    pub fn read_reply(body: &[u8]) {
+        crate::wire::reply::read_every_way(body);
+    }
+}
+
 mod error;
 mod state;
 mod status;

@@ -181,9 +181,11 @@ fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
     .with(|d| {
         d.http_status = status;
         d.retriable = matches!(status, 429 | 502..=504);
-        // Whoever answers 3xx or 4xx did not pass the call on; of 5xx that cannot be said.
-        d.executed =
-            if status < 500 { Executed::VSESSION_EXECUTED_NO } else { Executed::VSESSION_EXECUTED_MAYBE };
+        // Whoever answers 3xx or 4xx did not pass the call on; of others that cannot be said.
+        d.executed = match status {
+            300..=499 => Executed::VSESSION_EXECUTED_NO,
+            _ => Executed::VSESSION_EXECUTED_MAYBE,
+        };
     })
 }
 

@@ -144,7 +144,9 @@ impl Client {
             let failure = match self.send_once(request) {
                 Ok(reply) => return Ok(reply),
                 Err(Failed::Here(error)) => error,
-                Err(Failed::InUreq(error)) => exchange.failure().unwrap_or_else(|| explain(&error)),
+                Err(Failed::InUreq(error)) => {
+                    exchange.failure().unwrap_or_else(|| explain(&error, exchange.ended.get()))
+                }
             };
             let not_run = !exchange.sent.get();
             if failure.status() == Status::VSESSION_E_CONNECTION {
@@ -294,10 +296,11 @@ fn too_large(most: u64) -> Error {
     )
 }
 
-/// What an error of ureq's own means; failures of the connection itself are recorded by the connection.
-fn explain(error: &ureq::Error) -> Error {
+/// What an error of ureq's own means; failures of the connection itself are recorded by the connection. Where the peer
+/// had ended it, the rest of the reply is what was missing: ureq has many words for that.
+fn explain(error: &ureq::Error, ended: bool) -> Error {
     match error {
-        ureq::Error::Io(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => Error::new(
+        _ if ended => Error::new(
             Status::VSESSION_E_CONNECTION,
             "the server closed the connection before its reply was complete",
         ),

@@ -9,7 +9,13 @@ use super::buffers::SoapBuffers;
 use super::exchange::{self, Exchange};
 use super::socket::Socket;
 use super::tls::TlsStream;
+use crate::error::Error;
+use crate::status::Status;
 use crate::sys::Idle;
+
+/// The most that may wait in the buffer for the end of its line or head. ureq bounds heads by less than this, but not the
+/// lines between chunks.
+const MOST_PENDING: usize = 128 * 1024;
 
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -67,9 +73,16 @@ impl Connection {
 
     fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
         self.flush(exchange)?;
+        if self.buffers.input().len() > MOST_PENDING {
+            return Err(exchange.fail(Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                "the reply is not proper HTTP (a line without an end); is this a vSphere server?",
+            )));
+        }
         let n = self.stream.read(self.buffers.input_append_buf(), exchange)?;
         if n == 0 {
             self.broken = true;
+            exchange.ended.set(true);
             return Ok(false);
         }
         exchange.answered.set(true);

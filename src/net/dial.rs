@@ -68,7 +68,7 @@ impl Dialer {
             Some(proxy) => (proxy.host.as_str(), proxy.port),
             None => (host, port),
         };
-        let stream = resolve::addresses(next_host, next_port, &exchange.watch)
+        let stream = resolve::addresses(next_host, next_port, until, &exchange.watch)
             .and_then(|addresses| self.first_to_answer(addresses, until, exchange))
             .map_err(|error| exchange.fail(error))?;
         // Requests leave in one piece; waiting to fill a segment could only delay them.

@@ -26,6 +26,8 @@ pub(super) struct Exchange {
     pub(super) answered: Cell<bool>,
     /// The certificate that was not trusted.
     refused_certificate: RefCell<Option<Thumbprint>>,
+    /// The peer has said that it will send no more.
+    pub(super) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
     failure: RefCell<Option<Error>>,
 }
@@ -53,6 +55,7 @@ impl Current {
             sent: Cell::new(false),
             answered: Cell::new(false),
             refused_certificate: RefCell::new(None),
+            ended: Cell::new(false),
             failure: RefCell::new(None),
         });
         let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::time::Instant;
 
 use once_cell::sync::OnceCell;
 
@@ -30,13 +31,20 @@ pub(super) fn renew_after_fork() {
     UNDER_WAY.renew();
 }
 
-/// The addresses of `host`, at least one.
-pub(super) fn addresses(host: &str, port: u16, watch: &Watch) -> Result<Vec<SocketAddr>> {
+/// The addresses of `host`, at least one. They are waited for until the moment `until`.
+pub(super) fn addresses(
+    host: &str,
+    port: u16,
+    until: Option<Instant>,
+    watch: &Watch,
+) -> Result<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let lookup = join_or_start(host, port);
-    watch.signal(&lookup.done)?;
+    if !watch.signal_until(&lookup.done, until)? {
+        return Err(unknown(host, "the name service did not answer within connect_timeout_ms"));
+    }
     match lookup.result.get() {
         Some(Ok(addresses)) => Ok(addresses.clone()),
         Some(Err(reason)) => Err(unknown(host, reason)),

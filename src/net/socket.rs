@@ -32,6 +32,10 @@ impl Socket {
 
     /// Reads what there is, waiting for the first byte. 0: the peer has closed.
     pub(super) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+        if !self.wait_first {
+            // Where the peer sends faster than is read, nothing waits, and the waits are what a deadline ends.
+            exchange.watch.check().map_err(|stop| exchange.fail(stop))?;
+        }
         loop {
             if !self.wait_first {
                 match (&self.stream).read(buffer) {

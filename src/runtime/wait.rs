@@ -180,6 +180,18 @@ impl Watch {
         self.descriptors_or(&[], signal).map(|_| ())
     }
 
+    /// Waits until `signal` has fired, or until the moment `until`; says whether it has.
+    pub(crate) fn signal_until(
+        &self,
+        signal: &Signal,
+        until: Option<Instant>,
+    ) -> std::result::Result<bool, Stop> {
+        signal.enlist(&self.waker);
+        let result = self.wait(&[], until, || signal.has_fired());
+        signal.dismiss(&self.waker);
+        result.map(|_| signal.has_fired())
+    }
+
     /// Waits until one of `descriptors` (at most three) is ready or `signal` has fired (`NotYet`).
     pub(crate) fn descriptors_or(
         &self,

@@ -88,6 +88,26 @@ fn withholds(response: Node) -> bool {
         .any(|fault| xsi_type(fault) == Some(NOT_AUTHENTICATED))
 }
 
+/// Reads a body as whatever it may be taken for. For the fuzzer and the test that replays its corpus.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_every_way(body: &[u8]) {
+    let _ = super::versions::newest(body);
+    match read(body.to_vec()) {
+        Ok(Answer::Reply(reply)) => {
+            assert!(reply.xml.as_bytes() == body);
+            assert!(reply.xml[reply.response.clone()].starts_with('<'));
+            let _ = reply.look(super::service_content::ServiceContent::read);
+            let _ = reply.look(super::user_session::read_current_session);
+            let _ = reply.look(super::user_session::UserSession::read);
+        }
+        Ok(Answer::Fault(fault)) => {
+            let error = fault.into_error("Method", 500);
+            assert!(error.status() != Status::VSESSION_OK);
+        }
+        Err(error) => assert!(error.status() != Status::VSESSION_OK),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +153,16 @@ mod tests {
         assert!(reply(&missing("NotAuthenticated")).withholds);
         assert!(!reply(&missing("NoPermission")).withholds);
         assert!(!reply("<R><returnval>NotAuthenticated</returnval></R>").withholds);
+    }
+
+    #[test]
+    fn the_fuzzers_corpus_is_read_without_a_panic() {
+        let corpus = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/reply")).unwrap();
+        let files: Vec<_> = corpus.map(|entry| entry.unwrap().path()).collect();
+        assert!(files.len() > 5);
+        for file in files {
+            read_every_way(&std::fs::read(file).unwrap());
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! What the tests stand on: the simulator as a child process, and the C functions behind safe Rust.
 
+pub mod canned;
 pub mod client;
 pub mod simulator;
 
+pub use canned::Canned;
 pub use client::{ApiError, Call, Config, Credentials, Event, Options, Queue, Session, Token, probe, status};
 pub use simulator::Simulator;
 

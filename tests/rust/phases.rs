@@ -1,0 +1,531 @@
+//! Whatever a call waits for, its token, a close and its deadline end the wait, in time; and what was abandoned halfway
+//! is never used again. The servers are canned.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::support::canned::{Greeting, good_body, with_length};
+use crate::support::*;
+
+/// A token or a close should end a wait within 5 ms. Machines stall; the benchmark measures, this only guards.
+const MOST_AFTER_FIRE: Duration = Duration::from_millis(100);
+/// A deadline should end it within 20 ms of its time.
+const MOST_AFTER_DEADLINE: Duration = Duration::from_millis(150);
+/// The deadline of the calls that are to miss it.
+const DEADLINE: Duration = Duration::from_millis(250);
+/// Ends a call that neither token nor close has ended, so that the test fails and does not hang.
+const UNENDED_MS: u32 = 10_000;
+
+/// A session, and a server that leaves its next call stuck in some phase.
+struct Scene {
+    session: Session,
+    /// The call that gets stuck.
+    call: fn(Session, &Options) -> Result<(), ApiError>,
+    /// Whether it has come to that phase.
+    stuck: Box<dyn Fn() -> bool + Send + Sync>,
+    /// From now on the server works.
+    heal: Box<dyn Fn() + Send + Sync>,
+    /// The number of the connection that the last call came on; 0 before the first.
+    last_connection: Box<dyn Fn() -> usize + Send + Sync>,
+    /// The phase leaves no connection behind.
+    no_connection: bool,
+    /// The deadline of the call that is to miss it.
+    deadline: Duration,
+    /// What a build without optimisation needs on top, for the phase's large texts.
+    slack: Duration,
+    /// A second session with the same settings, and so with the same connections.
+    twin: Session,
+}
+
+fn ping(session: Session, options: &Options) -> Result<(), ApiError> {
+    session.ping_with(options).map(|_| ())
+}
+
+impl Scene {
+    /// For a phase of a canned server.
+    fn canned(
+        canned: &Arc<Canned>,
+        config: &Config,
+        stuck: impl Fn(&Canned) -> bool + Send + Sync + 'static,
+    ) -> Scene {
+        let (a, b, c) = (canned.clone(), canned.clone(), canned.clone());
+        Scene {
+            session: config.open().unwrap(),
+            call: ping,
+            stuck: Box::new(move || stuck(&a)),
+            heal: Box::new(move || b.well()),
+            last_connection: Box::new(move || c.last_connection()),
+            no_connection: false,
+            deadline: DEADLINE,
+            slack: Duration::ZERO,
+            twin: config.open().unwrap(),
+        }
+    }
+
+    /// The server works again: the next call does too, on another connection than the abandoned one.
+    fn recover(&self, session: Session) {
+        let abandoned = (self.last_connection)();
+        (self.heal)();
+        session.ping_with(&Options::timeout(5000)).expect("the session is usable afterwards");
+        if !self.no_connection {
+            assert_ne!((self.last_connection)(), abandoned, "the abandoned connection was used again");
+        }
+    }
+}
+
+/// The three ends of a wait, each in a scene of its own, side by side.
+fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
+    let scene = &scene;
+    let (token, close, deadline) = std::thread::scope(|scope| {
+        let token = scope.spawn(move || by_token(&scene()));
+        let close = scope.spawn(move || by_close(&scene()));
+        let deadline = scope.spawn(move || by_deadline(&scene()));
+        (token.join(), close.join(), deadline.join())
+    });
+    eprintln!(
+        "{phase}: token {:?}, close {:?}, after the deadline {:?}",
+        token.expect("by token"),
+        close.expect("by close"),
+        deadline.expect("by deadline")
+    );
+}
+
+/// Has a call stuck, does `end` to it, and returns its error and how long it took to come.
+fn ended(scene: &Scene, options: &Options, end: impl FnOnce()) -> (ApiError, Duration) {
+    std::thread::scope(|scope| {
+        let caller = scope.spawn(|| {
+            let result = (scene.call)(scene.session, options);
+            (result, Instant::now())
+        });
+        eventually("the call is stuck", || caller.is_finished() || (scene.stuck)());
+        std::thread::sleep(Duration::from_millis(30));
+        assert!(!caller.is_finished(), "the call was to be stuck: {:?}", caller.join().unwrap().0);
+        let start = Instant::now();
+        end();
+        let (result, returned) = caller.join().unwrap();
+        (result.unwrap_err(), returned.saturating_duration_since(start))
+    })
+}
+
+fn by_token(scene: &Scene) -> Duration {
+    let token = Token::new();
+    let options = Options { timeout_ms: UNENDED_MS, ..token.options() };
+    let (error, took) = ended(scene, &options, || token.fire());
+    assert_eq!(error.status, status::VSESSION_E_CANCELLED);
+    assert!(took < MOST_AFTER_FIRE + scene.slack, "{took:?} after the token fired");
+    scene.recover(scene.session);
+    let _ = scene.session.close();
+    took
+}
+
+fn by_close(scene: &Scene) -> Duration {
+    let (error, took) = ended(scene, &Options::timeout(UNENDED_MS), || {
+        // The server is stuck, so the logout may be too.
+        let session = scene.session;
+        std::thread::spawn(move || session.close_with(&Options::timeout(500)));
+    });
+    assert_eq!(error.status, status::VSESSION_E_CLOSED);
+    assert!(took < MOST_AFTER_FIRE + scene.slack, "{took:?} after the close");
+    assert_eq!(scene.session.ping().unwrap_err().status, status::VSESSION_E_CLOSED);
+    scene.recover(scene.twin);
+    let _ = scene.twin.close();
+    took
+}
+
+fn by_deadline(scene: &Scene) -> Duration {
+    let options = Options::timeout(scene.deadline.as_millis() as u32);
+    let (result, took, stuck) = std::thread::scope(|scope| {
+        let caller = scope.spawn(|| {
+            let start = Instant::now();
+            let result = (scene.call)(scene.session, &options);
+            (result, start.elapsed())
+        });
+        let stuck = std::cell::Cell::new(false);
+        eventually("the call is stuck", || {
+            stuck.set((scene.stuck)());
+            stuck.get() || caller.is_finished()
+        });
+        let (result, took) = caller.join().unwrap();
+        (result, took, stuck.get())
+    });
+    assert_eq!(result.unwrap_err().status, status::VSESSION_E_TIMEOUT);
+    assert!(stuck, "the call never came to its phase");
+    assert!(took >= scene.deadline, "{took:?}");
+    assert!(took < scene.deadline + MOST_AFTER_DEADLINE + scene.slack, "{took:?}");
+    scene.recover(scene.session);
+    let _ = scene.session.close();
+    took - scene.deadline
+}
+
+/// Logged in, with no connection left, so that the next call makes one.
+fn logged_in_without_connection(scene: Scene, canned: &Canned) -> Scene {
+    for session in [scene.session, scene.twin] {
+        session.login().unwrap();
+    }
+    canned.close_connections();
+    scene
+}
+
+/// The connections to this port, from the client's side: state, and bytes that wait to be sent.
+fn connections_to(port: u16) -> Vec<(u8, usize)> {
+    let target = format!(":{port:04X}");
+    std::fs::read_to_string("/proc/net/tcp")
+        .unwrap()
+        .lines()
+        .filter_map(|line| {
+            // Number, local address, remote address, state, send queue:receive queue.
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let queue = fields.get(4)?.split(':').next()?;
+            let state = u8::from_str_radix(fields[3], 16).ok()?;
+            fields[2].ends_with(&target).then_some((state, usize::from_str_radix(queue, 16).ok()?))
+        })
+        .collect()
+}
+
+/// Whether somebody tries to connect to this port and has got no answer.
+fn connecting_to(port: u16) -> bool {
+    const SYN_SENT: u8 = 2;
+    connections_to(port).iter().any(|(state, _)| *state == SYN_SENT)
+}
+
+#[test]
+fn a_tcp_connect_that_nobody_answers() {
+    ends("TCP connect", || {
+        let canned = Arc::new(Canned::http());
+        let port = canned.address().port();
+        let fillers = Arc::new(Mutex::new(Vec::new()));
+        let scene = Scene::canned(&canned, &canned.config(), move |_| connecting_to(port));
+        let mut scene = logged_in_without_connection(scene, &canned);
+        canned.pause();
+        // The backlog is full when a connect gets no answer any more.
+        while let Ok(filler) = TcpStream::connect_timeout(&canned.address(), Duration::from_millis(100)) {
+            fillers.lock().unwrap().push(filler);
+        }
+        assert!(!connecting_to(port));
+        scene.heal = Box::new(move || {
+            canned.well();
+            // Until the server has emptied its backlog, it does not answer anybody.
+            let queued = fillers.lock().unwrap().len();
+            eventually("the backlog is empty", || canned.accepted() >= queued);
+            fillers.lock().unwrap().clear();
+        });
+        scene
+    });
+}
+
+fn stuck_in_the_handshake(greeting: &Greeting) -> Scene {
+    let canned = Arc::new(Canned::https());
+    let scene = Scene::canned(&canned, &canned.config(), |canned| canned.held() > 0);
+    let scene = logged_in_without_connection(scene, &canned);
+    canned.greet(greeting.clone());
+    scene
+}
+
+#[test]
+fn a_tls_handshake_that_stops_after_the_clients_first_flight() {
+    ends("TLS, nothing after ClientHello", || stuck_in_the_handshake(&Greeting::Silent));
+}
+
+#[test]
+fn a_tls_handshake_that_stops_halfway_through_the_servers_flight() {
+    ends("TLS, half of the server's flight", || stuck_in_the_handshake(&Greeting::HalfFlight));
+}
+
+/// Logged in, and calls are answered by `play`.
+fn stuck_in_a_call(canned: &Arc<Canned>, play: impl Fn(&mut canned::Peer) + Send + Sync + 'static) -> Scene {
+    let scene = Scene::canned(canned, &canned.config(), |canned| canned.calls() > 0);
+    for session in [scene.session, scene.twin] {
+        session.login().unwrap();
+    }
+    canned.on_call(move |peer, _| play(peer));
+    scene
+}
+
+#[test]
+fn a_request_that_the_server_does_not_read() {
+    /// More than the buffers of both sides take.
+    const LARGE: usize = 4 << 20;
+    fn large_call(session: Session, options: &Options) -> Result<(), ApiError> {
+        let arguments = format!("<a>{}</a>", "x".repeat(LARGE));
+        let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
+        session.call(call, options).map(|_| ())
+    }
+    for (phase, make) in [("write", Canned::http as fn() -> Canned), ("write over TLS", Canned::https)] {
+        ends(phase, || {
+            let canned = Arc::new(make());
+            let (seen, port) = (canned.clone(), canned.address().port());
+            let mut scene = stuck_in_a_call(&canned, |peer| peer.hang_deaf());
+            scene.call = large_call;
+            scene.stuck = Box::new(move || {
+                let queued = connections_to(port).iter().map(|(_, queued)| *queued).max();
+                assert!(queued < Some(LARGE - 65536), "all was written");
+                seen.calls() > 0
+            });
+            // The call begins with a look at its arguments and ends with wiping them: that takes so long here.
+            let fired = Token::new();
+            fired.fire();
+            let start = Instant::now();
+            assert_eq!(
+                large_call(scene.session, &fired.options()).unwrap_err().status,
+                status::VSESSION_E_CANCELLED
+            );
+            scene.slack = start.elapsed() * 3 + Duration::from_millis(200);
+            scene.deadline = scene.slack;
+            scene
+        });
+    }
+}
+
+#[test]
+fn a_reply_that_never_begins() {
+    for (phase, make) in
+        [("first byte", Canned::http as fn() -> Canned), ("first byte over TLS", Canned::https)]
+    {
+        ends(phase, || stuck_in_a_call(&Arc::new(make()), |peer| peer.hang()));
+    }
+}
+
+#[test]
+fn a_reply_that_drips() {
+    for (phase, make) in [("drip", Canned::http as fn() -> Canned), ("drip over TLS", Canned::https)] {
+        ends(phase, || {
+            stuck_in_a_call(&Arc::new(make()), |peer| {
+                for byte in with_length("", &good_body().repeat(20).into_bytes()) {
+                    if !peer.say(&[byte]) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+            })
+        });
+    }
+}
+
+#[test]
+fn a_reply_that_floods() {
+    // As fast as the client can read, for far longer than it may: there are always bytes to read.
+    for (phase, make) in [("flood", Canned::http as fn() -> Canned), ("flood over TLS", Canned::https)] {
+        ends(phase, || {
+            stuck_in_a_call(&Arc::new(make()), |peer| peer.flood(b"HTTP/1.1 100 Continue\r\n\r\n", 512 << 20))
+        });
+    }
+}
+
+#[test]
+fn a_turn_at_a_connection() {
+    ends("pooled connection", || {
+        let canned = Arc::new(Canned::http());
+        let config = canned.config().with("max_connections", "1");
+        let holder = config.open().unwrap();
+        let mut scene = Scene::canned(&canned, &config, |canned| canned.calls() == 1);
+        scene.no_connection = true;
+        for session in [holder, scene.session, scene.twin] {
+            session.login().unwrap();
+        }
+        let release = Arc::new(AtomicBool::new(false));
+        let released = release.clone();
+        canned.on_call(move |peer, _| {
+            while !released.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            peer.say(&with_length("", good_body().as_bytes()));
+        });
+        let holding = Mutex::new(Some(std::thread::spawn(move || holder.ping())));
+        let seen = canned.clone();
+        eventually("the only connection is taken", move || seen.calls() == 1);
+        scene.heal = Box::new(move || {
+            assert_eq!(canned.calls(), 1, "nobody else got a connection");
+            release.store(true, Ordering::SeqCst);
+            canned.well();
+            holding
+                .lock()
+                .unwrap()
+                .take()
+                .unwrap()
+                .join()
+                .unwrap()
+                .expect("who had the connection lost nothing");
+        });
+        scene
+    });
+}
+
+#[test]
+fn another_threads_login() {
+    ends("another thread's login", || {
+        let simulator = Arc::new(Simulator::with(&["-tls=false"]));
+        simulator.rule(serde_json::json!({"method": "Login", "delay_ms": 1500}));
+        let session = simulator.session();
+        let twin = simulator.session();
+        let first = Mutex::new(Some(std::thread::spawn(move || session.login())));
+        let seen = simulator.clone();
+        eventually("a login is under way", move || seen.calls("Login") == 1);
+        let (stuck, healing) = (simulator.clone(), simulator.clone());
+        Scene {
+            session,
+            call: ping,
+            stuck: Box::new(move || stuck.stat("requests_in_flight") == 1),
+            heal: Box::new(move || {
+                healing.clear_rules();
+                let login = first.lock().unwrap().take().unwrap().join().unwrap();
+                if let Err(error) = login {
+                    assert_eq!(error.status, status::VSESSION_E_CLOSED);
+                }
+            }),
+            last_connection: Box::new(|| 0),
+            no_connection: true,
+            deadline: DEADLINE,
+            slack: Duration::ZERO,
+            twin,
+        }
+    });
+}
+
+/// The name server's address in the child's `resolv.conf`.
+const NAME_SERVER: &str = "127.0.0.77";
+const NAME: &str = "vcenter.canned.test";
+
+/// A mount namespace of its own lets a child have a name server of its own.
+#[test]
+fn a_name_server_that_never_answers() {
+    let directory = std::env::temp_dir().join(format!("vsession-names-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let resolv = file("resolv.conf", &format!("nameserver {NAME_SERVER}\noptions timeout:20 attempts:1\n"));
+    let switch = file("nsswitch.conf", "hosts: dns\n");
+    // Who is not root gets a network of their own as well, where port 53 is theirs.
+    let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
+    let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
+    let script = format!(
+        "{first}mount --bind \"$1\" /etc/resolv.conf && mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\""
+    );
+    let output = Command::new("unshare")
+        .args([flags, "sh", "-c", &script, "sh", &resolv, &switch])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "phases::child_with_a_silent_name_server", "--ignored"])
+        .args(["--nocapture", "--test-threads=1"])
+        .output()
+        .expect("this test needs unshare");
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let _ = std::fs::remove_dir_all(&directory);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "needs the right to unshare and to mount:\n{told}"
+    );
+    eprintln!("{}", told.lines().filter(|line| line.starts_with("DNS")).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+#[ignore = "run by a_name_server_that_never_answers"]
+fn child_with_a_silent_name_server() {
+    let names = Arc::new(NameServer::start());
+    let scene = |number: usize| {
+        let canned = Arc::new(Canned::http());
+        // Each its own name, so that nobody waits for the lookup of another.
+        let name = format!("{number}.{NAME}");
+        let (seen, asked) = (names.clone(), name.clone());
+        names.answer(true);
+        let scene = Scene::canned(&canned, &canned.config_for(&name), move |_| seen.was_asked(&asked));
+        let mut scene = logged_in_without_connection(scene, &canned);
+        names.answer(false);
+        names.forget();
+        let (healing, names) = (canned.clone(), names.clone());
+        scene.heal = Box::new(move || {
+            healing.well();
+            names.answer(true);
+        });
+        scene
+    };
+    // One after the other: they share the name server.
+    let (token, close) = (by_token(&scene(1)), by_close(&scene(2)));
+    eprintln!("DNS: token {token:?}, close {close:?}, after the deadline {:?}", by_deadline(&scene(3)));
+
+    // The time for connecting covers the name too.
+    names.answer(false);
+    let canned = Canned::http();
+    let config =
+        canned.config_for(&format!("4.{NAME}")).with("connect_timeout_ms", "250").with("timeout_ms", "0");
+    let session = config.open().unwrap();
+    let start = Instant::now();
+    let error = session.login_with(&Options::timeout(5000)).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_RESOLVE, "{error:?}");
+    assert!(error.message.contains("connect_timeout_ms"), "{}", error.message);
+    assert!(start.elapsed() < DEADLINE + MOST_AFTER_DEADLINE, "{:?}", start.elapsed());
+    session.close().unwrap();
+}
+
+/// Canned: a name server that says nothing until it is told to answer; then everything is 127.0.0.1.
+struct NameServer {
+    socket: std::net::UdpSocket,
+    answering: AtomicBool,
+    asked: Mutex<Vec<(Vec<u8>, std::net::SocketAddr)>>,
+}
+
+impl NameServer {
+    fn start() -> NameServerHandle {
+        let socket = std::net::UdpSocket::bind((NAME_SERVER, 53)).expect("port 53 of the loopback network");
+        let server =
+            Arc::new(NameServer { socket, answering: AtomicBool::new(false), asked: Mutex::default() });
+        let serving = server.clone();
+        std::thread::spawn(move || {
+            let mut packet = [0; 512];
+            while let Ok((length, from)) = serving.socket.recv_from(&mut packet) {
+                let query = packet[..length].to_vec();
+                let mut asked = serving.asked.lock().unwrap();
+                if serving.answering.load(Ordering::SeqCst) {
+                    serving.reply(&query, from);
+                }
+                asked.push((query, from));
+            }
+        });
+        NameServerHandle(server)
+    }
+
+    fn reply(&self, query: &[u8], to: std::net::SocketAddr) {
+        // The question: labels, a zero, type and class.
+        let end = 12 + query[12..].iter().position(|b| *b == 0).unwrap() + 5;
+        let is_a = query[end - 4..end - 2] == [0, 1];
+        let mut reply = query[..end].to_vec();
+        reply[2..4].copy_from_slice(&[0x81, 0x80]);
+        reply[4..12].copy_from_slice(&[0, 1, 0, is_a.into(), 0, 0, 0, 0]);
+        if is_a {
+            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]);
+        }
+        let _ = self.socket.send_to(&reply, to);
+    }
+}
+
+struct NameServerHandle(Arc<NameServer>);
+
+impl NameServerHandle {
+    /// Answers from now on, and what was asked before too; or answers no more.
+    fn answer(&self, answer: bool) {
+        let asked = self.0.asked.lock().unwrap();
+        self.0.answering.store(answer, Ordering::SeqCst);
+        if answer {
+            for (query, from) in asked.iter() {
+                self.0.reply(query, *from);
+            }
+        }
+    }
+
+    fn forget(&self) {
+        self.0.asked.lock().unwrap().clear();
+    }
+
+    fn was_asked(&self, name: &str) -> bool {
+        let label = name
+            .split('.')
+            .flat_map(|part| [&[part.len() as u8], part.as_bytes()].concat())
+            .collect::<Vec<_>>();
+        self.0.asked.lock().unwrap().iter().any(|(query, _)| query.windows(label.len()).any(|w| w == label))
+    }
+}

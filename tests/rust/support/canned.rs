@@ -1,0 +1,430 @@
+//! A canned server: it says on the socket what no well-behaved server, and so not the simulator, would say. Logins and
+//! logouts it answers properly; calls of other methods as the test tells it.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::Config;
+
+/// The server's own certificate, which clients trust by naming it, and its key.
+pub const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/support/canned.pem");
+
+/// A request longer than this is handed to the test after its head, unread.
+const LARGE: usize = 1 << 20;
+
+type Play = Arc<dyn Fn(&mut Peer, &Request) + Send + Sync>;
+
+/// What a new connection meets.
+#[derive(Clone, Debug, Default)]
+pub enum Greeting {
+    /// A server.
+    #[default]
+    Normal,
+    /// Somebody who reads and never says anything.
+    Silent,
+    /// TLS that stops in the middle of the server's first flight.
+    HalfFlight,
+    /// These bytes before anything was asked, then a server.
+    Says(Vec<u8>),
+}
+
+#[derive(Default)]
+struct Shared {
+    tls: bool,
+    play: Mutex<Option<Play>>,
+    greeting: Mutex<Greeting>,
+    paused: AtomicBool,
+    ended: AtomicBool,
+    accepted: AtomicUsize,
+    /// Connections that came to the point where their greeting leaves them.
+    held: AtomicUsize,
+    calls: AtomicUsize,
+    /// The connection that the last call came on.
+    last: AtomicUsize,
+    open: Mutex<Vec<(usize, TcpStream)>>,
+}
+
+pub struct Canned {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+pub struct Request {
+    /// The name of the method; `large` when the request was not read.
+    pub method: String,
+}
+
+trait Wire: Read + Write + Send {
+    /// Tells the client that nothing more will come, where the protocol has words for that.
+    fn farewell(&mut self) {}
+}
+impl Wire for TcpStream {}
+impl Wire for StreamOwned<ServerConnection, TcpStream> {
+    fn farewell(&mut self) {
+        self.conn.send_close_notify();
+        let _ = self.flush();
+    }
+}
+
+/// The server's side of one connection.
+pub struct Peer {
+    wire: BufReader<Box<dyn Wire>>,
+    socket: TcpStream,
+    /// The number of the connection, from 1.
+    pub number: usize,
+    open: bool,
+}
+
+/// A well-formed reply to any method that returns a text.
+pub fn good_body() -> String {
+    envelope(
+        "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>2024-02-29T12:34:56Z</returnval></CurrentTimeResponse>",
+    )
+}
+
+pub fn envelope(content: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body>{content}</soapenv:Body></soapenv:Envelope>"
+    )
+}
+
+/// A reply with a length.
+pub fn with_length(extra: &str, body: &[u8]) -> Vec<u8> {
+    let head =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n{extra}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// A reply in chunks of `size`.
+pub fn in_chunks(extra: &str, body: &[u8], size: usize) -> Vec<u8> {
+    let mut reply =
+        format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n{extra}Transfer-Encoding: chunked\r\n\r\n")
+            .into_bytes();
+    for chunk in body.chunks(size) {
+        reply.extend(format!("{:x}\r\n", chunk.len()).as_bytes());
+        reply.extend(chunk);
+        reply.extend(b"\r\n");
+    }
+    reply.extend(b"0\r\n\r\n");
+    reply
+}
+
+impl Canned {
+    pub fn http() -> Canned {
+        Canned::start(false)
+    }
+
+    pub fn https() -> Canned {
+        Canned::start(true)
+    }
+
+    fn start(tls: bool) -> Canned {
+        let listener = listen();
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared { tls, ..Shared::default() });
+        let serving = shared.clone();
+        std::thread::spawn(move || serving.accept(&listener));
+        Canned { address, shared }
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A configuration that can log in, quickly: no document of versions, and again at once after a failure.
+    pub fn config(&self) -> Config {
+        self.config_for(&self.address.ip().to_string())
+    }
+
+    pub fn config_for(&self, host: &str) -> Config {
+        let scheme = if self.shared.tls { "https" } else { "http" };
+        let config =
+            Config::new(&format!("{scheme}://user:pass@{host}:{}/sdk", self.address.port())).unwrap();
+        if self.shared.tls {
+            config.set("tls.ca_file", PEM).unwrap();
+        }
+        config.with("api_version", "8.0.2.0").with("relogin.backoff_ms", "1")
+    }
+
+    /// What answers calls from now on.
+    pub fn on_call(&self, play: impl Fn(&mut Peer, &Request) + Send + Sync + 'static) {
+        *self.shared.play.lock().unwrap() = Some(Arc::new(play));
+    }
+
+    /// Calls are answered well from now on, and connections accepted.
+    pub fn well(&self) {
+        *self.shared.play.lock().unwrap() = None;
+        *self.shared.greeting.lock().unwrap() = Greeting::Normal;
+        self.shared.paused.store(false, Ordering::SeqCst);
+    }
+
+    pub fn greet(&self, greeting: Greeting) {
+        *self.shared.greeting.lock().unwrap() = greeting;
+    }
+
+    /// Accepts no more. Give it a moment.
+    pub fn pause(&self) {
+        self.shared.paused.store(true, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+
+    /// Closes every connection, in good order.
+    pub fn close_connections(&self) {
+        for (_, stream) in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+
+    pub fn held(&self) -> usize {
+        self.shared.held.load(Ordering::SeqCst)
+    }
+
+    pub fn calls(&self) -> usize {
+        self.shared.calls.load(Ordering::SeqCst)
+    }
+
+    /// The number of the connection that the last call came on.
+    pub fn last_connection(&self) -> usize {
+        self.shared.last.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Canned {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.close_connections();
+    }
+}
+
+/// A listener with a small backlog and small buffers, so that both can be filled.
+fn listen() -> TcpListener {
+    // SAFETY: the structures passed live through the calls; the descriptor is new and goes to the listener.
+    unsafe {
+        let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0);
+        assert!(fd >= 0);
+        let listener = TcpListener::from_raw_fd(fd);
+        let small: libc::c_int = 4096;
+        libc::setsockopt(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const small).cast(), 4);
+        let mut address: libc::sockaddr_in = std::mem::zeroed();
+        address.sin_family = libc::AF_INET as libc::sa_family_t;
+        address.sin_addr.s_addr = u32::from(Ipv4Addr::LOCALHOST).to_be();
+        assert_eq!(libc::bind(fd, (&raw const address).cast(), size_of_val(&address) as libc::socklen_t), 0);
+        assert_eq!(libc::listen(fd, 64), 0);
+        listener
+    }
+}
+
+fn tls_config() -> Arc<ServerConfig> {
+    static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
+    CONFIG
+        .get_or_init(|| {
+            let chain = CertificateDer::pem_file_iter(PEM).unwrap().map(Result::unwrap).collect();
+            let key = PrivateKeyDer::from_pem_file(PEM).unwrap();
+            let config =
+                ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                    .with_safe_default_protocol_versions()
+                    .unwrap()
+                    .with_no_client_auth()
+                    .with_single_cert(chain, key)
+                    .unwrap();
+            Arc::new(config)
+        })
+        .clone()
+}
+
+impl Shared {
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        while !self.ended.load(Ordering::SeqCst) {
+            let mut wanted = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            let paused = self.paused.load(Ordering::SeqCst);
+            // SAFETY: `wanted` is one entry.
+            unsafe { libc::poll(&mut wanted, if paused { 0 } else { 1 }, 3) };
+            if paused {
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            let Ok((stream, _)) = listener.accept() else { continue };
+            let number = self.accepted.fetch_add(1, Ordering::SeqCst) + 1;
+            stream.set_nonblocking(false).unwrap();
+            stream.set_nodelay(true).unwrap();
+            self.open.lock().unwrap().push((number, stream.try_clone().unwrap()));
+            let shared = self.clone();
+            std::thread::spawn(move || {
+                // The client may go at any moment.
+                let _ = shared.serve(stream, number);
+                shared.open.lock().unwrap().retain(|(n, _)| *n != number);
+            });
+        }
+    }
+
+    fn serve(&self, mut socket: TcpStream, number: usize) -> io::Result<()> {
+        let greeting = self.greeting.lock().unwrap().clone();
+        let mut tls = if self.tls { Some(ServerConnection::new(tls_config()).unwrap()) } else { None };
+        match greeting {
+            Greeting::Normal => {}
+            Greeting::Silent => {
+                socket.read_exact(&mut [0])?;
+                return self.hold(socket);
+            }
+            Greeting::HalfFlight => {
+                let tls = tls.as_mut().expect("a greeting of TLS");
+                while !tls.wants_write() {
+                    tls.read_tls(&mut socket)?;
+                    tls.process_new_packets().map_err(io::Error::other)?;
+                }
+                let mut flight = Vec::new();
+                while tls.wants_write() {
+                    tls.write_tls(&mut flight)?;
+                }
+                socket.write_all(&flight[..flight.len() / 2])?;
+                return self.hold(socket);
+            }
+            Greeting::Says(bytes) => socket.write_all(&bytes)?,
+        }
+        let wire: Box<dyn Wire> = match tls {
+            None => Box::new(socket.try_clone()?),
+            Some(tls) => Box::new(StreamOwned::new(tls, socket.try_clone()?)),
+        };
+        let mut peer = Peer { wire: BufReader::new(wire), socket, number, open: true };
+        while peer.open {
+            let Some(request) = peer.request()? else { break };
+            self.answer(&mut peer, &request)?;
+        }
+        Ok(())
+    }
+
+    fn hold(&self, mut socket: TcpStream) -> io::Result<()> {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        io::copy(&mut socket, &mut io::sink()).map(|_| ())
+    }
+
+    fn answer(&self, peer: &mut Peer, request: &Request) -> io::Result<()> {
+        let content = match request.method.as_str() {
+            "RetrieveServiceContent" => {
+                "<RetrieveServiceContentResponse xmlns=\"urn:vim25\"><returnval><rootFolder type=\"Folder\">f</rootFolder><propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about><name>canned</name></about><sessionManager type=\"SessionManager\">sm</sessionManager></returnval></RetrieveServiceContentResponse>"
+            }
+            "Login" => {
+                "<LoginResponse xmlns=\"urn:vim25\"><returnval><key>k</key><userName>user</userName></returnval></LoginResponse>"
+            }
+            "Logout" => "<LogoutResponse xmlns=\"urn:vim25\"/>",
+            _ => {
+                self.last.store(peer.number, Ordering::SeqCst);
+                self.calls.fetch_add(1, Ordering::SeqCst);
+                let play = self.play.lock().unwrap().clone();
+                return match play {
+                    Some(play) => {
+                        play(peer, request);
+                        Ok(())
+                    }
+                    None => peer.try_say(&with_length("", good_body().as_bytes())),
+                };
+            }
+        };
+        let cookie = if request.method == "Login" { "Set-Cookie: vmware_soap_session=\"52c4nn3d\"\r\n" } else { "" };
+        peer.try_say(&with_length(cookie, envelope(content).as_bytes()))
+    }
+}
+
+impl Peer {
+    fn request(&mut self) -> io::Result<Option<Request>> {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if self.wire.read(&mut byte)? == 0 {
+                return Ok(None);
+            }
+            head.push(byte[0]);
+        }
+        let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())
+            .unwrap_or(0);
+        if length > LARGE {
+            return Ok(Some(Request { method: "large".into() }));
+        }
+        let mut body = vec![0; length];
+        self.wire.read_exact(&mut body)?;
+        let body = String::from_utf8(body).unwrap();
+        let method =
+            body.split("<Body><").nth(1).unwrap_or("").split([' ', '>']).next().unwrap_or("").to_string();
+        Ok(Some(Request { method }))
+    }
+
+    fn try_say(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.wire.get_mut().write_all(bytes)?;
+        self.wire.get_mut().flush()
+    }
+
+    /// Sends bytes. False: the client has gone, or reads no more.
+    pub fn say(&mut self, bytes: &[u8]) -> bool {
+        let said = self.try_say(bytes).is_ok();
+        self.open &= said;
+        said
+    }
+
+    /// Sends `bytes` again and again until the client has gone, or until so many bytes are out.
+    pub fn flood(&mut self, bytes: &[u8], most: u64) {
+        let block = bytes.repeat((64 * 1024 / bytes.len()).max(1));
+        let mut said = 0;
+        while said < most && self.say(&block) {
+            said += block.len() as u64;
+        }
+        self.cut();
+    }
+
+    /// Ends the connection in good order.
+    pub fn end(&mut self) {
+        self.wire.get_mut().farewell();
+        self.cut();
+    }
+
+    /// Ends the connection: by FIN, and over TLS without the farewell.
+    pub fn cut(&mut self) {
+        self.open = false;
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Ends the connection by RST.
+    pub fn reset(&mut self) {
+        self.open = false;
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let length = size_of_val(&linger) as libc::socklen_t;
+        // SAFETY: `linger` lives through the call.
+        unsafe {
+            libc::setsockopt(
+                self.socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                length,
+            )
+        };
+    }
+
+    /// Says nothing more until the client has gone.
+    pub fn hang(&mut self) {
+        let _ = io::copy(&mut self.wire, &mut io::sink());
+        self.open = false;
+    }
+
+    /// Reads nothing more until the client has gone, or the test has ended.
+    pub fn hang_deaf(&mut self) {
+        let mut wanted = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+        // SAFETY: `wanted` is one entry.
+        unsafe { libc::poll(&mut wanted, 1, -1) };
+        self.open = false;
+    }
+}
