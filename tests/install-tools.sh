@@ -19,6 +19,8 @@ tool valgrind valgrind
 tool nm binutils
 tool readelf binutils
 tool strace strace
+tool unshare util-linux
+tool ip iproute2
 tool openssl openssl
 tool tinyproxy tinyproxy
 tool microsocks microsocks

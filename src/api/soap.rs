@@ -7,6 +7,7 @@ use ureq::http::{HeaderMap, Uri};
 
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
+use crate::runtime::fork;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
@@ -200,5 +201,5 @@ pub(crate) fn without_secret(error: Error, secret: &str) -> Error {
 /// A new id that ties a call to the lines that the server logs about it.
 pub(crate) fn next_operation_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("vsession-{:x}-{:x}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!("vsession-{:x}-{:x}", fork::process_id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }

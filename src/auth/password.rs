@@ -64,10 +64,9 @@ pub(crate) fn log_in(
             // Unless the server refused, it made a session that we cannot describe: leave none behind.
             if let Some(cookie) = cookie
                 && error.detail().executed != Executed::VSESSION_EXECUTED_NO
+                && let Ok(watch) = Watch::new(Bounds::with_timeout(CLEAN_UP))
             {
-                if let Ok(watch) = Watch::new(Bounds::with_timeout(CLEAN_UP)) {
-                    let _ = session_manager::logout(endpoint, service, &cookie, &Rc::new(watch));
-                }
+                let _ = session_manager::logout(endpoint, service, &cookie, &Rc::new(watch));
             }
             Err(error)
         }

@@ -260,9 +260,13 @@ pub unsafe extern "C" fn vsession_call(
     guard::status(err, || {
         let out = place(out, "out")?;
         let session = handles::get::<Session>(session.id, "session")?;
-        // SAFETY: by contract NULL or valid structures.
-        let (call, options) = unsafe { (call::method_call(call)?, call::options(options)?) };
-        out.put(vsession_reply::give(session.call(&call, &options)?));
+        // SAFETY: by contract NULL or valid call options.
+        let options = unsafe { call::options(options) }?;
+        // The clock runs from here, so that reading large arguments counts too.
+        let bounds = session.bounds(options.timeout, options.cancel.clone());
+        // SAFETY: by contract NULL or a valid call.
+        let call = unsafe { call::method_call(call) }?;
+        out.put(vsession_reply::give(session.call_within(bounds, &call, &options)?));
         Ok(())
     })
 }

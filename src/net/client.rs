@@ -140,6 +140,8 @@ impl Client {
     fn send_on_some_connection(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
         let mut may_run_twice = request.idempotent;
         loop {
+            // What was not sent, or may be sent twice, binds nobody to wait for it.
+            watch.commit(false);
             let exchange = Current::begin(watch, request.commit_when_sent);
             let failure = match self.send_once(request) {
                 Ok(reply) => return Ok(reply),

@@ -105,7 +105,7 @@ impl Exchange {
         if !self.sending.replace(true) {
             self.watch.check()?;
             if self.commit_when_sent {
-                self.watch.commit();
+                self.watch.commit(true);
             }
         }
         Ok(())

@@ -135,20 +135,17 @@ impl TlsStream {
             Idle::Closed => return false,
             Idle::Data => {}
         }
-        let mut bytes = [0u8; 4096];
-        while let Ok(Some(n)) = self.socket.read_now(&mut bytes) {
-            if n == 0 {
+        // More than this is no ticket.
+        let mut bytes = [0u8; 16 * 1024];
+        let Ok(Some(n @ 1..)) = self.socket.read_now(&mut bytes) else { return false };
+        let mut rest = &bytes[..n];
+        while !rest.is_empty() {
+            if self.tls.read_tls(&mut rest).is_err() {
                 return false;
             }
-            let mut rest = &bytes[..n];
-            while !rest.is_empty() {
-                if self.tls.read_tls(&mut rest).is_err() {
-                    return false;
-                }
-                match self.tls.process_new_packets() {
-                    Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
-                    _ => return false,
-                }
+            match self.tls.process_new_packets() {
+                Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
+                _ => return false,
             }
         }
         self.socket.look() == Idle::Quiet

@@ -139,9 +139,9 @@ impl Watch {
         Ok(Watch { bounds, waker: thread_waker()?, enlisted: Cell::new(false), committed: Cell::new(false) })
     }
 
-    /// Lets only the deadline end the waits from now on.
-    pub(crate) fn commit(&self) {
-        self.committed.set(true);
+    /// Lets only the deadline end the waits from now on, or everything again.
+    pub(crate) fn commit(&self, committed: bool) {
+        self.committed.set(committed);
     }
 
     /// Whether the call should stop now.
@@ -318,7 +318,7 @@ mod tests {
         let watch =
             Watch::new(Bounds { cancel: Some(token), ..Bounds::with_timeout(Duration::from_millis(10)) })
                 .unwrap();
-        watch.commit();
+        watch.commit(true);
         assert_eq!(watch.signal(&Signal::new()), Err(Stop::TimedOut));
     }
 

@@ -51,7 +51,7 @@ pub(crate) struct Groups {
 impl Default for Groups {
     fn default() -> Groups {
         Groups {
-            names: Workers::new("vsession-names", 1),
+            names: Workers::new("vsession-names", 4),
             probes: Workers::new("vsession-probe", 4),
             calls: Workers::new("vsession-call", 16),
             logins: Workers::new("vsession-login", 4),

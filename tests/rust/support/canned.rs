@@ -332,7 +332,8 @@ impl Shared {
                 };
             }
         };
-        let cookie = if request.method == "Login" { "Set-Cookie: vmware_soap_session=\"52c4nn3d\"\r\n" } else { "" };
+        let cookie =
+            if request.method == "Login" { "Set-Cookie: vmware_soap_session=\"52c4nn3d\"\r\n" } else { "" };
         peer.try_say(&with_length(cookie, envelope(content).as_bytes()))
     }
 }
