@@ -260,8 +260,9 @@ impl Session {
     }
 
     fn note_failed_login(&self, gate: &mut Gate, error: &Error) {
+        let newer_password = is_refusal(error) && self.has_newer_password(gate);
         match error.status() {
-            _ if is_refusal(error) => {
+            _ if is_refusal(error) && !newer_password => {
                 gate.failures = gate.failures.saturating_add(1);
                 let look_again = Instant::now() + self.backoff(gate.failures);
                 gate.automatic = Automatic::Refused { error: error.clone(), look_again };
@@ -272,6 +273,8 @@ impl Session {
             }
             // Nobody waited for it any more: that says nothing about the server.
             Status::VSESSION_E_CANCELLED => {}
+            // What was refused is given up already; the next login tries something else.
+            _ if newer_password => {}
             _ => {
                 gate.failures = gate.failures.saturating_add(1);
                 let next = Instant::now() + self.backoff(gate.failures);
@@ -291,6 +294,14 @@ impl Session {
             _ => self.resting_state(),
         };
         self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
+    }
+
+    /// Whether the program gave another password since the one that was refused was sent.
+    fn has_newer_password(&self, gate: &Gate) -> bool {
+        match (&*self.given_password.lock(), &self.config.username, gate.refused) {
+            (Some(given), Some(user), Some(refused)) => Fingerprint::of(user, given) != refused,
+            _ => false,
+        }
     }
 
     fn tell_credentials_wanted(&self, gate: &Gate, error: Error) {

@@ -1,5 +1,6 @@
 //! Credentials that a function tells, and credentials that change.
 
+use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -157,4 +158,20 @@ fn a_password_that_is_set_leaves_the_rejected_state() {
     assert_eq!(simulator.stat("login_failures"), 2);
     session.close().unwrap();
     assert_eq!(session.set_password("x").unwrap_err().status, status::VSESSION_E_CLOSED);
+}
+
+#[test]
+fn a_password_given_while_the_old_one_is_being_refused_is_tried() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 300, "times": 1}));
+    let session = simulator.config().with("password", "wrong").open().unwrap();
+    std::thread::scope(|scope| {
+        let refused = scope.spawn(|| session.login().unwrap_err());
+        eventually("the login is under way", || simulator.calls("Login") == 1);
+        session.set_password("pass").unwrap();
+        assert_eq!(refused.join().unwrap().status, status::VSESSION_E_INVALID_LOGIN);
+    });
+    session.ping().unwrap();
+    assert_eq!(simulator.calls("Login"), 2);
+    session.close().unwrap();
 }
