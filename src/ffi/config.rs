@@ -133,7 +133,9 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
                 vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_INTERNAL)
             }))
         });
-        config.lock().probe = probe;
+        let old = std::mem::replace(&mut config.lock().probe, probe);
+        // Not under the lock: it may call `free_data`.
+        drop(old);
         Ok(())
     })
 }

@@ -66,7 +66,9 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
                 }
             }))
         });
-        config.lock().credentials_source = source;
+        let old = std::mem::replace(&mut config.lock().credentials_source, source);
+        // Not under the lock: it may call `free_data`.
+        drop(old);
         Ok(())
     })
 }

@@ -175,3 +175,32 @@ fn a_password_given_while_the_old_one_is_being_refused_is_tried() {
     assert_eq!(simulator.calls("Login"), 2);
     session.close().unwrap();
 }
+
+#[test]
+fn a_functions_data_is_freed_with_nothing_locked() {
+    use std::ffi::{CString, c_void};
+    use vsession::ffi::config::{vsession_config, vsession_config_set, vsession_config_set_keepalive_fn};
+    use vsession::ffi::credentials::vsession_config_set_credentials_fn;
+    /// A callback may call any function, also on the configuration that lets go of it.
+    unsafe extern "C" fn use_config(data: *mut c_void) {
+        let config = vsession_config { id: data as u64 };
+        let (name, value) = (CString::new("locale").unwrap(), CString::new("de").unwrap());
+        let error = std::ptr::null_mut();
+        unsafe { vsession_config_set(config, name.as_ptr(), value.as_ptr(), error) };
+    }
+    unsafe extern "C" fn probe(_: vsession::ffi::session::vsession, _: *mut c_void) -> i32 {
+        0
+    }
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let config = Config::new("https://u:p@vc.example.com").unwrap();
+        let (id, data, error) = (config.0, config.0.id as *mut c_void, std::ptr::null_mut());
+        for _ in 0..2 {
+            unsafe { vsession_config_set_keepalive_fn(id, Some(probe), data, Some(use_config), error) };
+            unsafe { vsession_config_set_credentials_fn(id, None, data, Some(use_config), error) };
+        }
+        drop(config);
+        done.send(()).unwrap();
+    });
+    ended.recv_timeout(Duration::from_secs(10)).expect("no lock is waited for");
+}
