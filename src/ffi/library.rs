@@ -11,6 +11,7 @@ use crate::net;
 use crate::runtime::log::{self, Level};
 use crate::runtime::wait::Bounds;
 use crate::runtime::{fork, timer, workers};
+use crate::session::Session;
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
 
@@ -139,15 +140,21 @@ pub unsafe extern "C" fn vsession_shutdown(
     guard::status(err, || {
         let end = Instant::now() + Duration::from_millis(timeout_ms.into());
         let (done, results) = std::sync::mpsc::channel();
-        let sessions = handles::sessions();
-        let number = sessions.len();
-        for (handle, session) in sessions {
+        // All at once first: that ends the calls under way, which may have all the workers.
+        let endings: Vec<_> = handles::sessions()
+            .into_iter()
+            .filter_map(|(handle, session)| {
+                let ending = session.begin_close();
+                let _ = handles::remove::<Session>(handle, "session");
+                ending.map(|ending| (session, ending))
+            })
+            .collect();
+        let number = endings.len();
+        for (session, ending) in endings {
             let done = done.clone();
             workers::groups().calls.run(move || {
                 let bounds = Bounds { deadline: Some(end), ..Bounds::default() };
-                let result = session.close(bounds);
-                let _ = handles::remove::<crate::session::Session>(handle, "session");
-                let _ = done.send(result);
+                let _ = done.send(session.finish_close(ending, bounds));
             });
         }
         let mut first_error = None;

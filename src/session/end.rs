@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::gate::{Automatic, Gate, Outcome, Phase, Wish};
+use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot, closed};
 use crate::api::session_manager;
 use crate::error::{Error, Result};
@@ -11,6 +11,13 @@ use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::{Reason, State};
 use crate::sync::Arc;
+
+/// A close of which the server does not know yet.
+pub(crate) struct Ending {
+    flight: Option<Arc<Flight>>,
+    /// The server has a session to be logged out.
+    alive: bool,
+}
 
 impl Session {
     /// Logs in, or joins the login that is under way. Already logged in: no request.
@@ -87,18 +94,29 @@ impl Session {
     /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The
     /// second close finds nothing to do.
     pub(crate) fn close(&self, bounds: Bounds) -> Result<()> {
-        let (flight, alive) = {
+        self.begin_close().map_or(Ok(()), |ending| self.finish_close(ending, bounds))
+    }
+
+    /// The part of a close that waits for nothing. `None`: the session was closed before.
+    pub(crate) fn begin_close(&self) -> Option<Ending> {
+        let ending = {
             let mut gate = self.gate.lock();
             let flight = match std::mem::replace(&mut gate.phase, Phase::Closed) {
-                Phase::Closed => return Ok(()),
+                Phase::Closed => return None,
                 Phase::Login(flight) | Phase::Logout(flight) => Some(flight),
                 Phase::Idle => None,
             };
             let alive = gate.state.is_usable();
             self.transition(&mut gate, State::VSESSION_STATE_CLOSED, Reason::VSESSION_REASON_CLOSE, None);
-            (flight, alive)
+            Ending { flight, alive }
         };
         self.closed.fire();
+        Some(ending)
+    }
+
+    /// The part that asks the server.
+    pub(crate) fn finish_close(&self, ending: Ending, bounds: Bounds) -> Result<()> {
+        let Ending { flight, alive } = ending;
         // From here on the close itself must not be ended by its own signal.
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
         let watch = Rc::new(watch);

@@ -72,9 +72,39 @@ static void calls_under_way_end_with_closed(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
+/* More calls than the library has threads for them, none of which would ever end. */
+static void asynchronous_calls_that_hang_do_not_hold_it_up(void)
+{
+    vsession_error *error = NULL;
+    vsession_queue queue = {0};
+    clean_server();
+    CHECK_OK(vsession_queue_new(&queue, &error), error);
+    for (int i = 0; i < SESSIONS; i++) {
+        sessions[i] = good_session();
+        CHECK_OK(vsession_login(sessions[i], NULL, &error), error);
+    }
+    add_rule("{\"method\":\"CurrentTime\",\"hang\":true}");
+    vsession_soap_call call = current_time();
+    for (int i = 0; i < SESSIONS; i++)
+        CHECK_OK(vsession_call_async(sessions[i], &call, NULL, queue, (uint64_t)i, &error), error);
+    int64_t start = monotonic_ms();
+    CHECK_OK(vsession_shutdown(20000, &error), error);
+    CHECK(monotonic_ms() - start < 10000);
+    CHECK_INT(counted("sessions"), 0);
+    for (int i = 0; i < SESSIONS; i++) {
+        vsession_event *event = NULL;
+        CHECK_OK(vsession_queue_next(queue, 0, &event, &error), error);
+        CHECK(event != NULL);
+        CHECK_INT(vsession_error_status(vsession_event_error(event)), VSESSION_E_CLOSED);
+        vsession_event_free(event);
+    }
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+}
+
 int main(void)
 {
     RUN(shutdown_logs_everything_out_and_ends_the_threads);
     RUN(calls_under_way_end_with_closed);
+    RUN(asynchronous_calls_that_hang_do_not_hold_it_up);
     return finish();
 }
