@@ -89,3 +89,43 @@ fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_status_and_goes_no_further() {
+        let mut error = std::ptr::null_mut();
+        let status = status(&mut error, || panic!("a planted {}", "panic"));
+        assert_eq!(status, Status::VSESSION_E_INTERNAL);
+        // SAFETY: the guard has just made it.
+        let message = unsafe { std::ffi::CStr::from_ptr(super::super::error::vsession_error_message(error)) };
+        assert!(message.to_string_lossy().contains("a planted panic"));
+        // SAFETY: as above, and it is freed once.
+        unsafe { super::super::error::vsession_error_free(error) };
+        assert_eq!(value(7, || panic!("planted")), 7);
+        assert_eq!(accessor(8, || panic!("planted")), 8);
+    }
+
+    /// Reads the sources: a function that is exported without a guard fails here.
+    #[test]
+    fn every_exported_function_is_guarded() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/ffi");
+        let mut functions = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+            // The marker is put together, so that this test does not find itself.
+            for function in text.split(concat!("#[unsafe(", "no_mangle)]")).skip(1) {
+                let end = function.find("\n}\n").unwrap_or(function.len());
+                let body = &function[..end];
+                let name = body.split("fn ").nth(1).unwrap_or("").split('(').next().unwrap_or("");
+                let guarded =
+                    ["guard::", "user_text(", "user_number(", "read("].iter().any(|g| body.contains(g));
+                assert!(guarded, "{name} is exported without a guard");
+                functions += 1;
+            }
+        }
+        assert!(functions > 60, "only {functions} functions were found");
+    }
+}

@@ -14,7 +14,7 @@ use super::connection::{Connection, Stream};
 use super::exchange::{self, Exchange};
 use super::proxy;
 use super::resolve;
-use super::socket::Socket;
+use super::socket::{Socket, no_answer};
 use super::tls::TlsStream;
 use super::trust::Trust;
 use crate::error::{Error, Result};
@@ -50,13 +50,6 @@ impl Connector<()> for Dialer {
         let exchange = exchange::current();
         Ok(Some(Connection::new(self.dial(&exchange)?)))
     }
-}
-
-pub(super) fn no_answer(phase: &str) -> Error {
-    Error::new(
-        Status::VSESSION_E_CONNECT,
-        format!("nobody answered {phase} within connect_timeout_ms; check host, port and firewall"),
-    )
 }
 
 impl Dialer {

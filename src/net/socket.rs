@@ -87,7 +87,7 @@ impl Socket {
         let descriptor = [(self.stream.as_raw_fd(), interest)];
         match exchange.watch.descriptors(&descriptor, self.connect_until) {
             Ok(Ready::Descriptor(_)) => Ok(()),
-            Ok(Ready::NotYet) => Err(exchange.fail(super::dial::no_answer("during the handshake"))),
+            Ok(Ready::NotYet) => Err(exchange.fail(no_answer("during the handshake"))),
             Err(stop) => Err(exchange.fail(stop)),
         }
     }
@@ -100,5 +100,13 @@ fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
             format!("the connection was lost: {error}; repeat the call if it can bear to run twice"),
         )
         .with(|d| d.os_error = error.raw_os_error().unwrap_or(0)),
+    )
+}
+
+/// The error of a phase that took longer than making a connection may take.
+pub(super) fn no_answer(phase: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_CONNECT,
+        format!("nobody answered {phase} within connect_timeout_ms; check host, port and firewall"),
     )
 }
