@@ -253,6 +253,7 @@ static void wrong_members_of_options_are_named_by_every_function_that_takes_them
 {
     vsession_error *error = NULL;
     vsession_call_options options;
+    vsession closed = {0};
     vsession_cancel freed = {0};
     CHECK_OK(vsession_cancel_new(&freed, &error), error);
     CHECK_INT(vsession_cancel_free(freed), VSESSION_OK);
@@ -265,7 +266,9 @@ static void wrong_members_of_options_are_named_by_every_function_that_takes_them
     WRONG(argument, vsession_refresh(good.session, &options, &result.info, &error)) \
     WRONG(argument, vsession_is_active(good.session, &options, &result.active, &error)) \
     WRONG(argument, vsession_call(good.session, &some_call, &options, &result.reply, &error)) \
-    WRONG(argument, vsession_close(good.session, &options, &error))
+    closed = good_session(); \
+    WRONG(argument, vsession_close(closed, &options, &error)) \
+    CHECK_INT(vsession_get_state(closed), VSESSION_STATE_CLOSED); /* told, and closed all the same */
 #define WITH(member, value, argument) \
     { \
         vsession_call_options fresh = VSESSION_CALL_OPTIONS_INIT; \
@@ -293,7 +296,7 @@ static void wrong_members_of_options_are_named_by_every_function_that_takes_them
     CHECK_HAS(vsession_error_message(error), "options.cancel");
     vsession_error_free(error);
     error = NULL;
-    /* A close that was refused closed nothing. */
+    /* None of this has touched the session. */
     CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
 }
 
