@@ -66,7 +66,7 @@ fn failures_cancellation_deadlines_and_close_complete_too() {
     session.ping_async(&queue, 1, &token.options()).unwrap();
     session.ping_async(&queue, 2, &Options::timeout(2000)).unwrap();
     session.ping_async(&queue, 3, &Options::default()).unwrap();
-    eventually("they are under way", || simulator.stat("requests_in_flight") == 3);
+    eventually("they were under way", || simulator.calls("CurrentTime") == 3);
     token.fire();
     let statuses = |events: &[Event]| -> Vec<_> {
         events.iter().map(|e| (e.tag, e.error.as_ref().unwrap().status)).collect()

@@ -51,7 +51,7 @@ fn the_callers_deadlines_hold_while_a_function_takes_its_time() {
     let simulator = Simulator::start();
     let session = without_password(&simulator)
         .with_credentials(|_| {
-            std::thread::sleep(Duration::from_millis(600));
+            std::thread::sleep(Duration::from_millis(2000));
             Credentials::Pair("user", "pass".into())
         })
         .open()
@@ -61,7 +61,7 @@ fn the_callers_deadlines_hold_while_a_function_takes_its_time() {
         let start = Instant::now();
         let hasty = session.login_with(&Options::timeout(100)).unwrap_err();
         assert_eq!(hasty.status, status::VSESSION_E_TIMEOUT);
-        assert!(start.elapsed() < Duration::from_millis(400), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
         patient.join().unwrap().unwrap();
     });
     session.close().unwrap();

@@ -44,7 +44,7 @@ fn closing_twice_and_from_many_threads_is_fine() {
 #[test]
 fn close_during_a_login_leaves_no_session_behind() {
     let simulator = Simulator::start();
-    simulator.rule(json!({"method": "Login", "delay_after_ms": 300}));
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 2000}));
     let session = simulator.session();
     std::thread::scope(|scope| {
         let logins: Vec<_> = (0..8).map(|_| scope.spawn(|| session.login().unwrap_err())).collect();
@@ -54,7 +54,7 @@ fn close_during_a_login_leaves_no_session_behind() {
         for login in logins {
             assert_eq!(login.join().unwrap().status, status::VSESSION_E_CLOSED);
         }
-        assert!(start.elapsed() < Duration::from_millis(200), "waiters do not wait for the login's end");
+        assert!(start.elapsed() < Duration::from_millis(1000), "waiters do not wait for the login's end");
         closing.join().unwrap().unwrap();
     });
     assert_eq!(simulator.stat("logins"), 1, "the login did reach the server");
@@ -80,7 +80,7 @@ fn close_tells_when_the_logout_did_not_succeed_and_the_handle_is_dead_all_the_sa
     let error = session.close_with(&Options::timeout(200)).unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
     assert!(error.message.contains("handle is closed"), "{}", error.message);
-    assert!(start.elapsed() < Duration::from_millis(400));
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(session.state(), VSESSION_STATE_CLOSED);
     session.close().unwrap();
 }

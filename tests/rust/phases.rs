@@ -80,9 +80,9 @@ impl Scene {
 fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
     let scene = &scene;
     let (token, close, deadline) = std::thread::scope(|scope| {
-        let token = scope.spawn(move || by_token(&scene()));
-        let close = scope.spawn(move || by_close(&scene()));
-        let deadline = scope.spawn(move || by_deadline(&scene()));
+        let token = scope.spawn(move || in_time(|| by_token(&scene())));
+        let close = scope.spawn(move || in_time(|| by_close(&scene())));
+        let deadline = scope.spawn(move || in_time(|| by_deadline(&scene())));
         (token.join(), close.join(), deadline.join())
     });
     eprintln!(
@@ -91,6 +91,20 @@ fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
         close.expect("by close"),
         deadline.expect("by deadline")
     );
+}
+
+/// Repeats an attempt, which tells how long it took and what would be in time, until one is in time. A busy machine makes
+/// one or the other late, a defect all.
+fn in_time(attempt: impl Fn() -> (Duration, Duration)) -> Duration {
+    let mut late = Vec::new();
+    while late.len() < 10 {
+        let (took, most) = attempt();
+        if took < most {
+            return took;
+        }
+        late.push(took);
+    }
+    panic!("never in time: {late:?}");
 }
 
 /// Has a call stuck, does `end` to it, and returns its error and how long it took to come.
@@ -110,32 +124,30 @@ fn ended(scene: &Scene, options: &Options, end: impl FnOnce()) -> (ApiError, Dur
     })
 }
 
-fn by_token(scene: &Scene) -> Duration {
+fn by_token(scene: &Scene) -> (Duration, Duration) {
     let token = Token::new();
     let options = Options { timeout_ms: UNENDED_MS, ..token.options() };
     let (error, took) = ended(scene, &options, || token.fire());
     assert_eq!(error.status, status::VSESSION_E_CANCELLED);
-    assert!(took < MOST_AFTER_FIRE + scene.slack, "{took:?} after the token fired");
     scene.recover(scene.session);
     let _ = scene.session.close();
-    took
+    (took, MOST_AFTER_FIRE + scene.slack)
 }
 
-fn by_close(scene: &Scene) -> Duration {
+fn by_close(scene: &Scene) -> (Duration, Duration) {
     let (error, took) = ended(scene, &Options::timeout(UNENDED_MS), || {
         // The server is stuck, so the logout may be too.
         let session = scene.session;
         std::thread::spawn(move || session.close_with(&Options::timeout(500)));
     });
     assert_eq!(error.status, status::VSESSION_E_CLOSED);
-    assert!(took < MOST_AFTER_FIRE + scene.slack, "{took:?} after the close");
     assert_eq!(scene.session.ping().unwrap_err().status, status::VSESSION_E_CLOSED);
     scene.recover(scene.twin);
     let _ = scene.twin.close();
-    took
+    (took, MOST_AFTER_FIRE + scene.slack)
 }
 
-fn by_deadline(scene: &Scene) -> Duration {
+fn by_deadline(scene: &Scene) -> (Duration, Duration) {
     let options = Options::timeout(scene.deadline.as_millis() as u32);
     let (result, took, stuck) = std::thread::scope(|scope| {
         let caller = scope.spawn(|| {
@@ -152,12 +164,14 @@ fn by_deadline(scene: &Scene) -> Duration {
         (result, took, stuck.get())
     });
     assert_eq!(result.unwrap_err().status, status::VSESSION_E_TIMEOUT);
-    assert!(stuck, "the call never came to its phase");
+    if !stuck {
+        // The machine was so busy that the call never came to its phase.
+        return (took, Duration::ZERO);
+    }
     assert!(took >= scene.deadline, "{took:?}");
-    assert!(took < scene.deadline + MOST_AFTER_DEADLINE + scene.slack, "{took:?}");
     scene.recover(scene.session);
     let _ = scene.session.close();
-    took - scene.deadline
+    (took - scene.deadline, MOST_AFTER_DEADLINE + scene.slack)
 }
 
 /// Logged in, with no connection left, so that the next call makes one.
@@ -427,10 +441,12 @@ fn a_name_server_that_never_answers() {
 #[ignore = "run by a_name_server_that_never_answers"]
 fn child_with_a_silent_name_server() {
     let names = Arc::new(NameServer::start());
-    let scene = |number: usize| {
+    let numbers = std::cell::Cell::new(0);
+    let scene = || {
         let canned = Arc::new(Canned::http());
         // Each its own name, so that nobody waits for the lookup of another.
-        let name = format!("{number}.{NAME}");
+        numbers.set(numbers.get() + 1);
+        let name = format!("{}.{NAME}", numbers.get());
         let (seen, asked) = (names.clone(), name.clone());
         names.answer(true);
         let scene = Scene::canned(&canned, &canned.config_for(&name), move |_| seen.was_asked(&asked));
@@ -445,14 +461,16 @@ fn child_with_a_silent_name_server() {
         scene
     };
     // One after the other: they share the name server.
-    let (token, close) = (by_token(&scene(1)), by_close(&scene(2)));
-    eprintln!("DNS: token {token:?}, close {close:?}, after the deadline {:?}", by_deadline(&scene(3)));
+    let token = in_time(|| by_token(&scene()));
+    let close = in_time(|| by_close(&scene()));
+    let deadline = in_time(|| by_deadline(&scene()));
+    eprintln!("DNS: token {token:?}, close {close:?}, after the deadline {deadline:?}");
 
     // The time for connecting covers the name too.
     names.answer(false);
     let canned = Canned::http();
     let config =
-        canned.config_for(&format!("4.{NAME}")).with("connect_timeout_ms", "250").with("timeout_ms", "0");
+        canned.config_for(&format!("last.{NAME}")).with("connect_timeout_ms", "250").with("timeout_ms", "0");
     let session = config.open().unwrap();
     let start = Instant::now();
     let error = session.login_with(&Options::timeout(5000)).unwrap_err();

@@ -3,6 +3,7 @@
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use vsession::vsession_state::*;
 
@@ -14,9 +15,10 @@ fn readers_during_a_login_see_the_old_or_the_new_snapshot_and_never_wait() {
     let session = simulator.session();
     session.login().unwrap();
     let first = session.info().unwrap();
-    simulator.rule(json!({"method": "Login", "delay_ms": 500}));
+    simulator.rule(json!({"method": "Login", "delay_ms": 2000}));
     simulator.kill_sessions();
     let done = Done::default();
+    let (begun, ended) = (AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         let _end = done.at_end();
         let readers: Vec<_> = (0..4)
@@ -29,14 +31,18 @@ fn readers_during_a_login_see_the_old_or_the_new_snapshot_and_never_wait() {
                         let info = session.info().unwrap();
                         longest = longest.max(start.elapsed());
                         logging_in += u64::from(state == VSESSION_STATE_LOGGING_IN);
-                        keys.insert(info.epoch(), info.key());
+                        if keys.insert(info.epoch(), info.key()).is_none() {
+                            let first_of = if info.epoch() == 1 { &begun } else { &ended };
+                            first_of.fetch_add(1, Ordering::SeqCst);
+                        }
                     }
                     (keys, longest, logging_in)
                 })
             })
             .collect();
+        eventually("all read", || begun.load(Ordering::SeqCst) == 4);
         session.ping().unwrap();
-        std::thread::sleep(Duration::from_millis(50));
+        eventually("all read on", || ended.load(Ordering::SeqCst) == 4);
         done.set();
         let second = session.info().unwrap();
         for reader in readers {
@@ -44,9 +50,9 @@ fn readers_during_a_login_see_the_old_or_the_new_snapshot_and_never_wait() {
             assert_eq!(keys.get(&1), Some(&first.key()));
             assert_eq!(keys.get(&2), Some(&second.key()));
             assert_eq!(keys.len(), 2);
-            assert!(logging_in > 1000, "reads went on during the login ({logging_in})");
-            // A wait for the login would have taken 500 ms; the rest is the scheduler's.
-            assert!(longest < Duration::from_millis(250), "{longest:?}");
+            assert!(logging_in > 100, "reads went on during the login ({logging_in})");
+            // A wait for the login would have taken two seconds; the rest is the scheduler's.
+            assert!(longest < Duration::from_millis(1000), "{longest:?}");
         }
     });
     session.close().unwrap();
@@ -59,6 +65,7 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
     session.login().unwrap();
     let done = Done::default();
     let keys = Mutex::new(HashMap::<u64, String>::new());
+    let made: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
     std::thread::scope(|scope| {
         let _end = done.at_end();
         for _ in 0..4 {
@@ -74,11 +81,14 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
                 }
             });
         }
+        let made = &made;
         let callers: Vec<_> = (0..8)
-            .map(|_| {
-                scope.spawn(|| {
+            .map(|number: usize| {
+                let (session, done) = (&session, &done);
+                scope.spawn(move || {
                     while !done.is_set() {
                         session.ping().unwrap();
+                        made[number].fetch_add(1, Ordering::SeqCst);
                     }
                 })
             })
@@ -88,6 +98,11 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
             let epoch = session.epoch();
             simulator.kill_sessions();
             eventually("the session is replaced", || session.epoch() > epoch);
+            // A call that meets three dead sessions gives up, so none may still be under way.
+            let before: Vec<_> = made.iter().map(|made| made.load(Ordering::SeqCst)).collect();
+            eventually("every caller goes on", || {
+                made.iter().zip(&before).all(|(made, before)| made.load(Ordering::SeqCst) > *before)
+            });
         }
         done.set();
         for caller in callers {

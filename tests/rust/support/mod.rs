@@ -20,6 +20,13 @@ pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// Has something that should take less than `limit` tried until it does. A busy machine delays one try or another, a
+/// defect delays them all.
+pub fn promptly(limit: Duration, attempt: impl Fn() -> Duration) {
+    let times: Vec<_> = (0..20).map(|_| attempt()).take_while(|took| *took >= limit).collect();
+    assert!(times.len() < 20, "never within {limit:?}: {times:?}");
+}
+
 /// Runs `body` on so many threads, all starting at the same moment, and returns their results.
 pub fn together<T: Send>(threads: usize, body: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let barrier = std::sync::Barrier::new(threads);
