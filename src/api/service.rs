@@ -1,12 +1,17 @@
 //! What must be known of a server before a login: the version of the API that it speaks and its service content. Neither
 //! needs a session, and both stay the same until the server is replaced or upgraded.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
+use std::sync::Weak;
 
 use super::soap::{Call, Endpoint, next_operation_id};
 use crate::error::{Error, Result};
+use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
+use crate::sync::{Arc, Mutex};
 use crate::wire::envelope::Reference;
 use crate::wire::service_content::ServiceContent;
 use crate::wire::versions;
@@ -15,14 +20,37 @@ use crate::wire::versions;
 pub(crate) const SERVICE_INSTANCE: &str = "ServiceInstance";
 
 /// A server, as its own documents describe it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Service {
     /// For example `8.0.2.0`.
     pub(crate) version: String,
     pub(crate) content: ServiceContent,
 }
 
+/// The services that sessions hold now, by the hash of what they say.
+static HELD: PerProcess<Mutex<HashMap<u64, Weak<Service>>>> = PerProcess::new();
+
+/// In a forked child: forgets the parent's services.
+pub(crate) fn renew_after_fork() {
+    HELD.renew();
+}
+
 impl Service {
+    /// The one copy for all sessions that were told the same: a thousand sessions with one server need not hold it a
+    /// thousand times.
+    pub(crate) fn shared(self) -> Arc<Service> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&self);
+        let all = HELD.get();
+        let mut held = all.lock();
+        if let Some(same) = held.get(&hash).and_then(Weak::upgrade).filter(|same| **same == self) {
+            return same;
+        }
+        held.retain(|_, service| service.strong_count() > 0);
+        let service = Arc::new(self);
+        held.insert(hash, Arc::downgrade(&service));
+        service
+    }
+
     /// Asks the server: two requests, or one when the version is given.
     pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Watch>) -> Result<Service> {
         let version = match version {
@@ -79,5 +107,29 @@ fn newest_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<String> {
             d.http_status = status;
             d.retriable = matches!(status, 429 | 502..=504);
         })),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn service(version: &str) -> Service {
+        let text = "<R><returnval><sessionManager type=\"SessionManager\">sm</sessionManager>\
+            <propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about/></returnval></R>";
+        let content = ServiceContent::read(roxmltree::Document::parse(text).unwrap().root_element()).unwrap();
+        Service { version: version.into(), content }
+    }
+
+    #[test]
+    fn what_is_equal_is_held_once_and_forgotten_with_its_last_user() {
+        let (one, same, other) =
+            (service("shared-1").shared(), service("shared-1").shared(), service("shared-2").shared());
+        assert!(Arc::ptr_eq(&one, &same));
+        assert!(!Arc::ptr_eq(&one, &other));
+        let gone = Arc::downgrade(&one);
+        drop((one, same));
+        assert!(gone.upgrade().is_none(), "the table holds nobody");
+        assert_eq!(*service("shared-1").shared(), service("shared-1"));
     }
 }

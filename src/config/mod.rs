@@ -1,5 +1,6 @@
 //! What a session is to be like: values with their defaults, read from a URL, from options by name, or from the
-//! environment. A configuration is plain data; a session takes a copy.
+//! environment. A configuration is plain data. Sessions that were opened from an unchanged one share it; a change makes a copy
+//! first.
 
 mod env;
 mod known_hosts;

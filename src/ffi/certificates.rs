@@ -15,7 +15,7 @@ use crate::net::{self, Certificate};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::session::Timeout;
 use crate::status::vsession_status;
-use crate::sync::Mutex;
+use crate::sync::{Arc, Mutex};
 
 /// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
 /// changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
             }
             (0, Some(url)) => Config::new(url)?,
             (id, url) => {
-                let mut config = handles::get::<Mutex<Config>>(id, "config")?.lock().clone();
+                let mut config = Config::clone(&*handles::get::<Mutex<Arc<Config>>>(id, "config")?.lock());
                 if let Some(url) = url {
                     config.set("url", url)?;
                 }

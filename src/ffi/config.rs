@@ -23,7 +23,8 @@ pub struct vsession_config {
 }
 
 fn insert(config: Config) -> crate::error::Result<vsession_config> {
-    handles::insert::<Mutex<Config>>(|_, _| Ok(Arc::new(Mutex::new(config)))).map(|id| vsession_config { id })
+    handles::insert::<Mutex<Arc<Config>>>(|_, _| Ok(Arc::new(Mutex::new(Arc::new(config)))))
+        .map(|id| vsession_config { id })
 }
 
 /// Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`; `http://` is taken
@@ -75,10 +76,10 @@ pub unsafe extern "C" fn vsession_config_set(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard::status(err, || {
-        let config = handles::get::<Mutex<Config>>(config.id, "config")?;
+        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         // SAFETY: by contract NULL or NUL-terminated strings.
         let (name, value) = unsafe { (required(name, "name")?, required(value, "value")?) };
-        config.lock().set(name, value)
+        Arc::make_mut(&mut config.lock()).set(name, value)
     })
 }
 
@@ -92,12 +93,12 @@ pub unsafe extern "C" fn vsession_config_set_queue(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard::status(err, || {
-        let config = handles::get::<Mutex<Config>>(config.id, "config")?;
+        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let queue = match queue.id {
             0 => None,
             id => Some(handles::get::<Queue>(id, "queue")?),
         };
-        config.lock().queue = queue;
+        Arc::make_mut(&mut config.lock()).queue = queue;
         Ok(())
     })
 }
@@ -123,7 +124,7 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard::status(err, || {
-        let config = handles::get::<Mutex<Config>>(config.id, "config")?;
+        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let probe = function.map_or(Probe::CurrentTime, |function| {
             Probe::Custom(Arc::new(move |session| {
@@ -133,8 +134,8 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
                 vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_INTERNAL)
             }))
         });
-        let old = std::mem::replace(&mut config.lock().probe, probe);
-        // Not under the lock: it may call `free_data`.
+        // The old one goes when the lock is free: `free_data` is the program's code and may use this configuration.
+        let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).probe, probe);
         drop(old);
         Ok(())
     })
@@ -147,6 +148,6 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
 pub extern "C" fn vsession_config_free(config: vsession_config) -> vsession_status {
     guard::status(std::ptr::null_mut(), || match config.id {
         0 => Ok(()),
-        id => handles::remove::<Mutex<Config>>(id, "config").map(drop),
+        id => handles::remove::<Mutex<Arc<Config>>>(id, "config").map(drop),
     })
 }

@@ -44,7 +44,7 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard::status(err, || {
-        let config = handles::get::<Mutex<Config>>(config.id, "config")?;
+        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let source = function.map(|function| {
             CredentialsSource(Arc::new(move |session| {
@@ -66,8 +66,8 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
                 }
             }))
         });
-        let old = std::mem::replace(&mut config.lock().credentials_source, source);
-        // Not under the lock: it may call `free_data`.
+        // The old one goes when the lock is free: `free_data` is the program's code and may use this configuration.
+        let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).credentials_source, source);
         drop(old);
         Ok(())
     })

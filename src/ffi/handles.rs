@@ -40,7 +40,7 @@ impl Kind {
 #[derive(Clone)]
 pub(super) enum Object {
     Session(Arc<Session>),
-    Config(Arc<Mutex<Config>>),
+    Config(Arc<Mutex<Arc<Config>>>),
     Cancel(Arc<Signal>),
     Queue(Arc<Queue>),
 }
@@ -69,7 +69,7 @@ macro_rules! handled {
     };
 }
 handled!(Session, Session);
-handled!(Mutex<Config>, Config);
+handled!(Mutex<Arc<Config>>, Config);
 handled!(Signal, Cancel);
 handled!(Queue, Queue);
 

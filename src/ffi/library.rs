@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::error::vsession_error;
 use super::userdata::UserData;
 use super::{guard, handles};
+use crate::api::service;
 use crate::error::Error;
 use crate::net;
 use crate::runtime::log::{self, Level};
@@ -191,6 +192,7 @@ pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error
             workers::renew_after_fork();
             timer::renew_after_fork();
             net::renew_after_fork();
+            service::renew_after_fork();
             handles::renew_after_fork();
             fork::start_afresh();
         }

@@ -56,7 +56,7 @@ pub unsafe extern "C" fn vsession_open(
 ) -> vsession_status {
     guard::status(err, || {
         let out = place(out, "out")?;
-        let config = Arc::new(handles::get::<Mutex<Config>>(config.id, "config")?.lock().clone());
+        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?.lock().clone();
         let id = handles::insert(|id, cell| Session::open(id, cell, config))?;
         out.put(vsession { id });
         Ok(())

@@ -268,3 +268,50 @@ impl Sleeper for Session {
         workers::groups().probes.run(move || session.probe_and_reschedule());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{open, publish_login};
+    use super::*;
+    use crate::config::Config;
+    use crate::sync::{AtomicU32, Ordering};
+
+    /// A machine that slept for an hour, or a program that was stopped: the hour is not made up for.
+    #[test]
+    fn an_entry_long_overdue_makes_one_probe() {
+        let probes = Arc::new(AtomicU32::new(0));
+        let counted = probes.clone();
+        let mut config = Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap();
+        config.probe = Probe::Custom(Arc::new(move |_| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Status::VSESSION_OK
+        }));
+        let session = open(config);
+        publish_login(&session);
+        let second = Duration::from_secs(1);
+        // As long as the machine is up, where that is less.
+        let long_ago =
+            [3600, 600, 60, 10].into_iter().find_map(|s| Instant::now().checked_sub(s * second)).unwrap();
+        let mut schedule = session.keepalive.0.lock();
+        schedule.interval = second;
+        (schedule.last_traffic, schedule.pause) = (long_ago, second);
+        session.arrange(&mut schedule);
+        assert_eq!(schedule.entry, Some(long_ago + second));
+        drop(schedule);
+        let start = Instant::now();
+        let due_again = loop {
+            assert!(start.elapsed() < Duration::from_secs(10), "no probe");
+            match session.keepalive.0.lock().entry {
+                Some(entry) if entry > start => break entry,
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        };
+        assert_eq!(probes.load(Ordering::SeqCst), 1);
+        assert!(due_again >= start + second.mul_f64(0.9), "the next one comes after a whole pause");
+        while Instant::now() < due_again - Duration::from_millis(100) {
+            std::thread::sleep(Duration::from_millis(10));
+            let missed_nothing = probes.load(Ordering::SeqCst) == 1;
+            assert!(missed_nothing || Instant::now() >= due_again, "one probe for the whole hour");
+        }
+    }
+}

@@ -135,7 +135,7 @@ impl Session {
         };
         let service = match known {
             Some(service) => service,
-            None => Arc::new(Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)?),
+            None => Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)?.shared(),
         };
         let credentials = Credentials { user, password, locale: self.config.locale.clone() };
         let login = password::log_in(&self.endpoint, &service, &credentials, watch).inspect_err(|error| {

@@ -13,15 +13,19 @@ use crate::wire::user_session::UserSession;
 
 /// A session with a server that is not there.
 fn session() -> Arc<Session> {
+    // Port 1: nobody listens there.
+    open(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap())
+}
+
+pub(super) fn open(config: Config) -> Arc<Session> {
     static GENERATION: AtomicU32 = AtomicU32::new(1);
     let cell: &'static Cell = Box::leak(Box::new(Cell::new()));
     cell.assign(GENERATION.fetch_add(1, Ordering::Relaxed), 1, State::VSESSION_STATE_LOGGED_OUT);
-    // Port 1: nobody listens there.
-    Session::open(1, cell, Arc::new(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap())).unwrap()
+    Session::open(1, cell, Arc::new(config)).unwrap()
 }
 
 /// Logs in without a server.
-fn publish_login(session: &Session) {
+pub(super) fn publish_login(session: &Session) {
     let content = "<R><returnval><about/><sessionManager type=\"SessionManager\">s</sessionManager>\
         <propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></R>";
     let content = ServiceContent::read(roxmltree::Document::parse(content).unwrap().root_element()).unwrap();

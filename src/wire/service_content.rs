@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::status::Status;
 
 /// What RetrieveServiceContent returns. Texts are kept as C strings, because that is how they are handed out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ServiceContent {
     /// The fields of `about`, by name.
     about: BTreeMap<String, CString>,
