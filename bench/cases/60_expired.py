@@ -1,0 +1,49 @@
+import statistics
+
+from harness.bench import Budget
+
+TITLE = "A session that ended under 64 threads"
+WHAT = """\
+The server ends the session, then 64 threads make a call each. How many logins does it take, and how long until the last of
+the calls has succeeded? The peers: programs on govmomi that share a client, with a mutex around the recovery (ask whether
+the session lives, log in if not); and oslo.vmware's way (ask, take a lock, ask again, log in), on pyVmomi.
+
+A server that answers at once makes this a test of 64 times the same work on few cores, so it is also measured as a server
+behaves: a login takes 200 ms, anything else 10 ms. "Login and call" is one login and one call of ours, under the same
+conditions: what no recovery can do without."""
+
+TRIALS = 3
+DELAYS = [{"method": "Login", "delay_ms": 200}, {"method": "*", "delay_ms": 10}]
+NAMES = {"govmomi": "govmomi with a mutex", "pyVmomi": "oslo.vmware's way", "reference": "login and call"}
+
+
+def recover(bench, program, server):
+    logins = []
+
+    def end_session(trial):
+        if trial:
+            logins.append(server.logins())
+        server.control("POST", "/sessions/kill")
+        server.control("POST", "/stats/reset")
+
+    figures = bench.run(program, "expired", server, on_ready=end_session, threads=64, trials=TRIALS)
+    logins.append(server.logins())
+    return {"logins": statistics.mean(logins), "ms": statistics.median(figures["walls_ns"]) / 1e6, "cpu_ms": figures["cpu_ns"] / TRIALS / 1e6}
+
+
+def reference(bench, server):
+    figures = bench.run("vsession", "login-and-call", server, count=5)
+    return {"ms": figures["wall_ns"] / figures["count"] / 1e6}
+
+
+def measure(bench):
+    server = bench.server("tls")
+    for variant, rules in (("at once", []), ("as a server answers", DELAYS)):
+        with server.rules(*rules):
+            runs = {program: lambda program=program: recover(bench, program, server) for program in ("vsession", "govmomi", "pyVmomi")}
+            samples = bench.interleave({**runs, "reference": lambda: reference(bench, server)})
+        single = samples.pop("reference")
+        bench.row(variant, "logins", "", samples, lambda s: s["logins"], budget=Budget(at_most=1), names=NAMES)
+        bench.row(variant, "CPU of the recovery", "ms", samples, lambda s: s["cpu_ms"], names=NAMES, chart=True)
+        samples["reference"] = single
+        bench.row(variant, "until the last call", "ms", samples, lambda s: s["ms"], budget=Budget(times={"login and call": 2}), names=NAMES, chart=True)

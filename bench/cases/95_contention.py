@@ -1,0 +1,26 @@
+from harness.bench import Budget
+
+TITLE = "Reading while somebody logs in"
+WHAT = """\
+One thread logs in and out without end while others read state and identity. "rwlock" is a copy of the same behind a pthread
+rwlock, which the writer takes to replace it; "rwlock during login" holds that lock while it logs in, as a mutex around a client
+does. A reader that has to wait is put to sleep: the system counts that (voluntary context switches), whereas the longest read
+is as long as the time for which the scheduler gave the core to another thread, in all three."""
+
+LOCKS = {"vsession": "none", "swap": "swap", "login": "login"}
+NAMES = {"swap": "rwlock", "login": "rwlock during login"}
+
+
+def measure(bench):
+    server = bench.server("http")
+    for readers in (2, 16):
+        samples = bench.interleave(
+            {
+                name: lambda lock=lock: bench.run("vsession", "contention", server, threads=readers, seconds=0.7, lock=lock)
+                for name, lock in LOCKS.items()
+            }
+        )
+        where = f"{readers} readers"
+        bench.row(where, "time of a read", "ns", samples, lambda s: s["ns"], names=NAMES, chart=True)
+        bench.row(where, "waits of readers", "", samples, lambda s: s["slept"], budget=Budget(at_most=0), names=NAMES)
+        bench.row(where, "longest read", "ms", samples, lambda s: s["worst_ns"] / 1e6, names=NAMES, chart=True)
