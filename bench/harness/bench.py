@@ -105,9 +105,9 @@ class Bench:
                 samples[name].append(runs[name]())
         return samples
 
-    def row(self, variant, metric, unit, samples, value, ours="vsession", lower_is_better=True, budget=None, chart=False, names=None):
+    def row(self, variant, metric, unit, samples, value, ours="vsession", lower_is_better=True, budget=None, chart=False, names=None, references=("floor",)):
         """Reports one row: `value` makes a number of each sample; the median of each name's numbers counts. `names` gives
-        the peers other names; `chart` puts the row into the case's chart."""
+        the peers other names; `references` are measures and no rivals; `chart` puts the row into the case's chart."""
         numbers = {name: [value(sample) for sample in list_] for name, list_ in samples.items()}
         medians = {name: statistics.median(list_) for name, list_ in numbers.items()}
         mine = medians.pop(ours)
@@ -129,6 +129,7 @@ class Bench:
                 "spread": spread,
                 "rounds": len(numbers[ours]),
                 "chart": chart,
+                "references": references,
             }
         )
         show = ", ".join(f"{name} {number:.4g}" for name, number in peers.items())

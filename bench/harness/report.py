@@ -38,9 +38,9 @@ def number(value):
 
 
 def worse(row):
-    """The peers that do better in this row, with the ratio. The floor is no rival: it does nothing."""
+    """The peers that do better in this row, with the ratio."""
     for name, ratio in row["ratios"].items():
-        if ratio and name not in ("floor", "1 thread"):
+        if ratio and name not in row["references"]:
             by = ratio if row["lower_is_better"] else 1 / ratio
             if by > CLOSE:
                 yield name, by

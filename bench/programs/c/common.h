@@ -175,34 +175,50 @@ static inline void run_crew(struct work work) {
     print_figures(crew.done, wall, cpu_ns() - cpu);
 }
 
-/* Runs a tight loop on `threads` threads, `count` rounds each, and prints the nanoseconds that one round took. */
-static long tight_count;
-static void (*tight_loop)(long count);
+/*
+ * Runs a tight loop on `threads` threads, `count` rounds each, and prints the nanoseconds that one round took. The rounds
+ * are timed in slices and the median slice counts: one during which the thread lost its core would say nothing about the
+ * loop, whereas waiting for a lock is in all of them.
+ */
+#define SLICES 200
+
+static long slice_rounds;
+static void (*tight_loop)(long rounds);
 static pthread_barrier_t tight_barrier;
 
-static inline void *tight_thread(void *wall) {
-    tight_loop(tight_count / 20);
+static inline int compare_times(const void *a, const void *b) {
+    uint64_t one = *(const uint64_t *)a, other = *(const uint64_t *)b;
+    return (one > other) - (one < other);
+}
+
+static inline void *tight_thread(void *median) {
+    uint64_t times[SLICES];
+    tight_loop(10 * slice_rounds);
     pthread_barrier_wait(&tight_barrier);
-    uint64_t begin = now_ns();
-    tight_loop(tight_count);
-    *(uint64_t *)wall = now_ns() - begin;
+    for (int i = 0; i < SLICES; i++) {
+        uint64_t begin = now_ns();
+        tight_loop(slice_rounds);
+        times[i] = now_ns() - begin;
+    }
+    qsort(times, SLICES, sizeof *times, compare_times);
+    *(uint64_t *)median = times[SLICES / 2];
     return NULL;
 }
 
-static inline void run_tight(void (*loop)(long count)) {
+static inline void run_tight(void (*loop)(long rounds)) {
     int threads = (int)argument("threads", 1);
     pthread_t ids[MOST_THREADS];
-    uint64_t walls[MOST_THREADS], sum = 0;
+    uint64_t medians[MOST_THREADS], sum = 0;
     tight_loop = loop;
-    tight_count = (long)argument("count", 1000000);
+    slice_rounds = (long)argument("count", 1000000) / SLICES;
     pthread_barrier_init(&tight_barrier, NULL, (unsigned)threads);
     for (int i = 0; i < threads; i++)
-        pthread_create(&ids[i], NULL, tight_thread, &walls[i]);
+        pthread_create(&ids[i], NULL, tight_thread, &medians[i]);
     for (int i = 0; i < threads; i++) {
         pthread_join(ids[i], NULL);
-        sum += walls[i];
+        sum += medians[i];
     }
-    printf("{\"count\":%ld,\"ns\":%.4f}\n", tight_count, (double)sum / threads / (double)tight_count);
+    printf("{\"count\":%ld,\"ns\":%.4f}\n", SLICES * slice_rounds, (double)sum / threads / (double)slice_rounds);
 }
 
 /* Runs the subcommand that the first argument names. */

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -131,10 +132,14 @@ func Crew(step func()) {
 	figures.Print()
 }
 
-// Tight runs a loop on many goroutines and prints the nanoseconds that one of its rounds took.
-func Tight(loop func(count int)) {
+// slices is into how many parts Tight cuts its loop.
+const slices = 200
+
+// Tight runs a loop on many goroutines and prints the nanoseconds that one of its rounds took. The rounds are timed in
+// slices and the median slice counts: one during which the thread lost its core would say nothing about the loop.
+func Tight(loop func(rounds int)) {
 	threads := int(Number("threads", 1))
-	count := int(Number("count", 1000000))
+	rounds := int(Number("count", 1000000)) / slices
 	var warm, ended sync.WaitGroup
 	var sum atomic.Int64
 	begin := make(chan struct{})
@@ -143,18 +148,23 @@ func Tight(loop func(count int)) {
 	for range threads {
 		go func() {
 			defer ended.Done()
-			loop(count / 20)
+			loop(10 * rounds)
 			warm.Done()
 			<-begin
-			start := time.Now()
-			loop(count)
-			sum.Add(time.Since(start).Nanoseconds())
+			times := make([]int64, slices)
+			for i := range times {
+				start := time.Now()
+				loop(rounds)
+				times[i] = time.Since(start).Nanoseconds()
+			}
+			sort.Slice(times, func(a, b int) bool { return times[a] < times[b] })
+			sum.Add(times[slices/2])
 		}()
 	}
 	warm.Wait()
 	close(begin)
 	ended.Wait()
-	Figures{"count": count, "ns": float64(sum.Load()) / float64(threads) / float64(count)}.Print()
+	Figures{"count": slices * rounds, "ns": float64(sum.Load()) / float64(threads) / float64(rounds)}.Print()
 }
 
 // Expired has each goroutine make one call after the driver has ended the session on the server, some times over.
