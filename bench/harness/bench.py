@@ -105,14 +105,14 @@ class Bench:
                 samples[name].append(runs[name]())
         return samples
 
-    def row(self, variant, metric, unit, samples, value, ours="vsession", lower_is_better=True, budget=None, chart=False, names=None, references=("floor",)):
-        """Reports one row: `value` makes a number of each sample; the median of each name's numbers counts. `names` gives
-        the peers other names; `references` are measures and no rivals; `chart` puts the row into the case's chart."""
+    def row(self, variant, metric, unit, samples, value, ours="vsession", lower_is_better=True, budget=None, chart=False, names=None, references=("floor",), combine=statistics.median):
+        """Reports one row: `value` makes a number of each sample; `combine` makes one of each name's numbers, by
+        default the median; give `max` where one bad round is what is looked for. `names` gives the peers other names; `references` are measures and no rivals; `chart` puts the row into the case's chart."""
         numbers = {name: [value(sample) for sample in list_] for name, list_ in samples.items()}
-        medians = {name: statistics.median(list_) for name, list_ in numbers.items()}
-        mine = medians.pop(ours)
+        combined = {name: combine(list_) for name, list_ in numbers.items()}
+        mine = combined.pop(ours)
         names = names or {}
-        peers = {names.get(name, name): number for name, number in medians.items()}
+        peers = {names.get(name, name): number for name, number in combined.items()}
         spread = {names.get(name, name) if name != ours else "ours": [min(list_), max(list_)] for name, list_ in numbers.items()}
         self.rows.append(
             {

@@ -106,14 +106,33 @@ def tight(loop):
 
 def expired(call):
     """Has each thread make one call after the driver has ended the session on the server, some times over."""
+    threads = int(number("threads", 64))
+    trials = int(number("trials", 5))
+    begin, end = threading.Barrier(threads + 1), threading.Barrier(threads + 1)
+    ends = []
+
+    def member():
+        for _ in range(trials):
+            begin.wait()
+            call()
+            ends.append(time.monotonic_ns())
+            end.wait()
+
+    members = [threading.Thread(target=member) for _ in range(threads)]
+    for thread in members:
+        thread.start()
     walls = []
     cpu = 0
-    for _ in range(int(number("trials", 5))):
+    for _ in range(trials):
         wait_for_driver()
+        ends.clear()
         cpu_before, start = cpu_ns(), time.monotonic_ns()
-        run_threads(int(number("threads", 64)), call)
-        walls.append(time.monotonic_ns() - start)
+        begin.wait()
+        end.wait()
+        walls.append(max(ends) - start)
         cpu += cpu_ns() - cpu_before
+    for thread in members:
+        thread.join()
     show(count=len(walls), cpu_ns=cpu, walls_ns=walls)
 
 
