@@ -4,7 +4,7 @@ CARGO ?= cargo
 SIMULATOR = target/simulator/simulator
 HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
-.PHONY: all demo test generated simulator install-tools lint
+.PHONY: all demo test bench generated simulator install-tools lint
 
 # Programs look for the library by its SONAME.
 all:
@@ -22,6 +22,10 @@ test: install-tools lint simulator-binary
 	tests/c/run.sh
 	tests/go/run.sh
 	cd tests/simulator && go vet ./... && go test ./...
+
+# Compares the library with its peers and writes docs/benchmarks.md; takes some ten minutes.
+bench: all simulator-binary
+	bench/run.py
 
 lint:
 	$(CARGO) fmt --check

@@ -1,0 +1,24 @@
+from harness.bench import Budget, cpu_us, per_second
+
+TITLE = "A call"
+WHAT = """\
+`CurrentTime` on a session that is logged in, over connections that are open. What counts is the client's own CPU time,
+user and system; the server has a process of its own, but shares the cores, so calls per second tell of both."""
+
+PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
+BUDGET = Budget(times={"floor": 1.5, "libcurl": 0.6, "govmomi": 0.25})
+
+
+def measure(bench):
+    for transport in ("http", "tls"):
+        server = bench.server(transport)
+        for threads in (1, 8, 64):
+            samples = bench.interleave(
+                {
+                    program: lambda program=program: bench.run(program, "call", server, threads=threads, seconds=0.5)
+                    for program in PROGRAMS
+                }
+            )
+            where = f"{transport.upper()}, {threads} {'thread' if threads == 1 else 'threads'}"
+            bench.row(where, "CPU of a call", "µs", samples, cpu_us, budget=BUDGET, chart=True)
+            bench.row(where, "calls", "1/s", samples, per_second, lower_is_better=False)

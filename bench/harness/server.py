@@ -1,0 +1,61 @@
+"""Starts the test simulator (tests/simulator) in a process of its own and talks to its control port."""
+
+import contextlib
+import json
+import subprocess
+import tempfile
+import urllib.request
+
+from .paths import SIMULATOR
+
+FLAGS = {
+    "http": ["-tls=false"],
+    "tls": [],
+    "inventory": ["-tls=false", "-vms", "10000"],
+}
+
+
+class Server:
+    def __init__(self, kind):
+        self.directory = tempfile.TemporaryDirectory(prefix="vsession-bench-")
+        self.process = subprocess.Popen(
+            [SIMULATOR, "-exit-on-stdin-eof", "-log", "0", "-dir", self.directory.name, *FLAGS[kind]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.info = json.loads(self.process.stdout.readline())
+
+    def environment(self):
+        return {
+            "BENCH_URL": self.info["url"],
+            "BENCH_USER": self.info["user"],
+            "BENCH_PASSWORD": self.info["password"],
+            "BENCH_CA": self.info.get("ca_file") or "",
+        }
+
+    def control(self, method, path, body=None):
+        """Makes a request to the control port."""
+        data = json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(self.info["control"] + path, data=data, method=method)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            text = answer.read()
+            return json.loads(text) if text.strip() else None
+
+    def logins(self):
+        return self.control("GET", "/stats")["logins"]
+
+    @contextlib.contextmanager
+    def rules(self, *rules):
+        """Applies rules of the simulator for a while."""
+        for rule in rules:
+            self.control("POST", "/rules", rule)
+        try:
+            yield
+        finally:
+            self.control("DELETE", "/rules")
+
+    def stop(self):
+        self.process.stdin.close()
+        self.process.wait(timeout=30)
+        self.directory.cleanup()

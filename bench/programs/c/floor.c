@@ -1,0 +1,148 @@
+/*
+ * The floor: what a call costs when nothing but the call is done. A socket (or OpenSSL on it) that stays open, a request
+ * made beforehand, one write, reads until Content-Length is there, and no look at the XML.
+ */
+
+#include "common.h"
+#include "soap.h"
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+struct connection {
+    int socket;
+    SSL *tls;
+    char buffer[65536];
+    size_t length;
+    char *request;
+    size_t request_length;
+};
+
+static char host[128], port[16], cookie[256];
+static SSL_CTX *context;
+
+static struct connection *dial(void) {
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *addresses;
+    struct connection *c = calloc(1, sizeof *c);
+    int yes = 1;
+    if (getaddrinfo(host, port, &hints, &addresses))
+        fail("no address for %s", host);
+    c->socket = socket(addresses->ai_family, SOCK_STREAM, 0);
+    if (connect(c->socket, addresses->ai_addr, addresses->ai_addrlen))
+        fail("no connection");
+    freeaddrinfo(addresses);
+    setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (context) {
+        c->tls = SSL_new(context);
+        SSL_set_fd(c->tls, c->socket);
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(c->tls), host);
+        if (SSL_connect(c->tls) != 1)
+            fail("no TLS: %s", ERR_error_string(ERR_get_error(), NULL));
+    }
+    return c;
+}
+
+static void prepare_request(struct connection *c, const char *body) {
+    free(c->request);
+    c->request = malloc(strlen(body) + 1024);
+    c->request_length = (size_t)sprintf(c->request,
+                                        "POST /sdk HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: text/xml; charset=\"utf-8\"\r\n"
+                                        "SOAPAction: urn:vim25/6.5\r\n%s%s%sContent-Length: %zu\r\n\r\n%s",
+                                        host, port, *cookie ? "Cookie: " : "", cookie, *cookie ? "\r\n" : "",
+                                        strlen(body), body);
+}
+
+/* One request and its reply, which is left in the buffer. */
+static void exchange(struct connection *c) {
+    size_t wanted = 0;
+    ssize_t n = c->tls ? SSL_write(c->tls, c->request, (int)c->request_length)
+                       : write(c->socket, c->request, c->request_length);
+    if (n != (ssize_t)c->request_length)
+        fail("not sent");
+    c->length = 0;
+    while (!wanted || c->length < wanted) {
+        size_t room = sizeof c->buffer - 1 - c->length;
+        n = c->tls ? SSL_read(c->tls, c->buffer + c->length, (int)room) : read(c->socket, c->buffer + c->length, room);
+        if (n <= 0)
+            fail("no reply");
+        c->length += (size_t)n;
+        c->buffer[c->length] = '\0';
+        char *body = wanted ? NULL : strstr(c->buffer, "\r\n\r\n");
+        if (body) {
+            char *length = strcasestr(c->buffer, "content-length:");
+            if (!length)
+                fail("no Content-Length");
+            wanted = (size_t)(body + 4 - c->buffer) + (size_t)atol(length + 15);
+        }
+    }
+    if (strncmp(c->buffer, "HTTP/1.1 200", 12) != 0)
+        fail("the server answered %.12s", c->buffer);
+}
+
+static void log_in(struct connection *c) {
+    char body[1024];
+    cookie[0] = '\0';
+    snprintf(body, sizeof body, LOGIN, environment("BENCH_USER"), environment("BENCH_PASSWORD"));
+    prepare_request(c, body);
+    exchange(c);
+    char *set = strcasestr(c->buffer, "set-cookie:");
+    if (!set)
+        fail("no cookie");
+    set += 11 + strspn(set + 11, " ");
+    snprintf(cookie, sizeof cookie, "%.*s", (int)strcspn(set, ";\r"), set);
+}
+
+static void log_out(struct connection *c) {
+    prepare_request(c, LOGOUT);
+    exchange(c);
+}
+
+static void begin(void) {
+    if (server_address(host, sizeof host, port, sizeof port)) {
+        context = SSL_CTX_new(TLS_client_method());
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+        if (SSL_CTX_load_verify_locations(context, environment("BENCH_CA"), NULL) != 1)
+            fail("no CA");
+    }
+}
+
+static void *prepare_call(int thread) {
+    (void)thread;
+    struct connection *c = dial();
+    prepare_request(c, CURRENT_TIME);
+    return c;
+}
+
+static void call_step(void *connection) { exchange(connection); }
+
+static void run_call(void) {
+    begin();
+    struct connection *c = dial();
+    log_in(c);
+    run_crew((struct work){.prepare = prepare_call, .step = call_step});
+    log_out(c);
+}
+
+static void *prepare_login(int thread) {
+    (void)thread;
+    return dial();
+}
+
+static void login_step(void *connection) {
+    log_in(connection);
+    log_out(connection);
+}
+
+static void run_login(void) {
+    begin();
+    run_crew((struct work){.prepare = prepare_login, .step = login_step});
+}
+
+int main(int argc, char **argv) {
+    static const struct subcommand commands[] = {{"call", run_call}, {"login", run_login}, {NULL, NULL}};
+    return run_subcommand(argc, argv, commands);
+}

@@ -1,0 +1,30 @@
+/* SOAP as it is written by hand: the envelopes that the programs without a vSphere library send. */
+
+#ifndef BENCH_SOAP_H
+#define BENCH_SOAP_H
+
+#define ENVELOPE(body)                                                                                                 \
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?><Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\" "          \
+    "xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\"><Body>"    \
+    body "</Body></Envelope>"
+
+#define CURRENT_TIME                                                                                                   \
+    ENVELOPE("<CurrentTime xmlns=\"urn:vim25\"><_this type=\"ServiceInstance\">ServiceInstance</_this></CurrentTime>")
+#define LOGOUT                                                                                                         \
+    ENVELOPE("<Logout xmlns=\"urn:vim25\"><_this type=\"SessionManager\">SessionManager</_this></Logout>")
+/* Takes the user and the password. */
+#define LOGIN                                                                                                          \
+    ENVELOPE("<Login xmlns=\"urn:vim25\"><_this type=\"SessionManager\">SessionManager</_this>"                        \
+             "<userName>%s</userName><password>%s</password></Login>")
+
+/* The arguments of CreateContainerView on the root folder, which the format takes. */
+#define VIEW_ARGUMENTS "<container type=\"Folder\">%s</container><type>VirtualMachine</type><recursive>true</recursive>"
+
+/* The arguments of RetrievePropertiesEx on a view, whose id the format takes. */
+#define READ_ARGUMENTS                                                                                                 \
+    "<specSet><propSet><type>VirtualMachine</type><pathSet>name</pathSet><pathSet>runtime.powerState</pathSet>"        \
+    "<pathSet>config.uuid</pathSet><pathSet>config.hardware.memoryMB</pathSet></propSet><objectSet>"                   \
+    "<obj type=\"ContainerView\">%s</obj><skip>true</skip><selectSet xsi:type=\"TraversalSpec\">"                      \
+    "<type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet></specSet><options/>"
+
+#endif

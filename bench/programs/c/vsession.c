@@ -1,0 +1,401 @@
+/* The library, used from C. */
+
+#include "common.h"
+#include "machines.h"
+#include "soap.h"
+#include <vsession.h>
+
+static vsession session;
+static const vsession_soap_call current_time = {
+    .struct_size = sizeof(vsession_soap_call), .method = "CurrentTime", .this_type = "ServiceInstance"};
+static _Atomic uint64_t sink;
+
+static void check(vsession_status status, vsession_error *error, const char *what) {
+    if (status != VSESSION_OK)
+        fail("%s: %s: %s", what, vsession_status_name(status), vsession_error_message(error));
+}
+
+static void set(vsession_config config, const char *name, const char *value) {
+    vsession_error *error = NULL;
+    check(vsession_config_set(config, name, value, &error), error, name);
+}
+
+static void open_session(void) {
+    vsession_config config;
+    vsession_error *error = NULL;
+    check(vsession_config_new(environment("BENCH_URL"), &config, &error), error, "config");
+    set(config, "username", environment("BENCH_USER"));
+    set(config, "password", environment("BENCH_PASSWORD"));
+    if (*environment("BENCH_CA"))
+        set(config, "tls.ca_file", environment("BENCH_CA"));
+    check(vsession_open(config, &session, &error), error, "open");
+    vsession_config_free(config);
+}
+
+static void log_in(void) {
+    vsession_error *error = NULL;
+    check(vsession_login(session, NULL, &error), error, "login");
+}
+
+static void log_out(void) {
+    vsession_error *error = NULL;
+    check(vsession_logout(session, NULL, &error), error, "logout");
+}
+
+static vsession_reply *call(const char *method, const char *type, const char *id, const char *xml) {
+    vsession_reply *reply = NULL;
+    vsession_error *error = NULL;
+    vsession_soap_call what = VSESSION_SOAP_CALL_INIT;
+    what.method = method;
+    what.this_type = type;
+    what.this_id = id;
+    what.arguments = xml;
+    check(vsession_call(session, &what, NULL, &reply, &error), error, method);
+    return reply;
+}
+
+static void current_time_step(void *nothing) {
+    (void)nothing;
+    vsession_reply *reply = NULL;
+    vsession_error *error = NULL;
+    check(vsession_call(session, &current_time, NULL, &reply, &error), error, "CurrentTime");
+    if (!vsession_reply_text(reply))
+        fail("no time in the reply");
+    vsession_reply_free(reply);
+}
+
+static void run_call(void) {
+    open_session();
+    log_in();
+    run_crew((struct work){.step = current_time_step});
+    vsession_close(session, NULL, NULL);
+}
+
+static void login_step(void *nothing) {
+    (void)nothing;
+    log_in();
+    log_out();
+}
+
+static void run_login(void) {
+    open_session();
+    run_crew((struct work){.step = login_step});
+    vsession_close(session, NULL, NULL);
+}
+
+/* One login and one call, without the logout between: what a replaced session cannot do without. */
+static void run_login_and_call(void) {
+    long count = (long)argument("count", 10);
+    uint64_t wall = 0;
+    open_session();
+    login_step(NULL);
+    for (long i = 0; i < count; i++) {
+        uint64_t begin = now_ns();
+        log_in();
+        current_time_step(NULL);
+        wall += now_ns() - begin;
+        log_out();
+    }
+    print_figures(count, wall, 0);
+    vsession_close(session, NULL, NULL);
+}
+
+/* Every thread makes one call after the driver has ended the session on the server. */
+static pthread_barrier_t begin_expired, end_expired;
+static long trials;
+
+static void *expired_thread(void *last) {
+    for (long i = 0; i < trials; i++) {
+        pthread_barrier_wait(&begin_expired);
+        current_time_step(NULL);
+        *(uint64_t *)last = now_ns();
+        pthread_barrier_wait(&end_expired);
+    }
+    return NULL;
+}
+
+static void run_expired(void) {
+    int threads = (int)argument("threads", 64);
+    pthread_t ids[MOST_THREADS];
+    uint64_t ends[MOST_THREADS];
+    trials = (long)argument("trials", 5);
+    uint64_t *walls = calloc((size_t)trials, sizeof *walls);
+    pthread_barrier_init(&begin_expired, NULL, (unsigned)threads + 1);
+    pthread_barrier_init(&end_expired, NULL, (unsigned)threads + 1);
+    open_session();
+    log_in();
+    for (int i = 0; i < threads; i++)
+        pthread_create(&ids[i], NULL, expired_thread, &ends[i]);
+    uint64_t cpu = 0;
+    for (long i = 0; i < trials; i++) {
+        wait_for_driver();
+        uint64_t cpu_before = cpu_ns(), begin = now_ns(), last = 0;
+        pthread_barrier_wait(&begin_expired);
+        pthread_barrier_wait(&end_expired);
+        cpu += cpu_ns() - cpu_before;
+        for (int t = 0; t < threads; t++)
+            last = ends[t] > last ? ends[t] : last;
+        walls[i] = last - begin;
+    }
+    for (int i = 0; i < threads; i++)
+        pthread_join(ids[i], NULL);
+    printf("{\"count\":%ld,\"cpu_ns\":%llu,", trials, (unsigned long long)cpu);
+    print_list("walls_ns", walls, trials);
+    printf("}\n");
+    vsession_close(session, NULL, NULL);
+}
+
+static void run_inventory(void) {
+    char xml[2048];
+    vsession_info *info = NULL;
+    vsession_error *error = NULL;
+    open_session();
+    log_in();
+    check(vsession_get_info(session, &info, &error), error, "info");
+    snprintf(xml, sizeof xml, VIEW_ARGUMENTS, vsession_info_service_id(info, "rootFolder"));
+    vsession_info_free(info);
+    vsession_reply *view = call("CreateContainerView", "ViewManager", NULL, xml);
+    snprintf(xml, sizeof xml, READ_ARGUMENTS, vsession_reply_text(view));
+    long resident = memory_kib("VmRSS:");
+    uint64_t cpu = cpu_ns(), begin = now_ns();
+    vsession_reply *reply = call("RetrievePropertiesEx", "PropertyCollector", NULL, xml);
+    struct machine *machines = NULL;
+    size_t length;
+    const char *text = vsession_reply_xml(reply, &length);
+    long count = read_machines(text, length, &machines);
+    uint64_t wall = now_ns() - begin;
+    cpu = cpu_ns() - cpu;
+    printf("{\"count\":%ld,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"peak_kib\":%ld,\"bytes\":%zu}\n", count,
+           (unsigned long long)wall, (unsigned long long)cpu, memory_kib("VmHWM:") - resident, length);
+    free_machines(machines, count);
+    vsession_reply_free(reply);
+    vsession_reply_free(view);
+    vsession_close(session, NULL, NULL);
+}
+
+/* Ends calls that wait for a reply which never comes. */
+static vsession_cancel token;
+static sem_t may_call, about_to_call, returned;
+static uint64_t returned_at;
+
+static void *cancelled_thread(void *nothing) {
+    (void)nothing;
+    vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
+    options.cancel = token;
+    for (long i = 0; i < trials; i++) {
+        vsession_reply *reply = NULL;
+        sem_wait(&may_call);
+        sem_post(&about_to_call);
+        vsession_status status = vsession_call(session, &current_time, &options, &reply, NULL);
+        returned_at = now_ns();
+        if (status != VSESSION_E_CANCELLED)
+            fail("the call was not cancelled: %s", vsession_status_name(status));
+        sem_post(&returned);
+    }
+    return NULL;
+}
+
+static void run_cancel(void) {
+    pthread_t id;
+    trials = (long)argument("trials", 100);
+    uint64_t *latencies = calloc((size_t)trials, sizeof *latencies);
+    sem_init(&may_call, 0, 0);
+    sem_init(&about_to_call, 0, 0);
+    sem_init(&returned, 0, 0);
+    vsession_error *error = NULL;
+    check(vsession_cancel_new(&token, &error), error, "token");
+    open_session();
+    log_in();
+    pthread_create(&id, NULL, cancelled_thread, NULL);
+    for (long i = 0; i < trials; i++) {
+        sem_post(&may_call);
+        sem_wait(&about_to_call);
+        usleep((useconds_t)(argument("wait_ms", 10) * 1000));
+        uint64_t fired = now_ns();
+        vsession_cancel_fire(token);
+        sem_wait(&returned);
+        latencies[i] = returned_at - fired;
+        vsession_cancel_reset(token);
+    }
+    pthread_join(id, NULL);
+    printf("{\"count\":%ld,", trials);
+    print_list("latencies_ns", latencies, trials);
+    printf("}\n");
+    vsession_close(session, NULL, NULL);
+}
+
+static void state_loop(long count) {
+    uint64_t sum = 0;
+    for (long i = 0; i < count; i++)
+        sum += (uint64_t)vsession_get_state(session);
+    sink += sum;
+}
+
+static void info_loop(long count) {
+    uint64_t sum = 0;
+    for (long i = 0; i < count; i++) {
+        vsession_info *info = NULL;
+        if (vsession_get_info(session, &info, NULL) != VSESSION_OK)
+            fail("no info");
+        sum += (unsigned char)vsession_info_key(info)[0];
+        vsession_info_free(info);
+    }
+    sink += sum;
+}
+
+static void run_tight_loop(void (*loop)(long)) {
+    open_session();
+    log_in();
+    run_tight(loop);
+    vsession_close(session, NULL, NULL);
+}
+
+static void run_state(void) { run_tight_loop(state_loop); }
+static void run_info(void) { run_tight_loop(info_loop); }
+
+/*
+ * One thread logs in and out without end; others read state and identity. `lock` says how: `none` through the library;
+ * `swap` a copy behind a rwlock that the writer takes to replace it; `login` the same, held during the login.
+ */
+static enum { LOCK_NONE, LOCK_SWAP, LOCK_LOGIN } locking;
+static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
+static struct {
+    vsession_state state;
+    char key[128], user[128], full_name[128], locale[16];
+} copy;
+static atomic_bool readers_stop;
+static atomic_long written;
+
+struct reader {
+    uint64_t reads, sum, longest_wait;
+    long waits;
+};
+
+static void replace_copy(void) {
+    vsession_info *info = NULL;
+    if (vsession_get_info(session, &info, NULL) != VSESSION_OK) {
+        copy.state = VSESSION_STATE_LOGGED_OUT;
+        return;
+    }
+    copy.state = VSESSION_STATE_ACTIVE;
+    snprintf(copy.key, sizeof copy.key, "%s", vsession_info_key(info));
+    snprintf(copy.user, sizeof copy.user, "%s", vsession_info_user_name(info));
+    snprintf(copy.full_name, sizeof copy.full_name, "%s", vsession_info_full_name(info));
+    snprintf(copy.locale, sizeof copy.locale, "%s", vsession_info_locale(info));
+    vsession_info_free(info);
+}
+
+static void *writer_thread(void *nothing) {
+    (void)nothing;
+    while (!atomic_load(&readers_stop)) {
+        if (locking == LOCK_LOGIN)
+            pthread_rwlock_wrlock(&lock);
+        log_out();
+        log_in();
+        if (locking == LOCK_SWAP)
+            pthread_rwlock_wrlock(&lock);
+        if (locking != LOCK_NONE) {
+            replace_copy();
+            pthread_rwlock_unlock(&lock);
+        }
+        written++;
+    }
+    return NULL;
+}
+
+static uint64_t read_once(void) {
+    uint64_t seen = 0;
+    if (locking == LOCK_NONE) {
+        vsession_info *info = NULL;
+        if (vsession_get_state(session) == VSESSION_STATE_ACTIVE && vsession_get_info(session, &info, NULL) == VSESSION_OK)
+            seen = (unsigned char)vsession_info_key(info)[0];
+        vsession_info_free(info);
+        return seen;
+    }
+    char key[128], user[128], full_name[128], locale[16];
+    pthread_rwlock_rdlock(&lock);
+    if (copy.state == VSESSION_STATE_ACTIVE) {
+        strcpy(key, copy.key);
+        strcpy(user, copy.user);
+        strcpy(full_name, copy.full_name);
+        strcpy(locale, copy.locale);
+        seen = (unsigned char)(key[0] + user[0] + full_name[0] + locale[0]);
+    }
+    pthread_rwlock_unlock(&lock);
+    return seen;
+}
+
+/* How often this thread has been put to sleep. */
+static long sleeps(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_nvcsw;
+}
+
+static void *reader_thread(void *figures) {
+    /* A read that took longer than this was interrupted or had to wait; which of them, the system knows. */
+    const uint64_t SUSPICIOUS = 3000;
+    struct reader *mine = figures;
+    uint64_t seen = 0;
+    /* What a thread allocates once (its malloc arena) may wait for the kernel. */
+    for (int i = 0; i < 1000; i++)
+        seen += read_once();
+    long slept = sleeps();
+    uint64_t last = now_ns();
+    while (!atomic_load_explicit(&readers_stop, memory_order_relaxed)) {
+        seen += read_once();
+        uint64_t now = now_ns(), took = now - last;
+        last = now;
+        mine->reads++;
+        mine->sum += took;
+        if (took > SUSPICIOUS) {
+            long before = slept;
+            slept = sleeps();
+            mine->waits += slept - before;
+            if (slept > before && took > mine->longest_wait)
+                mine->longest_wait = took;
+            last = now_ns();
+        }
+    }
+    sink += seen;
+    return NULL;
+}
+
+static void run_contention(void) {
+    const char *name = text_argument("lock", "none");
+    int threads = (int)argument("threads", 2);
+    struct reader readers[MOST_THREADS] = {0};
+    pthread_t ids[MOST_THREADS], writer;
+    locking = strcmp(name, "swap") == 0 ? LOCK_SWAP : strcmp(name, "login") == 0 ? LOCK_LOGIN : LOCK_NONE;
+    open_session();
+    log_in();
+    replace_copy();
+    for (int i = 0; i < threads; i++)
+        pthread_create(&ids[i], NULL, reader_thread, &readers[i]);
+    pthread_create(&writer, NULL, writer_thread, NULL);
+    usleep((useconds_t)(argument("seconds", 1) * 1e6));
+    atomic_store(&readers_stop, true);
+    pthread_join(writer, NULL);
+    uint64_t reads = 0, sum = 0, longest_wait = 0;
+    long waits = 0;
+    for (int i = 0; i < threads; i++) {
+        pthread_join(ids[i], NULL);
+        reads += readers[i].reads;
+        sum += readers[i].sum;
+        waits += readers[i].waits;
+        longest_wait = readers[i].longest_wait > longest_wait ? readers[i].longest_wait : longest_wait;
+    }
+    printf("{\"count\":%llu,\"ns\":%.2f,\"longest_wait_ns\":%llu,\"waits\":%ld,\"logins\":%ld}\n", (unsigned long long)reads,
+           (double)sum / (double)reads, (unsigned long long)longest_wait, waits, atomic_load(&written));
+    vsession_close(session, NULL, NULL);
+}
+
+int main(int argc, char **argv) {
+    static const struct subcommand commands[] = {
+        {"call", run_call},           {"login", run_login}, {"login-and-call", run_login_and_call},
+        {"expired", run_expired},     {"cancel", run_cancel}, {"inventory", run_inventory},
+        {"state", run_state},         {"info", run_info},   {"contention", run_contention},
+        {NULL, NULL},
+    };
+    return run_subcommand(argc, argv, commands);
+}

@@ -1,0 +1,188 @@
+// Command govmomi is a program on govmomi, as its users write it.
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/vmware/govmomi/fault"
+	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/view"
+	"github.com/vmware/govmomi/vim25"
+	"github.com/vmware/govmomi/vim25/methods"
+	"github.com/vmware/govmomi/vim25/mo"
+	"github.com/vmware/govmomi/vim25/soap"
+	"github.com/vmware/govmomi/vim25/types"
+	"vsession.dev/bench/measure"
+)
+
+var (
+	ctx     = context.Background()
+	client  *vim25.Client
+	manager *session.Manager
+	user    *url.Userinfo
+)
+
+func connect() {
+	address, err := soap.ParseURL(os.Getenv("BENCH_URL"))
+	measure.Check(err)
+	user = url.UserPassword(os.Getenv("BENCH_USER"), os.Getenv("BENCH_PASSWORD"))
+	transport := soap.NewClient(address, false)
+	if ca := os.Getenv("BENCH_CA"); ca != "" {
+		measure.Check(transport.SetRootCAs(ca))
+	}
+	// Go keeps two idle connections to a host unless told otherwise; more goroutines than that would dial for most calls.
+	transport.DefaultTransport().MaxIdleConnsPerHost = 100
+	client, err = vim25.NewClient(ctx, transport)
+	measure.Check(err)
+	manager = session.NewManager(client)
+}
+
+func logIn()  { measure.Check(manager.Login(ctx, user)) }
+func logOut() { measure.Check(manager.Logout(ctx)) }
+
+func currentTime() {
+	_, err := methods.GetCurrentTime(ctx, client)
+	measure.Check(err)
+}
+
+func call() {
+	connect()
+	logIn()
+	measure.Crew(currentTime)
+	logOut()
+}
+
+func login() {
+	connect()
+	measure.Crew(func() {
+		logIn()
+		logOut()
+	})
+}
+
+func start() {
+	connect()
+	logIn()
+	currentTime()
+	measure.Figures{"done_ns": measure.Now()}.Print()
+	logOut()
+}
+
+// expired recovers as programs on govmomi do that share a client: a mutex, a question whether the session lives, and a
+// login where it does not.
+func expired() {
+	connect()
+	logIn()
+	var mutex sync.Mutex
+	measure.Expired(func() {
+		for {
+			_, err := methods.GetCurrentTime(ctx, client)
+			if err == nil {
+				return
+			}
+			if !fault.Is(err, &types.NotAuthenticated{}) {
+				measure.Check(err)
+			}
+			mutex.Lock()
+			active, err := manager.UserSession(ctx)
+			if err == nil && active == nil {
+				err = manager.Login(ctx, user)
+			}
+			mutex.Unlock()
+			measure.Check(err)
+		}
+	})
+	logOut()
+}
+
+func inventory() {
+	connect()
+	logIn()
+	machines, err := view.NewManager(client).CreateContainerView(ctx, client.ServiceContent.RootFolder,
+		[]string{"VirtualMachine"}, true)
+	measure.Check(err)
+	resident := measure.MemoryKiB("VmRSS:")
+	cpu, wall := measure.CPU(), time.Now()
+	var found []mo.VirtualMachine
+	properties := []string{"name", "runtime.powerState", "config.uuid", "config.hardware.memoryMB"}
+	measure.Check(machines.Retrieve(ctx, []string{"VirtualMachine"}, properties, &found))
+	took := time.Since(wall)
+	measure.Figures{
+		"count": len(found), "wall_ns": took.Nanoseconds(), "cpu_ns": measure.CPU() - cpu,
+		"peak_kib": measure.MemoryKiB("VmHWM:") - resident,
+	}.Print()
+	logOut()
+}
+
+func cancel() {
+	connect()
+	logIn()
+	latencies := make([]int64, int(measure.Number("trials", 100)))
+	wait := time.Duration(measure.Number("wait_ms", 10) * float64(time.Millisecond))
+	for i := range latencies {
+		bound, fire := context.WithCancel(ctx)
+		returned := make(chan time.Time)
+		go func() {
+			_, err := methods.GetCurrentTime(bound, client)
+			now := time.Now()
+			if !errors.Is(err, context.Canceled) {
+				measure.Check(errors.New("the call was not cancelled"))
+			}
+			returned <- now
+		}()
+		time.Sleep(wait)
+		fired := time.Now()
+		fire()
+		latencies[i] = (<-returned).Sub(fired).Nanoseconds()
+	}
+	measure.Figures{"count": len(latencies), "latencies_ns": latencies}.Print()
+	logOut()
+}
+
+// What a program keeps of its session, behind a lock.
+var kept = struct {
+	sync.RWMutex
+	state   int
+	session types.UserSession
+}{state: 3, session: types.UserSession{Key: "52a1c5a4-8f0e-1f9b-7c3d-0123456789ab", UserName: "administrator@vsphere.local"}}
+
+func state() {
+	measure.Tight(func(count int) {
+		sum := 0
+		for range count {
+			kept.RLock()
+			sum += kept.state
+			kept.RUnlock()
+		}
+		if sum == 0 {
+			panic("no state")
+		}
+	})
+}
+
+func info() {
+	measure.Tight(func(count int) {
+		sum := 0
+		for range count {
+			kept.RLock()
+			copied := kept.session
+			kept.RUnlock()
+			sum += len(copied.Key) + len(copied.UserName)
+		}
+		if sum == 0 {
+			panic("no session")
+		}
+	})
+}
+
+func main() {
+	measure.Run(map[string]func(){
+		"call": call, "login": login, "start": start, "expired": expired, "inventory": inventory, "cancel": cancel,
+		"state": state, "info": info,
+	})
+}
