@@ -2,6 +2,7 @@
 //! rests, so that a resting session holds none.
 
 use ureq::unversioned::transport::Buffers;
+use zeroize::Zeroize;
 
 /// Room for a request that most calls fit into, head and body.
 const OUTPUT: usize = 8 * 1024;
@@ -33,7 +34,9 @@ impl SoapBuffers {
         &self.output[..self.pending]
     }
 
+    /// Requests hold passwords and cookies, so what is forgotten is zeroed.
     pub(super) fn sent(&mut self) {
+        self.output[..self.pending].zeroize();
         self.pending = 0;
     }
 
@@ -98,5 +101,26 @@ impl Buffers for SoapBuffers {
 
     fn can_use_input(&self) -> bool {
         self.start < self.end && self.consumed
+    }
+}
+
+impl Drop for SoapBuffers {
+    fn drop(&mut self) {
+        self.sent();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_sent_does_not_stay_in_memory() {
+        let mut buffers = SoapBuffers::default();
+        buffers.output()[..6].copy_from_slice(b"secret");
+        buffers.keep_output(6);
+        assert_eq!(buffers.pending(), b"secret");
+        buffers.sent();
+        assert_eq!(buffers.output()[..6], [0; 6]);
     }
 }

@@ -18,6 +18,8 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(crate) struct Workers {
     name: &'static str,
     most: usize,
+    /// What a thread gets for its stack.
+    stack: usize,
     state: Mutex<State>,
 }
 
@@ -86,7 +88,11 @@ impl Groups {
 
 impl Workers {
     fn new(name: &'static str, most: usize) -> Arc<Workers> {
-        Arc::new(Workers { name, most, state: Mutex::new(State::default()) })
+        Workers::with_stack(name, most, 256 * 1024)
+    }
+
+    fn with_stack(name: &'static str, most: usize, stack: usize) -> Arc<Workers> {
+        Arc::new(Workers { name, most, stack, state: Mutex::new(State::default()) })
     }
 
     /// Has `job` run on one of the workers. Where no thread can be had, it runs on the calling thread.
@@ -136,15 +142,18 @@ impl Workers {
         let workers = self.clone();
         let started = thread::Builder::new()
             .name(self.name.into())
-            .stack_size(256 * 1024)
+            .stack_size(self.stack)
             .spawn(move || workers.work());
         if started.is_err() {
             let mut state = self.state.lock();
             state.threads -= 1;
-            let job = if state.threads == 0 { state.jobs.pop_front() } else { None };
-            drop(state);
-            if let Some(job) = job {
+            // Without any worker the jobs are ours, also those that others left to the worker which did not start.
+            while state.threads == 0
+                && let Some(job) = state.jobs.pop_front()
+            {
+                drop(state);
                 job();
+                state = self.state.lock();
             }
         }
     }
@@ -197,6 +206,26 @@ mod tests {
     use super::*;
     use crate::sync::{AtomicUsize, Ordering};
     use std::sync::mpsc;
+
+    #[test]
+    fn every_job_runs_where_no_thread_can_be_had() {
+        // More than there are addresses for.
+        let workers = Workers::with_stack("test", 2, 1 << 47);
+        let ran = AtomicUsize::new(0);
+        let ran: &'static AtomicUsize = Box::leak(Box::new(ran));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        workers.run(|| {
+                            ran.fetch_add(1, Ordering::SeqCst);
+                        });
+                    }
+                });
+            }
+        });
+        assert_eq!(ran.load(Ordering::SeqCst), 2000);
+    }
 
     #[test]
     fn no_more_threads_than_the_bound_run_every_job() {

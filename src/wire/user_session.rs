@@ -94,13 +94,11 @@ pub(crate) fn login_arguments(
     password: &str,
     locale: Option<&str>,
 ) -> zeroize::Zeroizing<String> {
-    let mut arguments = zeroize::Zeroizing::new(String::with_capacity(256 + 6 * password.len()));
-    arguments.push_str(&element("userName", user));
-    arguments.push_str(&element("password", password));
-    if let Some(locale) = locale {
-        arguments.push_str(&element("locale", locale));
-    }
-    arguments
+    let user = element("userName", user);
+    let password = element("password", password);
+    let locale = locale.map(|locale| element("locale", locale)).unwrap_or_default();
+    // In one piece, so that no part of it stays behind.
+    zeroize::Zeroizing::new([user.as_str(), &password, &locale].concat())
 }
 
 #[cfg(test)]
@@ -114,6 +112,12 @@ mod tests {
             "<R xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><returnval>{content}</returnval></R>"
         );
         read_current_session(roxmltree::Document::parse(&text).unwrap().root_element())
+    }
+
+    #[test]
+    fn the_arguments_of_a_login_leave_no_copies_behind() {
+        let arguments = login_arguments(&"user".repeat(100), &"p&w".repeat(50), Some("en_US"));
+        assert_eq!(arguments.capacity(), arguments.len(), "they never grew");
     }
 
     #[test]
