@@ -274,7 +274,7 @@ mod tests {
     use super::super::tests::{open, publish_login};
     use super::*;
     use crate::config::Config;
-    use crate::sync::{AtomicU32, Ordering};
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A machine that slept for an hour, or a program that was stopped: the hour is not made up for.
     #[test]

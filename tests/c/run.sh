@@ -82,7 +82,7 @@ for subject in exports header soname coverage readme; do
     check "abi-$subject" python3 tests/abi/check.py "$subject"
 done
 
-for test in boundary session shared events cancel fork callback exit shutdown; do
+for test in boundary session shared events cancel fork callback exit shutdown signals; do
     # shellcheck disable=SC2016
     both "$test" "tests/c/$test.c" -- sh -c 'exec "$program"'
 done
@@ -91,11 +91,20 @@ both session-esx tests/c/session.c -mode esx -- sh -c 'VSESSION_TEST_MODE=esx ex
 # shellcheck disable=SC2016
 both log tests/c/log.c -password 's3cr3t-Pa55' -- sh -c 'exec "$program"'
 
+# Without TLS: a certificate is of its time.
+# shellcheck disable=SC2016
+both clock tests/c/clock.c -tls=false -- sh -c 'exec "$program"'
+check python-asyncio "$simulator" -- python3 tests/python/events.py target/release/libvsession.so
+
 # The examples, with a URL and with govc's variables.
 for example in minimal events cancel shared_session; do
     # shellcheck disable=SC2016
     both "example-$example" "examples-c/$example.c" -- sh -c 'exec "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA"'
 done
+# Leaves no session behind: the counter of the simulator says so.
+# shellcheck disable=SC2016
+both example-many_sessions examples-c/many_sessions.c -- sh -c \
+    '"$program" 200 "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" && curl -s "$VSESSION_TEST_CONTROL/stats" | grep -q "\"sessions\": *0,"'
 # shellcheck disable=SC2016
 both example-minimal-environment examples-c/minimal.c -- \
     sh -c 'GOVC_URL=$VSESSION_TEST_URL GOVC_TLS_CA_CERTS=$VSESSION_TEST_CA exec "$program"'

@@ -101,6 +101,8 @@ fn a_session_that_died_is_replaced_by_keep_alive() {
         eventually("it is replaced without any call", || session.epoch() == 2);
         sleep(1500);
         assert_eq!(session.epoch(), 2, "once");
+        simulator.kill_sessions();
+        eventually("keep-alive has gone on: it finds the next end too", || session.epoch() == 3);
         session.close().unwrap();
     }
 }
@@ -144,6 +146,28 @@ fn a_logout_or_close_does_not_wait_for_a_running_probe() {
         assert_eq!(simulator.stat("sessions"), 0, "and the probe brings none back");
         let _ = session.close();
     }
+}
+
+#[test]
+fn many_logouts_during_a_running_probe_end_the_session_once_and_at_once() {
+    let simulator = Simulator::start();
+    let session = lively(&simulator).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 3000}));
+    eventually("a probe is under way", || simulator.stat("requests_in_flight") > 0);
+    let start = Instant::now();
+    for result in together(16, |_| session.logout()) {
+        result.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
+    assert_eq!((simulator.stat("logouts"), simulator.calls("Logout")), (1, 1));
+    eventually("the probe ends", || simulator.stat("requests_in_flight") == 0);
+    assert_eq!((simulator.stat("sessions"), session.state()), (0, VSESSION_STATE_LOGGED_OUT));
+    simulator.clear_rules();
+    session.login().unwrap();
+    let before = simulator.calls("CurrentTime");
+    eventually("keep-alive begins again", || simulator.calls("CurrentTime") > before);
+    session.close().unwrap();
 }
 
 #[test]
