@@ -163,7 +163,7 @@ fn a_password_that_is_set_leaves_the_rejected_state() {
 #[test]
 fn a_password_given_while_the_old_one_is_being_refused_is_tried() {
     let simulator = Simulator::start();
-    simulator.rule(json!({"method": "Login", "delay_after_ms": 300, "times": 1}));
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 2000, "times": 1}));
     let session = simulator.config().with("password", "wrong").open().unwrap();
     std::thread::scope(|scope| {
         let refused = scope.spawn(|| session.login().unwrap_err());

@@ -217,7 +217,7 @@ fn close_with_bad_options_closes_all_the_same() {
 #[test]
 fn close_tells_when_a_login_under_way_left_a_session_behind() {
     let simulator = Simulator::start();
-    simulator.rule(json!({"method": "Login", "delay_after_ms": 300}));
+    simulator.rule(json!({"method": "Login", "delay_after_ms": 2000}));
     simulator.rule(json!({"method": "Logout", "status": 503}));
     let session = simulator.session();
     std::thread::scope(|scope| {

@@ -29,7 +29,7 @@ fn an_unknown_host_is_told() {
 
 #[test]
 fn a_refused_port_is_told() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let error = login_error(&Config::new(&format!("https://u:p@127.0.0.1:{port}/sdk")).unwrap());
     assert_eq!(error.status, status::VSESSION_E_CONNECT);
     assert!(error.message.contains(&format!("127.0.0.1:{port}")), "{}", error.message);

@@ -12,10 +12,6 @@ struct Proxy {
     config: Option<std::path::PathBuf>,
 }
 
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 impl Proxy {
     fn start(port: u16, command: &mut Command, config: Option<std::path::PathBuf>) -> Proxy {
         let child = command

@@ -218,7 +218,7 @@ fn a_refresh_that_a_logout_overtakes_gives_no_empty_identity() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
-    simulator.rule(json!({"method": "RetrievePropertiesEx", "delay_after_ms": 400}));
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "delay_after_ms": 2000}));
     std::thread::scope(|scope| {
         let refreshing = scope.spawn(|| session.refresh().map(|info| info.key()));
         eventually("the question is under way", || simulator.calls("RetrievePropertiesEx") == 1);

@@ -8,8 +8,21 @@ pub use canned::Canned;
 pub use client::{ApiError, Call, Config, Credentials, Event, Options, Queue, Session, Token, probe, status};
 pub use simulator::Simulator;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+/// A port that nobody listens on. It is below those that the system gives out by itself, so that no other test is given
+/// it in the next moment.
+pub fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(97).wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 20_000 + (number % 10_000) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
 
 /// Waits until `condition` holds, and fails the test when it does not come to that.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
