@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 #[cfg(test)]
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicUsize};
+pub(crate) use std::sync::atomic::AtomicUsize;
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 /// parking_lot's mutex without its parking. Threads that park do so in a table of the whole process, which a forked child
 /// inherits with entries of threads that it does not have; a child that uses such locks hangs or crashes. What our locks
