@@ -46,7 +46,8 @@ pub(crate) struct Groups {
     pub(crate) probes: Arc<Workers>,
     /// Calls that a program does not want to wait for.
     pub(crate) calls: Arc<Workers>,
-    /// Logins: one at a time for a session, so a handful serves many sessions.
+    /// Logins: one at a time for a session. A server that does not answer holds one until its time is up, so there are
+    /// enough for a few such servers and the others.
     pub(crate) logins: Arc<Workers>,
 }
 
@@ -56,7 +57,7 @@ impl Default for Groups {
             names: Workers::new("vsession-names", 4),
             probes: Workers::new("vsession-probe", 4),
             calls: Workers::new("vsession-call", 16),
-            logins: Workers::new("vsession-login", 4),
+            logins: Workers::new("vsession-login", 16),
         }
     }
 }

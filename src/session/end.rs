@@ -1,6 +1,7 @@
 //! Login by hand and the two ways to end: logout, after which the session can be used again, and close, after which it
 //! cannot.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::{Reason, State};
+use crate::status::Status;
 use crate::sync::Arc;
 
 /// A close of which the server does not know yet.
@@ -62,7 +64,14 @@ impl Session {
                 continue;
             }
             let Some(flight) = flight else { continue };
-            let result = self.send_logout(&snapshot, &watch);
+            // A panic in here must not leave the gate shut for ever.
+            let result = catch_unwind(AssertUnwindSafe(|| self.send_logout(&snapshot, &watch)))
+                .unwrap_or_else(|_| {
+                    Err(Error::new(
+                        Status::VSESSION_E_INTERNAL,
+                        "a panic during the logout; please report it",
+                    ))
+                });
             {
                 let mut gate = self.gate.lock();
                 if matches!(gate.phase, Phase::Logout(_)) {

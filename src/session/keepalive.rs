@@ -3,6 +3,7 @@
 //! any other: it holds nothing that a login, a logout or a close would wait for, and it has a dead session replaced the
 //! way every call does. Failures do not end it: it tries again, with growing pauses.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::call::{CallOptions, MethodCall, Target};
@@ -152,7 +153,13 @@ impl Session {
     }
 
     fn probe_and_reschedule(self: &Arc<Self>) {
-        let result = self.probe();
+        // A panic in a probe must not be the end of keep-alive.
+        let result = catch_unwind(AssertUnwindSafe(|| self.probe())).unwrap_or_else(|_| {
+            Err(Error::new(
+                Status::VSESSION_E_INTERNAL,
+                "a panic during a keep-alive probe; please report it",
+            ))
+        });
         let status = result.as_ref().err().map(Error::status);
         let mut schedule = self.keepalive.0.lock();
         schedule.probing = false;
