@@ -36,6 +36,7 @@ def build():
     c_program("curl", "-o", BUILT / "curl", *flags("curl-config", "--libs"), *xml)
     c_program("locks", "-o", BUILT / "locks")
     c_program("start", "-o", BUILT / "start", "-ldl")
+    c_program("scale", "-o", BUILT / "scale", *library)
     c_program("allocations", "-o", BUILT / "allocations.so", "-shared", "-fPIC")
     go = PROGRAMS / "go"
     run("go", "build", "-o", BUILT / "govmomi", "./govmomi", cwd=go)
@@ -52,6 +53,7 @@ COMMANDS = {
     "floor": [BUILT / "floor"],
     "libcurl": [BUILT / "curl"],
     "locks": [BUILT / "locks"],
+    "scale": [BUILT / "scale"],
     "start": [BUILT / "start"],
     "govmomi": [BUILT / "govmomi"],
     "cgo": [BUILT / "cgo"],
