@@ -1,11 +1,15 @@
 //! Threads for work that no caller should do on its own thread. They are started on demand up to a bound, take their
 //! jobs in order, and end when they have had nothing to do for a while. A process that never needs one has none.
+//!
+//! A job may last: a server does not answer, a name server is silent, a function of the program's asks a person. So a
+//! worker that has been at one job for long counts for nothing in the bound, and another takes the next job.
 
 use std::collections::VecDeque;
-use std::thread::{self, Thread};
+use std::thread::{self, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::process::PerProcess;
+use super::timer::{self, Sleeper};
 use crate::sync::{Arc, Mutex};
 use crate::sys;
 
@@ -14,9 +18,16 @@ type Job = Box<dyn FnOnce() + Send>;
 /// How long an idle worker stays.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// A worker that has been at its job for longer does not keep another from being started.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How many workers at most may have others in their place.
+const MOST_SLOW: usize = 64;
+
 /// A group of workers for one kind of work. Kinds are apart so that work which waits for other work cannot starve it.
 pub(crate) struct Workers {
     name: &'static str,
+    /// How many there are at most, those not counted who are slow.
     most: usize,
     /// What a thread gets for its stack.
     stack: usize,
@@ -29,35 +40,48 @@ struct State {
     threads: usize,
     /// Workers that wait to be called.
     idle: Vec<Thread>,
-    /// Workers that wait for code of the program's; others may take their place.
-    blocked: usize,
+    /// Workers at a job, and since when.
+    busy: Vec<(ThreadId, Instant)>,
+    /// The timer will look for slow workers.
+    watched: bool,
     /// Workers end as soon as they have nothing to do.
     stopping: bool,
 }
 
-/// How many workers at most may have others in their place.
-const MOST_BLOCKED: usize = 64;
+impl State {
+    /// How many threads there may be at the moment.
+    fn places(&self, most: usize, now: Instant) -> usize {
+        let slow = self.busy.iter().filter(|(_, since)| now.duration_since(*since) >= PATIENCE).count();
+        most + slow.min(MOST_SLOW)
+    }
 
-/// The groups of the process.
+    /// When the next worker will count as slow, if it stays at its job.
+    fn next_slow(&self, now: Instant) -> Instant {
+        let soon = self.busy.iter().map(|(_, since)| *since + PATIENCE).filter(|at| *at > now);
+        soon.min().unwrap_or(now + PATIENCE)
+    }
+}
+
+/// The groups of the process. Logins, probes, a lookup and the timer make nine threads when nobody is slow, however many
+/// sessions there are.
 pub(crate) struct Groups {
-    /// Name lookups, which nobody can interrupt. A name server that does not answer holds these and nothing else.
+    /// Name lookups, which nobody can interrupt.
     pub(crate) names: Arc<Workers>,
     /// Keep-alive probes.
     pub(crate) probes: Arc<Workers>,
     /// Calls that a program does not want to wait for.
     pub(crate) calls: Arc<Workers>,
-    /// Logins: one at a time for a session. A server that does not answer holds one until its time is up, so there are
-    /// enough for a few such servers and the others.
+    /// Logins: one at a time for a session.
     pub(crate) logins: Arc<Workers>,
 }
 
 impl Default for Groups {
     fn default() -> Groups {
         Groups {
-            names: Workers::new("vsession-names", 4),
-            probes: Workers::new("vsession-probe", 4),
-            calls: Workers::new("vsession-call", 16),
-            logins: Workers::new("vsession-login", 16),
+            names: Workers::new("vsession-names", 2),
+            probes: Workers::new("vsession-probe", 3),
+            calls: Workers::new("vsession-call", 8),
+            logins: Workers::new("vsession-login", 3),
         }
     }
 }
@@ -102,21 +126,6 @@ impl Workers {
         self.staff();
     }
 
-    /// Runs code of the program's on the current worker, which may take as long as it likes: another worker may be
-    /// started for the jobs that wait meanwhile.
-    pub(crate) fn while_blocked<T>(self: &Arc<Self>, body: impl FnOnce() -> T) -> T {
-        struct Blocked<'a>(&'a Workers);
-        impl Drop for Blocked<'_> {
-            fn drop(&mut self) {
-                self.0.state.lock().blocked -= 1;
-            }
-        }
-        self.state.lock().blocked += 1;
-        let _blocked = Blocked(self);
-        self.staff();
-        body()
-    }
-
     fn wait_for_end(&self, end: Instant) -> bool {
         while self.state.lock().threads > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
@@ -126,20 +135,33 @@ impl Workers {
         state.threads == 0
     }
 
-    /// Sees to it that somebody takes the next job.
+    /// Sees to it that somebody takes the next job, now or when a worker turns out to be slow.
     fn staff(self: &Arc<Self>) {
         let mut state = self.state.lock();
-        let most = self.most + state.blocked.min(MOST_BLOCKED);
         if let Some(worker) = state.idle.pop() {
             drop(state);
             worker.unpark();
             return;
         }
-        if state.jobs.is_empty() || state.threads >= most {
+        if state.jobs.is_empty() {
             return;
         }
-        state.threads += 1;
-        drop(state);
+        let now = Instant::now();
+        if state.threads < state.places(self.most, now) {
+            state.threads += 1;
+            drop(state);
+            return self.start();
+        }
+        if !std::mem::replace(&mut state.watched, true) {
+            let at = state.next_slow(now);
+            drop(state);
+            let me: Arc<dyn Sleeper> = self.clone();
+            timer::wake_at(at, Arc::downgrade(&me));
+        }
+    }
+
+    /// Starts a worker that is counted already.
+    fn start(self: &Arc<Self>) {
         let workers = self.clone();
         let started = thread::Builder::new()
             .name(self.name.into())
@@ -165,13 +187,15 @@ impl Workers {
         let mut state = self.state.lock();
         loop {
             if let Some(job) = state.jobs.pop_front() {
+                state.busy.push((me.id(), Instant::now()));
                 drop(state);
                 // A job reports its own failures; a panic in one must not take the thread's accounting with it.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
                 state = self.state.lock();
+                state.busy.retain(|(id, _)| *id != me.id());
                 continue;
             }
-            if state.stopping || state.threads > self.most + state.blocked.min(MOST_BLOCKED) {
+            if state.stopping || state.threads > state.places(self.most, Instant::now()) {
                 break;
             }
             state.idle.push(me.clone());
@@ -198,6 +222,21 @@ impl Workers {
                 state.idle.swap_remove(position);
                 return false;
             }
+        }
+    }
+}
+
+impl Sleeper for Workers {
+    /// Jobs had to wait: by now some worker may be slow, and others may be started for them.
+    fn wake(self: Arc<Self>) {
+        let waiting = {
+            let mut state = self.state.lock();
+            state.watched = false;
+            state.jobs.len()
+        };
+        // Each round starts one, until there is none to start; then the last one asks the timer again.
+        for _ in 0..waiting.min(MOST_SLOW) {
+            self.staff();
         }
     }
 }
@@ -249,19 +288,31 @@ mod tests {
     }
 
     #[test]
-    fn workers_that_are_blocked_by_the_program_do_not_hold_up_the_others() {
+    fn workers_that_are_slow_do_not_hold_up_the_others_and_are_few() {
         let workers = Workers::new("test", 2);
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
-        for _ in 0..2 {
-            let (inner, released) = (workers.clone(), released.clone());
-            workers.run(move || inner.while_blocked(|| released.lock().recv().unwrap()));
-        }
         let (done, all) = mpsc::channel();
-        workers.run(move || done.send(()).unwrap());
-        all.recv_timeout(Duration::from_secs(10)).unwrap();
-        release.send(()).unwrap();
-        release.send(()).unwrap();
+        for _ in 0..7 {
+            let (released, done) = (released.clone(), done.clone());
+            workers.run(move || {
+                while released.lock().try_recv().is_err() {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                done.send(()).unwrap();
+            });
+        }
+        let (quick, ran) = mpsc::channel();
+        workers.run(move || quick.send(()).unwrap());
+        assert!(ran.recv_timeout(PATIENCE / 2).is_err(), "two at a time while nobody is slow");
+        ran.recv_timeout(Duration::from_secs(10)).unwrap();
+        (0..7).for_each(|_| release.send(()).unwrap());
+        (0..7).for_each(|_| all.recv_timeout(Duration::from_secs(10)).unwrap());
+        let end = Instant::now() + Duration::from_secs(10);
+        while workers.state.lock().threads > 2 {
+            assert!(Instant::now() < end, "those that are too many end");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[test]

@@ -211,7 +211,7 @@ impl Session {
             }
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
-                match workers::groups().probes.while_blocked(|| probe(self.id)) {
+                match probe(self.id) {
                     Status::VSESSION_OK => {
                         self.note_success();
                         Ok(())

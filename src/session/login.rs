@@ -15,7 +15,6 @@ use crate::runtime::event::{Event, Kind, now_ms};
 use crate::runtime::log::log;
 use crate::runtime::secret::{Fingerprint, Secret};
 use crate::runtime::wait::{Bounds, Watch};
-use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::Arc;
@@ -149,8 +148,7 @@ impl Session {
     fn credentials(&self) -> Result<(String, Secret)> {
         let given = self.given_password.lock().clone();
         if let (None, Some(source)) = (&given, &self.config.credentials_source) {
-            // The program may take as long as it likes, for example to ask a person. Other logins go on meanwhile.
-            return workers::groups().logins.while_blocked(|| (source.0)(self.id));
+            return (source.0)(self.id);
         }
         self.config.credentials(given)
     }
