@@ -151,7 +151,8 @@ impl Timer {
         }
         state.thread = None;
         if state.stopping {
-            state.entries.clear();
+            // What lives on relies on its entry, when the library is used again.
+            state.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
         }
     }
 }

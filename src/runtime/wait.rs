@@ -5,19 +5,35 @@
 
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use super::fork;
+use super::timer::{self, Sleeper};
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
 use crate::sys::{self, EventFd, Interest};
 
 /// Something that happens once and that threads may wait for: a token fires, a session closes, a login ends.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Signal {
     fired: AtomicBool,
-    waiting: Mutex<Vec<Arc<EventFd>>>,
+    waiting: Mutex<Waiting>,
+}
+
+/// Who is to be told.
+#[derive(Default)]
+struct Waiting {
+    threads: Vec<Arc<EventFd>>,
+    /// What has no thread that waits for it. Woken by the thread that fires.
+    observers: Vec<Weak<dyn Sleeper>>,
+}
+
+impl std::fmt::Debug for Signal {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.debug_struct("Signal").field("fired", &self.has_fired()).finish_non_exhaustive()
+    }
 }
 
 impl Signal {
@@ -29,9 +45,12 @@ impl Signal {
     pub(crate) fn fire(&self) {
         self.fired.store(true, Ordering::SeqCst);
         // A waiter enters the list before it looks at the flag, so it is either in the list now or will see the flag.
-        for waker in self.waiting.lock().iter() {
-            waker.raise();
-        }
+        let observers = {
+            let waiting = self.waiting.lock();
+            waiting.threads.iter().for_each(|waker| waker.raise());
+            waiting.observers.clone()
+        };
+        observers.iter().filter_map(Weak::upgrade).for_each(|observer| observer.wake());
     }
 
     pub(crate) fn has_fired(&self) -> bool {
@@ -44,13 +63,13 @@ impl Signal {
     }
 
     fn enlist(&self, waker: &Arc<EventFd>) {
-        self.waiting.lock().push(waker.clone());
+        self.waiting.lock().threads.push(waker.clone());
     }
 
     fn dismiss(&self, waker: &Arc<EventFd>) {
-        let mut waiting = self.waiting.lock();
-        if let Some(position) = waiting.iter().position(|w| Arc::ptr_eq(w, waker)) {
-            waiting.swap_remove(position);
+        let threads = &mut self.waiting.lock().threads;
+        if let Some(position) = threads.iter().position(|w| Arc::ptr_eq(w, waker)) {
+            threads.swap_remove(position);
         }
     }
 }
@@ -66,6 +85,50 @@ pub(crate) struct Bounds {
 impl Bounds {
     pub(crate) fn with_timeout(timeout: Duration) -> Bounds {
         Bounds { deadline: Instant::now().checked_add(timeout), ..Bounds::default() }
+    }
+
+    fn signals(&self) -> impl Iterator<Item = &Arc<Signal>> {
+        [&self.close, &self.cancel].into_iter().flatten()
+    }
+
+    /// Whether what they bound should stop now.
+    pub(crate) fn check(&self) -> std::result::Result<(), Stop> {
+        self.check_signals()?;
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => Err(Stop::TimedOut),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_signals(&self) -> std::result::Result<(), Stop> {
+        if self.close.as_ref().is_some_and(|s| s.has_fired()) {
+            return Err(Stop::Closed);
+        }
+        if self.cancel.as_ref().is_some_and(|s| s.has_fired()) {
+            return Err(Stop::Cancelled);
+        }
+        Ok(())
+    }
+
+    /// Has `observer` woken when any of the bounds is reached, by the thread that reaches it. It may be woken without a
+    /// reason, and must look.
+    pub(crate) fn observe(&self, observer: &Weak<dyn Sleeper>) {
+        for signal in self.signals() {
+            signal.waiting.lock().observers.push(observer.clone());
+        }
+        if let Some(deadline) = self.deadline {
+            timer::wake_at(deadline, observer.clone());
+        }
+    }
+
+    /// Takes back what `observe` did, but for the timer's entry.
+    pub(crate) fn unobserve(&self, observer: &Weak<dyn Sleeper>) {
+        for signal in self.signals() {
+            let observers = &mut signal.waiting.lock().observers;
+            if let Some(position) = observers.iter().position(|o| Weak::ptr_eq(o, observer)) {
+                observers.swap_remove(position);
+            }
+        }
     }
 }
 
@@ -146,24 +209,15 @@ impl Watch {
 
     /// Whether the call should stop now.
     pub(crate) fn check(&self) -> std::result::Result<(), Stop> {
-        self.check_signals()?;
         match self.bounds.deadline {
+            _ if !self.committed.get() => self.bounds.check(),
             Some(deadline) if Instant::now() >= deadline => Err(Stop::TimedOut),
             _ => Ok(()),
         }
     }
 
     fn check_signals(&self) -> std::result::Result<(), Stop> {
-        if self.committed.get() {
-            return Ok(());
-        }
-        if self.bounds.close.as_ref().is_some_and(|s| s.has_fired()) {
-            return Err(Stop::Closed);
-        }
-        if self.bounds.cancel.as_ref().is_some_and(|s| s.has_fired()) {
-            return Err(Stop::Cancelled);
-        }
-        Ok(())
+        if self.committed.get() { Ok(()) } else { self.bounds.check_signals() }
     }
 
     /// Waits until one of `descriptors` (at most three) is ready, or until the moment `until`.
@@ -253,7 +307,7 @@ impl Watch {
 
     fn enlist(&self) {
         if !self.enlisted.replace(true) {
-            for signal in [&self.bounds.close, &self.bounds.cancel].into_iter().flatten() {
+            for signal in self.bounds.signals() {
                 signal.enlist(&self.waker);
             }
         }
@@ -263,7 +317,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if self.enlisted.get() {
-            for signal in [&self.bounds.close, &self.bounds.cancel].into_iter().flatten() {
+            for signal in self.bounds.signals() {
                 signal.dismiss(&self.waker);
             }
         }
@@ -292,7 +346,7 @@ mod tests {
         assert_eq!(watch.signal(&never), Err(Stop::Cancelled));
         thread.join().unwrap();
         drop(watch);
-        assert!(token.waiting.lock().is_empty(), "a wait that ended leaves nothing behind");
+        assert!(token.waiting.lock().threads.is_empty(), "a wait that ended leaves nothing behind");
     }
 
     #[test]

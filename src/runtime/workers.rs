@@ -120,10 +120,11 @@ impl Workers {
         Arc::new(Workers { name, most, stack, state: Mutex::new(State::default()) })
     }
 
-    /// Has `job` run on one of the workers. Where no thread can be had, it runs on the calling thread.
-    pub(crate) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
+    /// Has `job` run on one of the workers. Where no thread can be had, it runs on the calling thread. True: all workers
+    /// have something to do, so that it will have to wait.
+    pub(crate) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> bool {
         self.state.lock().jobs.push_back(Box::new(job));
-        self.staff();
+        !self.staff()
     }
 
     fn wait_for_end(&self, end: Instant) -> bool {
@@ -135,22 +136,23 @@ impl Workers {
         state.threads == 0
     }
 
-    /// Sees to it that somebody takes the next job, now or when a worker turns out to be slow.
-    fn staff(self: &Arc<Self>) {
+    /// Sees to it that somebody takes the next job, now (true) or when a worker turns out to be slow.
+    fn staff(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         if let Some(worker) = state.idle.pop() {
             drop(state);
             worker.unpark();
-            return;
+            return true;
         }
         if state.jobs.is_empty() {
-            return;
+            return true;
         }
         let now = Instant::now();
         if state.threads < state.places(self.most, now) {
             state.threads += 1;
             drop(state);
-            return self.start();
+            self.start();
+            return true;
         }
         if !std::mem::replace(&mut state.watched, true) {
             let at = state.next_slow(now);
@@ -158,6 +160,7 @@ impl Workers {
             let me: Arc<dyn Sleeper> = self.clone();
             timer::wake_at(at, Arc::downgrade(&me));
         }
+        false
     }
 
     /// Starts a worker that is counted already.

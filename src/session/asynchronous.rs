@@ -4,10 +4,12 @@ use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply, Target};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Event, Kind, Queue, now_ms};
+use crate::runtime::timer::Sleeper;
+use crate::runtime::wait::Bounds;
 use crate::runtime::workers;
 use crate::state::Reason;
-use crate::status::Status;
-use crate::sync::Arc;
+use crate::status::{Executed, Status};
+use crate::sync::{Arc, Mutex};
 use crate::wire::envelope::Reference;
 
 /// A call with its own copy of everything.
@@ -83,6 +85,30 @@ impl Drop for Promise {
     }
 }
 
+/// A call that waits for a worker. Whoever comes first takes the promise and keeps it: a worker, or the deadline, the
+/// token or the close, which do not wait for one.
+struct Queued {
+    bounds: Bounds,
+    promise: Mutex<Option<Box<Promise>>>,
+}
+
+impl Queued {
+    fn take(&self) -> Option<Box<Promise>> {
+        self.promise.lock().take()
+    }
+}
+
+impl Sleeper for Queued {
+    fn wake(self: Arc<Self>) {
+        if let Err(stop) = self.bounds.check()
+            && let Some(promise) = self.take()
+        {
+            let error = Error::from(stop).with(|d| d.executed = Executed::VSESSION_EXECUTED_NO);
+            promise.keep(Err(error));
+        }
+    }
+}
+
 impl Session {
     /// Makes a call on a worker and puts its end into `queue`.
     pub(crate) fn call_async(
@@ -93,10 +119,24 @@ impl Session {
         tag: u64,
     ) {
         let bounds = self.bounds(options.timeout, options.cancel.clone());
-        let promise = Promise { queue, session: self.clone(), tag, outcome: None };
-        workers::groups().calls.run(move || {
-            let outcome = promise.session.call_within(bounds, &call.borrow(), &options);
+        let promise = Box::new(Promise { queue, session: self.clone(), tag, outcome: None });
+        let queued = Arc::new(Queued { bounds, promise: Mutex::new(Some(promise)) });
+        let observer: Arc<dyn Sleeper> = queued.clone();
+        let observer = Arc::downgrade(&observer);
+        let (running, running_observer) = (queued.clone(), observer.clone());
+        let waits = workers::groups().calls.run(move || {
+            let Some(promise) = running.take() else { return };
+            running.bounds.unobserve(&running_observer);
+            let outcome = promise.session.call_within(running.bounds.clone(), &call.borrow(), &options);
             promise.keep(outcome);
         });
+        if waits {
+            queued.bounds.observe(&observer);
+            if queued.promise.lock().is_none() {
+                // A worker came in between, and could not take back what was not there yet.
+                queued.bounds.unobserve(&observer);
+            }
+            queued.wake();
+        }
     }
 }

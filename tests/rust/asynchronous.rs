@@ -82,3 +82,37 @@ fn failures_cancellation_deadlines_and_close_complete_too() {
     );
     queue.free();
 }
+
+#[test]
+fn calls_that_wait_for_a_worker_end_by_their_token_their_deadline_and_a_close() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "hang": true}));
+    // More than there will ever be workers.
+    for tag in 1..=100 {
+        session.ping_async(&queue, tag, &Options::default()).unwrap();
+    }
+    let token = Token::new();
+    session.ping_async(&queue, 101, &token.options()).unwrap();
+    session.ping_async(&queue, 102, &Options::timeout(100)).unwrap();
+    let fired = Token::new();
+    fired.fire();
+    session.ping_async(&queue, 103, &fired.options()).unwrap();
+    let ended = |events: Vec<Event>| -> Vec<_> {
+        events.iter().map(|e| e.error.as_ref().unwrap()).map(|e| (e.status, e.executed)).collect()
+    };
+    let not_run = vsession::vsession_executed::VSESSION_EXECUTED_NO;
+    assert_eq!(ended(completions(&queue, 1)), [(status::VSESSION_E_CANCELLED, not_run)]);
+    assert_eq!(ended(completions(&queue, 1)), [(status::VSESSION_E_TIMEOUT, not_run)]);
+    token.fire();
+    // Told by the thread that fired, so it is there by now.
+    let event = queue.next(0).unwrap().expect("the completion");
+    assert_eq!((event.tag, event.error.unwrap().status), (101, status::VSESSION_E_CANCELLED));
+    session.close().unwrap();
+    let rest = ended(completions(&queue, 100));
+    assert!(rest.iter().all(|(status, _)| *status == status::VSESSION_E_CLOSED), "{rest:?}");
+    assert!(queue.next(0).unwrap().is_none(), "one event for each");
+    queue.free();
+}
