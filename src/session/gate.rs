@@ -29,8 +29,10 @@ pub(super) struct Gate {
     pub(super) automatic: Automatic,
     /// Logins that failed in a row.
     pub(super) failures: u32,
-    /// The credentials that were refused last.
-    pub(super) refused: Option<Fingerprint>,
+    /// The credentials that were refused since the last login that succeeded.
+    pub(super) refused: Refused,
+    /// The program gave another password since a login last looked.
+    pub(super) new_password: bool,
     /// The epoch of the last login.
     pub(super) epoch: u64,
     /// The epoch of the last event.
@@ -43,6 +45,28 @@ pub(super) struct Gate {
     waiting: usize,
     /// Why the session of a login that a close overtook could not be logged out.
     pub(super) left_behind: Option<Error>,
+}
+
+/// Credentials that are not to be sent again, the newest last.
+#[derive(Default)]
+pub(super) struct Refused(Vec<Fingerprint>);
+
+impl Refused {
+    /// Whoever has had more than these refused is not stopped by a list.
+    const MOST: usize = 64;
+
+    pub(super) fn note(&mut self, credentials: Fingerprint) {
+        if !self.0.contains(&credentials) {
+            if self.0.len() == Refused::MOST {
+                self.0.remove(0);
+            }
+            self.0.push(credentials);
+        }
+    }
+
+    pub(super) fn contains(&self, credentials: Fingerprint) -> bool {
+        self.0.contains(&credentials)
+    }
 }
 
 /// Who is changing the session.
@@ -163,7 +187,8 @@ impl Gate {
             phase: Phase::Idle,
             automatic: Automatic::Allowed,
             failures: 0,
-            refused: None,
+            refused: Refused::default(),
+            new_password: false,
             epoch: 0,
             told_epoch: 0,
             service: None,
@@ -177,6 +202,11 @@ impl Gate {
         self.flights += 1;
         self.waiting = 1;
         Arc::new(Flight { number: self.flights, ..Flight::default() })
+    }
+
+    /// Why an automatic login begins.
+    pub(super) fn login_reason(&self) -> Reason {
+        if self.epoch == 0 { Reason::VSESSION_REASON_LOGIN } else { Reason::VSESSION_REASON_RELOGIN }
     }
 
     /// Whether the library may log in now without being asked to.
@@ -288,17 +318,15 @@ impl Session {
             Wish::Replace { epoch } if gate.state.is_usable() => Task::Check { epoch },
             Wish::NeedSession | Wish::Replace { .. } => {
                 gate.automatic_login(&self.config)?;
-                let reason = if gate.epoch == 0 {
-                    Reason::VSESSION_REASON_LOGIN
-                } else {
-                    Reason::VSESSION_REASON_RELOGIN
-                };
-                Task::LogIn { reason, by_hand: false }
+                Task::LogIn { reason: gate.login_reason(), by_hand: false }
             }
         };
         let flight = gate.new_flight();
         gate.phase = Phase::Login(flight.clone());
-        if let Task::LogIn { reason, .. } = task {
+        // Where credentials were refused, the flight first looks whether there are others.
+        if let Task::LogIn { reason, by_hand } = task
+            && (by_hand || !matches!(gate.automatic, Automatic::Refused { .. }))
+        {
             self.transition(gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
         }
         Ok(Next::Start(flight, task))

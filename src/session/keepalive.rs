@@ -145,14 +145,21 @@ impl Session {
     fn needs_keepalive(&self) -> bool {
         match self.state() {
             State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE => true,
-            State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => {
-                self.config.relogin == Relogin::Auto && self.snapshot().login.is_some()
-            }
+            State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => self.may_bring_back(),
+            // A file or a function may have others by now.
+            State::VSESSION_STATE_REJECTED => self.may_bring_back() && self.config.credentials_may_change(),
             _ => false,
         }
     }
 
+    /// There was a session, and another one may take its place without the program's doing.
+    fn may_bring_back(&self) -> bool {
+        self.config.relogin == Relogin::Auto && self.snapshot().login.is_some()
+    }
+
     fn probe_and_reschedule(self: &Arc<Self>) {
+        let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
+        let was_rejected = rejected();
         // A panic in a probe must not be the end of keep-alive.
         let result = catch_unwind(AssertUnwindSafe(|| self.probe())).unwrap_or_else(|_| {
             Err(Error::new(
@@ -169,7 +176,9 @@ impl Session {
                 schedule.failures = schedule.failures.saturating_add(1);
                 schedule.last_traffic = Instant::now();
                 schedule.pause = self.backoff(schedule.failures).min(schedule.interval);
-                if status != Some(Status::VSESSION_E_CLOSED) && schedule.runs() {
+                // Credentials that still are the refused ones are no news.
+                let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
+                if news && schedule.runs() {
                     self.tell_failed_probe(error);
                 }
             }
@@ -182,6 +191,10 @@ impl Session {
     /// One sign of life, by whichever way the configuration says. A session that turns out dead is replaced.
     fn probe(self: &Arc<Self>) -> Result<()> {
         let longest = self.config.timeout.unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
+        if self.state() == State::VSESSION_STATE_REJECTED {
+            let bounds = self.bounds(Some(Timeout::After(longest)), None);
+            return self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ());
+        }
         match &self.config.probe {
             Probe::CurrentTime => {
                 let call = MethodCall {

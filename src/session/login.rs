@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, not_tried};
+use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, Refused, not_tried};
 use super::{Session, Snapshot, chance, closed};
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
@@ -123,12 +123,15 @@ impl Session {
         let (user, password) = self.credentials()?;
         let fingerprint = Fingerprint::of(&user, &password);
         let known = {
-            let gate = self.gate.lock();
+            let mut gate = self.gate.lock();
             if let Automatic::Refused { error, .. } = &gate.automatic
                 && !by_hand
-                && gate.refused == Some(fingerprint)
             {
-                return Err(not_tried(error, REFUSED));
+                if gate.refused.contains(fingerprint) {
+                    return Err(not_tried(error, REFUSED));
+                }
+                let reason = gate.login_reason();
+                self.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
             }
             gate.service.clone()
         };
@@ -139,18 +142,26 @@ impl Session {
         let credentials = Credentials { user, password, locale: self.config.locale.clone() };
         let login = password::log_in(&self.endpoint, &service, &credentials, watch).inspect_err(|error| {
             if is_refusal(error) {
-                self.gate.lock().refused = Some(fingerprint);
+                self.gate.lock().refused.note(fingerprint);
             }
         })?;
         Ok((service, login))
     }
 
     fn credentials(&self) -> Result<(String, Secret)> {
-        let given = self.given_password.lock().clone();
-        if let (None, Some(source)) = (&given, &self.config.credentials_source) {
-            return (source.0)(self.id);
+        let given = {
+            let mut gate = self.gate.lock();
+            gate.new_password = false;
+            self.given_password.lock().clone()
+        };
+        match (&self.config.credentials_source, given) {
+            (Some(source), None) => (source.0)(self.id),
+            // The function still says for whom.
+            (Some(source), Some(password)) if self.config.username.is_none() => {
+                (source.0)(self.id).map(|(user, _)| (user, password))
+            }
+            (_, given) => self.config.credentials(given),
         }
-        self.config.credentials(given)
     }
 
     /// Another password for the logins to come. Leaves the state of refused credentials behind.
@@ -161,6 +172,7 @@ impl Session {
                 return Err(closed());
             }
             *self.given_password.lock() = Some(password);
+            gate.new_password = true;
             if matches!(gate.automatic, Automatic::Refused { .. }) {
                 gate.automatic = Automatic::Allowed;
             }
@@ -214,8 +226,12 @@ impl Session {
             // A check that could not be made, for example for want of a descriptor: that says nothing of the session.
             Err(error) if gate.state.is_usable() => Err(error),
             Err(error) => {
+                let looked_only = gate.state == State::VSESSION_STATE_REJECTED;
                 self.note_failed_login(&mut gate, &error);
                 drop(gate);
+                if looked_only {
+                    return Err(error);
+                }
                 log!(Warning, "login to {} failed: {error}", self.config.url.host);
                 Err(error)
             }
@@ -233,7 +249,7 @@ impl Session {
         gate.service = Some(service);
         gate.epoch = old_epoch + 1;
         gate.failures = 0;
-        gate.refused = None;
+        gate.refused = Refused::default();
         gate.automatic = Automatic::Allowed;
         // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
         self.cell.set_epoch(gate.epoch);
@@ -258,15 +274,18 @@ impl Session {
     }
 
     fn note_failed_login(&self, gate: &mut Gate, error: &Error) {
-        let newer_password = is_refusal(error) && self.has_newer_password(gate);
+        let newer_password = is_refusal(error) && gate.new_password;
         match error.status() {
             _ if is_refusal(error) && !newer_password => {
                 gate.failures = gate.failures.saturating_add(1);
                 let look_again = Instant::now() + self.backoff(gate.failures);
                 gate.automatic = Automatic::Refused { error: error.clone(), look_again };
-                let reason = Reason::VSESSION_REASON_REFUSED;
-                self.transition(gate, State::VSESSION_STATE_REJECTED, reason, Some(error.clone()));
-                self.tell_credentials_wanted(gate, error.clone());
+                // A look that found nothing new is no news.
+                if gate.state != State::VSESSION_STATE_REJECTED {
+                    let reason = Reason::VSESSION_REASON_REFUSED;
+                    self.transition(gate, State::VSESSION_STATE_REJECTED, reason, Some(error.clone()));
+                    self.tell_credentials_wanted(gate, error.clone());
+                }
                 return;
             }
             // Nobody waited for it any more: that says nothing about the server.
@@ -292,14 +311,6 @@ impl Session {
             _ => self.resting_state(),
         };
         self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
-    }
-
-    /// Whether the program gave another password since the one that was refused was sent.
-    fn has_newer_password(&self, gate: &Gate) -> bool {
-        match (&*self.given_password.lock(), &self.config.username, gate.refused) {
-            (Some(given), Some(user), Some(refused)) => Fingerprint::of(user, given) != refused,
-            _ => false,
-        }
     }
 
     fn tell_credentials_wanted(&self, gate: &Gate, error: Error) {

@@ -161,6 +161,20 @@ fn a_password_that_is_set_leaves_the_rejected_state() {
 }
 
 #[test]
+fn a_password_that_is_set_goes_with_the_user_whom_the_function_names() {
+    let simulator = Simulator::start();
+    let session = without_password(&simulator)
+        .with_credentials(|_| Credentials::Pair("user", "wrong".into()))
+        .open()
+        .unwrap();
+    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+    session.set_password("pass").unwrap();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
 fn a_password_given_while_the_old_one_is_being_refused_is_tried() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "delay_after_ms": 2000, "times": 1}));

@@ -127,6 +127,46 @@ fn refused_credentials_end_the_attempts_of_keep_alive() {
 }
 
 #[test]
+fn keep_alive_finds_a_rotated_password_without_a_call_and_tells_once() {
+    let simulator = Simulator::start();
+    let file = std::env::temp_dir().join(format!("vsession-rotated-{}", std::process::id()));
+    std::fs::write(&file, "pass\n").unwrap();
+    let queue = Queue::new();
+    let session = lively(&simulator)
+        .with("password", "")
+        .with("password_file", file.to_str().unwrap())
+        .with("relogin.max_backoff_ms", "200")
+        .with_queue(&queue)
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    eventually("the credentials are refused", || session.state() == VSESSION_STATE_REJECTED);
+    sleep(1500);
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    let events = queue.drain();
+    let wanted = events.iter().filter(|e| e.kind == VSESSION_EVENT_CREDENTIALS_WANTED).count();
+    let rejected = events
+        .iter()
+        .filter(|e| e.kind == VSESSION_EVENT_STATE_CHANGED && e.new_state == VSESSION_STATE_REJECTED)
+        .count();
+    assert_eq!((wanted, rejected), (1, 1), "looks that find nothing new are not told");
+    std::fs::write(&file, "wrong, too\n").unwrap();
+    eventually("the next ones are tried", || simulator.stat("login_failures") == 2);
+    // The first ones again: they were refused before.
+    std::fs::write(&file, "pass\n").unwrap();
+    sleep(1000);
+    assert_eq!(simulator.stat("login_failures"), 2, "once for each set of credentials");
+    std::fs::write(&file, "rotated\n").unwrap();
+    eventually("the new ones are found", || session.state() == VSESSION_STATE_ACTIVE);
+    assert_eq!((simulator.stat("login_failures"), session.epoch()), (2, 2));
+    session.close().unwrap();
+    std::fs::remove_file(file).unwrap();
+    queue.free();
+}
+
+#[test]
 fn a_logout_or_close_does_not_wait_for_a_running_probe() {
     let simulator = Simulator::start();
     for close in [false, true] {

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net/url"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/vmware/govmomi/fault"
 	"github.com/vmware/govmomi/session"
+	"github.com/vmware/govmomi/session/keepalive"
 	"github.com/vmware/govmomi/view"
 	"github.com/vmware/govmomi/vim25"
 	"github.com/vmware/govmomi/vim25/methods"
@@ -28,6 +30,11 @@ var (
 )
 
 func connect() {
+	client = newClient()
+	manager = session.NewManager(client)
+}
+
+func newClient() *vim25.Client {
 	address, err := soap.ParseURL(os.Getenv("BENCH_URL"))
 	measure.Check(err)
 	user = url.UserPassword(os.Getenv("BENCH_USER"), os.Getenv("BENCH_PASSWORD"))
@@ -37,9 +44,9 @@ func connect() {
 	}
 	// Go keeps two idle connections to a host unless told otherwise; more goroutines than that would dial for most calls.
 	transport.DefaultTransport().MaxIdleConnsPerHost = 100
-	client, err = vim25.NewClient(ctx, transport)
+	made, err := vim25.NewClient(ctx, transport)
 	measure.Check(err)
-	manager = session.NewManager(client)
+	return made
 }
 
 func logIn()  { measure.Check(manager.Login(ctx, user)) }
@@ -98,6 +105,44 @@ func expired() {
 		}
 	})
 	logOut()
+}
+
+// alive keeps many sessions alive, each as govmomi does it: with a client and a goroutine of its own.
+func alive() {
+	connect()
+	logIn()
+	one := measure.MemoryKiB("VmRSS:")
+	interval := time.Duration(measure.Number("interval_ms", 10000)) * time.Millisecond
+	managers := make([]*session.Manager, int(measure.Number("sessions", 1000)))
+	var ended sync.WaitGroup
+	for first := range 8 {
+		ended.Add(1)
+		go func() {
+			defer ended.Done()
+			for i := first; i < len(managers); i += 8 {
+				client := newClient()
+				client.RoundTripper = keepalive.NewHandlerSOAP(client.RoundTripper, interval, nil)
+				managers[i] = session.NewManager(client)
+				measure.Check(managers[i].Login(ctx, user))
+			}
+		}()
+	}
+	ended.Wait()
+	time.Sleep(time.Duration(measure.Number("settle_ms", 0)) * time.Millisecond)
+	measure.WaitForDriver()
+	cpu := measure.CPU()
+	time.Sleep(time.Duration(measure.Number("window_ms", 10000)) * time.Millisecond)
+	spent := measure.CPU() - cpu
+	measure.WaitForDriver()
+	tasks, err := os.ReadDir("/proc/self/task")
+	measure.Check(err)
+	files, err := os.ReadDir("/proc/self/fd")
+	measure.Check(err)
+	measure.Figures{
+		"sessions": len(managers), "window_cpu_ns": spent, "most_threads": len(tasks), "fds": len(files),
+		"bytes_a_session": 1024 * (measure.MemoryKiB("VmRSS:") - one) / int64(len(managers)),
+	}.Print()
+	runtime.KeepAlive(managers)
 }
 
 func inventory() {
@@ -183,6 +228,6 @@ func info() {
 func main() {
 	measure.Run(map[string]func(){
 		"call": call, "login": login, "start": start, "expired": expired, "inventory": inventory, "cancel": cancel,
-		"state": state, "info": info,
+		"alive": alive, "state": state, "info": info,
 	})
 }
