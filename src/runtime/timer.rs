@@ -7,6 +7,8 @@ use std::sync::Weak;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use once_cell::sync::Lazy;
+
 use super::process::PerProcess;
 use crate::sync::{Arc, Mutex};
 use crate::sys;
@@ -116,6 +118,16 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
         .map(|handle| handle.thread().clone());
 }
 
+/// `at`, put off by at most a 64th of `pause` and by a second or so: sleepers whose times are near each other are woken
+/// together, which costs less than to wake threads for each. The moments are multiples of a power of two, so sleepers
+/// with different pauses meet too.
+pub(crate) fn about(at: Instant, pause: Duration) -> Instant {
+    static ORIGIN: Lazy<Instant> = Lazy::new(Instant::now);
+    let bits = (pause.as_nanos() / 64).max(1).ilog2().min(30);
+    let past = at.saturating_duration_since(*ORIGIN).as_nanos() as u64 & ((1 << bits) - 1);
+    at + Duration::from_nanos(if past == 0 { 0 } else { (1 << bits) - past })
+}
+
 impl Timer {
     fn run(&self) {
         sys::block_signals();
@@ -191,5 +203,22 @@ mod tests {
             let ms = held.iter().find(|(bell, _)| bell.0 == number).unwrap().1;
             assert!(at >= start + Duration::from_millis(ms));
         }
+    }
+
+    #[test]
+    fn near_moments_become_one_and_none_comes_early_or_much_later() {
+        let start = Instant::now();
+        let mut woken = Vec::new();
+        for n in 0..1000 {
+            let (at, pause) = (start + Duration::from_millis(n), Duration::from_millis(9000 + n));
+            let moment = about(at, pause);
+            assert!(moment >= at && moment - at <= pause / 64);
+            woken.push(moment);
+        }
+        woken.sort();
+        woken.dedup();
+        assert!(woken.len() <= 9, "{}", woken.len());
+        assert!(about(start, Duration::from_secs(3600)) - start < Duration::from_millis(1100));
+        assert_eq!(about(start, Duration::ZERO), start);
     }
 }
