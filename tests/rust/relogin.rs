@@ -155,8 +155,18 @@ fn without_the_privilege_for_session_is_active_the_session_is_still_found_alive(
     simulator.rule(json!({"method": "SessionIsActive", "fault": "NoPermission"}));
     assert!(session.is_active().unwrap());
     assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
-    // A question that could not be asked is an error, not "inactive".
-    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 503}));
+    assert_eq!(simulator.stat("logins"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_status_check_that_could_not_be_made_is_an_error_and_not_a_no() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for method in ["SessionIsActive", "RetrievePropertiesEx"] {
+        simulator.rule(json!({"method": method, "status": 503}));
+    }
     assert_eq!(session.is_active().unwrap_err().status, status::VSESSION_E_HTTP);
     assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
     simulator.clear_rules();
