@@ -4,6 +4,7 @@ pub(crate) mod cookie;
 pub(crate) mod envelope;
 pub(crate) mod fault;
 pub(crate) mod reply;
+mod scan;
 pub(crate) mod service_content;
 pub(crate) mod user_session;
 pub(crate) mod versions;

@@ -1,10 +1,12 @@
-//! Reads replies: the one element inside the SOAP body, or the fault that stands there.
+//! Reads replies: the one element inside the SOAP body, or the fault that stands there. Most replies need no tree for
+//! that; the parser reads faults and all that is unusual.
 
 use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
 use super::fault::{Fault, NOT_AUTHENTICATED};
+use super::scan;
 use super::xml::{self, child, xsi_type};
 use crate::error::{Error, Result};
 use crate::status::Status;
@@ -39,6 +41,16 @@ pub(crate) fn read(body: Vec<u8>) -> Result<Answer> {
             return Err(xml::not_soap(&start, "it is not UTF-8"));
         }
     };
+    if !text.contains(NOT_AUTHENTICATED)
+        && let Some(scanned) = scan::reply(&text)
+    {
+        let (response, simple) = (scanned.response, scanned.text);
+        return Ok(Answer::Reply(Reply { response, text: simple, withholds: false, xml: text }));
+    }
+    read_by_tree(text)
+}
+
+fn read_by_tree(text: String) -> Result<Answer> {
     let document = xml::parse(&text)?;
     let root = document.root_element();
     if root.tag_name().name() != "Envelope" {
@@ -92,6 +104,7 @@ fn withholds(response: Node) -> bool {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn read_every_way(body: &[u8]) {
     let _ = super::versions::newest(body);
+    let _ = std::str::from_utf8(body).map(scan_is_as_strict_as_the_parser);
     match read(body.to_vec()) {
         Ok(Answer::Reply(reply)) => {
             assert!(reply.xml.as_bytes() == body);
@@ -106,6 +119,23 @@ pub(crate) fn read_every_way(body: &[u8]) {
         }
         Err(error) => assert!(error.status() != Status::VSESSION_OK),
     }
+}
+
+/// Whether the scan knows the text; then the parser must find the same in it.
+#[cfg(any(test, fuzzing))]
+fn scan_is_as_strict_as_the_parser(text: &str) -> bool {
+    let Some(scanned) = scan::reply(text) else { return false };
+    match read_by_tree(text.to_string()) {
+        Ok(Answer::Reply(reply)) => {
+            assert!(
+                scanned.response == reply.response && scanned.text == reply.text,
+                "{text}: {scanned:?}, {reply:?}"
+            );
+        }
+        Ok(Answer::Fault(_)) => panic!("a fault: {text}"),
+        Err(error) => panic!("{text}: {}", error.detail().message),
+    }
+    true
 }
 
 #[cfg(test)]
@@ -163,6 +193,75 @@ mod tests {
         for file in files {
             read_every_way(&std::fs::read(file).unwrap());
         }
+    }
+
+    /// Good replies, with what servers make use of.
+    const GOOD: [&str; 3] = [
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<s:Envelope xmlns:s=\"e\" xmlns:xsi=\"i\"><s:Header><a>1</a></s:Header>\n<s:Body>\n<R xmlns=\"urn:vim25\"><returnval type=\"T\" xsi:type=\"M\">a&amp;b \u{e9}</returnval></R></s:Body></s:Envelope>\n",
+        "<Envelope><Body><R><x y='1'><z/></x><x a=\"&lt;\">]]&gt;</x></R></Body><Body><S/></Body></Envelope>",
+        "<Envelope xmlns='e' xmlns:p='q'><p:Body><p:R xmlns:r='q'><r:x p:y='1'/></p:R></p:Body></Envelope>",
+    ];
+
+    #[test]
+    fn replies_changed_in_any_place_are_judged_as_the_parser_judges_them() {
+        let pieces = [
+            "",
+            "<",
+            ">",
+            "/",
+            "&",
+            "\"",
+            "'",
+            " ",
+            "=",
+            ":",
+            "\n",
+            "\r",
+            "\t",
+            "\u{1}",
+            "x",
+            "]",
+            "!",
+            "?",
+            "-",
+            "1",
+            "\u{fffe}",
+            "xmlns",
+            "</",
+            "/>",
+            "<a>",
+            "</a>",
+            "<a/>",
+            " p:z='1'",
+            " xmlns:p='2'",
+            "&amp;",
+            "&#1;",
+            "<!--",
+            "-->",
+            "]]>",
+            "Body",
+            "Fault",
+        ];
+        let (mut known, mut all) = (0, 0);
+        for good in GOOD {
+            assert!(scan_is_as_strict_as_the_parser(good));
+            let places: Vec<_> = good.char_indices().map(|(at, _)| at).chain([good.len()]).collect();
+            for (i, at) in places.iter().enumerate() {
+                assert_eq!(
+                    scan_is_as_strict_as_the_parser(&good[..*at]),
+                    good[*at..].trim().is_empty(),
+                    "cut at {at}"
+                );
+                // Pieces put in, and put in the place of what stands there.
+                for (piece, end) in pieces.iter().flat_map(|p| [0, 1, 2, 5].map(|n| (p, places.get(i + n)))) {
+                    let Some(end) = end else { continue };
+                    let changed = format!("{}{piece}{}", &good[..*at], &good[*end..]);
+                    known += usize::from(scan_is_as_strict_as_the_parser(&changed));
+                    all += 1;
+                }
+            }
+        }
+        assert!(known > all / 20, "{known} of {all}");
     }
 
     #[test]

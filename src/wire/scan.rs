@@ -1,0 +1,431 @@
+//! A look over a reply from front to end, without a tree: for most replies all that is needed is where the response
+//! stands in it. It knows the plain XML that vSphere servers write. Whatever it does not know, well-formed or not, it
+//! leaves to the parser (`None`); so what it accepts must be what the parser accepts, with the same result.
+
+use std::ops::Range;
+
+/// What a reply that is not a fault holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// Where the response element stands.
+    pub(super) response: Range<usize>,
+    /// The text of the return value when it is a single element without children.
+    pub(super) text: Option<String>,
+}
+
+const DECLARATIONS: [&str; 3] = [
+    "<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+    "<?xml version=\"1.0\" encoding=\"utf-8\"?>",
+    "<?xml version=\"1.0\"?>",
+];
+
+/// Levels of elements: the envelope's own, the body's, the response's, the return value's.
+const ENVELOPE: usize = 1;
+const BODY: usize = 2;
+const RESPONSE: usize = 3;
+const VALUE: usize = 4;
+
+/// Reads the whole text.
+pub(super) fn reply(text: &str) -> Option<Scanned> {
+    let mut scanner = Scanner { text, at: 0, open: Vec::with_capacity(16), prefixes: Vec::new() };
+    if let Some(declaration) = DECLARATIONS.iter().find(|d| text.starts_with(**d)) {
+        scanner.at = declaration.len();
+    }
+    let mut found = Found::default();
+    scanner.spaces();
+    loop {
+        let start = scanner.at;
+        scanner.expect(b'<')?;
+        if scanner.peek() == Some(b'/') {
+            scanner.end_tag()?;
+            found.ended(scanner.open.len() + 1, start, scanner.at);
+        } else {
+            let tag = scanner.start_tag()?;
+            let level = scanner.open.len() + usize::from(tag.empty);
+            found.began(level, text[tag.name.clone()].rsplit(':').next()?, start, scanner.at)?;
+            if tag.empty {
+                found.ended(level, scanner.at, scanner.at);
+            }
+        }
+        if scanner.open.is_empty() {
+            break;
+        }
+        scanner.characters()?;
+    }
+    scanner.spaces();
+    if scanner.at < text.len() {
+        return None;
+    }
+    let text = found.value.filter(|_| found.values == 1 && !found.nested).map(|at| unescape(&text[at]));
+    Some(Scanned { response: found.response?, text })
+}
+
+/// What has been seen of the reply so far.
+#[derive(Default)]
+struct Found {
+    /// The first body has begun, and has not ended.
+    in_body: bool,
+    body_seen: bool,
+    response_begun: Option<usize>,
+    response: Option<Range<usize>>,
+    values: usize,
+    /// A value has children.
+    nested: bool,
+    value_begun: usize,
+    value: Option<Range<usize>>,
+}
+
+impl Found {
+    fn in_response(&self) -> bool {
+        self.response_begun.is_some() && self.response.is_none()
+    }
+
+    /// An element began: its level, its local name, where its tag stands. `None`: not a reply, or a fault.
+    fn began(&mut self, level: usize, name: &str, start: usize, end: usize) -> Option<()> {
+        match level {
+            ENVELOPE if name != "Envelope" => return None,
+            BODY if name == "Body" && !self.body_seen => (self.in_body, self.body_seen) = (true, true),
+            RESPONSE if self.in_body && self.response_begun.is_none() => {
+                if name == "Fault" {
+                    return None;
+                }
+                self.response_begun = Some(start);
+            }
+            VALUE if self.in_response() => {
+                self.values += 1;
+                self.value_begun = end;
+            }
+            _ if level > VALUE && self.in_response() => self.nested = true,
+            _ => {}
+        }
+        Some(())
+    }
+
+    /// An element ended: its level, where its end tag begins and ends.
+    fn ended(&mut self, level: usize, start: usize, end: usize) {
+        match level {
+            BODY => self.in_body = false,
+            RESPONSE if self.in_response() => self.response = self.response_begun.map(|begun| begun..end),
+            VALUE if self.in_response() => self.value = Some(self.value_begun..start),
+            _ => {}
+        }
+    }
+}
+
+struct Tag {
+    name: Range<usize>,
+    /// `<name/>`.
+    empty: bool,
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    /// The names of the elements that are open.
+    open: Vec<Range<usize>>,
+    /// The prefixes that are declared, and the level of the element that declares each.
+    prefixes: Vec<(&'a str, usize)>,
+}
+
+/// What a byte may be in character data and attribute values.
+#[derive(Clone, Copy, PartialEq)]
+enum Class {
+    Plain,
+    /// It depends on where it stands.
+    Special,
+}
+
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Plain; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        classes[byte] = Class::Special;
+        byte += 1;
+    }
+    classes[b'\t' as usize] = Class::Plain;
+    classes[b'\n' as usize] = Class::Plain;
+    let special = b"<>&\"'\xef";
+    let mut i = 0;
+    while i < special.len() {
+        classes[special[i] as usize] = Class::Special;
+        i += 1;
+    }
+    classes
+};
+
+impl<'a> Scanner<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.peek()? == byte).then(|| self.at += 1)
+    }
+
+    fn spaces(&mut self) -> bool {
+        let start = self.at;
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t')) {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    /// A name of ASCII characters, perhaps with a prefix.
+    fn name(&mut self) -> Option<Range<usize>> {
+        let start = self.at;
+        let mut first = true;
+        let mut prefixed = false;
+        loop {
+            match self.peek()? {
+                b'a'..=b'z' | b'A'..=b'Z' | b'_' => first = false,
+                b'0'..=b'9' | b'-' | b'.' if !first => {}
+                b':' if !first && !prefixed => (first, prefixed) = (true, true),
+                _ if first => return None,
+                _ => return Some(start..self.at),
+            }
+            self.at += 1;
+        }
+    }
+
+    /// From behind the `<` to behind the `>`.
+    fn start_tag(&mut self) -> Option<Tag> {
+        let name = self.name()?;
+        let level = self.open.len() + 1;
+        // More attributes than this no element of vSphere's has.
+        let mut attributes: [&str; 8] = [""; 8];
+        let mut count = 0;
+        let empty = loop {
+            let spaced = self.spaces();
+            match self.peek()? {
+                b'>' => break false,
+                b'/' => {
+                    self.at += 1;
+                    break true;
+                }
+                _ if !spaced => return None,
+                _ => {}
+            }
+            let attribute = &self.text[self.name()?];
+            self.expect(b'=')?;
+            let value = self.attribute_value()?;
+            if attributes[..count].iter().any(|other| may_be_one(other, attribute)) {
+                return None;
+            }
+            *attributes.get_mut(count)? = attribute;
+            count += 1;
+            if attribute == "xmlns" {
+                harmless_namespace(value)?;
+            } else if let Some(prefix) = attribute.strip_prefix("xmlns:") {
+                harmless_namespace(value)?;
+                if value.is_empty() || prefix.starts_with("xml") {
+                    return None;
+                }
+                self.prefixes.push((prefix, level));
+            }
+        };
+        self.expect(b'>')?;
+        // A declaration may stand behind what uses it.
+        self.prefix_is_declared(&self.text[name.clone()])?;
+        for attribute in attributes[..count].iter().filter(|a| !a.starts_with("xmlns:")) {
+            self.prefix_is_declared(attribute)?;
+        }
+        if empty {
+            self.forget_prefixes(level);
+        } else {
+            self.open.push(name.clone());
+        }
+        Some(Tag { name, empty })
+    }
+
+    /// From before the `/` to behind the `>`.
+    fn end_tag(&mut self) -> Option<()> {
+        self.expect(b'/')?;
+        let name = self.open.last()?.clone();
+        let rest = self.text.as_bytes().get(self.at..)?;
+        if !rest.starts_with(&self.text.as_bytes()[name.clone()]) {
+            return None;
+        }
+        self.at += name.len();
+        self.spaces();
+        self.expect(b'>')?;
+        self.forget_prefixes(self.open.len());
+        self.open.pop();
+        Some(())
+    }
+
+    fn forget_prefixes(&mut self, level: usize) {
+        while self.prefixes.last().is_some_and(|(_, declared)| *declared == level) {
+            self.prefixes.pop();
+        }
+    }
+
+    fn prefix_is_declared(&self, name: &str) -> Option<()> {
+        match name.split_once(':') {
+            None => Some(()),
+            Some((prefix, _)) => self.prefixes.iter().rev().any(|(p, _)| *p == prefix).then_some(()),
+        }
+    }
+
+    /// From before the opening quote to behind the closing one.
+    fn attribute_value(&mut self) -> Option<&'a str> {
+        let quote = self.peek()?;
+        if quote != b'"' && quote != b'\'' {
+            return None;
+        }
+        self.at += 1;
+        let start = self.at;
+        loop {
+            match self.next_special()? {
+                b'<' => return None,
+                byte if byte == quote => break,
+                byte => self.pass(byte)?,
+            }
+        }
+        self.at += 1;
+        Some(&self.text[start..self.at - 1])
+    }
+
+    /// Up to the next `<`.
+    fn characters(&mut self) -> Option<()> {
+        let bytes = self.text.as_bytes();
+        loop {
+            match self.next_special()? {
+                b'<' => return Some(()),
+                b'>' if bytes[..self.at].ends_with(b"]]") => return None,
+                byte => self.pass(byte)?,
+            }
+        }
+    }
+
+    /// Goes to the next byte that is not plain.
+    fn next_special(&mut self) -> Option<u8> {
+        let rest = &self.text.as_bytes()[self.at..];
+        let length = rest.iter().position(|byte| CLASSES[*byte as usize] == Class::Special)?;
+        self.at += length;
+        Some(rest[length])
+    }
+
+    /// Passes a byte that is not plain, if it may stand here.
+    fn pass(&mut self, byte: u8) -> Option<()> {
+        let rest = &self.text.as_bytes()[self.at..];
+        self.at += match byte {
+            b'>' | b'"' | b'\'' => 1,
+            b'&' => ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity.as_bytes()))?.0.len(),
+            // U+FFFE and U+FFFF are no characters.
+            0xef if !matches!(rest.get(1..3)?, [0xbf, 0xbe | 0xbf]) => 3,
+            _ => return None,
+        };
+        Some(())
+    }
+}
+
+const ENTITIES: [(&str, char); 5] =
+    [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"'), ("&apos;", '\'')];
+
+/// Whether two attributes may be the same one: by their names, or by prefixes for one namespace.
+fn may_be_one(a: &str, b: &str) -> bool {
+    let declares = |name: &str| name.starts_with("xmlns:");
+    match (a.split_once(':'), b.split_once(':')) {
+        (Some((_, a_local)), Some((_, b_local))) if !declares(a) && !declares(b) => a_local == b_local,
+        _ => a == b,
+    }
+}
+
+/// Leaves to the parser the namespaces that have rules of their own, and escaped ones.
+fn harmless_namespace(uri: &str) -> Option<()> {
+    (!uri.contains('&')
+        && !uri.starts_with("http://www.w3.org/XML/")
+        && !uri.starts_with("http://www.w3.org/2000/"))
+    .then_some(())
+}
+
+fn unescape(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        plain.push_str(&rest[..at]);
+        let Some((entity, character)) = ENTITIES.iter().find(|(entity, _)| rest[at..].starts_with(entity))
+        else {
+            break;
+        };
+        plain.push(*character);
+        rest = &rest[at + entity.len()..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Option<(&str, Option<String>)> {
+        reply(text).map(|scanned| (&text[scanned.response], scanned.text))
+    }
+
+    #[test]
+    fn the_replies_of_servers_are_known() {
+        let envelope = |body: &str| {
+            format!(
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<soapenv:Envelope xmlns:soapenc=\"http://schemas.xmlsoap.org/soap/encoding/\"\n xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"\n xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\">\n<soapenv:Body>\n{body}\n</soapenv:Body>\n</soapenv:Envelope>"
+            )
+        };
+        let time = "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>2026-01-01T00:00:00Z</returnval></CurrentTimeResponse>";
+        assert_eq!(found(&envelope(time)), Some((time, Some("2026-01-01T00:00:00Z".into()))));
+        let text = "<R xmlns='urn:vim25'><returnval>a &lt; b &amp;&amp; \"c\" \u{e9}\u{ff1a}</returnval></R>";
+        assert_eq!(found(&envelope(text)), Some((text, Some("a < b && \"c\" \u{e9}\u{ff1a}".into()))));
+        let objects = "<R><returnval><objects><obj type=\"VirtualMachine\" xsi:type=\"M\">vm-1</obj></objects></returnval></R>";
+        assert_eq!(found(&envelope(objects)), Some((objects, None)));
+        assert_eq!(found(&envelope("<R/>")), Some(("<R/>", None)));
+        assert_eq!(
+            found(&envelope("<R><returnval/></R>")),
+            Some(("<R><returnval/></R>", Some(String::new())))
+        );
+        assert_eq!(found(&envelope("<R><a>1</a><b>2</b></R>")), Some(("<R><a>1</a><b>2</b></R>", None)));
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_the_parser() {
+        let whole = |inside: &str| format!("<s:Envelope xmlns:s='s'><s:Body>{inside}</s:Body></s:Envelope>");
+        assert!(reply(&whole("<R/>")).is_some());
+        for unusual in [
+            "",
+            "text",
+            "<s:Fault/>",
+            "<R",
+            "<R>",
+            "<R></S>",
+            "<R a='1' a='2'/>",
+            "<R a=1/>",
+            "<R a='<'/>",
+            "<R a='1'b='2'/>",
+            "<p:R/>",
+            "<R p:a='1'/>",
+            "<R><![CDATA[x]]></R>",
+            "<R><!-- x --></R>",
+            "<R><?x?></R>",
+            "<R>&nbsp;</R>",
+            "<R>&#10;</R>",
+            "<R>&amp</R>",
+            "<R>]]></R>",
+            "<R>\u{1}</R>",
+            "<R>\r\n</R>",
+            "<R>\u{fffe}</R>",
+            "<1R/>",
+            "<:R/>",
+            "<a:/>",
+            "<R xmlns:p=''/>",
+            "<R xmlns:xml='x'/>",
+            "<R xmlns:p='http://www.w3.org/2000/xmlns/'/>",
+            "<\u{e9}/>",
+            "<R xmlns:p='x' xmlns:q='x' p:a='1' q:a='2'/>",
+        ] {
+            assert_eq!(reply(&whole(unusual)), None, "{unusual}");
+        }
+        for unusual in ["<!DOCTYPE x>", "\u{feff}", "<?xml version='1.1'?>", "x"] {
+            assert_eq!(reply(&format!("{unusual}{}", whole("<R/>"))), None, "{unusual}");
+        }
+        assert_eq!(reply(&format!("{}x", whole("<R/>"))), None);
+        assert_eq!(reply("<html><body><p/></body></html>"), None);
+    }
+}
