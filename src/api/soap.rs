@@ -134,11 +134,12 @@ impl Endpoint {
         if status != 200 && status != 500 {
             return Err(unexpected_status(&http));
         }
-        let start = http.body.get(..http.body.len().min(200)).map(<[u8]>::to_vec);
+        // Only an error needs to show how the reply began.
+        let start = if status == 500 { http.body[..http.body.len().min(200)].to_vec() } else { Vec::new() };
         match reply::read(http.body) {
             Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
-            Err(_) if status == 500 => Err(http_error(500, "", &start.unwrap_or_default())),
+            Err(_) if status == 500 => Err(http_error(500, "", &start)),
             // The server answered 200, so whatever it was asked to do it has done.
             Err(error) => Err(error.with(|d| {
                 d.http_status = status;

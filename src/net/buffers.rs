@@ -1,8 +1,11 @@
-//! The buffers of one connection, sized for SOAP: they grow for a large reply and are given back when the connection
-//! rests, so that a resting session holds none.
+//! The buffers of a connection, sized for SOAP. A connection has them while it serves a request; between two requests they
+//! lie with those that the client's other connections do not use, until the client is idle. So a resting session holds
+//! none, and a busy one need not have them made and cleared for each call.
 
 use ureq::unversioned::transport::Buffers;
 use zeroize::Zeroize;
+
+use crate::sync::Mutex;
 
 /// Room for a request that most calls fit into, head and body.
 const OUTPUT: usize = 8 * 1024;
@@ -11,11 +14,39 @@ const INPUT: usize = 16 * 1024;
 /// When less than this is left, what is pending goes out before more is written: a header line must fit.
 const LEAST_OUTPUT: usize = 2 * 1024;
 
+/// The buffers of one client that no request uses at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Spares(Mutex<Vec<SoapBuffers>>);
+
+impl Spares {
+    /// Those that were used last, or new ones.
+    pub(super) fn take(&self) -> SoapBuffers {
+        self.0.lock().pop().unwrap_or_default()
+    }
+
+    /// Keeps buffers for another request.
+    pub(super) fn put(&self, mut buffers: SoapBuffers) {
+        buffers.forget();
+        // There are no more of them than requests at a time; those that had to grow are not kept.
+        if buffers.input.len() <= INPUT && !buffers.output.is_empty() {
+            self.0.lock().push(buffers);
+        }
+    }
+
+    /// Gives the memory back.
+    pub(super) fn clear(&self) {
+        let spares = std::mem::take(&mut *self.0.lock());
+        drop(spares);
+    }
+}
+
 #[derive(Debug, Default)]
 pub(super) struct SoapBuffers {
     input: Vec<u8>,
     start: usize,
     end: usize,
+    /// How much of the input has held anything.
+    filled: usize,
     consumed: bool,
     output: Vec<u8>,
     pending: usize,
@@ -40,9 +71,16 @@ impl SoapBuffers {
         self.pending = 0;
     }
 
-    /// Gives the memory back.
-    pub(super) fn release(&mut self) {
-        *self = SoapBuffers::default();
+    /// Nothing was asked of them yet.
+    pub(super) fn are_unused(&self) -> bool {
+        self.output.is_empty()
+    }
+
+    /// Zeroes what they held, which may have been a password or a cookie.
+    fn forget(&mut self) {
+        self.sent();
+        self.input[..self.filled].zeroize();
+        (self.start, self.end, self.filled, self.consumed) = (0, 0, 0, false);
     }
 
     fn ensure_output(&mut self) {
@@ -86,6 +124,7 @@ impl Buffers for SoapBuffers {
 
     fn input_appended(&mut self, amount: usize) {
         self.end += amount;
+        self.filled = self.filled.max(self.end);
     }
 
     fn input_consume(&mut self, amount: usize) {
@@ -106,7 +145,7 @@ impl Buffers for SoapBuffers {
 
 impl Drop for SoapBuffers {
     fn drop(&mut self) {
-        self.sent();
+        self.forget();
     }
 }
 
@@ -122,5 +161,26 @@ mod tests {
         assert_eq!(buffers.pending(), b"secret");
         buffers.sent();
         assert_eq!(buffers.output()[..6], [0; 6]);
+        buffers.input_append_buf()[..6].copy_from_slice(b"cookie");
+        buffers.input_appended(6);
+        buffers.input_consume(6);
+        let spares = Spares::default();
+        spares.put(buffers);
+        let mut again = spares.take();
+        assert!(!again.are_unused());
+        assert_eq!((again.input(), again.can_use_input()), (&[][..], false));
+        assert_eq!(again.input_append_buf()[..6], [0; 6]);
+    }
+
+    #[test]
+    fn buffers_that_grew_are_not_kept() {
+        let mut buffers = SoapBuffers::default();
+        buffers.output();
+        buffers.input_append_buf();
+        buffers.input_appended(10);
+        buffers.input_append_buf();
+        let spares = Spares::default();
+        spares.put(buffers);
+        assert!(spares.take().are_unused());
     }
 }

@@ -15,6 +15,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
 use super::Settings;
+use super::buffers::Spares;
 use super::dial::Dialer;
 use super::exchange::Current;
 use super::permits::Permits;
@@ -71,6 +72,7 @@ pub(crate) struct Client {
     settings: Settings,
     trust: Option<Trust>,
     agent: ArcSwapOption<Agent>,
+    spares: Arc<Spares>,
     permits: Permits,
     rest: Mutex<Rest>,
     me: Weak<Client>,
@@ -102,6 +104,7 @@ impl Client {
             settings: settings.clone(),
             trust,
             agent: ArcSwapOption::empty(),
+            spares: Arc::default(),
             permits: Permits::new(settings.max_connections),
             rest: Mutex::new(Rest { last_use: Instant::now(), watched: false }),
             me: me.clone(),
@@ -224,7 +227,11 @@ impl Client {
             .max_idle_age(self.settings.idle_timeout)
             .max_response_header_size(MOST_HEADERS)
             .build();
-        let dialer = Dialer { settings: self.settings.clone(), trust: self.trust.clone() };
+        let dialer = Dialer {
+            settings: self.settings.clone(),
+            trust: self.trust.clone(),
+            spares: self.spares.clone(),
+        };
         let agent = Arc::new(Agent::with_parts(config, dialer, LeaveToDialer));
         self.agent.store(Some(agent.clone()));
         agent
@@ -260,6 +267,7 @@ impl Sleeper for Client {
         drop(rest);
         // A request under way keeps the agent, and its connection, until it ends.
         self.agent.store(None);
+        self.spares.clear();
     }
 }
 

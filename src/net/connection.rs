@@ -5,12 +5,13 @@ use std::io;
 
 use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
 
-use super::buffers::SoapBuffers;
+use super::buffers::{SoapBuffers, Spares};
 use super::exchange::{self, Exchange};
 use super::socket::Socket;
 use super::tls::TlsStream;
 use crate::error::Error;
 use crate::status::Status;
+use crate::sync::Arc;
 use crate::sys::Idle;
 
 /// The most that may wait in the buffer for the end of its line or head. ureq bounds heads by less than this, but not the
@@ -50,6 +51,7 @@ impl Stream {
 pub(super) struct Connection {
     stream: Stream,
     buffers: SoapBuffers,
+    spares: Arc<Spares>,
     /// Something failed on it: it must not serve another request.
     broken: bool,
     /// It rests between two requests.
@@ -57,8 +59,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream) -> Connection {
-        Connection { stream, buffers: SoapBuffers::default(), broken: false, resting: false }
+    pub(super) fn new(stream: Stream, spares: Arc<Spares>) -> Connection {
+        Connection { stream, buffers: SoapBuffers::default(), spares, broken: false, resting: false }
     }
 
     fn flush(&mut self, exchange: &Exchange) -> io::Result<()> {
@@ -93,6 +95,9 @@ impl Connection {
 
 impl Transport for Connection {
     fn buffers(&mut self) -> &mut dyn Buffers {
+        if self.buffers.are_unused() {
+            self.buffers = self.spares.take();
+        }
         &mut self.buffers
     }
 
@@ -117,7 +122,7 @@ impl Transport for Connection {
         }
         if !self.resting {
             self.resting = true;
-            self.buffers.release();
+            self.spares.put(std::mem::take(&mut self.buffers));
             return true;
         }
         self.resting = false;

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ureq::unversioned::transport::{ConnectionDetails, Connector};
 
 use super::Settings;
+use super::buffers::Spares;
 use super::connection::{Connection, Stream};
 use super::exchange::{self, Exchange};
 use super::proxy;
@@ -20,6 +21,7 @@ use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::runtime::wait::Ready;
 use crate::status::Status;
+use crate::sync::Arc;
 use crate::sys::{self, Interest};
 
 /// The lead that an address has over the next one (RFC 8305 recommends 250 ms).
@@ -31,6 +33,8 @@ const AT_A_TIME: usize = sys::MAX_POLLED - 1;
 pub(super) struct Dialer {
     pub(super) settings: Settings,
     pub(super) trust: Option<Trust>,
+    /// Buffers for its connections.
+    pub(super) spares: Arc<Spares>,
 }
 
 impl fmt::Debug for Dialer {
@@ -48,7 +52,7 @@ impl Connector<()> for Dialer {
         _: Option<()>,
     ) -> std::result::Result<Option<Connection>, ureq::Error> {
         let exchange = exchange::current();
-        Ok(Some(Connection::new(self.dial(&exchange)?)))
+        Ok(Some(Connection::new(self.dial(&exchange)?, self.spares.clone())))
     }
 }
 
