@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use ureq::http::{HeaderMap, Uri};
+use bytes::Bytes;
+use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
@@ -101,14 +102,13 @@ impl Endpoint {
     ) -> Result<Answered> {
         let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
         let action = if call.version.is_empty() {
-            "urn:vim25".to_string()
+            HeaderValue::from_static("urn:vim25")
         } else {
-            format!("urn:vim25/{}", call.version)
+            header_value("the version", ["urn:vim25/", call.version].concat())?
         };
-        let mut headers =
-            vec![("content-type", "text/xml; charset=\"utf-8\""), ("soapaction", action.as_str())];
+        let mut headers = vec![(header::CONTENT_TYPE, CONTENT_TYPE), (SOAP_ACTION, action)];
         if let Some(cookie) = call.cookie {
-            headers.push(("cookie", cookie.reveal()));
+            headers.push((header::COOKIE, header_value("the cookie", Bytes::from_owner(cookie.clone()))?));
         }
         let head = RefCell::new(HeaderMap::new());
         let sent = self.client.send(
@@ -147,6 +147,15 @@ impl Endpoint {
             })),
         }
     }
+}
+
+const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/xml; charset=\"utf-8\"");
+
+fn header_value(what: &str, text: impl Into<Bytes>) -> Result<HeaderValue> {
+    HeaderValue::from_maybe_shared(text.into()).map_err(|_| {
+        Error::new(Status::VSESSION_E_PROTOCOL, format!("{what} holds characters that no header may have"))
+    })
 }
 
 fn unexpected_status(http: &HttpReply) -> Error {

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 use ureq::Agent;
-use ureq::http::{self, HeaderMap, Uri, header};
+use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Uri, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
@@ -41,7 +41,7 @@ pub(crate) enum Method {
 pub(crate) struct HttpRequest<'a> {
     pub(crate) method: Method,
     pub(crate) uri: &'a Uri,
-    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) headers: &'a [(HeaderName, HeaderValue)],
     pub(crate) body: &'a [u8],
     /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
     pub(crate) idempotent: bool,
@@ -51,6 +51,16 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) max_reply_bytes: u64,
     /// Where the headers of the reply are put, which may arrive although the body never does.
     pub(crate) head: Option<&'a RefCell<HeaderMap>>,
+}
+
+impl HttpRequest<'_> {
+    fn with_body<T>(&self, method: http::Method, body: T) -> http::Request<T> {
+        let mut request = http::Request::new(body);
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        request.headers_mut().extend(self.headers.iter().cloned());
+        request
+    }
 }
 
 #[derive(Debug)]
@@ -171,18 +181,9 @@ impl Client {
 
     fn send_once(&self, request: &HttpRequest) -> std::result::Result<HttpReply, Failed> {
         let agent = self.agent();
-        let mut http = http::Request::builder()
-            .method(match request.method {
-                Method::Get => http::Method::GET,
-                Method::Post => http::Method::POST,
-            })
-            .uri(request.uri.clone());
-        for (name, value) in request.headers {
-            http = http.header(*name, *value);
-        }
         let ran = catch_unwind(AssertUnwindSafe(|| match request.method {
-            Method::Get => agent.run(http.body(())?),
-            Method::Post => agent.run(http.body(request.body)?),
+            Method::Get => agent.run(request.with_body(http::Method::GET, ())),
+            Method::Post => agent.run(request.with_body(http::Method::POST, request.body)),
         }));
         let response = match ran {
             Ok(result) => result?,
@@ -202,7 +203,8 @@ impl Client {
         if announced.is_some_and(|length| length > most) {
             return Err(Failed::Here(too_large(most)));
         }
-        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(1 << 20) as usize);
+        // With a little room to spare the end of the body is found without asking for more.
+        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(1 << 20) as usize + 64);
         body.into_reader().take(most + 1).read_to_end(&mut bytes).map_err(ureq::Error::Io)?;
         if bytes.len() as u64 > most {
             return Err(Failed::Here(too_large(most)));

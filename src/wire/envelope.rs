@@ -22,23 +22,31 @@ pub(crate) fn request(
     arguments: &str,
     operation_id: &str,
 ) -> Zeroizing<String> {
-    let mut text = String::with_capacity(HEAD.len() + arguments.len() + 320);
-    text.push_str(HEAD);
-    if !operation_id.is_empty() {
-        text.push_str("<Header><operationID>");
-        text.push_str(&escape(operation_id));
-        text.push_str("</operationID></Header>");
-    }
-    for piece in ["<Body><", method, " xmlns=\"urn:vim25\"><_this type=\""] {
-        text.push_str(piece);
-    }
-    text.push_str(&escape(this.kind));
-    text.push_str("\">");
-    text.push_str(&escape(this.id));
-    for piece in ["</_this>", arguments, "</", method, "></Body></Envelope>"] {
-        text.push_str(piece);
-    }
-    Zeroizing::new(text)
+    let (operation_id, kind, id) = (escape(operation_id), escape(this.kind), escape(this.id));
+    let header = match operation_id.as_str() {
+        "" => ["", "", ""],
+        id => ["<Header><operationID>", id, "</operationID></Header>"],
+    };
+    let [before, name, after] = header;
+    let pieces = [
+        HEAD,
+        before,
+        name,
+        after,
+        "<Body><",
+        method,
+        " xmlns=\"urn:vim25\"><_this type=\"",
+        &kind,
+        "\">",
+        &id,
+        "</_this>",
+        arguments,
+        "</",
+        method,
+        "></Body></Envelope>",
+    ];
+    // In one piece, as in `escape`: `concat` counts first.
+    Zeroizing::new(pieces.concat())
 }
 
 /// An element with text, which may be secret.

@@ -42,7 +42,7 @@ pub(super) fn reply(text: &str) -> Option<Scanned> {
         } else {
             let tag = scanner.start_tag()?;
             let level = scanner.open.len() + usize::from(tag.empty);
-            found.began(level, text[tag.name.clone()].rsplit(':').next()?, start, scanner.at)?;
+            found.began(level, &text[tag.local], start, scanner.at)?;
             if tag.empty {
                 found.ended(level, scanner.at, scanner.at);
             }
@@ -112,8 +112,22 @@ impl Found {
     }
 }
 
+/// A name, and where the part behind its prefix begins.
+#[derive(Clone)]
+struct Name {
+    whole: Range<usize>,
+    local: usize,
+}
+
+impl Name {
+    fn has_prefix(&self) -> bool {
+        self.local > self.whole.start
+    }
+}
+
 struct Tag {
-    name: Range<usize>,
+    /// The name without its prefix.
+    local: Range<usize>,
     /// `<name/>`.
     empty: bool,
 }
@@ -171,17 +185,16 @@ impl<'a> Scanner<'a> {
     }
 
     /// A name of ASCII characters, perhaps with a prefix.
-    fn name(&mut self) -> Option<Range<usize>> {
+    fn name(&mut self) -> Option<Name> {
         let start = self.at;
-        let mut first = true;
-        let mut prefixed = false;
+        let mut local = start;
         loop {
             match self.peek()? {
-                b'a'..=b'z' | b'A'..=b'Z' | b'_' => first = false,
-                b'0'..=b'9' | b'-' | b'.' if !first => {}
-                b':' if !first && !prefixed => (first, prefixed) = (true, true),
-                _ if first => return None,
-                _ => return Some(start..self.at),
+                b'a'..=b'z' | b'A'..=b'Z' | b'_' => {}
+                b'0'..=b'9' | b'-' | b'.' if self.at > local => {}
+                b':' if self.at > local && local == start => local = self.at + 1,
+                _ if self.at == local => return None,
+                _ => return Some(Name { whole: start..self.at, local }),
             }
             self.at += 1;
         }
@@ -194,6 +207,7 @@ impl<'a> Scanner<'a> {
         // More attributes than this no element of vSphere's has.
         let mut attributes: [&str; 8] = [""; 8];
         let mut count = 0;
+        let mut uses_prefix = false;
         let empty = loop {
             let spaced = self.spaces();
             match self.peek()? {
@@ -205,7 +219,8 @@ impl<'a> Scanner<'a> {
                 _ if !spaced => return None,
                 _ => {}
             }
-            let attribute = &self.text[self.name()?];
+            let attribute = self.name()?;
+            let (prefixed, attribute) = (attribute.has_prefix(), &self.text[attribute.whole]);
             self.expect(b'=')?;
             let value = self.attribute_value()?;
             if attributes[..count].iter().any(|other| may_be_one(other, attribute)) {
@@ -221,20 +236,27 @@ impl<'a> Scanner<'a> {
                     return None;
                 }
                 self.prefixes.push((prefix, level));
+            } else if prefixed {
+                uses_prefix = true;
             }
         };
         self.expect(b'>')?;
         // A declaration may stand behind what uses it.
-        self.prefix_is_declared(&self.text[name.clone()])?;
-        for attribute in attributes[..count].iter().filter(|a| !a.starts_with("xmlns:")) {
-            self.prefix_is_declared(attribute)?;
+        if name.has_prefix() {
+            self.prefix_is_declared(&self.text[name.whole.clone()])?;
         }
+        if uses_prefix {
+            for attribute in attributes[..count].iter().filter(|a| !a.starts_with("xmlns:")) {
+                self.prefix_is_declared(attribute)?;
+            }
+        }
+        let local = name.local..name.whole.end;
         if empty {
             self.forget_prefixes(level);
         } else {
-            self.open.push(name.clone());
+            self.open.push(name.whole);
         }
-        Some(Tag { name, empty })
+        Some(Tag { local, empty })
     }
 
     /// From before the `/` to behind the `>`.

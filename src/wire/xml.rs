@@ -9,6 +9,9 @@ use crate::status::Status;
 /// Text as it may stand between tags or in a quoted attribute. Made in one piece: a text that grows leaves copies behind,
 /// and this one may be a password.
 pub(crate) fn escape(text: &str) -> String {
+    if !text.bytes().any(|byte| matches!(byte, b'&' | b'<' | b'>' | b'"' | b'\'')) {
+        return text.to_string();
+    }
     let escape_of = |c| match c {
         '&' => Some("&amp;"),
         '<' => Some("&lt;"),
