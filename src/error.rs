@@ -63,6 +63,14 @@ impl Error {
         self
     }
 
+    /// The error of a call that was tried before, and may have run that time.
+    pub(crate) fn after_another_try(self) -> Error {
+        match self.0.executed {
+            Executed::VSESSION_EXECUTED_NO => self.with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE),
+            _ => self,
+        }
+    }
+
     pub(crate) fn status(&self) -> Status {
         self.0.status
     }

@@ -130,6 +130,11 @@ impl Endpoint {
             .iter()
             .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
         let http = sent?;
+        let repeated = http.repeated;
+        self.answer(call, http).map_err(|error| if repeated { error.after_another_try() } else { error })
+    }
+
+    fn answer(&self, call: &Call, http: HttpReply) -> Result<Answered> {
         let status = http.status;
         if status != 200 && status != 500 {
             return Err(unexpected_status(&http));

@@ -68,6 +68,8 @@ pub(crate) struct HttpReply {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+    /// The request was sent before, and that time may have been served too.
+    pub(crate) repeated: bool,
 }
 
 impl HttpReply {
@@ -152,12 +154,13 @@ impl Client {
 
     fn send_on_some_connection(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
         let mut may_run_twice = request.idempotent;
+        let mut repeated = false;
         loop {
             // What was not sent, or may be sent twice, binds nobody to wait for it.
             watch.commit(false);
             let exchange = Current::begin(watch, request.commit_when_sent);
             let failure = match self.send_once(request) {
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => return Ok(HttpReply { repeated, ..reply }),
                 Err(Failed::Here(error)) => error,
                 Err(Failed::InUreq(error)) => {
                     exchange.failure().unwrap_or_else(|| explain(&error, exchange.ended.get()))
@@ -170,11 +173,15 @@ impl Client {
                     continue;
                 }
                 if std::mem::take(&mut may_run_twice) {
+                    repeated |= !not_run;
                     continue;
                 }
             }
-            let executed =
-                if not_run { Executed::VSESSION_EXECUTED_NO } else { Executed::VSESSION_EXECUTED_MAYBE };
+            let executed = if not_run && !repeated {
+                Executed::VSESSION_EXECUTED_NO
+            } else {
+                Executed::VSESSION_EXECUTED_MAYBE
+            };
             return Err(failure.with(|d| d.executed = executed));
         }
     }
@@ -209,7 +216,7 @@ impl Client {
         if bytes.len() as u64 > most {
             return Err(Failed::Here(too_large(most)));
         }
-        Ok(HttpReply { status: head.status.as_u16(), headers: head.headers, body: bytes })
+        Ok(HttpReply { status: head.status.as_u16(), headers: head.headers, body: bytes, repeated: false })
     }
 
     fn agent(&self) -> Arc<Agent> {

@@ -68,6 +68,19 @@ impl Session {
         call: &MethodCall,
         options: &CallOptions,
     ) -> Result<SessionReply> {
+        let mut may_have_run = false;
+        self.attempts(bounds, call, options, &mut may_have_run)
+            .map_err(|error| if may_have_run { error.after_another_try() } else { error })
+    }
+
+    /// `may_have_run` is set when an attempt but the last one may have run.
+    fn attempts(
+        self: &Arc<Self>,
+        bounds: Bounds,
+        call: &MethodCall,
+        options: &CallOptions,
+        may_have_run: &mut bool,
+    ) -> Result<SessionReply> {
         let watch = Rc::new(Watch::new(bounds)?);
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let mut attempt = 1;
@@ -92,6 +105,10 @@ impl Session {
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
+                *may_have_run |= match &result {
+                    Ok(_) => true,
+                    Err(error) => error.detail().executed != Executed::VSESSION_EXECUTED_NO,
+                };
                 let replaced = self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch);
                 match replaced.map_err(call_not_run)? {
                     Outcome::Ready => {

@@ -162,6 +162,27 @@ fn a_lost_connection_is_told_and_a_call_that_may_have_run_is_not_repeated() {
 }
 
 #[test]
+fn a_call_that_was_repeated_is_never_said_not_to_have_run() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let once = Options { idempotent: true, no_relogin: true, ..Options::default() };
+    let again = Options { idempotent: true, ..Options::default() };
+    for options in [once, again] {
+        // It runs and its answer is lost; the second time it is refused.
+        simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
+        simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault": "NotAuthenticated"}));
+        simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault": "NoPermission"}));
+        simulator.kill_sessions();
+        session.login().unwrap();
+        let error = session.ping_with(&options).unwrap_err();
+        assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "{}", error.message);
+        simulator.clear_rules();
+    }
+    session.close().unwrap();
+}
+
+#[test]
 fn a_redirect_is_told_and_not_followed() {
     let simulator = Simulator::start();
     simulator.rule(
