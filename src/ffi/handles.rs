@@ -270,32 +270,26 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
     }
 }
 
-/// The cell of a session's handle. Two loads and no lock; `None` when the handle is not, or no longer, a session.
-#[inline]
-fn cell(handle: u64) -> Option<(&'static Cell, State)> {
-    let id = Id(handle);
-    let cell = &slot(id.slot())?.cell;
-    let (owner, state) = Cell::split(cell.word());
-    (owner == Cell::word_of(id.generation(), Kind::Session as u8)).then_some((cell, state))
-}
-
-/// The state behind a session's handle.
+/// The state behind a session's handle. Two loads and no lock.
 #[inline]
 pub(super) fn state(handle: u64) -> State {
-    match cell(handle) {
-        Some((_, state)) => state,
-        None if is_stale::<Session>(handle) => State::VSESSION_STATE_CLOSED,
-        None => State::VSESSION_STATE_INVALID,
+    let id = Id(handle);
+    let read = slot(id.slot()).map(|slot| Cell::split(slot.cell.word()));
+    match read {
+        Some((owner, state)) if owner == Cell::word_of(id.generation(), Kind::Session as u8) => state,
+        _ if is_stale::<Session>(handle) => State::VSESSION_STATE_CLOSED,
+        _ => State::VSESSION_STATE_INVALID,
     }
 }
 
 /// The epoch behind a session's handle; 0 when there is none.
 #[inline]
 pub(super) fn epoch(handle: u64) -> u64 {
-    let Some((owner, _)) = cell(handle) else { return 0 };
-    let epoch = owner.epoch();
-    // The slot may have gone to another handle between the two reads.
-    if cell(handle).is_some() { epoch } else { 0 }
+    let id = Id(handle);
+    match slot(id.slot()) {
+        Some(slot) if id.kind() == Kind::Session as u8 => slot.cell.epoch(id.generation()),
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
-//! State and epoch of one session, readable without a lock and without the session: they stand in the handle table, in
-//! one word with the generation of the handle, so that reading the state of a handle is a matter of two loads.
+//! State and epoch of one session, readable without a lock and without the session: they stand in the handle table, each
+//! in one word with the generation of the handle, so that reading the state of a handle is a matter of two loads.
 
 use crate::state::State;
 use crate::sync::{AtomicU64, Ordering};
 
-/// Generation, kind and state in one word; the epoch beside it.
+/// Generation, kind and state in one word; generation and epoch in another.
 #[derive(Debug)]
 pub(crate) struct Cell {
     /// generation (32 bits) | unused (16) | kind (8) | state (8)
     word: AtomicU64,
+    /// generation (32 bits) | epoch (32)
     epoch: AtomicU64,
 }
 
@@ -26,12 +27,13 @@ impl Cell {
 
     /// Gives the cell to a new handle.
     pub(crate) fn assign(&self, generation: u32, kind: u8, state: State) {
-        self.epoch.store(0, Ordering::Relaxed);
+        self.epoch.store(Cell::epoch_of(generation, 0), Ordering::Release);
         self.word.store(Cell::word_of(generation, kind) | state as u64, Ordering::Release);
     }
 
     /// Takes the cell from its handle; `generation` is the next one.
     pub(crate) fn retire(&self, generation: u32) {
+        self.epoch.store(Cell::epoch_of(generation, 0), Ordering::Release);
         self.word.store(Cell::word_of(generation, 0), Ordering::Release);
     }
 
@@ -48,18 +50,28 @@ impl Cell {
         Cell::split(self.word()).1
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Acquire)
+    const fn epoch_of(generation: u32, epoch: u64) -> u64 {
+        (generation as u64) << 32 | epoch & u32::MAX as u64
+    }
+
+    /// The epoch of the session whose handle has this generation; 0 when the cell is not its own any more.
+    pub(crate) fn epoch(&self, generation: u32) -> u64 {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        if epoch >> 32 == u64::from(generation) { epoch & u64::from(u32::MAX) } else { 0 }
+    }
+
+    /// Makes the epoch at least this one. Whoever publishes a login does this, and whoever hands out a snapshot before that
+    /// was done, so that no epoch is read that is older than one seen before. It does nothing to a later handle's cell.
+    pub(super) fn raise_epoch(&self, generation: u32, epoch: u64) {
+        let epoch = Cell::epoch_of(generation, epoch);
+        if self.epoch.load(Ordering::Relaxed) < epoch {
+            self.epoch.fetch_max(epoch, Ordering::AcqRel);
+        }
     }
 
     /// Only under the gate of the session that the cell belongs to, and never after its close.
     pub(super) fn set_state(&self, state: State) {
         let (rest, _) = Cell::split(self.word.load(Ordering::Relaxed));
         self.word.store(rest | state as u64, Ordering::Release);
-    }
-
-    /// As `set_state`.
-    pub(super) fn set_epoch(&self, epoch: u64) {
-        self.epoch.store(epoch, Ordering::Release);
     }
 }

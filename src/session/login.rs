@@ -252,7 +252,7 @@ impl Session {
         gate.refused = Refused::default();
         gate.automatic = Automatic::Allowed;
         // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
-        self.cell.set_epoch(gate.epoch);
+        self.show_epoch(gate.epoch);
         let old_state = gate.state;
         let reason = if replaces { Reason::VSESSION_REASON_RELOGIN } else { Reason::VSESSION_REASON_LOGIN };
         self.transition(gate, State::VSESSION_STATE_ACTIVE, reason, None);

@@ -107,7 +107,17 @@ impl Session {
     /// The snapshot, provided that it holds a login.
     pub(crate) fn identity(&self) -> Result<Arc<Snapshot>> {
         let snapshot = self.snapshot();
-        if snapshot.login.is_none() { Err(self.no_session()) } else { self.check_open().map(|()| snapshot) }
+        if snapshot.login.is_none() {
+            return Err(self.no_session());
+        }
+        self.check_open()?;
+        // It may be ahead of what `vsession_get_epoch` reads, for the moment that its publication takes.
+        self.show_epoch(snapshot.epoch);
+        Ok(snapshot)
+    }
+
+    fn show_epoch(&self, epoch: u64) {
+        self.cell.raise_epoch((self.id >> 32) as u32, epoch);
     }
 
     /// The limits of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.

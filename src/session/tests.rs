@@ -20,8 +20,9 @@ fn session() -> Arc<Session> {
 pub(super) fn open(config: Config) -> Arc<Session> {
     static GENERATION: AtomicU32 = AtomicU32::new(1);
     let cell: &'static Cell = Box::leak(Box::new(Cell::new()));
-    cell.assign(GENERATION.fetch_add(1, Ordering::Relaxed), 1, State::VSESSION_STATE_LOGGED_OUT);
-    Session::open(1, cell, Arc::new(config)).unwrap()
+    let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
+    cell.assign(generation, 1, State::VSESSION_STATE_LOGGED_OUT);
+    Session::open(u64::from(generation) << 32 | 1, cell, Arc::new(config)).unwrap()
 }
 
 /// Logs in without a server.
@@ -78,4 +79,25 @@ fn close_logs_out_without_waiting_for_a_check() {
     let _flight = begin_check(&session);
     let error = session.close(Bounds::with_timeout(Duration::from_secs(2))).unwrap_err();
     assert_eq!(error.status(), Status::VSESSION_E_CONNECT, "the logout was tried: {error}");
+}
+
+#[test]
+fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
+    let session = session();
+    publish_login(&session);
+    // A publication that has come half-way: the snapshot is in place, the epoch is not yet.
+    let first = session.snapshot();
+    session.snapshot.store(Arc::new(Snapshot {
+        epoch: 2,
+        login: first.login.clone(),
+        service: first.service.clone(),
+    }));
+    let generation = (session.id >> 32) as u32;
+    assert_eq!(session.cell.epoch(generation), 1);
+    assert_eq!(session.identity().unwrap().epoch, 2);
+    assert_eq!(session.cell.epoch(generation), 2);
+    // A reader that comes late does nothing to the slot's next owner.
+    session.cell.assign(generation + 1, 1, State::VSESSION_STATE_LOGGED_OUT);
+    session.show_epoch(3);
+    assert_eq!((session.cell.epoch(generation), session.cell.epoch(generation + 1)), (0, 0));
 }
