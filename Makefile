@@ -4,7 +4,7 @@ CARGO ?= cargo
 SIMULATOR = target/simulator/simulator
 HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
-.PHONY: all demo test bench generated simulator install-tools lint
+.PHONY: all demo test proof bench generated simulator install-tools lint
 
 # Programs look for the library by its SONAME.
 all:
@@ -22,6 +22,13 @@ test: install-tools lint simulator-binary
 	tests/c/run.sh
 	tests/go/run.sh
 	cd tests/simulator && go vet ./... && go test ./...
+	tests/stress/run.sh 10
+	tests/stress/run.sh prove
+	tests/stress/run.sh tsan 30
+
+# The long forms of the tests; MINUTES=60 or so.
+proof: install-tools simulator-binary
+	tests/proof.sh $(MINUTES)
 
 # Compares the library with its peers and writes docs/benchmarks.md; takes some ten minutes.
 bench: all simulator-binary

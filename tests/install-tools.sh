@@ -61,6 +61,13 @@ for given in cargo go; do
         exit 1
     }
 done
+# The ThreadSanitizer needs a standard library that is built with it.
+if [ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; then
+    command -v rustup >/dev/null 2>&1 && rustup --quiet component add rust-src >&2 || {
+        echo "the tests need the sources of Rust's standard library: rustup component add rust-src" >&2
+        exit 1
+    }
+fi
 for component in rustfmt clippy; do
     cargo "$([ $component = rustfmt ] && echo fmt || echo clippy)" --version >/dev/null 2>&1 || {
         echo "the tests need $component: rustup component add $component" >&2

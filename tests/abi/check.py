@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what must agree: the library's exports, the header, the list of exports, the C tests, the README.
 
-    tests/abi/check.py exports|header|soname|coverage|readme
+    tests/abi/check.py exports|header|soname|coverage|readme|stress
     tests/abi/check.py update      writes tests/abi/exports.txt from the library
 """
 
@@ -89,6 +89,14 @@ def coverage():
         fail("not in tests/c/boundary.c, status_functions.h or shutdown.c: " + ", ".join(missing))
 
 
+def stress():
+    """Each exported function is in the stress program."""
+    text = without_comments((ROOT / "tests/stress/stress.c").read_text())
+    missing = [name for name in sorted(exported()) if not re.search(rf"\b{name}\(", text)]
+    if missing:
+        fail("not in tests/stress/stress.c: " + ", ".join(missing))
+
+
 def readme():
     """README's program of at most 30 lines is examples-c/minimal.c, which is compiled and run as it is."""
     path = ROOT / "README.md"
@@ -105,7 +113,7 @@ def readme():
             fail("README.md shows another program than examples-c/minimal.c; nothing compiles it")
 
 
-ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, update)}
+ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, stress, update)}
 if len(sys.argv) != 2 or sys.argv[1] not in ACTIONS:
     fail(__doc__)
 ACTIONS[sys.argv[1]]()

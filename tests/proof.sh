@@ -1,0 +1,38 @@
+#!/bin/sh
+# The long forms of the tests, one after another, in about as many minutes as are given. One line for each step, its output
+# where it failed, status 1 if one did.
+#
+#     tests/proof.sh [MINUTES]      30 unless told otherwise
+set -u
+cd "$(dirname "$0")/.." || exit 1
+minutes=${1:-30}
+seed=$(date +%Y%m%d)
+built=target/proof
+mkdir -p "$built"
+failed=0
+
+# step PERCENT NAME COMMAND...: `SECONDS` in the command stands for the step's share of the time.
+step() {
+    seconds=$((minutes * 60 * $1 / 100))
+    name=$2
+    shift 2
+    for word; do
+        shift
+        [ "$word" = SECONDS ] && word=$seconds
+        set -- "$@" "$word"
+    done
+    began=$(date +%s)
+    if "$@" >"$built/$name.log" 2>&1; then
+        echo "ok    $name ($(($(date +%s) - began)) s): $(tail -n 1 "$built/$name.log")"
+    else
+        failed=1
+        echo "FAIL  $name: $*"
+        tail -n 60 "$built/$name.log" | sed 's/^/      /'
+    fi
+}
+
+echo "about $minutes minutes, seed $seed"
+step 0 stress-prove tests/stress/run.sh prove
+step 35 stress-tsan tests/stress/run.sh tsan SECONDS "$seed"
+step 15 stress tests/stress/run.sh SECONDS "$seed"
+exit $failed

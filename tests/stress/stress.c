@@ -1,0 +1,508 @@
+/*
+ * Many threads do everything with everything: a random mixture of all exported functions on sessions, configurations,
+ * queues and tokens that they share and free under each other, while the simulator kills, delays and refuses. What is looked
+ * at is (1) whether the ThreadSanitizer has something to say, (2) whether it ends, (3) what check_history.py finds in what
+ * the threads saw and what the simulator logged.
+ *
+ *     simulator -log 1000000 -- stress SECONDS THREADS SEED FOLDER
+ *
+ * FOLDER gets one file for each thread; check_history.py says what a line means. tests/stress/run.sh does all that. A new function of the library needs one
+ * line in OPERATIONS, or a line in a reader of what it returns; tests/abi/check.py fails while it has none.
+ */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+
+#include "../c/check.h"
+
+enum { SESSIONS = 6, CONFIGS = 4, QUEUES = 3, TOKENS = 6, LONGEST_MS = 1500 };
+
+/* Handles that all threads use; whoever takes one out and puts another in frees it, while others still use it. */
+static _Atomic uint64_t sessions[SESSIONS], configs[CONFIGS], queues[QUEUES], tokens[TOKENS];
+
+struct worker {
+    unsigned number;
+    uint64_t random;
+    FILE *history;
+    uint64_t calls;
+};
+
+static _Thread_local struct worker *me;
+static uint64_t seed;
+static atomic_bool ended;
+static _Atomic uint64_t log_lines;
+static _Atomic uint64_t operations;
+
+static uint64_t number_below(uint64_t bound)
+{
+    me->random ^= me->random << 13;
+    me->random ^= me->random >> 7;
+    me->random ^= me->random << 17;
+    return me->random % bound;
+}
+
+static int64_t nanoseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+#define PICK(handles) atomic_load(&(handles)[number_below(sizeof(handles) / sizeof *(handles))])
+#define PUT(handles, id) atomic_exchange(&(handles)[number_below(sizeof(handles) / sizeof *(handles))], id)
+
+static vsession session(void) { return (vsession){PICK(sessions)}; }
+static vsession_config config(void) { return (vsession_config){PICK(configs)}; }
+static vsession_queue queue(void) { return (vsession_queue){PICK(queues)}; }
+static vsession_cancel token(void) { return (vsession_cancel){PICK(tokens)}; }
+
+/* Limits for a call, so that the program cannot hang in one; sometimes very short ones. */
+static vsession_call_options options(void)
+{
+    vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
+    options.timeout_ms = number_below(8) ? LONGEST_MS : 1 + (uint32_t)number_below(20);
+    if (number_below(3) == 0) options.cancel = token();
+    options.no_relogin = number_below(8) == 0;
+    return options;
+}
+
+/* What is handed out is read to the end, as programs do. */
+static size_t text(const char *text) { return text != NULL ? strlen(text) : 0; }
+
+static void read_error(vsession_error *error)
+{
+    volatile size_t read = text(vsession_error_message(error)) + text(vsession_error_fault_name(error)) + text(vsession_error_fault_xml(error))
+        + text(vsession_error_operation_id(error)) + (size_t)vsession_error_http_status(error) + (size_t)vsession_error_os_error(error)
+        + (size_t)vsession_error_retriable(error) + (size_t)vsession_error_executed(error) + text(vsession_status_name(vsession_error_status(error)));
+    (void)read;
+    vsession_error_free(error);
+}
+
+static void read_info(vsession_info *info)
+{
+    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
+        + text(vsession_info_message_locale(info)) + text(vsession_info_ip_address(info)) + text(vsession_info_user_agent(info))
+        + text(vsession_info_about(info, "version")) + text(vsession_info_service_id(info, "sessionManager"))
+        + text(vsession_info_service_type(info, "sessionManager")) + (size_t)vsession_info_login_time_ms(info)
+        + (size_t)vsession_info_last_active_ms(info) + (size_t)vsession_info_call_count(info) + (size_t)vsession_info_is_extension(info);
+    (void)read;
+    vsession_info_free(info);
+}
+
+static void read_reply(const vsession_reply *reply)
+{
+    size_t length = 0;
+    volatile size_t read = text(vsession_reply_xml(reply, &length)) + text(vsession_reply_text(reply)) + text(vsession_reply_operation_id(reply))
+        + (vsession_reply_response(reply, &length) != NULL) + (size_t)vsession_reply_epoch(reply);
+    (void)read;
+}
+
+static void note_outcome(const char *kind, int64_t start, const char *operation_id, vsession_status status, const vsession_reply *reply, const vsession_error *error)
+{
+    fprintf(me->history, "%s %" PRId64 " %" PRId64 " %s %d %d %" PRIu64 "\n", kind, start, nanoseconds(), operation_id, (int)status,
+        (int)vsession_error_executed(error), vsession_reply_epoch(reply));
+}
+
+static void read_event(vsession_event *event)
+{
+    volatile size_t read = (size_t)vsession_event_time_ms(event) + vsession_event_merged(event) + vsession_event_old_epoch(event)
+        + text(vsession_event_kind_name(vsession_event_get_kind(event))) + text(vsession_state_name(vsession_event_old_state(event)))
+        + text(vsession_reason_name(vsession_event_reason(event))) + vsession_event_session(event).id + vsession_event_new_state(event)
+        + vsession_event_new_epoch(event);
+    (void)read;
+    if (vsession_event_get_kind(event) == VSESSION_EVENT_COMPLETION) {
+        char operation_id[64];
+        const vsession_error *error = vsession_event_error(event);
+        snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-a-%" PRIx64, seed, vsession_event_tag(event));
+        read_reply(vsession_event_reply(event));
+        note_outcome("completed", 0, operation_id, vsession_error_status(error), vsession_event_reply(event), error);
+    }
+    vsession_event_free(event);
+}
+
+/* Callbacks, on threads of the library. */
+static int32_t credentials_function(vsession session, vsession_credentials *credentials, void *data)
+{
+    (void)data;
+    if (vsession_get_epoch(session) % 7 == 3) {
+        vsession_credentials_fail(credentials, "not now");
+        return VSESSION_E_CONFIG;
+    }
+    return vsession_credentials_set(credentials, getenv("VSESSION_TEST_USER"), getenv("VSESSION_TEST_PASSWORD"));
+}
+
+static int32_t keepalive_function(vsession session, void *data)
+{
+    (void)data;
+    vsession_info *info = NULL;
+    if (vsession_get_info(session, &info, NULL) == VSESSION_OK) vsession_info_free(info);
+    return vsession_get_epoch(session) % 3 == 1 ? VSESSION_E_NOT_AUTHENTICATED : VSESSION_OK;
+}
+
+static void count_line(int32_t level, const char *message, void *data)
+{
+    (void)level, (void)data;
+    atomic_fetch_add(&log_lines, strlen(message) > 0);
+}
+
+/* New objects in the place of old ones. */
+static void do_config(void)
+{
+    vsession_config made = {0}, old;
+    vsession_error *error = NULL;
+    vsession_status status = number_below(4) ? vsession_config_new(getenv("VSESSION_TEST_URL"), &made, &error) : vsession_config_from_env(&made, &error);
+    if (status == VSESSION_OK) {
+        vsession_config_set(made, "keepalive.interval_ms", "1000", NULL);
+        vsession_config_set(made, "relogin.backoff_ms", "20", NULL);
+        vsession_config_set(made, "relogin.max_backoff_ms", "100", NULL);
+        vsession_config_set(made, "max_connections", "8", NULL);
+        vsession_config_set(made, "tls.ca_file", getenv("VSESSION_TEST_CA"), NULL);
+        if (number_below(2)) vsession_config_set_queue(made, queue(), NULL);
+        if (number_below(3) == 0) vsession_config_set_credentials_fn(made, credentials_function, NULL, NULL, NULL);
+        if (number_below(3) == 0) vsession_config_set_keepalive_fn(made, keepalive_function, NULL, NULL, NULL);
+        old.id = PUT(configs, made.id);
+        vsession_config_free(old);
+    }
+    read_error(error);
+}
+
+/* A close that could not log out says so, and leaves a session behind. */
+static void close_session(vsession session, const vsession_call_options *limits)
+{
+    vsession_error *error = NULL;
+    if (vsession_close(session, limits, &error) != VSESSION_OK && vsession_error_status(error) != VSESSION_E_INVALID_HANDLE)
+        fprintf(me->history, "unclosed %d\n", (int)vsession_error_status(error));
+    read_error(error);
+}
+
+static void do_open(void)
+{
+    vsession made = {0}, old;
+    vsession_error *error = NULL;
+    if (vsession_open(config(), &made, &error) == VSESSION_OK) {
+        old.id = PUT(sessions, made.id);
+        close_session(old, NULL);
+    }
+    read_error(error);
+}
+
+static void do_close(void)
+{
+    vsession_call_options limits = options();
+    close_session(session(), number_below(4) ? NULL : &limits);
+    do_open();
+}
+
+static void do_queue(void)
+{
+    vsession_queue made = {0}, old;
+    if (vsession_queue_new(&made, NULL) != VSESSION_OK) return;
+    old.id = PUT(queues, made.id);
+    vsession_queue_free(old);
+}
+
+static void do_token(void)
+{
+    vsession_cancel made = {0}, old;
+    if (vsession_cancel_new(&made, NULL) != VSESSION_OK) return;
+    old.id = PUT(tokens, made.id);
+    vsession_cancel_free(old);
+}
+
+/* Use of what there is. */
+static void do_configure(void)
+{
+    static const char *const values[][2] = {
+        {"locale", "en"}, {"timeout_ms", "3000"}, {"relogin", "auto"}, {"relogin", "never"}, {"keepalive.probe", "current_session"},
+        {"keepalive.probe", "current_time"}, {"idle_timeout_ms", "200"}, {"no_such_option", "1"},
+    };
+    size_t i = number_below(sizeof values / sizeof *values);
+    vsession_error *error = NULL;
+    vsession_config_set(config(), values[i][0], values[i][1], &error);
+    read_error(error);
+}
+
+static void do_login(void)
+{
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_login(session(), &limits, &error);
+    read_error(error);
+}
+
+static void do_logout(void)
+{
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_logout(session(), &limits, &error);
+    read_error(error);
+}
+
+static void do_read_state(void)
+{
+    vsession used = session();
+    int64_t start = nanoseconds();
+    uint64_t epoch = vsession_get_epoch(used);
+    int64_t end = nanoseconds();
+    if (epoch != 0) fprintf(me->history, "epoch %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 "\n", start, end, used.id, epoch);
+    text(vsession_state_name(vsession_get_state(used)));
+}
+
+/* An identity, the cookie, and the identity again: where both are of one epoch, the cookie is of it too. */
+static void do_read_identity(void)
+{
+    vsession used = session();
+    vsession_info *before = NULL, *after = NULL;
+    char *cookie = NULL;
+    int64_t start = nanoseconds();
+    vsession_error *error = NULL;
+    vsession_get_info(used, &before, &error);
+    read_error(error);
+    error = NULL;
+    vsession_get_cookie(used, &cookie, &error);
+    read_error(error);
+    vsession_get_info(used, &after, NULL);
+    int64_t end = nanoseconds();
+    if (before != NULL && after != NULL) {
+        bool one = vsession_info_epoch(before) == vsession_info_epoch(after);
+        fprintf(me->history, "identity %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 " %s %s\n", start, end, used.id,
+            vsession_info_epoch(before), vsession_info_key(before), one && cookie != NULL ? cookie : "-");
+    }
+    vsession_string_free(cookie);
+    read_info(before);
+    read_info(after);
+}
+
+static void do_refresh(void)
+{
+    vsession_info *info = NULL;
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_refresh(session(), &limits, &info, &error);
+    read_info(info);
+    read_error(error);
+}
+
+static void do_is_active(void)
+{
+    bool active = false;
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_is_active(session(), &limits, &active, &error);
+    read_error(error);
+}
+
+static void do_call(void)
+{
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL;
+    vsession_call_options limits = options();
+    vsession_soap_call call = current_time();
+    vsession used = session();
+    char operation_id[64];
+    snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-%u-%" PRIx64, seed, me->number, me->calls++);
+    limits.operation_id = operation_id;
+    limits.idempotent = number_below(4) == 0;
+    if (number_below(6) == 0) limits.require_epoch = vsession_get_epoch(used);
+    int64_t start = nanoseconds();
+    vsession_status status = vsession_call(used, &call, &limits, &reply, &error);
+    note_outcome(limits.idempotent ? "repeatable" : "call", start, operation_id, status, reply, error);
+    read_reply(reply);
+    vsession_reply_free(reply);
+    read_error(error);
+}
+
+static void do_call_async(void)
+{
+    static _Atomic uint64_t next;
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_soap_call call = current_time();
+    uint64_t tag = atomic_fetch_add(&next, 1);
+    char operation_id[64];
+    snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-a-%" PRIx64, seed, tag);
+    limits.operation_id = operation_id;
+    vsession_call_async(session(), &call, &limits, queue(), tag, &error);
+    read_error(error);
+}
+
+static void do_next_event(void)
+{
+    vsession_event *event = NULL;
+    vsession_error *error = NULL;
+    vsession_queue used = queue();
+    struct pollfd wanted = {vsession_queue_fd(used), POLLIN, 0};
+    poll(&wanted, 1, 0);
+    if (vsession_queue_next(used, (uint32_t)number_below(20), &event, &error) == VSESSION_OK && event != NULL) read_event(event);
+    read_error(error);
+}
+
+static void do_cancel(void)
+{
+    vsession_cancel used = token();
+    vsession_cancel_fire(used);
+    if (number_below(2)) vsession_cancel_reset(used);
+}
+
+static void do_keepalive(void)
+{
+    vsession_error *error = NULL;
+    if (number_below(3)) vsession_keepalive_start(session(), 1000, &error);
+    else vsession_keepalive_stop(session(), &error);
+    read_error(error);
+}
+
+static void do_set_password(void)
+{
+    vsession_error *error = NULL;
+    vsession_set_password(session(), number_below(5) ? getenv("VSESSION_TEST_PASSWORD") : "wrong", &error);
+    read_error(error);
+}
+
+static void do_probe_certificate(void)
+{
+    vsession_certificates *certificates = NULL;
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_probe_certificate(NULL, config(), &limits, &certificates, &error);
+    if (vsession_certificates_count(certificates) > 0) {
+        volatile size_t read = text(vsession_certificates_subject(certificates, 0)) + text(vsession_certificates_issuer(certificates, 0))
+            + text(vsession_certificates_thumbprint_sha1(certificates, 0)) + text(vsession_certificates_thumbprint_sha256(certificates, 0))
+            + (size_t)vsession_certificates_not_before_ms(certificates, 0) + (size_t)vsession_certificates_not_after_ms(certificates, 0);
+        (void)read;
+    }
+    vsession_certificates_free(certificates);
+    read_error(error);
+}
+
+static void do_library(void)
+{
+    text(vsession_version());
+    vsession_version_number();
+    vsession_set_log(number_below(2) ? VSESSION_LOG_DEBUG : VSESSION_LOG_OFF, count_line, NULL);
+    vsession_after_fork_child(NULL); /* nothing, in a process that is no forked child */
+}
+
+/* Closes everything that there is; the other threads open it again. */
+static void do_shutdown(void)
+{
+    vsession_error *error = NULL;
+    if (vsession_shutdown(5000, &error) != VSESSION_OK) fprintf(me->history, "unclosed %d\n", (int)vsession_error_status(error));
+    read_error(error);
+    for (int i = 0; i < SESSIONS; i++) do_open();
+}
+
+/* Every operation, and how often it is done: of so many in a thousand. */
+#define OPERATIONS(X) \
+    X(do_config, 5) X(do_open, 8) X(do_close, 8) X(do_queue, 5) X(do_token, 10) X(do_configure, 10) X(do_login, 60) X(do_logout, 10) \
+    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 300) X(do_call_async, 100) \
+    X(do_next_event, 100) X(do_cancel, 20) X(do_keepalive, 10) X(do_set_password, 15) X(do_probe_certificate, 3) X(do_library, 5)
+
+static const struct { void (*run)(void); unsigned weight; } table[] = {
+#define ROW(function, weight) {function, weight},
+    OPERATIONS(ROW)
+};
+
+static void *work(void *argument)
+{
+    me = argument;
+    unsigned total = 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) total += table[i].weight;
+    while (!atomic_load(&ended)) {
+        uint64_t drawn = number_below(total);
+        size_t i = 0;
+        while (drawn >= table[i].weight) drawn -= table[i++].weight;
+        table[i].run();
+        atomic_fetch_add(&operations, 1);
+    }
+    return NULL;
+}
+
+static void tell_server(const char *method, const char *path, const char *body)
+{
+    free(simulator_request(control_port(), method, path, body));
+}
+
+/* What a server does to its clients. */
+static void *trouble(void *argument)
+{
+    static const char *const rules[] = {
+        "{\"method\":\"*\",\"times\":20,\"delay_ms\":20}", "{\"method\":\"RetrievePropertiesEx\",\"times\":3,\"status\":503}",
+        "{\"method\":\"CurrentTime\",\"times\":5,\"reset\":\"before\"}", "{\"method\":\"CurrentTime\",\"times\":5,\"reset\":\"after\"}",
+        "{\"method\":\"CurrentTime\",\"times\":5,\"close\":\"after\"}", "{\"method\":\"Login\",\"times\":2,\"status\":503}",
+        "{\"method\":\"CurrentTime\",\"times\":10,\"truncate_at\":100}", "{\"method\":\"CurrentTime\",\"times\":5,\"fault\":\"NotAuthenticated\"}",
+        "{\"method\":\"*\",\"times\":10,\"delay_after_ms\":30}",
+    };
+    me = argument;
+    while (!atomic_load(&ended)) {
+        switch (number_below(6)) {
+        case 0:
+        case 1: tell_server("POST", "/sessions/kill", ""); break;
+        case 2: tell_server("POST", "/connections/close?idle", ""); break;
+        case 3:
+            tell_server("POST", "/credentials", "{\"user\":\"user\",\"password\":\"rotated\"}");
+            sleep_ms(30);
+            tell_server("POST", "/credentials", "{\"user\":\"user\",\"password\":\"pass\"}");
+            break;
+        default: tell_server("POST", "/rules", rules[number_below(sizeof rules / sizeof *rules)]);
+        }
+        sleep_ms(20 + (long)number_below(150));
+    }
+    tell_server("DELETE", "/rules", "");
+    return NULL;
+}
+
+static void too_long(int signal)
+{
+    (void)signal;
+    static const char message[] = "stress: it hangs\n";
+    (void)!write(2, message, sizeof message - 1);
+    abort();
+}
+
+int main(int count, char **arguments)
+{
+    if (count != 5) return fprintf(stderr, "usage: stress SECONDS THREADS SEED FOLDER\n"), 2;
+    long seconds = atol(arguments[1]);
+    unsigned threads = (unsigned)atoi(arguments[2]);
+    seed = strtoull(arguments[3], NULL, 0);
+    signal(SIGALRM, too_long);
+    alarm((unsigned)seconds + 90);
+    setenv("GOVC_URL", test_env("VSESSION_TEST_URL"), 1); /* before there are threads */
+
+    struct worker *workers = calloc(threads + 2, sizeof *workers);
+    pthread_t *running = calloc(threads + 1, sizeof *running);
+    for (unsigned i = 0; i < threads + 2; i++) {
+        char path[4096];
+        snprintf(path, sizeof path, "%s/thread-%u", arguments[4], i);
+        workers[i] = (struct worker){.number = i, .random = (seed + i) * 0x9e3779b97f4a7c15 | 1, .history = fopen(path, "w")};
+        if (workers[i].history == NULL) return fprintf(stderr, "cannot write %s\n", path), 2;
+    }
+    me = &workers[threads + 1];
+    for (int i = 0; i < 4 * QUEUES; i++) do_queue();
+    for (int i = 0; i < 4 * TOKENS; i++) do_token();
+    for (int i = 0; i < 4 * CONFIGS; i++) do_config();
+    for (int i = 0; i < 4 * SESSIONS; i++) do_open();
+
+    for (unsigned i = 0; i <= threads; i++) pthread_create(&running[i], NULL, i < threads ? work : trouble, &workers[i]);
+    for (int64_t end = monotonic_ms() + seconds * 1000; monotonic_ms() < end;) {
+        sleep_ms(2000);
+        if (seconds >= 4) do_shutdown();
+    }
+    atomic_store(&ended, true);
+    for (unsigned i = 0; i <= threads; i++) pthread_join(running[i], NULL);
+
+    tell_server("DELETE", "/rules", "");
+    tell_server("POST", "/credentials", "{\"user\":\"user\",\"password\":\"pass\"}");
+    for (int i = 0; i < SESSIONS; i++) close_session((vsession){sessions[i]}, NULL);
+    for (int i = 0; i < CONFIGS; i++) vsession_config_free((vsession_config){configs[i]});
+    for (int i = 0; i < QUEUES; i++) vsession_queue_free((vsession_queue){queues[i]});
+    for (int i = 0; i < TOKENS; i++) vsession_cancel_free((vsession_cancel){tokens[i]});
+    vsession_shutdown(10000, NULL);
+    for (unsigned i = 0; i < threads + 2; i++) fclose(workers[i].history);
+    free(workers);
+    free(running);
+    printf("stress: %" PRIu64 " operations, %ld logins, %" PRIu64 " log lines\n", (uint64_t)operations, counted("logins"), (uint64_t)log_lines);
+    return atomic_load(&operations) > threads ? 0 : 1;
+}
