@@ -19,6 +19,7 @@ demo: all simulator-binary
 test: install-tools lint simulator-binary
 	$(CARGO) test
 	$(MAKE) all
+	bench/instructions.py
 	tests/c/run.sh
 	tests/go/run.sh
 	cd tests/simulator && go vet ./... && go test ./...
@@ -39,6 +40,7 @@ lint:
 	$(CARGO) clippy --all-targets -- -D warnings
 	tests/layers.py
 	tests/layers.py prove
+	bench/instructions.py prove
 
 install-tools:
 	tests/install-tools.sh

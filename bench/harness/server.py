@@ -12,6 +12,7 @@ FLAGS = {
     "http": ["-tls=false"],
     "tls": [],
     "inventory": ["-tls=false", "-vms", "10000"],
+    "some machines": ["-tls=false", "-vms", "500"],
 }
 
 

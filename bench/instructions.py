@@ -1,0 +1,132 @@
+#!/usr/bin/env python3
+"""Counts the instructions of the library's hot paths with callgrind, and compares them with bench/instructions.json.
+
+    bench/instructions.py           fails where a path needs more than the tolerance above what is recorded
+    bench/instructions.py record    measures some times and records the medians
+    bench/instructions.py prove     shows that the comparison fails for a path that has become dearer
+
+Instructions depend neither on the machine's speed nor on its load, so a regression is seen on a busy machine too. They do
+depend on the compiler and the C library; with others than those recorded, a difference may be theirs, and is said to be.
+"""
+
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from harness.paths import BENCH, BUILT, LIBRARY, PROGRAMS, RELEASE, ROOT, SIMULATOR
+from harness.server import Server
+
+RECORD = BENCH / "instructions.json"
+PROGRAM = BUILT / "instructions"
+RUNS_TO_RECORD = 3
+# Repeated runs of one build differ by less than a tenth of a percent.
+TOLERANCE = 0.03
+
+
+def build():
+    for built in (LIBRARY, SIMULATOR):
+        if not built.exists():
+            raise SystemExit(f"{built.relative_to(ROOT)} is missing; run 'make all simulator-binary' first")
+    BUILT.mkdir(parents=True, exist_ok=True)
+    subprocess.run(
+        ["gcc", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-missing-field-initializers", "-I", ROOT / "include",
+         PROGRAMS / "c" / "instructions.c", "-o", PROGRAM, "-L", RELEASE, "-lvsession", f"-Wl,-rpath,{RELEASE}", "-pthread"],
+        check=True, timeout=60,
+    )  # fmt: skip
+
+
+def measure():
+    """Instructions of one step of each path, by its name."""
+    server = Server("some machines")
+    try:
+        with tempfile.TemporaryDirectory(prefix="vsession-callgrind-") as directory:
+            out = Path(directory) / "out"
+            command = ["valgrind", "--tool=callgrind", "--read-inline-info=no", f"--callgrind-out-file={out}", PROGRAM]
+            environment = {**os.environ, **server.environment()}
+            ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+            if ran.returncode != 0:
+                raise SystemExit(f"the program under callgrind ended with {ran.returncode}:\n{ran.stderr}")
+            times = json.loads(ran.stdout)
+            counted = dict(read_dump(file) for file in Path(directory).glob("out.*"))
+    finally:
+        server.stop()
+    return {path: counted[path] / times[path] for path in times}
+
+
+def read_dump(file):
+    """The name under which callgrind was asked for these figures, and the instructions."""
+    text = file.read_text(errors="replace")
+    name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.M)
+    total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
+    return name and name[1], int(total[1]) if total else 0
+
+
+def tools():
+    rustc = subprocess.run(["rustc", "--version"], check=True, capture_output=True, text=True).stdout.split()[1]
+    return {"rustc": rustc, "libc": " ".join(platform.libc_ver()), "processor": platform.machine()}
+
+
+def judge(recorded, measured):
+    """What is to be said of each path, and whether it is too dear."""
+    for path, entry in recorded["paths"].items():
+        now, then = measured.get(path), entry["instructions"]
+        if now is None:
+            yield f"{path}: was not measured", True
+            continue
+        change = now / then - 1
+        dear = change > entry["tolerance"]
+        note = "TOO MANY" if dear else "fewer: record them" if -change > entry["tolerance"] else "ok"
+        yield f"{path}: {now:.0f} instructions, {then} recorded ({change:+.1%}, tolerance {entry['tolerance']:.0%}): {note}", dear
+
+
+def compare():
+    recorded = json.loads(RECORD.read_text())
+    measured = measure()
+    verdicts = list(judge(recorded, measured))
+    for line, _ in verdicts:
+        print(line)
+    if any(dear for _, dear in verdicts):
+        others = [f"{name} {tool} (recorded with {recorded['tools'][name]})" for name, tool in tools().items() if tool != recorded["tools"][name]]
+        sys.exit(
+            "a hot path has become dearer; mend it, or give the reason in the commit and run 'bench/instructions.py record'"
+            + (f"\nnot the same tools: {', '.join(others)}" if others else "")
+        )
+
+
+def record():
+    runs = [measure() for _ in range(RUNS_TO_RECORD)]
+    old = json.loads(RECORD.read_text())["paths"] if RECORD.exists() else {}
+    paths = {}
+    for path in runs[0]:
+        counts = [run[path] for run in runs]
+        median = statistics.median(counts)
+        print(f"{path}: {median:.0f}, {min(counts) / median - 1:+.2%} to {max(counts) / median - 1:+.2%}")
+        paths[path] = {"instructions": round(median), "tolerance": old.get(path, {}).get("tolerance", TOLERANCE)}
+    RECORD.write_text(json.dumps({"tools": tools(), "paths": paths}, indent=1) + "\n")
+
+
+def prove():
+    recorded = json.loads(RECORD.read_text())
+    same = {path: entry["instructions"] for path, entry in recorded["paths"].items()}
+    if any(dear for _, dear in judge(recorded, same)):
+        sys.exit("what is recorded does not pass")
+    for path, entry in recorded["paths"].items():
+        for planted in ({**same, path: same[path] * (1.01 + entry["tolerance"])}, {p: n for p, n in same.items() if p != path}):
+            if [path for (_, dear), path in zip(judge(recorded, planted), same) if dear] != [path]:
+                sys.exit(f"{path}: a planted regression was not found")
+
+
+if __name__ == "__main__":
+    commands = {(): compare, ("record",): record, ("prove",): prove}
+    command = commands.get(tuple(sys.argv[1:]))
+    if not command:
+        sys.exit(__doc__)
+    if command is not prove:
+        build()
+    command()
