@@ -52,7 +52,7 @@ pub(crate) enum Interest {
 }
 
 /// The most descriptors that one wait may watch.
-pub(crate) const MAX_POLLED: usize = 4;
+pub(crate) const MAX_POLLED: usize = 9;
 
 /// Waits until one of the descriptors is ready or `timeout` has passed (`None`: no limit), and says which are.
 /// An interrupting signal handler ends the wait early with nothing ready; callers loop.

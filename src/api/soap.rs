@@ -9,7 +9,7 @@ use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
 use crate::runtime::fork;
-use crate::runtime::secret::Secret;
+use crate::runtime::secret::{Secret, excerpt};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, AtomicU64, Ordering};
@@ -17,6 +17,9 @@ use crate::wire::cookie;
 use crate::wire::envelope::{self, Reference};
 use crate::wire::reply::{self, Answer, Reply};
 use crate::wire::xml::redact;
+
+/// As much of a reply as an error may look at: more than it shows.
+const BEGINNING: usize = 1024;
 
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
@@ -140,7 +143,8 @@ impl Endpoint {
             return Err(unexpected_status(&http));
         }
         // Only an error needs to show how the reply began.
-        let start = if status == 500 { http.body[..http.body.len().min(200)].to_vec() } else { Vec::new() };
+        let start =
+            if status == 500 { http.body[..http.body.len().min(BEGINNING)].to_vec() } else { Vec::new() };
         match reply::read(http.body) {
             Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
@@ -182,12 +186,7 @@ fn unexpected_status(http: &HttpReply) -> Error {
 }
 
 fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
-    let start: String = String::from_utf8_lossy(&body[..body.len().min(200)])
-        .trim_start()
-        .chars()
-        .take(80)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let start = excerpt(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]));
     let shown =
         if start.is_empty() { "an empty body".into() } else { format!("a body that begins with '{start}'") };
     Error::new(

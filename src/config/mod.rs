@@ -11,6 +11,8 @@ mod url;
 pub(crate) use env::from_environment;
 
 use std::fmt;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -176,7 +178,7 @@ impl Config {
             return Ok((user, password));
         }
         if let Some(file) = &self.password_file {
-            let mut text = zeroize::Zeroizing::new(read_file("password_file", file)?);
+            let mut text = read_password(file)?;
             let length = text.trim_end_matches(['\r', '\n']).len();
             text.truncate(length);
             return Ok((user, Secret::new(std::mem::take(&mut *text))));
@@ -251,11 +253,42 @@ impl Config {
 }
 
 fn read_file(option: &str, file: &std::path::Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|e| {
+    std::fs::read_to_string(file).map_err(|e| cannot_be_read(option, file, &e))
+}
+
+/// Logins wait for this, so it must not wait itself: a pipe without a writer would hold them for ever.
+fn read_password(file: &std::path::Path) -> Result<zeroize::Zeroizing<String>> {
+    const MOST: u64 = 64 * 1024;
+    let unfit = |why: &str| {
         Error::new(
             Status::VSESSION_E_CONFIG,
-            format!("option '{option}': '{}' cannot be read: {e}", file.display()),
+            format!(
+                "option 'password_file': '{}' {why}; name a file that holds a password and nothing else",
+                file.display()
+            ),
         )
-        .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
-    })
+    };
+    let read = || {
+        let opened = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
+        let about = opened.metadata()?;
+        if !about.is_file() {
+            return Ok(Err(unfit("is no regular file")));
+        }
+        if about.len() > MOST {
+            return Ok(Err(unfit("is larger than 64 KiB")));
+        }
+        // In one piece: a text that grows leaves copies behind.
+        let mut text = zeroize::Zeroizing::new(String::with_capacity(MOST as usize + 64));
+        opened.take(MOST).read_to_string(&mut text)?;
+        Ok(Ok(text))
+    };
+    read().unwrap_or_else(|e: std::io::Error| Err(cannot_be_read("password_file", file, &e)))
+}
+
+fn cannot_be_read(option: &str, file: &std::path::Path, error: &std::io::Error) -> Error {
+    Error::new(
+        Status::VSESSION_E_CONFIG,
+        format!("option '{option}': '{}' cannot be read: {error}", file.display()),
+    )
+    .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
 }

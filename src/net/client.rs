@@ -30,6 +30,9 @@ use crate::sync::{Arc, Mutex};
 
 /// The most that the head of a reply may take.
 const MOST_HEADERS: usize = 64 * 1024;
+/// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
+/// smaller, and chunks so small that they double its size are no server's.
+const MOST_AROUND: u64 = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -158,7 +161,8 @@ impl Client {
         loop {
             // What was not sent, or may be sent twice, binds nobody to wait for it.
             watch.commit(false);
-            let exchange = Current::begin(watch, request.commit_when_sent);
+            let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
+            let exchange = Current::begin(watch, request.commit_when_sent, most);
             let failure = match self.send_once(request) {
                 Ok(reply) => return Ok(HttpReply { repeated, ..reply }),
                 Err(Failed::Here(error)) => error,

@@ -39,6 +39,20 @@ impl Stream {
         }
     }
 
+    /// Bytes are there before any were sent. A TLS server may speak first.
+    fn speaks_unasked(&self) -> bool {
+        matches!(self, Stream::Plain(socket) if socket.look() == Idle::Data)
+    }
+
+    /// There are bytes to read on a connection that takes no more.
+    fn has_said_something(&self, exchange: &Exchange) -> bool {
+        exchange.sent.get()
+            && match self {
+                Stream::Plain(socket) => socket.look() == Idle::Data,
+                Stream::Tls(tls) => tls.has_more(),
+            }
+    }
+
     fn is_good(&mut self) -> bool {
         match self {
             Stream::Plain(socket) => socket.look() == Idle::Quiet,
@@ -56,11 +70,23 @@ pub(super) struct Connection {
     broken: bool,
     /// It rests between two requests.
     resting: bool,
+    /// Nothing was sent on it yet.
+    fresh: bool,
+    /// The server took no more of the request. What it said before it closed is the answer.
+    cut_short: bool,
 }
 
 impl Connection {
     pub(super) fn new(stream: Stream, spares: Arc<Spares>) -> Connection {
-        Connection { stream, buffers: SoapBuffers::default(), spares, broken: false, resting: false }
+        Connection {
+            stream,
+            buffers: SoapBuffers::default(),
+            spares,
+            broken: false,
+            resting: false,
+            fresh: true,
+            cut_short: false,
+        }
     }
 
     fn flush(&mut self, exchange: &Exchange) -> io::Result<()> {
@@ -68,7 +94,22 @@ impl Connection {
             return Ok(());
         }
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
-        self.stream.write_all(self.buffers.pending(), exchange)?;
+        if std::mem::take(&mut self.fresh) && self.stream.speaks_unasked() {
+            return Err(exchange.fail(Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",
+            )));
+        }
+        if !self.cut_short
+            && let Err(error) = self.stream.write_all(self.buffers.pending(), exchange)
+        {
+            if !self.stream.has_said_something(exchange) {
+                return Err(error);
+            }
+            exchange.forget_failure();
+            self.broken = true;
+            self.cut_short = true;
+        }
         self.buffers.sent();
         Ok(())
     }
@@ -89,6 +130,13 @@ impl Connection {
         }
         exchange.answered.set(true);
         self.buffers.input_appended(n);
+        let left = exchange.left.get().checked_sub(n as u64);
+        exchange.left.set(left.ok_or_else(|| {
+            exchange.fail(Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                "the reply goes on without an end, and not in its body; is this a vSphere server?",
+            ))
+        })?);
         Ok(true)
     }
 }

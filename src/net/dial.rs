@@ -99,10 +99,13 @@ impl Dialer {
         let mut refusal: Option<(SocketAddr, io::Error)> = None;
         let mut next_start = Instant::now();
         loop {
-            if trying.len() < AT_A_TIME
-                && (trying.is_empty() || Instant::now() >= next_start)
+            if (trying.is_empty() || Instant::now() >= next_start)
                 && let Some(address) = waiting.next()
             {
+                if trying.len() == AT_A_TIME {
+                    // The one that has had the most time.
+                    trying.remove(0);
+                }
                 match sys::start_connect(&address) {
                     Ok(stream) => trying.push((address, stream)),
                     Err(error) => refusal = Some((address, error)),
@@ -115,15 +118,14 @@ impl Dialer {
             }
             let watched: Vec<_> =
                 trying.iter().map(|(_, stream)| (stream.as_raw_fd(), Interest::Write)).collect();
-            let more_to_start = waiting.len() > 0 && trying.len() < AT_A_TIME;
-            let wake = if more_to_start {
+            let wake = if waiting.len() > 0 {
                 until.map_or(Some(next_start), |until| Some(until.min(next_start)))
             } else {
                 until
             };
             match exchange.watch.descriptors(&watched, wake)? {
                 Ready::Descriptor(index) => {
-                    let (address, stream) = trying.swap_remove(index);
+                    let (address, stream) = trying.remove(index);
                     match stream.take_error() {
                         Ok(None) => return Ok(stream),
                         Ok(Some(error)) | Err(error) => refusal = Some((address, error)),

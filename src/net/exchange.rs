@@ -24,6 +24,8 @@ pub(super) struct Exchange {
     pub(super) sent: Cell<bool>,
     /// Bytes of a reply arrived.
     pub(super) answered: Cell<bool>,
+    /// So many more may arrive: what is no part of a reply's body, such as preliminary replies, could go on for ever.
+    pub(super) left: Cell<u64>,
     /// The certificate that was not trusted.
     refused_certificate: RefCell<Option<Thumbprint>>,
     /// The peer has said that it will send no more.
@@ -46,7 +48,8 @@ pub(super) struct Current {
 }
 
 impl Current {
-    pub(super) fn begin(watch: &Rc<Watch>, commit_when_sent: bool) -> Current {
+    /// `most`: the bytes that may arrive.
+    pub(super) fn begin(watch: &Rc<Watch>, commit_when_sent: bool, most: u64) -> Current {
         let exchange = Rc::new(Exchange {
             watch: watch.clone(),
             commit_when_sent,
@@ -54,6 +57,7 @@ impl Current {
             sending: Cell::new(false),
             sent: Cell::new(false),
             answered: Cell::new(false),
+            left: Cell::new(most),
             refused_certificate: RefCell::new(None),
             ended: Cell::new(false),
             failure: RefCell::new(None),
@@ -86,6 +90,11 @@ impl Exchange {
     pub(super) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
         self.failure.borrow_mut().get_or_insert_with(|| error.into());
         std::io::ErrorKind::Other.into()
+    }
+
+    /// It was none: the server answered.
+    pub(super) fn forget_failure(&self) {
+        *self.failure.borrow_mut() = None;
     }
 
     pub(super) fn failure(&self) -> Option<Error> {

@@ -24,7 +24,7 @@ pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec
     let anyone = Tls { verify: false, thumbprints: Vec::new(), ca: None, ..tls.clone() };
     let dialer =
         Dialer { settings: settings.clone(), trust: Some(Trust::new(&anyone)?), spares: Arc::default() };
-    let exchange = Current::begin(watch, false);
+    let exchange = Current::begin(watch, false, u64::MAX);
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),
         Ok(Stream::Plain(_)) => Err(Error::new(Status::VSESSION_E_INTERNAL, "a connection without TLS")),

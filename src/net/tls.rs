@@ -127,6 +127,11 @@ impl TlsStream {
         }
     }
 
+    /// Bytes are there to be read.
+    pub(super) fn has_more(&self) -> bool {
+        self.socket.look() == Idle::Data
+    }
+
     /// Whether a resting connection can serve a request. The server may have sent session tickets meanwhile: those are
     /// taken in, and anything else makes the connection unfit.
     pub(super) fn is_good(&mut self) -> bool {

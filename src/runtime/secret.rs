@@ -47,9 +47,41 @@ impl Fingerprint {
     }
 }
 
-/// `text` with every occurrence of `secret` struck out.
+/// Ends a text that was cut.
+const CUT: char = '…';
+
+/// The beginning of a text, for an error. `strike_out` knows that a secret may have been cut with it.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST: usize = 80;
+    let mut chars = text.trim_start().chars();
+    let mut start: String = chars.by_ref().take(MOST).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if chars.next().is_some() {
+        start.push(CUT);
+    }
+    start
+}
+
+/// `text` with every occurrence of `secret` struck out, and every beginning of it where the text was cut.
 pub(crate) fn strike_out(text: &str, secret: &str) -> String {
-    if secret.is_empty() { text.to_string() } else { text.replace(secret, MASK) }
+    if secret.is_empty() {
+        return text.to_string();
+    }
+    let mut clean = String::with_capacity(text.len());
+    let mut parts = text.split(CUT).peekable();
+    while let Some(part) = parts.next() {
+        let part = part.replace(secret, MASK);
+        if parts.peek().is_none() {
+            clean.push_str(&part);
+            break;
+        }
+        let beginnings = secret.char_indices().skip(1).map(|(at, _)| &secret[..at]);
+        match beginnings.filter_map(|beginning| part.strip_suffix(beginning)).last() {
+            Some(rest) => clean.extend([rest, MASK]),
+            None => clean.push_str(&part),
+        }
+        clean.push(CUT);
+    }
+    clean
 }
 
 impl Hash for Secret {
@@ -77,5 +109,17 @@ mod tests {
     fn striking_out_leaves_the_rest() {
         assert_eq!(strike_out("user bob, password bob1, bob1", "bob1"), "user bob, password ***, ***");
         assert_eq!(strike_out("nothing", ""), "nothing");
+    }
+
+    #[test]
+    fn a_secret_that_was_cut_is_struck_out_too() {
+        let echoed = format!("{}hunter2hunter2", "x".repeat(75));
+        assert_eq!(excerpt(&echoed), format!("{}hunte…", "x".repeat(75)));
+        assert_eq!(
+            strike_out(&format!("'{}'", excerpt(&echoed)), "hunter2hunter2"),
+            format!("'{}***…'", "x".repeat(75))
+        );
+        assert_eq!(excerpt(" whole\n"), "whole ");
+        assert_eq!(strike_out("a whole hunt…, hunt", "hunter2"), "a whole ***…, hunt");
     }
 }

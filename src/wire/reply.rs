@@ -37,7 +37,7 @@ pub(crate) fn read(body: Vec<u8>) -> Result<Answer> {
         Ok(text) => text,
         Err(error) => {
             let start =
-                String::from_utf8_lossy(&error.as_bytes()[..error.as_bytes().len().min(200)]).into_owned();
+                String::from_utf8_lossy(&error.as_bytes()[..error.as_bytes().len().min(1024)]).into_owned();
             return Err(xml::not_soap(&start, "it is not UTF-8"));
         }
     };

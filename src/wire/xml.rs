@@ -3,7 +3,7 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::error::{Error, Result};
-use crate::runtime::secret::strike_out;
+use crate::runtime::secret::{excerpt, strike_out};
 use crate::status::Status;
 
 /// Text as it may stand between tags or in a quoted attribute. Made in one piece: a text that grows leaves copies behind,
@@ -70,8 +70,7 @@ fn looks_like_html(text: &str) -> bool {
 
 /// The error for a reply that is something else than SOAP.
 pub(crate) fn not_soap(text: &str, reason: &str) -> Error {
-    let start: String =
-        text.trim_start().chars().take(80).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let start = excerpt(text);
     Error::new(
         Status::VSESSION_E_NOT_SOAP,
         format!(

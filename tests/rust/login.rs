@@ -181,6 +181,25 @@ fn the_password_file_is_read_at_each_login() {
 }
 
 #[test]
+fn a_password_file_that_is_no_file_is_told_and_holds_nobody() {
+    let simulator = Simulator::start();
+    let pipe = std::env::temp_dir().join(format!("vsession-pipe-{}", std::process::id()));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    for file in [pipe.to_str().unwrap(), "/dev/zero", "/", "/does/not/exist"] {
+        let session = simulator.config().with("password_file", file).open().unwrap();
+        let start = std::time::Instant::now();
+        let error = session.login_with(&Options::timeout(10_000)).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{file}: {error:?}");
+        assert!(error.message.contains("password_file") && error.message.contains(file), "{error:?}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{file}: {:?}", start.elapsed());
+        session.close().unwrap();
+    }
+    std::fs::remove_file(&pipe).unwrap();
+    assert_eq!(simulator.calls("Login"), 0);
+}
+
+#[test]
 fn missing_credentials_are_told_before_anything_is_sent() {
     let simulator = Simulator::start();
     let session = Config::new(&simulator.text("url")).unwrap().open().unwrap();

@@ -6,6 +6,7 @@ mod support;
 
 mod asynchronous;
 mod credentials;
+mod dialing;
 mod ending;
 mod errors;
 mod events;

@@ -65,6 +65,14 @@ fn a_cookie_that_a_server_repeats_is_struck_out() {
     let error = session.ping().unwrap_err();
     assert!(error.message.contains("Cookie: "), "{}", error.message);
     assert!(!error.message.contains(secret), "{}", error.message);
+    // An error shows the first 80 characters: the cookie is cut in its middle.
+    for (status, before) in [(502, 60), (200, 60), (200, 79)] {
+        let body = format!("{}{cookie}", "x".repeat(before - "vmware_soap_session=".len()));
+        simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": status, "body": body}));
+        let error = session.ping().unwrap_err();
+        assert!(error.message.contains("***…"), "{}", error.message);
+        assert!(!error.message.contains(&format!("={}", &secret[..1])), "{}", error.message);
+    }
     simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault_message": format!("bad {cookie}"),
         "fault_xml": format!("<F>{cookie}</F>")}));
     let error = session.ping().unwrap_err();

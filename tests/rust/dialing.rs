@@ -1,0 +1,128 @@
+//! Servers with several addresses, some of which are dead.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::FromRawFd;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+
+const GOOD: &str = "127.0.0.9";
+
+/// A mount namespace of its own lets a child have a hosts file of its own.
+#[test]
+fn a_dead_family_or_several_dead_addresses_cost_a_moment() {
+    let directory = std::env::temp_dir().join(format!("vsession-hosts-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_string()
+    };
+    let dead = (2..=4).map(|n| format!("127.0.0.{n} many.dead.test\n")).collect::<String>();
+    let all = (20..=29).map(|n| format!("127.0.0.{n} all.dead.test\n")).collect::<String>();
+    let hosts = file(
+        "hosts",
+        &format!(
+            "::1 six.dead.test four.dead.test\n{GOOD} six.dead.test\n127.0.0.2 four.dead.test\n{dead}{GOOD} many.dead.test\n{all}{GOOD} all.dead.test\n"
+        ),
+    );
+    let switch = file("nsswitch.conf", "hosts: files\n");
+    let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
+    let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
+    let script = format!(
+        "{first}mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\""
+    );
+    let output = Command::new("unshare")
+        .args([flags, "sh", "-c", &script, "sh", &hosts, &switch])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "dialing::child_with_dead_addresses", "--ignored"])
+        .args(["--nocapture", "--test-threads=1"])
+        .output()
+        .expect("this test needs unshare");
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let _ = std::fs::remove_dir_all(&directory);
+    assert!(
+        output.status.success() && told.contains("1 passed"),
+        "needs the right to unshare and to mount:\n{told}"
+    );
+}
+
+#[test]
+#[ignore = "run by a_dead_family_or_several_dead_addresses_cost_a_moment"]
+fn child_with_dead_addresses() {
+    let simulator = Simulator::with(&["-tls=false"]);
+    let cases: [(&str, String, Vec<String>, u64); 4] = [
+        ("six.dead.test", GOOD.into(), vec!["[::1]".into()], 1),
+        ("four.dead.test", "[::1]".into(), vec!["127.0.0.2".into()], 1),
+        ("many.dead.test", GOOD.into(), (2..=4).map(|n| format!("127.0.0.{n}")).collect(), 3),
+        ("all.dead.test", GOOD.into(), (20..=29).map(|n| format!("127.0.0.{n}")).collect(), 10),
+    ];
+    for (name, good, dead, leads) in cases {
+        let listener = TcpListener::bind(format!("{good}:0")).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dead: Vec<_> = dead.iter().map(|a| black_hole(format!("{a}:{port}").parse().unwrap())).collect();
+        let server = simulator.host();
+        thread::spawn(move || forward(&listener, &server));
+        let session = Config::new(&format!("http://user:pass@{name}:{port}/sdk")).unwrap().open().unwrap();
+        let start = Instant::now();
+        session.login_with(&Options::timeout(10_000)).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+        let took = start.elapsed();
+        // A lead of 250 ms for each dead address that comes before; the order is the resolver's.
+        assert!(took < Duration::from_millis(250 * leads + 1000), "{name}: {took:?}");
+        session.close().unwrap();
+        drop(dead);
+    }
+}
+
+/// An address that takes no more connections: one waits to be accepted, and there is room for no other.
+fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+    let (family, any) = if address.is_ipv6() { (libc::AF_INET6, true) } else { (libc::AF_INET, false) };
+    // SAFETY: the structures passed live through the calls; the descriptor is new and goes to the listener.
+    let listener = unsafe {
+        let fd = libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
+        assert!(fd >= 0);
+        let listener = TcpListener::from_raw_fd(fd);
+        let port = address.port().to_be();
+        let bound = match address.ip() {
+            std::net::IpAddr::V6(ip) => {
+                let mut a: libc::sockaddr_in6 = std::mem::zeroed();
+                (a.sin6_family, a.sin6_port) = (libc::AF_INET6 as libc::sa_family_t, port);
+                a.sin6_addr.s6_addr = ip.octets();
+                libc::bind(fd, (&raw const a).cast(), size_of_val(&a) as libc::socklen_t)
+            }
+            std::net::IpAddr::V4(ip) => {
+                let mut a: libc::sockaddr_in = std::mem::zeroed();
+                (a.sin_family, a.sin_port) = (libc::AF_INET as libc::sa_family_t, port);
+                a.sin_addr.s_addr = u32::from(ip).to_be();
+                libc::bind(fd, (&raw const a).cast(), size_of_val(&a) as libc::socklen_t)
+            }
+        };
+        assert_eq!(bound, 0, "{address} (IPv6: {any}): {}", io::Error::last_os_error());
+        assert_eq!(libc::listen(fd, 0), 0);
+        listener
+    };
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 10, "{address} takes every connection");
+    }
+    (listener, waiting)
+}
+
+/// Joins each connection to the server.
+fn forward(listener: &TcpListener, server: &str) {
+    for client in listener.incoming() {
+        let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) else { return };
+        for (from, to) in [(&client, &server), (&server, &client)] {
+            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            thread::spawn(move || {
+                let _ = io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Write);
+            });
+        }
+    }
+}
