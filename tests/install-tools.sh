@@ -18,6 +18,7 @@ tool python3 python3
 tool valgrind valgrind
 tool nm binutils
 tool readelf binutils
+tool abidiff abigail-tools
 tool strace strace
 tool unshare util-linux
 tool ip iproute2

@@ -81,6 +81,8 @@ done
 for subject in exports header soname coverage readme stress; do
     check "abi-$subject" python3 tests/abi/check.py "$subject"
 done
+check abi-layouts tests/abi/layouts.py check
+check abi-layouts-prove tests/abi/layouts.py prove
 
 for test in boundary session shared events cancel fork callback exit shutdown signals; do
     # shellcheck disable=SC2016
