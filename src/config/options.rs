@@ -189,7 +189,7 @@ const OPTIONS: &[Opt] = &[
         name: "max_reply_bytes",
         values: "1024 to 4294967295",
         default: "67108864",
-        about: "The largest reply that is read. Reading one takes about eight times its size in memory while it is parsed.",
+        about: "The largest reply that is read. Most take their own size in memory; a fault, or a reply with XML that servers seldom write, several times as much while it is parsed.",
         set: |c, v| number(v, 1024, u32::MAX.into()).map(|v| c.max_reply_bytes = v),
     },
     Opt {
