@@ -89,6 +89,18 @@ pub(crate) fn poll(
     Ok(fds.map(|entry| entry.revents != 0))
 }
 
+/// Zeroes memory for good: the compiler cannot leave it out as it may leave out a write that nobody reads. Plain bytes,
+/// initialised or not.
+pub(crate) fn wipe<T: Bytes>(bytes: &mut [T]) {
+    // SAFETY: the slice is valid for so many bytes, and zero is a value that its bytes may have.
+    unsafe { libc::explicit_bzero(bytes.as_mut_ptr().cast(), bytes.len()) }
+}
+
+/// What is one byte and may be zero.
+pub(crate) trait Bytes {}
+impl Bytes for u8 {}
+impl Bytes for std::mem::MaybeUninit<u8> {}
+
 /// Starts a connection without waiting for it. The socket is non-blocking and stays so; it is writable once the
 /// connection stands or has failed, and `TcpStream::take_error` then tells which.
 pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {

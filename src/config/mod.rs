@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::net;
 use crate::runtime::event::Queue;
-use crate::runtime::secret::Secret;
+use crate::runtime::secret::{Secret, Wiped};
 use crate::status::Status;
 use crate::sync::Arc;
 use url::Url;
@@ -257,7 +257,7 @@ fn read_file(option: &str, file: &std::path::Path) -> Result<String> {
 }
 
 /// Logins wait for this, so it must not wait itself: a pipe without a writer would hold them for ever.
-fn read_password(file: &std::path::Path) -> Result<zeroize::Zeroizing<String>> {
+fn read_password(file: &std::path::Path) -> Result<Wiped<String>> {
     const MOST: u64 = 64 * 1024;
     let unfit = |why: &str| {
         Error::new(
@@ -278,7 +278,7 @@ fn read_password(file: &std::path::Path) -> Result<zeroize::Zeroizing<String>> {
             return Ok(Err(unfit("is larger than 64 KiB")));
         }
         // In one piece: a text that grows leaves copies behind.
-        let mut text = zeroize::Zeroizing::new(String::with_capacity(MOST as usize + 64));
+        let mut text = Wiped::new(String::with_capacity(MOST as usize + 64));
         opened.take(MOST).read_to_string(&mut text)?;
         Ok(Ok(text))
     };

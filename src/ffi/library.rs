@@ -10,6 +10,7 @@ use crate::api::service;
 use crate::error::Error;
 use crate::net;
 use crate::runtime::log::{self, Level};
+use crate::runtime::secret::Wiped;
 use crate::runtime::wait::Bounds;
 use crate::runtime::{fork, timer, workers};
 use crate::session::Session;
@@ -121,7 +122,7 @@ pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
         guard::accessor((), || {
             // SAFETY: the string came from `CString::into_raw` of this library and is freed once.
             let owned = unsafe { CString::from_raw(string) };
-            drop(zeroize::Zeroizing::new(owned.into_bytes()));
+            drop(Wiped::new(owned.into_bytes()));
         });
     }
 }

@@ -2,10 +2,9 @@
 //! lie with those that the client's other connections do not use, until the client is idle. So a resting session holds
 //! none, and a busy one need not have them made and cleared for each call.
 
-use ureq::unversioned::transport::Buffers;
-use zeroize::Zeroize;
-
 use crate::sync::Mutex;
+use crate::sys;
+use ureq::unversioned::transport::Buffers;
 
 /// Room for a request that most calls fit into, head and body.
 const OUTPUT: usize = 8 * 1024;
@@ -67,7 +66,7 @@ impl SoapBuffers {
 
     /// Requests hold passwords and cookies, so what is forgotten is zeroed.
     pub(super) fn sent(&mut self) {
-        self.output[..self.pending].zeroize();
+        sys::wipe(&mut self.output[..self.pending]);
         self.pending = 0;
     }
 
@@ -79,7 +78,7 @@ impl SoapBuffers {
     /// Zeroes what they held, which may have been a password or a cookie.
     fn forget(&mut self) {
         self.sent();
-        self.input[..self.filled].zeroize();
+        sys::wipe(&mut self.input[..self.filled]);
         (self.start, self.end, self.filled, self.consumed) = (0, 0, 0, false);
     }
 

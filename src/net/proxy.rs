@@ -10,6 +10,7 @@ use super::exchange::Exchange;
 use super::socket::Socket;
 use super::{Proxy, ProxyKind};
 use crate::error::Error;
+use crate::runtime::secret::Wiped;
 use crate::status::Status;
 
 /// The most that a proxy may say before the tunnel stands.
@@ -41,12 +42,12 @@ fn failed(exchange: &Exchange, proxy: &Proxy, problem: &str) -> io::Error {
 
 fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let mut request = zeroize::Zeroizing::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
+    let mut request = Wiped::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
     if let Some(user) = &proxy.user {
         let password = proxy.password.as_ref().map_or("", |p| p.reveal());
-        let pair = zeroize::Zeroizing::new(format!("{user}:{password}"));
+        let pair = Wiped::new(format!("{user}:{password}"));
         request.push_str("Proxy-Authorization: Basic ");
-        request.push_str(&zeroize::Zeroizing::new(BASE64.encode(pair.as_bytes())));
+        request.push_str(&Wiped::new(BASE64.encode(pair.as_bytes())));
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
@@ -94,7 +95,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
                     "cannot be told a user or password of more than 255 bytes",
                 ));
             }
-            let mut request = zeroize::Zeroizing::new(vec![1, user.len() as u8]);
+            let mut request = Wiped::new(vec![1, user.len() as u8]);
             request.extend_from_slice(user.as_bytes());
             request.push(password.len() as u8);
             request.extend_from_slice(password.as_bytes());

@@ -3,19 +3,51 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use zeroize::Zeroizing;
+use std::ops::{Deref, DerefMut};
 
 use crate::sync::Arc;
+use crate::sys;
 
 const MASK: &str = "***";
 
+/// Text or bytes that are zeroed when dropped, with the room behind them.
+#[derive(Default, PartialEq, Eq)]
+pub(crate) struct Wiped<T: Default + Into<Vec<u8>>>(T);
+
+impl<T: Default + Into<Vec<u8>>> Wiped<T> {
+    pub(crate) fn new(value: T) -> Wiped<T> {
+        Wiped(value)
+    }
+}
+
+impl<T: Default + Into<Vec<u8>>> Deref for Wiped<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: Default + Into<Vec<u8>>> DerefMut for Wiped<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T: Default + Into<Vec<u8>>> Drop for Wiped<T> {
+    fn drop(&mut self) {
+        let mut bytes: Vec<u8> = std::mem::take(&mut self.0).into();
+        sys::wipe(bytes.spare_capacity_mut());
+        sys::wipe(&mut bytes);
+    }
+}
+
 /// A secret string. Clones share the one copy.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Arc<Zeroizing<String>>);
+pub(crate) struct Secret(Arc<Wiped<String>>);
 
 impl Secret {
     pub(crate) fn new(value: impl Into<String>) -> Secret {
-        Secret(Arc::new(Zeroizing::new(value.into())))
+        Secret(Arc::new(Wiped::new(value.into())))
     }
 
     /// The text itself. Whoever asks must not keep a copy that outlives its use.
@@ -99,6 +131,19 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wiped_is_zero_with_the_room_behind_it() {
+        let mut bytes = vec![7u8; 100];
+        bytes.truncate(50);
+        sys::wipe(bytes.spare_capacity_mut());
+        sys::wipe(&mut bytes);
+        bytes.resize(100, 0);
+        assert_eq!(bytes, [0; 100]);
+        let mut text = Wiped::new(String::from("secret"));
+        text.push('!');
+        assert_eq!(*text, "secret!");
+    }
 
     #[test]
     fn a_secret_never_prints() {

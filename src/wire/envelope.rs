@@ -1,9 +1,8 @@
 //! Writes requests. The shape follows the vSphere Web Services API: the method element in `urn:vim25`, the managed
 //! object first as `_this`, and `operationID` in the header, which vCenter repeats in its own log.
 
-use zeroize::Zeroizing;
-
 use super::xml::escape;
+use crate::runtime::secret::Wiped;
 
 const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">"#;
 
@@ -16,12 +15,7 @@ pub(crate) struct Reference<'a> {
 
 /// A request as text. `arguments` is XML: the elements that follow `_this`. It may hold a password, so the whole text is
 /// zeroed when dropped.
-pub(crate) fn request(
-    method: &str,
-    this: Reference,
-    arguments: &str,
-    operation_id: &str,
-) -> Zeroizing<String> {
+pub(crate) fn request(method: &str, this: Reference, arguments: &str, operation_id: &str) -> Wiped<String> {
     let (operation_id, kind, id) = (escape(operation_id), escape(this.kind), escape(this.id));
     let header = match operation_id.as_str() {
         "" => ["", "", ""],
@@ -46,15 +40,15 @@ pub(crate) fn request(
         "></Body></Envelope>",
     ];
     // In one piece, as in `escape`: `concat` counts first.
-    Zeroizing::new(pieces.concat())
+    Wiped::new(pieces.concat())
 }
 
 /// An element with text, which may be secret.
-pub(crate) fn element(name: &str, text: &str) -> Zeroizing<String> {
-    let escaped = Zeroizing::new(escape(text));
+pub(crate) fn element(name: &str, text: &str) -> Wiped<String> {
+    let escaped = Wiped::new(escape(text));
     let pieces = ["<", name, ">", &escaped, "</", name, ">"];
     // In one piece, as in `escape`: `concat` counts first.
-    Zeroizing::new(pieces.concat())
+    Wiped::new(pieces.concat())
 }
 
 /// Whether `arguments` can stand inside a request: well-formed elements that use no prefix but `xsi` and `xsd`, or
@@ -63,7 +57,7 @@ pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
     if arguments.trim().is_empty() {
         return Ok(());
     }
-    let wrapped = Zeroizing::new(format!(
+    let wrapped = Wiped::new(format!(
         r#"<x xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">{arguments}</x>"#
     ));
     match roxmltree::Document::parse(&wrapped) {

@@ -7,6 +7,7 @@ use roxmltree::Node;
 use super::envelope::{Reference, element};
 use super::xml::{child, child_text, date_time_ms, xsi_type};
 use crate::error::{Error, Result};
+use crate::runtime::secret::Wiped;
 use crate::status::Status;
 
 /// The server's record of a session. Texts are kept as C strings, because that is how they are handed out.
@@ -89,16 +90,12 @@ pub(crate) fn read_current_session(response: Node) -> Result<Option<UserSession>
 }
 
 /// The arguments of Login.
-pub(crate) fn login_arguments(
-    user: &str,
-    password: &str,
-    locale: Option<&str>,
-) -> zeroize::Zeroizing<String> {
+pub(crate) fn login_arguments(user: &str, password: &str, locale: Option<&str>) -> Wiped<String> {
     let user = element("userName", user);
     let password = element("password", password);
     let locale = locale.map(|locale| element("locale", locale)).unwrap_or_default();
     // In one piece, so that no part of it stays behind.
-    zeroize::Zeroizing::new([user.as_str(), &password, &locale].concat())
+    Wiped::new([user.as_str(), &password, &locale].concat())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use roxmltree::{Document, Node, ParsingOptions};
 
 use crate::error::{Error, Result};
-use crate::runtime::secret::{excerpt, strike_out};
+use crate::runtime::secret::{Wiped, excerpt, strike_out};
 use crate::status::Status;
 
 /// Text as it may stand between tags or in a quoted attribute. Made in one piece: a text that grows leaves copies behind,
@@ -34,7 +34,7 @@ pub(crate) fn escape(text: &str) -> String {
 /// `text` without `secret`, as it is and as it looks inside XML.
 pub(crate) fn redact(text: &str, secret: &str) -> String {
     let clean = strike_out(text, secret);
-    let escaped = zeroize::Zeroizing::new(escape(secret));
+    let escaped = Wiped::new(escape(secret));
     if *escaped == secret { clean } else { strike_out(&clean, &escaped) }
 }
 

@@ -4,7 +4,7 @@
 use std::net::TcpStream;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::support::canned::{Greeting, good_body, with_length};
@@ -263,8 +263,9 @@ fn a_request_that_the_server_does_not_read() {
     /// More than the buffers of both sides take.
     const LARGE: usize = 4 << 20;
     fn large_call(session: Session, options: &Options) -> Result<(), ApiError> {
-        let arguments = format!("<a>{}</a>", "x".repeat(LARGE));
-        let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
+        static ARGUMENTS: OnceLock<String> = OnceLock::new();
+        let arguments = ARGUMENTS.get_or_init(|| format!("<a>{}</a>", "x".repeat(LARGE)));
+        let call = Call { arguments, ..client::CURRENT_TIME };
         session.call(call, options).map(|_| ())
     }
     for (phase, make) in [("write", Canned::http as fn() -> Canned), ("write over TLS", Canned::https)] {
@@ -278,16 +279,8 @@ fn a_request_that_the_server_does_not_read() {
                 assert!(queued < Some(LARGE - 65536), "all was written");
                 seen.calls() > 0
             });
-            // The call begins with a look at its arguments and ends with wiping them: that takes so long here.
-            let fired = Token::new();
-            fired.fire();
-            let start = Instant::now();
-            assert_eq!(
-                large_call(scene.session, &fired.options()).unwrap_err().status,
-                status::VSESSION_E_CANCELLED
-            );
-            scene.slack = start.elapsed() * 3 + Duration::from_millis(200);
-            scene.deadline = scene.slack;
+            // The call begins with a look at its arguments, which takes long in a build for tests.
+            scene.deadline = Duration::from_millis(1000);
             scene
         });
     }

@@ -323,14 +323,17 @@ impl Session {
     }
 
     pub fn call(&self, call: Call, options: &Options) -> Result<Reply> {
-        let (method, this_type, arguments) = (c(call.method), c(call.this_type), c(call.arguments));
+        let (method, this_type) = (c(call.method), c(call.this_type));
+        // With their length, so that nothing is copied.
+        let arguments =
+            if call.arguments.is_empty() { std::ptr::null() } else { call.arguments.as_ptr().cast() };
         let raw_call = vsession_soap_call {
             struct_size: size_of::<vsession_soap_call>(),
             method: method.as_ptr(),
             this_type: this_type.as_ptr(),
             this_id: std::ptr::null(),
-            arguments: arguments.as_ptr(),
-            arguments_length: 0,
+            arguments,
+            arguments_length: call.arguments.len(),
         };
         let (raw, mut out) = (options.raw(), null_mut());
         checked(|err| unsafe { vsession_call(self.0, &raw_call, &raw, &mut out, err) })?;
