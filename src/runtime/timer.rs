@@ -51,6 +51,8 @@ struct Timer {
 #[derive(Default)]
 struct State {
     entries: BinaryHeap<Reverse<Entry>>,
+    /// With so many entries it is time to look for sleepers that are gone.
+    crowded: usize,
     numbers: u64,
     /// The thread that wakes the sleepers, where there is one.
     thread: Option<Thread>,
@@ -82,6 +84,15 @@ pub(crate) fn stop(end: Instant) -> bool {
 }
 
 impl State {
+    /// Forgets sleepers that are gone when there may be as many of them as of the others: an entry keeps the memory of its
+    /// sleeper until its moment comes.
+    fn make_room(&mut self) {
+        if self.entries.len() >= self.crowded {
+            self.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
+            self.crowded = LEAST_CROWD.max(2 * self.entries.len());
+        }
+    }
+
     /// Has the thread look at the entries again.
     fn call(&self) {
         if let Some(thread) = &self.thread {
@@ -89,6 +100,9 @@ impl State {
         }
     }
 }
+
+/// So many entries are never too many.
+const LEAST_CROWD: usize = 64;
 
 /// How long the thread stays with nothing to do.
 const IDLE: Duration = Duration::from_secs(5);
@@ -100,6 +114,7 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
     let mut state = timer.state.lock();
     state.numbers += 1;
     let number = state.numbers;
+    state.make_room();
     let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
     state.entries.push(Reverse(Entry { at, number, sleeper }));
     if state.thread.is_some() {
@@ -220,5 +235,24 @@ mod tests {
         assert!(woken.len() <= 5, "{}", woken.len());
         assert!(about(start, Duration::from_secs(3600)) - start < Duration::from_secs(18));
         assert_eq!(about(start, Duration::ZERO), start);
+    }
+
+    #[test]
+    fn those_that_are_gone_are_forgotten_before_their_time() {
+        let mut state = State::default();
+        let (sender, _wakes) = channel();
+        let lives: Vec<_> = (0..100).map(|n| Arc::new(Bell(n, Mutex::new(sender.clone())))).collect();
+        for n in 0..10_000 {
+            let gone: Arc<dyn Sleeper> = Arc::new(Bell(n, Mutex::new(sender.clone())));
+            let sleeper: Arc<dyn Sleeper> = if n % 100 == 0 { lives[n as usize / 100].clone() } else { gone };
+            state.make_room();
+            let at = Instant::now() + Duration::from_secs(600);
+            state.entries.push(Reverse(Entry { at, number: n.into(), sleeper: Arc::downgrade(&sleeper) }));
+            assert!(
+                state.entries.len() <= 2 * (n as usize / 100 + 1) + 64 + 1,
+                "{} at {n}",
+                state.entries.len()
+            );
+        }
     }
 }

@@ -31,7 +31,7 @@ check() {
     title=$1
     shift
     wanted "$title" || return 0
-    if timeout -k 10 300 "$@" >"$built/output" 2>&1 </dev/null; then
+    if timeout -k 10 "${VSESSION_TEST_LONGEST:-300}" "$@" >"$built/output" 2>&1 </dev/null; then
         passed=$((passed + 1))
         echo "ok    $title"
     else
@@ -134,6 +134,13 @@ for test in boundary session shared; do
     # shellcheck disable=SC2086
     check "valgrind-$test-plain-http" "$simulator" -tls=false -- env VSESSION_TEST_THREADS=8 $memcheck "$built/$test-memcheck"
 done
+
+# Nothing grows, over and over; and the test sees what does.
+if wanted cycles; then
+    as_c tests/c/cycles.c "$built/cycles"
+    check cycles "$simulator" -endpoints vim -tls=false -- "$built/cycles" "${VSESSION_TEST_CYCLES:-1500}"
+    check cycles-finds-a-leak sh -c '! "$@"' sh "$simulator" -endpoints vim -tls=false -- "$built/cycles" 1000 leak
+fi
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
