@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Weak;
-use std::thread::{self, Thread};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use once_cell::sync::Lazy;
@@ -55,7 +55,9 @@ struct State {
     crowded: usize,
     numbers: u64,
     /// The thread that wakes the sleepers, where there is one.
-    thread: Option<Thread>,
+    thread: Option<JoinHandle<()>>,
+    /// It has nothing to do any more, and ends.
+    ended: Option<JoinHandle<()>>,
     /// What sleeps is not worth waiting for: the program shuts the library down.
     stopping: bool,
 }
@@ -78,9 +80,17 @@ pub(crate) fn stop(end: Instant) -> bool {
     while timer.state.lock().thread.is_some() && Instant::now() < end {
         thread::sleep(Duration::from_millis(1));
     }
-    let mut state = timer.state.lock();
-    state.stopping = false;
-    state.thread.is_none()
+    let ended = {
+        let mut state = timer.state.lock();
+        state.stopping = false;
+        if state.thread.is_some() {
+            return false;
+        }
+        state.ended.take()
+    };
+    // Until it is gone the library must not be unloaded.
+    ended.into_iter().for_each(|handle| drop(handle.join()));
+    true
 }
 
 impl State {
@@ -96,7 +106,7 @@ impl State {
     /// Has the thread look at the entries again.
     fn call(&self) {
         if let Some(thread) = &self.thread {
-            thread.unpark();
+            thread.thread().unpark();
         }
     }
 }
@@ -129,8 +139,7 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
         .name("vsession-timer".into())
         .stack_size(128 * 1024)
         .spawn(move || mine.run())
-        .ok()
-        .map(|handle| handle.thread().clone());
+        .ok();
 }
 
 /// `at`, put off by at most a 32nd of `pause` and by 17 seconds: sleepers whose times are near each other are woken
@@ -176,7 +185,7 @@ impl Timer {
             }
             idle_since = None;
         }
-        state.thread = None;
+        state.ended = state.thread.take();
         if state.stopping {
             // What lives on relies on its entry, when the library is used again.
             state.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);

@@ -5,7 +5,7 @@
 //! worker that has been at one job for long counts for nothing in the bound, and another takes the next job.
 
 use std::collections::VecDeque;
-use std::thread::{self, Thread, ThreadId};
+use std::thread::{self, JoinHandle, Thread, ThreadId};
 use std::time::{Duration, Instant};
 
 use super::process::PerProcess;
@@ -38,6 +38,8 @@ pub(crate) struct Workers {
 struct State {
     jobs: VecDeque<Job>,
     threads: usize,
+    /// The threads, with some that have ended.
+    handles: Vec<JoinHandle<()>>,
     /// Workers that wait to be called.
     idle: Vec<Thread>,
     /// Workers at a job, and since when.
@@ -131,9 +133,17 @@ impl Workers {
         while self.state.lock().threads > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
         }
-        let mut state = self.state.lock();
-        state.stopping = false;
-        state.threads == 0
+        let handles = {
+            let mut state = self.state.lock();
+            state.stopping = false;
+            if state.threads > 0 {
+                return false;
+            }
+            std::mem::take(&mut state.handles)
+        };
+        // They do nothing any more; but until they are gone the library must not be unloaded.
+        handles.into_iter().for_each(|handle| drop(handle.join()));
+        true
     }
 
     /// Sees to it that somebody takes the next job, now (true) or when a worker turns out to be slow.
@@ -170,16 +180,22 @@ impl Workers {
             .name(self.name.into())
             .stack_size(self.stack)
             .spawn(move || workers.work());
-        if started.is_err() {
-            let mut state = self.state.lock();
-            state.threads -= 1;
-            // Without any worker the jobs are ours, also those that others left to the worker which did not start.
-            while state.threads == 0
-                && let Some(job) = state.jobs.pop_front()
-            {
-                drop(state);
-                job();
-                state = self.state.lock();
+        let mut state = self.state.lock();
+        match started {
+            Ok(handle) => {
+                state.handles.retain(|handle| !handle.is_finished());
+                state.handles.push(handle);
+            }
+            Err(_) => {
+                state.threads -= 1;
+                // Without any worker the jobs are ours, also those that others left to the worker which did not start.
+                while state.threads == 0
+                    && let Some(job) = state.jobs.pop_front()
+                {
+                    drop(state);
+                    job();
+                    state = self.state.lock();
+                }
             }
         }
     }

@@ -3,6 +3,7 @@
 # each test, the output of those that fail, and a last line with the numbers.
 #
 #     tests/c/run.sh [WORD...]     only tests whose name holds one of the words
+#     tests/c/run.sh asan          the C tests alone, with the library and themselves under the AddressSanitizer, which finds leaks too
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
@@ -42,6 +43,21 @@ check() {
     fi
 }
 
+if [ "${1:-}" = asan ]; then
+    built=$root/target/asan/c-tests
+    mkdir -p "$built"
+    words=-asan
+    languages=asan
+    triple=$(rustc -vV | sed -n 's/^host: //p')
+    runtime=$(rustc --print sysroot)/lib/rustlib/$triple/lib/librustc-stable_rt.asan.a
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" cargo build --quiet --target "$triple" --target-dir target/asan || exit 1
+fi
+as_asan() { # gcc's own runtime is another one than Rust's
+    # shellcheck disable=SC2086
+    ${CC:-gcc} -std=c11 -g -O1 $warnings -fsanitize=address -Iinclude -c "$1" -o "$2.o" &&
+        ${CC:-gcc} "$2.o" "target/asan/$triple/debug/libvsession.a" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
+            -lstdc++ -lrt -pthread -ldl -lm -lgcc_s -lutil -o "$2"
+}
 as_c() { # as_c SOURCE PROGRAM: pedantic C11
     # shellcheck disable=SC2086
     ${CC:-gcc} -std=c11 -g -O1 $warnings -Iinclude "$1" -o "$2" $linked
@@ -55,7 +71,7 @@ both() {
     name=$1 # other variables than those of check, which are as global as these
     source=$2
     shift 2
-    for language in c cpp; do
+    for language in ${languages:-c cpp}; do
         program=$built/$name-$language
         wanted "$name-$language" || continue
         rm -f "$program"
@@ -63,7 +79,10 @@ both() {
             check "$name-$language" sh -c "cat '$built/compiled'; exit 1"
             continue
         fi
-        program=$program check "$name-$language" env program="$program" "$simulator" "$@"
+        # A forked child leaves alone what it inherited, which looks like a leak there.
+        leaks=1
+        [ "$name" = fork ] && leaks=0
+        check "$name-$language" env program="$program" ASAN_OPTIONS=detect_leaks=$leaks "$simulator" "$@"
     done
 }
 
