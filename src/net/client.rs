@@ -216,7 +216,11 @@ impl Client {
         }
         // With a little room to spare the end of the body is found without asking for more.
         let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(1 << 20) as usize + 64);
-        body.into_reader().take(most + 1).read_to_end(&mut bytes).map_err(ureq::Error::Io)?;
+        // The only memory whose size the server decides: where there is none, the call fails and the program goes on.
+        body.into_reader().take(most + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::OutOfMemory => Failed::Here(no_memory()),
+            _ => Failed::InUreq(ureq::Error::Io(error)),
+        })?;
         if bytes.len() as u64 > most {
             return Err(Failed::Here(too_large(most)));
         }
@@ -308,6 +312,13 @@ impl Resolver for LeaveToDialer {
     ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
         Ok(self.empty())
     }
+}
+
+fn no_memory() -> Error {
+    Error::new(
+        Status::VSESSION_E_RESOURCE,
+        "there is not enough memory for the reply; ask for less at a time or lower max_reply_bytes",
+    )
 }
 
 fn too_large(most: u64) -> Error {

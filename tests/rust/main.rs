@@ -13,6 +13,7 @@ mod events;
 mod http;
 mod keepalive;
 mod login;
+mod memory;
 mod phases;
 mod proxies;
 mod readers;

@@ -1,0 +1,73 @@
+//! What happens when there is no memory for a reply.
+
+use std::process::Command;
+
+use crate::support::canned::{Canned, in_chunks};
+use crate::support::*;
+
+/// In a process of its own, whose address space is bounded.
+#[test]
+fn a_reply_that_memory_does_not_suffice_for_is_an_error() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "memory::child_with_little_memory", "--ignored"])
+        .args(["--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[test]
+#[ignore = "run by a_reply_that_memory_does_not_suffice_for_is_an_error"]
+fn child_with_little_memory() {
+    let canned = Canned::http();
+    let session = canned.config().with("max_reply_bytes", "1073741824").open().unwrap();
+    session.login().unwrap();
+    session.ping().unwrap();
+    // Canned: no simulator answers with so much.
+    let announced = |size: usize| {
+        [format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").into_bytes(), vec![b' '; 65536]]
+            .concat()
+    };
+    let chunks = in_chunks("", &[b' '; 65536], 65536);
+    let endless = chunks[..chunks.len() - 5].to_vec();
+    for reply in [announced(1 << 30), endless] {
+        canned.on_call(move |peer, _| {
+            peer.say(&reply);
+            let body = reply.iter().position(|b| *b == b' ').unwrap();
+            let again = if reply.starts_with(b"HTTP/1.1 200 OK\r\nContent-Length") {
+                reply[body..].to_vec()
+            } else {
+                [b"10000\r\n".as_slice(), &[b' '; 65536], b"\r\n"].concat()
+            };
+            peer.flood(&again, 1 << 30);
+        });
+        let usual = limit_address_space(Some(96 << 20));
+        let result = session.ping_with(&Options::timeout(60_000));
+        limit_address_space(usual);
+        let error = result.unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_RESOURCE, "{error:?}");
+        assert!(error.message.contains("memory"), "{error:?}");
+        canned.well();
+        session.ping().unwrap();
+    }
+    session.close().unwrap();
+}
+
+/// Lets the process have so many bytes more than it has, or sets the limit back; returns what it was.
+fn limit_address_space(more: Option<u64>) -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) }, 0);
+    let usual = limit.rlim_cur;
+    limit.rlim_cur = match more {
+        Some(more) if more < 1 << 40 => {
+            let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+            pages.split(' ').next().unwrap().parse::<u64>().unwrap() * 4096 + more
+        }
+        Some(value) => value,
+        None => libc::RLIM_INFINITY,
+    };
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
+    Some(usual)
+}
