@@ -34,10 +34,12 @@ static inline char *simulator_request(const char *control, const char *method, c
         close(fd);
         return NULL;
     }
-    char request[2048];
-    int length = snprintf(request, sizeof request,
-        "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s", method, path, strlen(body), body);
-    bool sent = length > 0 && (size_t)length < sizeof request && send(fd, request, (size_t)length, MSG_NOSIGNAL) == length;
+    char head[512];
+    int length = snprintf(head, sizeof head, "%s %s HTTP/1.0\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n", method, path, strlen(body));
+    const size_t rest_length = strlen(body);
+    bool sent = length > 0 && (size_t)length < sizeof head &&
+        send(fd, head, (size_t)length, MSG_NOSIGNAL | (rest_length > 0 ? MSG_MORE : 0)) == length &&
+        send(fd, body, rest_length, MSG_NOSIGNAL) == (ssize_t)rest_length;
 
     /* HTTP/1.0: the answer ends where the connection does. */
     char *answer = NULL;

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compares what must agree: the library's exports, the header, the list of exports, the C tests, the README.
 
-    tests/abi/check.py exports|header|soname|coverage|readme|stress
+    tests/abi/check.py exports|header|soname|coverage|readme|stress|stacks
+    tests/abi/check.py prove       a function that is exported and nowhere else is found by each of them
     tests/abi/check.py update      writes tests/abi/exports.txt from the library
 """
 
@@ -80,21 +81,43 @@ def soname():
         fail(f"not the SONAME libvsession.so.0:\n{dynamic}")
 
 
-def coverage():
-    """Each exported function is in the boundary test."""
-    text = "".join((ROOT / "tests/c" / name).read_text() for name in ("boundary.c", "status_functions.h", "shutdown.c"))
-    text = without_comments(text)
+def calls_every_function(*files):
+    """Each exported function is called in one of the files."""
+    text = without_comments("".join((ROOT / name).read_text() for name in files))
     missing = [name for name in sorted(exported()) if not re.search(rf"\b{name}\(", text)]
     if missing:
-        fail("not in tests/c/boundary.c, status_functions.h or shutdown.c: " + ", ".join(missing))
+        fail(f"not in {' or '.join(files)}: {', '.join(missing)}")
+
+
+def coverage():
+    """Each exported function is in the boundary test."""
+    calls_every_function("tests/c/boundary.c", "tests/c/status_functions.h", "tests/c/shutdown.c")
+
+
+def stacks():
+    """Each exported function is tried with little stack."""
+    calls_every_function("tests/c/small_stacks.c", "tests/c/status_functions.h")
 
 
 def stress():
     """Each exported function is in the stress program."""
-    text = without_comments((ROOT / "tests/stress/stress.c").read_text())
-    missing = [name for name in sorted(exported()) if not re.search(rf"\b{name}\(", text)]
-    if missing:
-        fail("not in tests/stress/stress.c: " + ", ".join(missing))
+    calls_every_function("tests/stress/stress.c")
+
+
+def prove():
+    """With one function more in the library, all that go through the exported functions fail."""
+    global exported
+    true_exports = exported()
+    exported = lambda: true_exports | {"vsession_planted"}  # noqa: E731
+    checks = (exports, coverage, stress, stacks)
+    for check in checks:
+        try:
+            check()
+        except SystemExit as refused:
+            print(f"{check.__name__}: {refused}")
+        else:
+            fail(f"'{check.__name__}' does not see a function that is missing")
+    print(f"{len(checks)} checks see a function that is missing")
 
 
 def readme():
@@ -113,7 +136,7 @@ def readme():
             fail("README.md shows another program than examples-c/minimal.c; nothing compiles it")
 
 
-ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, stress, update)}
+ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, stress, stacks, prove, update)}
 if len(sys.argv) != 2 or sys.argv[1] not in ACTIONS:
     fail(__doc__)
 ACTIONS[sys.argv[1]]()

@@ -97,7 +97,7 @@ for standard in c++11 c++17 c++20; do
 done
 
 # What the library exports, what the header says, what the tests cover, what README shows.
-for subject in exports header soname coverage readme stress; do
+for subject in exports header soname coverage readme stress stacks prove; do
     check "abi-$subject" python3 tests/abi/check.py "$subject"
 done
 check abi-layouts tests/abi/layouts.py check
@@ -107,6 +107,10 @@ for test in boundary session shared events cancel fork callback exit shutdown si
     # shellcheck disable=SC2016
     both "$test" "tests/c/$test.c" -- sh -c 'exec "$program"'
 done
+# shellcheck disable=SC2016
+both small_stacks tests/c/small_stacks.c -- sh -c 'exec "$program"'
+# shellcheck disable=SC2016
+check small_stacks-finds-an-overflow sh -c '! "$@"' sh "$simulator" -- "$built/small_stacks-c" 24
 # shellcheck disable=SC2016
 both session-esx tests/c/session.c -mode esx -- sh -c 'VSESSION_TEST_MODE=esx exec "$program"'
 # shellcheck disable=SC2016
