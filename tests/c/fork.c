@@ -140,6 +140,123 @@ static void a_child_that_starts_afresh_has_sessions_of_its_own(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
+static void hear(int32_t level, const char *message, void *data)
+{
+    (void)level;
+    __atomic_add_fetch((long *)data, (long)strlen(message), __ATOMIC_RELAXED);
+}
+
+static int32_t give_credentials(vsession session, vsession_credentials *credentials, void *data)
+{
+    (void)session;
+    (void)data;
+    return vsession_credentials_set(credentials, "user", "pass");
+}
+
+/* A session of the thread's own, from its making to its end, with all that can be going on in it. */
+static void live_a_life(int number)
+{
+    vsession_error *error = NULL;
+    vsession_queue queue = {0};
+    vsession_cancel cancel = {0};
+    vsession_event *event = NULL;
+    vsession_info *info = NULL;
+    vsession_soap_call call = current_time();
+    vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
+    CHECK_OK(vsession_queue_new(&queue, &error), error);
+    CHECK_OK(vsession_cancel_new(&cancel, &error), error);
+    vsession_config config = good_config();
+    CHECK_OK(vsession_config_set_queue(config, queue, &error), error);
+    if (number % 2 == 0) CHECK_OK(vsession_config_set_credentials_fn(config, give_credentials, NULL, NULL, &error), error);
+    vsession own = opened(config);
+    CHECK_OK(vsession_keepalive_start(own, 1000, &error), error);
+    CHECK_OK(vsession_login(own, NULL, &error), error);
+    options.cancel = cancel;
+    for (uint64_t i = 0; i < 4; i++) CHECK_OK(vsession_call_async(own, &call, &options, queue, i, &error), error);
+    CHECK_OK(vsession_refresh(own, NULL, &info, &error), error);
+    vsession_info_free(info);
+    CHECK_INT(vsession_cancel_fire(cancel), VSESSION_OK);
+    for (int completions = 0; completions < 4;) {
+        CHECK_OK(vsession_queue_next(queue, 10000, &event, &error), error);
+        if (event == NULL) break;
+        completions += vsession_event_get_kind(event) == VSESSION_EVENT_COMPLETION;
+        vsession_event_free(event);
+    }
+    CHECK_OK(vsession_close(own, NULL, &error), error);
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+    CHECK_INT(vsession_cancel_free(cancel), VSESSION_OK);
+}
+
+static void probe_a_certificate(void)
+{
+    vsession_error *error = NULL;
+    vsession_certificates *certificates = NULL;
+    CHECK_OK(vsession_probe_certificate(test_env("VSESSION_TEST_URL"), good.config, NULL, &certificates, &error), error);
+    vsession_certificates_free(certificates);
+}
+
+static void do_everything(void *unused, int number)
+{
+    (void)unused;
+    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+        if (number % 3 == 0)
+            probe_a_certificate();
+        else
+            live_a_life(number);
+    }
+}
+
+/* Whatever the other threads were in the middle of, the child works, and leaves the parent's things alone. */
+static void a_child_may_be_made_in_the_middle_of_everything(void)
+{
+    clean_server();
+    vsession_error *error = NULL;
+    vsession_info *info = NULL;
+    long heard = 0;
+    good.config = good_config();
+    good.session = good_session();
+    CHECK_OK(vsession_cancel_new(&good.cancel, &error), error);
+    CHECK_OK(vsession_queue_new(&good.queue, &error), error);
+    CHECK_OK(vsession_login(good.session, NULL, &error), error);
+    CHECK_OK(vsession_get_info(good.session, &info, &error), error);
+    vsession_set_log(VSESSION_LOG_DEBUG, hear, &heard);
+    __atomic_store_n(&stop, 0, __ATOMIC_RELAXED);
+    struct team team;
+    team_start(&team, 9, do_everything, NULL);
+    const char *forks = getenv("VSESSION_TEST_FORKS");
+    for (int i = 0; i < (forks != NULL ? atoi(forks) : 30); i++) {
+        /* At another moment each time. */
+        struct timespec pause = {0, (i * 7919L) % 4000 * 1000};
+        nanosleep(&pause, NULL);
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(30);
+            int wrong = i % 2 == 0 ? every_function_answers_forked(info) : 0;
+            if (wrong != 0) _exit(wrong);
+            if (i % 2 == 0) vsession_set_log(VSESSION_LOG_DEBUG, hear, &heard);
+            use_it_afresh(good.session);
+            live_a_life(i);
+            if (i % 4 < 2) _exit(finish());
+            exit(finish());
+        }
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        CHECK_INT(status, 0);
+        if (status != 0) break;
+    }
+    __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+    team_join(&team);
+    vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
+    vsession_info_free(info);
+    CHECK(__atomic_load_n(&heard, __ATOMIC_RELAXED) > 0);
+    CHECK_OK(call_once(good.session, NULL, &error), error);
+    CHECK_OK(vsession_close(good.session, NULL, &error), error);
+    CHECK_INT(counted("sessions"), 0);
+    CHECK_INT(vsession_config_free(good.config), VSESSION_OK);
+    CHECK_INT(vsession_cancel_free(good.cancel), VSESSION_OK);
+    CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
+}
+
 /* A server that forks its workers first, as most do: each may use the library for itself. */
 static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
 {
@@ -165,5 +282,6 @@ int main(void)
     RUN(a_child_of_a_process_that_has_not_used_it_may_use_it);
     RUN(a_child_is_told_so_and_the_parent_goes_on);
     RUN(a_child_that_starts_afresh_has_sessions_of_its_own);
+    RUN(a_child_may_be_made_in_the_middle_of_everything);
     return finish();
 }

@@ -111,6 +111,18 @@ done
 both small_stacks tests/c/small_stacks.c -- sh -c 'exec "$program"'
 # shellcheck disable=SC2016
 check small_stacks-finds-an-overflow sh -c '! "$@"' sh "$simulator" -- "$built/small_stacks-c" 24
+# Loaded by the program itself, and two copies at a time.
+if wanted loading; then
+    rm -f "$built/loading"
+    # shellcheck disable=SC2086
+    ${CC:-gcc} -std=gnu11 -g -O1 $warnings -Iinclude tests/c/loading.c -o "$built/loading" -ldl -pthread
+    cp target/release/libvsession.so "$built/another.so"
+    check loading "$simulator" -- "$built/loading" "$root/target/release/libvsession.so" "$built/another.so"
+    # What would become of it without the linker's flag that keeps it loaded.
+    tests/abi/unloadable.py target/release/libvsession.so "$built/unloadable.so"
+    check loading-finds-what-can-be-unloaded sh -c '! "$@"' sh \
+        "$simulator" -- "$built/loading" "$built/unloadable.so" "$built/another.so"
+fi
 # shellcheck disable=SC2016
 both session-esx tests/c/session.c -mode esx -- sh -c 'VSESSION_TEST_MODE=esx exec "$program"'
 # shellcheck disable=SC2016
