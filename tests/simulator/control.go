@@ -108,6 +108,18 @@ func newControl(p *program) http.Handler {
 		p.server.setLimit(req.Max)
 		answer(w, struct{}{})
 	})
+	mux.HandleFunc("POST /wire", func(w http.ResponseWriter, r *http.Request) {
+		req := new(wireFault)
+		if !read(w, r, req) {
+			return
+		}
+		if err := req.check(); err != nil {
+			fail(w, err)
+			return
+		}
+		p.server.setWire(req)
+		answer(w, struct{}{})
+	})
 	mux.HandleFunc("POST /listener/stop", func(w http.ResponseWriter, _ *http.Request) {
 		p.server.stop()
 		answer(w, struct{}{})

@@ -263,7 +263,10 @@ func (f *front) serveBy(w http.ResponseWriter, r *http.Request, c *call, rl *rul
 	}
 	f.done(r, c, rep, rl) // before gzip hides the fault's name
 	rep.dress(rl)
-	if rl.TruncateAt == nil && rl.Drip == nil && !rl.Chunked {
+	if rl.spoils() {
+		f.release(c)
+		rep.spoil(w, rl, f.rules)
+	} else if rl.TruncateAt == nil && rl.Drip == nil && !rl.Chunked {
 		f.release(c)
 		rep.send(w)
 	} else if !rep.sendBy(w, rl, f.pause) {

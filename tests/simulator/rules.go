@@ -46,10 +46,16 @@ type rule struct {
 	Close      string            `json:"close,omitempty"`
 	Abrupt     bool              `json:"abrupt,omitempty"`
 
+	// The answer's bytes, past net/http (spoil.go).
+	Stop      *stop  `json:"stop,omitempty"`
+	LengthOff int    `json:"length_off,omitempty"`
+	Raw       string `json:"raw,omitempty"`
+
 	// Set by the program.
 	ID      int `json:"id"`
 	Matched int `json:"matched"`
 	Applied int `json:"applied"`
+	Length  int `json:"length,omitempty"` // of the answer that was spoilt last, head and body
 }
 
 type drip struct {
@@ -59,7 +65,7 @@ type drip struct {
 
 // canned tells whether the answer is the rule's, so that the method is not run.
 func (r *rule) canned() bool {
-	return r.Fault != "" || r.FaultXML != "" || r.Status != 0 || r.Body != "" || r.BodyRepeat > 0
+	return r.Fault != "" || r.FaultXML != "" || r.Status != 0 || r.Body != "" || r.BodyRepeat > 0 || r.Raw != ""
 }
 
 func (r *rule) check() error {
@@ -87,6 +93,12 @@ func (r *rule) check() error {
 	}
 	if r.TruncateAt != nil && *r.TruncateAt < 0 {
 		return errors.New("truncate_at is negative")
+	}
+	if r.Stop != nil && !isEnd(r.Stop.Then) {
+		return errors.New(`stop needs then: "reset", "close" or "stall"`)
+	}
+	if r.spoils() && (r.Drip != nil || r.TruncateAt != nil) {
+		return errors.New("stop, length_off and raw go with neither drip nor truncate_at")
 	}
 	if r.Drip != nil && (r.Drip.Bytes <= 0 || r.Drip.EveryMs < 0) {
 		return errors.New("drip needs bytes > 0")
@@ -139,6 +151,13 @@ func (s *ruleSet) remove(id int) int {
 	n := len(s.rules) - len(kept)
 	s.rules = kept
 	return n
+}
+
+// noteLength keeps the length of a spoilt answer for whoever lists the rules.
+func (s *ruleSet) noteLength(r *rule, length int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.Length = length
 }
 
 func (s *ruleSet) list() json.RawMessage {

@@ -20,6 +20,9 @@ type connection struct {
 	server *server
 	idle   atomic.Bool
 	once   sync.Once
+
+	wire    *wireFault // as of when it was accepted
+	written int        // with a wire fault
 }
 
 func (c *connection) Close() error {
@@ -45,6 +48,7 @@ type server struct {
 	listener net.Listener
 	conns    map[*connection]struct{}
 	limit    int
+	wire     *wireFault // nil: none
 	nextID   int64
 }
 
@@ -186,12 +190,16 @@ func (l *counted) Accept() (net.Conn, error) {
 		var c *connection
 		if !full {
 			s.nextID++
-			c = &connection{TCPConn: tcp, id: s.nextID, server: s}
+			c = &connection{TCPConn: tcp, id: s.nextID, server: s, wire: s.wire}
 			s.conns[c] = struct{}{}
 		}
 		s.mu.Unlock()
 		if full {
 			_ = tcp.Close() // as the proxy in front of a real server does
+			continue
+		}
+		if c.wire != nil && c.wire.AtAccept {
+			go c.fail()
 			continue
 		}
 		return c, nil

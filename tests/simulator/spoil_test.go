@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// exchange sends one request on a new connection and returns all that comes
+// back, and how it ended.
+func (b *bench) exchange() (string, error) {
+	b.Helper()
+	conn, err := net.Dial("tcp", b.a.Host)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
+	if _, err := io.WriteString(conn, "GET /sdk/vimServiceVersions.xml HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		return "", err
+	}
+	got, err := io.ReadAll(conn)
+	return string(got), err
+}
+
+// wantEnd checks how a connection ended.
+func (b *bench) wantEnd(err error, then string) {
+	b.Helper()
+	var late net.Error
+	seen := "close"
+	switch {
+	case errors.Is(err, syscall.ECONNRESET):
+		seen = "reset"
+	case errors.As(err, &late) && late.Timeout():
+		seen = "stall"
+	case err != nil:
+		seen = err.Error()
+	}
+	b.want("the end", seen, then)
+}
+
+func TestAnswersStopAtAByte(t *testing.T) {
+	b := launch(t, "-tls=false")
+	for _, chunked := range []string{"", `,"chunked":true`} {
+		b.rule(`{"method":"GET","stop":{"byte":1000000,"then":"close"}` + chunked + `}`)
+		whole, err := b.exchange()
+		b.wantEnd(err, "close")
+		var rules []rule
+		b.control("GET", "/rules", "", &rules)
+		b.want("the length", rules[0].Length, len(whole))
+		if !strings.HasPrefix(whole, "HTTP/1.1 200 OK\r\n") || !strings.Contains(whole, "urn:vim25") {
+			t.Fatal(whole)
+		}
+		for _, then := range []string{"reset", "close", "stall"} {
+			for at, length := range map[int]int{0: 0, 1: 1, 40: 40, -1: len(whole) - 1} {
+				b.control("DELETE", "/rules", "", nil)
+				b.rule(`{"method":"GET","stop":{"byte":` + itoa(at) + `,"then":"` + then + `"}` + chunked + `}`)
+				got, err := b.exchange()
+				b.wantEnd(err, then)
+				b.want("the answer", got, whole[:length])
+			}
+		}
+		b.control("DELETE", "/rules", "", nil)
+	}
+}
+
+func TestWrongLengthAndRawBytes(t *testing.T) {
+	b := launch(t, "-tls=false")
+	b.rule(`{"method":"GET","status":200,"body":"0123456789","length_off":-3,"times":1}`)
+	b.rule(`{"method":"GET","raw":"no HTTP\n"}`)
+	got, err := b.exchange()
+	b.wantEnd(err, "close")
+	if !strings.Contains(got, "Content-Length: 7\r\n") || !strings.HasSuffix(got, "\r\n\r\n0123456789") {
+		t.Error(got)
+	}
+	got, err = b.exchange()
+	b.wantEnd(err, "close")
+	b.want("the bytes", got, "no HTTP\n")
+	b.want("the calls", b.stats().Calls["GET /sdk/vimServiceVersions.xml"], int64(2))
+}
+
+func TestConnectionsFailBelowHTTP(t *testing.T) {
+	b := launch(t, "-tls=false")
+	for _, then := range []string{"reset", "close", "stall"} {
+		for body, want := range map[string]string{
+			`{"at_accept":true,"then":"` + then + `"}`:                "",
+			`{"byte":0,"then":"` + then + `"}`:                        "",
+			`{"byte":5,"then":"` + then + `"}`:                        "HTTP/",
+			`{"byte":5,"say":"` + "YWJj" + `","then":"` + then + `"}`: "HTTP/abc",
+		} {
+			b.control("POST", "/wire", body, nil)
+			got, err := b.exchange()
+			if errors.Is(err, syscall.EPIPE) {
+				err = syscall.ECONNRESET // the request met it already
+			}
+			if then == "close" && errors.Is(err, syscall.ECONNRESET) && strings.Contains(body, "at_accept") {
+				err = nil // so does a close with a request unread
+			}
+			b.wantEnd(err, then)
+			b.want(body, got, want)
+		}
+	}
+	b.control("POST", "/wire", "{}", nil)
+	if got, _ := b.exchange(); !strings.Contains(got, "200 OK") {
+		t.Error(got)
+	}
+	b.want("the answer to a bad one", b.tryControl("POST", "/wire", `{"then":"explode"}`, new(json.RawMessage)), 400)
+}
