@@ -4,11 +4,22 @@ CARGO ?= cargo
 SIMULATOR = target/simulator/simulator
 HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
-.PHONY: all demo test proof bench generated simulator install-tools lint
+.PHONY: all demo test proof bench generated simulator install-tools lint sbom release coverage
+
+# The paths of the machine that builds stay out of the library: the same sources, Cargo.lock and compilers give the same
+# library in any folder, which tests/reproducible.sh holds. Debuggers find the sources after `set substitute-path`.
+CARGO_FOLDER = $(or $(CARGO_HOME),$(HOME)/.cargo)
+RUST_SOURCES = $(shell rustc --print sysroot)/lib/rustlib/src/rust
+RUST_COMMIT = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
+WITHOUT_PATHS = --config "build.rustflags = [ \
+	'--remap-path-prefix=$(CURDIR)=/vsession', \
+	'--remap-path-prefix=$(CARGO_FOLDER)=/cargo', \
+	'--remap-path-prefix=$(RUST_SOURCES)=/rustc/$(RUST_COMMIT)']"
 
 # Programs look for the library by its SONAME.
 all:
-	$(CARGO) build --release
+	CC_SHELL_ESCAPED_FLAGS=1 CFLAGS="$(CFLAGS) '-ffile-prefix-map=$(CARGO_FOLDER)=/cargo'" \
+		$(CARGO) build --release $(WITHOUT_PATHS)
 	ln -sf libvsession.so target/release/libvsession.so.0
 
 # The library against the simulator, or against a real server with URL=https://user:pass@host/sdk.
@@ -40,7 +51,19 @@ lint:
 	$(CARGO) clippy --all-targets -- -D warnings
 	tests/layers.py
 	tests/layers.py prove
+	tests/supply.sh quick
 	bench/instructions.py prove
+
+# What came into the library, beside it: target/release/libvsession.cdx.json.
+sbom: all
+	tests/supply.sh sbom
+
+# What a release consists of, after what it must pass; the tests are run before. See CONTRIBUTING.md.
+release: all
+	tests/supply.sh
+	tests/reproducible.sh
+	tests/supply.sh sbom
+	cd target/release && sha256sum libvsession.so libvsession.a libvsession.cdx.json >libvsession.sha256
 
 install-tools:
 	tests/install-tools.sh

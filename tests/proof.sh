@@ -38,4 +38,8 @@ step 15 stress tests/stress/run.sh SECONDS "$seed"
 step 0 lockout env VSESSION_TEST_LONG=1 cargo test --quiet --test acceptance a_password_that_was_changed
 step 0 asan tests/c/run.sh asan
 step 0 cycles env VSESSION_TEST_CYCLES=100000 VSESSION_TEST_LONGEST=1800 tests/c/run.sh cycles
+step 0 supply tests/supply.sh
+step 0 supply-prove tests/supply.sh prove
+step 0 sbom tests/supply.sh sbom
+step 0 reproducible tests/reproducible.sh
 exit $failed

@@ -1,0 +1,52 @@
+#!/bin/sh
+# The same library comes out of every folder: builds the sources once more in another folder, with another cargo home, another
+# locale and time zone and one job at a time, and compares the shared libraries byte for byte. A planted fault, the
+# folder's name in a string, is seen in the same way. Takes some minutes; needs no network where `make all` was run before.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+cd "$root"
+make -s all
+here=target/release/libvsession.so
+
+away=$(mktemp -d "${TMPDIR:-/tmp}/vsession-reproducible-XXXXXX")
+trap 'rm -rf "$away"' EXIT
+home=${CARGO_HOME:-$HOME/.cargo}
+mkdir -p "$away/another home/registry" "$away/a folder/with a name that is longer"
+# What was downloaded is shared, and unpacked once more.
+for downloaded in registry/index registry/cache config.toml; do
+    [ ! -e "$home/$downloaded" ] || ln -s "$home/$downloaded" "$away/another home/$downloaded"
+done
+copy="$away/a folder/with a name that is longer/vsession"
+mkdir "$copy"
+tar -cf - --exclude=./target --exclude=./fuzz/target --exclude=./.git . | tar -xf - -C "$copy"
+
+build() { # build FOLDER
+    env -u MAKEFLAGS -u MFLAGS CARGO_HOME="$away/another home" CARGO_BUILD_JOBS=1 LC_ALL=C TZ=Asia/Kathmandu make -s -C "$1" all
+}
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+# Strings of the library that name a folder of the machine.
+paths_in() {
+    strings -n 4 "$1" | grep -F -e "$root/" -e "$home" -e "$away" -e "$(rustc --print sysroot)" | sort | uniq -c | sort -rn | head -n 10
+}
+
+build "$copy"
+sha256sum "$here" "$copy/$here"
+for library in "$here" "$copy/$here"; do
+    [ -z "$(paths_in "$library")" ] || fail "paths of this machine in $library: $(paths_in "$library")"
+done
+cmp "$here" "$copy/$here" || fail "the library depends on the folder in which it is built"
+reproduced=$(sha256sum <"$here")
+
+# The planted fault.
+sed -i 's/concat!(env!("CARGO_PKG_VERSION")/concat!(env!("CARGO_MANIFEST_DIR")/' "$copy/src/ffi/library.rs"
+grep -q CARGO_MANIFEST_DIR "$copy/src/ffi/library.rs"
+build "$copy"
+! cmp -s "$here" "$copy/$here" || fail "a library that holds its folder's name is not seen"
+[ -n "$(paths_in "$copy/$here")" ] || fail "the folder's name in the library is not seen"
+echo "found: a library that holds its folder's name"
+echo "the same library in both folders: ${reproduced%% *}"
