@@ -12,6 +12,8 @@ make -s all simulator-binary || exit 1
 built=$root/target/c-tests
 mkdir -p "$built"
 simulator=$root/target/simulator/simulator
+# Whatever test it is, no session may be left on the server at its end.
+export SIMULATOR_NO_SESSIONS_LEFT=1
 warnings="-Wall -Wextra -Werror -pedantic"
 linked="-Ltarget/release -lvsession -Wl,-rpath,$root/target/release -pthread"
 passed=0
@@ -102,6 +104,11 @@ for subject in exports header soname coverage readme stress stacks prove; do
 done
 check abi-layouts tests/abi/layouts.py check
 check abi-layouts-prove tests/abi/layouts.py prove
+
+# A login that nobody ends: the command succeeds, and the test fails.
+# shellcheck disable=SC2016
+check a-session-left-is-found sh -c '! "$@"' sh "$simulator" -tls=false -- \
+    sh -c 'curl -sf -X POST "${VSESSION_TEST_URL%/sdk}/rest/com/vmware/cis/session"'
 
 for test in boundary session shared events cancel fork callback exit shutdown signals; do
     # shellcheck disable=SC2016

@@ -245,6 +245,7 @@ static void close_leaves_the_servers_session_where_asked(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
     CHECK_INT(counted("sessions"), 1);
     CHECK_INT(counted("logouts"), 0);
+    clean_server();
 }
 
 int main(void)

@@ -44,13 +44,19 @@ func startSimulator(t *testing.T) *simulator {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
+	sim := &simulator{t: t}
 	t.Cleanup(func() {
+		// Everything that a test opened is closed by now, see open.
+		if !t.Failed() {
+			if left := sim.stats().Sessions; left != 0 {
+				t.Errorf("%d sessions left on the server", left)
+			}
+		}
 		stdin.Close()
 		if err := command.Wait(); err != nil {
 			t.Errorf("the simulator: %v", err)
 		}
 	})
-	sim := &simulator{t: t}
 	if err := json.NewDecoder(stdout).Decode(sim); err != nil {
 		t.Fatalf("the simulator's first line: %v", err)
 	}

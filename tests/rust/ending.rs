@@ -68,6 +68,7 @@ fn close_can_leave_the_session_to_others() {
     session.login().unwrap();
     session.close().unwrap();
     assert_eq!((simulator.stat("sessions"), simulator.stat("logouts")), (1, 0));
+    assert_eq!(simulator.kill_sessions(), 1);
 }
 
 #[test]
@@ -83,6 +84,7 @@ fn close_tells_when_the_logout_did_not_succeed_and_the_handle_is_dead_all_the_sa
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(session.state(), VSESSION_STATE_CLOSED);
     session.close().unwrap();
+    assert_eq!(simulator.kill_sessions(), 1);
 }
 
 #[test]
@@ -229,4 +231,16 @@ fn close_tells_when_a_login_under_way_left_a_session_behind() {
         assert_eq!(login.join().unwrap().status, status::VSESSION_E_CLOSED);
     });
     assert_eq!(session.state(), VSESSION_STATE_CLOSED);
+    assert_eq!(simulator.kill_sessions(), 1);
+}
+
+/// The tests' own watch over what they leave; see `Simulator`'s drop.
+#[test]
+fn a_test_that_leaves_a_session_fails() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("close.logout", "false").open().unwrap();
+    session.login().unwrap();
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(simulator)));
+    let message = *ended.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.contains("no session is left"), "{message}");
 }

@@ -606,7 +606,8 @@ fn a_server_that_restarts_with_a_new_certificate_is_found_again() {
     simulator.post("/connections/close");
     let error = session.ping().unwrap_err();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_UNTRUSTED, VSESSION_EXECUTED_NO));
-    let _ = session.close();
+    session.close().expect_err("no cookie is sent to a server that is not trusted");
+    assert_eq!(simulator.kill_sessions(), 1);
 }
 
 #[test]

@@ -304,4 +304,9 @@ fn a_call_whose_login_failed_did_not_run() {
     assert_eq!(error.status, status::VSESSION_E_CONNECTION);
     assert_eq!(error.executed, VSESSION_EXECUTED_NO, "the call was never sent");
     session.close().unwrap();
+    assert_eq!(
+        simulator.kill_sessions(),
+        1,
+        "nobody here knows the cookie of the login whose reply was lost"
+    );
 }

@@ -74,7 +74,8 @@ fn a_certificate_that_changes_is_noticed_on_the_next_connection() {
     assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
     by_authority.ping().unwrap();
     by_authority.close().unwrap();
-    let _ = pinned.close();
+    pinned.close().expect_err("no cookie is sent to a server that is not trusted");
+    assert_eq!(simulator.kill_sessions(), 1);
 }
 
 #[test]

@@ -64,7 +64,11 @@ func (p *program) runCommand(args []string, signals <-chan os.Signal) (int, erro
 			if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 				return 128 + int(s.Signal()), nil
 			}
-			return cmd.ProcessState.ExitCode(), nil
+			status := cmd.ProcessState.ExitCode()
+			if left := p.report().Sessions; status == 0 && p.options.noneLeft && left > 0 {
+				return 1, fmt.Errorf("%s left %d sessions", args[0], left)
+			}
+			return status, nil
 		}
 	}
 }

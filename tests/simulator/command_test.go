@@ -160,3 +160,30 @@ func TestCommandOutlivesAShutdown(t *testing.T) {
 		t.Errorf("status %d, %v, %s", cmd.ProcessState.ExitCode(), err, out)
 	}
 }
+
+func TestCommandMayBeForbiddenToLeaveSessions(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("python3"); err != nil {
+		t.Skip("no python3")
+	}
+	leave := `python3 -c "import base64, os, urllib.parse, urllib.request
+host = urllib.parse.urlsplit(os.environ['VSESSION_TEST_URL']).hostname + ':%d' % urllib.parse.urlsplit(os.environ['VSESSION_TEST_URL']).port
+urllib.request.urlopen(urllib.request.Request('http://' + host + '/rest/com/vmware/cis/session', b'',
+    {'Authorization': 'Basic ' + base64.b64encode(b'user:pass').decode()}))"`
+	for _, c := range []struct {
+		flag, command string
+		want          int
+		says          string
+	}{
+		{"-no-sessions-left", leave, 1, "left 1 sessions"},
+		{"-no-sessions-left", leave + "; exit 7", 7, ""},
+		{"-no-sessions-left", "true", 0, ""},
+		{"-no-sessions-left=false", leave, 0, ""},
+	} {
+		cmd := simulatorCommand(t, "-tls=false", c.flag, "--", "sh", "-c", c.command)
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != c.want || !strings.Contains(string(out), c.says) {
+			t.Errorf("%s %.20s: status %d, output %q", c.flag, c.command, got, out)
+		}
+	}
+}

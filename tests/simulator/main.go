@@ -24,7 +24,7 @@ type options struct {
 	tlsMax                                uint16
 	sessionTimeout                        time.Duration
 	vms, logSize                          int
-	exitOnEOF, verbose                    bool
+	exitOnEOF, verbose, noneLeft          bool
 	command                               []string // with it, the program runs for as long as the command
 }
 
@@ -53,6 +53,8 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.endpoints, "endpoints", "all", `"all" for vim25, sts, lookup, sso admin, pbm and REST (the latter on vpx only), or "vim"`)
 	f.IntVar(&o.logSize, "log", 200000, "requests kept in the log, 0 for none")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "end when standard input closes")
+	f.BoolVar(&o.noneLeft, "no-sessions-left", os.Getenv("SIMULATOR_NO_SESSIONS_LEFT") != "",
+		"with a command: fail when it leaves a session; also by SIMULATOR_NO_SESSIONS_LEFT in the environment")
 	f.BoolVar(&o.verbose, "verbose", false, "report failed handshakes and the like on standard error")
 	if err := f.Parse(args); err != nil {
 		return nil, err

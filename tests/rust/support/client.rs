@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::null_mut;
+use std::sync::{Arc, Mutex};
 
 use ::vsession::ffi::call::*;
 use ::vsession::ffi::cancel::*;
@@ -71,7 +72,11 @@ fn c(text: &str) -> CString {
     CString::new(text).unwrap()
 }
 
-pub struct Config(pub vsession_config);
+/// With the sessions that were opened by it, or by others of the same server.
+pub struct Config(pub vsession_config, pub Opened);
+
+/// Sessions that were opened, so that whoever made the server can close what a test leaves open.
+pub type Opened = Arc<Mutex<Vec<Session>>>;
 
 /// What a credentials function says.
 pub enum Credentials {
@@ -115,7 +120,7 @@ impl Config {
     pub fn new(url: &str) -> Result<Config> {
         let (url, mut out) = (c(url), vsession_config { id: 0 });
         checked(|err| unsafe { vsession_config_new(url.as_ptr(), &mut out, err) })?;
-        Ok(Config(out))
+        Ok(Config(out, Opened::default()))
     }
 
     pub fn set(&self, name: &str, value: &str) -> Result<()> {
@@ -168,6 +173,7 @@ impl Config {
     pub fn open(&self) -> Result<Session> {
         let mut out = vsession { id: 0 };
         checked(|err| unsafe { vsession_open(self.0, &mut out, err) })?;
+        self.1.lock().unwrap().push(Session(out));
         Ok(Session(out))
     }
 }

@@ -7,13 +7,15 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use super::{Config, Session};
+use super::client::Opened;
+use super::{Config, Options, Session, eventually};
 
 pub struct Simulator {
     child: Child,
     /// The simulator ends when this closes, so it never outlives the test.
     _alive: ChildStdin,
     about: Value,
+    opened: Opened,
 }
 
 fn binary() -> &'static PathBuf {
@@ -52,7 +54,7 @@ impl Simulator {
         output.read_line(&mut line).unwrap();
         let about = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         let alive = child.stdin.take().unwrap();
-        Simulator { child, _alive: alive, about }
+        Simulator { child, _alive: alive, about, opened: Opened::default() }
     }
 
     pub fn text(&self, field: &str) -> String {
@@ -65,7 +67,8 @@ impl Simulator {
 
     /// A configuration that can log in.
     pub fn config(&self) -> Config {
-        let config = Config::new(&self.text("url")).unwrap();
+        let mut config = Config::new(&self.text("url")).unwrap();
+        config.1 = self.opened.clone();
         config.set("username", "user").unwrap();
         config.set("password", "pass").unwrap();
         let ca = self.text("ca_file");
@@ -135,8 +138,24 @@ impl Simulator {
     }
 }
 
+impl Simulator {
+    /// Whatever a test did, no session is left when all are closed that it opened. A test that is about one which must be
+    /// left behind kills it, and so says how many.
+    fn assert_that_no_session_is_left(&self) {
+        self.clear_rules();
+        for session in self.opened.lock().unwrap().drain(..) {
+            let _ = session.close_with(&Options::timeout(10_000));
+        }
+        eventually("no session is left on the server", || self.stat("sessions") == 0);
+    }
+}
+
 impl Drop for Simulator {
     fn drop(&mut self) {
+        // A second panic would end all tests.
+        if !std::thread::panicking() {
+            self.assert_that_no_session_is_left();
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
