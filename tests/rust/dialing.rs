@@ -119,12 +119,6 @@ fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
 fn forward(listener: &TcpListener, server: &str) {
     for client in listener.incoming() {
         let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) else { return };
-        for (from, to) in [(&client, &server), (&server, &client)] {
-            let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-            thread::spawn(move || {
-                let _ = io::copy(&mut from, &mut to);
-                let _ = to.shutdown(std::net::Shutdown::Write);
-            });
-        }
+        join(&client, &server);
     }
 }

@@ -8,16 +8,17 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::support::canned::{Greeting, good_body, with_length};
+use crate::support::proxy::StallingProxy;
 use crate::support::*;
 
-/// A token or a close should end a wait within 5 ms. Machines stall; the benchmark measures, this only guards.
-const MOST_AFTER_FIRE: Duration = Duration::from_millis(100);
-/// A deadline should end it within 20 ms of its time.
-const MOST_AFTER_DEADLINE: Duration = Duration::from_millis(150);
+/// A token or a close ends a wait within this. Machines stall, so it is tried again; see `in_time`.
+const MOST_AFTER_FIRE: Duration = Duration::from_millis(5);
+/// A deadline ends it within this of its time.
+const MOST_AFTER_DEADLINE: Duration = Duration::from_millis(20);
 /// The deadline of the calls that are to miss it.
 const DEADLINE: Duration = Duration::from_millis(250);
-/// Ends a call that neither token nor close has ended, so that the test fails and does not hang.
-const UNENDED_MS: u32 = 10_000;
+/// Ends a call that neither token nor close has ended, so that the test fails and does not hang. Longer than a machine stalls.
+const UNENDED_MS: u32 = 60_000;
 
 /// A session, and a server that leaves its next call stuck in some phase.
 struct Scene {
@@ -34,8 +35,6 @@ struct Scene {
     no_connection: bool,
     /// The deadline of the call that is to miss it.
     deadline: Duration,
-    /// What a build without optimisation needs on top, for the phase's large texts.
-    slack: Duration,
     /// A second session with the same settings, and so with the same connections.
     twin: Session,
 }
@@ -60,7 +59,6 @@ impl Scene {
             last_connection: Box::new(move || c.last_connection()),
             no_connection: false,
             deadline: DEADLINE,
-            slack: Duration::ZERO,
             twin: config.open().unwrap(),
         }
     }
@@ -131,7 +129,7 @@ fn by_token(scene: &Scene) -> (Duration, Duration) {
     assert_eq!(error.status, status::VSESSION_E_CANCELLED);
     scene.recover(scene.session);
     let _ = scene.session.close();
-    (took, MOST_AFTER_FIRE + scene.slack)
+    (took, MOST_AFTER_FIRE)
 }
 
 fn by_close(scene: &Scene) -> (Duration, Duration) {
@@ -144,7 +142,7 @@ fn by_close(scene: &Scene) -> (Duration, Duration) {
     assert_eq!(scene.session.ping().unwrap_err().status, status::VSESSION_E_CLOSED);
     scene.recover(scene.twin);
     let _ = scene.twin.close();
-    (took, MOST_AFTER_FIRE + scene.slack)
+    (took, MOST_AFTER_FIRE)
 }
 
 fn by_deadline(scene: &Scene) -> (Duration, Duration) {
@@ -171,7 +169,7 @@ fn by_deadline(scene: &Scene) -> (Duration, Duration) {
     assert!(took >= scene.deadline, "{took:?}");
     scene.recover(scene.session);
     let _ = scene.session.close();
-    (took - scene.deadline, MOST_AFTER_DEADLINE + scene.slack)
+    (took - scene.deadline, MOST_AFTER_DEADLINE)
 }
 
 /// Logged in, with no connection left, so that the next call makes one.
@@ -228,6 +226,31 @@ fn a_tcp_connect_that_nobody_answers() {
         });
         scene
     });
+}
+
+#[test]
+fn a_proxy_that_stops_anywhere_in_its_handshake() {
+    // How many bytes it says before it stops: none, half of its answer, and with SOCKS all of the first of its two answers.
+    for (scheme, stops) in [("http", &[0, 9][..]), ("socks5", &[0, 1, 2, 7])] {
+        for stop in stops {
+            ends(&format!("{scheme} proxy, {stop} bytes"), || {
+                let canned = Arc::new(Canned::https());
+                let proxy = Arc::new(StallingProxy::start(scheme, canned.address()));
+                let (seen, healing) = (proxy.clone(), proxy.clone());
+                let config = canned.config().with("proxy", &proxy.address());
+                let scene = Scene::canned(&canned, &config, move |_| seen.held() > 0);
+                let mut scene = logged_in_without_connection(scene, &canned);
+                proxy.close_connections();
+                proxy.stop_after(*stop);
+                let well = scene.heal;
+                scene.heal = Box::new(move || {
+                    healing.stop_after(usize::MAX);
+                    well();
+                });
+                scene
+            });
+        }
+    }
 }
 
 fn stuck_in_the_handshake(greeting: &Greeting) -> Scene {
@@ -385,7 +408,6 @@ fn another_threads_login() {
             last_connection: Box::new(|| 0),
             no_connection: true,
             deadline: DEADLINE,
-            slack: Duration::ZERO,
             twin,
         }
     });
@@ -469,7 +491,7 @@ fn child_with_a_silent_name_server() {
     let error = session.login_with(&Options::timeout(5000)).unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_RESOLVE, "{error:?}");
     assert!(error.message.contains("connect_timeout_ms"), "{}", error.message);
-    assert!(start.elapsed() < DEADLINE + MOST_AFTER_DEADLINE, "{:?}", start.elapsed());
+    assert!(start.elapsed() < 2 * DEADLINE, "{:?}", start.elapsed());
     session.close().unwrap();
 }
 

@@ -2,12 +2,14 @@
 
 pub mod canned;
 pub mod client;
+pub mod proxy;
 pub mod simulator;
 
 pub use canned::Canned;
 pub use client::{ApiError, Call, Config, Credentials, Event, Options, Queue, Session, Token, probe, status};
 pub use simulator::Simulator;
 
+use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,17 @@ pub fn free_port() -> u16 {
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }
+    }
+}
+
+/// Has what comes from either side go to the other.
+pub fn join(client: &TcpStream, server: &TcpStream) {
+    for (from, to) in [(client, server), (server, client)] {
+        let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+        std::thread::spawn(move || {
+            let _ = std::io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
     }
 }
 
