@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
 use std::sync::Weak;
 
-use super::soap::{Call, Endpoint, next_operation_id};
+use super::soap::{Call, Endpoint, next_operation_id, redirection};
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
@@ -97,17 +97,23 @@ impl Service {
 
 fn newest_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<String> {
     let document = endpoint.versions_document(watch)?;
-    match document.status {
-        200 => versions::newest(&document.body),
-        status => Err(Error::new(
-            Status::VSESSION_E_HTTP,
-            format!("the server answered HTTP {status} when asked for its API versions; check host and path in 'url', or set 'api_version' if the server is known to hide that document"),
-        )
-        .with(|d| {
-            d.http_status = status;
-            d.retriable = matches!(status, 429 | 502..=504);
-        })),
-    }
+    let status = document.status;
+    let advice = match status {
+        200 => return versions::newest(&document.body),
+        300..=399 => redirection(&document),
+        _ => {
+            "check host and path in 'url', or set 'api_version' if the server is known to hide that document"
+                .into()
+        }
+    };
+    Err(Error::new(
+        Status::VSESSION_E_HTTP,
+        format!("the server answered HTTP {status} when asked for its API versions; {advice}"),
+    )
+    .with(|d| {
+        d.http_status = status;
+        d.retriable = matches!(status, 429 | 502..=504);
+    }))
 }
 
 #[cfg(test)]

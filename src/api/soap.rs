@@ -167,12 +167,15 @@ fn header_value(what: &str, text: impl Into<Bytes>) -> Result<HeaderValue> {
     })
 }
 
+/// What to do about a redirection, which is not followed.
+pub(super) fn redirection(http: &HttpReply) -> String {
+    let target = http.header("location").unwrap_or("?");
+    format!("it redirects to '{target}': if that is the right server, put it into 'url'")
+}
+
 fn unexpected_status(http: &HttpReply) -> Error {
     let advice = match http.status {
-        300..=399 => format!(
-            "; it redirects to '{}': if that is the right server, put it into 'url'",
-            http.header("location").unwrap_or("?")
-        ),
+        300..=399 => format!("; {}", redirection(http)),
         401 | 403 => {
             "; something in front of the server asks for other credentials or forbids the path".into()
         }

@@ -183,14 +183,36 @@ fn a_call_that_was_repeated_is_never_said_not_to_have_run() {
 }
 
 #[test]
-fn a_redirect_is_told_and_not_followed() {
-    let simulator = Simulator::start();
-    simulator.rule(
-        json!({"method": "*", "status": 302, "headers": {"Location": "https://other.example.com/sdk"}}),
-    );
-    let error = login_error(&simulator.config());
-    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 302));
-    assert_eq!(simulator.stat("requests"), 1);
+fn a_redirect_is_told_and_not_followed_with_credentials_or_cookies() {
+    let (simulator, other) = (Simulator::start(), Simulator::start());
+    let redirect = |method: &str, status: u16, server: &Simulator| {
+        let target = format!("https://{}/sdk", server.host());
+        simulator.rule(json!({"method": method, "status": status, "headers": {"Location": target}}));
+    };
+    for status in [301, 302, 303, 307, 308] {
+        // The document of versions, the login with its password, a call with its cookie; to another server and to the same.
+        for server in [&other, &simulator] {
+            for method in ["GET", "Login"] {
+                redirect(method, status, server);
+                let before = simulator.calls("Login");
+                let error = login_error(&simulator.config());
+                assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status.into()));
+                assert!(error.message.contains(&server.host()), "{}", error.message);
+                assert_eq!(simulator.calls("Login") - before, u64::from(method == "Login"));
+                simulator.clear_rules();
+            }
+            let session = simulator.session();
+            session.login().unwrap();
+            redirect("CurrentTime", status, server);
+            let before = simulator.stat("requests");
+            let error = session.ping_with(&Options { idempotent: true, ..Options::default() }).unwrap_err();
+            assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status.into()));
+            assert_eq!(simulator.stat("requests"), before + 1);
+            simulator.clear_rules();
+            session.close().unwrap();
+        }
+    }
+    assert_eq!(other.stat("connections_accepted"), 0);
 }
 
 #[test]
