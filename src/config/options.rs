@@ -144,7 +144,7 @@ const OPTIONS: &[Opt] = &[
         name: "proxy",
         values: "`none`, `env`, or `http://[user:password@]host[:port]`, or `socks5://[user:password@]host[:port]`",
         default: "none",
-        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5, which resolves the server's name. `env` takes it from HTTPS_PROXY (HTTP_PROXY for http://) or ALL_PROXY, and NO_PROXY; the environment is looked at only then, when a session is opened.",
+        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5, which resolves the server's name. `env` takes it from HTTPS_PROXY (for http:// from http_proxy, in small letters only) or ALL_PROXY, and NO_PROXY; the environment is looked at only then, when a session is opened.",
         set: |c, v| super::proxy::Choice::parse(v).map(|v| c.proxy = v),
     },
     Opt {

@@ -51,25 +51,30 @@ pub(super) fn for_server(
     url: &Url,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<Option<Proxy>> {
-    let set = |names: &[&str]| names.iter().find_map(|name| variable(name).filter(|v| !v.is_empty()));
+    let set = |names: &[&'static str]| {
+        names.iter().find_map(|name| Some((*name, variable(name).filter(|v| !v.is_empty())?)))
+    };
     let (proxy, exceptions) = match choice {
         Choice::None => return Ok(None),
         Choice::At(proxy) => (proxy.clone(), no_proxy.map(str::to_string)),
         Choice::Env => {
-            let names: &[&str] = if url.https {
+            let names: &[&'static str] = if url.https {
                 &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
             } else {
                 // The capital form can be set by whoever sends a header named Proxy to a CGI program.
                 &["http_proxy", "ALL_PROXY", "all_proxy"]
             };
-            let Some(address) = set(names) else { return Ok(None) };
+            let Some((name, address)) = set(names) else { return Ok(None) };
             let proxy = parse(&address).map_err(|problem| {
                 Error::new(
                     Status::VSESSION_E_CONFIG,
-                    format!("option 'proxy' is 'env', and what {} holds {problem}", names[0]),
+                    format!("option 'proxy' is 'env', and what {name} holds {problem}"),
                 )
             })?;
-            (proxy, no_proxy.map(str::to_string).or_else(|| set(&["NO_PROXY", "no_proxy"])))
+            (
+                proxy,
+                no_proxy.map(str::to_string).or_else(|| set(&["NO_PROXY", "no_proxy"]).map(|(_, list)| list)),
+            )
         }
     };
     let excepted = exceptions.is_some_and(|list| is_excepted(&url.host, &list));
@@ -125,6 +130,15 @@ mod tests {
         assert_eq!(host(Choice::Env, "vc").as_deref(), Some("p"));
         assert_eq!(host(Choice::Env, "vc.internal"), None);
         assert_eq!(host(Choice::Env, "http://vc"), None);
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let environment = |name: &str| (name == "all_proxy").then(|| "gopher://p".to_string());
+        for url in ["vc", "http://vc"] {
+            let error = for_server(&Choice::Env, None, &server(url), environment).unwrap_err();
+            assert!(error.detail().message.contains("all_proxy holds"), "{error}");
+        }
     }
 
     #[test]
