@@ -353,6 +353,35 @@ mod tests {
     }
 
     #[test]
+    fn keep_alive_runs_each_ten_minutes_or_each_second_at_most() {
+        let mut config = Config::new("vc").unwrap();
+        assert_eq!(config.keepalive_interval, Duration::from_secs(600));
+        for bad in ["1", "999", "-1", "4294967295"] {
+            assert!(config.set("keepalive.interval_ms", bad).is_err(), "{bad}");
+        }
+        for good in [0, 1000, 1001, u32::MAX - 1] {
+            config.set("keepalive.interval_ms", &good.to_string()).unwrap();
+            assert_eq!(config.keepalive_interval, Duration::from_millis(good.into()));
+        }
+    }
+
+    /// What the page says of defaults is true: setting an option to its default changes nothing.
+    #[test]
+    fn the_documented_defaults_are_the_defaults() {
+        let new = format!("{:?}", Config::new("vc").unwrap());
+        for option in OPTIONS.iter().filter(|o| !o.default.is_empty()) {
+            let mut config = Config::new("vc").unwrap();
+            let default = match option.default {
+                // Told in words: no value of its own stands for it.
+                "the server's" | "the system's roots" | "the file of `certificate`" => "",
+                default => &default.replace("VERSION", env!("CARGO_PKG_VERSION")),
+            };
+            config.set(option.name, default).unwrap_or_else(|e| panic!("{}: {e}", option.name));
+            assert_eq!(format!("{config:?}"), new, "{}", option.name);
+        }
+    }
+
+    #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let message =
             Config::new("vc").unwrap().set("tls.verfy", "true").unwrap_err().detail().message.clone();
