@@ -80,6 +80,20 @@ fn child_with_dead_addresses() {
     }
 }
 
+#[test]
+fn an_address_of_the_sixth_version_may_stand_in_the_url() {
+    for canned in [Canned::http(), Canned::https()] {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = canned.address().to_string();
+        thread::spawn(move || forward(&listener, &server));
+        let session = canned.config_at("[::1]", port).open().unwrap();
+        session.login().unwrap();
+        session.ping().unwrap();
+        session.close().unwrap();
+    }
+}
+
 /// An address that takes no more connections: one waits to be accepted, and there is room for no other.
 fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let (family, any) = if address.is_ipv6() { (libc::AF_INET6, true) } else { (libc::AF_INET, false) };

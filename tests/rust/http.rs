@@ -564,27 +564,29 @@ fn child_that_is_bombed() {
 
 #[test]
 fn connections_that_went_stale_are_replaced_without_a_word_and_calls_run_once() {
-    let simulator = Simulator::start();
-    let session = simulator.session();
-    session.login().unwrap();
-    for fate in ["/connections/close", "/connections/close?idle", "/connections/close?reset"] {
-        for round in 0..5 {
-            // As many connections as there are threads, so that a replacement may meet the next stale one.
-            simulator.rule(json!({"method": "CurrentTime", "times": 4, "delay_ms": 50}));
-            for result in together(4, |_| session.ping()) {
-                result.unwrap();
+    for tls in [true, false] {
+        let simulator = Simulator::with(&[&format!("-tls={tls}")]);
+        let session = simulator.session();
+        session.login().unwrap();
+        for fate in ["/connections/close", "/connections/close?idle", "/connections/close?reset"] {
+            for round in 0..5 {
+                // As many connections as there are threads, so that a replacement may meet the next stale one.
+                simulator.rule(json!({"method": "CurrentTime", "times": 4, "delay_ms": 50}));
+                for result in together(4, |_| session.ping()) {
+                    result.unwrap();
+                }
+                assert!(simulator.stat("connections_open") >= 2);
+                simulator.post(fate);
+                let before = simulator.calls("CurrentTime");
+                for result in together(4, |_| session.ping()) {
+                    result.unwrap_or_else(|e| panic!("{fate}, round {round}: {e:?}"));
+                }
+                assert_eq!(simulator.calls("CurrentTime"), before + 4, "{fate}: no call runs twice");
             }
-            assert!(simulator.stat("connections_open") >= 2);
-            simulator.post(fate);
-            let before = simulator.calls("CurrentTime");
-            for result in together(4, |_| session.ping()) {
-                result.unwrap_or_else(|e| panic!("{fate}, round {round}: {e:?}"));
-            }
-            assert_eq!(simulator.calls("CurrentTime"), before + 4, "{fate}: no call runs twice");
         }
+        assert_eq!(simulator.stat("logins"), 1);
+        session.close().unwrap();
     }
-    assert_eq!(simulator.stat("logins"), 1);
-    session.close().unwrap();
 }
 
 #[test]

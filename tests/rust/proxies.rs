@@ -138,3 +138,73 @@ fn no_proxy_goes_past_it() {
     session.login().unwrap();
     session.close().unwrap();
 }
+
+/// The environment belongs to a process, so each of these has one of its own.
+#[test]
+fn the_environment_names_a_proxy_only_where_the_option_says_so() {
+    let nowhere = free_port();
+    let address = format!("http://127.0.0.1:{nowhere}");
+    for tls in ["true", "false"] {
+        let simulator = Simulator::with(&[&format!("-tls={tls}")]);
+        let login = |proxy: &str, variables: &[(&str, &str)]| {
+            let child = Command::new(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "proxies::child_that_logs_in",
+                    "--ignored",
+                    "--nocapture",
+                    "--test-threads=1",
+                ])
+                .env("VSESSION_TEST_URL", simulator.text("url"))
+                .env("VSESSION_TEST_CA", simulator.text("ca_file"))
+                .env("VSESSION_TEST_PROXY", proxy)
+                .envs(variables.iter().copied())
+                .output()
+                .unwrap();
+            let told = format!(
+                "{}{}",
+                String::from_utf8_lossy(&child.stdout),
+                String::from_utf8_lossy(&child.stderr)
+            );
+            assert!(child.status.success() && told.contains("1 passed"), "{told}");
+            told.lines().find_map(|line| line.split("outcome: ").nth(1)).expect(&told).to_string()
+        };
+        let all: Vec<_> =
+            ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]
+                .map(|name| (name, address.as_str()))
+                .into();
+        let excepted = [&all[..], &[("NO_PROXY", "localhost, 127.0.0.1")]].concat();
+        assert_eq!(login("", &all), "logged in", "nobody asked for the environment");
+        assert_eq!(login("none", &all), "logged in");
+        assert!(login("env", &all).contains(&format!("127.0.0.1:{nowhere}")));
+        assert_eq!(login("env", &excepted), "logged in");
+        assert_eq!(login("env", &[]), "logged in");
+        let (own, others) = match tls {
+            "true" => ("HTTPS_PROXY", ["http_proxy", "HTTP_PROXY"]),
+            // In capitals a client of a CGI program could set it.
+            _ => ("http_proxy", ["HTTPS_PROXY", "HTTP_PROXY"]),
+        };
+        assert!(login("env", &[(own, &address)]).contains(&format!("127.0.0.1:{nowhere}")));
+        assert_eq!(login("env", &others.map(|name| (name, address.as_str()))), "logged in");
+    }
+}
+
+#[test]
+#[ignore = "run by the_environment_names_a_proxy_only_where_the_option_says_so"]
+fn child_that_logs_in() {
+    let variable = |name: &str| std::env::var(name).unwrap();
+    let config = Config::new(&variable("VSESSION_TEST_URL")).unwrap();
+    let config = config.with("username", "user").with("password", "pass");
+    for (option, name) in [("tls.ca_file", "VSESSION_TEST_CA"), ("proxy", "VSESSION_TEST_PROXY")] {
+        match variable(name).as_str() {
+            "" => {}
+            value => config.set(option, value).unwrap(),
+        }
+    }
+    let session = config.open().unwrap();
+    match session.login() {
+        Ok(()) => eprintln!("outcome: logged in"),
+        Err(error) => eprintln!("outcome: {}", error.message),
+    }
+    session.close().unwrap();
+}

@@ -1,9 +1,16 @@
 //! Whom the library trusts, and how it shows who it is itself.
 
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use crate::support::canned::{Greeting, certificates, tls_builder};
 use crate::support::*;
 
 fn untrusted(config: &Config) -> String {
@@ -24,6 +31,71 @@ fn trusted(config: &Config) {
 /// A configuration that trusts the system's roots alone.
 fn plain(simulator: &Simulator) -> Config {
     Config::new(&simulator.text("url")).unwrap().with("username", "user").with("password", "pass")
+}
+
+/// The system's roots are those of OpenSSL's variables, which are read once for a process.
+#[test]
+fn without_an_option_the_systems_roots_are_trusted() {
+    let simulator = Simulator::start();
+    let trusts = |roots: &str| {
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "trust::child_that_trusts_the_system", "--ignored", "--test-threads=1"])
+            .env("SSL_CERT_FILE", roots)
+            .env("VSESSION_TEST_URL", simulator.text("url"))
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&child.stdout).into_owned();
+        assert!(told.contains("1 passed") || told.contains("1 failed"), "{told}");
+        child.status.success()
+    };
+    assert!(trusts(&simulator.text("ca_file")));
+    assert!(!trusts(&Simulator::start().text("ca_file")));
+}
+
+#[test]
+#[ignore = "run by without_an_option_the_systems_roots_are_trusted"]
+fn child_that_trusts_the_system() {
+    let url = std::env::var("VSESSION_TEST_URL").unwrap();
+    trusted(&Config::new(&url).unwrap().with("username", "user").with("password", "pass"));
+}
+
+/// Canned: a server that shows the right certificate and does not hold its key.
+#[test]
+fn who_does_not_hold_the_key_of_the_certificate_is_refused_whatever_is_trusted() {
+    #[derive(Debug)]
+    struct Impostor(Arc<CertifiedKey>);
+    impl ResolvesServerCert for Impostor {
+        fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+            Some(self.0.clone())
+        }
+    }
+    let random = ring::rand::SystemRandom::new();
+    let algorithm = &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+    let other = ring::signature::EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
+    let other = rustls::pki_types::PrivatePkcs8KeyDer::from(other.as_ref().to_vec());
+    let other = rustls::crypto::ring::sign::any_ecdsa_type(&other.into()).unwrap();
+    let impostor = Arc::new(Impostor(Arc::new(CertifiedKey::new(certificates(), other))));
+    let honest = Canned::https();
+    let thumbprint = probe(Some(&format!("https://{}", honest.address())), None).unwrap().remove(0);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let canned = Canned::with_tls(tls_builder(&[version]).with_cert_resolver(impostor.clone()));
+        let host = canned.address();
+        let hosts = TempFile::new("known_hosts", &format!("{host} {}\n", thumbprint.sha256));
+        for (option, value) in [
+            ("tls.ca_file", canned::PEM),
+            ("tls.thumbprint", &thumbprint.sha256),
+            ("tls.thumbprint", &thumbprint.sha1),
+            ("tls.known_hosts", hosts.0.to_str().unwrap()),
+            ("tls.verify", "false"),
+        ] {
+            let config = Config::new(&format!("https://user:pass@{host}")).unwrap().with(option, value);
+            let message = untrusted(&config);
+            assert!(message.contains("does not hold the key"), "{version:?} {option}: {message}");
+        }
+        // Nor is it worth showing.
+        let error = probe(Some(&format!("https://{host}")), None).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
+    }
 }
 
 #[test]
@@ -68,6 +140,14 @@ fn a_certificate_that_changes_is_noticed_on_the_next_connection() {
     let by_authority = simulator.session();
     pinned.login().unwrap();
     by_authority.login().unwrap();
+    // A server that offers to resume TLS sessions is not taken at its word: each connection shows its certificate.
+    let before = simulator.stat("tls_handshakes");
+    for _ in 0..3 {
+        simulator.post("/connections/close");
+        pinned.ping().unwrap();
+        by_authority.ping().unwrap();
+    }
+    assert_eq!((simulator.stat("tls_handshakes"), simulator.stat("tls_resumed")), (before + 6, 0));
     simulator.post_json("/certificate/rotate", json!({}));
     simulator.post("/connections/close");
     let error = pinned.ping().unwrap_err();
@@ -134,6 +214,12 @@ fn files_that_cannot_be_used_are_told_when_the_session_is_opened() {
     }
     let error = plain(&simulator).with("private_key", junk).open().unwrap_err();
     assert!(error.message.contains("'certificate'"), "{}", error.message);
+    for key in ["/nowhere/key.pem", junk] {
+        let config = plain(&simulator).with("certificate", canned::PEM).with("private_key", key);
+        let error = config.open().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{key}");
+        assert!(error.message.contains("'private_key'"), "{}", error.message);
+    }
 }
 
 #[test]
@@ -195,6 +281,64 @@ fn the_servers_certificates_can_be_looked_at_before_they_are_trusted() {
     assert_eq!(probe(Some("https://127.0.0.1:1"), None).unwrap_err().status, status::VSESSION_E_CONNECT);
 }
 
+#[test]
+fn what_is_shown_of_the_servers_certificates_is_what_openssl_reads_in_them() {
+    let keys = ClientKeys::make();
+    let read = |name: &str, arguments: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        openssl.args(["x509", "-noout", "-in", &keys.path(name)]).args(arguments);
+        let text = String::from_utf8(openssl.output().unwrap().stdout).unwrap();
+        text.trim().split_once('=').unwrap_or_else(|| panic!("{arguments:?}: {text}")).1.to_string()
+    };
+    let seconds = |name: &str, argument: &str| {
+        let date = read(name, &[argument]);
+        let output = Command::new("date").args(["-u", "+%s", "-d", &date]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<i64>().unwrap()
+    };
+    // Its own and the authority's.
+    let chain = ["leaf.crt", "rsa.crt"];
+    let pem = chain.map(|name| std::fs::read_to_string(keys.path(name)).unwrap()).concat();
+    let chain_der: Vec<_> =
+        CertificateDer::pem_slice_iter(pem.as_bytes()).map(|c| c.unwrap().into_owned()).collect();
+    let key = PrivateKeyDer::from_pem_file(keys.path("ec.sec1")).unwrap();
+    let canned =
+        Canned::with_tls(tls_builder(rustls::DEFAULT_VERSIONS).with_single_cert(chain_der, key).unwrap());
+    let shown = probe(Some(&format!("https://{}", canned.address())), None).unwrap();
+    assert_eq!(shown.len(), 2);
+    for (shown, name) in shown.iter().zip(chain) {
+        let thumbprints = (read(name, &["-fingerprint", "-sha256"]), read(name, &["-fingerprint", "-sha1"]));
+        assert_eq!((shown.sha256.clone(), shown.sha1.clone()), thumbprints, "{name}");
+        let ms = (seconds(name, "-startdate") * 1000, seconds(name, "-enddate") * 1000);
+        assert_eq!((shown.not_before_ms, shown.not_after_ms), ms, "{name}");
+    }
+    assert_eq!(
+        (shown[0].subject.as_str(), shown[0].issuer.as_str()),
+        ("CN=vc.example.com,O=Example", "CN=client")
+    );
+    assert_eq!((shown[1].subject.as_str(), shown[1].issuer.as_str()), ("CN=client", "CN=client"));
+}
+
+#[test]
+fn a_look_at_the_certificates_ends_at_its_deadline_and_by_its_token() {
+    let canned = Canned::https();
+    canned.greet(Greeting::Silent);
+    let url = format!("https://{}", canned.address());
+    let start = Instant::now();
+    let error = probe_with(Some(&url), None, &Options::timeout(100)).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+    assert!((100..2000).contains(&start.elapsed().as_millis()), "{:?}", start.elapsed());
+    let token = Token::new();
+    std::thread::scope(|scope| {
+        let looking = scope.spawn(|| probe_with(Some(&url), None, &token.options()));
+        eventually("the handshake is under way", || canned.held() == 2);
+        let fired = Instant::now();
+        token.fire();
+        let error = looking.join().unwrap().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CANCELLED);
+        assert!(fired.elapsed() < Duration::from_secs(1), "{:?}", fired.elapsed());
+    });
+}
+
 /// A file that is gone with the test.
 struct TempFile(PathBuf);
 
@@ -232,7 +376,10 @@ impl ClientKeys {
             openssl rsa -in rsa.pkcs8 -aes128 -passout pass:secret -out rsa.encrypted; \
             cat rsa.crt rsa.pkcs8 > rsa.both; \
             openssl ecparam -name prime256v1 -genkey -noout -out ec.sec1; \
-            openssl req -x509 -new -key ec.sec1 -out ec.crt -subj /CN=client -days 2";
+            openssl req -x509 -new -key ec.sec1 -out ec.crt -subj /CN=client -days 2; \
+            openssl req -new -key ec.sec1 -subj /O=Example/CN=vc.example.com -out leaf.csr; \
+            echo subjectAltName=DNS:vc.example.com > leaf.ext; \
+            openssl x509 -req -extfile leaf.ext -in leaf.csr -CA rsa.crt -CAkey rsa.pkcs8 -CAcreateserial -days 3 -out leaf.crt";
         let output = Command::new("sh").args(["-c", script]).current_dir(&folder).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         ClientKeys(folder)

@@ -125,6 +125,55 @@ fn a_deadline_covers_the_login_that_a_call_needs() {
 }
 
 #[test]
+fn a_deadline_covers_the_check_the_login_and_the_repetition_that_a_call_comes_to() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    // Each is well within the deadline: the call, the question whether the session lives, the login, the call again.
+    for method in ["CurrentTime", "RetrievePropertiesEx", "Login"] {
+        simulator.rule(json!({"method": method, "delay_ms": 200}));
+    }
+    for (deadline, last) in [(300, "RetrievePropertiesEx"), (500, "Login"), (700, "CurrentTime")] {
+        promptly(Duration::from_millis(deadline + 20), || {
+            session.login().unwrap();
+            simulator.kill_sessions();
+            let before = simulator.calls(last);
+            let start = Instant::now();
+            let error = session.ping_with(&Options::timeout(deadline as u32)).unwrap_err();
+            let took = start.elapsed();
+            assert_eq!(error.status, status::VSESSION_E_TIMEOUT, "{error:?}");
+            assert!(took >= Duration::from_millis(deadline), "{took:?}");
+            let came_to_it = simulator.calls(last) - before;
+            eventually("the login that it began is over", || session.state() != VSESSION_STATE_LOGGING_IN);
+            // On a busy machine it does not come so far; CurrentTime is to be the second one.
+            if came_to_it < 1 + u64::from(last == "CurrentTime") { Duration::MAX } else { took }
+        });
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn a_deadline_covers_the_repetition_of_a_call_whose_connection_was_lost() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    promptly(Duration::from_millis(320), || {
+        simulator.rule(json!({"method": "CurrentTime", "times": 1, "delay_ms": 200, "reset": "before"}));
+        simulator.rule(json!({"method": "CurrentTime", "delay_ms": 200}));
+        let before = simulator.calls("CurrentTime");
+        let start = Instant::now();
+        let error = session.ping_with(&Options { idempotent: true, ..Options::timeout(300) }).unwrap_err();
+        let took = start.elapsed();
+        assert_eq!(error.status, status::VSESSION_E_TIMEOUT, "{error:?}");
+        assert!(took >= Duration::from_millis(300), "{took:?}");
+        assert_eq!(simulator.calls("CurrentTime"), before + 2, "it was repeated");
+        simulator.clear_rules();
+        took
+    });
+    session.close().unwrap();
+}
+
+#[test]
 fn a_call_waits_for_a_connection_when_all_are_taken_and_can_be_cancelled_there() {
     let simulator = Simulator::start();
     let session = simulator.config().with("max_connections", "2").open().unwrap();

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::server::WantsServerCert;
+use rustls::{ConfigBuilder, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
 use super::Config;
 
@@ -38,7 +39,7 @@ pub enum Greeting {
 
 #[derive(Default)]
 struct Shared {
-    tls: bool,
+    tls: Option<Arc<ServerConfig>>,
     play: Mutex<Option<Play>>,
     greeting: Mutex<Greeting>,
     paused: AtomicBool,
@@ -119,14 +120,19 @@ pub fn in_chunks(extra: &str, body: &[u8], size: usize) -> Vec<u8> {
 
 impl Canned {
     pub fn http() -> Canned {
-        Canned::start(false)
+        Canned::start(None)
     }
 
     pub fn https() -> Canned {
-        Canned::start(true)
+        Canned::start(Some(tls_config()))
     }
 
-    fn start(tls: bool) -> Canned {
+    /// A server with a certificate, or with manners, of the test's own.
+    pub fn with_tls(config: ServerConfig) -> Canned {
+        Canned::start(Some(Arc::new(config)))
+    }
+
+    fn start(tls: Option<Arc<ServerConfig>>) -> Canned {
         let listener = listen();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared { tls, ..Shared::default() });
@@ -145,10 +151,13 @@ impl Canned {
     }
 
     pub fn config_for(&self, host: &str) -> Config {
-        let scheme = if self.shared.tls { "https" } else { "http" };
-        let config =
-            Config::new(&format!("{scheme}://user:pass@{host}:{}/sdk", self.address.port())).unwrap();
-        if self.shared.tls {
+        self.config_at(host, self.address.port())
+    }
+
+    pub fn config_at(&self, host: &str, port: u16) -> Config {
+        let scheme = if self.shared.tls.is_some() { "https" } else { "http" };
+        let config = Config::new(&format!("{scheme}://user:pass@{host}:{port}/sdk")).unwrap();
+        if self.shared.tls.is_some() {
             config.set("tls.ca_file", PEM).unwrap();
         }
         config.with("api_version", "8.0.2.0").with("relogin.backoff_ms", "1")
@@ -226,19 +235,27 @@ fn listen() -> TcpListener {
     }
 }
 
+/// What `PEM` holds.
+pub fn certificates() -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_file_iter(PEM).unwrap().map(Result::unwrap).collect()
+}
+
+/// A server's settings that lack its certificate.
+pub fn tls_builder(
+    versions: &[&'static SupportedProtocolVersion],
+) -> ConfigBuilder<ServerConfig, WantsServerCert> {
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+}
+
 fn tls_config() -> Arc<ServerConfig> {
     static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
     CONFIG
         .get_or_init(|| {
-            let chain = CertificateDer::pem_file_iter(PEM).unwrap().map(Result::unwrap).collect();
             let key = PrivateKeyDer::from_pem_file(PEM).unwrap();
-            let config =
-                ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                    .with_safe_default_protocol_versions()
-                    .unwrap()
-                    .with_no_client_auth()
-                    .with_single_cert(chain, key)
-                    .unwrap();
+            let config = tls_builder(rustls::DEFAULT_VERSIONS).with_single_cert(certificates(), key).unwrap();
             Arc::new(config)
         })
         .clone()
@@ -271,7 +288,7 @@ impl Shared {
 
     fn serve(&self, mut socket: TcpStream, number: usize) -> io::Result<()> {
         let greeting = self.greeting.lock().unwrap().clone();
-        let mut tls = if self.tls { Some(ServerConnection::new(tls_config()).unwrap()) } else { None };
+        let mut tls = self.tls.clone().map(|config| ServerConnection::new(config).unwrap());
         match greeting {
             Greeting::Normal => {}
             Greeting::Silent => {

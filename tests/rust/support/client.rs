@@ -491,11 +491,15 @@ pub struct Certificate {
 
 /// The certificates that a server shows.
 pub fn probe(url: Option<&str>, config: Option<&Config>) -> Result<Vec<Certificate>> {
+    probe_with(url, config, &Options::default())
+}
+
+pub fn probe_with(url: Option<&str>, config: Option<&Config>, options: &Options) -> Result<Vec<Certificate>> {
     let url = url.map(c);
     let pointer = url.as_ref().map_or(std::ptr::null(), |u| u.as_ptr());
     let config = config.map_or(vsession_config { id: 0 }, |c| c.0);
-    let mut out = null_mut();
-    checked(|err| unsafe { vsession_probe_certificate(pointer, config, std::ptr::null(), &mut out, err) })?;
+    let (raw, mut out) = (options.raw(), null_mut());
+    checked(|err| unsafe { vsession_probe_certificate(pointer, config, &raw, &mut out, err) })?;
     let count = unsafe { vsession_certificates_count(out) };
     let all = (0..count)
         .map(|index| unsafe {

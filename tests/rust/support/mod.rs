@@ -6,7 +6,9 @@ pub mod proxy;
 pub mod simulator;
 
 pub use canned::Canned;
-pub use client::{ApiError, Call, Config, Credentials, Event, Options, Queue, Session, Token, probe, status};
+pub use client::{
+    ApiError, Call, Config, Credentials, Event, Options, Queue, Session, Token, probe, probe_with, status,
+};
 pub use simulator::Simulator;
 
 use std::net::{Shutdown, TcpStream};
