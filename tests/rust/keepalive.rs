@@ -1,8 +1,9 @@
 //! Keep-alive: it holds a session, survives failures, and is in nobody's way.
 
 use serde_json::json;
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vsession::vsession_event_kind::*;
 use vsession::vsession_state::*;
@@ -92,6 +93,69 @@ fn keep_alive_survives_an_outage_and_tells_of_it() {
 }
 
 #[test]
+fn no_kind_of_failure_ends_keep_alive() {
+    let simulator = Simulator::start();
+    let session = lively(&simulator).with("timeout_ms", "500").open().unwrap();
+    session.login().unwrap();
+    for failure in [
+        json!({"status": 503}),
+        json!({"status": 500, "body": "<html>"}),
+        json!({"status": 404}),
+        json!({"status": 200, "body": "<a>"}),
+        json!({"status": 200, "body": ""}),
+        json!({"fault": "NoPermission"}),
+        json!({"fault": "NotAuthenticated"}),
+        json!({"fault": "InvalidState"}),
+        json!({"reset": "before"}),
+        json!({"reset": "after"}),
+        json!({"close": "before"}),
+        json!({"truncate_at": 10}),
+        json!({"hang": true}),
+    ] {
+        let mut rule = failure.clone();
+        rule["method"] = json!("CurrentTime");
+        // A probe is sent again on another connection.
+        rule["times"] = json!(2);
+        simulator.rule(rule);
+        let (hits, calls) = (simulator.stat("rule_hits"), simulator.calls("CurrentTime"));
+        eventually(&format!("{failure}, and on"), || {
+            simulator.stat("rule_hits") == hits + 2 && simulator.calls("CurrentTime") >= calls + 3
+        });
+        eventually("the session is active", || session.state() == VSESSION_STATE_ACTIVE);
+    }
+    assert_eq!((session.epoch(), simulator.stat("logins")), (1, 1));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_probe_that_failed_is_repeated_well_within_the_interval() {
+    let simulator = Simulator::start();
+    // The longest pause is that of the interval, and usually it is much shorter.
+    for (interval, backoff, most) in [("4000", "50", 1500), ("1000", "60000", 2500)] {
+        let session = lively(&simulator)
+            .with("keepalive.interval_ms", interval)
+            .with("relogin.max_backoff_ms", "60000")
+            .with("relogin.backoff_ms", backoff)
+            .open()
+            .unwrap();
+        session.login().unwrap();
+        let before = simulator.calls("CurrentTime");
+        simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 3}));
+        eventually("it was repeated until it succeeded", || simulator.calls("CurrentTime") >= before + 4);
+        let log = simulator.log();
+        let probes: Vec<_> = log.iter().filter(|e| e["method"] == "CurrentTime").collect();
+        let times: Vec<_> = probes[before as usize..before as usize + 4]
+            .iter()
+            .map(|e| e["start_ns"].as_u64().unwrap() / 1_000_000)
+            .collect();
+        for pair in times.windows(2) {
+            assert!(pair[1] - pair[0] < most, "{interval}, {backoff}: {times:?}");
+        }
+        session.close().unwrap();
+    }
+}
+
+#[test]
 fn a_session_that_died_is_replaced_by_keep_alive() {
     let simulator = Simulator::start();
     for probe in ["current_time", "current_session"] {
@@ -124,6 +188,28 @@ fn refused_credentials_end_the_attempts_of_keep_alive() {
     assert_eq!((simulator.stat("login_failures"), session.epoch()), (1, 2));
     session.close().unwrap();
     queue.free();
+}
+
+#[test]
+fn keep_alive_finds_new_credentials_of_a_function() {
+    let simulator = Simulator::start();
+    let password = Arc::new(Mutex::new("pass"));
+    let told = password.clone();
+    let session = lively(&simulator)
+        .with("relogin.max_backoff_ms", "200")
+        .with_credentials(move |_| Credentials::Pair("user", told.lock().unwrap().to_string()))
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    eventually("the credentials are refused", || session.state() == VSESSION_STATE_REJECTED);
+    sleep(1000);
+    assert_eq!(simulator.stat("login_failures"), 1);
+    *password.lock().unwrap() = "rotated";
+    eventually("the new ones are found", || session.state() == VSESSION_STATE_ACTIVE);
+    assert_eq!((simulator.stat("login_failures"), session.epoch()), (1, 2));
+    session.close().unwrap();
 }
 
 #[test]
@@ -169,21 +255,83 @@ fn keep_alive_finds_a_rotated_password_without_a_call_and_tells_once() {
 #[test]
 fn a_logout_or_close_does_not_wait_for_a_running_probe() {
     let simulator = Simulator::start();
-    for close in [false, true] {
+    let ends: [fn(&Session) -> client::Result<()>; 3] = [
+        |session| session.logout(),
+        |session| session.close(),
+        // The session lives on after it.
+        |session| session.keepalive_stop().and_then(|()| session.logout()),
+    ];
+    for end in ends {
         let session = lively(&simulator).open().unwrap();
         session.login().unwrap();
         simulator.rule(json!({"method": "CurrentTime", "delay_ms": 3000}));
         eventually("a probe is under way", || simulator.stat("requests_in_flight") > 0);
         let start = Instant::now();
-        match close {
-            true => session.close().unwrap(),
-            false => session.logout().unwrap(),
-        }
+        end(&session).unwrap();
         assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
         eventually("no session is left", || simulator.stat("sessions") == 0);
         simulator.clear_rules();
         sleep(200);
         assert_eq!(simulator.stat("sessions"), 0, "and the probe brings none back");
+        let _ = session.close();
+    }
+}
+
+#[test]
+fn a_stop_during_a_running_probe_makes_it_the_last_one() {
+    let simulator = Simulator::start();
+    let session = lively(&simulator).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 3000, "times": 1}));
+    eventually("a probe is under way", || simulator.stat("requests_in_flight") > 0);
+    let start = Instant::now();
+    session.keepalive_stop().unwrap();
+    assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
+    eventually("it ends", || simulator.stat("requests_in_flight") == 0);
+    let before = simulator.calls("CurrentTime");
+    sleep(2200);
+    assert_eq!(simulator.calls("CurrentTime"), before);
+    assert_eq!((session.state(), session.epoch()), (VSESSION_STATE_ACTIVE, 1));
+    session.keepalive_start(1000).unwrap();
+    eventually("probes go out again", || simulator.calls("CurrentTime") > before);
+    session.close().unwrap();
+    let before = simulator.calls("CurrentTime");
+    sleep(1500);
+    assert_eq!(simulator.calls("CurrentTime"), before, "none after a close");
+}
+
+#[test]
+fn nothing_waits_for_a_keep_alive_function_that_blocks() {
+    let simulator = Simulator::start();
+    let ends: [fn(&Session) -> client::Result<()>; 3] =
+        [|session| session.logout(), |session| session.close(), |session| session.keepalive_stop()];
+    for end in ends {
+        let (entered, released) = (Arc::new(Done::default()), Arc::new(Done::default()));
+        let _release = released.at_end();
+        let (enters, blocked) = (entered.clone(), released.clone());
+        let session = lively(&simulator)
+            .with_probe(move |_| {
+                enters.set();
+                while !blocked.is_set() {
+                    sleep(1);
+                }
+                // Late, and wrong where there was a logout: that must not bring a session back.
+                status::VSESSION_E_NOT_AUTHENTICATED
+            })
+            .open()
+            .unwrap();
+        session.login().unwrap();
+        eventually("the function blocks", || entered.is_set());
+        let start = Instant::now();
+        session.ping().unwrap();
+        session.keepalive_start(2000).unwrap();
+        end(&session).unwrap();
+        assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
+        let _ = session.logout();
+        let logins = simulator.stat("logins");
+        released.set();
+        sleep(300);
+        assert_eq!((simulator.stat("logins"), simulator.stat("sessions")), (logins, 0));
         let _ = session.close();
     }
 }
@@ -289,6 +437,13 @@ fn a_keep_alive_function_may_do_anything_with_the_session() {
             0 => {
                 session.ping().unwrap();
                 session.login().unwrap();
+                session.refresh().unwrap();
+                session.info().unwrap();
+                session.cookie().unwrap();
+                assert!(session.is_active().unwrap());
+                session.set_password("pass").unwrap();
+                session.keepalive_stop().unwrap();
+                session.keepalive_start(1000).unwrap();
                 status::VSESSION_OK
             }
             1 => {
@@ -327,27 +482,79 @@ fn a_keep_alive_function_can_say_that_the_session_is_gone() {
     session.close().unwrap();
 }
 
+/// A process of its own: the workers are those of the process, and other tests use them too.
 #[test]
 fn many_sessions_are_kept_alive_by_a_few_threads_and_not_all_at_once() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "keepalive::child_that_keeps_many_alive", "--ignored"])
+        .args(["--nocapture", "--test-threads=1"])
+        .output()
+        .unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[test]
+#[ignore = "run by many_sessions_are_kept_alive_by_a_few_threads_and_not_all_at_once"]
+fn child_that_keeps_many_alive() {
+    const SESSIONS: usize = 100;
+    const WORKERS: usize = 3;
     let simulator = Simulator::start();
-    let config = lively(&simulator);
-    let sessions: Vec<_> = (0..100).map(|_| config.open().unwrap()).collect();
+    let config = lively(&simulator).with("keepalive.interval_ms", "2000");
+    let sessions: Vec<_> = (0..SESSIONS).map(|_| config.open().unwrap()).collect();
+    let threads = || {
+        std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .filter(|name| name.starts_with("vsession"))
+            .count()
+    };
+    let time = |e: &serde_json::Value, field: &str| e[field].as_u64().unwrap() / 1_000_000;
     together(10, |n| sessions.iter().skip(n).step_by(10).for_each(|s| s.login().unwrap()));
-    let before = simulator.calls("CurrentTime");
-    eventually("each has been probed", || simulator.calls("CurrentTime") >= before + 100);
-    // Other tests of this process use the workers too; their bounds hold for all together.
-    let of_the_library = std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.starts_with("vsession-timer") || name.starts_with("vsession-probe"))
-        .count();
-    assert!(
-        of_the_library <= 4 + 4,
-        "{of_the_library} threads for probes, with four more where other tests are slow"
-    );
+    // They logged in as one, and each waits for its first probe by chance: half of the interval to the whole.
+    eventually("each has been probed", || simulator.calls("CurrentTime") as usize >= SESSIONS);
+    let log = simulator.log();
+    let mut logins: HashMap<_, _> = log
+        .iter()
+        .filter(|e| e["method"] == "Login")
+        .map(|e| (e["new_session_key"].as_str().unwrap(), time(e, "end_ns")))
+        .collect();
+    let firsts: Vec<_> = log
+        .iter()
+        .filter(|e| e["method"] == "CurrentTime")
+        .filter_map(|e| Some(time(e, "start_ns") - logins.remove(e["session_key"].as_str().unwrap())?))
+        .collect();
+    assert!(firsts.len() > SESSIONS / 2 && firsts.iter().min() >= Some(&950), "{firsts:?}");
+    let spread = firsts.iter().max().unwrap() - firsts.iter().min().unwrap();
+    assert!(spread > 600, "all within {spread} ms");
+    // Long enough that probes pile up where they may, and no worker counts as slow.
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 40}));
+    simulator.post("/log/reset");
+    let mut most_threads = 0;
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(4) {
+        most_threads = most_threads.max(threads());
+        sleep(20);
+    }
+    let log = simulator.log();
+    let probes: Vec<_> = log.iter().filter(|e| e["method"] == "CurrentTime").collect();
+    assert!(probes.len() > SESSIONS, "{} probes", probes.len());
+    // Each began while so many others, which had begun before, were under way.
+    let at_once = probes
+        .iter()
+        .map(|p| {
+            let now = time(p, "start_ns");
+            probes.iter().filter(|q| time(q, "start_ns") <= now && now < time(q, "end_ns")).count()
+        })
+        .max()
+        .unwrap();
+    assert!(at_once <= WORKERS, "{at_once} probes at once");
+    assert!(most_threads <= 9, "{most_threads} threads");
     for session in &sessions {
         assert_eq!(session.epoch(), 1);
     }
+    simulator.clear_rules();
     together(10, |n| sessions.iter().skip(n).step_by(10).for_each(|s| s.close().unwrap()));
     assert_eq!(simulator.stat("sessions"), 0);
 }

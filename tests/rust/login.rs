@@ -1,6 +1,7 @@
 //! Logging in: once for everybody, and never against the account's interest.
 
 use serde_json::json;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vsession::vsession_executed::*;
 use vsession::vsession_state::*;
@@ -141,27 +142,77 @@ fn a_wrong_password_is_told_with_the_faults_name_and_not_tried_again() {
     session.close().unwrap();
 }
 
+/// One attempt for each set of credentials, wherever they come from: with 64 threads that call all the time, keep-alive beside
+/// them, and another wrong password in the middle of it.
 #[test]
 fn a_password_that_was_changed_on_the_server_does_not_lock_the_account() {
-    let simulator = Simulator::start();
-    let session = simulator.session();
-    session.login().unwrap();
-    simulator.set_password("rotated");
-    simulator.kill_sessions();
     // A minute in the long form of the tests.
     let seconds = if std::env::var_os("VSESSION_TEST_LONG").is_some() { 60 } else { 1 };
-    let end = Instant::now() + Duration::from_secs(seconds);
-    let failures = together(64, |_| {
-        let mut failures = 0;
-        while Instant::now() < end {
-            assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
-            failures += 1;
+    for source in ["option", "file", "function"] {
+        let simulator = Simulator::start();
+        let file = std::env::temp_dir().join(format!("vsession-changed-{}", std::process::id()));
+        std::fs::write(&file, "pass").unwrap();
+        let password = Arc::new(Mutex::new("pass".to_string()));
+        let told = password.clone();
+        let config = simulator.config().with("keepalive.interval_ms", "1000");
+        let config = config.with("relogin.backoff_ms", "10").with("relogin.max_backoff_ms", "50");
+        let config = match source {
+            "option" => config,
+            "file" => config.with("password_file", file.to_str().unwrap()),
+            _ => config.with_credentials(move |_| Credentials::Pair("user", told.lock().unwrap().clone())),
+        };
+        let session = config.open().unwrap();
+        session.login().unwrap();
+        simulator.set_password("rotated");
+        simulator.kill_sessions();
+        let call_until = |end: Instant| {
+            let failures = together(64, |_| {
+                let mut failures = 0;
+                while Instant::now() < end {
+                    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+                    failures += 1;
+                }
+                failures
+            });
+            assert!(failures.iter().sum::<u64>() > 64);
+        };
+        let half = Duration::from_millis(500 * seconds);
+        call_until(Instant::now() + half);
+        assert_eq!(simulator.stat("login_failures"), 1, "{source}");
+        match source {
+            "option" => session.set_password("wrong, too").unwrap(),
+            "file" => std::fs::write(&file, "wrong, too").unwrap(),
+            _ => *password.lock().unwrap() = "wrong, too".into(),
         }
-        failures
+        call_until(Instant::now() + half);
+        assert_eq!(simulator.stat("login_failures"), 2, "{source}");
+        session.close().unwrap();
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn servers_that_hang_in_their_logins_hold_up_no_other_servers() {
+    let (silent, well) = (Simulator::start(), Simulator::start());
+    silent.rule(json!({"method": "Login", "hang": true}));
+    // More than there are workers for logins.
+    let stuck: Vec<_> = (0..12).map(|_| silent.config().with("timeout_ms", "8000").open().unwrap()).collect();
+    std::thread::scope(|scope| {
+        for session in &stuck {
+            scope.spawn(|| session.login().unwrap_err());
+        }
+        eventually("they hang", || stuck.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
+        let session = well.session();
+        let start = Instant::now();
+        session.ping().unwrap();
+        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        session.close().unwrap();
+        silent.clear_rules();
+        silent.post("/connections/close");
     });
-    assert!(failures.iter().sum::<u64>() > 64);
-    assert_eq!(simulator.stat("login_failures"), 1);
-    session.close().unwrap();
+    for session in stuck {
+        let _ = session.close();
+    }
 }
 
 #[test]

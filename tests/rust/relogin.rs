@@ -148,14 +148,38 @@ fn refresh_and_is_active_find_a_dead_session_without_logging_in() {
 }
 
 #[test]
-fn without_the_privilege_for_session_is_active_the_session_is_still_found_alive() {
+fn is_active_asks_the_server_each_time_and_needs_no_memory_of_the_session() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    assert!(!session.is_active().unwrap(), "there is none, and none is made");
+    assert_eq!(simulator.stat("requests"), 0);
+    session.login().unwrap();
+    for asked in 1..=3 {
+        assert!(session.is_active().unwrap());
+        assert_eq!(simulator.calls("SessionIsActive"), asked);
+    }
+    // The library believes it to be out of reach, and asks all the same.
+    simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1}));
+    session.ping().unwrap_err();
+    assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
+    assert!(session.is_active().unwrap());
+    assert_eq!((simulator.calls("SessionIsActive"), session.state()), (4, VSESSION_STATE_ACTIVE));
+    session.close().unwrap();
+}
+
+#[test]
+fn without_the_privilege_for_session_is_active_the_session_is_still_found_alive_and_none_pile_up() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
     simulator.rule(json!({"method": "SessionIsActive", "fault": "NoPermission"}));
-    assert!(session.is_active().unwrap());
+    for _ in 0..10 {
+        assert!(session.is_active().unwrap());
+        session.login().unwrap();
+        session.ping().unwrap();
+    }
     assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
-    assert_eq!(simulator.stat("logins"), 1);
+    assert_eq!((simulator.stat("logins"), simulator.stat("sessions")), (1, 1));
     session.close().unwrap();
 }
 
