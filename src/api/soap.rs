@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bytes::Bytes;
-use ureq::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use ureq::http::Uri;
 
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
@@ -69,7 +68,7 @@ impl Endpoint {
                 idempotent: true,
                 commit_when_sent: false,
                 max_reply_bytes: self.max_reply_bytes,
-                head: None,
+                set_cookies: None,
             },
             watch,
         )
@@ -104,34 +103,30 @@ impl Endpoint {
         session_cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
         let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
-        let action = if call.version.is_empty() {
-            HeaderValue::from_static("urn:vim25")
-        } else {
-            header_value("the version", ["urn:vim25/", call.version].concat())?
-        };
-        let mut headers = vec![(header::CONTENT_TYPE, CONTENT_TYPE), (SOAP_ACTION, action)];
-        if let Some(cookie) = call.cookie {
-            headers.push((header::COOKIE, header_value("the cookie", Bytes::from_owner(cookie.clone()))?));
-        }
-        let head = RefCell::new(HeaderMap::new());
+        let separator = if call.version.is_empty() { "" } else { "/" };
+        let action = ["urn:vim25", separator, call.version].concat();
+        let headers = [
+            ("Content-Type", "text/xml; charset=\"utf-8\""),
+            ("SOAPAction", &action),
+            ("Cookie", call.cookie.map_or("", Secret::reveal)),
+        ];
+        let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..2] };
+        let set_cookies = RefCell::new(Vec::new());
         let sent = self.client.send(
             &HttpRequest {
                 method: Method::Post,
                 uri: &self.sdk,
-                headers: &headers,
+                headers,
                 body: body.as_bytes(),
                 idempotent: call.idempotent,
                 commit_when_sent: call.commit_when_sent,
                 max_reply_bytes: self.max_reply_bytes,
-                head: call.commit_when_sent.then_some(&head),
+                set_cookies: call.commit_when_sent.then_some(&set_cookies),
             },
             watch,
         );
-        let set_cookies = head.borrow();
-        *session_cookie = set_cookies
-            .get_all("set-cookie")
-            .iter()
-            .find_map(|header| cookie::from_set_cookie(header.to_str().ok()?));
+        *session_cookie =
+            set_cookies.borrow().iter().find_map(|header| cookie::from_set_cookie(header.reveal()));
         let http = sent?;
         let repeated = http.repeated;
         self.answer(call, http).map_err(|error| if repeated { error.after_another_try() } else { error })
@@ -158,18 +153,9 @@ impl Endpoint {
     }
 }
 
-const SOAP_ACTION: HeaderName = HeaderName::from_static("soapaction");
-const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("text/xml; charset=\"utf-8\"");
-
-fn header_value(what: &str, text: impl Into<Bytes>) -> Result<HeaderValue> {
-    HeaderValue::from_maybe_shared(text.into()).map_err(|_| {
-        Error::new(Status::VSESSION_E_PROTOCOL, format!("{what} holds characters that no header may have"))
-    })
-}
-
 /// What to do about a redirection, which is not followed.
 pub(super) fn redirection(http: &HttpReply) -> String {
-    let target = http.header("location").unwrap_or("?");
+    let target = http.location.as_deref().unwrap_or("?");
     format!("it redirects to '{target}': if that is the right server, put it into 'url'")
 }
 

@@ -2,34 +2,30 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::io::Read;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::Weak;
 use std::time::Instant;
 
-use arc_swap::ArcSwapOption;
-use ureq::Agent;
-use ureq::http::{self, HeaderMap, HeaderName, HeaderValue, Uri, header};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
+use ureq::http::Uri;
 
 use super::Settings;
-use super::buffers::Spares;
+use super::connection::Connection;
 use super::dial::Dialer;
 use super::exchange::Current;
 use super::permits::Permits;
+use super::plain::{self, Look, PlainHead};
+use super::pool::Pool;
 use super::resolve;
 use super::trust::Trust;
+use super::unusual::Reader;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
+use crate::runtime::secret::Secret;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, Mutex};
 
-/// The most that the head of a reply may take.
-const MOST_HEADERS: usize = 64 * 1024;
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.
 const MOST_AROUND: u64 = 1 << 20;
@@ -44,7 +40,8 @@ pub(crate) enum Method {
 pub(crate) struct HttpRequest<'a> {
     pub(crate) method: Method,
     pub(crate) uri: &'a Uri,
-    pub(crate) headers: &'a [(HeaderName, HeaderValue)],
+    /// Besides those that say how to talk HTTP.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
     pub(crate) body: &'a [u8],
     /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
     pub(crate) idempotent: bool,
@@ -52,42 +49,26 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) commit_when_sent: bool,
     /// The most that the body of the reply may take.
     pub(crate) max_reply_bytes: u64,
-    /// Where the headers of the reply are put, which may arrive although the body never does.
-    pub(crate) head: Option<&'a RefCell<HeaderMap>>,
-}
-
-impl HttpRequest<'_> {
-    fn with_body<T>(&self, method: http::Method, body: T) -> http::Request<T> {
-        let mut request = http::Request::new(body);
-        *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
-        request.headers_mut().extend(self.headers.iter().cloned());
-        request
-    }
+    /// Where the cookies that the reply sets are put; they may arrive although the body never does.
+    pub(crate) set_cookies: Option<&'a RefCell<Vec<Secret>>>,
 }
 
 #[derive(Debug)]
 pub(crate) struct HttpReply {
     pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
+    /// Where a redirect leads.
+    pub(crate) location: Option<String>,
     pub(crate) body: Vec<u8>,
     /// The request was sent before, and that time may have been served too.
     pub(crate) repeated: bool,
 }
 
-impl HttpReply {
-    /// The first value of a header, where it is text.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-}
-
 /// A pool of connections to one server.
 pub(crate) struct Client {
-    settings: Settings,
-    trust: Option<Trust>,
-    agent: ArcSwapOption<Agent>,
-    spares: Arc<Spares>,
+    dialer: Dialer,
+    common_headers: String,
+    pool: Arc<Pool>,
+    unusual: Reader,
     permits: Permits,
     rest: Mutex<Rest>,
     me: Weak<Client>,
@@ -115,11 +96,13 @@ impl Client {
             return Ok(client);
         }
         let trust = settings.tls.as_ref().map(Trust::new).transpose()?;
+        let root = full_uri(settings, "/")?;
+        let pool = Arc::<Pool>::default();
         let client = Arc::new_cyclic(|me| Client {
-            settings: settings.clone(),
-            trust,
-            agent: ArcSwapOption::empty(),
-            spares: Arc::default(),
+            dialer: Dialer { settings: settings.clone(), trust },
+            common_headers: plain::common_headers(&root, &settings.user_agent),
+            pool: pool.clone(),
+            unusual: Reader::new(pool),
             permits: Permits::new(settings.max_connections),
             rest: Mutex::new(Rest { last_use: Instant::now(), watched: false }),
             me: me.clone(),
@@ -134,15 +117,13 @@ impl Client {
         Ok(client)
     }
 
+    fn settings(&self) -> &Settings {
+        &self.dialer.settings
+    }
+
     /// The full address of a path on this server.
     pub(crate) fn uri(&self, path: &str) -> Result<Uri> {
-        let text = format!("{}{path}", self.settings.origin());
-        text.parse().map_err(|e| {
-            Error::new(
-                Status::VSESSION_E_CONFIG,
-                format!("option 'url': '{text}' is not a valid address: {e}"),
-            )
-        })
+        full_uri(self.settings(), path)
     }
 
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
@@ -163,12 +144,9 @@ impl Client {
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
             let exchange = Current::begin(watch, request.commit_when_sent, most);
-            let failure = match self.send_once(request) {
+            let failure = match self.send_once(request, &exchange) {
                 Ok(reply) => return Ok(HttpReply { repeated, ..reply }),
-                Err(Failed::Here(error)) => error,
-                Err(Failed::InUreq(error)) => {
-                    exchange.failure().unwrap_or_else(|| explain(&error, exchange.ended.get()))
-                }
+                Err(error) => error,
             };
             let not_run = !exchange.sent.get();
             if failure.status() == Status::VSESSION_E_CONNECTION {
@@ -190,69 +168,83 @@ impl Client {
         }
     }
 
-    fn send_once(&self, request: &HttpRequest) -> std::result::Result<HttpReply, Failed> {
-        let agent = self.agent();
-        let ran = catch_unwind(AssertUnwindSafe(|| match request.method {
-            Method::Get => agent.run(request.with_body(http::Method::GET, ())),
-            Method::Post => agent.run(request.with_body(http::Method::POST, request.body)),
-        }));
-        let response = match ran {
-            Ok(result) => result?,
-            Err(panic) => {
-                // It may have happened under ureq's pool lock; nobody could use this agent again.
-                self.agent.store(None);
-                resume_unwind(panic);
+    fn send_once(&self, request: &HttpRequest, exchange: &Current) -> Result<HttpReply> {
+        let mut connection = match self.pool.take(self.settings().idle_timeout) {
+            Some(connection) => {
+                exchange.reused.set(true);
+                connection
             }
+            None => Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?),
         };
-        let (head, body) = response.into_parts();
-        if let Some(place) = request.head {
-            *place.borrow_mut() = head.headers.clone();
+        plain::write_head(connection.buffers.head(self.common_headers.len()), request, &self.common_headers)?;
+        connection.send(request.body, exchange).map_err(|e| exchange.reason(e))?;
+        loop {
+            if !connection.fill(exchange).map_err(|e| exchange.reason(e))? {
+                return Err(incomplete());
+            }
+            match plain::look(connection.buffers.input()) {
+                Look::More => {}
+                Look::NotPlain => return self.unusual.read(connection, request, exchange),
+                Look::Plain(head) => return self.read_plain(connection, head, request, exchange),
+            }
         }
-        let most = request.max_reply_bytes;
-        let announced =
-            head.headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > most) {
-            return Err(Failed::Here(too_large(most)));
-        }
-        // With a little room to spare the end of the body is found without asking for more.
-        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(1 << 20) as usize + 64);
-        // The only memory whose size the server decides: where there is none, the call fails and the program goes on.
-        body.into_reader().take(most + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
-            std::io::ErrorKind::OutOfMemory => Failed::Here(no_memory()),
-            _ => Failed::InUreq(ureq::Error::Io(error)),
-        })?;
-        if bytes.len() as u64 > most {
-            return Err(Failed::Here(too_large(most)));
-        }
-        Ok(HttpReply { status: head.status.as_u16(), headers: head.headers, body: bytes, repeated: false })
     }
 
-    fn agent(&self) -> Arc<Agent> {
-        if let Some(agent) = &*self.agent.load() {
-            return agent.clone();
+    /// Reads the body behind a plain head.
+    fn read_plain(
+        &self,
+        mut connection: Connection,
+        head: PlainHead,
+        request: &HttpRequest,
+        exchange: &Current,
+    ) -> Result<HttpReply> {
+        connection.buffers.consume(head.length);
+        if let Some(place) = request.set_cookies {
+            *place.borrow_mut() = head.set_cookies;
         }
-        let config = ureq::config::Config::builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            // A login or a cookie must not follow a redirect to another place.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .user_agent(self.settings.user_agent.as_str())
-            .accept("text/xml, */*")
-            .max_idle_connections(self.settings.max_connections)
-            .max_idle_connections_per_host(self.settings.max_connections)
-            .max_idle_age(self.settings.idle_timeout)
-            .max_response_header_size(MOST_HEADERS)
-            .build();
-        let dialer = Dialer {
-            settings: self.settings.clone(),
-            trust: self.trust.clone(),
-            spares: self.spares.clone(),
-        };
-        let agent = Arc::new(Agent::with_parts(config, dialer, LeaveToDialer));
-        self.agent.store(Some(agent.clone()));
-        agent
+        if head.body_length > request.max_reply_bytes {
+            return Err(too_large(request.max_reply_bytes));
+        }
+        let length = head.body_length as usize;
+        let mut body = Vec::new();
+        let arrived = connection.buffers.input();
+        let arrived = &arrived[..arrived.len().min(length)];
+        // Memory whose size the server decides: where there is none, the call fails and the program goes on.
+        if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len())).is_err() {
+            return Err(no_memory());
+        }
+        body.extend_from_slice(arrived);
+        connection.buffers.consume(body.len());
+        let mut filled = body.len();
+        while filled < length {
+            if filled == body.len() {
+                // What was only announced takes no memory.
+                let more = (length - filled).min(filled.max(MOST_AT_ONCE));
+                if body.try_reserve_exact(more).is_err() {
+                    return Err(no_memory());
+                }
+                body.resize(filled + more, 0);
+            }
+            match connection.read(&mut body[filled..], exchange).map_err(|e| exchange.reason(e))? {
+                0 => return Err(incomplete()),
+                n => filled += n,
+            }
+        }
+        if connection.is_reusable() {
+            self.pool.put(connection);
+        }
+        Ok(HttpReply { status: head.status, location: None, body, repeated: false })
     }
+}
+
+/// So much memory a body is given before any of it has arrived.
+const MOST_AT_ONCE: usize = 1 << 20;
+
+fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
+    let text = format!("{}{path}", settings.origin());
+    text.parse().map_err(|e| {
+        Error::new(Status::VSESSION_E_CONFIG, format!("option 'url': '{text}' is not a valid address: {e}"))
+    })
 }
 
 impl Client {
@@ -262,7 +254,7 @@ impl Client {
         rest.last_use = Instant::now();
         if !rest.watched {
             rest.watched = true;
-            let at = rest.last_use + self.settings.idle_timeout;
+            let at = rest.last_use + self.settings().idle_timeout;
             drop(rest);
             timer::wake_at(at, self.me.clone());
         }
@@ -270,11 +262,10 @@ impl Client {
 }
 
 impl Sleeper for Client {
-    /// Closes the connections when nobody has used them for long enough. ureq itself would keep them until the next
-    /// request, if ever there is one.
+    /// Closes the connections when nobody has used them for long enough.
     fn wake(self: Arc<Self>) {
         let mut rest = self.rest.lock();
-        let at = rest.last_use + self.settings.idle_timeout;
+        let at = rest.last_use + self.settings().idle_timeout;
         if at > Instant::now() {
             drop(rest);
             timer::wake_at(at, self.me.clone());
@@ -282,46 +273,19 @@ impl Sleeper for Client {
         }
         rest.watched = false;
         drop(rest);
-        // A request under way keeps the agent, and its connection, until it ends.
-        self.agent.store(None);
-        self.spares.clear();
+        self.pool.clear();
+        self.unusual.clear();
     }
 }
 
-enum Failed {
-    Here(Error),
-    InUreq(ureq::Error),
-}
-
-impl<E: Into<ureq::Error>> From<E> for Failed {
-    fn from(error: E) -> Failed {
-        Failed::InUreq(error.into())
-    }
-}
-
-/// ureq wants names resolved before it looks into its pool. The dialer does it, and only when it is needed.
-#[derive(Debug)]
-struct LeaveToDialer;
-
-impl Resolver for LeaveToDialer {
-    fn resolve(
-        &self,
-        _: &Uri,
-        _: &ureq::config::Config,
-        _: NextTimeout,
-    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
-        Ok(self.empty())
-    }
-}
-
-fn no_memory() -> Error {
+pub(super) fn no_memory() -> Error {
     Error::new(
         Status::VSESSION_E_RESOURCE,
         "there is not enough memory for the reply; ask for less at a time or lower max_reply_bytes",
     )
 }
 
-fn too_large(most: u64) -> Error {
+pub(super) fn too_large(most: u64) -> Error {
     Error::new(
         Status::VSESSION_E_REPLY_TOO_LARGE,
         format!(
@@ -330,21 +294,9 @@ fn too_large(most: u64) -> Error {
     )
 }
 
-/// What an error of ureq's own means; failures of the connection itself are recorded by the connection. Where the peer
-/// had ended it, the rest of the reply is what was missing: ureq has many words for that.
-fn explain(error: &ureq::Error, ended: bool) -> Error {
-    match error {
-        _ if ended => Error::new(
-            Status::VSESSION_E_CONNECTION,
-            "the server closed the connection before its reply was complete",
-        ),
-        ureq::Error::LargeResponseHeader(..) => Error::new(
-            Status::VSESSION_E_REPLY_TOO_LARGE,
-            format!("the head of the reply is larger than {MOST_HEADERS} bytes; is this a vSphere server?"),
-        ),
-        other => Error::new(
-            Status::VSESSION_E_PROTOCOL,
-            format!("the reply is not proper HTTP ({other}); is this a vSphere server?"),
-        ),
-    }
+pub(super) fn incomplete() -> Error {
+    Error::new(
+        Status::VSESSION_E_CONNECTION,
+        "the server closed the connection before its reply was complete",
+    )
 }

@@ -1,17 +1,14 @@
-//! A connection as ureq uses it: plain or TLS, with buffers. It decides when bytes leave (head and body together), when
-//! a resting connection is still good, and that a failed one is never used again.
+//! A connection, plain or TLS, with its buffers: how a request leaves, how bytes arrive, and whether a connection that
+//! has rested is still good.
 
 use std::io;
 
-use ureq::unversioned::transport::{Buffers, NextTimeout, Transport};
-
-use super::buffers::{SoapBuffers, Spares};
-use super::exchange::{self, Exchange};
+use super::buffers::SoapBuffers;
+use super::exchange::Exchange;
 use super::socket::Socket;
 use super::tls::TlsStream;
 use crate::error::Error;
 use crate::status::Status;
-use crate::sync::Arc;
 use crate::sys::Idle;
 
 /// The most that may wait in the buffer for the end of its line or head. ureq bounds heads by less than this, but not the
@@ -64,35 +61,21 @@ impl Stream {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    buffers: SoapBuffers,
-    spares: Arc<Spares>,
-    /// Something failed on it: it must not serve another request.
-    broken: bool,
-    /// It rests between two requests.
-    resting: bool,
+    pub(super) buffers: SoapBuffers,
     /// Nothing was sent on it yet.
     fresh: bool,
-    /// The server took no more of the request. What it said before it closed is the answer.
-    cut_short: bool,
+    /// It must not serve another request.
+    pub(super) spent: bool,
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, spares: Arc<Spares>) -> Connection {
-        Connection {
-            stream,
-            buffers: SoapBuffers::default(),
-            spares,
-            broken: false,
-            resting: false,
-            fresh: true,
-            cut_short: false,
-        }
+    pub(super) fn new(stream: Stream) -> Connection {
+        Connection { stream, buffers: SoapBuffers::default(), fresh: true, spent: false }
     }
 
-    fn flush(&mut self, exchange: &Exchange) -> io::Result<()> {
-        if self.buffers.pending().is_empty() {
-            return Ok(());
-        }
+    /// Sends a request whose head stands in the buffer for output. Where the server takes no more of it and has said
+    /// something, that is the answer.
+    pub(super) fn send(&mut self, body: &[u8], exchange: &Exchange) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) && self.stream.speaks_unasked() {
             return Err(exchange.fail(Error::new(
@@ -100,36 +83,32 @@ impl Connection {
                 "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",
             )));
         }
-        if !self.cut_short
-            && let Err(error) = self.stream.write_all(self.buffers.pending(), exchange)
-        {
+        let rest = self.buffers.fill_up(body);
+        let sent = self
+            .stream
+            .write_all(self.buffers.output(), exchange)
+            .and_then(|()| self.stream.write_all(rest, exchange));
+        self.buffers.sent();
+        if let Err(error) = sent {
             if !self.stream.has_said_something(exchange) {
                 return Err(error);
             }
             exchange.forget_failure();
-            self.broken = true;
-            self.cut_short = true;
+            self.spent = true;
         }
-        self.buffers.sent();
         Ok(())
     }
 
-    fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
-        self.flush(exchange)?;
+    /// Waits for more of the reply and puts it into the buffer for input. False: there is no more.
+    pub(super) fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
         if self.buffers.input().len() > MOST_PENDING {
             return Err(exchange.fail(Error::new(
                 Status::VSESSION_E_PROTOCOL,
                 "the reply is not proper HTTP (a line without an end); is this a vSphere server?",
             )));
         }
-        let n = self.stream.read(self.buffers.input_append_buf(), exchange)?;
-        if n == 0 {
-            self.broken = true;
-            exchange.ended.set(true);
-            return Ok(false);
-        }
-        exchange.answered.set(true);
-        self.buffers.input_appended(n);
+        let n = self.stream.read(self.buffers.room_for_input(), exchange)?;
+        self.buffers.arrived(n);
         let left = exchange.left.get().checked_sub(n as u64);
         exchange.left.set(left.ok_or_else(|| {
             exchange.fail(Error::new(
@@ -137,51 +116,42 @@ impl Connection {
                 "the reply goes on without an end, and not in its body; is this a vSphere server?",
             ))
         })?);
-        Ok(true)
-    }
-}
-
-impl Transport for Connection {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        if self.buffers.are_unused() {
-            self.buffers = self.spares.take();
-        }
-        &mut self.buffers
+        Ok(self.heard(n, exchange))
     }
 
-    fn transmit_output(&mut self, amount: usize, _: NextTimeout) -> Result<(), ureq::Error> {
-        if self.buffers.keep_output(amount) {
-            let exchange = exchange::current();
-            self.flush(&exchange).inspect_err(|_| self.broken = true)?;
-        }
-        Ok(())
+    /// Waits for more of the reply and puts it into `room`, past the buffer. 0: there is no more.
+    pub(super) fn read(&mut self, room: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+        let n = self.stream.read(room, exchange)?;
+        self.heard(n, exchange);
+        Ok(n)
     }
 
-    fn await_input(&mut self, _: NextTimeout) -> Result<bool, ureq::Error> {
-        let exchange = exchange::current();
-        Ok(self.fill(&exchange).inspect_err(|_| self.broken = true)?)
+    fn heard(&mut self, n: usize, exchange: &Exchange) -> bool {
+        if n == 0 {
+            self.spent = true;
+            exchange.ended.set(true);
+        } else {
+            exchange.answered.set(true);
+        }
+        n > 0
     }
 
-    /// ureq asks twice: when a request has ended, before the connection rests, and when the next one wants it. Only the
-    /// second time needs a look at the socket; stray bytes found then make it unfit just the same.
-    fn is_open(&mut self) -> bool {
-        if self.broken {
-            return false;
-        }
-        if !self.resting {
-            self.resting = true;
-            self.spares.put(std::mem::take(&mut self.buffers));
-            return true;
-        }
-        self.resting = false;
-        let good = self.stream.is_good();
-        if good {
-            exchange::current().reused.set(true);
-        }
-        good
+    /// Whether it can serve another request, now that a reply was read to its end. What follows that end is nobody's.
+    pub(super) fn is_reusable(&self) -> bool {
+        !self.spent && self.buffers.input().is_empty()
     }
 
-    fn is_tls(&self) -> bool {
+    /// Forgets what the last request left behind.
+    pub(super) fn rest(&mut self) {
+        self.buffers.forget();
+    }
+
+    /// Whether it can serve a request after it has rested.
+    pub(super) fn is_good(&mut self) -> bool {
+        self.stream.is_good()
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
         matches!(self.stream, Stream::Tls(_))
     }
 }

@@ -1,18 +1,14 @@
 //! Makes connections: name, TCP, TLS. Where a host has several addresses they are tried with a short lead each, so that
 //! a dead one costs a moment and not a timeout.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use ureq::unversioned::transport::{ConnectionDetails, Connector};
-
 use super::Settings;
-use super::buffers::Spares;
-use super::connection::{Connection, Stream};
-use super::exchange::{self, Exchange};
+use super::connection::Stream;
+use super::exchange::Exchange;
 use super::proxy;
 use super::resolve;
 use super::socket::{Socket, no_answer};
@@ -21,7 +17,6 @@ use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::runtime::wait::Ready;
 use crate::status::Status;
-use crate::sync::Arc;
 use crate::sys::{self, Interest};
 
 /// The lead that an address has over the next one (RFC 8305 recommends 250 ms).
@@ -33,27 +28,6 @@ const AT_A_TIME: usize = sys::MAX_POLLED - 1;
 pub(super) struct Dialer {
     pub(super) settings: Settings,
     pub(super) trust: Option<Trust>,
-    /// Buffers for its connections.
-    pub(super) spares: Arc<Spares>,
-}
-
-impl fmt::Debug for Dialer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Dialer({})", self.settings.origin())
-    }
-}
-
-impl Connector<()> for Dialer {
-    type Out = Connection;
-
-    fn connect(
-        &self,
-        _: &ConnectionDetails,
-        _: Option<()>,
-    ) -> std::result::Result<Option<Connection>, ureq::Error> {
-        let exchange = exchange::current();
-        Ok(Some(Connection::new(self.dial(&exchange)?, self.spares.clone())))
-    }
 }
 
 impl Dialer {

@@ -6,8 +6,10 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::certificate::Thumbprint;
+use super::connection::Connection;
 use crate::error::Error;
 use crate::runtime::wait::{Stop, Watch};
+use crate::status::Status;
 
 /// The request under way on this thread.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(super) struct Exchange {
     pub(super) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
     failure: RefCell<Option<Error>>,
+    /// The connection on which ureq is to read the reply.
+    lent: RefCell<Option<Connection>>,
 }
 
 thread_local! {
@@ -61,6 +65,7 @@ impl Current {
             refused_certificate: RefCell::new(None),
             ended: Cell::new(false),
             failure: RefCell::new(None),
+            lent: RefCell::new(None),
         });
         let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));
         Current { exchange, previous }
@@ -86,7 +91,7 @@ pub(super) fn current() -> Rc<Exchange> {
 }
 
 impl Exchange {
-    /// Records why the exchange failed, and gives ureq an error of a kind that it never takes for the end of a body.
+    /// Records why the exchange failed, and makes an error of a kind that ureq never takes for the end of a body.
     pub(super) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
         self.failure.borrow_mut().get_or_insert_with(|| error.into());
         std::io::ErrorKind::Other.into()
@@ -99,6 +104,21 @@ impl Exchange {
 
     pub(super) fn failure(&self) -> Option<Error> {
         self.failure.borrow().clone()
+    }
+
+    /// Why an operation on a connection failed: what it recorded.
+    pub(super) fn reason(&self, error: std::io::Error) -> Error {
+        self.failure().unwrap_or_else(|| {
+            Error::new(Status::VSESSION_E_CONNECTION, format!("the connection failed: {error}"))
+        })
+    }
+
+    pub(super) fn lend(&self, connection: Connection) {
+        *self.lent.borrow_mut() = Some(connection);
+    }
+
+    pub(super) fn take_lent(&self) -> Option<Connection> {
+        self.lent.borrow_mut().take()
     }
 
     pub(super) fn note_refused_certificate(&self, thumbprint: Thumbprint) {

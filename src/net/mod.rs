@@ -1,5 +1,6 @@
-//! HTTP to one server: ureq speaks the protocol, over connections that this layer makes. It makes them itself so that
-//! every phase can be cancelled, every certificate is checked, and it is known what was sent when something fails.
+//! HTTP to one server, over connections that this layer makes itself, so that every phase can be cancelled, every
+//! certificate is checked, and it is known what was sent when something fails. Requests and plain replies take a short
+//! way; all other replies are read by ureq.
 //! Nothing here knows of SOAP or of sessions.
 
 mod buffers;
@@ -9,12 +10,15 @@ mod connection;
 mod dial;
 mod exchange;
 mod permits;
+mod plain;
+mod pool;
 mod probe;
 mod proxy;
 mod resolve;
 mod socket;
 mod tls;
 mod trust;
+mod unusual;
 
 pub(crate) use certificate::{Certificate, Thumbprint};
 pub(crate) use client::{Client, HttpReply, HttpRequest, Method, renew_after_fork};

@@ -10,7 +10,6 @@ use super::{Settings, Tls};
 use crate::error::{Error, Result};
 use crate::runtime::wait::Watch;
 use crate::status::Status;
-use crate::sync::Arc;
 
 /// The certificates that the server shows, as DER, its own first.
 pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec<Vec<u8>>> {
@@ -22,8 +21,7 @@ pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec
     };
     watch.check()?;
     let anyone = Tls { verify: false, thumbprints: Vec::new(), ca: None, ..tls.clone() };
-    let dialer =
-        Dialer { settings: settings.clone(), trust: Some(Trust::new(&anyone)?), spares: Arc::default() };
+    let dialer = Dialer { settings: settings.clone(), trust: Some(Trust::new(&anyone)?) };
     let exchange = Current::begin(watch, false, u64::MAX);
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),

@@ -56,13 +56,6 @@ impl Secret {
     }
 }
 
-/// As bytes, for those who hold on to a clone and so copy nothing.
-impl AsRef<[u8]> for Secret {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
 /// Tells a pair of user and password from another without keeping them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; 32]);

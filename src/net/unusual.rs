@@ -1,0 +1,268 @@
+//! Replies that are not plain: ureq reads them, and knows chunks, compression, what ends with its connection, preliminary
+//! replies, other versions and much that is wrong. It is lent the connection on which the request has left already; what
+//! it writes of a request itself is dropped, and what has arrived it finds in the buffer.
+
+use std::io::Read;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use arc_swap::ArcSwapOption;
+use ureq::Agent;
+use ureq::http::{self, Uri, header};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
+
+use super::client::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
+use super::connection::Connection;
+use super::exchange::{self, Current};
+use super::pool::Pool;
+use crate::error::{Error, Result};
+use crate::runtime::secret::Secret;
+use crate::status::Status;
+use crate::sync::Arc;
+
+/// The most that the head of a reply may take.
+const MOST_HEADERS: usize = 64 * 1024;
+
+/// ureq, for one client.
+pub(super) struct Reader {
+    agent: ArcSwapOption<Agent>,
+    pool: Arc<Pool>,
+}
+
+impl Reader {
+    pub(super) fn new(pool: Arc<Pool>) -> Reader {
+        Reader { agent: ArcSwapOption::empty(), pool }
+    }
+
+    /// Reads the reply on `connection`, which goes back to the pool where it can serve another request.
+    pub(super) fn read(
+        &self,
+        connection: Connection,
+        request: &HttpRequest,
+        exchange: &Current,
+    ) -> Result<HttpReply> {
+        exchange.lend(connection);
+        let reply = self.run(request);
+        // ureq has not asked for it where it failed before.
+        drop(exchange.take_lent());
+        reply.map_err(|failed| match failed {
+            Failed::Here(error) => error,
+            Failed::InUreq(error) => {
+                exchange.failure().unwrap_or_else(|| explain(&error, exchange.ended.get()))
+            }
+        })
+    }
+
+    fn run(&self, request: &HttpRequest) -> std::result::Result<HttpReply, Failed> {
+        let agent = self.agent();
+        // How a reply is read does not depend on what was asked, as long as that may be answered with a body.
+        let mut asked = http::Request::new(());
+        *asked.uri_mut() = request.uri.clone();
+        let ran = catch_unwind(AssertUnwindSafe(|| agent.run(asked)));
+        let response = match ran {
+            Ok(result) => result?,
+            Err(panic) => {
+                // It may have happened under ureq's pool lock; nobody could use this agent again.
+                self.agent.store(None);
+                resume_unwind(panic);
+            }
+        };
+        let (head, body) = response.into_parts();
+        if let Some(place) = request.set_cookies {
+            let texts = head.headers.get_all(header::SET_COOKIE).iter().filter_map(|v| v.to_str().ok());
+            place.borrow_mut().extend(texts.map(Secret::new));
+        }
+        let text = |name| Some(head.headers.get(name)?.to_str().ok()?.to_owned());
+        let most = request.max_reply_bytes;
+        let announced = text(header::CONTENT_LENGTH).and_then(|v| v.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > most) {
+            return Err(Failed::Here(too_large(most)));
+        }
+        // With a little room to spare the end of the body is found without asking for more.
+        let mut bytes = Vec::with_capacity(announced.unwrap_or(0).min(1 << 20) as usize + 64);
+        // Memory whose size the server decides: where there is none, the call fails and the program goes on.
+        body.into_reader().take(most + 1).read_to_end(&mut bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::OutOfMemory => Failed::Here(no_memory()),
+            _ => Failed::InUreq(ureq::Error::Io(error)),
+        })?;
+        if bytes.len() as u64 > most {
+            return Err(Failed::Here(too_large(most)));
+        }
+        Ok(HttpReply {
+            status: head.status.as_u16(),
+            location: text(header::LOCATION),
+            body: bytes,
+            repeated: false,
+        })
+    }
+
+    /// Gives back what is not needed while the client rests.
+    pub(super) fn clear(&self) {
+        self.agent.store(None);
+    }
+
+    fn agent(&self) -> Arc<Agent> {
+        if let Some(agent) = &*self.agent.load() {
+            return agent.clone();
+        }
+        let config = ureq::config::Config::builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            // A login or a cookie must not follow a redirect to another place.
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .max_response_header_size(MOST_HEADERS)
+            .build();
+        let agent = Agent::with_parts(config, Lender { pool: self.pool.clone() }, NoNames);
+        let agent = Arc::new(agent);
+        self.agent.store(Some(agent.clone()));
+        agent
+    }
+}
+
+enum Failed {
+    Here(Error),
+    InUreq(ureq::Error),
+}
+
+impl<E: Into<ureq::Error>> From<E> for Failed {
+    fn from(error: E) -> Failed {
+        Failed::InUreq(error.into())
+    }
+}
+
+/// Gives ureq the connection of the current exchange.
+#[derive(Debug)]
+struct Lender {
+    pool: Arc<Pool>,
+}
+
+impl Connector<()> for Lender {
+    type Out = Lent;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        _: Option<()>,
+    ) -> std::result::Result<Option<Lent>, ureq::Error> {
+        let connection = exchange::current().take_lent();
+        Ok(connection.map(|connection| Lent {
+            connection: Some(connection),
+            unsent: vec![0; UNSENT],
+            pool: self.pool.clone(),
+            progress: true,
+        }))
+    }
+}
+
+/// Room for a header line of ureq's own making.
+const UNSENT: usize = 1024;
+
+/// A connection in ureq's hands.
+#[derive(Debug)]
+struct Lent {
+    /// `None` when it has gone back to the pool.
+    connection: Option<Connection>,
+    /// Where ureq writes what is dropped.
+    unsent: Vec<u8>,
+    pool: Arc<Pool>,
+    /// It is worth while to look at what has arrived: nobody has yet, or some of it was consumed the last time.
+    progress: bool,
+}
+
+impl Lent {
+    fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("ureq does nothing with a connection that it was told is not open")
+    }
+}
+
+impl Transport for Lent {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self
+    }
+
+    fn transmit_output(&mut self, _: usize, _: NextTimeout) -> std::result::Result<(), ureq::Error> {
+        Ok(())
+    }
+
+    fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
+        let exchange = exchange::current();
+        Ok(self.connection().fill(&exchange)?)
+    }
+
+    /// ureq asks when the reply was read to its end and nothing forbids to use the connection again. It goes to our pool,
+    /// and ureq is told that it cannot have it for its own.
+    fn is_open(&mut self) -> bool {
+        if let Some(connection) = self.connection.take().filter(Connection::is_reusable) {
+            self.pool.put(connection);
+        }
+        false
+    }
+
+    fn is_tls(&self) -> bool {
+        self.connection.as_ref().is_some_and(Connection::is_tls)
+    }
+}
+
+impl Buffers for Lent {
+    fn output(&mut self) -> &mut [u8] {
+        &mut self.unsent
+    }
+
+    fn input(&self) -> &[u8] {
+        self.connection.as_ref().map_or(&[], |c| c.buffers.input())
+    }
+
+    fn input_append_buf(&mut self) -> &mut [u8] {
+        self.connection().buffers.room_for_input()
+    }
+
+    fn input_appended(&mut self, amount: usize) {
+        self.connection().buffers.arrived(amount);
+    }
+
+    fn input_consume(&mut self, amount: usize) {
+        self.progress = amount > 0;
+        self.connection().buffers.consume(amount);
+    }
+
+    /// For a body that is to be sent, of which there is none.
+    fn tmp_and_output(&mut self) -> (&mut [u8], &mut [u8]) {
+        (&mut [], &mut self.unsent)
+    }
+
+    fn can_use_input(&self) -> bool {
+        !self.input().is_empty() && self.progress
+    }
+}
+
+/// No name is looked up: the connection stands.
+#[derive(Debug)]
+struct NoNames;
+
+impl Resolver for NoNames {
+    fn resolve(
+        &self,
+        _: &Uri,
+        _: &ureq::config::Config,
+        _: NextTimeout,
+    ) -> std::result::Result<ResolvedSocketAddrs, ureq::Error> {
+        Ok(self.empty())
+    }
+}
+
+/// What an error of ureq's own means; failures of the connection itself are recorded by the connection. Where the peer
+/// had ended it, the rest of the reply is what was missing: ureq has many words for that.
+fn explain(error: &ureq::Error, ended: bool) -> Error {
+    match error {
+        _ if ended => incomplete(),
+        ureq::Error::LargeResponseHeader(..) => Error::new(
+            Status::VSESSION_E_REPLY_TOO_LARGE,
+            format!("the head of the reply is larger than {MOST_HEADERS} bytes; is this a vSphere server?"),
+        ),
+        other => Error::new(
+            Status::VSESSION_E_PROTOCOL,
+            format!("the reply is not proper HTTP ({other}); is this a vSphere server?"),
+        ),
+    }
+}
