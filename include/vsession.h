@@ -700,7 +700,7 @@ vsession_status vsession_config_set_queue(struct vsession_config config,
  * and configuration that use the function are gone.
  *
  * Threads: safe from any thread; `function` must be too. Blocks: never.
- * Owner: `data` stays the caller's, or is given to `free_data`.
+ * Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
  */
 vsession_status vsession_config_set_keepalive_fn(struct vsession_config config,
                                                  vsession_keepalive_fn function,
@@ -722,7 +722,7 @@ vsession_status vsession_config_free(struct vsession_config config);
  * and configuration that use the function are gone.
  *
  * Threads: safe from any thread; `function` must be too. Blocks: never.
- * Owner: `data` stays the caller's, or is given to `free_data`.
+ * Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
  */
 vsession_status vsession_config_set_credentials_fn(struct vsession_config config,
                                                    vsession_credentials_fn function,

@@ -3,7 +3,7 @@
 use ureq::Proxy as Address;
 use ureq::ProxyProtocol;
 
-use super::url::Url;
+use super::url::{Url, is_host};
 use crate::error::{Error, Result};
 use crate::net::{Proxy, ProxyKind};
 use crate::runtime::secret::Secret;
@@ -35,9 +35,14 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
         ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => ProxyKind::Socks5,
         _ => return Err("is a kind of proxy that is not supported".into()),
     };
+    let host = parsed.host();
+    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
+    if !is_host(host) {
+        return Err("is not the address of a proxy".into());
+    }
     Ok(Proxy {
         kind,
-        host: parsed.host().trim_start_matches('[').trim_end_matches(']').to_string(),
+        host: host.to_string(),
         port: parsed.port(),
         user: parsed.username().map(str::to_string),
         password: parsed.password().map(Secret::new),
@@ -112,7 +117,7 @@ mod tests {
         assert_eq!(proxy.user.as_deref(), Some("us@er"));
         assert_eq!(proxy.password.unwrap().reveal(), "p:w");
         assert_eq!(parse("socks5://127.0.0.1:1080").unwrap().kind, ProxyKind::Socks5);
-        for bad in ["ftp://x", "http://", "https://proxy:1", "socks4://x:1"] {
+        for bad in ["ftp://x", "http://", "https://proxy:1", "socks4://x:1", "http://b[::1]:1"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

@@ -13,6 +13,10 @@ pub(crate) struct Url {
     pub(crate) path: String,
 }
 
+/// What messages advise where a password may have been taken for something else. They repeat no part of the text: it may be
+/// that password.
+const CODES: &str = "; in a user name or password write '/' as %2F, '?' as %3F and '#' as %23";
+
 type Parsed = (Url, Option<String>, Option<Secret>);
 
 /// Splits a URL into address, user and password.
@@ -25,10 +29,12 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let https = match scheme.as_str() {
         "https" => true,
         "http" => false,
-        _ => return Err(format!("'{scheme}' is not a scheme for vSphere; use https:// (or http://)")),
+        _ => {
+            return Err("what stands before '://' is no scheme for vSphere; use https:// (or http://)".into());
+        }
     };
     if rest.contains(['?', '#']) {
-        return Err("a query or fragment has no meaning here; write https://host/sdk".into());
+        return Err(format!("a query or fragment has no meaning here; write https://host/sdk{CODES}"));
     }
     let (authority, path) = match rest.find('/') {
         Some(slash) => rest.split_at(slash),
@@ -40,16 +46,18 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     };
     let (host, port) = split_host(host_port)?;
     let port = match port {
-        Some(port) => port
-            .parse()
-            .ok()
-            .filter(|p| *p > 0)
-            .ok_or_else(|| format!("'{port}' is not a port (1 to 65535)"))?,
+        Some(port) => port.parse().ok().filter(|p| *p > 0).ok_or_else(|| {
+            format!("what follows the host and its colon is not a port (1 to 65535){CODES}")
+        })?,
         None if https => 443,
         None => 80,
     };
-    let path = path.strip_suffix('/').unwrap_or(path);
+    let path = path.trim_end_matches('/');
     let path = if path.is_empty() { "/sdk" } else { path };
+    // Else the beginning of a password with a slash would be taken for a port, and shown as such.
+    if path.contains('@') {
+        return Err(format!("an '@' stands behind the first '/'{CODES}"));
+    }
     let unusable = |c: char| c.is_control() || c.is_whitespace();
     if path.contains(unusable) {
         return Err("the path holds blanks or control characters".into());
@@ -70,7 +78,7 @@ fn split_host(text: &str) -> Result<(&str, Option<&str>), String> {
         let (host, rest) =
             rest.split_once(']').ok_or("the address lacks its closing bracket; write [::1]:443")?;
         if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err(format!("'{host}' is not an IPv6 address"));
+            return Err("what stands in brackets is not an IPv6 address".into());
         }
         match rest {
             "" => (host, None),
@@ -85,14 +93,19 @@ fn split_host(text: &str) -> Result<(&str, Option<&str>), String> {
             None => (text, None),
         }
     };
-    let is_host_character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
     if host.is_empty() {
         return Err("it names no host; write https://host/sdk".into());
     }
-    if !host.chars().all(is_host_character) {
+    if !is_host(host) {
         return Err("the host name holds characters that no host name has".into());
     }
     Ok((host, port.filter(|p| !p.is_empty())))
+}
+
+/// Whether this can be a name or an address, without brackets.
+pub(super) fn is_host(text: &str) -> bool {
+    let is_host_character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
+    !text.is_empty() && text.chars().all(is_host_character)
 }
 
 /// Undoes percent-encoding. The message names no part of the text: it may be a password.
@@ -161,6 +174,10 @@ mod tests {
             "https://h/sdk?x",
             "https://a b/",
             "https://u:geheim%zz@h",
+            "https://u:geheim/1@h",
+            "https://u:80/geheim@h",
+            "u:geheim://1@h",
+            "https://[geheim]/@h",
         ] {
             let message = parse(text).map(|_| ()).unwrap_err();
             assert!(!message.contains("geheim"), "{message}");

@@ -114,7 +114,7 @@ pub type vsession_keepalive_fn = Option<unsafe extern "C" fn(session: vsession, 
 /// and configuration that use the function are gone.
 ///
 /// Threads: safe from any thread; `function` must be too. Blocks: never.
-/// Owner: `data` stays the caller's, or is given to `free_data`.
+/// Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
     config: vsession_config,

@@ -34,7 +34,7 @@ pub type vsession_credentials_fn = Option<
 /// and configuration that use the function are gone.
 ///
 /// Threads: safe from any thread; `function` must be too. Blocks: never.
-/// Owner: `data` stays the caller's, or is given to `free_data`.
+/// Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     config: vsession_config,

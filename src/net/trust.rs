@@ -6,7 +6,7 @@ use once_cell::sync::Lazy;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
@@ -77,10 +77,23 @@ fn bad_option(option: &str, problem: String) -> Error {
     Error::new(Status::VSESSION_E_CONFIG, format!("option '{option}': {problem}"))
 }
 
+/// What is wrong with a file. rustls' own words repeat the line in question, which may be a key.
+fn not_pem(error: &pem::Error) -> String {
+    let problem = match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no end",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins a section goes on behind it; the line ends may have been lost"
+        }
+        pem::Error::Base64Decode(_) => "a section is not base64",
+        _ => "it cannot be read",
+    };
+    format!("not PEM: {problem}")
+}
+
 fn read_identity(identity: &Identity) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let chain = CertificateDer::pem_slice_iter(&identity.certificate)
         .collect::<std::result::Result<Vec<_>, _>>()
-        .map_err(|e| bad_option("certificate", format!("not PEM: {e}")))?;
+        .map_err(|e| bad_option("certificate", not_pem(&e)))?;
     if chain.is_empty() {
         return Err(bad_option("certificate", "the file holds no certificate; it must be PEM".into()));
     }
@@ -116,8 +129,7 @@ impl Judge {
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in CertificateDer::pem_slice_iter(pem) {
-                    let certificate =
-                        certificate.map_err(|e| bad_option("tls.ca_file", format!("not PEM: {e}")))?;
+                    let certificate = certificate.map_err(|e| bad_option("tls.ca_file", not_pem(&e)))?;
                     // One that cannot be a root may still be the server's own.
                     let _ = roots.add(certificate.clone());
                     named.push(certificate);
