@@ -35,14 +35,9 @@ mod sys;
 mod sync;
 
 /// What the fuzzer reaches into; see `fuzz/`. No part of the library.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
-pub mod fuzzing {
-    /// Reads the body of a reply in every way that the library has.
-    pub fn read_reply(body: &[u8]) {
-        crate::wire::reply::read_every_way(body);
-    }
-}
+pub mod fuzzing;
 
 mod error;
 mod state;

@@ -15,6 +15,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # From top to bottom. A module may use those in later lines. Those in the last line may use each other, without a circle.
 LAYERS = [
+    ["fuzzing"],
     ["ffi"],
     ["session"],
     ["auth"],

@@ -3,6 +3,8 @@
 //! first.
 
 mod env;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod known_hosts;
 mod options;
 mod proxy;

@@ -70,7 +70,7 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "tls.verify",
-        values: "`true` or `false`",
+        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
         default: "true",
         about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody who sits between.",
         set: |c, v| boolean(v).map(|v| c.tls_verify = v),
@@ -279,7 +279,7 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "close.logout",
-        values: "`true` or `false`",
+        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
         default: "true",
         about: "Whether `vsession_close` logs the session out. `false` leaves it to whoever was given its cookie.",
         set: |c, v| boolean(v).map(|v| c.close_logs_out = v),
@@ -324,6 +324,13 @@ fn at_least_one_millisecond(value: &str) -> std::result::Result<Duration, String
 
 fn path(value: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| PathBuf::from(value))
+}
+
+/// Name and documented values of an option by its number, whatever that is.
+#[cfg(any(test, fuzzing))]
+pub(super) fn documented(number: usize) -> (&'static str, &'static str) {
+    let option = &OPTIONS[number % OPTIONS.len()];
+    (option.name, option.values)
 }
 
 /// The table as Markdown: `docs/options.md`.

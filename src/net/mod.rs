@@ -9,6 +9,8 @@ mod client;
 mod connection;
 mod dial;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod permits;
 mod plain;
 mod pool;

@@ -3,6 +3,8 @@
 pub(crate) mod cookie;
 pub(crate) mod envelope;
 pub(crate) mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 pub(crate) mod reply;
 mod scan;
 pub(crate) mod service_content;

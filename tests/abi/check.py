@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what must agree: the library's exports, the header, the list of exports, the C tests, the README.
 
-    tests/abi/check.py exports|header|soname|coverage|readme|stress|stacks
+    tests/abi/check.py exports|header|soname|coverage|readme|stress|stacks|fuzz
     tests/abi/check.py prove       a function that is exported and nowhere else is found by each of them
     tests/abi/check.py update      writes tests/abi/exports.txt from the library
 """
@@ -104,12 +104,24 @@ def stress():
     calls_every_function("tests/stress/stress.c")
 
 
+def fuzz():
+    """Each exported function has an entry in the fuzzer's table, which calls it."""
+    text = without_comments((ROOT / "fuzz/targets/api.rs").read_text())
+    table = text[text.index("pub const FUNCTIONS") : text.index("\n];")]
+    entries = dict(re.findall(r'\(\s*"(vsession_\w+)",(.*?)(?=\(\s*"vsession_|\Z)', table, flags=re.S))
+    wanting = [name for name in sorted(exported()) if not re.search(rf"\b{name}\(", entries.get(name, ""))]
+    # What needs more than a line has a method of its own name.
+    wanting = [name for name in wanting if f"|r| r.{name.removeprefix('vsession_')}()" not in entries.get(name, "")]
+    if wanting:
+        fail(f"not in the table of fuzz/targets/api.rs: {', '.join(wanting)}")
+
+
 def prove():
     """With one function more in the library, all that go through the exported functions fail."""
     global exported
     true_exports = exported()
     exported = lambda: true_exports | {"vsession_planted"}  # noqa: E731
-    checks = (exports, coverage, stress, stacks)
+    checks = (exports, coverage, stress, stacks, fuzz)
     for check in checks:
         try:
             check()
@@ -136,7 +148,7 @@ def readme():
             fail("README.md shows another program than examples-c/minimal.c; nothing compiles it")
 
 
-ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, stress, stacks, prove, update)}
+ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, stress, stacks, fuzz, prove, update)}
 if len(sys.argv) != 2 or sys.argv[1] not in ACTIONS:
     fail(__doc__)
 ACTIONS[sys.argv[1]]()

@@ -611,32 +611,3 @@ fn a_server_that_restarts_with_a_new_certificate_is_found_again() {
     session.close().expect_err("no cookie is sent to a server that is not trusted");
     assert_eq!(simulator.kill_sessions(), 1);
 }
-
-#[test]
-fn the_fuzzers_corpus_is_answered_as_the_fuzzer_expects() {
-    let corpus = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/http")).unwrap();
-    let files: Vec<_> = corpus.map(|entry| entry.unwrap().path()).collect();
-    assert!(files.len() > 5);
-    let canned = Canned::http();
-    for file in files {
-        // As in fuzz/fuzz_targets/http.rs, but a session that may log in again.
-        let session = logged_in(&canned);
-        let bytes = std::fs::read(&file).unwrap();
-        canned.on_call(move |peer, _| {
-            peer.say(&bytes);
-            peer.cut();
-        });
-        let start = Instant::now();
-        match session.ping_with(&Options { no_relogin: true, ..Options::timeout(5000) }) {
-            Ok(reply) => assert!(reply.xml.len() <= MOST),
-            Err(error) => {
-                assert!(error.status as i32 >= status::VSESSION_E_CONNECTION as i32, "{file:?}: {error:?}")
-            }
-        }
-        assert!(start.elapsed() < DEADLINE / 2, "{file:?}");
-        canned.well();
-        // So that the end of the connection is there before the next call looks for it.
-        std::thread::sleep(Duration::from_millis(10));
-        good_again(session);
-    }
-}

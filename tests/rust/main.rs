@@ -2,6 +2,8 @@
 //! behaviour that it holds. What the simulator cannot say comes from a canned answer and is marked so.
 #![allow(clippy::print_stderr, clippy::undocumented_unsafe_blocks)]
 
+#[path = "../../fuzz/targets/mod.rs"]
+mod fuzz_targets;
 mod support;
 
 mod asynchronous;
@@ -10,6 +12,7 @@ mod dialing;
 mod ending;
 mod errors;
 mod events;
+mod fuzzing;
 mod http;
 mod keepalive;
 mod login;

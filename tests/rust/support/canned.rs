@@ -17,6 +17,7 @@ use super::Config;
 
 /// The server's own certificate, which clients trust by naming it, and its key.
 pub const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/support/canned.pem");
+const PEM_TEXT: &[u8] = include_bytes!("canned.pem");
 
 /// A request longer than this is handed to the test after its head, unread.
 const LARGE: usize = 1 << 20;
@@ -42,6 +43,8 @@ struct Shared {
     tls: Option<Arc<ServerConfig>>,
     play: Mutex<Option<Play>>,
     greeting: Mutex<Greeting>,
+    /// What answers calls answers logins and their like too.
+    everything: AtomicBool,
     paused: AtomicBool,
     ended: AtomicBool,
     accepted: AtomicUsize,
@@ -61,6 +64,9 @@ pub struct Canned {
 pub struct Request {
     /// The name of the method; `large` when the request was not read.
     pub method: String,
+    /// In small letters.
+    pub head: String,
+    pub body: String,
 }
 
 trait Wire: Read + Write + Send {
@@ -168,10 +174,17 @@ impl Canned {
         *self.shared.play.lock().unwrap() = Some(Arc::new(play));
     }
 
+    /// What answers every request from now on, logins and logouts too.
+    pub fn on_everything(&self, play: impl Fn(&mut Peer, &Request) + Send + Sync + 'static) {
+        self.on_call(play);
+        self.shared.everything.store(true, Ordering::SeqCst);
+    }
+
     /// Calls are answered well from now on, and connections accepted.
     pub fn well(&self) {
         *self.shared.play.lock().unwrap() = None;
         *self.shared.greeting.lock().unwrap() = Greeting::Normal;
+        self.shared.everything.store(false, Ordering::SeqCst);
         self.shared.paused.store(false, Ordering::SeqCst);
     }
 
@@ -237,7 +250,7 @@ fn listen() -> TcpListener {
 
 /// What `PEM` holds.
 pub fn certificates() -> Vec<CertificateDer<'static>> {
-    CertificateDer::pem_file_iter(PEM).unwrap().map(Result::unwrap).collect()
+    CertificateDer::pem_slice_iter(PEM_TEXT).map(Result::unwrap).collect()
 }
 
 /// A server's settings that lack its certificate.
@@ -254,7 +267,7 @@ fn tls_config() -> Arc<ServerConfig> {
     static CONFIG: OnceLock<Arc<ServerConfig>> = OnceLock::new();
     CONFIG
         .get_or_init(|| {
-            let key = PrivateKeyDer::from_pem_file(PEM).unwrap();
+            let key = PrivateKeyDer::from_pem_slice(PEM_TEXT).unwrap();
             let config = tls_builder(rustls::DEFAULT_VERSIONS).with_single_cert(certificates(), key).unwrap();
             Arc::new(config)
         })
@@ -328,7 +341,9 @@ impl Shared {
     }
 
     fn answer(&self, peer: &mut Peer, request: &Request) -> io::Result<()> {
+        let everything = self.everything.load(Ordering::SeqCst);
         let content = match request.method.as_str() {
+            _ if everything => return self.play(peer, request),
             "RetrieveServiceContent" => {
                 "<RetrieveServiceContentResponse xmlns=\"urn:vim25\"><returnval><rootFolder type=\"Folder\">f</rootFolder><propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about><name>canned</name></about><sessionManager type=\"SessionManager\">sm</sessionManager></returnval></RetrieveServiceContentResponse>"
             }
@@ -336,22 +351,24 @@ impl Shared {
                 "<LoginResponse xmlns=\"urn:vim25\"><returnval><key>k</key><userName>user</userName></returnval></LoginResponse>"
             }
             "Logout" => "<LogoutResponse xmlns=\"urn:vim25\"/>",
-            _ => {
-                self.last.store(peer.number, Ordering::SeqCst);
-                self.calls.fetch_add(1, Ordering::SeqCst);
-                let play = self.play.lock().unwrap().clone();
-                return match play {
-                    Some(play) => {
-                        play(peer, request);
-                        Ok(())
-                    }
-                    None => peer.try_say(&with_length("", good_body().as_bytes())),
-                };
-            }
+            _ => return self.play(peer, request),
         };
         let cookie =
             if request.method == "Login" { "Set-Cookie: vmware_soap_session=\"52c4nn3d\"\r\n" } else { "" };
         peer.try_say(&with_length(cookie, envelope(content).as_bytes()))
+    }
+
+    fn play(&self, peer: &mut Peer, request: &Request) -> io::Result<()> {
+        self.last.store(peer.number, Ordering::SeqCst);
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let play = self.play.lock().unwrap().clone();
+        match play {
+            Some(play) => {
+                play(peer, request);
+                Ok(())
+            }
+            None => peer.try_say(&with_length("", good_body().as_bytes())),
+        }
     }
 }
 
@@ -371,14 +388,14 @@ impl Peer {
             .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())
             .unwrap_or(0);
         if length > LARGE {
-            return Ok(Some(Request { method: "large".into() }));
+            return Ok(Some(Request { method: "large".into(), head, body: String::new() }));
         }
         let mut body = vec![0; length];
         self.wire.read_exact(&mut body)?;
         let body = String::from_utf8(body).unwrap();
         let method =
             body.split("<Body><").nth(1).unwrap_or("").split([' ', '>']).next().unwrap_or("").to_string();
-        Ok(Some(Request { method }))
+        Ok(Some(Request { method, head, body }))
     }
 
     fn try_say(&mut self, bytes: &[u8]) -> io::Result<()> {

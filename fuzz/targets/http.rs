@@ -1,0 +1,39 @@
+//! A reply, from the socket up: the bytes are what a server answers to a call. Whatever they are, the call ends at once,
+//! with a reply or with an error that is the server's fault.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::support::{Canned, Options, Session, status};
+
+/// The largest reply that the session takes.
+const MOST: usize = 100_000;
+
+pub fn target(bytes: &[u8]) {
+    static SERVER: OnceLock<(Canned, Session)> = OnceLock::new();
+    let (canned, session) = SERVER.get_or_init(|| {
+        let canned = Canned::http();
+        let session = canned.config().with("max_reply_bytes", &MOST.to_string()).open().unwrap();
+        (canned, session)
+    });
+    // The answer may have been that the session is gone.
+    canned.well();
+    session.login().expect("the server is well");
+    let bytes = bytes.to_vec();
+    canned.on_call(move |peer, _| {
+        peer.say(&bytes);
+        peer.cut();
+    });
+    let start = Instant::now();
+    match session.ping_with(&Options { timeout_ms: 10_000, no_relogin: true, ..Options::default() }) {
+        Ok(reply) => assert!(reply.xml.len() <= MOST),
+        Err(error) => {
+            assert!(
+                error.status as i32 >= status::VSESSION_E_CONNECTION as i32,
+                "not the server's fault: {error:?}"
+            );
+            assert!(!error.message.contains("52c4nn3d"), "the cookie is shown: {error:?}");
+        }
+    }
+    assert!(start.elapsed() < Duration::from_secs(5), "the call did not end when the server had gone");
+}

@@ -1,0 +1,206 @@
+//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Secrets are planted into the bytes, and no message and no
+//! value that prints may show them.
+
+use super::options;
+use super::{Config, from_environment, known_hosts, proxy, url};
+use crate::error::Error;
+use crate::net::Thumbprint;
+use crate::status::Status;
+
+/// A secret that nothing else looks like.
+const SECRET: &str = "geheim-7f3a";
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+/// Neither the value nor the message of what failed shows the secret.
+fn shows_no_secret(shown: &str, from: &str) {
+    assert!(!shown.contains(SECRET), "{from:?} shows its password: {shown}");
+}
+
+/// A URL: as it is, with a password before it, behind it and inside.
+pub(crate) fn url(bytes: &[u8]) {
+    let Some(given) = text(bytes) else { return };
+    if let Ok((parsed, user, _)) = url::parse(given) {
+        assert!(!parsed.host.is_empty() && parsed.port > 0);
+        assert!(parsed.host.chars().all(|c| c.is_ascii_alphanumeric() || ".-_:".contains(c)), "{parsed:?}");
+        assert!(
+            parsed.path.starts_with('/') && !parsed.path.contains(['@', '?', '#', ' ', '\r', '\n']),
+            "{parsed:?}"
+        );
+        assert!(user.is_none_or(|user| !user.is_empty()));
+        // Written out in full it means the same.
+        let host = if parsed.host.contains(':') { format!("[{}]", parsed.host) } else { parsed.host.clone() };
+        let scheme = if parsed.https { "https" } else { "http" };
+        let full = format!("{scheme}://{host}:{}{}", parsed.port, parsed.path);
+        assert_eq!(url::parse(&full), Ok((parsed, None, None)), "{given:?}");
+    }
+    for with_password in [
+        format!("https://user:{SECRET}{given}@host/sdk"),
+        format!("https://user:{given}{SECRET}@host/sdk"),
+        format!("user:{given}{SECRET}{given}@host"),
+    ] {
+        match url::parse(&with_password) {
+            Err(problem) => shows_no_secret(&problem, &with_password),
+            Ok((parsed, user, password)) => {
+                shows_no_secret(&format!("{parsed:?} {password:?}"), &with_password);
+                // An '@' ends the user; where the text has one in front of the password, it is taken for a part of it.
+                let user = user.unwrap_or_default();
+                shows_no_secret(&user, &with_password);
+            }
+        }
+    }
+}
+
+/// An option by its number, and a value: accepted values are those that the documentation names.
+pub(crate) fn option(bytes: &[u8]) {
+    let Some((number, Some(value))) = bytes.split_first().map(|(n, rest)| (*n, text(rest))) else { return };
+    let (name, values) = options::documented(usize::from(number));
+    let mut config = Config::new("https://host/sdk").expect("a good URL");
+    let accepted = config.set(name, value);
+    if let Some(good) = is_documented(name, values, value) {
+        assert_eq!(accepted.is_ok(), good, "'{name}' with {value:?}; documented: {values}");
+    }
+    if let Err(error) = &accepted {
+        names_the_option(error, name, values);
+    }
+    // What is there by now can be set again.
+    assert_eq!(config.set(name, value).is_ok(), accepted.is_ok());
+    let secret = format!("{value}{SECRET}");
+    match config.set(name, &secret) {
+        Err(error) => shows_no_secret(&format!("{error:?}"), &secret),
+        Ok(()) if name == "password" => shows_no_secret(&format!("{config:?}"), &secret),
+        Ok(()) => {}
+    }
+    let unknown = config.set(value, SECRET);
+    if let Err(error) = unknown {
+        shows_no_secret(&error.detail().message, value);
+    }
+}
+
+fn names_the_option(error: &Error, name: &str, values: &str) {
+    let message = &error.detail().message;
+    assert_eq!(error.status(), Status::VSESSION_E_INVALID_ARGUMENT);
+    assert!(message.contains(&format!("'{name}'")), "{message}");
+    assert!(message.contains(&values.replace('`', "'")), "{message}");
+}
+
+/// Whether the documentation calls the value good; `None` where that is told in words of another kind.
+fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
+    let words: Vec<&str> = values.split('`').skip(1).step_by(2).collect();
+    match name {
+        "url" | "proxy" => None,
+        "api_version" => Some(value == "auto" || crate::wire::versions::is_version(value)),
+        "user_agent" => Some(!value.is_empty() && value.chars().all(|c| (' '..='~').contains(&c))),
+        "tls.thumbprint" => Some(value.split(',').map(str::trim).filter(|t| !t.is_empty()).all(|t| {
+            let digits = t.chars().filter(|c| *c != ':');
+            digits.clone().all(|c| c.is_ascii_hexdigit()) && matches!(digits.count(), 40 | 64)
+        })),
+        "tls.verify" | "close.logout" => Some(words.iter().any(|word| word.eq_ignore_ascii_case(value))),
+        "tls.min_version" | "relogin" | "keepalive.probe" => Some(words.contains(&value)),
+        _ if values.starts_with(|c: char| c.is_ascii_digit()) => {
+            let number: Option<u64> = value.trim().parse().ok();
+            let ranges = values.split(';').next()?.split(", or ");
+            Some(number.is_some_and(|number| ranges.clone().any(|range| is_within(range, number))))
+        }
+        // Texts and paths.
+        _ => Some(true),
+    }
+}
+
+/// `range` is `N to M`, or one number.
+fn is_within(range: &str, number: u64) -> bool {
+    let bound = |text: &str| text.trim().parse::<u64>().expect("a documented number");
+    match range.split_once(" to ") {
+        Some((least, most)) => (bound(least)..=bound(most)).contains(&number),
+        None => bound(range) == number,
+    }
+}
+
+/// The variables of the environment, one a line.
+pub(crate) fn environment(bytes: &[u8]) {
+    let Some(given) = text(bytes) else { return };
+    let names = [
+        "GOVC_URL",
+        "GOVC_USERNAME",
+        "GOVC_PASSWORD",
+        "GOVC_INSECURE",
+        "GOVC_TLS_CA_CERTS",
+        "GOVC_TLS_KNOWN_HOSTS",
+        "GOVC_CERTIFICATE",
+        "GOVC_PRIVATE_KEY",
+        "GOVMOMI_LOCALE",
+    ];
+    let value = |name: &str| {
+        let at = names.iter().position(|n| *n == name).unwrap_or_else(|| panic!("another variable: {name}"));
+        let value = given.split('\n').nth(at)?.to_string();
+        Some(if name == "GOVC_PASSWORD" { value + SECRET } else { value })
+    };
+    match from_environment(value) {
+        Err(error) => {
+            assert!(names.iter().any(|name| error.detail().message.contains(name)), "{error}");
+            shows_no_secret(&format!("{error:?}"), given);
+        }
+        Ok(config) => shows_no_secret(&format!("{config:?}"), given),
+    }
+}
+
+/// The address of a proxy, a NUL, and a list of exceptions.
+pub(crate) fn proxy(bytes: &[u8]) {
+    let Some(given) = text(bytes) else { return };
+    let (address, exceptions) = given.split_once('\0').unwrap_or((given, ""));
+    for address in [address.to_string(), format!("http://user:{SECRET}{address}@proxy:3128")] {
+        let choice = match proxy::Choice::parse(&address) {
+            Err(problem) => {
+                shows_no_secret(&problem, &address);
+                continue;
+            }
+            Ok(choice) => choice,
+        };
+        shows_no_secret(&format!("{choice:?}"), &address);
+        if let proxy::Choice::At(proxy) = &choice {
+            assert!(!proxy.host.is_empty() && !proxy.host.contains(['[', ']', '@', '/']), "{proxy:?}");
+        }
+        for server in ["https://vc.example.com", "http://[::1]:8443"] {
+            let (server, _, _) = url::parse(server).expect("a good URL");
+            let found =
+                proxy::for_server(&choice, Some(exceptions), &server, |_| None).expect("no environment");
+            assert!(
+                found.is_some()
+                    || exceptions.contains(['*', '.', ':'])
+                    || !matches!(choice, proxy::Choice::At(_))
+            );
+        }
+    }
+}
+
+/// A file of known hosts.
+pub(crate) fn known_hosts(bytes: &[u8]) {
+    let Some(file) = text(bytes) else { return };
+    for (host, port) in [("vc.example.com", 443), ("vc.example.com", 8443), ("::1", 443)] {
+        let of_lines: Result<Vec<_>, _> =
+            file.lines().map(|line| known_hosts::thumbprints(line, host, port)).collect();
+        match known_hosts::thumbprints(file, host, port) {
+            Err(problem) => {
+                assert!(of_lines.is_err(), "{problem}");
+                let number = problem.strip_prefix("line ").and_then(|p| p.split(':').next()?.parse().ok());
+                assert!(number.is_some_and(|n: usize| (1..=file.lines().count()).contains(&n)), "{problem}");
+            }
+            Ok(found) => {
+                assert_eq!(Ok(found.clone()), of_lines.map(|lines| lines.concat()));
+                for thumbprint in found {
+                    let written = thumbprint.to_string();
+                    assert!(matches!(written.split(':').count(), 20 | 32), "{written}");
+                    assert_eq!(Thumbprint::parse(&written), Some(thumbprint));
+                    let is_there = |line: &str| {
+                        let line = line.to_ascii_lowercase();
+                        line.contains(host)
+                            && line.replace(':', "").contains(&written.replace(':', "").to_ascii_lowercase())
+                    };
+                    assert!(file.lines().any(is_there), "{written} is not in the file");
+                }
+            }
+        }
+    }
+}

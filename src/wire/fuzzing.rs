@@ -1,0 +1,187 @@
+//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Most targets put the bytes where a server's words stand in a
+//! document that is otherwise good, because a fuzzer seldom makes a whole envelope.
+
+use super::envelope::{Reference, check_arguments, request};
+use super::fault::NOT_AUTHENTICATED;
+use super::reply::{self, Answer};
+use super::service_content::ServiceContent;
+use super::user_session::{UserSession, read_current_session};
+use super::xml::{self, child, escape, redact};
+use super::{cookie, versions};
+use crate::error::Error;
+use crate::runtime::secret::{excerpt, strike_out};
+use crate::status::{Executed, Status};
+
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+/// An error of a reader is the server's fault, and says something.
+fn is_the_servers(error: &Error) {
+    use Status::*;
+    let detail = error.detail();
+    let known = [VSESSION_E_NOT_SOAP, VSESSION_E_MALFORMED_XML, VSESSION_E_DTD, VSESSION_E_PROTOCOL];
+    assert!(known.contains(&detail.status), "{error}");
+    assert!(!detail.message.is_empty() && detail.message.len() < 2000, "{error}");
+}
+
+/// What stands inside of a fault.
+pub(crate) fn fault(bytes: &[u8]) {
+    let Some(inside) = text(bytes) else { return };
+    let body = format!(
+        r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>{inside}</e:Fault></e:Body></e:Envelope>"#
+    );
+    match reply::read(body.into_bytes()) {
+        Ok(Answer::Reply(reply)) => panic!("a fault taken for a reply: {reply:?}"),
+        Err(error) => is_the_servers(&error),
+        Ok(Answer::Fault(fault)) => {
+            assert!(inside.contains(&fault.xml) && !fault.name.contains(':'), "{fault:?}");
+            let named = fault.name.clone();
+            let error = fault.into_error("Method", 500);
+            let detail = error.detail();
+            assert!(error.is_fault() && !error.is_outage() && detail.http_status == 500, "{error:?}");
+            assert_eq!(detail.status == Status::VSESSION_E_NOT_AUTHENTICATED, named == NOT_AUTHENTICATED);
+            assert_eq!(
+                detail.status == Status::VSESSION_E_FAULT,
+                detail.executed == Executed::VSESSION_EXECUTED_YES,
+                "only a fault of the method's own shows that it ran"
+            );
+            assert_eq!(detail.fault_name.as_deref().unwrap_or(""), named);
+            assert!(detail.message.starts_with("Method: the server answered with the fault "));
+        }
+    }
+}
+
+/// The document of versions.
+pub(crate) fn versions(bytes: &[u8]) {
+    let inside = format!(
+        "<namespaces><namespace><name>urn:vim25</name>{}</namespace></namespaces>",
+        String::from_utf8_lossy(bytes)
+    );
+    for document in [bytes, inside.as_bytes()] {
+        match versions::newest(document) {
+            // It becomes part of a header.
+            Ok(version) => assert!(
+                (1..=32).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_graphic()),
+                "{version}"
+            ),
+            Err(error) => is_the_servers(&error),
+        }
+    }
+}
+
+/// What stands inside of a ServiceContent.
+pub(crate) fn service_content(bytes: &[u8]) {
+    let Some(inside) = text(bytes) else { return };
+    let document = format!("<R xmlns=\"urn:vim25\"><returnval>{inside}</returnval></R>");
+    let Ok(parsed) = xml::parse(&document) else { return };
+    match ServiceContent::read(parsed.root_element()) {
+        Err(error) => is_the_servers(&error),
+        Ok(content) => {
+            for needed in ["sessionManager", "propertyCollector"] {
+                let (kind, id) = content.by_name(needed).expect("what is needed is there");
+                assert!(!id.is_empty(), "{content:?}");
+                // The only one of its type is found by its type too.
+                if let Some(found) = content.by_type(kind.to_str().unwrap()) {
+                    assert_eq!(found.id, id.to_str().unwrap());
+                }
+            }
+            assert!(content.by_type("").is_none_or(|r| r.kind.is_empty()));
+            let _ = (content.about("apiType"), content.about(""));
+        }
+    }
+}
+
+/// What stands inside of the answer to the question for `currentSession`, and of a UserSession.
+pub(crate) fn current_session(bytes: &[u8]) {
+    let Some(inside) = text(bytes) else { return };
+    let document = format!(
+        "<R xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><returnval>{inside}</returnval></R>"
+    );
+    let Ok(parsed) = xml::parse(&document) else { return };
+    let returned = child(parsed.root_element(), "returnval").expect("it is there");
+    let sessions = [read_current_session(parsed.root_element()), UserSession::read(returned).map(Some)];
+    for session in sessions {
+        match session {
+            Err(error) => is_the_servers(&error),
+            Ok(None) => {}
+            Ok(Some(session)) => {
+                assert!(!session.key.is_empty());
+                // The years 1 to 9999, and the zones around them.
+                let years = -62_135_683_200_000..=253_402_387_200_000;
+                assert!(years.contains(&session.login_time_ms), "{session:?}");
+                assert!(years.contains(&session.last_active_ms), "{session:?}");
+            }
+        }
+    }
+}
+
+/// A `Set-Cookie` header.
+pub(crate) fn set_cookie(bytes: &[u8]) {
+    let Some(header) = text(bytes) else { return };
+    for header in
+        [header, &format!("vmware_soap_session={header}"), &format!("vmware_soap_session=\"{header}\"")]
+    {
+        let Some(value) = cookie::from_set_cookie(header) else { continue };
+        let taken = value.reveal();
+        assert!(header.contains(taken));
+        assert!(taken.bytes().all(|b| b.is_ascii_graphic() && !b";,\\".contains(&b)), "{taken:?}");
+        let sent = cookie::header(&value);
+        assert!(!sent.reveal().contains(['\r', '\n', ';', ' ']), "{}", sent.reveal());
+        assert!(!cookie::bare_value(&sent).is_empty() && !cookie::bare_value(&sent).contains('"'));
+        // What is sent back would be taken as the same.
+        assert!(cookie::from_set_cookie(sent.reveal()) == Some(value));
+    }
+}
+
+/// The arguments of a call: what is accepted stays where it was put.
+pub(crate) fn arguments(bytes: &[u8]) {
+    let Some(arguments) = text(bytes) else { return };
+    match check_arguments(arguments) {
+        Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000),
+        Ok(()) => {
+            let this = Reference { kind: "VirtualMachine", id: "vm-<1>" };
+            let envelope = request("Method", this, arguments, "operation");
+            let document = roxmltree::Document::parse(&envelope).expect("accepted arguments make a document");
+            let parts: Vec<_> = document.root_element().children().map(|n| n.tag_name().name()).collect();
+            assert_eq!(parts, ["Header", "Body"], "{arguments}");
+            let body = child(document.root_element(), "Body").expect("just seen");
+            let methods: Vec<_> = body.children().collect();
+            assert_eq!(methods.len(), 1, "{arguments}");
+            let method = methods[0];
+            let first = method.first_child().expect("it has `_this`");
+            assert_eq!(first.tag_name().name(), "_this");
+            assert_eq!(first.text(), Some("vm-<1>"));
+        }
+    }
+}
+
+/// A secret, a NUL, and a text that may hold it: nothing of it is left.
+pub(crate) fn redaction(bytes: &[u8]) {
+    let Some((secret, around)) = text(bytes).and_then(|text| text.split_once('\0')) else { return };
+    // The mask and the mark of a cut could be a part of such a secret.
+    if secret.is_empty() || secret.contains(['*', '…']) || secret.contains(char::is_control) {
+        return;
+    }
+    let escaped = escape(secret);
+    for text in [
+        around.to_string(),
+        format!("{around}{secret}{around}{escaped}{around}"),
+        format!("{secret}{secret}{escaped}{escaped}{secret}"),
+    ] {
+        let clean = redact(&text, secret);
+        assert!(!clean.contains(secret) && !clean.contains(&escaped), "{secret:?} in {clean:?}");
+        if !text.contains(secret) && !text.contains(&escaped) && !text.contains('…') {
+            assert_eq!(clean, text);
+        }
+    }
+    // A text that is cut in the middle of it does not end with its beginning.
+    let shown = excerpt(&format!("x{around}{secret}{secret}"));
+    let clean = strike_out(&shown, secret);
+    if let Some(shown) = clean.strip_suffix('…').filter(|text| !text.contains('…')) {
+        let beginnings = secret.char_indices().skip(1).map(|(at, _)| &secret[..at]);
+        for beginning in beginnings {
+            assert!(!shown.ends_with(beginning), "{beginning:?} of {secret:?} ends {shown:?}");
+        }
+    }
+}

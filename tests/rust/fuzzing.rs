@@ -1,0 +1,93 @@
+//! The corpora of the fuzz targets that go through the C functions, replayed; those of the library's inside are replayed by
+//! `src/fuzzing.rs`. The target `api` ends the library's threads and sets its log, so its replay is a process of its own.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::fuzz_targets::{PLANTED, TARGETS, Target, api};
+
+fn corpus() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus"))
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Gives a target each file of a corpus.
+fn replay(name: &str, target: Target) {
+    let files = files(&corpus().join(name));
+    assert!(files.len() > 5, "{name}: few seeds");
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap();
+        let start = Instant::now();
+        // The name of the file is told before a panic ends all.
+        eprintln!("{}", file.display());
+        target(&bytes);
+        assert!(start.elapsed() < Duration::from_secs(10), "{}: it takes long", file.display());
+    }
+}
+
+fn target(name: &str) -> Target {
+    TARGETS.iter().chain(PLANTED).find(|(known, _)| *known == name).unwrap().1
+}
+
+#[test]
+fn the_corpus_of_answers_is_answered_as_the_fuzzer_expects() {
+    replay("http", target("http"));
+}
+
+#[test]
+fn a_replay_finds_what_panics() {
+    std::panic::catch_unwind(|| target("planted_panic")(b"vim")).unwrap_err();
+}
+
+#[test]
+fn the_corpus_of_calls_and_a_tour_of_all_functions_do_no_harm() {
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "fuzzing::child_that_replays_calls",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .output()
+        .unwrap();
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
+    assert!(child.status.success() && told.contains("1 passed"), "{told}");
+}
+
+#[test]
+#[ignore = "run by the_corpus_of_calls_and_a_tour_of_all_functions_do_no_harm"]
+fn child_that_replays_calls() {
+    let print = std::panic::take_hook();
+    // As in the fuzzer: a panic that the library catches is a finding too.
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+    let missing = api::tour();
+    assert!(missing.is_empty(), "never did what they are for: {missing:?}");
+    replay("api", api::target);
+}
+
+/// The library's own targets are not to be seen from here; their test reads its table, this one the text.
+#[test]
+fn each_corpus_belongs_to_a_target() {
+    let inside = include_str!("../../src/fuzzing.rs");
+    let folders: BTreeSet<_> =
+        files(corpus()).iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_string()).collect();
+    for folder in &folders {
+        let known =
+            TARGETS.iter().any(|(name, _)| name == folder) || inside.contains(&format!("(\"{folder}\","));
+        assert!(known, "fuzz/corpus/{folder} belongs to no target");
+    }
+    for (name, _) in TARGETS {
+        assert!(folders.contains(*name), "{name} has no corpus");
+    }
+}
