@@ -208,8 +208,8 @@ impl Session {
                     ..CallOptions::default()
                 };
                 match self.call(&call, &options) {
-                    // An answer all the same: the session lives and lacks a privilege.
-                    Err(error) if error.detail().fault_name.is_some() && self.state().is_usable() => Ok(()),
+                    // An answer all the same: the session lives and lacks a privilege, or the program has just ended it.
+                    Err(error) if error.detail().fault_name.is_some() && self.lives_or_was_ended() => Ok(()),
                     result => result.map(|_| ()),
                 }
             }
@@ -244,6 +244,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn lives_or_was_ended(&self) -> bool {
+        let state = self.state();
+        state.is_usable() || matches!(state, State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED)
     }
 
     fn tell_failed_probe(&self, error: Error) {

@@ -558,3 +558,47 @@ fn child_that_keeps_many_alive() {
     together(10, |n| sessions.iter().skip(n).step_by(10).for_each(|s| s.close().unwrap()));
     assert_eq!(simulator.stat("sessions"), 0);
 }
+
+#[test]
+fn a_probe_that_is_refused_for_a_privilege_is_a_sign_of_life() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    simulator.rule(json!({"method": "CurrentTime", "fault": "NoPermission"}));
+    let session = lively(&simulator).with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    // Others are closed at the very moment at which their probe is answered.
+    let others: Vec<_> = (0..20).map(|_| lively(&simulator).with_queue(&queue).open().unwrap()).collect();
+    others.iter().for_each(|other| other.login().unwrap());
+    std::thread::scope(|scope| {
+        for (number, other) in others.iter().enumerate() {
+            let simulator = &simulator;
+            scope.spawn(move || {
+                eventually("a probe", || simulator.calls("CurrentTime") > number as u64);
+                other.close().unwrap();
+            });
+        }
+    });
+    eventually("probes go on", || simulator.calls("CurrentTime") >= 22);
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    session.close().unwrap();
+    let told = queue.drain();
+    assert!(told.iter().all(|e| e.kind != VSESSION_EVENT_KEEPALIVE_FAILED), "{told:?}");
+    queue.free();
+}
+
+#[test]
+fn a_keep_alive_function_that_logged_out_brings_nothing_back() {
+    let simulator = Simulator::start();
+    let session = lively(&simulator)
+        .with_probe(|session| {
+            session.logout().unwrap();
+            status::VSESSION_E_NOT_AUTHENTICATED
+        })
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    eventually("the function logs out", || session.state() == VSESSION_STATE_LOGGED_OUT);
+    sleep(300);
+    assert_eq!((simulator.stat("logins"), session.state()), (1, VSESSION_STATE_LOGGED_OUT));
+    session.close().unwrap();
+}
