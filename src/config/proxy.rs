@@ -1,5 +1,7 @@
 //! Which proxy to use, if any. ureq's own type reads the addresses and the lists of exceptions.
 
+use std::net::IpAddr;
+
 use ureq::Proxy as Address;
 use ureq::ProxyProtocol;
 
@@ -88,7 +90,12 @@ pub(super) fn for_server(
 
 fn is_excepted(host: &str, list: &str) -> bool {
     let mut builder = Address::builder(ProxyProtocol::Http).host("unused").port(1);
+    let address = host.parse::<IpAddr>();
     for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+        // ureq compares texts, and a URL has brackets around an address that the list usually has none around.
+        if address.is_ok() && entry.trim_matches(['[', ']']).parse() == address {
+            return true;
+        }
         builder = builder.no_proxy(entry);
     }
     let text = if host.contains(':') { format!("http://[{host}]/") } else { format!("http://{host}/") };
@@ -135,6 +142,11 @@ mod tests {
         assert_eq!(host(Choice::Env, "vc").as_deref(), Some("p"));
         assert_eq!(host(Choice::Env, "vc.internal"), None);
         assert_eq!(host(Choice::Env, "http://vc"), None);
+        for (value, none) in [("", true), ("none", true), ("env", false)] {
+            assert_eq!(host(Choice::parse(value).unwrap(), "vc").is_none(), none, "{value}");
+        }
+        let broken = for_server(&Choice::Env, None, &server("vc"), |_| Some("ftp://p".into())).unwrap_err();
+        assert!(broken.detail().message.contains("HTTPS_PROXY"), "{}", broken.detail().message);
     }
 
     #[test]
@@ -155,5 +167,9 @@ mod tests {
         assert_eq!(host("vc.example.com", "a, .example.com"), None);
         assert_eq!(host("vc.example.com", "*"), None);
         assert_eq!(host("vc.example.com", "example.org").as_deref(), Some("p"));
+        for same in ["2001:db8::1", "a, [2001:db8::1]", "2001:db8:0::1"] {
+            assert_eq!(host("https://[2001:db8::1]", same), None, "{same}");
+        }
+        assert_eq!(host("https://[2001:db8::1]", "2001:db8::2").as_deref(), Some("p"));
     }
 }
