@@ -149,6 +149,7 @@ mod tests {
         assert_eq!(address("http://h:8989/x/sdk"), (false, "h".into(), 8989, "/x/sdk".into()));
         assert_eq!(address("http://h").2, 80);
         assert_eq!(address("https://[::1]:8443"), (true, "::1".into(), 8443, "/sdk".into()));
+        assert_eq!(address("https://[::1]"), (true, "::1".into(), 443, "/sdk".into()));
     }
 
     #[test]
@@ -173,6 +174,12 @@ mod tests {
             "https://[::1",
             "https://h/sdk?x",
             "https://a b/",
+            "https://h/a b",
+            "https://[1.2.3.4]/",
+            "https://[::1]8443/",
+            "https://%zz:geheim@h",
+            "https://%zz@h",
+            "https://u:geheim%4@h",
             "https://u:geheim%zz@h",
             "https://u:geheim/1@h",
             "https://u:80/geheim@h",

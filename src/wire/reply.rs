@@ -157,6 +157,14 @@ mod tests {
     }
 
     #[test]
+    fn an_envelope_without_a_body_is_no_answer() {
+        let empty =
+            "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header/></s:Envelope>";
+        let Err(error) = read(empty.into()) else { panic!("an answer") };
+        assert_eq!(error.status(), crate::status::Status::VSESSION_E_NOT_SOAP);
+    }
+
+    #[test]
     fn a_simple_return_value_is_offered_as_text() {
         let reply = reply(
             "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>now</returnval></CurrentTimeResponse>",

@@ -167,6 +167,7 @@ static void handles_that_were_freed_are_closed(void)
     X("value", vsession_config_set(good.config, "tls.thumbprint", "AB:CD", &error)) \
     X("value", vsession_config_set(good.config, "tls.min_version", "1.1", &error)) \
     X("value", vsession_config_set(good.config, "proxy", "ftp://proxy", &error)) \
+    X("value", vsession_config_set(good.config, "api_version", "a b", &error)) \
     X("interval_ms", vsession_keepalive_start(good.session, 999, &error)) \
     X("password", vsession_set_password(good.session, NULL, &error)) \
     X("password", vsession_set_password(good.session, BAD_TEXT, &error)) \
@@ -564,6 +565,15 @@ static void any_number_has_a_name(void)
     CHECK_TEXT(vsession_reason_name(VSESSION_REASON_RELOGIN), "relogin");
     CHECK_TEXT(vsession_event_kind_name(VSESSION_EVENT_STATE_CHANGED), "state changed");
     CHECK_TEXT(vsession_event_kind_name(VSESSION_EVENT_SESSION_REPLACED), "session replaced");
+    int known = 0;
+    for (int32_t i = 0; i < 7000; i++) {
+        const char *name = vsession_status_name(i);
+        CHECK(strncmp(name, "VSESSION_", 9) == 0);
+        known += strcmp(name, "VSESSION_E_UNKNOWN") != 0;
+        if (i > 0 && strcmp(name, "VSESSION_E_UNKNOWN") != 0) CHECK(strcmp(name, vsession_status_name(i - 1)) != 0);
+        CHECK(vsession_state_name(i) != NULL && vsession_reason_name(i) != NULL && vsession_event_kind_name(i) != NULL);
+    }
+    CHECK(known > 20);
     const int32_t unknown[] = {-1, 7000, INT32_MAX, INT32_MIN};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
         CHECK_TEXT(vsession_status_name(unknown[i]), "VSESSION_E_UNKNOWN");

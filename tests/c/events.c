@@ -184,6 +184,28 @@ static void a_session_goes_on_without_its_queue(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
+static void an_asynchronous_call_names_its_object(void)
+{
+    clean_server();
+    vsession_error *error = NULL;
+    vsession_queue queue = new_queue();
+    vsession session = good_session();
+    vsession_soap_call call = current_time();
+    const char *const ids[] = {"ServiceInstance", "nobody"};
+    for (uint64_t i = 0; i < 2; i++) {
+        vsession_event *event = NULL;
+        call.this_id = ids[i];
+        CHECK_OK(vsession_call_async(session, &call, NULL, queue, i, &error), error);
+        CHECK_OK(vsession_queue_next(queue, 10000, &event, &error), error);
+        CHECK_INT(vsession_event_tag(event), i);
+        CHECK_TEXT(vsession_error_fault_name(vsession_event_error(event)), i == 0 ? NULL : "ManagedObjectNotFound");
+        CHECK((vsession_event_reply(event) != NULL) == (i == 0));
+        vsession_event_free(event);
+    }
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+}
+
 int main(void)
 {
     RUN(a_session_tells_its_whole_life_in_order);
@@ -193,5 +215,6 @@ int main(void)
     RUN(a_wait_lasts_as_long_as_it_says);
     RUN(freeing_a_queue_ends_the_waits);
     RUN(a_session_goes_on_without_its_queue);
+    RUN(an_asynchronous_call_names_its_object);
     return finish();
 }

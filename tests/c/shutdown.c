@@ -101,10 +101,28 @@ static void asynchronous_calls_that_hang_do_not_hold_it_up(void)
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
 }
 
+/* The first session that could not be logged out is told; all are closed all the same. */
+static void sessions_that_cannot_be_logged_out_are_told(void)
+{
+    vsession_error *error = NULL;
+    clean_server();
+    for (int i = 0; i < 4; i++) {
+        sessions[i] = good_session();
+        CHECK_OK(vsession_login(sessions[i], NULL, &error), error);
+    }
+    add_rule("{\"method\":\"Logout\",\"status\":503,\"times\":2}");
+    CHECK_STATUS(vsession_shutdown(20000, &error), VSESSION_E_HTTP, error);
+    CHECK_INT(counted("sessions"), 2);
+    for (int i = 0; i < 4; i++) CHECK_INT(vsession_get_state(sessions[i]), VSESSION_STATE_CLOSED);
+    CHECK_INT(library_threads(), 0);
+    clean_server();
+}
+
 int main(void)
 {
     RUN(shutdown_logs_everything_out_and_ends_the_threads);
     RUN(calls_under_way_end_with_closed);
     RUN(asynchronous_calls_that_hang_do_not_hold_it_up);
+    RUN(sessions_that_cannot_be_logged_out_are_told);
     return finish();
 }

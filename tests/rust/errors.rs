@@ -277,3 +277,25 @@ fn arguments_that_are_not_xml_are_refused_before_anything_is_sent() {
 fn support_call() -> Call<'static> {
     crate::support::client::CURRENT_TIME
 }
+
+#[test]
+fn a_status_of_http_comes_with_advice() {
+    for (status, word) in [
+        (401, "other credentials"),
+        (403, "forbids the path"),
+        (404, "check the path in 'url'"),
+        (407, "a proxy"),
+        (429, "try again later"),
+        (502, "behind the server's front"),
+        (418, "418"),
+    ] {
+        let error = answer(json!({"method": "CurrentTime", "status": status, "body": "no"}));
+        assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status));
+        assert!(error.message.contains(word), "{}", error.message);
+        assert_eq!(error.retriable, matches!(status, 429 | 502));
+    }
+    // A fault has the status 500; what is no fault does not become one.
+    let error = answer(json!({"method": "CurrentTime", "status": 500, "body": "<html>out of memory"}));
+    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 500));
+    assert!(error.message.contains("out of memory"), "{}", error.message);
+}

@@ -232,6 +232,37 @@ fn the_password_file_is_read_at_each_login() {
 }
 
 #[test]
+fn a_password_file_of_more_than_64_kib_is_told() {
+    let simulator = Simulator::start();
+    let file = std::env::temp_dir().join(format!("vsession-large-password-{}", std::process::id()));
+    std::fs::write(&file, vec![b'x'; 64 * 1024 + 1]).unwrap();
+    let session = simulator.config().with("password_file", file.to_str().unwrap()).open().unwrap();
+    let error = session.login().unwrap_err();
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(error.status, status::VSESSION_E_CONFIG);
+    assert!(error.message.contains("larger than 64 KiB"), "{}", error.message);
+    session.close().unwrap();
+}
+
+#[test]
+fn the_program_names_itself_and_the_version_of_the_interface() {
+    let simulator = Simulator::start();
+    let config = simulator.config().with("user_agent", "Backup/7").with("api_version", "6.0");
+    let session = config.open().unwrap();
+    session.login().unwrap();
+    let last = simulator.log().pop().unwrap();
+    assert_eq!(
+        (last["user_agent"].as_str(), last["soap_action"].as_str()),
+        (Some("Backup/7"), Some("urn:vim25/6.0"))
+    );
+    session.close().unwrap();
+    let newest = config.with("api_version", "auto").open().unwrap();
+    newest.login().unwrap();
+    assert_ne!(simulator.log().pop().unwrap()["soap_action"], "urn:vim25/6.0");
+    newest.close().unwrap();
+}
+
+#[test]
 fn a_password_file_that_is_no_file_is_told_and_holds_nobody() {
     let simulator = Simulator::start();
     let pipe = std::env::temp_dir().join(format!("vsession-pipe-{}", std::process::id()));

@@ -1,6 +1,7 @@
-//! Through real proxies: tinyproxy for HTTP CONNECT, microsocks for SOCKS 5.
+//! Through real proxies: tinyproxy for HTTP CONNECT, microsocks for SOCKS 5. What these never say is said by `script`.
 
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::support::*;
@@ -207,4 +208,131 @@ fn child_that_logs_in() {
         Err(error) => eprintln!("outcome: {}", error.message),
     }
     session.close().unwrap();
+}
+
+/// Canned: a proxy that reads so many bytes and answers, step by step, and then hands the connection on to `server`, or
+/// closes it. Returns its port, and what it has read.
+fn script(
+    steps: Vec<(usize, Vec<u8>)>,
+    server: Option<String>,
+) -> (u16, std::thread::JoinHandle<std::io::Result<Vec<u8>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let running = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept()?;
+        let mut heard = Vec::new();
+        for (length, answer) in steps {
+            let mut bytes = vec![0; length];
+            client.read_exact(&mut bytes)?;
+            heard.extend_from_slice(&bytes);
+            client.write_all(&answer)?;
+        }
+        if let Some(server) = server {
+            let mut server = TcpStream::connect(server)?;
+            let (mut from, mut to) = (client.try_clone()?, server.try_clone()?);
+            let up = std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from, &mut to);
+                let _ = to.shutdown(std::net::Shutdown::Write);
+            });
+            let _ = std::io::copy(&mut server, &mut client);
+            let _ = client.shutdown(std::net::Shutdown::Both);
+            up.join().unwrap();
+        }
+        Ok(heard)
+    });
+    (port, running)
+}
+
+/// The error of a login to a host through a proxy that answers so.
+fn refusal(kind: &str, host: &str, steps: Vec<(usize, Vec<u8>)>) -> ApiError {
+    let (port, running) = script(steps, None);
+    let session = Config::new(&format!("https://u:p@{host}/sdk"))
+        .unwrap()
+        .with("proxy", &format!("{kind}://127.0.0.1:{port}"))
+        .open()
+        .unwrap();
+    let error = session.login().unwrap_err();
+    session.close().unwrap();
+    let _ = running.join().unwrap();
+    error
+}
+
+#[test]
+fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
+    const HELLO: usize = 3;
+    let to_name = |host: &str| 4 + 1 + host.len() + 2;
+    let host = "vc.example.com";
+    let answers = |reply: u8, kind: u8| vec![(HELLO, vec![5, 0]), (to_name(host), vec![5, reply, 0, kind])];
+    let long = format!("{}.example.com", ["abcdefghijklmnopqrstuvwxyz"; 10].join("."));
+    for (steps, host, word) in [
+        (vec![(HELLO, vec![4, 0])], host, "does not speak SOCKS 5"),
+        (vec![(HELLO, vec![5, 255])], host, "not supported"),
+        // It wants a password, and was not offered one.
+        (vec![(HELLO, vec![5, 2])], host, "not supported"),
+        (vec![(HELLO, vec![5])], host, "closed the connection"),
+        (answers(1, 1), host, "could not make the connection"),
+        (answers(2, 1), host, "does not allow"),
+        (answers(3, 1), host, "network is unreachable"),
+        (answers(4, 1), host, "host is unreachable"),
+        (answers(5, 1), host, "refused the connection"),
+        (answers(0, 9), host, "does not speak SOCKS 5"),
+        (vec![(HELLO, vec![5, 0])], &long, "more than 255 bytes"),
+    ] {
+        let error = refusal("socks5", host, steps);
+        assert_eq!(error.status, status::VSESSION_E_PROXY, "{word}: {}", error.message);
+        assert!(error.message.contains(word), "{word}: {}", error.message);
+    }
+    // The head of the request is not read to its end, which changes nothing.
+    for (answer, word) in [
+        (&b""[..], "closed the connection"),
+        (b"SSH-2.0-none\r\n\r\n", "did not answer in HTTP"),
+        (b"HTTP/1.1 never\r\n\r\n", "did not answer in HTTP"),
+        (&[b'x'; 20_000], "did not answer in HTTP"),
+    ] {
+        let head = "CONNECT vc.example.com:443 HTTP/1.1\r\nHost: vc.example.com:443\r\n\r\n".len();
+        let error = refusal("http", host, vec![(head, answer.to_vec())]);
+        assert_eq!(error.status, status::VSESSION_E_PROXY, "{word}: {}", error.message);
+        assert!(error.message.contains(word), "{word}: {}", error.message);
+    }
+}
+
+#[test]
+fn whatever_address_a_socks_proxy_says_that_it_bound_the_tunnel_is_used() {
+    let simulator = Simulator::start();
+    let server = simulator.host();
+    for bound in [vec![1, 0, 0, 0, 0], [vec![4], vec![0; 16]].concat(), b"\x03\x06proxy1".to_vec()] {
+        let answer = [vec![5, 0, 0], bound, vec![0, 0]].concat();
+        let (port, running) = script(vec![(3, vec![5, 0]), (10, answer)], Some(server.clone()));
+        through(&simulator, &format!("socks5://127.0.0.1:{port}")).unwrap();
+        running.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn a_server_with_an_address_of_ip_version_6_is_named_to_the_proxy() {
+    let simulator = Simulator::start();
+    let there = |proxy: &str| {
+        let config = Config::new("https://[2001:db8::1]:8443/sdk").unwrap();
+        let session = config
+            .with("username", "user")
+            .with("password", "pass")
+            .with("tls.verify", "false")
+            .with("proxy", proxy)
+            .open()
+            .unwrap();
+        session.login().unwrap();
+        session.close().unwrap();
+    };
+    let answer = vec![5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
+    let (port, running) = script(vec![(3, vec![5, 0]), (22, answer)], Some(simulator.host()));
+    there(&format!("socks5://127.0.0.1:{port}"));
+    let heard = running.join().unwrap().unwrap();
+    let address: std::net::Ipv6Addr = "2001:db8::1".parse().unwrap();
+    assert_eq!(heard[3..], [&[5, 1, 0, 4][..], &address.octets(), &8443u16.to_be_bytes()].concat());
+
+    let head = "CONNECT [2001:db8::1]:8443 HTTP/1.1\r\nHost: [2001:db8::1]:8443\r\n\r\n";
+    let (port, running) =
+        script(vec![(head.len(), b"HTTP/1.1 200 OK\r\n\r\n".to_vec())], Some(simulator.host()));
+    there(&format!("http://127.0.0.1:{port}"));
+    assert_eq!(running.join().unwrap().unwrap(), head.as_bytes());
 }

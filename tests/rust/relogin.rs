@@ -262,3 +262,28 @@ fn a_refresh_that_a_logout_overtakes_gives_no_empty_identity() {
     });
     session.close().unwrap();
 }
+
+#[test]
+fn what_session_is_active_answers_is_read_in_each_form_of_a_boolean() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let answered = |text: &str| {
+        // Canned: the simulator writes true and false, XML Schema allows 1 and 0 too.
+        let body = format!(
+            "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><SessionIsActiveResponse xmlns=\"urn:vim25\"><returnval>{text}</returnval></SessionIsActiveResponse></Body></Envelope>"
+        );
+        simulator.rule(json!({"method": "SessionIsActive", "times": 1, "status": 200, "body": body}));
+        session.is_active()
+    };
+    for text in ["true", "1"] {
+        assert!(answered(text).unwrap(), "{text}");
+    }
+    assert_eq!(answered("perhaps").unwrap_err().status, status::VSESSION_E_PROTOCOL);
+    for text in ["false", "0"] {
+        assert!(!answered(text).unwrap(), "{text}");
+        assert_eq!(simulator.kill_sessions(), 1, "which it was not");
+        session.login().unwrap();
+    }
+    session.close().unwrap();
+}

@@ -212,6 +212,13 @@ fn files_that_cannot_be_used_are_told_when_the_session_is_opened() {
         assert_eq!(error.status, status::VSESSION_E_CONFIG, "{option} {file}");
         assert!(error.message.contains(&format!("'{option}'")), "{}", error.message);
     }
+    let broken = "-----BEGIN CERTIFICATE-----\n*** no base64 ***\n-----END CERTIFICATE-----\n";
+    let broken = TempFile::new("broken", broken);
+    for option in ["tls.ca_file", "certificate"] {
+        let error = plain(&simulator).with(option, broken.0.to_str().unwrap()).open().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{option}");
+        assert!(error.message.contains(&format!("'{option}': not PEM")), "{}", error.message);
+    }
     let error = plain(&simulator).with("private_key", junk).open().unwrap_err();
     assert!(error.message.contains("'certificate'"), "{}", error.message);
     for key in ["/nowhere/key.pem", junk] {
