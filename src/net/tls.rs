@@ -62,9 +62,10 @@ impl TlsStream {
         while stream.tls.is_handshaking() {
             stream.write_records(exchange)?;
             if stream.tls.is_handshaking() && stream.read_records(exchange)? == 0 {
+                // As when it resets it: more often a front without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
-                    Status::VSESSION_E_TLS,
-                    format!("{host} closed the connection during the TLS handshake; is this its HTTPS port?"),
+                    Status::VSESSION_E_CONNECTION,
+                    format!("{host} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?"),
                 )));
             }
         }
