@@ -144,10 +144,14 @@ impl Endpoint {
             Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
             Err(_) if status == 500 => Err(http_error(500, "", &start)),
-            // The server answered 200, so whatever it was asked to do it has done.
             Err(error) => Err(error.with(|d| {
                 d.http_status = status;
-                d.executed = Executed::VSESSION_EXECUTED_YES;
+                d.executed = match d.status {
+                    // Something else than a vSphere server said it, and may have passed the call on or not.
+                    Status::VSESSION_E_NOT_SOAP | Status::VSESSION_E_DTD => Executed::VSESSION_EXECUTED_MAYBE,
+                    // The server answered 200, so whatever it was asked to do it has done.
+                    _ => Executed::VSESSION_EXECUTED_YES,
+                };
             })),
         }
     }

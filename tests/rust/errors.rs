@@ -102,6 +102,7 @@ fn html_in_place_of_xml_is_told() {
         "{}",
         error.message
     );
+    assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "whoever said that may have passed the call on");
     let error =
         answer(json!({"method": "CurrentTime", "status": 503, "content_type": "text/html", "body": page}));
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
