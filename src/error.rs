@@ -63,7 +63,7 @@ impl Error {
         self
     }
 
-    /// The error of a call that was tried before, and may have run that time.
+    /// The error of a call that another try, or another thread's, may have run.
     pub(crate) fn after_another_try(self) -> Error {
         match self.0.executed {
             Executed::VSESSION_EXECUTED_NO => self.with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE),

@@ -99,7 +99,9 @@ fn newest_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<String> {
     let document = endpoint.versions_document(watch)?;
     let status = document.status;
     let advice = match status {
-        200 => return versions::newest(&document.body),
+        200 => {
+            return versions::newest(&document.body).map_err(|error| error.with(|d| d.http_status = 200));
+        }
         300..=399 => redirection(&document),
         _ => {
             "check host and path in 'url', or set 'api_version' if the server is known to hide that document"

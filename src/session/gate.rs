@@ -20,7 +20,7 @@ use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// What the gate's lock guards.
 pub(super) struct Gate {
@@ -99,6 +99,8 @@ pub(super) struct Flight {
     number: u64,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
+    /// A login may have been sent: who stops waiting cannot know whether it is run.
+    pub(super) may_have_run: AtomicBool,
     /// Fired when nobody waits any more.
     pub(super) abandoned: Arc<Signal>,
 }
@@ -281,7 +283,8 @@ impl Session {
             }
             if let Err(error) = flight.wait(watch) {
                 self.leave(&flight);
-                return Err(error);
+                let sent = flight.may_have_run.load(Ordering::SeqCst);
+                return Err(if sent { error.after_another_try() } else { error });
             }
             match (wish, flight.outcome()) {
                 (Wish::Replace { .. }, Ok(Outcome::StillAlive)) if flight.number < first_valid => {}

@@ -16,8 +16,8 @@ use crate::runtime::log::log;
 use crate::runtime::secret::{Fingerprint, Secret};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::{Reason, State};
-use crate::status::Status;
-use crate::sync::Arc;
+use crate::status::{Executed, Status};
+use crate::sync::{Arc, Ordering};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]
@@ -73,7 +73,7 @@ impl Session {
             }
         }
         let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
-        let result = self.establish(by_hand, &watch);
+        let result = self.establish(flight, by_hand, &watch);
         self.settle(result, by_hand)
     }
 
@@ -119,7 +119,7 @@ impl Session {
 
     /// Discovers the server where it is not known, and logs in. Credentials that were refused are tried again only by
     /// hand: repeating them could lock the account.
-    fn establish(&self, by_hand: bool, watch: &Rc<Watch>) -> Result<(Arc<Service>, Login)> {
+    fn establish(&self, flight: &Flight, by_hand: bool, watch: &Rc<Watch>) -> Result<(Arc<Service>, Login)> {
         let (user, password) = self.credentials()?;
         let fingerprint = Fingerprint::of(&user, &password);
         let known = {
@@ -137,9 +137,13 @@ impl Session {
         };
         let service = match known {
             Some(service) => service,
-            None => Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)?.shared(),
+            None => Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)
+                // What failed is a question before the login.
+                .map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO))?
+                .shared(),
         };
         let credentials = Credentials { user, password, locale: self.config.locale.clone() };
+        flight.may_have_run.store(true, Ordering::SeqCst);
         let login = password::log_in(&self.endpoint, &service, &credentials, watch).inspect_err(|error| {
             if is_refusal(error) {
                 self.gate.lock().refused.note(fingerprint);
