@@ -56,6 +56,7 @@ type rule struct {
 	Matched int `json:"matched"`
 	Applied int `json:"applied"`
 	Length  int `json:"length,omitempty"` // of the answer that was spoilt last, head and body
+	Head    int `json:"head,omitempty"`   // of its head alone
 }
 
 type drip struct {
@@ -153,11 +154,12 @@ func (s *ruleSet) remove(id int) int {
 	return n
 }
 
-// noteLength keeps the length of a spoilt answer for whoever lists the rules.
-func (s *ruleSet) noteLength(r *rule, length int) {
+// noteLengths keeps the lengths of a spoilt answer and of its head for whoever
+// lists the rules.
+func (s *ruleSet) noteLengths(r *rule, length, head int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r.Length = length
+	r.Length, r.Head = length, head
 }
 
 func (s *ruleSet) list() json.RawMessage {

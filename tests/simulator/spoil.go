@@ -47,11 +47,19 @@ func (r *reply) bytes(rl *rule) []byte {
 	return out.Bytes()
 }
 
+// headLength is the length of an answer's head; 0 where the bytes have none.
+func headLength(whole []byte) int {
+	if head, _, ok := bytes.Cut(whole, []byte("\r\n\r\n")); ok {
+		return len(head) + 4
+	}
+	return 0
+}
+
 // spoil writes the answer byte for byte as the rule says and ends the
 // connection, where the client has not done so before.
 func (r *reply) spoil(w http.ResponseWriter, rl *rule, set *ruleSet) {
 	whole := r.bytes(rl)
-	set.noteLength(rl, len(whole))
+	set.noteLengths(rl, len(whole), headLength(whole))
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return

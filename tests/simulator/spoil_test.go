@@ -53,6 +53,7 @@ func TestAnswersStopAtAByte(t *testing.T) {
 		var rules []rule
 		b.control("GET", "/rules", "", &rules)
 		b.want("the length", rules[0].Length, len(whole))
+		b.want("the head", rules[0].Head, strings.Index(whole, "\r\n\r\n")+4)
 		if !strings.HasPrefix(whole, "HTTP/1.1 200 OK\r\n") || !strings.Contains(whole, "urn:vim25") {
 			t.Fatal(whole)
 		}
