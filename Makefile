@@ -68,11 +68,12 @@ release: all
 install-tools:
 	tests/install-tools.sh
 
-# Writes what is generated and committed: the header and the table of options.
+# Writes what is generated and committed: the header, the table of options, what faults look like.
 generated:
 	$(CARGO) build
 	cp "$(HEADER)" include/vsession.h
 	VSESSION_UPDATE_GENERATED=1 $(CARGO) test --lib the_documented_page_is_current
+	VSESSION_UPDATE_GENERATED=1 $(CARGO) test --test faults every_fault_at_every_entry_point
 
 .PHONY: simulator-binary
 simulator-binary:

@@ -33,10 +33,11 @@ step() {
 
 echo "about $minutes minutes, seed $seed"
 step 0 stress-prove tests/stress/run.sh prove
-step 35 stress-tsan tests/stress/run.sh tsan SECONDS "$seed"
-step 15 stress tests/stress/run.sh SECONDS "$seed"
+step 30 stress-tsan tests/stress/run.sh tsan SECONDS "$seed"
+step 10 stress tests/stress/run.sh SECONDS "$seed"
 step 0 fuzz-prove fuzz/run.sh prove
-step 35 fuzz fuzz/run.sh SECONDS
+step 30 fuzz fuzz/run.sh SECONDS
+step 20 faults tests/faults/every-byte.sh SECONDS
 step 0 lockout env VSESSION_TEST_LONG=1 cargo test --quiet --test acceptance a_password_that_was_changed
 step 0 asan tests/c/run.sh asan
 step 0 cycles env VSESSION_TEST_CYCLES=100000 VSESSION_TEST_LONGEST=1800 tests/c/run.sh cycles

@@ -4,6 +4,8 @@
 
 #[path = "../../fuzz/targets/mod.rs"]
 mod fuzz_targets;
+// A part of it is for tests/faults alone.
+#[allow(dead_code)]
 mod support;
 
 mod asynchronous;

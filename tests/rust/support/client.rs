@@ -248,6 +248,11 @@ impl Session {
         checked(|err| unsafe { vsession_logout(self.0, std::ptr::null(), err) })
     }
 
+    pub fn logout_with(&self, options: &Options) -> Result<()> {
+        let raw = options.raw();
+        checked(|err| unsafe { vsession_logout(self.0, &raw, err) })
+    }
+
     pub fn close(&self) -> Result<()> {
         checked(|err| unsafe { vsession_close(self.0, std::ptr::null(), err) })
     }
@@ -272,14 +277,22 @@ impl Session {
     }
 
     pub fn refresh(&self) -> Result<Info> {
-        let mut out = null_mut();
-        checked(|err| unsafe { vsession_refresh(self.0, std::ptr::null(), &mut out, err) })?;
+        self.refresh_with(&Options::default())
+    }
+
+    pub fn refresh_with(&self, options: &Options) -> Result<Info> {
+        let (raw, mut out) = (options.raw(), null_mut());
+        checked(|err| unsafe { vsession_refresh(self.0, &raw, &mut out, err) })?;
         Ok(Info(out))
     }
 
     pub fn is_active(&self) -> Result<bool> {
-        let mut out = false;
-        checked(|err| unsafe { vsession_is_active(self.0, std::ptr::null(), &mut out, err) })?;
+        self.is_active_with(&Options::default())
+    }
+
+    pub fn is_active_with(&self, options: &Options) -> Result<bool> {
+        let (raw, mut out) = (options.raw(), false);
+        checked(|err| unsafe { vsession_is_active(self.0, &raw, &mut out, err) })?;
         Ok(out)
     }
 
@@ -487,6 +500,11 @@ pub struct Certificate {
     pub not_after_ms: i64,
     pub sha256: String,
     pub sha1: String,
+}
+
+/// Closes every session and ends the library's threads.
+pub fn shutdown(timeout_ms: u32) -> Result<()> {
+    checked(|err| unsafe { ::vsession::ffi::library::vsession_shutdown(timeout_ms, err) })
 }
 
 /// The certificates that a server shows.

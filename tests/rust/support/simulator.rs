@@ -113,6 +113,11 @@ impl Simulator {
         self.control("DELETE", "/rules", None);
     }
 
+    /// The rules, and how often each was applied.
+    pub fn rules(&self) -> Vec<Value> {
+        self.control("GET", "/rules", None).as_array().cloned().unwrap_or_default()
+    }
+
     pub fn stats(&self) -> Value {
         self.control("GET", "/stats", None)
     }

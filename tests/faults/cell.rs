@@ -1,0 +1,380 @@
+//! One cell: a fault, an entry point, a number of threads. A session is brought to where it begins, the fault begins, the
+//! threads do what they do, the fault ends, and everything is looked at: what they saw, whether the session goes on, and
+//! what is left of it on the server and in this process.
+
+use std::cell::{Cell as Flag, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use vsession::vsession_state;
+
+use crate::clock;
+use crate::entries::{Begins, ENTRIES, Entry, Scene, limits};
+use crate::faults::{FAULTS, Fault, expected, or};
+use crate::judge::{Problem, Seen, Wanted, judge};
+use crate::outcome::Outcome;
+use crate::support::client::{shutdown, status};
+use crate::support::{Options, Queue, Session, Simulator, together};
+
+/// The deadline of who waits for nothing but it.
+const STALLED_MS: u32 = 250;
+/// The longest that a login or a probe may then take.
+const STALLED_LOGIN_MS: u32 = 600;
+/// The deadline of all others, who do not come near it.
+const PATIENT_MS: u32 = 10_000;
+
+/// At which byte of a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The fault is at none.
+    None,
+    /// After so many.
+    Byte(i64),
+    /// So many behind the head, or before its end.
+    Head(i64),
+    /// Before the last so many.
+    Last(i64),
+}
+
+impl Place {
+    /// As a rule of the simulator wants it. Replies vary a little in length, so it counts from the end itself.
+    fn byte(self, head: i64) -> i64 {
+        match self {
+            Place::None => 0,
+            Place::Byte(n) => n,
+            Place::Head(n) => head + n,
+            Place::Last(n) => -n,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+pub struct Cell {
+    pub fault: &'static Fault,
+    pub entry: &'static Entry,
+    pub threads: usize,
+    pub tls: bool,
+    pub place: Place,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let tls = if self.tls { "TLS" } else { "plain" };
+        write!(f, "{} / {} / {} threads / {tls}", self.fault.name, self.entry.name, self.threads)?;
+        match self.place {
+            Place::None => Ok(()),
+            place => write!(f, " / {place:?}"),
+        }
+    }
+}
+
+/// Where a fault is made. What it did is undone by `mend`.
+pub struct Stage<'a> {
+    pub simulator: &'a Simulator,
+    request: &'static str,
+    byte: i64,
+    /// Which parts of the server are to be set right again.
+    touched: Flag<Touched>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Touched {
+    listener: bool,
+    certificate: bool,
+}
+
+impl Stage<'_> {
+    /// Has the reply to the entry point's request go as the rule says.
+    pub fn reply(&self, mut rule: Value) {
+        if !self.request.is_empty() {
+            rule["method"] = self.request.into();
+            self.simulator.rule(rule);
+        }
+    }
+
+    /// Ends the reply at the cell's byte.
+    pub fn stop(&self, then: &str) {
+        self.reply(json!({"stop": {"byte": self.byte, "then": then}}));
+    }
+
+    /// Has new connections fail below TLS.
+    pub fn wire(&self, fault: Value) {
+        self.simulator.post_json("/wire", fault);
+        self.close_connections();
+    }
+
+    pub fn refuse(&self) {
+        self.touched.set(Touched { listener: true, ..self.touched.get() });
+        self.simulator.post("/listener/stop");
+        self.close_connections();
+    }
+
+    pub fn certificate(&self, request: Value) {
+        self.touched.set(Touched { certificate: true, ..self.touched.get() });
+        self.simulator.post_json("/certificate/rotate", request);
+        self.close_connections();
+    }
+
+    pub fn restart(&self) {
+        self.simulator.post("/listener/stop");
+        self.close_connections();
+        self.simulator.kill_sessions();
+        self.simulator.post("/listener/start");
+    }
+
+    pub fn close_connections(&self) {
+        self.simulator.post("/connections/close");
+    }
+
+    pub fn jump(&self, years: i64) {
+        clock::jump(years);
+    }
+
+    fn mend(&self) {
+        clock::jump(0);
+        let touched = self.touched.replace(Touched::default());
+        self.simulator.clear_rules();
+        self.simulator.post_json("/wire", json!({}));
+        if touched.listener {
+            self.simulator.post("/listener/start");
+        }
+        if touched.certificate {
+            self.simulator.post_json("/certificate/rotate", json!({}));
+        }
+    }
+}
+
+/// How long a reply is.
+#[derive(Clone, Copy, Default)]
+pub struct Lengths {
+    pub head: i64,
+    pub whole: i64,
+}
+
+/// Where cells are run one after another: a process of its own with two servers.
+pub struct Lane {
+    tls: Simulator,
+    plain: Simulator,
+    events: Queue,
+    descriptors: usize,
+    threads: usize,
+    /// Of replies, by request and transport.
+    lengths: RefCell<HashMap<(&'static str, bool), Lengths>>,
+}
+
+impl Lane {
+    pub fn new() -> Lane {
+        let mut lane = Lane {
+            tls: Simulator::with(&["-log", "0"]),
+            plain: Simulator::with(&["-log", "0", "-tls=false"]),
+            events: Queue::new(),
+            descriptors: 0,
+            threads: 0,
+            lengths: RefCell::default(),
+        };
+        // What the first use of the library leaves open for ever is no growth.
+        for simulator in [&lane.tls, &lane.plain] {
+            let session = simulator.session();
+            session.login().unwrap();
+            session.close().unwrap();
+        }
+        shutdown(PATIENT_MS).unwrap();
+        (lane.descriptors, lane.threads) = (descriptors(), threads());
+        lane
+    }
+
+    /// Runs a cell and tells what is wrong; runs it again when a busy machine may have made it late.
+    pub fn run(&self, cell: &Cell) -> Vec<Problem> {
+        let wanted = expected(cell.fault, cell.entry);
+        self.run_for(cell, wanted)
+    }
+
+    /// The same with an expectation of one's own.
+    pub fn run_for(&self, cell: &Cell, wanted: Outcome) -> Vec<Problem> {
+        let mut problems = self.try_for(cell, wanted);
+        for _ in 0..4 {
+            if problems.is_empty() || problems.iter().any(|p| matches!(p, Problem::Wrong(_))) {
+                break;
+            }
+            problems = self.try_for(cell, wanted);
+        }
+        problems
+    }
+
+    fn simulator(&self, tls: bool) -> &Simulator {
+        if tls { &self.tls } else { &self.plain }
+    }
+
+    fn scene<'a>(&'a self, cell: &Cell) -> Scene<'a> {
+        let simulator = self.simulator(cell.tls);
+        let stalls = cell.fault.stalls;
+        let timeout_ms = if stalls { STALLED_LOGIN_MS } else { PATIENT_MS };
+        let config = simulator
+            .config()
+            .with("timeout_ms", &timeout_ms.to_string())
+            .with("relogin.backoff_ms", "5")
+            .with("relogin.max_backoff_ms", "50")
+            .with_queue(&self.events);
+        for (name, value) in cell.fault.options {
+            config.set(name, value).unwrap();
+        }
+        let session = config.open().unwrap();
+        if cell.entry.begins != Begins::NotLoggedIn {
+            log_in(session).expect("the session that a cell begins with");
+        }
+        if cell.entry.begins == Begins::Ended {
+            simulator.kill_sessions();
+        }
+        Scene {
+            simulator,
+            config,
+            session,
+            events: &self.events,
+            deadline_ms: if stalls { STALLED_MS } else { PATIENT_MS },
+            timeout_ms,
+            stalls,
+            fails: expected(cell.fault, cell.entry).is_failure(),
+            seen: simulator.calls("CurrentTime"),
+        }
+    }
+
+    fn try_for(&self, cell: &Cell, outcome: Outcome) -> Vec<Problem> {
+        let lengths = if cell.fault.bytes { self.lengths(cell) } else { Lengths::default() };
+        let scene = self.scene(cell);
+        self.events.drain();
+        let byte = cell.place.byte(lengths.head);
+        let stage =
+            Stage { simulator: scene.simulator, request: cell.entry.request, byte, touched: Flag::default() };
+        (cell.fault.begin)(&stage);
+        let outcomes = together(cell.threads, |thread| {
+            let start = Instant::now();
+            let outcome = (cell.entry.run)(&scene, thread);
+            outcome.map(|outcome| (outcome, start.elapsed()))
+        });
+        let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
+        let applied = applied(scene.simulator);
+        stage.mend();
+
+        let headless = cell.fault.headless || (cell.fault.bytes && (0..lengths.head).contains(&byte));
+        let cookies_lost =
+            if cell.entry.request == "Login" && cell.fault.runs && headless { applied } else { 0 };
+        let not_logged_out = cell.entry.ends && outcome.is_failure() && !cell.fault.runs;
+        let (most, least) = limits(cell.entry, &scene);
+        let wanted = Wanted {
+            outcome,
+            or: or(cell.fault, cell.entry),
+            of_many: cell.entry.of_many,
+            most,
+            least,
+            left: if not_logged_out { 1 } else { cookies_lost },
+        };
+        let afterwards = afterwards(cell, &scene);
+        let seen = Seen {
+            outcomes,
+            afterwards,
+            left: settled(wanted.left, || scene.simulator.stat("sessions")),
+            busy: settled(0, || {
+                scene.simulator.stat("requests_in_flight") + scene.simulator.stat("connections_open")
+            }),
+            descriptors: (self.descriptors, 0),
+            threads: (self.threads, 0),
+        };
+        scene.simulator.kill_sessions();
+        drop(scene);
+        let stopped = shutdown(PATIENT_MS);
+        let seen = Seen {
+            afterwards: seen.afterwards.and(stopped.map_err(|e| format!("shutdown: {}", e.message))),
+            descriptors: (self.descriptors, settled(self.descriptors, descriptors)),
+            threads: (self.threads, settled(self.threads, threads)),
+            ..seen
+        };
+        judge(&wanted, &seen)
+    }
+
+    /// How long the reply to the entry point's request is.
+    pub fn lengths(&self, cell: &Cell) -> Lengths {
+        let key = (cell.entry.request, cell.tls);
+        if let Some(lengths) = self.lengths.borrow().get(&key) {
+            return *lengths;
+        }
+        let entry = ENTRIES.iter().find(|entry| entry.request == key.0).unwrap_or(cell.entry);
+        let scene = self.scene(&Cell { fault: &FAULTS[0], entry, ..*cell });
+        scene.simulator.rule(json!({"method": key.0, "stop": {"byte": 1_000_000, "then": "close"}}));
+        (entry.run)(&scene, 0);
+        let rules = scene.simulator.rules();
+        let length = |field: &str| rules[0][field].as_i64().unwrap();
+        let lengths = Lengths { head: length("head"), whole: length("length") };
+        scene.simulator.clear_rules();
+        let _ = scene.session.close();
+        self.lengths.borrow_mut().insert(key, lengths);
+        lengths
+    }
+}
+
+/// How often rules of the simulator were applied.
+fn applied(simulator: &Simulator) -> u64 {
+    simulator.rules().iter().map(|rule| rule["applied"].as_u64().unwrap()).sum()
+}
+
+/// A login that was given up or ran out of time may still be on its way out, and who comes then gets its result.
+fn log_in(session: Session) -> Result<(), String> {
+    let start = Instant::now();
+    loop {
+        match session.login() {
+            Ok(()) => return Ok(()),
+            Err(error) if start.elapsed() > Duration::from_secs(10) => {
+                return Err(format!("login: {error:?}"));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Whether the session can be used now that the fault is over, and whether it ends well.
+fn afterwards(cell: &Cell, scene: &Scene) -> Result<(), String> {
+    let mut session = scene.session;
+    if cell.entry.ends {
+        match session.ping() {
+            Err(error) if error.status == status::VSESSION_E_CLOSED => {}
+            other => return Err(format!("a call on a closed session: {other:?}")),
+        }
+        session = scene.config.open().unwrap();
+    } else if cell.fault.lasting {
+        // Its settings are of no use any more, and what cannot be logged out is left to the server.
+        let _ = session.close_with(&Options::timeout(1000));
+        scene.simulator.kill_sessions();
+        session = scene.simulator.session();
+    }
+    log_in(session)?;
+    session.ping_with(&Options::timeout(PATIENT_MS)).map_err(|e| format!("call: {e:?}"))?;
+    if session.state() != vsession_state::VSESSION_STATE_ACTIVE {
+        return Err(format!("the state is {:?}", session.state()));
+    }
+    session.close_with(&Options::timeout(PATIENT_MS)).map_err(|e| format!("close: {e:?}"))
+}
+
+/// Waits a while for a value to become what it should be, and tells what it is.
+fn settled<T: PartialEq + Copy>(wanted: T, read: impl Fn() -> T) -> T {
+    let start = Instant::now();
+    loop {
+        let value = read();
+        if value == wanted || start.elapsed() > Duration::from_secs(3) {
+            return value;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn entries_of(directory: &str) -> usize {
+    std::fs::read_dir(directory).unwrap().count()
+}
+
+fn descriptors() -> usize {
+    entries_of("/proc/self/fd")
+}
+
+fn threads() -> usize {
+    entries_of("/proc/self/task")
+}

@@ -1,0 +1,185 @@
+//! The entry points of the matrix: every function that asks the server, and how it is called. A new one is one line in
+//! `ENTRIES`; `header.rs` holds that none is missing.
+
+use std::time::{Duration, Instant};
+
+use vsession::vsession_event_kind::*;
+
+use crate::outcome::Outcome;
+use crate::support::client::{probe_with, shutdown};
+use crate::support::{Config, Options, Queue, Session, Simulator};
+
+/// The shortest interval that keep-alive takes.
+const KEEPALIVE_MS: u32 = 1000;
+
+/// One way to make the library ask the server.
+pub struct Entry {
+    /// What the page calls it.
+    pub name: &'static str,
+    /// The function of `vsession.h`.
+    pub function: &'static str,
+    /// The request that faults of the reply are done to, as rules of the simulator name it. Empty: it makes a handshake
+    /// and no request.
+    pub request: &'static str,
+    pub begins: Begins,
+    /// Its request may be sent twice, so it is sent again when a connection is lost.
+    pub resent: bool,
+    /// The fault meets what comes before the call itself, which then is not run.
+    pub before: bool,
+    pub of_many: OfMany,
+    /// The handle is dead afterwards.
+    pub ends: bool,
+    /// What one of the threads does. `None`: it had nothing of its own to see.
+    pub run: fn(&Scene, usize) -> Option<Outcome>,
+}
+
+/// What the session is like when the fault begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    NotLoggedIn,
+    LoggedIn,
+    /// Logged in, and the server has ended it without a word.
+    Ended,
+}
+
+/// What becomes of many threads that do it at the same time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum OfMany {
+    /// Each has a request of its own.
+    Each,
+    /// Some wait, for the result of another's request or for a worker. Their deadline may pass meanwhile: not run, then.
+    Shared,
+    /// One does it, and for the others there is nothing left to do.
+    One,
+    /// The same, but the others wait for the end of it, as long as they may.
+    OneAwaited,
+}
+
+/// What a thread in a cell has.
+pub struct Scene<'a> {
+    pub simulator: &'a Simulator,
+    pub config: Config,
+    pub session: Session,
+    /// The session's events.
+    pub events: &'a Queue,
+    /// The deadline of each call.
+    pub deadline_ms: u32,
+    /// The option `timeout_ms`, which bounds logins and probes.
+    pub timeout_ms: u32,
+    /// The fault lets its victim wait for its deadline.
+    pub stalls: bool,
+    /// A failure is to be seen.
+    pub fails: bool,
+    /// Calls of CurrentTime that the server had seen when the fault began.
+    pub seen: u64,
+}
+
+impl Scene<'_> {
+    fn options(&self) -> Options {
+        Options::timeout(self.deadline_ms)
+    }
+}
+
+const CALL: Entry = Entry {
+    name: "call",
+    function: "vsession_call",
+    request: "CurrentTime",
+    begins: Begins::LoggedIn,
+    resent: false,
+    before: false,
+    of_many: OfMany::Each,
+    ends: false,
+    run: |s, _| Some(Outcome::of(s.session.ping_with(&s.options()))),
+};
+const LOGIN: Entry = Entry {
+    name: "login",
+    function: "vsession_login",
+    request: "Login",
+    begins: Begins::NotLoggedIn,
+    of_many: OfMany::Shared,
+    run: |s, _| Some(Outcome::of(s.session.login_with(&s.options()))),
+    ..CALL
+};
+
+#[rustfmt::skip]
+pub static ENTRIES: &[Entry] = &[
+    CALL,
+    Entry { name: "idempotent call", resent: true, run: idempotent_call, ..CALL },
+    Entry { name: "asynchronous call", function: "vsession_call_async", of_many: OfMany::Shared, run: asynchronous_call, ..CALL },
+    Entry { name: "login in a call", request: "Login", begins: Begins::Ended, before: true, of_many: OfMany::Shared, ..CALL },
+    LOGIN,
+    Entry { name: "login: version", request: "GET", resent: true, before: true, ..LOGIN },
+    Entry { name: "login: content", request: "RetrieveServiceContent", resent: true, before: true, ..LOGIN },
+    Entry { name: "refresh", function: "vsession_refresh", request: "RetrievePropertiesEx", resent: true, run: |s, _| Some(Outcome::of(s.session.refresh_with(&s.options()))), ..CALL },
+    Entry { name: "is_active", function: "vsession_is_active", request: "SessionIsActive", resent: true, run: is_active, ..CALL },
+    Entry { name: "logout", function: "vsession_logout", request: "Logout", resent: true, of_many: OfMany::Shared, run: |s, _| Some(Outcome::of(s.session.logout_with(&s.options()))), ..CALL },
+    Entry { name: "close", function: "vsession_close", request: "Logout", resent: true, of_many: OfMany::One, ends: true, run: |s, _| Some(Outcome::of(s.session.close_with(&s.options()))), ..CALL },
+    Entry { name: "shutdown", function: "vsession_shutdown", request: "Logout", resent: true, of_many: OfMany::OneAwaited, ends: true, run: |s, _| Some(Outcome::of(shutdown(s.deadline_ms))), ..CALL },
+    Entry { name: "keep-alive", function: "vsession_keepalive_start", resent: true, run: keepalive, ..CALL },
+    Entry { name: "certificates", function: "vsession_probe_certificate", request: "", run: |s, _| Some(Outcome::of(probe_with(None, Some(&s.config), &s.options()))), ..CALL },
+];
+
+fn idempotent_call(scene: &Scene, _: usize) -> Option<Outcome> {
+    Some(Outcome::of(scene.session.ping_with(&Options { idempotent: true, ..scene.options() })))
+}
+
+fn asynchronous_call(scene: &Scene, thread: usize) -> Option<Outcome> {
+    let queue = Queue::new();
+    scene.session.ping_async(&queue, thread as u64, &scene.options()).unwrap();
+    let event = queue.next(scene.deadline_ms + 10_000).unwrap().expect("every call ends with an event");
+    assert_eq!((event.kind, event.tag), (VSESSION_EVENT_COMPLETION, thread as u64));
+    assert!(queue.next(0).unwrap().is_none(), "with one event");
+    queue.free();
+    Some(Outcome::of(event.error.map_or(Ok(()), Err)))
+}
+
+fn is_active(scene: &Scene, _: usize) -> Option<Outcome> {
+    Some(match scene.session.is_active_with(&scene.options()) {
+        Ok(false) => Outcome::NoSession,
+        result => Outcome::of(result),
+    })
+}
+
+/// All threads start it; there is one probe, and the first of them waits for what comes of it.
+fn keepalive(scene: &Scene, thread: usize) -> Option<Outcome> {
+    scene.session.keepalive_start(KEEPALIVE_MS).unwrap();
+    if thread > 0 {
+        return None;
+    }
+    // Of a probe that succeeds there is no event. How long to wait for the news that it failed, once the server has it.
+    let grace = match (scene.stalls, scene.fails) {
+        (true, _) => u64::from(scene.timeout_ms) + 300,
+        (false, true) => 2000,
+        (false, false) => 100,
+    };
+    let mut answered = None;
+    let start = Instant::now();
+    let outcome = loop {
+        let event = scene.events.next(20).unwrap().filter(|e| e.kind == VSESSION_EVENT_KEEPALIVE_FAILED);
+        if let Some(event) = event {
+            break Outcome::of(event.error.map_or(Ok(()), Err));
+        }
+        if scene.simulator.calls("CurrentTime") > scene.seen && answered.is_none() {
+            answered = Some(Instant::now());
+        }
+        if answered.is_some_and(|at| at.elapsed() > Duration::from_millis(grace))
+            && scene.simulator.stat("requests_in_flight") == 0
+        {
+            break Outcome::Done;
+        }
+        assert!(start.elapsed() < Duration::from_secs(15), "no probe");
+    };
+    scene.session.keepalive_stop().unwrap();
+    Some(outcome)
+}
+
+/// How long a thread may take, and how long it takes at least where its deadline ends it.
+pub fn limits(entry: &Entry, scene: &Scene) -> (Duration, Duration) {
+    let millis = |n: u32| Duration::from_millis(n.into());
+    if entry.function == "vsession_keepalive_start" {
+        // A probe may be put off by a 32nd of the pause.
+        let most = KEEPALIVE_MS + KEEPALIVE_MS / 32 + scene.timeout_ms;
+        return (millis(most), Duration::ZERO);
+    }
+    (millis(scene.deadline_ms), millis(scene.deadline_ms))
+}

@@ -1,0 +1,213 @@
+//! The faults of the matrix, and what each is to give: one line for each, with an exception for an entry point only where
+//! there is a reason, which stands beside it.
+
+use serde_json::{Value, json};
+use vsession::vsession_executed::*;
+
+use crate::cell::Stage;
+use crate::entries::Entry;
+use crate::outcome::Outcome;
+use crate::support::status::*;
+
+const NO: bool = false;
+const RETRIABLE: bool = true;
+
+pub struct Fault {
+    /// Short, for picking it out.
+    pub name: &'static str,
+    /// What happens, for the page.
+    pub says: &'static str,
+    pub begin: fn(&Stage),
+    /// What whoever meets it is to see; see `expected` for what changes with the entry point.
+    pub gives: Outcome,
+    /// What some entry points, or all (`*`), may see as well, where chance decides between the two.
+    pub or: &'static [(&'static str, Outcome)],
+    pub except: &'static [(&'static str, Outcome)],
+    pub meets: Meets,
+    pub over: Over,
+    /// It is done at several bytes of the reply.
+    pub bytes: bool,
+    /// The server runs the request; what is lost is its reply.
+    pub runs: bool,
+    /// Of the reply not even the head arrives, and so no cookie.
+    pub headless: bool,
+    /// Only the deadline ends the wait.
+    pub stalls: bool,
+    /// It is over when it has happened once.
+    pub once: bool,
+    /// The session cannot recover by itself: its settings have to change.
+    pub lasting: bool,
+    /// Options of the session.
+    pub options: &'static [(&'static str, &'static str)],
+}
+
+/// What of an exchange it is done to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Meets {
+    /// Each new connection, and so everybody.
+    Connection,
+    /// The reply to the entry point's request. Who only makes a handshake never sees it.
+    Reply,
+    /// Nothing that the library does.
+    Nobody,
+}
+
+/// How the server is reached.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    Tls,
+    Plain,
+    Both,
+}
+
+/// A fault of the reply in place of which nothing else is known.
+const REPLY: Fault = Fault {
+    name: "",
+    says: "",
+    begin: |_| {},
+    gives: Outcome::Done,
+    or: &[],
+    except: &[],
+    meets: Meets::Reply,
+    over: Over::Tls,
+    bytes: false,
+    runs: false,
+    headless: false,
+    stalls: false,
+    once: false,
+    lasting: false,
+    options: &[],
+};
+/// One of the connection.
+const CONNECTION: Fault = Fault { meets: Meets::Connection, ..REPLY };
+/// One at a byte of the reply.
+const BYTE: Fault = Fault { bytes: true, runs: true, over: Over::Both, ..REPLY };
+
+const REFUSED: Outcome = Outcome::failed(VSESSION_E_CONNECT, RETRIABLE, VSESSION_EXECUTED_NO);
+const LOST: Outcome = Outcome::failed(VSESSION_E_CONNECTION, RETRIABLE, VSESSION_EXECUTED_MAYBE);
+const LOST_BEFORE: Outcome = Outcome::failed(VSESSION_E_CONNECTION, RETRIABLE, VSESSION_EXECUTED_NO);
+const LATE: Outcome = Outcome::failed(VSESSION_E_TIMEOUT, RETRIABLE, VSESSION_EXECUTED_MAYBE);
+const LATE_BEFORE: Outcome = Outcome::failed(VSESSION_E_TIMEOUT, RETRIABLE, VSESSION_EXECUTED_NO);
+const UNTRUSTED: Outcome = Outcome::failed(VSESSION_E_UNTRUSTED, NO, VSESSION_EXECUTED_NO);
+const NO_TLS: Outcome = Outcome::failed(VSESSION_E_TLS, NO, VSESSION_EXECUTED_NO);
+const NO_HTTP: Outcome = Outcome::failed(VSESSION_E_PROTOCOL, NO, VSESSION_EXECUTED_MAYBE);
+
+/// A reply with status 200 that is none of vSphere's.
+const fn unreadable(status: vsession::vsession_status, executed: vsession::vsession_executed) -> Outcome {
+    Outcome::Failed { status, http: 200, retriable: NO, executed }
+}
+
+/// Looking at certificates is trusting none of them.
+const ONLY_LOOKS: (&str, Outcome) = ("certificates", Outcome::Done);
+
+/// A request that follows at once may leave before the end of its connection arrives: the Login, the call that a worker
+/// takes up next, the call for which there was a login.
+const NEXT_IS_LOST: &[(&str, Outcome)] =
+    &[("login: content", LOST), ("asynchronous call", LOST), ("login in a call", LOST)];
+
+const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><br>Sign in</body></html>";
+
+const ENVELOPE: &str = r#"<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><R xmlns="urn:vim25"><returnval>x</returnval></R></e:Body></e:Envelope>"#;
+
+fn page(status: u16) -> Value {
+    json!({"status": status, "content_type": "text/html", "body": PAGE})
+}
+
+#[rustfmt::skip]
+pub static FAULTS: &[Fault] = &[
+    // The way to the server.
+    Fault { name: "refused", says: "the port refuses connections", begin: |s| s.refuse(), gives: REFUSED, ..CONNECTION },
+    Fault { name: "accept-reset", says: "a connection is reset as soon as it is made", begin: |s| s.wire(json!({"at_accept": true, "then": "reset"})), gives: LOST_BEFORE, or: &[("*", REFUSED)], ..CONNECTION },
+    Fault { name: "accept-close", says: "a connection is closed as soon as it is made", begin: |s| s.wire(json!({"at_accept": true, "then": "close"})), gives: LOST_BEFORE, ..CONNECTION },
+    Fault { name: "accept-stall", says: "a connection is made and nothing more comes", begin: |s| s.wire(json!({"at_accept": true, "then": "stall"})), gives: LATE_BEFORE, stalls: true, ..CONNECTION },
+    Fault { name: "handshake-reset", says: "the TLS handshake is reset halfway", begin: |s| s.wire(json!({"byte": 300, "then": "reset"})), gives: LOST_BEFORE, ..CONNECTION },
+    Fault { name: "handshake-close", says: "the TLS handshake is closed halfway", begin: |s| s.wire(json!({"byte": 300, "then": "close"})), gives: LOST_BEFORE, ..CONNECTION },
+    Fault { name: "handshake-stall", says: "the TLS handshake stops halfway", begin: |s| s.wire(json!({"byte": 300, "then": "stall"})), gives: LATE_BEFORE, stalls: true, ..CONNECTION },
+    Fault { name: "handshake-slow", says: "the TLS handshake takes longer than `connect_timeout_ms`", begin: |s| s.wire(json!({"byte": 300, "then": "stall"})), gives: REFUSED, options: &[("connect_timeout_ms", "200")], ..CONNECTION },
+    // Canned: no TLS server says these.
+    Fault { name: "alert", says: "a TLS alert (`handshake_failure`) in place of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "FQMDAAICKA==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
+    Fault { name: "no-tls", says: "something that is not TLS in place of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "MjIwIG1haWwgcmVhZHkNCg==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
+    Fault { name: "expired", says: "a certificate that has expired", begin: |s| s.certificate(json!({"expired": true})), gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
+    Fault { name: "other-name", says: "a certificate for another name", begin: |s| s.certificate(json!({"hosts": ["vc.example.com"]})), gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
+    Fault { name: "changed", says: "a certificate of another authority", begin: |s| s.certificate(json!({"new_ca": true})), gives: UNTRUSTED, except: &[ONLY_LOOKS], lasting: true, ..CONNECTION },
+    // The reply, byte by byte.
+    Fault { name: "reset", says: "the connection is reset at a byte of the reply", begin: |s| s.stop("reset"), gives: LOST, ..BYTE },
+    Fault { name: "close", says: "the connection is closed at a byte of the reply", begin: |s| s.stop("close"), gives: LOST, ..BYTE },
+    Fault { name: "stall", says: "the reply stops at one of its bytes", begin: |s| s.stop("stall"), gives: LATE, stalls: true, ..BYTE },
+    Fault { name: "reset-before", says: "the connection is reset before the request is run", begin: |s| s.reply(json!({"reset": "before"})), gives: LOST, ..REPLY },
+    Fault { name: "close-before", says: "the connection is closed before the request is run", begin: |s| s.reply(json!({"close": "before"})), gives: LOST, ..REPLY },
+    Fault { name: "reset-once", says: "the connection is reset once, after the request was run", begin: |s| s.reply(json!({"reset": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
+    Fault { name: "close-once", says: "the connection is closed once, after the request was run", begin: |s| s.reply(json!({"close": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
+    Fault { name: "reset-behind", says: "the connection is reset behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "reset"}})), or: NEXT_IS_LOST, runs: true, ..REPLY },
+    Fault { name: "close-behind", says: "the connection is closed behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "close"}})), or: NEXT_IS_LOST, runs: true, ..REPLY },
+    Fault { name: "hang", says: "no reply comes", begin: |s| s.reply(json!({"hang": true})), gives: LATE, stalls: true, ..REPLY },
+    Fault { name: "drip", says: "the reply drips, and is whole before the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 100, "every_ms": 5}})), runs: true, ..REPLY },
+    Fault { name: "slow-drip", says: "the reply drips beyond the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 1, "every_ms": 100}})), gives: LATE, runs: true, stalls: true, ..REPLY },
+    // Its length and its content.
+    Fault { name: "truncated", says: "the reply ends before its `Content-Length`", begin: |s| s.reply(json!({"truncate_at": 100})), gives: LOST, runs: true, ..REPLY },
+    Fault { name: "abrupt", says: "the same without the end that TLS requires", begin: |s| s.reply(json!({"truncate_at": 100, "abrupt": true})), gives: LOST, runs: true, ..REPLY },
+    Fault { name: "too-long", says: "`Content-Length` is too large, and the connection is closed", begin: |s| s.reply(json!({"length_off": 100})), gives: LOST, runs: true, ..REPLY },
+    Fault { name: "too-long-stall", says: "`Content-Length` is too large, and the connection stays", begin: |s| s.reply(json!({"length_off": 100, "stop": {"byte": 1_000_000, "then": "stall"}})), gives: LATE, runs: true, stalls: true, ..REPLY },
+    // Canned: the second of two logouts would be answered with a fault, which is cut off elsewhere.
+    Fault { name: "too-short", says: "`Content-Length` is too small", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": ENVELOPE, "length_off": -30})), gives: unreadable(VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_YES), ..REPLY },
+    Fault { name: "no-http", says: "a reply that is not HTTP", begin: |s| s.reply(json!({"raw": "\u{1}\u{2}\u{3}\u{4}\n\n garbage \n\n"})), gives: NO_HTTP, ..REPLY },
+    Fault { name: "garbage", says: "200 with bytes that are not XML", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": "\u{1}\u{2}\u{3} garbage"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "empty", says: "200 with an empty body", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "html", says: "200 with an HTML page", begin: |s| s.reply(page(200)), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    // Statuses, as a proxy or Envoy in front of vCenter says them.
+    Fault { name: "302", says: "302, a redirect", begin: |s| s.reply(json!({"status": 302, "headers": {"Location": "https://other.example.com/sdk"}})), gives: Outcome::http(302, NO, VSESSION_EXECUTED_NO), ..REPLY },
+    Fault { name: "401", says: "401", begin: |s| s.reply(page(401)), gives: Outcome::http(401, NO, VSESSION_EXECUTED_NO), ..REPLY },
+    Fault { name: "403", says: "403", begin: |s| s.reply(page(403)), gives: Outcome::http(403, NO, VSESSION_EXECUTED_NO), ..REPLY },
+    Fault { name: "404", says: "404", begin: |s| s.reply(page(404)), gives: Outcome::http(404, NO, VSESSION_EXECUTED_NO), ..REPLY },
+    Fault { name: "429", says: "429 with `Retry-After`", begin: |s| s.reply(json!({"status": 429, "headers": {"Retry-After": "1"}})), gives: Outcome::http(429, RETRIABLE, VSESSION_EXECUTED_NO), ..REPLY },
+    Fault { name: "500", says: "500 without a SOAP fault", begin: |s| s.reply(page(500)), gives: Outcome::http(500, NO, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "502", says: "502", begin: |s| s.reply(page(502)), gives: Outcome::http(502, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "503", says: "503 with `Retry-After`", begin: |s| s.reply(json!({"status": 503, "headers": {"Retry-After": "1"}, "body": "no healthy upstream"})), gives: Outcome::http(503, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "504", says: "504", begin: |s| s.reply(page(504)), gives: Outcome::http(504, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    // The server and the clock.
+    Fault { name: "restart", says: "the server restarts: its sessions and connections are gone", begin: |s| s.restart(), except: &[
+        // These never log in.
+        ("refresh", Outcome::failed(VSESSION_E_NOT_AUTHENTICATED, NO, VSESSION_EXECUTED_NO)),
+        ("is_active", Outcome::NoSession),
+    ], meets: Meets::Nobody, ..REPLY },
+    Fault { name: "clock-ahead", says: "the clock of this machine jumps ten years ahead", begin: |s| s.jump(10), meets: Meets::Nobody, over: Over::Plain, ..REPLY },
+    Fault { name: "clock-back", says: "it jumps ten years back", begin: |s| s.jump(-10), meets: Meets::Nobody, over: Over::Plain, ..REPLY },
+    Fault { name: "clock-hang", says: "it jumps ten years ahead, and no reply comes", begin: |s| { s.jump(10); s.reply(json!({"hang": true})); }, gives: LATE, stalls: true, over: Over::Plain, ..REPLY },
+    Fault { name: "clock-tls", says: "it jumps ten years ahead, beyond the certificate's end, and connections are made anew", begin: |s| { s.jump(10); s.close_connections(); }, gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
+];
+
+/// What an entry point is to see of a fault.
+pub fn expected(fault: &Fault, entry: &Entry) -> Outcome {
+    if let Some((_, outcome)) = fault.except.iter().find(|(name, _)| *name == entry.name) {
+        return *outcome;
+    }
+    match fault.meets {
+        Meets::Nobody => return Outcome::Done,
+        Meets::Reply if entry.request.is_empty() => return Outcome::Done,
+        // It was sent once more.
+        Meets::Reply if fault.once && entry.resent => return Outcome::Done,
+        Meets::Reply | Meets::Connection => {}
+    }
+    if entry.before { fault.gives.not_run() } else { fault.gives }
+}
+
+/// What it may see as well.
+pub fn or(fault: &Fault, entry: &Entry) -> Option<Outcome> {
+    fault.or.iter().find(|(name, _)| *name == "*" || *name == entry.name).map(|(_, outcome)| *outcome)
+}
+
+impl Fault {
+    /// Whether it can be done to this entry point in this way.
+    pub fn applies(&self, entry: &Entry, threads: usize, tls: bool) -> bool {
+        let over = match self.over {
+            Over::Tls => tls,
+            Over::Plain => !tls,
+            Over::Both => true,
+        };
+        // Without TLS there are no certificates; what happens once happens to one of many threads; and a handshake alone
+        // has no bytes of a reply.
+        over && (tls || !entry.request.is_empty())
+            && (threads == 1 || !self.once)
+            && !(self.bytes && entry.request.is_empty())
+    }
+}

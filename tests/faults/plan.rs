@@ -1,0 +1,93 @@
+//! Which cells are run: those of the quick form, and those of the long form, which go through every byte of every reply.
+
+use serde_json::{Value, json};
+
+use crate::cell::{Cell, Lane, Place};
+use crate::entries::{ENTRIES, Entry};
+use crate::faults::{FAULTS, Fault};
+
+/// How many threads meet a fault together.
+const MANY: usize = 16;
+
+const PLACES: &[Place] = &[
+    Place::Byte(0),
+    Place::Byte(1),
+    Place::Byte(40),
+    Place::Head(-1),
+    Place::Head(0),
+    Place::Head(1),
+    Place::Head(100),
+    Place::Last(1),
+];
+/// Where many threads meet it, and where there is no TLS.
+const FEW: &[Place] = &[Place::Byte(0), Place::Head(-1), Place::Last(1)];
+
+/// By how much the length of a reply may change from one to the next: times lose their last zeros.
+const VARIES: i64 = 12;
+
+pub fn quick() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for (fault, entry) in pairs() {
+        for (threads, tls) in [(1, true), (MANY, true), (1, false), (MANY, false)] {
+            if !fault.applies(entry, threads, tls) || (fault.bytes && threads == MANY && !tls) {
+                continue;
+            }
+            let places = match (fault.bytes, threads, tls) {
+                (false, _, _) => &[Place::None],
+                (true, 1, true) => PLACES,
+                (true, _, _) => FEW,
+            };
+            cells.extend(places.iter().map(|&place| Cell { fault, entry, threads, tls, place }));
+        }
+    }
+    cells
+}
+
+pub fn every_byte() -> Vec<Cell> {
+    let lane = Lane::new();
+    let mut cells = Vec::new();
+    for (fault, entry) in pairs().filter(|(fault, _)| fault.bytes) {
+        for tls in [true, false].into_iter().filter(|tls| fault.applies(entry, 1, *tls)) {
+            let cell = Cell { fault, entry, threads: 1, tls, place: Place::None };
+            let safe = lane.lengths(&cell).whole - VARIES;
+            let from_start = (0..safe).map(Place::Byte);
+            let from_end = (1..=2 * VARIES).map(Place::Last);
+            cells.extend(from_start.chain(from_end).map(|place| Cell { place, ..cell }));
+        }
+    }
+    cells
+}
+
+fn pairs() -> impl Iterator<Item = (&'static Fault, &'static Entry)> {
+    FAULTS.iter().flat_map(|fault| ENTRIES.iter().map(move |entry| (fault, entry)))
+}
+
+impl Cell {
+    /// For the process that runs it.
+    pub fn to_json(self) -> Value {
+        let (kind, number) = match self.place {
+            Place::None => ("", 0),
+            Place::Byte(n) => ("byte", n),
+            Place::Head(n) => ("head", n),
+            Place::Last(n) => ("last", n),
+        };
+        json!([self.fault.name, self.entry.name, self.threads, self.tls, kind, number])
+    }
+
+    pub fn from_json(text: &str) -> Cell {
+        let (fault, entry, threads, tls, kind, number): (String, String, usize, bool, String, i64) =
+            serde_json::from_str(text).unwrap();
+        let place = match kind.as_str() {
+            "byte" => Place::Byte(number),
+            "head" => Place::Head(number),
+            "last" => Place::Last(number),
+            _ => Place::None,
+        };
+        Cell { place, ..Cell::named(&fault, &entry, threads, tls) }
+    }
+
+    pub fn named(fault: &str, entry: &str, threads: usize, tls: bool) -> Cell {
+        let (fault, entry) = pairs().find(|(f, e)| f.name == fault && e.name == entry).unwrap();
+        Cell { fault, entry, threads, tls, place: Place::None }
+    }
+}
