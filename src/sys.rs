@@ -152,6 +152,36 @@ pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
+/// Reads from a socket; waits for the first byte where the socket is a blocking one, no longer than its timeout.
+pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    receive_with(socket, buffer, 0)
+}
+
+/// Reads what has arrived, also where the socket is a blocking one.
+pub(crate) fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
+    receive_with(socket, buffer, libc::MSG_DONTWAIT)
+}
+
+fn receive_with(socket: &impl AsRawFd, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
+    // SAFETY: the buffer is so many writable bytes.
+    let n = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Writes as much as fits, also where the socket is a blocking one, and without a SIGPIPE.
+pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the buffer is so many readable bytes.
+    let n = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Ends both directions of a connection, and with them a read that waits on it in another thread.
+pub(crate) fn shut_down(socket: RawFd) {
+    // SAFETY: shutdown takes no pointers; what is no socket is refused.
+    unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
+}
+
 /// What a look at a connection that should be idle shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Idle {
@@ -164,22 +194,12 @@ pub(crate) enum Idle {
 }
 
 /// Looks at a socket without reading from it and without waiting: one system call.
-pub(crate) fn look(stream: &TcpStream) -> Idle {
-    let mut byte = 0u8;
-    // SAFETY: the buffer is one writable byte.
-    let result = unsafe {
-        libc::recv(
-            stream.as_raw_fd(),
-            std::ptr::from_mut(&mut byte).cast(),
-            1,
-            libc::MSG_PEEK | libc::MSG_DONTWAIT,
-        )
-    };
-    match result {
-        0 => Idle::Closed,
-        n if n > 0 => Idle::Data,
-        _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
-        _ => Idle::Closed,
+pub(crate) fn look(socket: &impl AsRawFd) -> Idle {
+    match receive_with(socket, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT) {
+        Ok(0) => Idle::Closed,
+        Ok(_) => Idle::Data,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
+        Err(_) => Idle::Closed,
     }
 }
 

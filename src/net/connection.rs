@@ -141,9 +141,13 @@ impl Connection {
         !self.spent && self.buffers.input().is_empty()
     }
 
-    /// Forgets what the last request left behind.
+    /// Forgets what the last request left behind, and prepares for more.
     pub(super) fn rest(&mut self) {
         self.buffers.forget();
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.block(),
+            Stream::Tls(tls) => tls.socket().block(),
+        }
     }
 
     /// Whether it can serve a request after it has rested.

@@ -1,13 +1,13 @@
 //! A TCP connection whose every wait can be ended, and which notes when bytes of a request have left.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
 use super::exchange::Exchange;
 use crate::error::Error;
-use crate::runtime::wait::Ready;
+use crate::runtime::wait::{Ready, Watch};
 use crate::status::Status;
 use crate::sys::{self, Idle, Interest};
 
@@ -18,12 +18,22 @@ pub(super) struct Socket {
     pub(super) connect_until: Option<Instant>,
     /// A read is likely to find nothing yet.
     wait_first: bool,
+    /// Reads may block, up to the limit that `Watch::receive` wants.
+    blocking: bool,
 }
 
 impl Socket {
     /// `stream` is connected and non-blocking.
     pub(super) fn new(stream: TcpStream, connect_until: Option<Instant>) -> Socket {
-        Socket { stream, connect_until, wait_first: true }
+        Socket { stream, connect_until, wait_first: true, blocking: false }
+    }
+
+    /// Lets reads block from now on, which takes fewer system calls. It takes two itself, so it is for connections that serve
+    /// more than one request.
+    pub(super) fn block(&mut self) {
+        self.blocking = self.blocking
+            || self.stream.set_read_timeout(Some(Watch::LONGEST_READ)).is_ok()
+                && self.stream.set_nonblocking(false).is_ok();
     }
 
     pub(super) fn look(&self) -> Idle {
@@ -38,11 +48,21 @@ impl Socket {
         }
         loop {
             if !self.wait_first {
-                match (&self.stream).read(buffer) {
+                match sys::receive_now(&self.stream, buffer) {
                     Ok(n) => return Ok(n),
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                     Err(e) => return Err(lost(exchange, &e)),
+                }
+            } else if self.blocking {
+                match exchange.watch.receive(&self.stream, buffer).map_err(|stop| exchange.fail(stop))? {
+                    Some(Ok(n)) => {
+                        self.wait_first = false;
+                        return Ok(n);
+                    }
+                    Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
+                    Some(Err(e)) => return Err(lost(exchange, &e)),
+                    None => {}
                 }
             }
             self.wait(Interest::Read, exchange)?;
@@ -52,7 +72,7 @@ impl Socket {
 
     /// Reads what has already arrived; `None` when nothing has.
     pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
-        match (&self.stream).read(buffer) {
+        match sys::receive_now(&self.stream, buffer) {
             Ok(n) => Ok(Some(n)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(e) => Err(e),
@@ -70,7 +90,7 @@ impl Socket {
 
     pub(super) fn write(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<usize> {
         loop {
-            match (&self.stream).write(bytes) {
+            match sys::send_now(&self.stream, bytes) {
                 Ok(n) => {
                     exchange.sent.set(exchange.sent.get() || exchange.sending.get());
                     self.wait_first = true;

@@ -1,10 +1,12 @@
 //! Every wait of the library ends here, and each can be ended from outside: by a deadline, by a cancellation token, by
 //! the close of what it belongs to. A blocked thread waits in `poll` for its socket and for one descriptor of its own,
-//! the waker; whoever ends the wait raises that descriptor. So a session, a token or a login under way costs no
-//! descriptor, however many there are.
+//! that of its waker; whoever ends the wait raises it. So a session, a token or a login under way costs no descriptor,
+//! however many there are. The one wait that nearly every call has, that for the reply, is a blocking read, which takes one
+//! system call in place of two; whoever ends that one shuts the socket down.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::RawFd;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
@@ -25,7 +27,7 @@ pub(crate) struct Signal {
 /// Who is to be told.
 #[derive(Default)]
 struct Waiting {
-    threads: Vec<Arc<EventFd>>,
+    threads: Vec<Arc<Waker>>,
     /// What has no thread that waits for it. Woken by the thread that fires.
     observers: Vec<Weak<dyn Sleeper>>,
 }
@@ -62,11 +64,11 @@ impl Signal {
         self.fired.store(false, Ordering::SeqCst);
     }
 
-    fn enlist(&self, waker: &Arc<EventFd>) {
+    fn enlist(&self, waker: &Arc<Waker>) {
         self.waiting.lock().threads.push(waker.clone());
     }
 
-    fn dismiss(&self, waker: &Arc<EventFd>) {
+    fn dismiss(&self, waker: &Arc<Waker>) {
         let threads = &mut self.waiting.lock().threads;
         if let Some(position) = threads.iter().position(|w| Arc::ptr_eq(w, waker)) {
             threads.swap_remove(position);
@@ -165,12 +167,52 @@ pub(crate) enum Ready {
     NotYet,
 }
 
-thread_local! {
-    /// The thread's waker, and how many forks ago it was made: a child must not share its parent's.
-    static WAKER: RefCell<Option<(u64, Arc<EventFd>)>> = const { RefCell::new(None) };
+/// Ends the waits of one thread.
+#[derive(Debug)]
+struct Waker {
+    event: EventFd,
+    read: Mutex<BlockedRead>,
 }
 
-fn thread_waker() -> Result<Arc<EventFd>> {
+/// The blocking read that the thread is in, if it is in one.
+#[derive(Debug, Default)]
+struct BlockedRead {
+    socket: Option<RawFd>,
+    /// It was ended from outside.
+    ended: bool,
+}
+
+impl Waker {
+    fn raise(&self) {
+        // The socket stands here exactly as long as its thread cannot close it: that takes the lock first.
+        let mut read = self.read.lock();
+        match read.socket {
+            Some(socket) => {
+                sys::shut_down(socket);
+                read.ended = true;
+            }
+            None => self.event.raise(),
+        }
+    }
+
+    fn begin_read(&self, socket: RawFd) {
+        *self.read.lock() = BlockedRead { socket: Some(socket), ended: false };
+    }
+
+    /// Whether the read was ended from outside.
+    fn end_read(&self) -> bool {
+        std::mem::take(&mut *self.read.lock()).ended
+    }
+}
+
+thread_local! {
+    /// The thread's waker, and how many forks ago it was made: a child must not share its parent's.
+    static WAKER: RefCell<Option<(u64, Arc<Waker>)>> = const { RefCell::new(None) };
+    /// How many watches of this thread stand in the lists of their signals: more than one inside of callbacks.
+    static ENLISTED: Cell<usize> = const { Cell::new(0) };
+}
+
+fn thread_waker() -> Result<Arc<Waker>> {
     // In a thread that is ending, or in an exit handler, the thread's values are gone already: one for this wait will do.
     let kept = WAKER.try_with(|cell| cell.borrow().clone()).ok().flatten();
     if let Some((forks, waker)) = kept
@@ -178,10 +220,11 @@ fn thread_waker() -> Result<Arc<EventFd>> {
     {
         return Ok(waker);
     }
-    let waker = Arc::new(EventFd::new().map_err(|e| {
+    let event = EventFd::new().map_err(|e| {
         Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
             .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
-    })?);
+    })?;
+    let waker = Arc::new(Waker { event, read: Mutex::new(BlockedRead::default()) });
     let _ = WAKER.try_with(|cell| *cell.borrow_mut() = Some((fork::forks(), waker.clone())));
     Ok(waker)
 }
@@ -190,16 +233,27 @@ fn thread_waker() -> Result<Arc<EventFd>> {
 #[derive(Debug)]
 pub(crate) struct Watch {
     bounds: Bounds,
-    waker: Arc<EventFd>,
+    waker: Arc<Waker>,
     /// The thread's waker stands in the lists of `bounds`. Done at the first real wait: many calls have none.
     enlisted: Cell<bool>,
     /// From here on only the deadline counts: the outcome of what was sent must be learnt.
     committed: Cell<bool>,
+    /// A blocking read was ended from outside; its socket is of no more use.
+    ended: Cell<Option<Stop>>,
 }
 
 impl Watch {
+    /// How long a blocking read may last: the limit that its socket has. A deadline that is nearer needs another wait.
+    pub(crate) const LONGEST_READ: Duration = Duration::from_secs(1);
+
     pub(crate) fn new(bounds: Bounds) -> Result<Watch> {
-        Ok(Watch { bounds, waker: thread_waker()?, enlisted: Cell::new(false), committed: Cell::new(false) })
+        Ok(Watch {
+            bounds,
+            waker: thread_waker()?,
+            enlisted: Cell::new(false),
+            committed: Cell::new(false),
+            ended: Cell::new(None),
+        })
     }
 
     /// Lets only the deadline end the waits from now on, or everything again.
@@ -217,7 +271,11 @@ impl Watch {
     }
 
     fn check_signals(&self) -> std::result::Result<(), Stop> {
-        if self.committed.get() { Ok(()) } else { self.bounds.check_signals() }
+        match self.ended.get() {
+            Some(stop) => Err(stop),
+            None if self.committed.get() => Ok(()),
+            None => self.bounds.check_signals(),
+        }
     }
 
     /// Waits until one of `descriptors` (at most three) is ready, or until the moment `until`.
@@ -227,6 +285,37 @@ impl Watch {
         until: Option<Instant>,
     ) -> std::result::Result<Ready, Stop> {
         self.wait(descriptors, until, || false)
+    }
+
+    /// Reads from a blocking socket whose receive timeout is `LONGEST_READ`. `None`: nothing has come by then, or this wait
+    /// cannot be made so; wait for the descriptor. When it returns an error of its own, the socket is of no more use.
+    pub(crate) fn receive(
+        &self,
+        socket: &impl AsRawFd,
+        buffer: &mut [u8],
+    ) -> std::result::Result<Option<io::Result<usize>>, Stop> {
+        let near = |deadline: Instant| deadline < Instant::now() + Watch::LONGEST_READ;
+        if self.committed.get() || self.bounds.deadline.is_some_and(near) {
+            return Ok(None);
+        }
+        self.enlist();
+        // What ends a wait further out, of a call from whose callback this one is made, would end this one.
+        if ENLISTED.try_with(Cell::get) != Ok(1) {
+            return Ok(None);
+        }
+        self.waker.begin_read(socket.as_raw_fd());
+        // Who fires sets the flag first, and then either we see it or the waker stops the read.
+        let result = self.check_signals().map(|()| sys::receive(socket, buffer));
+        if self.waker.end_read() {
+            // A token that was reset at once has cancelled the call all the same.
+            let stop = self.bounds.check_signals().err().unwrap_or(Stop::Cancelled);
+            self.ended.set(Some(stop));
+        }
+        match (result?, self.ended.get()) {
+            (Ok(0) | Err(_), Some(stop)) => Err(stop),
+            (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            (result, _) => Ok(Some(result)),
+        }
     }
 
     /// Waits until `signal` has fired.
@@ -265,7 +354,7 @@ impl Watch {
         happened: impl Fn() -> bool,
     ) -> std::result::Result<Ready, Stop> {
         self.enlist();
-        let mut wanted = [(self.waker.fd(), Interest::Read); sys::MAX_POLLED];
+        let mut wanted = [(self.waker.event.fd(), Interest::Read); sys::MAX_POLLED];
         wanted[1..=descriptors.len()].copy_from_slice(descriptors);
         let wanted = &wanted[..=descriptors.len()];
         loop {
@@ -290,7 +379,7 @@ impl Watch {
             if ready[0] {
                 // Whoever raised it set its flag first, so the flags, read after this, tell all. A raise that was
                 // meant for an outer call of this thread is not lost either: that call reads its flags before it waits.
-                self.waker.drain();
+                self.waker.event.drain();
                 continue;
             }
             if let Some(end) = end {
@@ -307,6 +396,7 @@ impl Watch {
 
     fn enlist(&self) {
         if !self.enlisted.replace(true) {
+            let _ = ENLISTED.try_with(|number| number.set(number.get() + 1));
             for signal in self.bounds.signals() {
                 signal.enlist(&self.waker);
             }
@@ -317,6 +407,7 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if self.enlisted.get() {
+            let _ = ENLISTED.try_with(|number| number.set(number.get() - 1));
             for signal in self.bounds.signals() {
                 signal.dismiss(&self.waker);
             }
@@ -327,6 +418,8 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
     use std::thread;
 
     fn bounds(cancel: &Arc<Signal>) -> Bounds {
@@ -385,6 +478,74 @@ mod tests {
         let inner = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();
         assert_eq!(inner.signal(&Signal::new()), Err(Stop::TimedOut));
         assert_eq!(outer.signal(&Signal::new()), Err(Stop::Cancelled));
+    }
+
+    /// A connection whose reads block as `receive` wants it, and its peer.
+    fn blocking_pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        stream.set_read_timeout(Some(Watch::LONGEST_READ)).unwrap();
+        (stream, listener.accept().unwrap().0)
+    }
+
+    /// Has `then` run once the waker's thread is in a blocking read.
+    fn during_the_read(watch: &Watch, then: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+        let waker = watch.waker.clone();
+        thread::spawn(move || {
+            while waker.read.lock().socket.is_none() {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_millis(5));
+            then();
+        })
+    }
+
+    #[test]
+    fn a_fired_token_ends_a_blocking_read_and_so_does_one_that_is_reset_at_once() {
+        for reset in [false, true] {
+            let (stream, _peer) = blocking_pair();
+            let token = Arc::new(Signal::new());
+            let watch = Watch::new(bounds(&token)).unwrap();
+            let firing = token.clone();
+            let thread = during_the_read(&watch, move || {
+                firing.fire();
+                if reset {
+                    firing.reset();
+                }
+            });
+            assert!(matches!(watch.receive(&stream, &mut [0; 8]), Err(Stop::Cancelled)));
+            assert_eq!(watch.check_signals(), Err(Stop::Cancelled), "the connection is of no more use");
+            thread.join().unwrap();
+            assert!(watch.waker.read.lock().socket.is_none());
+        }
+    }
+
+    #[test]
+    fn what_arrives_is_read_and_an_end_is_told() {
+        let (stream, mut peer) = blocking_pair();
+        let watch = Watch::new(bounds(&Arc::default())).unwrap();
+        let mut buffer = [0; 8];
+        let thread = during_the_read(&watch, move || peer.write_all(b"reply").unwrap());
+        assert!(matches!(watch.receive(&stream, &mut buffer), Ok(Some(Ok(5)))));
+        thread.join().unwrap(); // its end of the connection is closed
+        assert!(matches!(watch.receive(&stream, &mut buffer), Ok(Some(Ok(0)))));
+    }
+
+    #[test]
+    fn a_blocking_read_is_not_made_where_something_else_could_end_it_or_its_deadline_is_near() {
+        let (stream, _peer) = blocking_pair();
+        let none = |watch: &Watch| matches!(watch.receive(&stream, &mut [0; 8]), Ok(None));
+        assert!(none(&Watch::new(Bounds::with_timeout(Duration::from_millis(900))).unwrap()));
+        let committed = Watch::new(Bounds::default()).unwrap();
+        committed.commit(true);
+        assert!(none(&committed));
+        let outer = Watch::new(Bounds::default()).unwrap();
+        outer.enlist();
+        assert!(none(&Watch::new(Bounds::default()).unwrap()));
+        drop(outer);
+        let start = Instant::now();
+        assert!(none(&Watch::new(Bounds::default()).unwrap()), "nothing came");
+        assert!(start.elapsed() >= Watch::LONGEST_READ);
     }
 
     #[test]
