@@ -339,4 +339,43 @@ mod tests {
             assert!(missed_nothing || Instant::now() >= due_again, "one probe for the whole hour");
         }
     }
+
+    #[test]
+    fn a_panic_in_a_probe_does_not_end_keep_alive() {
+        let probes = Arc::new(AtomicU32::new(0));
+        let counted = probes.clone();
+        let mut config = Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap();
+        config.keepalive_interval = Duration::from_millis(50);
+        config.backoff = Duration::from_millis(10);
+        config.probe = Probe::Custom(Arc::new(move |_| {
+            assert!(counted.fetch_add(1, Ordering::SeqCst) > 2, "planted");
+            Status::VSESSION_OK
+        }));
+        let session = open(config);
+        publish_login(&session);
+        session.keepalive_after_login(false);
+        let start = Instant::now();
+        while probes.load(Ordering::SeqCst) < 5 {
+            assert!(start.elapsed() < Duration::from_secs(10), "{} probes", probes.load(Ordering::SeqCst));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    #[test]
+    fn pauses_are_the_interval_or_less_by_chance() {
+        let keepalive = KeepAlive::new(Duration::from_secs(600));
+        for (spread, least) in [(0.5, 300), (0.1, 540)] {
+            let mut pauses: Vec<_> = (0..200)
+                .map(|_| {
+                    let mut schedule = keepalive.0.lock();
+                    schedule.restart(spread);
+                    schedule.pause.as_secs()
+                })
+                .collect();
+            pauses.sort_unstable();
+            assert!(pauses[0] >= least && pauses[199] <= 600, "{pauses:?}");
+            // Half of them in each half.
+            assert!(pauses[50] < (least + 600) / 2 && pauses[150] > (least + 600) / 2, "{pauses:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use super::gate::{Flight, Next, Phase, Wish};
 use super::*;
 use crate::api::service::Service;
 use crate::api::session_manager::Login;
+use crate::config::CredentialsSource;
 use crate::runtime::secret::Secret;
 use crate::wire::service_content::ServiceContent;
 use crate::wire::user_session::UserSession;
@@ -100,4 +101,22 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
     session.cell.assign(generation + 1, 1, State::VSESSION_STATE_LOGGED_OUT);
     session.show_epoch(3);
     assert_eq!((session.cell.epoch(generation), session.cell.epoch(generation + 1)), (0, 0));
+}
+
+#[test]
+fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
+    let panics = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let panicking = panics.clone();
+    let mut config = Config::new("http://127.0.0.1:1/sdk").unwrap();
+    config.backoff = Duration::from_millis(1);
+    config.credentials_source = Some(CredentialsSource(Arc::new(move |_| {
+        assert!(!panicking.load(Ordering::SeqCst), "planted");
+        Ok(("user".into(), Secret::new("pass")))
+    })));
+    let session = open(config);
+    let log_in = || session.login(Bounds::with_timeout(Duration::from_secs(10))).unwrap_err().status();
+    assert_eq!(log_in(), Status::VSESSION_E_INTERNAL);
+    assert_eq!(session.state(), State::VSESSION_STATE_LOGGED_OUT);
+    panics.store(false, Ordering::SeqCst);
+    assert_eq!(log_in(), Status::VSESSION_E_CONNECT, "it came to the server, who is not there");
 }
