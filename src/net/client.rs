@@ -300,3 +300,66 @@ pub(super) fn incomplete() -> Error {
         "the server closed the connection before its reply was complete",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::wait::Bounds;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    /// Canned: answers whatever it is sent.
+    fn serve(listener: TcpListener) {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                while stream.read(&mut buffer).is_ok_and(|n| n > 0) {
+                    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").unwrap();
+                }
+            });
+        }
+    }
+
+    #[test]
+    fn a_client_that_rests_holds_no_connection_and_with_it_no_buffers_after_a_while() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = Settings {
+            tls: None,
+            host: "127.0.0.1".into(),
+            port: listener.local_addr().unwrap().port(),
+            proxy: None,
+            connect_timeout: Duration::from_secs(5),
+            max_connections: 4,
+            idle_timeout: Duration::from_millis(300),
+            user_agent: "test".into(),
+        };
+        std::thread::spawn(move || serve(listener));
+        let client = Client::shared(&settings).unwrap();
+        let uri = client.uri("/").unwrap();
+        let ask = || {
+            let watch = Rc::new(Watch::new(Bounds::with_timeout(Duration::from_secs(5))).unwrap());
+            let request = HttpRequest {
+                method: Method::Post,
+                uri: &uri,
+                headers: &[],
+                body: b"x",
+                idempotent: false,
+                commit_when_sent: false,
+                max_reply_bytes: 1000,
+                set_cookies: None,
+            };
+            assert_eq!(client.send(&request, &watch).unwrap().body, b"OK");
+        };
+        for _ in 0..2 {
+            std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(ask))));
+            assert!(client.pool.count() <= 4);
+            let start = Instant::now();
+            while client.pool.count() > 0 {
+                assert!(start.elapsed() < Duration::from_secs(10), "it keeps them");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+}

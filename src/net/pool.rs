@@ -36,6 +36,11 @@ impl Pool {
         self.0.lock().push(Resting { since: Instant::now(), connection });
     }
 
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+
     /// Closes them all.
     pub(super) fn clear(&self) {
         let all = std::mem::take(&mut *self.0.lock());

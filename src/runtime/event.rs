@@ -310,6 +310,81 @@ mod tests {
         }
     }
 
+    /// Were a raise lost, a reader that polls would wait beside a queue with events in it.
+    #[test]
+    fn readers_and_writers_side_by_side_lose_neither_an_event_nor_its_descriptor() {
+        const EACH: u64 = 3000;
+        let queue = Queue::new().unwrap();
+        let read = std::sync::atomic::AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for session in 0..4 {
+                let queue = &queue;
+                scope.spawn(move || {
+                    for epoch in 0..EACH {
+                        let mut event = event(session, Kind::VSESSION_EVENT_COMPLETION, epoch, epoch + 1);
+                        event.completion = Some(Completion { tag: epoch, result: Arc::new(()) });
+                        queue.push(event);
+                        if epoch % 64 == 0 {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let mut last = [0; 4];
+                    while read.load(std::sync::atomic::Ordering::SeqCst) < 4 * EACH {
+                        let wait = Some(Duration::from_secs(10));
+                        let ready = sys::poll(&[(queue.fd(), Interest::Read)], wait).unwrap()[0];
+                        let all_read = || read.load(std::sync::atomic::Ordering::SeqCst) == 4 * EACH;
+                        // The other reader may have taken the last ones.
+                        assert!(ready || all_read(), "events wait and the descriptor is not readable");
+                        while let Some(event) = queue.next(Duration::ZERO).unwrap() {
+                            let last = &mut last[event.session as usize];
+                            assert!(event.new_epoch > *last, "in order");
+                            *last = event.new_epoch;
+                            if read.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == 4 * EACH {
+                                // Wakes the other reader.
+                                queue.push(super::tests::event(
+                                    0,
+                                    Kind::VSESSION_EVENT_STATE_CHANGED,
+                                    9,
+                                    u64::MAX,
+                                ));
+                                return;
+                            }
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    /// An event is taken in the moment that it comes: its raise must not outlast it.
+    #[test]
+    fn the_descriptor_is_not_readable_once_all_is_read_however_near_reader_and_writer_are() {
+        const ROUNDS: usize = 5000;
+        let queue = Queue::new().unwrap();
+        let barrier = std::sync::Barrier::new(2);
+        let mut wrong = 0;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..ROUNDS {
+                    barrier.wait();
+                    queue.push(event(1, Kind::VSESSION_EVENT_STATE_CHANGED, 0, 1));
+                    barrier.wait();
+                }
+            });
+            for _ in 0..ROUNDS {
+                barrier.wait();
+                while queue.next(Duration::ZERO).unwrap().is_none() {}
+                barrier.wait();
+                wrong += usize::from(readable(&queue));
+            }
+        });
+        assert_eq!(wrong, 0, "of {ROUNDS} times");
+    }
+
     #[test]
     fn closing_ends_the_wait_of_a_reader() {
         let queue = Queue::new().unwrap();

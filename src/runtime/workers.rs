@@ -335,6 +335,16 @@ mod tests {
     }
 
     #[test]
+    fn however_many_are_slow_there_is_an_end_to_threads() {
+        let now = Instant::now() + Duration::from_secs(3600);
+        let busy =
+            |number, since| State { busy: vec![(thread::current().id(), since); number], ..State::default() };
+        assert_eq!(busy(8, now).places(8, now), 8, "they have just begun");
+        assert_eq!(busy(5, now - PATIENCE).places(8, now), 8 + 5);
+        assert_eq!(busy(1000, now - PATIENCE).places(8, now), 8 + MOST_SLOW);
+    }
+
+    #[test]
     fn a_job_that_panics_leaves_the_workers_usable() {
         let workers = Workers::new("test", 1);
         let (done, all) = mpsc::channel();
