@@ -122,6 +122,27 @@ static void a_level_leaves_out_what_is_below_it(void)
     vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
 }
 
+/* `tls.verify=false` is said aloud each time, however little is told otherwise; and nothing of the kind without it. */
+static void that_anybody_is_trusted_is_a_warning(void)
+{
+    clean_server();
+    vsession_error *error = NULL;
+    for (int trusts_anybody = 0; trusts_anybody < 2; trusts_anybody++) {
+        empty_book();
+        vsession_set_log(VSESSION_LOG_WARNING, write_down, &book);
+        vsession_config config = good_config();
+        CHECK_OK(vsession_config_set(config, "tls.verify", trusts_anybody ? "false" : "true", &error), error);
+        session = opened(config);
+        CHECK_OK(call_once(session, NULL, &error), error);
+        CHECK_OK(vsession_close(session, NULL, &error), error);
+        vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
+        pthread_mutex_lock(&book.lock);
+        if (trusts_anybody) CHECK_HAS(book.text, "tls.verify is false");
+        CHECK_INT(book.worst, trusts_anybody ? VSESSION_LOG_WARNING : 0);
+        pthread_mutex_unlock(&book.lock);
+    }
+}
+
 static void without_a_sink_nothing_is_told(void)
 {
     clean_server();
@@ -143,6 +164,7 @@ int main(void)
 {
     RUN(the_log_tells_everything_but_secrets);
     RUN(a_level_leaves_out_what_is_below_it);
+    RUN(that_anybody_is_trusted_is_a_warning);
     RUN(without_a_sink_nothing_is_told);
     return finish();
 }

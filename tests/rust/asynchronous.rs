@@ -2,7 +2,6 @@
 
 use serde_json::json;
 use std::collections::HashSet;
-use std::time::Duration;
 use vsession::vsession_event_kind::*;
 
 use crate::support::*;
@@ -106,14 +105,6 @@ fn calls_that_wait_for_a_worker_end_by_their_token_their_deadline_and_a_close() 
     };
     let not_run = vsession::vsession_executed::VSESSION_EXECUTED_NO;
     assert_eq!(ended(completions(&queue, 1)), [(status::VSESSION_E_CANCELLED, not_run)]);
-    // They are slow by now, so others were started in their place, within bounds: eight, and 64.
-    std::thread::sleep(Duration::from_millis(1500));
-    let threads = std::fs::read_dir("/proc/self/task")
-        .unwrap()
-        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-        .filter(|name| name.starts_with("vsession-call"))
-        .count();
-    assert!((9..=8 + 64).contains(&threads), "{threads} threads");
     assert_eq!(ended(completions(&queue, 1)), [(status::VSESSION_E_TIMEOUT, not_run)]);
     token.fire();
     // Told by the thread that fired, so it is there by now.

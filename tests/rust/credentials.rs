@@ -118,6 +118,44 @@ fn a_function_may_call_the_library_and_is_told_what_would_wait_for_itself() {
 }
 
 #[test]
+fn a_function_may_ask_a_vault_through_another_session() {
+    let (vault, simulator) = (Simulator::start(), Simulator::start());
+    let other = vault.session();
+    let session = without_password(&simulator)
+        .with_credentials(move |_| {
+            other.ping().unwrap();
+            Credentials::Pair("user", "pass".into())
+        })
+        .open()
+        .unwrap();
+    session.ping().unwrap();
+    session.close().unwrap();
+    // More at once than there are workers for logins, and each needs another login for its own.
+    let sessions: Vec<_> = (0..12)
+        .map(|_| {
+            let config = vault.config();
+            without_password(&simulator)
+                .with_credentials(move |_| {
+                    let other = config.open().unwrap();
+                    other.login().unwrap();
+                    other.close().unwrap();
+                    Credentials::Pair("user", "pass".into())
+                })
+                .open()
+                .unwrap()
+        })
+        .collect();
+    let options = Options::timeout(20_000);
+    for result in together(12, |n| sessions[n].login_with(&options)) {
+        result.unwrap();
+    }
+    for session in sessions {
+        session.close().unwrap();
+    }
+    other.close().unwrap();
+}
+
+#[test]
 fn refused_credentials_of_a_function_are_not_repeated_and_new_ones_are_tried() {
     let simulator = Simulator::start();
     let password = Arc::new(Mutex::new("wrong".to_string()));

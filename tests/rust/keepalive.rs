@@ -264,13 +264,13 @@ fn a_logout_or_close_does_not_wait_for_a_running_probe() {
     for end in ends {
         let session = lively(&simulator).open().unwrap();
         session.login().unwrap();
-        simulator.rule(json!({"method": "CurrentTime", "delay_ms": 3000}));
+        simulator.rule(json!({"method": "CurrentTime", "delay_ms": 2000, "times": 1}));
         eventually("a probe is under way", || simulator.stat("requests_in_flight") > 0);
         let start = Instant::now();
         end(&session).unwrap();
         assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
         eventually("no session is left", || simulator.stat("sessions") == 0);
-        simulator.clear_rules();
+        eventually("the probe has its answer", || simulator.stat("requests_in_flight") == 0);
         sleep(200);
         assert_eq!(simulator.stat("sessions"), 0, "and the probe brings none back");
         let _ = session.close();
@@ -350,6 +350,7 @@ fn many_logouts_during_a_running_probe_end_the_session_once_and_at_once() {
     assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
     assert_eq!((simulator.stat("logouts"), simulator.calls("Logout")), (1, 1));
     eventually("the probe ends", || simulator.stat("requests_in_flight") == 0);
+    sleep(200);
     assert_eq!((simulator.stat("sessions"), session.state()), (0, VSESSION_STATE_LOGGED_OUT));
     simulator.clear_rules();
     session.login().unwrap();
