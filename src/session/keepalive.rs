@@ -326,7 +326,9 @@ mod tests {
         let start = Instant::now();
         let due_again = loop {
             assert!(start.elapsed() < Duration::from_secs(10), "no probe");
-            match session.keepalive.0.lock().entry {
+            // Not in a match, which would keep the lock for its arms.
+            let entry = session.keepalive.0.lock().entry;
+            match entry {
                 Some(entry) if entry > start => break entry,
                 _ => std::thread::sleep(Duration::from_millis(1)),
             }
