@@ -13,7 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WantsServerCert;
 use rustls::{ConfigBuilder, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
-use super::Config;
+use super::{Config, eventually};
 
 /// The server's own certificate, which clients trust by naming it, and its key.
 pub const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/support/canned.pem");
@@ -46,6 +46,8 @@ struct Shared {
     /// What answers calls answers logins and their like too.
     everything: AtomicBool,
     paused: AtomicBool,
+    /// It has seen that it is paused.
+    resting: AtomicBool,
     ended: AtomicBool,
     accepted: AtomicUsize,
     /// Connections that came to the point where their greeting leaves them.
@@ -192,10 +194,10 @@ impl Canned {
         *self.shared.greeting.lock().unwrap() = greeting;
     }
 
-    /// Accepts no more. Give it a moment.
+    /// Accepts no more.
     pub fn pause(&self) {
         self.shared.paused.store(true, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(10));
+        eventually("it accepts no more", || self.shared.resting.load(Ordering::SeqCst));
     }
 
     /// Closes every connection, in good order.
@@ -279,6 +281,7 @@ impl Shared {
         while !self.ended.load(Ordering::SeqCst) {
             let mut wanted = libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 };
             let paused = self.paused.load(Ordering::SeqCst);
+            self.resting.store(paused, Ordering::SeqCst);
             // SAFETY: `wanted` is one entry.
             unsafe { libc::poll(&mut wanted, if paused { 0 } else { 1 }, 3) };
             if paused {
