@@ -288,8 +288,10 @@ mod tests {
     fn unread_events_merge_and_keep_the_first_and_the_last() {
         let queue = Queue::new().unwrap();
         queue.push(event(2, Kind::VSESSION_EVENT_STATE_CHANGED, 7, 8));
+        let state = |n: u64| State::from_number((n % 7) as i32 + 1);
         for epoch in 0..1000 {
-            queue.push(event(1, Kind::VSESSION_EVENT_STATE_CHANGED, epoch, epoch + 1));
+            let changed = event(1, Kind::VSESSION_EVENT_STATE_CHANGED, epoch, epoch + 1);
+            queue.push(Event { old_state: state(epoch), new_state: state(epoch + 1), ..changed });
             queue.push(event(1, Kind::VSESSION_EVENT_SESSION_REPLACED, epoch, epoch + 1));
         }
         let mut told = Vec::new();
@@ -306,6 +308,11 @@ mod tests {
             assert_eq!(total, 1000, "every event is told, alone or merged");
             for pair in of_kind.windows(2) {
                 assert_eq!(pair[0].new_epoch, pair[1].old_epoch, "no gap and no step back");
+            }
+            if kind == Kind::VSESSION_EVENT_STATE_CHANGED {
+                let ends = (of_kind.first().unwrap().old_state, of_kind.last().unwrap().new_state);
+                assert_eq!(ends, (state(0), state(1000)), "the first state and the last");
+                assert!(of_kind.windows(2).all(|pair| pair[0].new_state == pair[1].old_state));
             }
         }
     }
