@@ -105,10 +105,11 @@ impl Queue {
 
     /// Appends an event. Never blocks on a reader.
     pub(crate) fn push(&self, event: Event) {
+        let mut pending = self.pending.lock();
+        // Under the lock, so that nothing is put into a queue that a close has emptied.
         if self.closed.has_fired() {
             return;
         }
-        let mut pending = self.pending.lock();
         let session = event.session;
         let merges = event.kind.merges();
         pending.events.push_back(event);
