@@ -252,15 +252,16 @@ impl Session {
     }
 
     fn tell_failed_probe(&self, error: Error) {
-        let (state, epoch) = (self.state(), self.snapshot().epoch);
+        // Under the gate's lock, or it might come after what a later login tells.
+        let gate = self.gate.lock();
         self.tell(Event {
             kind: Kind::VSESSION_EVENT_KEEPALIVE_FAILED,
             session: self.id,
-            old_state: state,
-            new_state: state,
+            old_state: gate.state,
+            new_state: gate.state,
             reason: Reason::VSESSION_REASON_NONE,
-            old_epoch: epoch,
-            new_epoch: epoch,
+            old_epoch: gate.epoch,
+            new_epoch: gate.epoch,
             error: Some(error),
             time_ms: now_ms(),
             merged: 0,
