@@ -1,63 +1,30 @@
-//! The synchronisation primitives of the library, in one place, so that a model checker can be put in their stead.
-//! Nothing else in the crate names a mutex or an atomic type from elsewhere.
+//! The primitives of synchronisation of the library, in one place, so that a model checker can be put in their stead:
+//! mutexes, atomics, threads, the clock, and the descriptors that threads wait for. Nothing else in the crate names one from
+//! elsewhere. Built with `--cfg vsession_model`, `sync/model.rs` stands for all of them.
 
-use std::time::Duration;
+#[cfg(vsession_model)]
+pub(crate) mod model;
+#[cfg(not(vsession_model))]
+mod mutex;
 
 pub(crate) use std::sync::Arc;
-#[cfg(test)]
-pub(crate) use std::sync::atomic::AtomicUsize;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::Ordering;
 
-/// parking_lot's mutex without its parking. Threads that park do so in a table of the whole process, which a forked child
-/// inherits with entries of threads that it does not have; a child that uses such locks hangs or crashes. What our locks
-/// guard takes a few instructions, so whoever finds one taken looks again in a moment.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+#[cfg(vsession_model)]
+pub(crate) use model::primitives::*;
 
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex(parking_lot::const_mutex(value))
-    }
+#[cfg(not(vsession_model))]
+mod real {
+    pub(crate) use arc_swap::{ArcSwap, ArcSwapOption};
+    pub(crate) use std::hash::RandomState;
+    #[cfg(test)]
+    pub(crate) use std::sync::atomic::AtomicUsize;
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+    pub(crate) use std::time::Instant;
+    pub(crate) use std::{thread, thread_local};
 
-    pub(crate) fn try_lock(&self) -> Option<parking_lot::MutexGuard<'_, T>> {
-        self.0.try_lock()
-    }
-
-    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
-        const SPINS: u32 = 32;
-        const YIELDS: u32 = 128;
-        let mut tries = 0;
-        loop {
-            if let Some(guard) = self.0.try_lock() {
-                return guard;
-            }
-            match tries {
-                0..SPINS => std::hint::spin_loop(),
-                SPINS..YIELDS => std::thread::yield_now(),
-                // A thread of real-time priority would never let the holder run by yielding.
-                _ => std::thread::sleep(Duration::from_micros(50)),
-            }
-            tries += 1;
-        }
-    }
+    pub(crate) use super::mutex::Mutex;
+    pub(crate) use crate::sys::{EventFd, poll, receive, shut_down};
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn many_threads_take_turns() {
-        let counter = Mutex::new(0u64);
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..10_000 {
-                        *counter.lock() += 1;
-                    }
-                });
-            }
-        });
-        assert_eq!(*counter.lock(), 80_000);
-    }
-}
+#[cfg(not(vsession_model))]
+pub(crate) use real::*;

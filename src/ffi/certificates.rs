@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::call::{self, vsession_call_options};
 use super::config::vsession_config;
@@ -15,7 +15,7 @@ use crate::net::{self, Certificate};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::session::Timeout;
 use crate::status::vsession_status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Instant, Mutex};
 
 /// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
 /// changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.

@@ -2,7 +2,6 @@
 //! handle used after its object was freed, or made up, or of another kind, is told apart and answered with a status.
 //! Nothing a caller passes is ever dereferenced. Looking a handle up takes no lock.
 
-use arc_swap::ArcSwapOption;
 use once_cell::sync::OnceCell;
 
 use crate::config::Config;
@@ -13,7 +12,7 @@ use crate::runtime::wait::Signal;
 use crate::session::{Cell, Session};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, ArcSwapOption, Mutex};
 
 /// What a handle can stand for. The numbers are part of the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,8 +101,9 @@ struct Slot {
     entry: ArcSwapOption<Entry>,
 }
 
-const CHUNK: usize = 1024;
-const MOST_SLOTS: usize = 1 << 24;
+/// Few in models, so that slots come round.
+const CHUNK: usize = if cfg!(vsession_model) { 2 } else { 1024 };
+const MOST_SLOTS: usize = CHUNK << 14;
 
 /// Slots are made a chunk at a time and never freed, so a reader may hold on to a cell.
 static CHUNKS: [OnceCell<Box<[Slot]>>; MOST_SLOTS / CHUNK] = [const { OnceCell::new() }; MOST_SLOTS / CHUNK];

@@ -1,7 +1,7 @@
 //! The library as a whole: version, names of numbers, log, strings.
 
 use std::ffi::{CString, c_char, c_int, c_void};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::error::vsession_error;
 use super::userdata::UserData;
@@ -16,6 +16,7 @@ use crate::runtime::{fork, timer, workers};
 use crate::session::Session;
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
+use crate::sync::Instant;
 
 /// How important a log message is; a level includes those above it.
 #[repr(i32)]

@@ -10,6 +10,8 @@
 
 mod guard;
 mod handles;
+#[cfg(all(test, vsession_model))]
+mod models;
 mod strings;
 mod userdata;
 

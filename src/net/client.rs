@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Weak;
-use std::time::Instant;
 
 use ureq::http::Uri;
 
@@ -24,7 +23,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Instant, Mutex};
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.
@@ -131,6 +130,9 @@ impl Client {
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
         watch.check()?;
         let _permit = self.permits.take(watch)?;
+        #[cfg(vsession_model)]
+        let result = super::model::answer(request, watch);
+        #[cfg(not(vsession_model))]
         let result = self.send_on_some_connection(request, watch);
         self.note_use();
         result

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::Settings;
 use super::connection::Stream;
@@ -17,6 +17,7 @@ use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::runtime::wait::Ready;
 use crate::status::Status;
+use crate::sync::Instant;
 use crate::sys::{self, Interest};
 
 /// The lead that an address has over the next one (RFC 8305 recommends 250 ms).

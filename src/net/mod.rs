@@ -11,6 +11,8 @@ mod dial;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+#[cfg(vsession_model)]
+pub(crate) mod model;
 mod permits;
 mod plain;
 mod pool;

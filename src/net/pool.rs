@@ -1,9 +1,9 @@
 //! The connections of one client that rest between two requests.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::connection::Connection;
-use crate::sync::Mutex;
+use crate::sync::{Instant, Mutex};
 
 #[derive(Debug, Default)]
 pub(super) struct Pool(Mutex<Vec<Resting>>);

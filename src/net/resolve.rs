@@ -4,7 +4,6 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::time::Instant;
 
 use once_cell::sync::OnceCell;
 
@@ -13,7 +12,7 @@ use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Instant, Mutex};
 
 #[derive(Default)]
 struct Lookup {

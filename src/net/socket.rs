@@ -3,12 +3,12 @@
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
-use std::time::Instant;
 
 use super::exchange::Exchange;
 use crate::error::Error;
 use crate::runtime::wait::{Ready, Watch};
 use crate::status::Status;
+use crate::sync::Instant;
 use crate::sys::{self, Idle, Interest};
 
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::error::{Error, Result};
 use crate::state::{Reason, State};
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
-use crate::sys::{EventFd, Interest};
+use crate::sync::{Arc, EventFd, Mutex};
+use crate::sys::Interest;
 
 use super::wait::{Bounds, Ready, Signal, Watch};
 
@@ -71,7 +71,7 @@ impl std::fmt::Debug for Completion {
 }
 
 /// How many unread events a session may have in a queue before they are merged.
-const MOST_PENDING: usize = 32;
+pub(super) const MOST_PENDING: usize = 32;
 
 /// A queue of events for any number of sessions.
 #[derive(Debug)]
@@ -147,6 +147,12 @@ impl Queue {
                 Err(_) => return Ok(None),
             }
         }
+    }
+
+    /// How many events wait, for the models.
+    #[cfg(all(test, vsession_model))]
+    pub(super) fn waiting(&self) -> usize {
+        self.pending.lock().events.len()
     }
 
     fn pop(&self) -> Option<Event> {

@@ -3,6 +3,8 @@
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod log;
+#[cfg(all(test, vsession_model))]
+pub(crate) mod models;
 pub(crate) mod process;
 pub(crate) mod secret;
 pub(crate) mod timer;

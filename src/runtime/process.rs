@@ -2,10 +2,9 @@
 //! locks may be held by threads that it does not have; when it starts afresh it gets new ones, and the old ones are left
 //! alone for ever, because nothing can safely be done with them.
 
-use arc_swap::ArcSwap;
 use once_cell::sync::Lazy;
 
-use crate::sync::Arc;
+use crate::sync::{Arc, ArcSwap};
 
 /// One value for the process, made when it is first used.
 pub(crate) struct PerProcess<T>(Lazy<ArcSwap<T>>);

@@ -8,14 +8,16 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Weak;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::fork;
 use super::timer::{self, Sleeper};
 use crate::error::{Error, Result};
 use crate::status::Status;
-use crate::sync::{Arc, AtomicBool, Mutex, Ordering};
-use crate::sys::{self, EventFd, Interest};
+use crate::sync::{
+    Arc, AtomicBool, EventFd, Instant, Mutex, Ordering, poll, receive, shut_down, thread_local,
+};
+use crate::sys::{self, Interest};
 
 /// Something that happens once and that threads may wait for: a token fires, a session closes, a login ends.
 #[derive(Default)]
@@ -62,6 +64,12 @@ impl Signal {
     /// Makes it unhappened, for a token that is to be used again.
     pub(crate) fn reset(&self) {
         self.fired.store(false, Ordering::SeqCst);
+    }
+
+    /// How many wait for it, for the models.
+    #[cfg(all(test, vsession_model))]
+    pub(super) fn waits(&self) -> usize {
+        self.waiting.lock().threads.len()
     }
 
     fn enlist(&self, waker: &Arc<Waker>) {
@@ -188,7 +196,7 @@ impl Waker {
         let mut read = self.read.lock();
         match read.socket {
             Some(socket) => {
-                sys::shut_down(socket);
+                shut_down(socket);
                 read.ended = true;
             }
             None => self.event.raise(),
@@ -305,7 +313,7 @@ impl Watch {
         }
         self.waker.begin_read(socket.as_raw_fd());
         // Who fires sets the flag first, and then either we see it or the waker stops the read.
-        let result = self.check_signals().map(|()| sys::receive(socket, buffer));
+        let result = self.check_signals().map(|()| receive(socket, buffer));
         if self.waker.end_read() {
             // A token that was reset at once has cancelled the call all the same.
             let stop = self.bounds.check_signals().err().unwrap_or(Stop::Cancelled);
@@ -367,7 +375,7 @@ impl Watch {
                 (a, b) => a.or(b),
             };
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let ready = match sys::poll(wanted, left) {
+            let ready = match poll(wanted, left) {
                 Ok(ready) => ready,
                 // Only a lack of kernel memory is left as a reason; waiting on would spin.
                 Err(_) => return Err(Stop::TimedOut),

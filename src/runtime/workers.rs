@@ -5,12 +5,12 @@
 //! worker that has been at one job for long counts for nothing in the bound, and another takes the next job.
 
 use std::collections::VecDeque;
-use std::thread::{self, JoinHandle, Thread, ThreadId};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::process::PerProcess;
 use super::timer::{self, Sleeper};
-use crate::sync::{Arc, Mutex};
+use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
+use crate::sync::{Arc, Instant, Mutex};
 use crate::sys;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -103,18 +103,14 @@ impl Groups {
     /// Has idle workers end, and waits for all to end until `end`. False: some are still at work.
     pub(crate) fn stop(&self, end: Instant) -> bool {
         let all = [&self.names, &self.probes, &self.calls, &self.logins];
-        for group in all {
-            let mut state = group.state.lock();
-            state.stopping = true;
-            state.idle.drain(..).for_each(|worker| worker.unpark());
-        }
+        all.into_iter().for_each(|group| group.begin_to_stop());
         // Each is waited for, also after one that did not end.
         all.into_iter().filter(|group| !group.wait_for_end(end)).count() == 0
     }
 }
 
 impl Workers {
-    fn new(name: &'static str, most: usize) -> Arc<Workers> {
+    pub(super) fn new(name: &'static str, most: usize) -> Arc<Workers> {
         Workers::with_stack(name, most, 256 * 1024)
     }
 
@@ -129,7 +125,15 @@ impl Workers {
         !self.staff()
     }
 
-    fn wait_for_end(&self, end: Instant) -> bool {
+    /// Has idle workers end, and the others after their jobs.
+    pub(super) fn begin_to_stop(&self) {
+        let mut state = self.state.lock();
+        state.stopping = true;
+        state.idle.drain(..).for_each(|worker| worker.unpark());
+    }
+
+    /// Waits for all to end. False: some are still at work.
+    pub(super) fn wait_for_end(&self, end: Instant) -> bool {
         while self.state.lock().threads > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
         }

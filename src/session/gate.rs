@@ -5,7 +5,6 @@
 //! The lock in here guards only the bookkeeping. It is never held while anything is waited for.
 
 use std::cell::Cell;
-use std::time::Instant;
 
 use once_cell::sync::OnceCell;
 
@@ -20,7 +19,7 @@ use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
-use crate::sync::{Arc, AtomicBool, Ordering};
+use crate::sync::{Arc, AtomicBool, Instant, Ordering, thread_local};
 
 /// What the gate's lock guards.
 pub(super) struct Gate {

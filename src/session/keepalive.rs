@@ -4,7 +4,7 @@
 //! way every call does. Failures do not end it: it tries again, with growing pauses.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::call::{CallOptions, MethodCall, Target};
 use super::gate::Wish;
@@ -18,7 +18,7 @@ use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Instant, Mutex};
 
 /// The longest that a probe waits for the server.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);

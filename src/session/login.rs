@@ -3,7 +3,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, Refused, not_tried};
 use super::{Session, Snapshot, chance, closed};
@@ -17,7 +17,7 @@ use crate::runtime::secret::{Fingerprint, Secret};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
-use crate::sync::{Arc, Ordering};
+use crate::sync::{Arc, Instant, Ordering};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]

@@ -10,6 +10,8 @@ mod end;
 mod gate;
 mod keepalive;
 mod login;
+#[cfg(all(test, vsession_model))]
+pub(crate) mod models;
 mod snapshot;
 #[cfg(test)]
 mod tests;
@@ -19,9 +21,7 @@ pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
 pub(crate) use cell::Cell;
 pub(crate) use snapshot::Snapshot;
 
-use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
+use std::time::Duration;
 
 use crate::api::soap::Endpoint;
 use crate::config::Config;
@@ -32,7 +32,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, ArcSwap, Instant, Mutex, RandomState};
 use gate::Gate;
 use keepalive::KeepAlive;
 
@@ -143,7 +143,7 @@ impl Session {
 
 /// A number from 0 to 1, different each time; spreads what would come at once, and is good for nothing else.
 fn chance() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
+    use std::hash::BuildHasher;
     RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
 }
 

@@ -1,0 +1,151 @@
+//! Models of the handle table: who gets an object, who does not any more, and what readers of a cell see while its slot goes
+//! from one handle to the next. A table of models has two slots in a chunk, so slots come round.
+
+use super::handles::{self, epoch, get, insert, remove, state};
+use crate::runtime::event::Queue;
+use crate::runtime::wait::Signal;
+use crate::session::Session;
+use crate::session::models::{self as sessions, Vcenter, config, finish, login};
+use crate::state::State;
+use crate::status::Status;
+use crate::sync::model::check;
+use crate::sync::{Arc, Mutex, thread};
+
+fn begin() {
+    sessions::begin();
+    handles::renew_after_fork();
+    // As many slots as any model uses, so that each run finds the same.
+    let all: Vec<_> = (0..8).map(|_| token()).collect();
+    all.into_iter().for_each(|handle| drop(remove::<Signal>(handle, "h").unwrap()));
+}
+
+fn token() -> u64 {
+    insert::<Signal>(|_, _| Ok(Arc::new(Signal::new()))).unwrap()
+}
+
+/// Many take the object away and use it meanwhile. One gets to remove it; nobody finds it afterwards.
+#[test]
+fn one_of_many_removes_and_nobody_finds_it_afterwards() {
+    check(begin, || {
+        let handle = token();
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                thread::spawn(move || {
+                    let removed = remove::<Signal>(handle, "h");
+                    if let Err(error) = &removed {
+                        assert_eq!(error.status(), Status::VSESSION_E_CLOSED);
+                    }
+                    let found = get::<Signal>(handle, "h").err().expect("found after a remove");
+                    assert_eq!(found.status(), Status::VSESSION_E_CLOSED);
+                    usize::from(removed.is_ok())
+                })
+            })
+            .collect();
+        let removed: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
+        assert_eq!(removed, 1, "one of many removes it");
+    });
+}
+
+/// Slots go from handle to handle while old handles are looked up and removed again.
+#[test]
+fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
+    check(begin, || {
+        let old = token();
+        let removed = Arc::new(Mutex::new(false));
+        let makers: Vec<_> = (0..2)
+            .map(|n| {
+                let removed = removed.clone();
+                thread::spawn(move || {
+                    if n == 0 {
+                        remove::<Signal>(old, "h").unwrap();
+                        *removed.lock() = true;
+                    }
+                    let mut seen = Vec::new();
+                    for _ in 0..6 {
+                        let object = Arc::new(Signal::new());
+                        let kept = object.clone();
+                        let handle = insert::<Signal>(|_, _| Ok(object)).unwrap();
+                        assert!(handle != old && !seen.contains(&handle), "a handle was given out twice");
+                        seen.push(handle);
+                        let found = get::<Signal>(handle, "h").unwrap();
+                        assert!(Arc::ptr_eq(&found, &kept), "the handle of one object found another");
+                        assert!(Arc::ptr_eq(&remove::<Signal>(handle, "h").unwrap(), &kept));
+                        assert_eq!(Arc::strong_count(&kept), 2, "the table holds what was removed");
+                    }
+                    seen
+                })
+            })
+            .collect();
+        for _ in 0..4 {
+            let gone = *removed.lock();
+            match get::<Signal>(old, "h") {
+                Ok(_) => assert!(!gone, "a dead handle found something"),
+                Err(error) => assert_eq!(error.status(), Status::VSESSION_E_CLOSED),
+            }
+            assert_eq!(
+                get::<Queue>(old, "h").err().expect("another kind").status(),
+                Status::VSESSION_E_INVALID_HANDLE
+            );
+        }
+        let mut all: Vec<u64> = makers.into_iter().flat_map(|maker| maker.join().unwrap()).collect();
+        let given = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), given, "two threads were given one handle");
+        assert_eq!(
+            remove::<Signal>(old, "h").err().expect("removed twice").status(),
+            Status::VSESSION_E_CLOSED
+        );
+    });
+}
+
+/// What `vsession_close` does.
+fn close(handle: u64) {
+    match get::<Session>(handle, "session") {
+        Ok(session) => {
+            session.close(session.bounds(None, None)).unwrap();
+            let _ = remove::<Session>(handle, "session");
+        }
+        Err(error) => assert_eq!(error.status(), Status::VSESSION_E_CLOSED),
+    }
+}
+
+/// State and epoch of a session's handle are its own, and closed is the last that is read, also when its slot has gone to
+/// another session by then.
+#[test]
+fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let open = || insert::<Session>(|id, cell| Session::open(id, cell, Arc::new(config()))).unwrap();
+        let first = open();
+        let closers = [(); 2].map(|()| thread::spawn(move || close(first)));
+        let reader = thread::spawn(move || {
+            let mut closed = false;
+            let mut newest = 0;
+            for _ in 0..6 {
+                let read = state(first);
+                match read {
+                    State::VSESSION_STATE_CLOSED => closed = true,
+                    State::VSESSION_STATE_LOGGED_OUT => assert!(!closed, "closed, and open again"),
+                    other => panic!("a session that was never logged in reads as {other:?}"),
+                }
+                newest = newest.max(epoch(first));
+            }
+            assert_eq!(newest, 0, "the epoch of another session");
+        });
+        // Other sessions come and go, until the first one's slot comes round.
+        let mut others = Vec::new();
+        for _ in 0..6 {
+            let other = open();
+            login(&get::<Session>(other, "session").unwrap()).unwrap();
+            assert_eq!((state(other), epoch(other)), (State::VSESSION_STATE_ACTIVE, 1));
+            close(other);
+            assert_eq!((state(other), epoch(other)), (State::VSESSION_STATE_CLOSED, 0));
+            others.push(other);
+        }
+        closers.into_iter().for_each(|closer| closer.join().unwrap());
+        reader.join().unwrap();
+        assert!(others.iter().all(|other| state(*other) == State::VSESSION_STATE_CLOSED));
+        finish(&server);
+    });
+}

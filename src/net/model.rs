@@ -1,0 +1,77 @@
+//! The network under the model checker: a model gives a server, and each request is given to it, in place of a connection.
+//! Connecting and waiting for the reply take time or not, and end as the real ones do.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::client::{HttpReply, HttpRequest};
+use crate::error::{Error, Result};
+use crate::runtime::secret::Secret;
+use crate::runtime::wait::{Signal, Stop, Watch};
+use crate::status::Executed;
+use crate::sync::model::{Socket, one_in};
+use crate::sync::{Arc, Instant, Mutex};
+
+/// What a model has for a server.
+pub(crate) trait Server: Send + Sync {
+    /// The request is about to be sent.
+    fn begins(&self, request: &HttpRequest);
+    /// It has arrived: the reply, and the cookie that it sets.
+    fn serve(&self, request: &HttpRequest) -> Result<(HttpReply, Option<Secret>)>;
+    /// Its reply was read, or was given up.
+    fn ends(&self, request: &HttpRequest);
+}
+
+shuttle::lazy_static! {
+    static ref SERVER: Mutex<Option<Arc<dyn Server>>> = Mutex::new(None);
+}
+
+/// Has this server answer from now on, in this run of the model.
+pub(crate) fn serve_with(server: Arc<dyn Server>) {
+    *SERVER.lock() = Some(server);
+}
+
+pub(super) fn answer(request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
+    let server = SERVER.lock().clone().expect("the model has a server");
+    let fail = |stop: Stop, executed| Error::from(stop).with(|d| d.executed = executed);
+    watch.commit(false);
+    pause(watch).map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_NO))?;
+    watch.check().map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_NO))?;
+    if request.commit_when_sent {
+        watch.commit(true);
+    }
+    server.begins(request);
+    let reply = server.serve(request);
+    let waited = read(watch);
+    server.ends(request);
+    waited.map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_MAYBE))?;
+    let (reply, cookie) = reply?;
+    if let Some(place) = request.set_cookies {
+        *place.borrow_mut() = cookie.into_iter().collect();
+    }
+    Ok(reply)
+}
+
+/// Waits for the reply, as sockets do.
+fn read(watch: &Watch) -> std::result::Result<(), Stop> {
+    if one_in(2) {
+        return Ok(());
+    }
+    let arrives = Instant::now() + Duration::from_millis(10);
+    let socket = Socket::with_reply_at(arrives);
+    match watch.receive(&socket, &mut [0])? {
+        None => watch.signal_until(&Signal::new(), Some(arrives)).map(|_| ()),
+        Some(result) => {
+            assert_eq!(result.ok(), Some(1), "the end of a connection that nobody ended");
+            Ok(())
+        }
+    }
+}
+
+/// What the network takes.
+fn pause(watch: &Watch) -> std::result::Result<(), Stop> {
+    if one_in(2) {
+        watch.signal_until(&Signal::new(), Some(Instant::now() + Duration::from_millis(10)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! Models of what threads wait for: signals, the timer, workers, event queues.
+
+use std::collections::HashMap;
+use std::sync::Weak;
+use std::time::Duration;
+
+use super::event::{Event, Kind, MOST_PENDING, Queue};
+use super::timer::{self, Sleeper};
+use super::wait::{Bounds, Signal, Stop, Watch};
+use super::workers::{self, Workers};
+use crate::state::{Reason, State};
+use crate::status::Status;
+use crate::sync::model::{check, is_readable, one_in};
+use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, thread};
+
+/// Puts what belongs to the process into its first state.
+pub(crate) fn begin() {
+    super::fork::process_id();
+    workers::renew_after_fork();
+    timer::renew_after_fork();
+    timer::about(Instant::now(), Duration::ZERO);
+}
+
+/// Ends the library's own threads, as `vsession_shutdown` does.
+pub(crate) fn end() {
+    assert!(workers::groups().stop(never()), "workers that do not end");
+    assert!(timer::stop(never()), "a timer that does not end");
+}
+
+fn never() -> Instant {
+    Instant::now() + Duration::from_secs(1 << 30)
+}
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Each waiter is woken by what it waits for, by its token or by its deadline, and by nothing else.
+#[test]
+fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
+    check(begin, || {
+        let (done, token) = (Arc::new(Signal::new()), Arc::new(Signal::new()));
+        let wait = |cancel: bool, timeout: Option<u64>| {
+            let (done, token) = (done.clone(), token.clone());
+            thread::spawn(move || {
+                let bounds = Bounds {
+                    cancel: cancel.then(|| token.clone()),
+                    deadline: timeout.map(|timeout| Instant::now() + ms(timeout)),
+                    close: None,
+                };
+                let end = bounds.deadline;
+                let waited = Watch::new(bounds).unwrap().signal(&done);
+                match waited {
+                    Ok(()) => assert!(done.has_fired(), "woken by nothing"),
+                    Err(Stop::Cancelled) => assert!(cancel && token.has_fired()),
+                    Err(Stop::TimedOut) => assert!(end.is_some_and(|end| Instant::now() >= end)),
+                    Err(Stop::Closed) => panic!("nothing closes"),
+                }
+            })
+        };
+        let mut waiters = vec![wait(false, None), wait(true, None), wait(false, Some(10))];
+        let firing = token.clone();
+        waiters.push(thread::spawn(move || firing.fire()));
+        done.fire();
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        assert_eq!((done.waits(), token.waits()), (0, 0), "a wait that ended leaves nothing behind");
+    });
+}
+
+/// One thread, two waits one within the other, and wakers shared between them.
+#[test]
+fn an_inner_wait_does_not_swallow_the_outer_ones_wake_up() {
+    check(begin, || {
+        let (outer, inner) = (Arc::new(Signal::new()), Arc::new(Signal::new()));
+        let fires = [outer.clone(), inner.clone()].map(|signal| thread::spawn(move || signal.fire()));
+        let watch = Watch::new(Bounds { cancel: Some(outer), ..Bounds::default() }).unwrap();
+        let _ = watch.signal_until(&Signal::new(), Some(Instant::now() + ms(1)));
+        assert_eq!(Watch::new(Bounds::default()).unwrap().signal(&inner), Ok(()));
+        assert_eq!(watch.signal(&Signal::new()), Err(Stop::Cancelled));
+        fires.into_iter().for_each(|fire| fire.join().unwrap());
+    });
+}
+
+/// Notes when it is woken.
+struct Bell {
+    due: Instant,
+    rung: AtomicUsize,
+    early: AtomicUsize,
+    heard: Signal,
+}
+
+impl Bell {
+    fn new(due: Instant) -> Arc<Bell> {
+        Arc::new(Bell { due, rung: AtomicUsize::new(0), early: AtomicUsize::new(0), heard: Signal::new() })
+    }
+}
+
+impl Sleeper for Bell {
+    fn wake(self: Arc<Self>) {
+        if Instant::now() < self.due {
+            self.early.fetch_add(1, Ordering::SeqCst);
+        }
+        self.rung.fetch_add(1, Ordering::SeqCst);
+        self.heard.fire();
+    }
+}
+
+/// Sleepers that come in any order, while the timer's thread may just be ending for want of work.
+#[test]
+fn the_timer_wakes_each_sleeper_once_and_not_early() {
+    check(begin, || {
+        let sleep = |times: &'static [u64]| {
+            thread::spawn(move || {
+                for time in times {
+                    let bell = Bell::new(Instant::now() + ms(*time));
+                    let weak: Weak<Bell> = Arc::downgrade(&bell);
+                    timer::wake_at(bell.due, weak);
+                    // No limit: a wake-up that is lost is a deadlock.
+                    Watch::new(Bounds::default()).unwrap().signal(&bell.heard).unwrap();
+                    assert_eq!(bell.rung.load(Ordering::SeqCst), 1);
+                    assert_eq!(bell.early.load(Ordering::SeqCst), 0, "woken early");
+                }
+            })
+        };
+        // The timer idles for five seconds.
+        let sleepers = [sleep(&[30, 5]), sleep(&[20])];
+        let gone = Bell::new(Instant::now() + ms(10));
+        let weak: Weak<Bell> = Arc::downgrade(&gone);
+        timer::wake_at(gone.due, weak.clone());
+        drop(gone);
+        sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
+        if one_in(2) {
+            thread::sleep(Duration::from_secs(5));
+        }
+        sleep(&[7]).join().unwrap();
+        end();
+        assert_eq!(weak.strong_count(), 0, "the timer holds nobody");
+    });
+}
+
+/// Jobs from several threads, workers that end for want of work, and the end of all.
+#[test]
+fn workers_do_each_job_once_and_end() {
+    check(begin, || {
+        let workers = Workers::new("model", if one_in(2) { 1 } else { 2 });
+        let jobs: [_; 4] = std::array::from_fn(|_| Arc::new((Signal::new(), AtomicUsize::new(0))));
+        let give = |jobs: &[Arc<(Signal, AtomicUsize)>]| {
+            let (workers, jobs) = (workers.clone(), jobs.to_vec());
+            thread::spawn(move || {
+                for job in jobs {
+                    workers.run(move || {
+                        job.1.fetch_add(1, Ordering::SeqCst);
+                        job.0.fire();
+                    });
+                }
+            })
+        };
+        let givers = [give(&jobs[..2]), give(&jobs[2..3])];
+        if one_in(2) {
+            thread::sleep(Duration::from_secs(5));
+        }
+        givers.into_iter().for_each(|giver| giver.join().unwrap());
+        give(&jobs[3..]).join().unwrap();
+        for job in &jobs {
+            // No limit: a job that nobody does is a deadlock.
+            Watch::new(Bounds::default()).unwrap().signal(&job.0).unwrap();
+            assert_eq!(job.1.load(Ordering::SeqCst), 1, "a job done twice");
+        }
+        workers.begin_to_stop();
+        assert!(workers.wait_for_end(never()), "workers that do not end");
+        end();
+    });
+}
+
+fn event(session: u64, epoch: u64) -> Event {
+    Event {
+        kind: Kind::VSESSION_EVENT_STATE_CHANGED,
+        session,
+        old_state: State::VSESSION_STATE_EXPIRED,
+        new_state: State::VSESSION_STATE_ACTIVE,
+        reason: Reason::VSESSION_REASON_RELOGIN,
+        old_epoch: epoch,
+        new_epoch: epoch + 1,
+        error: None,
+        time_ms: 0,
+        merged: 0,
+        completion: None,
+    }
+}
+
+/// Two sessions tell, one of them so much that its events merge; two threads read. Each session's story is whole and in order.
+#[test]
+fn a_queue_tells_each_session_in_order_and_loses_nothing() {
+    check(begin, || {
+        const EVENTS: [u64; 2] = [2, MOST_PENDING as u64 + 3];
+        let queue = Queue::new().unwrap();
+        let tellers: Vec<_> = (0..2)
+            .map(|session| {
+                let queue = queue.clone();
+                thread::spawn(move || {
+                    (0..EVENTS[session]).for_each(|epoch| queue.push(event(session as u64, epoch)));
+                })
+            })
+            .collect();
+        let told = Arc::new(Mutex::new(HashMap::<u64, Vec<Event>>::new()));
+        let reader = {
+            let (queue, told) = (queue.clone(), told.clone());
+            thread::spawn(move || {
+                while queue.next(Duration::MAX).unwrap().is_some_and(|event| {
+                    let last = event.session == 1 && event.new_epoch == EVENTS[1];
+                    told.lock().entry(event.session).or_default().push(event);
+                    !last
+                }) {}
+            })
+        };
+        reader.join().unwrap();
+        tellers.into_iter().for_each(|teller| teller.join().unwrap());
+        let mut told = told.lock();
+        assert_eq!(is_readable(queue.fd()), queue.waiting() > 0, "readable exactly while something waits");
+        while let Some(event) = queue.next(Duration::ZERO).unwrap() {
+            told.entry(event.session).or_default().push(event);
+        }
+        assert!(!is_readable(queue.fd()), "nothing waits, and it is readable");
+        for (session, events) in EVENTS.iter().enumerate() {
+            let story = &told[&(session as u64)];
+            assert_eq!(story[0].old_epoch, 0, "the first is told");
+            assert_eq!(story.last().unwrap().new_epoch, *events, "the last is told");
+            for pair in story.windows(2) {
+                assert_eq!(pair[0].new_epoch, pair[1].old_epoch, "a gap or a step back");
+            }
+            assert_eq!(story.iter().map(|e| u64::from(e.merged) + 1).sum::<u64>(), *events);
+        }
+    });
+}
+
+/// `vsession_queue_free` against pushes and readers.
+#[test]
+fn a_queue_that_closes_ends_its_readers_and_holds_nothing() {
+    check(begin, || {
+        let queue = Queue::new().unwrap();
+        let teller = {
+            let queue = queue.clone();
+            thread::spawn(move || (0..2).for_each(|epoch| queue.push(event(1, epoch))))
+        };
+        let readers = [None, Some(10)].map(|limit| {
+            let queue = queue.clone();
+            thread::spawn(move || {
+                loop {
+                    match queue.next(limit.map_or(Duration::MAX, ms)) {
+                        Ok(None) if limit.is_some() => return,
+                        Ok(None) => panic!("the wait ended by nothing"),
+                        Ok(Some(event)) => assert_eq!(event.session, 1),
+                        Err(error) => return assert_eq!(error.status(), Status::VSESSION_E_CLOSED),
+                    }
+                }
+            })
+        });
+        queue.close();
+        assert_eq!(queue.next(Duration::ZERO).unwrap_err().status(), Status::VSESSION_E_CLOSED);
+        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        teller.join().unwrap();
+        assert_eq!(queue.waiting(), 0, "events that nobody will read");
+        assert!(!is_readable(queue.fd()), "a queue that was freed is readable");
+    });
+}

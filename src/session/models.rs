@@ -1,0 +1,601 @@
+//! Models of the heart: the login gate with its waiters, the snapshot and its readers, keep-alive, and the close against all of
+//! them. The server is a small vCenter that counts what reaches it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex as Ledger;
+use std::time::Duration;
+
+use super::call::{CallOptions, MethodCall, Target};
+use super::gate::Phase;
+use super::{Session, Timeout};
+use crate::api::service::{self, SERVICE_INSTANCE};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::net::model::{Server, serve_with};
+use crate::net::{self, HttpReply, HttpRequest};
+use crate::runtime::event::Queue;
+use crate::runtime::models::{self as runtime, end};
+use crate::runtime::secret::Secret;
+use crate::runtime::wait::{Bounds, Signal};
+use crate::state::State;
+use crate::status::Status;
+use crate::sync::model::{check, one_in};
+use crate::sync::{Arc, AtomicBool, Instant, Ordering, thread};
+
+pub(crate) fn begin() {
+    runtime::begin();
+    net::renew_after_fork();
+    service::renew_after_fork();
+}
+
+/// What a vCenter knows of its sessions, and what it was asked.
+#[derive(Default)]
+pub(crate) struct Vcenter {
+    book: Ledger<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    /// The password that is right; empty: any.
+    password: &'static str,
+    /// Passwords that were sent and refused, in order.
+    refused: Vec<String>,
+    /// The keys of the sessions that live, by their cookies.
+    live: BTreeMap<String, String>,
+    made: usize,
+    logins: usize,
+    /// Logins whose answer has not been read.
+    flying: usize,
+    /// So many of the next requests find nobody.
+    outages: usize,
+    calls: BTreeSet<String>,
+    complaints: Vec<&'static str>,
+}
+
+const ENVELOPE: &str = "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
+    xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>";
+
+impl Vcenter {
+    pub(crate) fn start() -> Arc<Vcenter> {
+        let server = Arc::new(Vcenter::default());
+        serve_with(server.clone());
+        server
+    }
+
+    /// As an administrator does who ends sessions.
+    fn kill_all(&self) {
+        self.book.lock().unwrap().live.clear();
+    }
+
+    pub(crate) fn live(&self) -> usize {
+        self.book.lock().unwrap().live.len()
+    }
+
+    fn made(&self) -> usize {
+        self.book.lock().unwrap().made
+    }
+
+    /// What must hold of every run, at its end.
+    pub(crate) fn is_content(&self) {
+        let book = self.book.lock().unwrap();
+        assert!(book.complaints.is_empty(), "{:?}", book.complaints);
+        assert_eq!(book.flying, 0);
+    }
+}
+
+fn fault(name: &str) -> (u16, String) {
+    let body = format!(
+        "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring/><detail><{name}Fault \
+        xmlns=\"urn:vim25\" xsi:type=\"{name}\"/></detail></soapenv:Fault>"
+    );
+    (500, body)
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let rest = &text[text.find(start)? + start.len()..];
+    Some(&rest[..rest.find(end)?])
+}
+
+fn is(request: &HttpRequest, method: &str) -> bool {
+    String::from_utf8_lossy(request.body).contains(&format!("<{method} "))
+}
+
+impl Server for Vcenter {
+    fn begins(&self, request: &HttpRequest) {
+        let mut book = self.book.lock().unwrap();
+        if is(request, "Login") {
+            book.flying += 1;
+            if book.flying > 1 {
+                book.complaints.push("two logins in flight");
+            }
+        }
+    }
+
+    fn serve(&self, request: &HttpRequest) -> Result<(HttpReply, Option<Secret>)> {
+        let body = String::from_utf8_lossy(request.body);
+        let cookie = request.headers.iter().find(|(name, _)| *name == "Cookie");
+        let cookie = cookie.and_then(|(_, value)| value.split_once('=')).map_or("", |(_, value)| value);
+        let mut book = self.book.lock().unwrap();
+        if book.outages > 0 {
+            book.outages -= 1;
+            return Err(Error::new(Status::VSESSION_E_CONNECT, "planted: nobody there"));
+        }
+        let mut set_cookie = None;
+        let key = book.live.get(cookie).cloned();
+        let (status, answer) = if is(request, "RetrieveServiceContent") {
+            (200, "<RetrieveServiceContentResponse><returnval><about/><sessionManager type=\"SessionManager\">s</sessionManager><propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></RetrieveServiceContentResponse>".to_string())
+        } else if is(request, "Login") {
+            book.logins += 1;
+            let password = between(&body, "<password>", "</password>").unwrap_or("").to_string();
+            if !book.password.is_empty() && password != book.password {
+                if book.refused.contains(&password) {
+                    book.complaints.push("refused credentials were sent again");
+                }
+                book.refused.push(password);
+                fault("InvalidLogin")
+            } else {
+                book.made += 1;
+                // The same number in cookie and key, by which they are known to belong together.
+                let (cookie, key) = (format!("cookie-{}", book.made), format!("key-{}", book.made));
+                set_cookie = Some(Secret::new(format!("vmware_soap_session={cookie}; Path=/")));
+                book.live.insert(cookie, key.clone());
+                (
+                    200,
+                    format!(
+                        "<LoginResponse><returnval><key>{key}</key><userName>u</userName></returnval></LoginResponse>"
+                    ),
+                )
+            }
+        } else if is(request, "Logout") {
+            match book.live.remove(cookie) {
+                Some(_) => (200, "<LogoutResponse/>".into()),
+                None => fault("NotAuthenticated"),
+            }
+        } else if is(request, "RetrievePropertiesEx") {
+            match key {
+                Some(key) => (
+                    200,
+                    format!(
+                        "<RetrievePropertiesExResponse><returnval><objects><obj type=\"SessionManager\">s</obj><propSet><name>currentSession</name><val xsi:type=\"UserSession\"><key>{key}</key><userName>u</userName></val></propSet></objects></returnval></RetrievePropertiesExResponse>"
+                    ),
+                ),
+                None => fault("NotAuthenticated"),
+            }
+        } else if key.is_some() && !body.contains("<tag>denied</tag>") {
+            if let Some(id) = between(&body, "<tag>", "</tag>")
+                && !book.calls.insert(id.to_string())
+            {
+                book.complaints.push("a call ran twice");
+            }
+            (
+                200,
+                "<CurrentTimeResponse><returnval>2026-01-01T00:00:00Z</returnval></CurrentTimeResponse>"
+                    .into(),
+            )
+        } else {
+            fault("NotAuthenticated")
+        };
+        let body = format!("{ENVELOPE}{answer}</soapenv:Body></soapenv:Envelope>").into_bytes();
+        Ok((HttpReply { status, location: None, body, repeated: false }, set_cookie))
+    }
+
+    fn ends(&self, request: &HttpRequest) {
+        if is(request, "Login") {
+            self.book.lock().unwrap().flying -= 1;
+        }
+    }
+}
+
+pub(crate) fn config() -> Config {
+    let mut config = Config::new("http://user:right@vcenter/sdk").unwrap();
+    config.api_version = Some("8.0.0.0".into());
+    config.keepalive_interval = Duration::ZERO;
+    config.timeout = None;
+    config
+}
+
+fn open(config: Config) -> Arc<Session> {
+    super::tests::open(config)
+}
+
+/// Bounds of a caller: a token, a time limit.
+fn bounds(session: &Session, cancel: Option<&Arc<Signal>>, limit: Option<u64>) -> Bounds {
+    let limit = limit.map_or(Timeout::Never, |ms| Timeout::After(Duration::from_millis(ms)));
+    session.bounds(Some(limit), cancel.cloned())
+}
+
+pub(crate) fn login(session: &Arc<Session>) -> Result<()> {
+    session.login(bounds(session, None, None))
+}
+
+/// A call that the server knows by its tag.
+fn call(session: &Arc<Session>, tag: &str, options: CallOptions) -> Result<u64> {
+    let arguments = format!("<tag>{tag}</tag>");
+    let call = MethodCall {
+        method: "CurrentTime",
+        target: Target::TheOnly(SERVICE_INSTANCE),
+        arguments: &arguments,
+    };
+    let options = CallOptions { timeout: Some(options.timeout.unwrap_or(Timeout::Never)), ..options };
+    session.call(&call, &options).map(|reply| reply.epoch)
+}
+
+fn status<T>(result: &Result<T>) -> Status {
+    result.as_ref().err().map_or(Status::VSESSION_OK, Error::status)
+}
+
+/// Closes and sees that nothing is left: no session on the server, no thread of the library.
+fn close(session: &Arc<Session>, server: &Vcenter) {
+    session.close(bounds(session, None, None)).unwrap();
+    assert_eq!(server.live(), 0, "a session was left behind");
+    finish(server);
+}
+
+pub(crate) fn finish(server: &Vcenter) {
+    end();
+    assert_eq!(server.live(), 0, "a session was made after the close");
+    server.is_content();
+}
+
+/// Reads as programs do, and holds what was read against what was read before, until `enough`.
+fn read(session: &Arc<Session>, enough: &AtomicBool) {
+    let generation = (session.id >> 32) as u32;
+    let mut newest = 0;
+    loop {
+        let last = enough.load(Ordering::SeqCst);
+        let epoch = session.cell.epoch(generation);
+        assert!(epoch >= newest, "the epoch went back from {newest} to {epoch}");
+        newest = epoch;
+        // In this order: who sees the state finds the snapshot.
+        let active = session.state() == State::VSESSION_STATE_ACTIVE;
+        let snapshot = session.snapshot();
+        assert!(
+            snapshot.epoch >= newest || snapshot.login.is_none(),
+            "an epoch was shown before its snapshot"
+        );
+        if active && newest == 0 {
+            assert!(session.cell.epoch(generation) > 0, "active, and no login was ever shown");
+        }
+        if let Ok(snapshot) = session.identity() {
+            let login = snapshot.login.as_ref().unwrap();
+            let number = |text: &str| text.rsplit('-').next().unwrap().parse::<u64>().unwrap();
+            let key = login.user.key.to_str().unwrap();
+            assert_eq!(
+                number(login.cookie.reveal()),
+                number(key),
+                "the cookie of one login, the key of another"
+            );
+            assert_eq!(number(key), snapshot.epoch, "the epoch of one login, the key of another");
+            assert!(snapshot.epoch >= newest, "an older login was read");
+            let shown = session.cell.epoch(generation);
+            // 0: closed and forgotten meanwhile.
+            assert!(shown >= snapshot.epoch, "an epoch that is older than a snapshot seen before");
+            newest = shown;
+        }
+        if last {
+            return;
+        }
+        thread::yield_now();
+    }
+}
+
+/// Threads that find no session, by hand and by calls.
+#[test]
+fn one_login_serves_all() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        let enough = Arc::new(AtomicBool::new(false));
+        let reader = {
+            let (session, enough) = (session.clone(), enough.clone());
+            thread::spawn(move || read(&session, &enough))
+        };
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || match n {
+                    0 => login(&session).map(|_| 1),
+                    n => call(&session, &format!("{n}"), CallOptions::default()),
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| assert_eq!(thread.join().unwrap().unwrap(), 1));
+        enough.store(true, Ordering::SeqCst);
+        reader.join().unwrap();
+        assert_eq!(server.made(), 1, "one login for all");
+        close(&session, &server);
+    });
+}
+
+/// The server ends the session while threads use it. One login replaces it, for calls that come late too.
+#[test]
+fn a_session_that_the_server_ended_is_replaced_once() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        login(&session).unwrap();
+        let enough = Arc::new(AtomicBool::new(false));
+        let reader = {
+            let (session, enough) = (session.clone(), enough.clone());
+            thread::spawn(move || read(&session, &enough))
+        };
+        let threads: Vec<_> = (0..4)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || match n {
+                    // The account lacks a privilege for it, which looks as if the session had ended.
+                    0 => {
+                        let result = call(&session, "denied", CallOptions::default());
+                        assert_eq!(status(&result), Status::VSESSION_E_NOT_AUTHENTICATED);
+                    }
+                    1 => match status(&session.refresh(bounds(&session, None, None))) {
+                        Status::VSESSION_OK | Status::VSESSION_E_NOT_AUTHENTICATED => {}
+                        status => panic!("a refresh got {status:?}"),
+                    },
+                    n => drop(call(&session, &format!("{n}"), CallOptions::default()).unwrap()),
+                })
+            })
+            .collect();
+        server.kill_all();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        call(&session, "last", CallOptions::default()).unwrap();
+        enough.store(true, Ordering::SeqCst);
+        reader.join().unwrap();
+        assert_eq!(server.made(), 2, "one login replaces it");
+        close(&session, &server);
+    });
+}
+
+/// Some who wait leave, by a token or a deadline; one stays and gets what it waits for.
+#[test]
+fn a_waiter_that_leaves_does_not_take_the_login_with_it() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let queue = Queue::new().unwrap();
+        let session = open(Config { queue: Some(queue.clone()), ..config() });
+        let token = Arc::new(Signal::new());
+        let stays = {
+            let session = session.clone();
+            thread::spawn(move || login(&session).unwrap())
+        };
+        // It has entered; the others come after it.
+        while session.state() == State::VSESSION_STATE_LOGGED_OUT {
+            thread::yield_now();
+        }
+        let leavers = [(Some(&token), None), (None, Some(10))].map(|(token, limit)| {
+            let bounds = bounds(&session, token, limit);
+            let session = session.clone();
+            thread::spawn(move || match status(&session.login(bounds)) {
+                Status::VSESSION_OK | Status::VSESSION_E_CANCELLED | Status::VSESSION_E_TIMEOUT => {}
+                status => panic!("a waiter got {status:?}"),
+            })
+        });
+        token.fire();
+        leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
+        stays.join().unwrap();
+        assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
+        assert_eq!(server.made(), 1);
+        while let Some(event) = queue.next(Duration::ZERO).unwrap() {
+            assert!(event.error.is_none(), "a login was given up for which somebody waited");
+        }
+        close(&session, &server);
+    });
+}
+
+/// All leave. The login is given up, or its session is kept; the next who comes is served, and nothing is left behind.
+#[test]
+fn a_login_that_nobody_waits_for_is_given_up_or_kept() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        let leavers = [(); 2].map(|()| {
+            let bounds = bounds(&session, None, Some(5));
+            let session = session.clone();
+            thread::spawn(move || match status(&session.login(bounds)) {
+                Status::VSESSION_OK | Status::VSESSION_E_TIMEOUT => {}
+                status => panic!("a waiter got {status:?}"),
+            })
+        });
+        leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
+        if let Phase::Login(flight) = &session.gate.lock().phase {
+            assert!(flight.abandoned.has_fired(), "nobody waits, and the login is not given up");
+        }
+        login(&session).unwrap();
+        assert_eq!(server.made(), 1, "a session was made and not kept");
+        close(&session, &server);
+    });
+}
+
+/// Everything at once, and a close in the middle.
+#[test]
+fn a_close_ends_every_wait_and_leaves_nothing_behind() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        if one_in(2) {
+            login(&session).unwrap();
+            if one_in(2) {
+                server.kill_all();
+            }
+        }
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || {
+                    let result = match n {
+                        0 => login(&session),
+                        1 => call(&session, "c", CallOptions::default()).map(|_| ()),
+                        _ => session.refresh(bounds(&session, None, None)).map(|_| ()),
+                    };
+                    let closed = session.state() == State::VSESSION_STATE_CLOSED;
+                    match status(&result) {
+                        Status::VSESSION_OK => {}
+                        Status::VSESSION_E_CLOSED => assert!(closed, "closed, and nobody closed it"),
+                        Status::VSESSION_E_NOT_AUTHENTICATED if n == 2 => {}
+                        status => panic!("waiter {n} got {status:?}"),
+                    }
+                })
+            })
+            .collect();
+        session.close(bounds(&session, None, None)).unwrap();
+        assert_eq!(server.live(), 0, "a session was left behind by the close");
+        assert_eq!(session.state(), State::VSESSION_STATE_CLOSED);
+        assert_eq!(status(&login(&session)), Status::VSESSION_E_CLOSED);
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        finish(&server);
+    });
+}
+
+/// Logouts against logins, calls and each other.
+#[test]
+fn logouts_and_logins_take_turns() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        login(&session).unwrap();
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || {
+                    let result = match n {
+                        0 => session.logout(bounds(&session, None, None)),
+                        1 => login(&session),
+                        _ => call(&session, "c", CallOptions::default()).map(|_| ()),
+                    };
+                    match status(&result) {
+                        Status::VSESSION_OK => {}
+                        // The logout came before it.
+                        Status::VSESSION_E_NOT_AUTHENTICATED if n == 2 => {}
+                        status => panic!("thread {n} got {status:?}"),
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        match session.state() {
+            State::VSESSION_STATE_ACTIVE => assert_eq!(server.live(), 1),
+            State::VSESSION_STATE_LOGGED_OUT => assert_eq!(server.live(), 0, "logged out, and it lives"),
+            state => panic!("{state:?} at the end"),
+        }
+        close(&session, &server);
+    });
+}
+
+/// Credentials that are refused are sent once, whoever asks for a session; another password given meanwhile is tried.
+#[test]
+fn refused_credentials_are_sent_once() {
+    check(begin, || {
+        let server = Vcenter::start();
+        server.book.lock().unwrap().password = "new";
+        let session = open(config());
+        let threads: Vec<_> = (0..2)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || {
+                    match status(&call(&session, &format!("{n}"), CallOptions::default())) {
+                        Status::VSESSION_OK | Status::VSESSION_E_INVALID_LOGIN => {}
+                        status => panic!("a call got {status:?}"),
+                    }
+                })
+            })
+            .collect();
+        let gives = {
+            let session = session.clone();
+            thread::spawn(move || session.set_password(Secret::new("new")).unwrap())
+        };
+        gives.join().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        call(&session, "last", CallOptions::default()).unwrap();
+        close(&session, &server);
+    });
+}
+
+/// A login that fails tells all who wait for it, and an automatic one does not follow at once.
+#[test]
+fn a_login_that_fails_tells_all_and_the_next_one_waits() {
+    check(begin, || {
+        let server = Vcenter::start();
+        server.book.lock().unwrap().outages = usize::MAX;
+        let mut config = config();
+        (config.backoff, config.max_backoff) = (Duration::from_secs(60), Duration::from_secs(60));
+        let session = open(config);
+        let began = Instant::now();
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || {
+                    let result = call(&session, &format!("{n}"), CallOptions::default());
+                    assert_eq!(status(&result), Status::VSESSION_E_CONNECT);
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let tried = usize::MAX - server.book.lock().unwrap().outages;
+        let possible = 1 + began.elapsed().as_secs() as usize / 30;
+        assert!(tried <= possible, "{tried} attempts where {possible} may be");
+        server.book.lock().unwrap().outages = 0;
+        login(&session).unwrap();
+        close(&session, &server);
+    });
+}
+
+/// Keep-alive against a close: no probe reaches the server once the close has returned, and none holds the session.
+#[test]
+fn the_timer_does_nothing_for_a_closed_session() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let mut config = config();
+        config.keepalive_interval = Duration::from_secs(1);
+        let session = open(config);
+        login(&session).unwrap();
+        if one_in(2) {
+            thread::sleep(Duration::from_secs(1));
+        }
+        session.close(bounds(&session, None, None)).unwrap();
+        assert_eq!(server.live(), 0, "a session was left behind by the close");
+        let gone = Arc::downgrade(&session);
+        drop(session);
+        serve_with(Arc::new(Nobody));
+        thread::sleep(Duration::from_secs(2));
+        finish(&server);
+        assert!(gone.upgrade().is_none(), "the session is held by its keep-alive");
+    });
+}
+
+/// Where nothing may arrive any more.
+struct Nobody;
+
+impl Server for Nobody {
+    fn begins(&self, _: &HttpRequest) {}
+    fn serve(&self, _: &HttpRequest) -> Result<(HttpReply, Option<Secret>)> {
+        eprintln!("a request after the close");
+        std::process::exit(101);
+    }
+    fn ends(&self, _: &HttpRequest) {}
+}
+
+/// Without any call keep-alive finds that the session has ended and replaces it.
+#[test]
+fn keep_alive_replaces_a_session_without_a_call() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let queue = Queue::new().unwrap();
+        let mut config = config();
+        config.keepalive_interval = Duration::from_secs(1);
+        config.queue = Some(queue.clone());
+        let session = open(config);
+        login(&session).unwrap();
+        let mut last = 0;
+        for replaced in [2, 3] {
+            server.kill_all();
+            while last < replaced {
+                // No limit: if no probe comes, nothing ever happens.
+                let event = queue.next(Duration::MAX).unwrap().expect("without a limit there is an event");
+                assert!(event.new_epoch >= last, "events out of order");
+                last = event.new_epoch;
+            }
+        }
+        close(&session, &server);
+        assert_eq!(server.made(), 3);
+    });
+}
