@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares what must agree: the library's exports, the header, the list of exports, the C tests, the README.
 
-    tests/abi/check.py exports|header|soname|coverage|readme|stress|stacks|fuzz
+    tests/abi/check.py exports|header|soname|coverage|boundary|readme|stress|stacks|fuzz
     tests/abi/check.py prove       a function that is exported and nowhere else is found by each of them
     tests/abi/check.py update      writes tests/abi/exports.txt from the library
 """
@@ -99,6 +99,74 @@ def stacks():
     calls_every_function("tests/c/small_stacks.c", "tests/c/status_functions.h")
 
 
+def parameters():
+    """The functions of the header with the types of their parameters, without their names."""
+    text = without_comments(HEADER.read_text())
+    found = re.findall(r"\b(vsession_\w+)\s*\(((?:[^(){};]|\([^()]*\))*)\)\s*;", text)
+    return {name: [] if given.strip() == "void" else split(given) for name, given in found}
+
+
+def split(arguments):
+    """The arguments of a call, at the commas outside of brackets."""
+    parts, depth = [""], 0
+    for character in arguments:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
+
+
+def calls(text):
+    """Each call of a function of the library, as its name and its arguments."""
+    for found in re.finditer(r"\b(vsession_\w+)\(", text):
+        depth, at = 1, found.end()
+        while depth and at < len(text):
+            depth += (text[at] == "(") - (text[at] == ")")
+            at += 1
+        yield found[1], split(text[found.end() : at - 1])
+
+
+def boundary():
+    """Each pointer is passed as NULL somewhere, and each string as what is not UTF-8; each handle is a wrong one somewhere."""
+    files = ("tests/c/boundary.c", "tests/c/status_functions.h", "tests/c/shutdown.c")
+    # Not without_comments: the addresses in strings have slashes.
+    text = re.sub(r"/\*.*?\*/", " ", "".join((ROOT / name).read_text() for name in files), flags=re.S)
+    # One loop calls three functions with each bad name.
+    text = re.sub(r"(\w+\()info, names\[i\]\)", r"\1info, NULL) \1info, BAD_TEXT)", text)
+    passed = {}
+    for name, arguments in calls(text):
+        for position, argument in enumerate(arguments):
+            passed.setdefault((name, position), set()).add(argument)
+    wrong = re.findall(r"X\((vsession_\w+?), (vsession\w*), ", text)
+    missing = []
+    for name, types in sorted(parameters().items()):
+        handles = 0
+        for position, given in enumerate(types):
+            values = passed.get((name, position), set())
+            is_pointer = "*" in given or "_fn " in given
+            if is_pointer and not any(v == "NULL" or v.endswith(" NULL") for v in values):
+                # `e` is the place for the error, for which `refuses` passes NULL too.
+                if not (given.endswith("**err") and "e" in values):
+                    missing.append(f"{name}: no call with NULL for '{given}'")
+            if given.startswith("const char *") and "BAD_TEXT" not in values:
+                missing.append(f"{name}: no call with BAD_TEXT for '{given}'")
+            if re.match(r"struct vsession(_config|_cancel|_queue)? \w", given):
+                handles += 1
+        listed = sum(1 for function, _ in wrong if re.fullmatch(rf"{name}(_queue)?", function) and is_of(function, name))
+        # These return no status; functions_without_a_status_take_any_handle and the probe's test have them.
+        if name not in ("vsession_get_state", "vsession_get_epoch", "vsession_queue_fd", "vsession_probe_certificate") and listed < handles:
+            missing.append(f"{name}: {handles} handles, {listed} lines in status_functions.h")
+    if missing:
+        fail("\n".join(missing))
+
+
+def is_of(function, name):
+    """Whether a line of status_functions.h is about the function: `NAME_queue` is the second handle of NAME."""
+    return function == name or function not in declared()
+
+
 def stress():
     """Each exported function is in the stress program."""
     calls_every_function("tests/stress/stress.c")
@@ -121,6 +189,19 @@ def prove():
     global exported
     true_exports = exported()
     exported = lambda: true_exports | {"vsession_planted"}  # noqa: E731
+    global parameters
+    true_parameters = parameters()
+    for planted in (["const char *text"], ["struct vsession session"], ["struct vsession_info **out"]):
+        parameters = lambda: {**true_parameters, "vsession_planted": planted}  # noqa: B023,E731
+        try:
+            boundary()
+        except SystemExit as refused:
+            seen = "vsession_planted" in str(refused)
+        else:
+            seen = False
+        if not seen:
+            fail(f"'boundary' does not see a parameter without a test: {planted}")
+    print("boundary: sees a pointer, a string and a handle without a test")
     checks = (exports, coverage, stress, stacks, fuzz)
     for check in checks:
         try:
@@ -148,7 +229,7 @@ def readme():
             fail("README.md shows another program than examples-c/minimal.c; nothing compiles it")
 
 
-ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, readme, stress, stacks, fuzz, prove, update)}
+ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, boundary, readme, stress, stacks, fuzz, prove, update)}
 if len(sys.argv) != 2 or sys.argv[1] not in ACTIONS:
     fail(__doc__)
 ACTIONS[sys.argv[1]]()

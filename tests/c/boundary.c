@@ -372,6 +372,11 @@ static void success_sets_the_error_to_null(void)
     CHECK_INT(vsession_config_new("host", &config, NULL), VSESSION_OK);
     CHECK_INT(vsession_config_free(config), VSESSION_OK);
     CHECK_INT(vsession_config_new("", &config, NULL), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_config_from_env(&config, NULL), VSESSION_E_CONFIG); /* which names no server */
+    CHECK_INT(vsession_queue_new(&queue, NULL), VSESSION_OK);
+    CHECK_INT(vsession_cancel_new(&cancel, NULL), VSESSION_OK);
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+    CHECK_INT(vsession_cancel_free(cancel), VSESSION_OK);
 }
 
 static void a_failure_leaves_the_place_for_the_result_alone(void)
@@ -454,6 +459,7 @@ static void a_probe_names_what_is_wrong_with_its_arguments(void)
     WRONG("url", vsession_probe_certificate(NULL, none, NULL, &found, &error))
     WRONG("url", vsession_probe_certificate(BAD_TEXT, none, NULL, &found, &error))
     WRONG("out", vsession_probe_certificate("https://127.0.0.1", none, NULL, NULL, &error))
+    CHECK_INT(vsession_probe_certificate(NULL, none, NULL, &found, NULL), VSESSION_E_INVALID_ARGUMENT);
     CHECK_STATUS(vsession_probe_certificate(NULL, queue, NULL, &found, &error), VSESSION_E_INVALID_HANDLE, error);
     CHECK(found == NULL);
 }
@@ -471,6 +477,8 @@ static int32_t no_credentials(vsession session, vsession_credentials *credential
     (void)data;
     CHECK_INT(vsession_credentials_set(credentials, NULL, "x"), VSESSION_E_INVALID_ARGUMENT);
     CHECK_INT(vsession_credentials_set(credentials, "x", BAD_TEXT), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_credentials_set(credentials, "x", NULL), VSESSION_E_INVALID_ARGUMENT);
+    CHECK_INT(vsession_credentials_set(credentials, BAD_TEXT, "x"), VSESSION_E_INVALID_ARGUMENT);
     CHECK_INT(vsession_credentials_fail(credentials, NULL), VSESSION_E_INVALID_ARGUMENT);
     CHECK_INT(vsession_credentials_fail(credentials, BAD_TEXT), VSESSION_E_INVALID_ARGUMENT);
     return VSESSION_OK; /* without having set any */
@@ -527,6 +535,7 @@ static void accessors_take_null_and_bad_names(void)
     vsession_info *info = NULL;
     CHECK_OK(vsession_login(good.session, NULL, &error), error);
     CHECK_OK(vsession_get_info(good.session, &info, &error), error);
+    CHECK_OK(vsession_refresh(good.session, NULL, NULL, &error), error); /* the one result that may be left out */
     const char *const names[] = {NULL, "", BAD_TEXT, "no such thing"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         CHECK(vsession_info_about(info, names[i]) == NULL);

@@ -44,6 +44,7 @@ static void shutdown_logs_everything_out_and_ends_the_threads(void)
         for (int i = 0; i < SESSIONS; i++) CHECK_INT(vsession_get_state(sessions[i]), VSESSION_STATE_CLOSED);
     }
     CHECK_OK(vsession_shutdown(0, &error), error); /* with nothing to do */
+    CHECK_INT(vsession_shutdown(0, NULL), VSESSION_OK);
 }
 
 static void call_until_closed(void *unused, int number)

@@ -134,7 +134,7 @@ static void take_credentials(void)
 #define OTHER_FUNCTIONS(X) \
     X(CHECK_INT(vsession_config_new("https://user:pass@host/sdk", &result.config, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_config_free(result.config), VSESSION_OK)) \
-    X((void)vsession_config_from_env(&result.config, &failure)) \
+    X(((void)vsession_config_from_env(&result.config, &failure), vsession_error_free(failure))) \
     X(CHECK_INT(vsession_cancel_new(&result.cancel, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_queue_new(&result.queue, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_probe_certificate(test_env("VSESSION_TEST_URL"), good.config, NULL, &certificates, NULL), VSESSION_OK)) \
