@@ -94,6 +94,32 @@ fn an_address_of_the_sixth_version_may_stand_in_the_url() {
     }
 }
 
+#[test]
+fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
+    let full = black_hole(format!("127.0.0.3:{}", free_port()).parse().unwrap());
+    // Canned: a server that takes the connection and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (listener, phase) in [(&full.0, "at "), (&silent, "during the handshake")] {
+        let address = listener.local_addr().unwrap();
+        let session = Config::new(&format!("https://u:p@{address}/sdk"))
+            .unwrap()
+            .with("connect_timeout_ms", "200")
+            .open()
+            .unwrap();
+        let start = Instant::now();
+        let error = session.login().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONNECT, "{}", error.message);
+        let told = format!("nobody answered {phase}");
+        assert!(
+            error.message.contains(&told) && error.message.contains("connect_timeout_ms"),
+            "{}",
+            error.message
+        );
+        assert!(start.elapsed() < Duration::from_secs(5), "{phase}: {:?}", start.elapsed());
+        session.close().unwrap();
+    }
+}
+
 /// An address that takes no more connections: one waits to be accepted, and there is room for no other.
 fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let (family, any) = if address.is_ipv6() { (libc::AF_INET6, true) } else { (libc::AF_INET, false) };

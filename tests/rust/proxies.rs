@@ -282,6 +282,14 @@ fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
         assert_eq!(error.status, status::VSESSION_E_PROXY, "{word}: {}", error.message);
         assert!(error.message.contains(word), "{word}: {}", error.message);
     }
+    let long_user = format!("{}:x@", "u".repeat(256));
+    let (port, running) = script(vec![(4, vec![5, 2])], None);
+    let config = Config::new("https://u:p@vc.example.com/sdk").unwrap();
+    let session = config.with("proxy", &format!("socks5://{long_user}127.0.0.1:{port}")).open().unwrap();
+    let error = session.login().unwrap_err();
+    assert!(error.message.contains("a user or password of more than 255 bytes"), "{}", error.message);
+    session.close().unwrap();
+    running.join().unwrap().unwrap();
     // The head of the request is not read to its end, which changes nothing.
     for (answer, word) in [
         (&b""[..], "closed the connection"),
