@@ -66,6 +66,10 @@ release: all
 	tests/supply.sh sbom
 	cd target/release && sha256sum libvsession.so libvsession.a libvsession.cdx.json >libvsession.sha256
 
+# What the suites reach, into docs/coverage.md; takes some minutes.
+coverage: install-tools simulator-binary
+	tests/coverage/run.sh; status=$$?; cp target/coverage/coverage.md docs/coverage.md; exit $$status
+
 install-tools:
 	tests/install-tools.sh
 

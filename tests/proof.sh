@@ -10,6 +10,8 @@ seed=$(date +%Y%m%d)
 built=target/proof
 mkdir -p "$built"
 failed=0
+# A step that hangs fails, and the next one begins.
+longest=${VSESSION_PROOF_LONGEST:-3600}
 
 # step PERCENT NAME COMMAND...: `SECONDS` in the command stands for the step's share of the time.
 step() {
@@ -22,7 +24,7 @@ step() {
         set -- "$@" "$word"
     done
     began=$(date +%s)
-    if "$@" >"$built/$name.log" 2>&1; then
+    if timeout -k 30 "$longest" "$@" >"$built/$name.log" 2>&1; then
         echo "ok    $name ($(($(date +%s) - began)) s): $(tail -n 1 "$built/$name.log")"
     else
         failed=1
@@ -41,6 +43,9 @@ step 20 faults tests/faults/every-byte.sh SECONDS
 step 0 lockout env VSESSION_TEST_LONG=1 cargo test --quiet --test acceptance a_password_that_was_changed
 step 0 asan tests/c/run.sh asan
 step 0 cycles env VSESSION_TEST_CYCLES=100000 VSESSION_TEST_LONGEST=1800 tests/c/run.sh cycles
+step 0 memcheck env VSESSION_TEST_LONGEST=1200 tests/c/run.sh memcheck
+step 0 coverage-prove tests/coverage/report.py prove
+step 0 coverage tests/coverage/run.sh
 step 0 supply tests/supply.sh
 step 0 supply-prove tests/supply.sh prove
 step 0 sbom tests/supply.sh sbom
