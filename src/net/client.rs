@@ -212,7 +212,8 @@ impl Client {
         let arrived = connection.buffers.input();
         let arrived = &arrived[..arrived.len().min(length)];
         // Memory whose size the server decides: where there is none, the call fails and the program goes on.
-        if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len())).is_err() {
+        // A byte more, so that a text can end with a NUL without being copied.
+        if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len()) + 1).is_err() {
             return Err(no_memory());
         }
         body.extend_from_slice(arrived);
@@ -222,7 +223,7 @@ impl Client {
             if filled == body.len() {
                 // What was only announced takes no memory.
                 let more = (length - filled).min(filled.max(MOST_AT_ONCE));
-                if body.try_reserve_exact(more).is_err() {
+                if body.try_reserve_exact(more + 1).is_err() {
                     return Err(no_memory());
                 }
                 body.resize(filled + more, 0);

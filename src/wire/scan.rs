@@ -112,17 +112,25 @@ impl Found {
     }
 }
 
-/// A name, and where the part behind its prefix begins.
-#[derive(Clone)]
+/// A name: where it begins and ends, and where the part behind its prefix begins.
+#[derive(Clone, Copy, Default)]
 struct Name {
-    whole: Range<usize>,
+    start: usize,
     local: usize,
+    end: usize,
 }
 
 impl Name {
-    fn has_prefix(&self) -> bool {
-        self.local > self.whole.start
+    fn has_prefix(self) -> bool {
+        self.local > self.start
     }
+}
+
+/// The value of an attribute, as it stands in the text.
+struct Value<'a> {
+    text: &'a str,
+    /// There are entities in it.
+    escaped: bool,
 }
 
 struct Tag {
@@ -194,7 +202,7 @@ impl<'a> Scanner<'a> {
                 b'0'..=b'9' | b'-' | b'.' if self.at > local => {}
                 b':' if self.at > local && local == start => local = self.at + 1,
                 _ if self.at == local => return None,
-                _ => return Some(Name { whole: start..self.at, local }),
+                _ => return Some(Name { start, local, end: self.at }),
             }
             self.at += 1;
         }
@@ -205,7 +213,7 @@ impl<'a> Scanner<'a> {
         let name = self.name()?;
         let level = self.open.len() + 1;
         // More attributes than this no element of vSphere's has.
-        let mut attributes: [&str; 8] = [""; 8];
+        let mut attributes = [Name::default(); 8];
         let mut count = 0;
         let mut uses_prefix = false;
         let empty = loop {
@@ -220,43 +228,40 @@ impl<'a> Scanner<'a> {
                 _ => {}
             }
             let attribute = self.name()?;
-            let (prefixed, attribute) = (attribute.has_prefix(), &self.text[attribute.whole]);
             self.expect(b'=')?;
             let value = self.attribute_value()?;
-            if attributes[..count].iter().any(|other| may_be_one(other, attribute)) {
+            if attributes[..count].iter().any(|other| self.may_be_one(*other, attribute)) {
                 return None;
             }
             *attributes.get_mut(count)? = attribute;
             count += 1;
-            if attribute == "xmlns" {
-                harmless_namespace(value)?;
-            } else if let Some(prefix) = attribute.strip_prefix("xmlns:") {
-                harmless_namespace(value)?;
-                if value.is_empty() || prefix.starts_with("xml") {
+            if self.declares_prefix(attribute) {
+                let prefix = &self.text[attribute.local..attribute.end];
+                harmless_namespace(&value)?;
+                if value.text.is_empty() || prefix.starts_with("xml") {
                     return None;
                 }
                 self.prefixes.push((prefix, level));
-            } else if prefixed {
+            } else if attribute.has_prefix() {
                 uses_prefix = true;
+            } else if self.bytes(attribute.start, attribute.end) == b"xmlns" {
+                harmless_namespace(&value)?;
             }
         };
         self.expect(b'>')?;
         // A declaration may stand behind what uses it.
-        if name.has_prefix() {
-            self.prefix_is_declared(&self.text[name.whole.clone()])?;
-        }
+        self.prefix_is_declared(name)?;
         if uses_prefix {
-            for attribute in attributes[..count].iter().filter(|a| !a.starts_with("xmlns:")) {
-                self.prefix_is_declared(attribute)?;
+            for attribute in attributes[..count].iter().filter(|a| !self.declares_prefix(**a)) {
+                self.prefix_is_declared(*attribute)?;
             }
         }
-        let local = name.local..name.whole.end;
         if empty {
             self.forget_prefixes(level);
         } else {
-            self.open.push(name.whole);
+            self.open.push(name.start..name.end);
         }
-        Some(Tag { local, empty })
+        Some(Tag { local: name.local..name.end, empty })
     }
 
     /// From before the `/` to behind the `>`.
@@ -281,30 +286,54 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn prefix_is_declared(&self, name: &str) -> Option<()> {
-        match name.split_once(':') {
-            None => Some(()),
-            Some((prefix, _)) => self.prefixes.iter().rev().any(|(p, _)| *p == prefix).then_some(()),
+    fn bytes(&self, start: usize, end: usize) -> &[u8] {
+        &self.text.as_bytes()[start..end]
+    }
+
+    /// Of an attribute: `xmlns:prefix`.
+    fn declares_prefix(&self, name: Name) -> bool {
+        name.has_prefix() && self.bytes(name.start, name.local) == b"xmlns:"
+    }
+
+    fn prefix_is_declared(&self, name: Name) -> Option<()> {
+        if !name.has_prefix() {
+            return Some(());
+        }
+        let prefix = self.bytes(name.start, name.local - 1);
+        self.prefixes.iter().rev().any(|(declared, _)| declared.as_bytes() == prefix).then_some(())
+    }
+
+    /// Whether two attributes of an element may be the same one, which well-formed XML does not have. Two prefixes may
+    /// stand for one namespace.
+    fn may_be_one(&self, a: Name, b: Name) -> bool {
+        if a.has_prefix() && b.has_prefix() && !self.declares_prefix(a) && !self.declares_prefix(b) {
+            self.bytes(a.local, a.end) == self.bytes(b.local, b.end)
+        } else {
+            self.bytes(a.start, a.end) == self.bytes(b.start, b.end)
         }
     }
 
     /// From before the opening quote to behind the closing one.
-    fn attribute_value(&mut self) -> Option<&'a str> {
+    fn attribute_value(&mut self) -> Option<Value<'a>> {
         let quote = self.peek()?;
         if quote != b'"' && quote != b'\'' {
             return None;
         }
         self.at += 1;
         let start = self.at;
+        let mut escaped = false;
         loop {
             match self.next_special()? {
                 b'<' => return None,
                 byte if byte == quote => break,
-                byte => self.pass(byte)?,
+                byte => {
+                    escaped |= byte == b'&';
+                    self.pass(byte)?;
+                }
             }
         }
         self.at += 1;
-        Some(&self.text[start..self.at - 1])
+        Some(Value { text: &self.text[start..self.at - 1], escaped })
     }
 
     /// Up to the next `<`.
@@ -344,25 +373,17 @@ impl<'a> Scanner<'a> {
 const ENTITIES: [(&str, char); 5] =
     [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"'), ("&apos;", '\'')];
 
-/// Whether two attributes may be the same one: by their names, or by prefixes for one namespace.
-fn may_be_one(a: &str, b: &str) -> bool {
-    let declares = |name: &str| name.starts_with("xmlns:");
-    match (a.split_once(':'), b.split_once(':')) {
-        (Some((_, a_local)), Some((_, b_local))) if !declares(a) && !declares(b) => a_local == b_local,
-        _ => a == b,
-    }
-}
-
 /// Leaves to the parser the namespaces that have rules of their own, and escaped ones.
-fn harmless_namespace(uri: &str) -> Option<()> {
-    (!uri.contains('&')
-        && !uri.starts_with("http://www.w3.org/XML/")
-        && !uri.starts_with("http://www.w3.org/2000/"))
+fn harmless_namespace(uri: &Value) -> Option<()> {
+    (!uri.escaped
+        && !uri.text.starts_with("http://www.w3.org/XML/")
+        && !uri.text.starts_with("http://www.w3.org/2000/"))
     .then_some(())
 }
 
 fn unescape(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
+    // With room for the NUL that C strings end with.
+    let mut plain = String::with_capacity(text.len() + 1);
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         plain.push_str(&rest[..at]);
