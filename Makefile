@@ -43,7 +43,7 @@ test: install-tools lint simulator-binary
 proof: install-tools simulator-binary
 	tests/proof.sh $(MINUTES)
 
-# Compares the library with its peers and writes docs/benchmarks.md; takes some ten minutes.
+# Compares the library with its peers and writes docs/benchmarks.md; takes a quarter of an hour.
 bench: all simulator-binary
 	bench/run.py
 

@@ -67,7 +67,7 @@ def kept_alive(bench, program, kind, sessions, interval_ms):
         times = []
         figures = bench.run(
             program, "alive", server, sessions=sessions, interval_ms=interval_ms, settle_ms=interval_ms + 2000, window_ms=20000, close=0,
-            on_ready=lambda trial: times.append(server.control("GET", "/stats")["now_ns"]),
+            longest=300, on_ready=lambda trial: times.append(server.control("GET", "/stats")["now_ns"]),
         )  # fmt: skip
         begin, end = times
         log = server.control("GET", "/log")

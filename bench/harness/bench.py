@@ -12,7 +12,7 @@ from .build import COMMANDS
 from .paths import BUILT, LIBRARY
 from .server import Server
 
-LONGEST = 120  # seconds that any program may run
+LONGEST = 120  # seconds that a program may run unless the case says otherwise
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Bench:
         for kind in list(self.servers):
             self.stop_server(kind)
 
-    def run(self, program, subcommand, server=None, on_ready=None, prefix=(), environment=None, **arguments):
+    def run(self, program, subcommand, server=None, on_ready=None, prefix=(), environment=None, longest=LONGEST, **arguments):
         """Runs a program and returns the figures that it prints, with `started_ns`. `on_ready` is called with the number
         of the trial whenever the program says that it is ready."""
         command = [*prefix, *COMMANDS[program], subcommand, *(f"{k}={v}" for k, v in arguments.items())]
@@ -73,7 +73,7 @@ class Bench:
         command = [str(part) for part in command]
         started = time.monotonic_ns()
         process = subprocess.Popen(command, env=full, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        watchdog = threading.Timer(LONGEST, process.kill)
+        watchdog = threading.Timer(longest, process.kill)
         watchdog.start()
         figures, trial = None, 0
         try:
