@@ -1,10 +1,65 @@
 /*
- * A program that closes its session in an exit handler leaves none behind: the values of the main thread are gone by
+ * The end of a process. It may come in the middle of everything, without a shutdown: nothing crashes, and nothing is waited
+ * for. And a program that closes its session in an exit handler leaves none behind: the values of the main thread are gone by
  * then, and the library must not need them.
  */
 #include "check.h"
 
+#include <sys/wait.h>
+
 static vsession session;
+
+static void *call_for_ever(void *unused)
+{
+    (void)unused;
+    for (;;) call_once(session, NULL, NULL);
+    return NULL;
+}
+
+/* In a process of its own: calls, a login and keep-alive are under way when it ends. */
+static void end_in_the_middle(int number)
+{
+    vsession_error *error = NULL;
+    vsession_queue queue = {0};
+    CHECK_OK(vsession_queue_new(&queue, &error), error);
+    vsession_config config = good_config();
+    CHECK_OK(vsession_config_set_queue(config, queue, &error), error);
+    CHECK_OK(vsession_config_set(config, "keepalive.interval_ms", "1000", &error), error);
+    session = opened(config);
+    vsession other = good_session();
+    vsession_soap_call call = current_time();
+    pthread_t thread;
+    for (int i = 0; i < 4; i++) CHECK_INT(pthread_create(&thread, NULL, call_for_ever, NULL), 0);
+    for (uint64_t i = 0; i < 20; i++) CHECK_OK(vsession_call_async(session, &call, NULL, queue, i, &error), error);
+    CHECK_OK(vsession_call_async(other, &call, NULL, queue, 99, &error), error);
+    /* At another moment each time; some after probes have begun. */
+    sleep_ms(number < 12 ? number * 3 : 900 + number * 50);
+    if (number % 3 == 0) {
+        CHECK_OK(vsession_close(session, NULL, &error), error); /* the threads and the calls meet it */
+    }
+    exit(finish());
+}
+
+static void a_process_may_end_in_the_middle_of_everything(void)
+{
+    for (int i = 0; i < 16; i++) {
+        clean_server();
+        add_rule("{\"method\":\"Login\",\"delay_ms\":10}");
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            end_in_the_middle(i);
+        }
+        CHECK(child > 0);
+        int64_t start = monotonic_ms();
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        if (status != 0) check_failed(__FILE__, __LINE__, "process %d: status %x", i, (unsigned)status);
+        CHECK(monotonic_ms() - start < 20000);
+    }
+    /* What a process leaves behind the server ends in time; here the test does it. */
+    clean_server();
+}
 
 static void close_at_exit(void)
 {
@@ -17,7 +72,9 @@ static void close_at_exit(void)
 
 int main(void)
 {
+    RUN(a_process_may_end_in_the_middle_of_everything); /* first: a process that has used the library must not fork */
     vsession_error *error = NULL;
+    clean_server();
     session = good_session();
     CHECK_OK(vsession_login(session, NULL, &error), error);
     CHECK_INT(counted("sessions"), 1);
