@@ -377,7 +377,7 @@ mod tests {
     /// An event is taken in the moment that it comes: its raise must not outlast it.
     #[test]
     fn the_descriptor_is_not_readable_once_all_is_read_however_near_reader_and_writer_are() {
-        const ROUNDS: usize = 5000;
+        const ROUNDS: usize = 1000;
         let queue = Queue::new().unwrap();
         let barrier = std::sync::Barrier::new(2);
         let mut wrong = 0;

@@ -66,9 +66,13 @@ fn through(simulator: &Simulator, proxy: &str) -> Result<(), ApiError> {
 
 #[test]
 fn an_http_proxy_is_used_with_and_without_credentials() {
-    let simulator = Simulator::start();
     let open = Proxy::http(None);
-    through(&simulator, &format!("http://127.0.0.1:{}", open.port)).unwrap();
+    // To a server without TLS too.
+    let simulators = [Simulator::with(&["-tls=false"]), Simulator::start()];
+    for simulator in &simulators {
+        through(simulator, &format!("http://127.0.0.1:{}", open.port)).unwrap();
+    }
+    let [_, simulator] = simulators;
     let locked = Proxy::http(Some(("someone", "proxypass")));
     through(&simulator, &format!("http://someone:proxypass@127.0.0.1:{}", locked.port)).unwrap();
     for proxy in [
@@ -83,9 +87,13 @@ fn an_http_proxy_is_used_with_and_without_credentials() {
 
 #[test]
 fn a_socks_proxy_is_used_with_and_without_credentials() {
-    let simulator = Simulator::start();
     let open = Proxy::socks(None);
-    through(&simulator, &format!("socks5://127.0.0.1:{}", open.port)).unwrap();
+    // To a server without TLS too.
+    let simulators = [Simulator::with(&["-tls=false"]), Simulator::start()];
+    for simulator in &simulators {
+        through(simulator, &format!("socks5://127.0.0.1:{}", open.port)).unwrap();
+    }
+    let [_, simulator] = simulators;
     let locked = Proxy::socks(Some(("someone", "proxypass")));
     through(&simulator, &format!("socks5://someone:proxypass@127.0.0.1:{}", locked.port)).unwrap();
     for proxy in [
