@@ -254,8 +254,22 @@ impl Config {
     }
 }
 
+/// A file that the configuration names may be anything, also one that has no end.
 fn read_file(option: &str, file: &std::path::Path) -> Result<String> {
-    std::fs::read_to_string(file).map_err(|e| cannot_be_read(option, file, &e))
+    const MOST: u64 = 16 << 20;
+    let read = || {
+        let opened = std::fs::File::open(file)?;
+        // In one piece: it may be a key, and a text that grows leaves copies behind.
+        let mut text = String::with_capacity(opened.metadata()?.len().min(MOST) as usize + 1);
+        opened.take(MOST + 1).read_to_string(&mut text)?;
+        Ok(text)
+    };
+    let text: String = read().map_err(|e| cannot_be_read(option, file, &e))?;
+    if text.len() as u64 > MOST {
+        let message = format!("option '{option}': '{}' is larger than 16 MiB", file.display());
+        return Err(Error::new(Status::VSESSION_E_CONFIG, message));
+    }
+    Ok(text)
 }
 
 /// Logins wait for this, so it must not wait itself: a pipe without a writer would hold them for ever.
@@ -293,4 +307,21 @@ fn cannot_be_read(option: &str, file: &std::path::Path, error: &std::io::Error) 
         format!("option '{option}': '{}' cannot be read: {error}", file.display()),
     )
     .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_an_end_is_an_error() {
+        for option in ["tls.ca_file", "tls.known_hosts", "certificate"] {
+            let mut config = Config::new("vc").unwrap();
+            config.set(option, "/dev/zero").unwrap();
+            let error = config.net().unwrap_err();
+            assert_eq!(error.status(), Status::VSESSION_E_CONFIG);
+            assert!(error.detail().message.contains(option), "{error}");
+            assert!(error.detail().message.contains("16 MiB"), "{error}");
+        }
+    }
 }
