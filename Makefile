@@ -52,6 +52,7 @@ lint:
 	$(CARGO) clippy --all-targets -- -D warnings
 	tests/layers.py
 	tests/layers.py prove
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	tests/supply.sh quick
 	bench/instructions.py prove
 

@@ -22,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("environment", config::fuzzing::environment),
     ("proxy", config::fuzzing::proxy),
     ("known_hosts", config::fuzzing::known_hosts),
+    ("head", net::fuzzing::head),
     ("pem", net::fuzzing::pem),
     ("certificate", net::fuzzing::certificate),
 ];

@@ -105,19 +105,23 @@ impl Reader {
         if let Some(agent) = &*self.agent.load() {
             return agent.clone();
         }
-        let config = ureq::config::Config::builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            // A login or a cookie must not follow a redirect to another place.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_response_header_size(MOST_HEADERS)
-            .build();
-        let agent = Agent::with_parts(config, Lender { pool: self.pool.clone() }, NoNames);
+        let agent = Agent::with_parts(config(), Lender { pool: self.pool.clone() }, NoNames);
         let agent = Arc::new(agent);
         self.agent.store(Some(agent.clone()));
         agent
     }
+}
+
+/// How ureq is to read.
+pub(super) fn config() -> ureq::config::Config {
+    ureq::config::Config::builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        // A login or a cookie must not follow a redirect to another place.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(MOST_HEADERS)
+        .build()
 }
 
 enum Failed {
@@ -238,7 +242,7 @@ impl Buffers for Lent {
 
 /// No name is looked up: the connection stands.
 #[derive(Debug)]
-struct NoNames;
+pub(super) struct NoNames;
 
 impl Resolver for NoNames {
     fn resolve(
