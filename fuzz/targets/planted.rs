@@ -29,7 +29,7 @@ pub fn leak(bytes: &[u8]) {
 pub fn growth(bytes: &[u8]) {
     static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
     if found(bytes) {
-        KEPT.lock().unwrap().push(vec![1; 1 << 20]);
+        KEPT.lock().unwrap().push(vec![1; 8 << 20]);
     }
 }
 
