@@ -287,7 +287,8 @@ const SEPARATOR: u8 = 0xfa;
 const PASSWORD: &str = "s3cr3t-Pa55";
 const COOKIE: &str = "52c4nn3d";
 
-/// The servers, and strings that a program would pass. They live as long as the process.
+/// The servers, and strings that a program would pass. They live as long as the process. The URLs hold a password, so they
+/// stand nowhere but where a URL is wanted.
 struct World {
     servers: [Canned; 2],
     urls: [CString; 2],
@@ -304,8 +305,7 @@ fn world() -> &'static World {
             CString::new(format!("{scheme}://user:{PASSWORD}@{}/sdk", server.address())).unwrap()
         };
         let urls = [url("http", &servers[0]), url("https", &servers[1])];
-        let mut strings: Vec<_> = STRINGS.iter().map(|s| CString::new(*s).unwrap()).collect();
-        strings.extend(urls.iter().cloned());
+        let strings = STRINGS.iter().map(|s| CString::new(*s).unwrap()).collect();
         World { servers, urls, strings }
     })
 }
