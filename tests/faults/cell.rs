@@ -2,7 +2,7 @@
 //! threads do what they do, the fault ends, and everything is looked at: what they saw, whether the session goes on, and
 //! what is left of it on the server and in this process.
 
-use std::cell::{Cell as Flag, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use vsession::vsession_state;
 
 use crate::clock;
 use crate::entries::{Begins, ENTRIES, Entry, Scene, limits};
-use crate::faults::{FAULTS, Fault, expected, or};
+use crate::faults::{Bytes, FAULTS, Fault, expected, or};
 use crate::judge::{Problem, Seen, Wanted, judge};
 use crate::outcome::Outcome;
 use crate::support::client::{shutdown, status};
@@ -25,7 +25,7 @@ const STALLED_LOGIN_MS: u32 = 600;
 /// The deadline of all others, who do not come near it.
 const PATIENT_MS: u32 = 10_000;
 
-/// At which byte of a reply.
+/// At which byte of a reply or of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The fault is at none.
@@ -70,19 +70,12 @@ impl fmt::Display for Cell {
     }
 }
 
-/// Where a fault is made. What it did is undone by `mend`.
+/// Where a fault is made. Each part notes how it is undone.
 pub struct Stage<'a> {
     pub simulator: &'a Simulator,
     request: &'static str,
     byte: i64,
-    /// Which parts of the server are to be set right again.
-    touched: Flag<Touched>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Touched {
-    listener: bool,
-    certificate: bool,
+    undo: RefCell<Vec<fn(&Simulator)>>,
 }
 
 impl Stage<'_> {
@@ -91,6 +84,7 @@ impl Stage<'_> {
         if !self.request.is_empty() {
             rule["method"] = self.request.into();
             self.simulator.rule(rule);
+            self.later(Simulator::clear_rules);
         }
     }
 
@@ -102,18 +96,24 @@ impl Stage<'_> {
     /// Has new connections fail below TLS.
     pub fn wire(&self, fault: Value) {
         self.simulator.post_json("/wire", fault);
+        self.later(|simulator| drop(simulator.post_json("/wire", json!({}))));
         self.close_connections();
     }
 
+    /// Ends the handshake at the cell's byte of the server's.
+    pub fn cut_handshake(&self, then: &str) {
+        self.wire(json!({"byte": self.byte, "then": then}));
+    }
+
     pub fn refuse(&self) {
-        self.touched.set(Touched { listener: true, ..self.touched.get() });
         self.simulator.post("/listener/stop");
+        self.later(|simulator| drop(simulator.post("/listener/start")));
         self.close_connections();
     }
 
     pub fn certificate(&self, request: Value) {
-        self.touched.set(Touched { certificate: true, ..self.touched.get() });
         self.simulator.post_json("/certificate/rotate", request);
+        self.later(|simulator| drop(simulator.post_json("/certificate/rotate", json!({}))));
         self.close_connections();
     }
 
@@ -130,19 +130,15 @@ impl Stage<'_> {
 
     pub fn jump(&self, years: i64) {
         clock::jump(years);
+        self.later(|_| clock::jump(0));
+    }
+
+    fn later(&self, undo: fn(&Simulator)) {
+        self.undo.borrow_mut().push(undo);
     }
 
     fn mend(&self) {
-        clock::jump(0);
-        let touched = self.touched.replace(Touched::default());
-        self.simulator.clear_rules();
-        self.simulator.post_json("/wire", json!({}));
-        if touched.listener {
-            self.simulator.post("/listener/start");
-        }
-        if touched.certificate {
-            self.simulator.post_json("/certificate/rotate", json!({}));
-        }
+        self.undo.take().into_iter().for_each(|undo| undo(self.simulator));
     }
 }
 
@@ -236,17 +232,18 @@ impl Lane {
             timeout_ms,
             stalls,
             fails: expected(cell.fault, cell.entry).is_failure(),
-            seen: simulator.calls("CurrentTime"),
+            seen: if cell.entry.probes { simulator.calls("CurrentTime") } else { 0 },
         }
     }
 
     fn try_for(&self, cell: &Cell, outcome: Outcome) -> Vec<Problem> {
-        let lengths = if cell.fault.bytes { self.lengths(cell) } else { Lengths::default() };
+        let in_reply = cell.fault.bytes == Bytes::Reply;
+        let lengths = if in_reply { self.lengths(cell) } else { Lengths::default() };
         let scene = self.scene(cell);
         self.events.drain();
         let byte = cell.place.byte(lengths.head);
-        let stage =
-            Stage { simulator: scene.simulator, request: cell.entry.request, byte, touched: Flag::default() };
+        let undo = RefCell::default();
+        let stage = Stage { simulator: scene.simulator, request: cell.entry.request, byte, undo };
         (cell.fault.begin)(&stage);
         let outcomes = together(cell.threads, |thread| {
             let start = Instant::now();
@@ -257,7 +254,7 @@ impl Lane {
         let applied = applied(scene.simulator);
         stage.mend();
 
-        let headless = cell.fault.headless || (cell.fault.bytes && (0..lengths.head).contains(&byte));
+        let headless = cell.fault.headless || (in_reply && (0..lengths.head).contains(&byte));
         let cookies_lost =
             if cell.entry.request == "Login" && cell.fault.runs && headless { applied } else { 0 };
         let not_logged_out = cell.entry.ends && outcome.is_failure() && !cell.fault.runs;
@@ -276,12 +273,18 @@ impl Lane {
             afterwards,
             left: settled(wanted.left, || scene.simulator.stat("sessions")),
             busy: settled(0, || {
-                scene.simulator.stat("requests_in_flight") + scene.simulator.stat("connections_open")
+                let stats = scene.simulator.stats();
+                ["requests_in_flight", "connections_open"]
+                    .iter()
+                    .map(|level| stats[level].as_u64().unwrap())
+                    .sum()
             }),
             descriptors: (self.descriptors, 0),
             threads: (self.threads, 0),
         };
-        scene.simulator.kill_sessions();
+        if seen.left > 0 {
+            scene.simulator.kill_sessions();
+        }
         drop(scene);
         let stopped = shutdown(PATIENT_MS);
         let seen = Seen {

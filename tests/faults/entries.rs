@@ -27,6 +27,8 @@ pub struct Entry {
     /// The fault meets what comes before the call itself, which then is not run.
     pub before: bool,
     pub of_many: OfMany,
+    /// The library makes the request later, by itself.
+    pub probes: bool,
     /// The handle is dead afterwards.
     pub ends: bool,
     /// What one of the threads does. `None`: it had nothing of its own to see.
@@ -88,6 +90,7 @@ const CALL: Entry = Entry {
     resent: false,
     before: false,
     of_many: OfMany::Each,
+    probes: false,
     ends: false,
     run: |s, _| Some(Outcome::of(s.session.ping_with(&s.options()))),
 };
@@ -115,7 +118,7 @@ pub static ENTRIES: &[Entry] = &[
     Entry { name: "logout", function: "vsession_logout", request: "Logout", resent: true, of_many: OfMany::Shared, run: |s, _| Some(Outcome::of(s.session.logout_with(&s.options()))), ..CALL },
     Entry { name: "close", function: "vsession_close", request: "Logout", resent: true, of_many: OfMany::One, ends: true, run: |s, _| Some(Outcome::of(s.session.close_with(&s.options()))), ..CALL },
     Entry { name: "shutdown", function: "vsession_shutdown", request: "Logout", resent: true, of_many: OfMany::OneAwaited, ends: true, run: |s, _| Some(Outcome::of(shutdown(s.deadline_ms))), ..CALL },
-    Entry { name: "keep-alive", function: "vsession_keepalive_start", resent: true, run: keepalive, ..CALL },
+    Entry { name: "keep-alive", function: "vsession_keepalive_start", resent: true, probes: true, run: keepalive, ..CALL },
     Entry { name: "certificates", function: "vsession_probe_certificate", request: "", run: |s, _| Some(Outcome::of(probe_with(None, Some(&s.config), &s.options()))), ..CALL },
 ];
 
@@ -176,7 +179,7 @@ fn keepalive(scene: &Scene, thread: usize) -> Option<Outcome> {
 /// How long a thread may take, and how long it takes at least where its deadline ends it.
 pub fn limits(entry: &Entry, scene: &Scene) -> (Duration, Duration) {
     let millis = |n: u32| Duration::from_millis(n.into());
-    if entry.function == "vsession_keepalive_start" {
+    if entry.probes {
         // A probe may be put off by a 32nd of the pause.
         let most = KEEPALIVE_MS + KEEPALIVE_MS / 32 + scene.timeout_ms;
         return (millis(most), Duration::ZERO);

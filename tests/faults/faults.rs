@@ -25,8 +25,8 @@ pub struct Fault {
     pub except: &'static [(&'static str, Outcome)],
     pub meets: Meets,
     pub over: Over,
-    /// It is done at several bytes of the reply.
-    pub bytes: bool,
+    /// It is done at several bytes.
+    pub bytes: Bytes,
     /// The server runs the request; what is lost is its reply.
     pub runs: bool,
     /// Of the reply not even the head arrives, and so no cookie.
@@ -52,6 +52,15 @@ pub enum Meets {
     Nobody,
 }
 
+/// Of what it is done at several bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Bytes {
+    None,
+    /// The server's part of the handshake.
+    Handshake,
+    Reply,
+}
+
 /// How the server is reached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Over {
@@ -70,7 +79,7 @@ const REPLY: Fault = Fault {
     except: &[],
     meets: Meets::Reply,
     over: Over::Tls,
-    bytes: false,
+    bytes: Bytes::None,
     runs: false,
     headless: false,
     stalls: false,
@@ -80,8 +89,10 @@ const REPLY: Fault = Fault {
 };
 /// One of the connection.
 const CONNECTION: Fault = Fault { meets: Meets::Connection, ..REPLY };
+/// One at a byte of the handshake.
+const HANDSHAKE: Fault = Fault { bytes: Bytes::Handshake, ..CONNECTION };
 /// One at a byte of the reply.
-const BYTE: Fault = Fault { bytes: true, runs: true, over: Over::Both, ..REPLY };
+const BYTE: Fault = Fault { bytes: Bytes::Reply, runs: true, over: Over::Both, ..REPLY };
 
 const REFUSED: Outcome = Outcome::failed(VSESSION_E_CONNECT, RETRIABLE, VSESSION_EXECUTED_NO);
 const LOST: Outcome = Outcome::failed(VSESSION_E_CONNECTION, RETRIABLE, VSESSION_EXECUTED_MAYBE);
@@ -120,9 +131,9 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "accept-reset", says: "a connection is reset as soon as it is made", begin: |s| s.wire(json!({"at_accept": true, "then": "reset"})), gives: LOST_BEFORE, or: &[("*", REFUSED)], ..CONNECTION },
     Fault { name: "accept-close", says: "a connection is closed as soon as it is made", begin: |s| s.wire(json!({"at_accept": true, "then": "close"})), gives: LOST_BEFORE, ..CONNECTION },
     Fault { name: "accept-stall", says: "a connection is made and nothing more comes", begin: |s| s.wire(json!({"at_accept": true, "then": "stall"})), gives: LATE_BEFORE, stalls: true, ..CONNECTION },
-    Fault { name: "handshake-reset", says: "the TLS handshake is reset halfway", begin: |s| s.wire(json!({"byte": 300, "then": "reset"})), gives: LOST_BEFORE, ..CONNECTION },
-    Fault { name: "handshake-close", says: "the TLS handshake is closed halfway", begin: |s| s.wire(json!({"byte": 300, "then": "close"})), gives: LOST_BEFORE, ..CONNECTION },
-    Fault { name: "handshake-stall", says: "the TLS handshake stops halfway", begin: |s| s.wire(json!({"byte": 300, "then": "stall"})), gives: LATE_BEFORE, stalls: true, ..CONNECTION },
+    Fault { name: "handshake-reset", says: "the TLS handshake is reset at one of its bytes", begin: |s| s.cut_handshake("reset"), gives: LOST_BEFORE, ..HANDSHAKE },
+    Fault { name: "handshake-close", says: "the TLS handshake is closed at one of its bytes", begin: |s| s.cut_handshake("close"), gives: LOST_BEFORE, ..HANDSHAKE },
+    Fault { name: "handshake-stall", says: "the TLS handshake stops at one of its bytes", begin: |s| s.cut_handshake("stall"), gives: LATE_BEFORE, stalls: true, ..HANDSHAKE },
     Fault { name: "handshake-slow", says: "the TLS handshake takes longer than `connect_timeout_ms`", begin: |s| s.wire(json!({"byte": 300, "then": "stall"})), gives: REFUSED, options: &[("connect_timeout_ms", "200")], ..CONNECTION },
     // Canned: no TLS server says these.
     Fault { name: "alert", says: "a TLS alert (`handshake_failure`) in place of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "FQMDAAICKA==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
@@ -208,6 +219,6 @@ impl Fault {
         // has no bytes of a reply.
         over && (tls || !entry.request.is_empty())
             && (threads == 1 || !self.once)
-            && !(self.bytes && entry.request.is_empty())
+            && !(self.bytes == Bytes::Reply && entry.request.is_empty())
     }
 }

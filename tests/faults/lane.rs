@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::cell::{Cell, Lane};
 use crate::judge::Problem;
+use crate::support::simulator;
 
 /// What begins a line that is a lane's answer, among what the test's frame prints.
 const ANSWER: &str = "cell: ";
@@ -63,6 +64,7 @@ impl RemoteLane {
     fn start() -> RemoteLane {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child_lane", "--ignored", "--nocapture", "--test-threads=1"])
+            .env(simulator::IS_BUILT, "")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

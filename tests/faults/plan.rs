@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cell::{Cell, Lane, Place};
 use crate::entries::{ENTRIES, Entry};
-use crate::faults::{FAULTS, Fault};
+use crate::faults::{Bytes, FAULTS, Fault};
 
 /// How many threads meet a fault together.
 const MANY: usize = 16;
@@ -22,6 +22,16 @@ const PLACES: &[Place] = &[
 /// Where many threads meet it, and where there is no TLS.
 const FEW: &[Place] = &[Place::Byte(0), Place::Head(-1), Place::Last(1)];
 
+/// In the handshake.
+const EARLY: &[Place] = &[Place::Byte(1), Place::Byte(100), Place::Byte(500)];
+
+/// So many bytes are certainly the handshake's.
+const HANDSHAKE: i64 = 800;
+/// Those for whom every byte of the handshake is tried: it is the same for all.
+const SHAKING: &[&str] = &["call", "certificates"];
+/// Those for whom every byte of the reply is tried without TLS too: how replies are read does not hang on what they say.
+const PLAIN: &[&str] = &["call", "login"];
+
 /// By how much the length of a reply may change from one to the next: times lose their last zeros.
 const VARIES: i64 = 12;
 
@@ -29,13 +39,15 @@ pub fn quick() -> Vec<Cell> {
     let mut cells = Vec::new();
     for (fault, entry) in pairs() {
         for (threads, tls) in [(1, true), (MANY, true), (1, false), (MANY, false)] {
-            if !fault.applies(entry, threads, tls) || (fault.bytes && threads == MANY && !tls) {
+            if !fault.applies(entry, threads, tls) {
                 continue;
             }
             let places = match (fault.bytes, threads, tls) {
-                (false, _, _) => &[Place::None],
-                (true, 1, true) => PLACES,
-                (true, _, _) => FEW,
+                (Bytes::None, _, _) => &[Place::None],
+                (Bytes::Handshake, _, _) => EARLY,
+                (Bytes::Reply, 1, true) => PLACES,
+                (Bytes::Reply, MANY, false) => &[],
+                (Bytes::Reply, _, _) => FEW,
             };
             cells.extend(places.iter().map(|&place| Cell { fault, entry, threads, tls, place }));
         }
@@ -46,13 +58,18 @@ pub fn quick() -> Vec<Cell> {
 pub fn every_byte() -> Vec<Cell> {
     let lane = Lane::new();
     let mut cells = Vec::new();
-    for (fault, entry) in pairs().filter(|(fault, _)| fault.bytes) {
+    for (fault, entry) in pairs() {
         for tls in [true, false].into_iter().filter(|tls| fault.applies(entry, 1, *tls)) {
             let cell = Cell { fault, entry, threads: 1, tls, place: Place::None };
-            let safe = lane.lengths(&cell).whole - VARIES;
-            let from_start = (0..safe).map(Place::Byte);
-            let from_end = (1..=2 * VARIES).map(Place::Last);
-            cells.extend(from_start.chain(from_end).map(|place| Cell { place, ..cell }));
+            let (from_start, from_end) = match fault.bytes {
+                Bytes::Handshake if SHAKING.contains(&entry.name) => (HANDSHAKE, 0),
+                Bytes::Reply if tls || PLAIN.contains(&entry.name) => {
+                    (lane.lengths(&cell).whole - VARIES, 2 * VARIES)
+                }
+                _ => continue,
+            };
+            let places = (0..from_start).map(Place::Byte).chain((1..=from_end).map(Place::Last));
+            cells.extend(places.map(|place| Cell { place, ..cell }));
         }
     }
     cells

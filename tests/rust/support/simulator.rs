@@ -18,11 +18,17 @@ pub struct Simulator {
     opened: Opened,
 }
 
+/// Set for children of a test, which has built the simulator.
+pub const IS_BUILT: &str = "VSESSION_TEST_SIMULATOR_IS_BUILT";
+
 fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let binary = root.join("target/simulator/simulator");
+        if std::env::var_os(IS_BUILT).is_some() {
+            return binary;
+        }
         let built = Command::new("go")
             .args(["build", "-o"])
             .arg(&binary)
