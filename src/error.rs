@@ -2,6 +2,7 @@
 //! failed exchange. It is cheap to clone, because one failed login answers many waiting threads.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
@@ -25,6 +26,8 @@ pub(crate) struct Detail {
     pub(crate) os_error: i32,
     /// The same call may succeed later without a change by the caller.
     pub(crate) retriable: bool,
+    /// How long the server asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) executed: Executed,
 }
 
@@ -49,6 +52,7 @@ impl Error {
             operation_id: None,
             os_error: 0,
             retriable,
+            retry_after: None,
             executed: Executed::VSESSION_EXECUTED_NO,
         }))
     }

@@ -115,6 +115,7 @@ fn newest_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<String> {
     .with(|d| {
         d.http_status = status;
         d.retriable = matches!(status, 429 | 502..=504);
+        d.retry_after = document.retry_after;
     }))
 }
 

@@ -171,11 +171,18 @@ fn unexpected_status(http: &HttpReply) -> Error {
         }
         404 => "; there is no SDK at this path: check the path in 'url' (normally /sdk)".into(),
         407 => "; a proxy asks for credentials".into(),
-        429 | 503 => "; the server is overloaded or starting: try again later".into(),
+        429 | 503 => format!("; the server is overloaded or starting: try again {}", later(http)),
         502 | 504 => "; the service behind the server's front does not answer: try again later".into(),
         _ => String::new(),
     };
-    http_error(http.status, &advice, &http.body)
+    http_error(http.status, &advice, &http.body).with(|d| d.retry_after = http.retry_after)
+}
+
+fn later(http: &HttpReply) -> String {
+    match http.retry_after {
+        Some(time) => format!("in {} s, as it asks", time.as_secs()),
+        None => "later".into(),
+    }
 }
 
 fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {

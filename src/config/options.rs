@@ -240,7 +240,7 @@ const OPTIONS: &[Opt] = &[
         name: "relogin.backoff_ms",
         values: "1 to 4294967294",
         default: "1000",
-        about: "After an automatic login failed for another reason than refused credentials, the next one waits this long, then twice as long, and so on, with jitter.",
+        about: "After an automatic login failed for another reason than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. What the server asks for with `Retry-After` comes on top.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.backoff = v),
     },
     Opt {

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Weak;
+use std::time::Duration;
 
 use ureq::http::Uri;
 
@@ -57,6 +58,8 @@ pub(crate) struct HttpReply {
     pub(crate) status: u16,
     /// Where a redirect leads.
     pub(crate) location: Option<String>,
+    /// How long the server asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Vec<u8>,
     /// The request was sent before, and that time may have been served too.
     pub(crate) repeated: bool,
@@ -236,7 +239,7 @@ impl Client {
         if connection.is_reusable() {
             self.pool.put(connection);
         }
-        Ok(HttpReply { status: head.status, location: None, body, repeated: false })
+        Ok(HttpReply { status: head.status, location: None, retry_after: None, body, repeated: false })
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use ureq::Agent;
@@ -91,6 +92,8 @@ impl Reader {
         Ok(HttpReply {
             status: head.status.as_u16(),
             location: text(header::LOCATION),
+            // A date would have to be compared with a clock that is not the server's.
+            retry_after: text(header::RETRY_AFTER).and_then(|v| v.parse().ok()).map(Duration::from_secs),
             body: bytes,
             repeated: false,
         })

@@ -175,7 +175,7 @@ impl Session {
             Err(error) => {
                 schedule.failures = schedule.failures.saturating_add(1);
                 schedule.last_traffic = Instant::now();
-                schedule.pause = self.backoff(schedule.failures).min(schedule.interval);
+                schedule.pause = self.backoff(schedule.failures, &error).min(schedule.interval);
                 // Credentials that still are the refused ones are no news.
                 let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
                 if news && schedule.runs() {

@@ -282,7 +282,7 @@ impl Session {
         match error.status() {
             _ if is_refusal(error) && !newer_password => {
                 gate.failures = gate.failures.saturating_add(1);
-                let look_again = Instant::now() + self.backoff(gate.failures);
+                let look_again = Instant::now() + self.backoff(gate.failures, error);
                 gate.automatic = Automatic::Refused { error: error.clone(), look_again };
                 // A look that found nothing new is no news.
                 if gate.state != State::VSESSION_STATE_REJECTED {
@@ -298,7 +298,7 @@ impl Session {
             _ if newer_password => {}
             _ => {
                 gate.failures = gate.failures.saturating_add(1);
-                let next = Instant::now() + self.backoff(gate.failures);
+                let next = Instant::now() + self.backoff(gate.failures, error);
                 match &mut gate.automatic {
                     // After a logout or a refusal, automatic logins stay off whatever comes of one that was asked for.
                     Automatic::AfterLogout => {}
@@ -333,14 +333,16 @@ impl Session {
         });
     }
 
-    /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once.
-    pub(super) fn backoff(&self, failures: u32) -> Duration {
+    /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once. It
+    /// comes on top of what the server asks for.
+    pub(super) fn backoff(&self, failures: u32, error: &Error) -> Duration {
         let longest = self
             .config
             .backoff
             .saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
             .min(self.config.max_backoff);
-        longest.mul_f64(0.5 + 0.5 * chance())
+        let asked = error.detail().retry_after.unwrap_or_default();
+        asked.saturating_add(longest.mul_f64(0.5 + 0.5 * chance())).min(self.config.max_backoff)
     }
 
     fn end_orphan(&self, service: &Service, login: &Login) -> Result<()> {

@@ -156,6 +156,24 @@ fn a_probe_that_failed_is_repeated_well_within_the_interval() {
 }
 
 #[test]
+fn a_probe_waits_as_long_as_the_server_asks() {
+    let simulator = Simulator::start();
+    let session = lively(&simulator).with("keepalive.interval_ms", "3000").open().unwrap();
+    session.login().unwrap();
+    simulator
+        .rule(json!({"method": "CurrentTime", "status": 503, "times": 1, "headers": {"Retry-After": "1"}}));
+    eventually("it was repeated", || simulator.calls("CurrentTime") >= 2);
+    let log = simulator.log();
+    let times: Vec<_> = log
+        .iter()
+        .filter(|e| e["method"] == "CurrentTime")
+        .map(|e| e["start_ns"].as_u64().unwrap() / 1_000_000)
+        .collect();
+    assert!((1000..2900).contains(&(times[1] - times[0])), "{times:?}");
+    session.close().unwrap();
+}
+
+#[test]
 fn a_session_that_died_is_replaced_by_keep_alive() {
     let simulator = Simulator::start();
     for probe in ["current_time", "current_session"] {

@@ -327,6 +327,28 @@ fn after_a_failed_login_the_next_automatic_one_waits() {
 }
 
 #[test]
+fn a_server_that_asks_to_be_left_alone_is_left_alone_up_to_the_longest_wait() {
+    let simulator = Simulator::start();
+    let busy = |seconds: &str| {
+        let headers = json!({"Retry-After": seconds});
+        simulator.rule(json!({"method": "Login", "status": 503, "times": 1, "headers": headers}));
+        let config = simulator.config().with("relogin.backoff_ms", "1");
+        let session = if seconds == "1" { config } else { config.with("relogin.max_backoff_ms", "300") };
+        let session = session.open().unwrap();
+        let error = session.ping().unwrap_err();
+        assert!(error.message.contains(&format!("in {seconds} s, as it asks")), "{}", error.message);
+        let start = Instant::now();
+        eventually("the wait ends and the call succeeds", || session.ping().is_ok());
+        session.close().unwrap();
+        start.elapsed()
+    };
+    assert!(busy("1") > Duration::from_millis(900));
+    let waited = busy("3600");
+    assert!(waited > Duration::from_millis(200) && waited < Duration::from_secs(5), "{waited:?}");
+    assert_eq!(simulator.calls("Login"), 4);
+}
+
+#[test]
 fn refused_credentials_stay_refused_when_a_login_by_hand_fails_for_another_reason() {
     let simulator = Simulator::start();
     let session =
