@@ -806,6 +806,14 @@ int32_t vsession_error_os_error(const struct vsession_error *error);
 bool vsession_error_retriable(const struct vsession_error *error);
 
 /**
+ * How long the server asked to be left alone (`Retry-After`, with 429 and 503), in milliseconds; 0 when it did not say. The
+ * library's own logins and probes heed it; whoever repeats a call should too.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+uint32_t vsession_error_retry_after_ms(const struct vsession_error *error);
+
+/**
  * Whether the server ran the failed call.
  *
  * Threads: safe from any thread. Blocks: never.

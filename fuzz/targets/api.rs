@@ -173,6 +173,9 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
     ("vsession_error_operation_id", |r| r.of_error(|e| unsafe { vsession_error_operation_id(e) })),
     ("vsession_error_os_error", |r| r.of_error(|e| number(unsafe { vsession_error_os_error(e) }))),
     ("vsession_error_retriable", |r| r.of_error(|e| number(unsafe { vsession_error_retriable(e) }))),
+    ("vsession_error_retry_after_ms", |r| {
+        r.of_error(|e| number(unsafe { vsession_error_retry_after_ms(e) }))
+    }),
     ("vsession_error_executed", |r| r.of_error(|e| number(unsafe { vsession_error_executed(e) }))),
     ("vsession_event_get_kind", |r| r.of_event(|e| number(unsafe { vsession_event_get_kind(e) }))),
     ("vsession_event_session", |r| r.of_event(|e| number(unsafe { vsession_event_session(e) }))),

@@ -18,6 +18,7 @@ pub struct vsession_error {
     operation_id: Option<CString>,
     os_error: i32,
     retriable: bool,
+    retry_after_ms: u32,
     executed: vsession_executed,
 }
 
@@ -39,6 +40,9 @@ impl vsession_error {
             operation_id: text(&detail.operation_id),
             os_error: detail.os_error,
             retriable: detail.retriable,
+            retry_after_ms: detail
+                .retry_after
+                .map_or(0, |time| time.as_millis().try_into().unwrap_or(u32::MAX)),
             executed: detail.executed,
         }
     }
@@ -107,6 +111,15 @@ pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) -> bool {
     guard::read(error, false, |e| e.retriable)
+}
+
+/// How long the server asked to be left alone (`Retry-After`, with 429 and 503), in milliseconds; 0 when it did not say. The
+/// library's own logins and probes heed it; whoever repeats a call should too.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_retry_after_ms(error: *const vsession_error) -> u32 {
+    guard::read(error, 0, |e| e.retry_after_ms)
 }
 
 /// Whether the server ran the failed call.

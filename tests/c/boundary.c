@@ -400,6 +400,7 @@ static void accessors_take_null(void)
     CHECK(vsession_error_operation_id(NULL) == NULL);
     CHECK_INT(vsession_error_os_error(NULL), 0);
     CHECK(!vsession_error_retriable(NULL));
+    CHECK_INT(vsession_error_retry_after_ms(NULL), 0);
     CHECK_INT(vsession_error_executed(NULL), VSESSION_EXECUTED_NO);
     vsession_error_free(NULL);
     CHECK_INT(vsession_event_get_kind(NULL), 0);

@@ -193,6 +193,7 @@ static void take_credentials(void)
     X((void)vsession_error_operation_id(failure)) \
     X(CHECK_INT(vsession_error_os_error(failure), 0)) \
     X(CHECK(!vsession_error_retriable(failure))) \
+    X(CHECK_INT(vsession_error_retry_after_ms(failure), 0)) \
     X(CHECK_INT(vsession_error_executed(failure), VSESSION_EXECUTED_NO)) \
     X(vsession_error_free(failure)) \
     X(CHECK(vsession_status_name(0) != NULL && vsession_state_name(0) != NULL)) \

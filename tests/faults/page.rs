@@ -46,7 +46,8 @@ that answer, with its cookie, never arrived; and one that was closed while the s
 no others.
 
 A redirect is not followed. What stands in front of a vCenter (Envoy, a proxy, a portal) answers with HTTP statuses and pages of its own: below 500 it has not passed
-the call on; from 500 on that cannot be known. The error's message shows how its page begins.
+the call on; from 500 on that cannot be known. The error's message shows how its page begins. `Retry-After`, in seconds, is told by
+`vsession_error_retry_after_ms`, and puts off the library's own next login and probe, up to `relogin.max_backoff_ms`.
 
 The clock of the machine matters to certificates and to the times of events, and to nothing else. `tests/c/clock.c` has it jump under a session
 with keep-alive.

@@ -337,6 +337,7 @@ fn a_server_that_asks_to_be_left_alone_is_left_alone_up_to_the_longest_wait() {
         let session = session.open().unwrap();
         let error = session.ping().unwrap_err();
         assert!(error.message.contains(&format!("in {seconds} s, as it asks")), "{}", error.message);
+        assert_eq!(error.retry_after_ms.to_string(), format!("{seconds}000"));
         let start = Instant::now();
         eventually("the wait ends and the call succeeds", || session.ping().is_ok());
         session.close().unwrap();

@@ -74,7 +74,7 @@ static void read_error(vsession_error *error)
 {
     volatile size_t read = text(vsession_error_message(error)) + text(vsession_error_fault_name(error)) + text(vsession_error_fault_xml(error))
         + text(vsession_error_operation_id(error)) + (size_t)vsession_error_http_status(error) + (size_t)vsession_error_os_error(error)
-        + (size_t)vsession_error_retriable(error) + (size_t)vsession_error_executed(error) + text(vsession_status_name(vsession_error_status(error)));
+        + (size_t)vsession_error_retriable(error) + vsession_error_retry_after_ms(error) + (size_t)vsession_error_executed(error) + text(vsession_status_name(vsession_error_status(error)));
     (void)read;
     vsession_error_free(error);
 }

@@ -28,6 +28,7 @@ pub struct ApiError {
     pub fault_xml: Option<String>,
     pub http_status: i32,
     pub retriable: bool,
+    pub retry_after_ms: u32,
     pub executed: vsession_executed,
 }
 
@@ -47,6 +48,7 @@ unsafe fn describe(error: *const vsession_error) -> ApiError {
             fault_xml: text(vsession_error_fault_xml(error)),
             http_status: vsession_error_http_status(error),
             retriable: vsession_error_retriable(error),
+            retry_after_ms: vsession_error_retry_after_ms(error),
             executed: vsession_error_executed(error),
         }
     }
