@@ -197,13 +197,18 @@ pub(super) fn renew_after_fork() {
 
 /// The object behind a handle.
 pub(super) fn get<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
+    look(handle, argument, Arc::clone)
+}
+
+/// Looks at the object behind a handle, without a reference of its own: for what is done often and is over at once.
+pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce(&Arc<T>) -> R) -> Result<R> {
     let id = Id(handle);
     if let Some(slot) = slot(id.slot()).filter(|_| id.kind() == T::KIND as u8) {
         let entry = slot.entry.load();
         if let Some(entry) = entry.as_ref().filter(|e| e.id == id)
             && let Some(object) = T::from_object(&entry.object)
         {
-            return Ok(object.clone());
+            return Ok(look(object));
         }
     }
     Err(why_not(id, T::KIND, argument))

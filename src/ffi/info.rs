@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 use super::guard;
 use super::strings::{borrowed, required};
-use crate::session::Snapshot;
+use crate::session::{Snapshot, View};
 use crate::sync::Arc;
 use crate::wire::user_session::UserSession;
 
@@ -12,14 +12,14 @@ use crate::wire::user_session::UserSession;
 /// and freed with `vsession_info_free`; any thread may read it, and it outlives the session. Accessors take NULL too and
 /// answer it with NULL or 0.
 pub struct vsession_info {
-    /// Never made: a pointer to it is a pointer to a `Snapshot`.
+    /// Never made: a pointer to it is a pointer to a `View`.
     _opaque: (),
 }
 
 impl vsession_info {
     /// Hands a snapshot to the caller without copying it.
-    pub(super) fn give(snapshot: Arc<Snapshot>) -> *mut vsession_info {
-        Arc::into_raw(snapshot).cast_mut().cast()
+    pub(super) fn give(view: Arc<View>) -> *mut vsession_info {
+        Arc::into_raw(view).cast_mut().cast()
     }
 }
 
@@ -27,7 +27,7 @@ fn read<T>(info: *const vsession_info, otherwise: T, look: impl FnOnce(&Snapshot
 where
     T: Copy,
 {
-    guard::read(info.cast::<Snapshot>(), otherwise, |s| look(s).unwrap_or(otherwise))
+    guard::read(info.cast::<View>(), otherwise, |s| look(s).unwrap_or(otherwise))
 }
 
 fn user_text(info: *const vsession_info, field: fn(&UserSession) -> &CStr) -> *const c_char {
@@ -188,6 +188,6 @@ pub unsafe extern "C" fn vsession_info_service_type(
 pub unsafe extern "C" fn vsession_info_free(info: *mut vsession_info) {
     if !info.is_null() {
         // SAFETY: the pointer came from `Arc::into_raw` in `give`, and the caller gives its reference up once.
-        guard::accessor((), || drop(unsafe { Arc::from_raw(info.cast_const().cast::<Snapshot>()) }));
+        guard::accessor((), || drop(unsafe { Arc::from_raw(info.cast_const().cast::<View>()) }));
     }
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
-use crate::session::{CallOptions, Session};
+use crate::session::{CallOptions, Session, View};
 use crate::state::vsession_state;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
@@ -167,8 +167,8 @@ pub unsafe extern "C" fn vsession_get_info(
 ) -> vsession_status {
     guard::status(err, || {
         let out = place(out, "out")?;
-        let session = handles::get::<Session>(session.id, "session")?;
-        out.put(vsession_info::give(session.identity()?));
+        let view = handles::look(session.id, "session", |session: &Arc<Session>| session.view())??;
+        out.put(vsession_info::give(view));
         Ok(())
     })
 }
@@ -191,7 +191,7 @@ pub unsafe extern "C" fn vsession_refresh(
         let (session, bounds) = unsafe { begin(session, options) }?;
         let snapshot = session.refresh(bounds)?;
         if let Ok(out) = place(out, "out") {
-            out.put(vsession_info::give(snapshot));
+            out.put(vsession_info::give(View::new(snapshot)));
         }
         Ok(())
     })

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, Refused, not_tried};
+use super::snapshot::Shown;
 use super::{Session, Snapshot, chance, closed};
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
@@ -245,7 +246,7 @@ impl Session {
     pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
         let old_epoch = gate.epoch;
         let replaces = old_epoch > 0;
-        self.snapshot.store(Arc::new(Snapshot {
+        self.shown.store(Shown::new(Snapshot {
             epoch: old_epoch + 1,
             login: Some(login),
             service: Some(service.clone()),

@@ -19,7 +19,7 @@ mod tests;
 pub(crate) use asynchronous::Outcome as CallOutcome;
 pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
 pub(crate) use cell::Cell;
-pub(crate) use snapshot::Snapshot;
+pub(crate) use snapshot::{Snapshot, View};
 
 use std::time::Duration;
 
@@ -35,6 +35,7 @@ use crate::status::Status;
 use crate::sync::{Arc, ArcSwap, Instant, Mutex, RandomState};
 use gate::Gate;
 use keepalive::KeepAlive;
+use snapshot::Shown;
 
 /// One session with one server. Shared by reference; every method may be called from any thread.
 pub(crate) struct Session {
@@ -45,7 +46,7 @@ pub(crate) struct Session {
     config: Arc<Config>,
     endpoint: Endpoint,
     /// What readers see.
-    snapshot: ArcSwap<Snapshot>,
+    shown: ArcSwap<Shown>,
     /// What writers pass. Taken for a few instructions at a time.
     gate: Mutex<Gate>,
     /// When it is to be asked for a sign of life.
@@ -75,7 +76,7 @@ impl Session {
             cell,
             config,
             endpoint,
-            snapshot: ArcSwap::from_pointee(Snapshot::default()),
+            shown: ArcSwap::from(Shown::new(Snapshot::default())),
             gate: Mutex::new(Gate::new()),
             keepalive: KeepAlive::new(keepalive_interval),
             given_password: Mutex::new(None),
@@ -101,19 +102,31 @@ impl Session {
 
     /// The snapshot as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.snapshot.load_full()
+        self.shown.load().snapshot.clone()
     }
 
     /// The snapshot, provided that it holds a login.
     pub(crate) fn identity(&self) -> Result<Arc<Snapshot>> {
         let snapshot = self.snapshot();
+        self.check_identity(&snapshot)?;
+        Ok(snapshot)
+    }
+
+    /// The same, for programs to keep.
+    pub(crate) fn view(&self) -> Result<Arc<View>> {
+        let shown = self.shown.load();
+        self.check_identity(&shown.snapshot)?;
+        Ok(shown.view())
+    }
+
+    fn check_identity(&self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.login.is_none() {
             return Err(self.no_session());
         }
         self.check_open()?;
         // It may be ahead of what `vsession_get_epoch` reads, for the moment that its publication takes.
         self.show_epoch(snapshot.epoch);
-        Ok(snapshot)
+        Ok(())
     }
 
     fn show_epoch(&self, epoch: u64) {

@@ -1,9 +1,14 @@
 //! What a reader sees of a session: one value, made once and never changed. A login, a refresh or a logout makes a new
 //! one; nobody can pair one login's cookie with another's identity, because they are never apart.
 
+use std::cell::Cell;
+use std::ops::Deref;
+
+use once_cell::race::OnceBox;
+
 use crate::api::service::Service;
 use crate::api::session_manager::Login;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicU64, Ordering, thread_local};
 
 /// A session at one moment.
 #[derive(Clone, Debug, Default)]
@@ -20,5 +25,76 @@ impl Snapshot {
     /// Login and server together, which is what a call needs.
     pub(crate) fn usable(&self) -> Option<(&Login, &Service)> {
         Some((self.login.as_ref()?, self.service.as_deref()?))
+    }
+}
+
+/// A snapshot that readers take along. Taking and freeing it counts references, and threads that do so at the same time
+/// hold each other up where the counter is one: so each has a cache line for itself.
+#[repr(align(64))]
+pub(crate) struct View(Arc<Snapshot>);
+
+impl View {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Arc<View> {
+        Arc::new(View(snapshot))
+    }
+}
+
+impl Deref for View {
+    type Target = Snapshot;
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
+}
+
+const VIEWS: usize = 8;
+
+/// What a session shows at the moment: its snapshot, and views of it for readers on different threads, made when they are
+/// first wanted.
+pub(super) struct Shown {
+    pub(super) snapshot: Arc<Snapshot>,
+    views: [OnceBox<Arc<View>>; VIEWS],
+}
+
+impl Shown {
+    pub(super) fn new(snapshot: impl Into<Arc<Snapshot>>) -> Arc<Shown> {
+        Arc::new(Shown { snapshot: snapshot.into(), views: Default::default() })
+    }
+
+    /// The view for the current thread. Some threads share one.
+    pub(super) fn view(&self) -> Arc<View> {
+        thread_local! {
+            static NUMBER: Cell<usize> = const { Cell::new(VIEWS) };
+        }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mine = NUMBER.with(|number| {
+            if number.get() == VIEWS {
+                number.set(NEXT.fetch_add(1, Ordering::Relaxed) as usize % VIEWS);
+            }
+            number.get()
+        });
+        self.views[mine].get_or_init(|| Box::new(View::new(self.snapshot.clone()))).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_count_their_references_apart() {
+        let shown = Shown::new(Snapshot { epoch: 7, ..Snapshot::default() });
+        let view = || {
+            let view = shown.view();
+            assert_eq!(view.epoch, 7);
+            Arc::as_ptr(&view) as usize
+        };
+        assert_eq!(view(), view(), "one for each thread");
+        let others: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..VIEWS - 1).map(|_| scope.spawn(view)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        // Threads of other tests take numbers too, so that some may coincide.
+        assert!(others.iter().any(|other| *other != view()));
+        assert!(others.iter().all(|address| address % 64 == 0));
     }
 }

@@ -279,8 +279,12 @@ pub(crate) mod primitives {
             ArcSwap(Mutex::new(Arc::new(value)))
         }
 
-        pub(crate) fn load_full(&self) -> Arc<T> {
+        pub(crate) fn load(&self) -> Arc<T> {
             self.0.lock().clone()
+        }
+
+        pub(crate) fn load_full(&self) -> Arc<T> {
+            self.load()
         }
 
         pub(crate) fn store(&self, value: Arc<T>) {
