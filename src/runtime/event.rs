@@ -300,12 +300,25 @@ mod tests {
             let changed = event(1, Kind::VSESSION_EVENT_STATE_CHANGED, epoch, epoch + 1);
             queue.push(Event { old_state: state(epoch), new_state: state(epoch + 1), ..changed });
             queue.push(event(1, Kind::VSESSION_EVENT_SESSION_REPLACED, epoch, epoch + 1));
+            if epoch % 10 == 0 {
+                queue.push(event(1, Kind::VSESSION_EVENT_KEEPALIVE_FAILED, epoch, epoch));
+                queue.push(event(1, Kind::VSESSION_EVENT_CREDENTIALS_WANTED, epoch, epoch));
+                let ended = Completion { tag: epoch, result: Arc::new(()) };
+                let completion = event(1, Kind::VSESSION_EVENT_COMPLETION, epoch, epoch);
+                queue.push(Event { completion: Some(ended), ..completion });
+            }
         }
         let mut told = Vec::new();
         while let Some(event) = queue.next(Duration::ZERO).unwrap() {
             told.push(event);
         }
-        assert!(told.len() <= MOST_PENDING + 1);
+        let tags: Vec<_> = told.iter().filter_map(|e| Some(e.completion.as_ref()?.tag)).collect();
+        assert_eq!(tags, (0..1000).step_by(10).collect::<Vec<_>>(), "no completion is merged or lost");
+        assert!(told.len() <= MOST_PENDING + 1 + tags.len());
+        for kind in [Kind::VSESSION_EVENT_KEEPALIVE_FAILED, Kind::VSESSION_EVENT_CREDENTIALS_WANTED] {
+            let of_kind = told.iter().filter(|e| e.kind == kind);
+            assert_eq!(of_kind.map(|e| e.merged + 1).sum::<u32>(), 100);
+        }
         assert_eq!(told[0].session, 2);
         for kind in [Kind::VSESSION_EVENT_STATE_CHANGED, Kind::VSESSION_EVENT_SESSION_REPLACED] {
             let of_kind: Vec<_> = told.iter().filter(|e| e.session == 1 && e.kind == kind).collect();
