@@ -84,8 +84,7 @@ fn not_pem(error: &pem::Error) -> String {
         pem::Error::IllegalSectionStart { .. } => {
             "a line that begins a section goes on behind it; the line ends may have been lost"
         }
-        pem::Error::Base64Decode(_) => "a section is not base64",
-        _ => "it cannot be read",
+        _ => "what stands in a section is not base64",
     };
     format!("not PEM: {problem}")
 }
