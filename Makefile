@@ -30,7 +30,7 @@ demo: all simulator-binary
 test: install-tools lint simulator-binary
 	$(CARGO) test
 	$(MAKE) all
-	tests/models.py
+	tests/models/run.py
 	bench/instructions.py
 	tests/c/run.sh
 	tests/go/run.sh

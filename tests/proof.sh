@@ -35,6 +35,8 @@ step() {
 
 echo "about $minutes minutes, seed $seed"
 step 0 stress-prove tests/stress/run.sh prove
+step 0 models-prove tests/models/run.py prove
+step 10 models tests/models/run.py in SECONDS
 step 30 stress-tsan tests/stress/run.sh tsan SECONDS "$seed"
 step 10 stress tests/stress/run.sh SECONDS "$seed"
 step 0 fuzz-prove fuzz/run.sh prove

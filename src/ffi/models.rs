@@ -11,11 +11,13 @@ use crate::status::Status;
 use crate::sync::model::check;
 use crate::sync::{Arc, Mutex, thread};
 
+/// As many as any model uses; with those that rest, each run finds the same ones.
+const SLOTS: usize = 8;
+
 fn begin() {
     sessions::begin();
     handles::renew_after_fork();
-    // As many slots as any model uses, so that each run finds the same.
-    let all: Vec<_> = (0..8).map(|_| token()).collect();
+    let all: Vec<_> = (0..SLOTS).map(|_| token()).collect();
     all.into_iter().for_each(|handle| drop(remove::<Signal>(handle, "h").unwrap()));
 }
 
@@ -122,7 +124,7 @@ fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
         let reader = thread::spawn(move || {
             let mut closed = false;
             let mut newest = 0;
-            for _ in 0..6 {
+            for _ in 0..10 {
                 let read = state(first);
                 match read {
                     State::VSESSION_STATE_CLOSED => closed = true,
@@ -135,7 +137,11 @@ fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
         });
         // Other sessions come and go, until the first one's slot comes round.
         let mut others = Vec::new();
-        for _ in 0..6 {
+        // As many as are free besides, for a chunk of slots always rests.
+        for _ in 0..=SLOTS {
+            remove::<Signal>(token(), "h").unwrap();
+        }
+        for _ in 0..2 {
             let other = open();
             login(&get::<Session>(other, "session").unwrap()).unwrap();
             assert_eq!((state(other), epoch(other)), (State::VSESSION_STATE_ACTIVE, 1));

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """The models of the concurrent parts (`models.rs` in src/runtime, src/session and src/ffi), run under the model checker.
 
-    tests/models.py [SECONDS] [WORD]     each model, or those with WORD in their name, for so long (1.5)
-    tests/models.py replay NAME FILE     one schedule again, as a failure printed it
-    tests/models.py prove                each planted fault is found by the model that is to find it
+    tests/models/run.py [SECONDS] [WORD]     each model, or those with WORD in their name, for so long (1.5)
+    tests/models/run.py replay NAME FILE     one schedule again, as a failure printed it
+    tests/models/run.py in SECONDS           all of them, in about so long together
+    tests/models/run.py prove [WORD]         each planted fault of plants.py is found by the model that is to find it
 
 VSESSION_MODEL_SEED=N begins with other orders.
 """
@@ -17,7 +18,9 @@ import subprocess
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
+from plants import PLANTS
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = ROOT / "target/model"
 
 
@@ -51,9 +54,14 @@ def run(program, name, seconds, **environment):
     return done.returncode == 0 and "1 passed" in said, said
 
 
-def run_all(seconds, word):
+def run_all(seconds, word, together=False):
+    """`together`: the seconds are for all of them, and not for each."""
+    for name, (file, right, *_) in PLANTS.items():
+        check_place(name, ROOT, file, right)
     program = build(ROOT)
     chosen = [name for name in names(program) if word in name]
+    if together:
+        seconds = seconds * os.cpu_count() / len(chosen)
     if not chosen:
         sys.exit(f"no model has '{word}' in its name")
     failed = 0
@@ -68,7 +76,7 @@ def run_all(seconds, word):
             if schedule := re.search(r'failing schedule:\n"\n(.*?)\n"', said, re.S):
                 file = TARGET / f"{name.rsplit('::', 1)[-1]}.schedule"
                 file.write_text(schedule.group(1))
-                print(f"again: tests/models.py replay {name} {file.relative_to(ROOT)}")
+                print(f"again: tests/models/run.py replay {name} {file.relative_to(ROOT)}")
     print(f"{len(chosen) - failed} of {len(chosen)} models hold")
     sys.exit(failed > 0)
 
@@ -79,7 +87,62 @@ def replay(name, file):
     sys.exit(not held)
 
 
+def check_place(name, sources, file, right):
+    if (sources / "src" / file).read_text().count(right) != 1:
+        sys.exit(f"tests/models/plants.py: {name}: src/{file} does not have once what the fault replaces:\n{right}")
+
+
+def plant(sources):
+    """Puts every fault into the sources, each behind its name."""
+    for name, (file, right, wrong, _, _) in PLANTS.items():
+        path = sources / "src" / file
+        check_place(name, sources, file, right)
+        text = path.read_text()
+        path.write_text(text.replace(right, wrong.replace("PLANTED", f'crate::sync::model::planted("{name}")')))
+
+
+def prove(word=""):
+    faults = [name for name in PLANTS if word in name]
+    copy = TARGET / "planted"
+    shutil.rmtree(copy, ignore_errors=True)
+    copy.mkdir(parents=True)
+    for part in ["Cargo.toml", "Cargo.lock", "build.rs", "cbindgen.toml"]:
+        shutil.copy(ROOT / part, copy)
+    shutil.copytree(ROOT / "src", copy / "src")
+    plant(copy)
+    program = build(copy)
+    there = names(program)
+
+    def find(name):
+        _, _, _, model, message = PLANTS[name]
+        (full,) = [full for full in there if full.endswith(f"::{model}")]
+        began = time.monotonic()
+        held, said = run(program, full, 60, VSESSION_MODEL_PLANT=name)
+        found = not held and message in said
+        return found, full, f"{time.monotonic() - began:.1f} s: {message}" if found else said
+
+    missed = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name, (found, model, said) in zip(faults, pool.map(find, faults)):
+            missed += not found
+            print(f"{'found' if found else 'MISSED'}  {name} by {model}: {said}")
+        # What is found must be the fault: without one the same program holds.
+        for model, (held, said) in zip(there, pool.map(lambda model: run(program, model, 0.5), there)):
+            missed += not held
+            if not held:
+                print(f"without a fault: {model}\n{said}")
+    blind = [model for model in there if not any(model.endswith(f"::{fault[3]}") for fault in PLANTS.values())]
+    for model in blind:
+        print(f"no fault is planted for {model}")
+    print(f"{len(faults)} faults, {missed} missed, {len(blind)} models without one")
+    sys.exit(missed > 0 or bool(blind))
+
+
 match sys.argv[1:]:
+    case ["prove"] | ["prove", _]:
+        prove(*sys.argv[2:])
+    case ["in", seconds]:
+        run_all(float(seconds), "", together=True)
     case ["replay", name, file]:
         replay(name, file)
     case [] | [_] | [_, _]:
