@@ -21,6 +21,8 @@ fn all() -> impl Iterator<Item = &'static (&'static str, Target)> {
 }
 
 fn choose() {
+    // As in every program of Rust's own. Here `main` is libFuzzer's, and the servers of the tests write by writev.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let name = std::env::var("VSESSION_FUZZ_TARGET").unwrap_or_default();
     if name == "list" {
         let planted = |name| targets::PLANTED.iter().any(|(planted, _)| *planted == name);
