@@ -176,7 +176,7 @@ impl Server for Vcenter {
             fault("NotAuthenticated")
         };
         let body = format!("{ENVELOPE}{answer}</soapenv:Body></soapenv:Envelope>").into_bytes();
-        Ok((HttpReply { status, location: None, body, repeated: false }, set_cookie))
+        Ok((HttpReply { status, location: None, retry_after: None, body, repeated: false }, set_cookie))
     }
 
     fn ends(&self, request: &HttpRequest) {
@@ -253,7 +253,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
         if active && newest == 0 {
             assert!(session.cell.epoch(generation) > 0, "active, and no login was ever shown");
         }
-        if let Ok(snapshot) = session.identity() {
+        if let Ok(snapshot) = session.view() {
             let login = snapshot.login.as_ref().unwrap();
             let number = |text: &str| text.rsplit('-').next().unwrap().parse::<u64>().unwrap();
             let key = login.user.key.to_str().unwrap();

@@ -157,7 +157,7 @@ pub(crate) fn check(begin: fn(), model: fn()) {
         clock.join().unwrap();
     };
     // What is made once in a process is made now, so that a schedule can be replayed in another one.
-    shuttle::Runner::new(RandomScheduler::new_from_seed(seed, 2), config(600.0)).run(run.clone());
+    shuttle::Runner::new(RandomScheduler::new_from_seed(seed, 4), config(600.0)).run(begin);
     if let Some(schedule) = setting("VSESSION_MODEL_REPLAY") {
         let schedule = std::fs::read_to_string(&schedule).unwrap_or(schedule);
         let scheduler = shuttle::scheduler::ReplayScheduler::new_from_encoded(schedule.trim());
@@ -273,6 +273,12 @@ pub(crate) mod primitives {
 
     #[derive(Debug)]
     pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
+
+    impl<T> From<Arc<T>> for ArcSwap<T> {
+        fn from(value: Arc<T>) -> ArcSwap<T> {
+            ArcSwap(Mutex::new(value))
+        }
+    }
 
     impl<T> ArcSwap<T> {
         pub(crate) fn from_pointee(value: T) -> ArcSwap<T> {
@@ -433,6 +439,10 @@ pub(crate) mod primitives {
     impl<T: 'static> Local<T> {
         pub(crate) const fn new(init: fn() -> T) -> Local<T> {
             Local(shuttle::thread::LocalKey { init, _p: std::marker::PhantomData })
+        }
+
+        pub(crate) fn with<R>(&'static self, body: impl FnOnce(&T) -> R) -> R {
+            self.0.with(body)
         }
 
         pub(crate) fn try_with<R>(

@@ -64,8 +64,8 @@ PLANTS = {
     ),
     "epoch-before-snapshot": (
         "session/login.rs",
-        "        self.snapshot.store(Arc::new(Snapshot {",
-        "        if PLANTED {\n self.show_epoch(old_epoch + 1);\n }\n        self.snapshot.store(Arc::new(Snapshot {",
+        "        self.shown.store(Shown::new(Snapshot {",
+        "        if PLANTED {\n self.show_epoch(old_epoch + 1);\n }\n        self.shown.store(Shown::new(Snapshot {",
         "one_login_serves_all",
         "an epoch was shown before its snapshot",
     ),
