@@ -54,8 +54,9 @@ def draw(title, rows):
     for power in range(low, high + 1):
         if power % step == 0:
             value = 2.0**power
+            shown = f"{value:g}×" if power >= 0 else f"1/{2**-power}×"
             parts.append(f'<line x1="{at(value):.1f}" x2="{at(value):.1f}" y1="{TOP - 8}" y2="{bottom}" stroke="{"#333" if power == 0 else "#ddd"}"/>')
-            parts.append(f'<text x="{at(value):.1f}" y="{bottom + 16}" text-anchor="middle" fill="#444">{value:g}×</text>')
+            parts.append(f'<text x="{at(value):.1f}" y="{bottom + 16}" text-anchor="middle" fill="#444">{shown}</text>')
     parts.append(f'<text x="{at(1) - 6:.1f}" y="{TOP - 14}" text-anchor="end" fill="#a33">the peer is better</text>')
     parts.append(f'<text x="{at(1) + 6:.1f}" y="{TOP - 14}" fill="#373">vsession is better</text>')
     parts.append(f'<text x="{LEFT}" y="{bottom + 34}" fill="#444">times better than the peer (logarithmic)</text>')

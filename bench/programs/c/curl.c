@@ -158,32 +158,27 @@ static void run_start(void) {
 static void run_inventory(void) {
     char body[4096], *view;
     struct client *c = first_client();
-    post(c, ENVELOPE("<RetrieveServiceContent xmlns=\"urn:vim25\"><_this type=\"ServiceInstance\">ServiceInstance</_this>"
-                     "</RetrieveServiceContent>"));
+    post(c, CONTENT);
     xmlDoc *document = xmlReadMemory(c->reply, (int)c->length, NULL, NULL, XML_PARSE_NONET);
     xmlNode *content = child_element(response(document), "returnval");
-    snprintf(body, sizeof body,
-             ENVELOPE("<CreateContainerView xmlns=\"urn:vim25\"><_this type=\"ViewManager\">%s</_this>" VIEW_ARGUMENTS
-                      "</CreateContainerView>"),
-             node_text(child_element(content, "viewManager")), node_text(child_element(content, "rootFolder")));
+    snprintf(body, sizeof body, CREATE_VIEW, node_text(child_element(content, "viewManager")),
+             node_text(child_element(content, "rootFolder")));
     char *collector = strdup(node_text(child_element(content, "propertyCollector")));
     xmlFreeDoc(document);
     post(c, body);
     view = returned_text(c);
-    snprintf(body, sizeof body,
-             ENVELOPE("<RetrievePropertiesEx xmlns=\"urn:vim25\"><_this type=\"PropertyCollector\">%s</_this>"
-                      READ_ARGUMENTS "</RetrievePropertiesEx>"),
-             collector, view);
+    snprintf(body, sizeof body, READ, collector, view);
     long resident = memory_kib("VmRSS:");
     uint64_t cpu = cpu_ns(), begin = now_ns();
     post(c, body);
-    struct machine *machines = NULL;
-    long count = read_machines(c->reply, c->length, &machines);
+    struct machines machines = machines_from_tree(c->reply, c->length);
     uint64_t wall = now_ns() - begin;
     cpu = cpu_ns() - cpu;
-    printf("{\"count\":%ld,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"peak_kib\":%ld,\"bytes\":%zu}\n", count,
+    printf("{\"count\":%ld,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"peak_kib\":%ld,\"bytes\":%zu}\n", machines.count,
            (unsigned long long)wall, (unsigned long long)cpu, memory_kib("VmHWM:") - resident, c->length);
-    free_machines(machines, count);
+    if (!all_complete(&machines))
+        fail("a machine is not complete");
+    free_machines(&machines);
     free(view);
     free(collector);
     log_out(c);

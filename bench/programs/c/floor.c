@@ -17,7 +17,7 @@ struct connection {
     int socket;
     SSL *tls;
     char buffer[65536];
-    size_t length;
+    size_t length, received;
     char *request;
     size_t request_length;
 };
@@ -56,16 +56,22 @@ static void prepare_request(struct connection *c, const char *body) {
                                         strlen(body), body);
 }
 
-/* One request and its reply, which is left in the buffer. */
+/* One request and its reply. What the buffer has room for is left in it; of more, the first is left and the rest is read
+ * and thrown away. */
 static void exchange(struct connection *c) {
-    size_t wanted = 0;
+    size_t wanted = 0, thrown_away = 0;
     ssize_t n = c->tls ? SSL_write(c->tls, c->request, (int)c->request_length)
                        : write(c->socket, c->request, c->request_length);
     if (n != (ssize_t)c->request_length)
         fail("not sent");
     c->length = 0;
-    while (!wanted || c->length < wanted) {
+    while (!wanted || c->length + thrown_away < wanted) {
         size_t room = sizeof c->buffer - 1 - c->length;
+        if (!room) {
+            room = sizeof c->buffer / 2;
+            c->length -= room;
+            thrown_away += room;
+        }
         n = c->tls ? SSL_read(c->tls, c->buffer + c->length, (int)room) : read(c->socket, c->buffer + c->length, room);
         if (n <= 0)
             fail("no reply");
@@ -79,6 +85,7 @@ static void exchange(struct connection *c) {
             wanted = (size_t)(body + 4 - c->buffer) + (size_t)atol(length + 15);
         }
     }
+    c->received = c->length + thrown_away;
     if (strncmp(c->buffer, "HTTP/1.1 200", 12) != 0)
         fail("the server answered %.12s", c->buffer);
 }
@@ -142,7 +149,42 @@ static void run_login(void) {
     run_crew((struct work){.prepare = prepare_login, .step = login_step});
 }
 
+/* What stands between `<name ...>` and the next tag in the reply. */
+static char *element(struct connection *c, const char *name) {
+    char tag[64];
+    snprintf(tag, sizeof tag, "<%s ", name);
+    char *found = strstr(c->buffer, tag);
+    found = found ? strchr(found, '>') : NULL;
+    if (!found)
+        fail("no %s in the reply", name);
+    return strndup(found + 1, strcspn(found + 1, "<"));
+}
+
+/* All bytes of the reply, and nothing else. */
+static void run_inventory(void) {
+    char body[4096];
+    begin();
+    struct connection *c = dial();
+    log_in(c);
+    prepare_request(c, CONTENT);
+    exchange(c);
+    char *manager = element(c, "viewManager"), *root = element(c, "rootFolder");
+    char *collector = element(c, "propertyCollector");
+    snprintf(body, sizeof body, CREATE_VIEW, manager, root);
+    prepare_request(c, body);
+    exchange(c);
+    snprintf(body, sizeof body, READ, collector, element(c, "returnval"));
+    prepare_request(c, body);
+    uint64_t cpu = cpu_ns(), start = now_ns();
+    exchange(c);
+    uint64_t wall = now_ns() - start;
+    printf("{\"wall_ns\":%llu,\"cpu_ns\":%llu,\"bytes\":%zu}\n", (unsigned long long)wall,
+           (unsigned long long)(cpu_ns() - cpu), c->received);
+    log_out(c);
+}
+
 int main(int argc, char **argv) {
-    static const struct subcommand commands[] = {{"call", run_call}, {"login", run_login}, {NULL, NULL}};
+    static const struct subcommand commands[] = {
+        {"call", run_call}, {"login", run_login}, {"inventory", run_inventory}, {NULL, NULL}};
     return run_subcommand(argc, argv, commands);
 }

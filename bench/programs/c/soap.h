@@ -27,4 +27,16 @@
     "<obj type=\"ContainerView\">%s</obj><skip>true</skip><selectSet xsi:type=\"TraversalSpec\">"                      \
     "<type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet></specSet><options/>"
 
+/* The whole requests: the first takes nothing, the second the view manager and the root folder, the third the property
+ * collector and the view. */
+#define CONTENT                                                                                                        \
+    ENVELOPE("<RetrieveServiceContent xmlns=\"urn:vim25\"><_this type=\"ServiceInstance\">ServiceInstance</_this>"     \
+             "</RetrieveServiceContent>")
+#define CREATE_VIEW                                                                                                    \
+    ENVELOPE("<CreateContainerView xmlns=\"urn:vim25\"><_this type=\"ViewManager\">%s</_this>" VIEW_ARGUMENTS          \
+             "</CreateContainerView>")
+#define READ                                                                                                           \
+    ENVELOPE("<RetrievePropertiesEx xmlns=\"urn:vim25\"><_this type=\"PropertyCollector\">%s</_this>" READ_ARGUMENTS   \
+             "</RetrievePropertiesEx>")
+
 #endif

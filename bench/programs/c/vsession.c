@@ -28,6 +28,10 @@ static void open_session(void) {
     set(config, "password", environment("BENCH_PASSWORD"));
     if (*environment("BENCH_CA"))
         set(config, "tls.ca_file", environment("BENCH_CA"));
+    static const char *const options[] = {"proxy", "max_connections"};
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (text_argument(options[i], NULL))
+            set(config, options[i], text_argument(options[i], NULL));
     check(vsession_open(config, &session, &error), error, "open");
     vsession_config_free(config);
 }
@@ -159,26 +163,39 @@ static void run_inventory(void) {
     long resident = memory_kib("VmRSS:");
     uint64_t cpu = cpu_ns(), begin = now_ns();
     vsession_reply *reply = call("RetrievePropertiesEx", "PropertyCollector", NULL, xml);
-    struct machine *machines = NULL;
     size_t length;
-    const char *text = vsession_reply_xml(reply, &length);
-    /* Without: what the library itself needs, the reply's text included. */
-    bool parse = argument("parse", 1) != 0;
-    long count = parse ? read_machines(text, length, &machines) : 0;
+    const char *text = vsession_reply_xml(reply, &length), *how = text_argument("parse", "stream");
+    struct machines machines = {0}; /* none: what the library itself needs, the reply's text included */
+    if (strcmp(how, "stream") == 0)
+        machines = machines_from_stream(text, length);
+    else if (strcmp(how, "tree") == 0)
+        machines = machines_from_tree(text, length);
     uint64_t wall = now_ns() - begin;
     cpu = cpu_ns() - cpu;
-    printf("{\"count\":%ld,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"peak_kib\":%ld,\"bytes\":%zu}\n", count,
+    printf("{\"count\":%ld,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"peak_kib\":%ld,\"bytes\":%zu}\n", machines.count,
            (unsigned long long)wall, (unsigned long long)cpu, memory_kib("VmHWM:") - resident, length);
-    free_machines(machines, count);
+    if (!all_complete(&machines))
+        fail("a machine is not complete");
+    free_machines(&machines);
     vsession_reply_free(reply);
     vsession_reply_free(view);
     vsession_close(session, NULL, NULL);
 }
 
-/* Ends calls that wait for a reply which never comes. */
-static vsession_cancel token;
-static sem_t may_call, about_to_call, returned;
+/*
+ * Ends calls that are stuck. In which phase, the driver sees to: after the first time that it says go, calls get stuck
+ * there, and then it says go whenever one is. `occupy` has another thread take what the calls then wait for: the only
+ * connection (`call`) or the login (`login`). `megabytes` makes the request that large.
+ */
+static vsession_cancel token, token_of_other;
+static vsession_soap_call stuck_call;
+static sem_t may_call, returned;
 static uint64_t returned_at;
+
+static void expect_cancelled(vsession_status status) {
+    if (status != VSESSION_E_CANCELLED)
+        fail("the call was not cancelled: %s", vsession_status_name(status));
+}
 
 static void *cancelled_thread(void *nothing) {
     (void)nothing;
@@ -187,31 +204,49 @@ static void *cancelled_thread(void *nothing) {
     for (long i = 0; i < trials; i++) {
         vsession_reply *reply = NULL;
         sem_wait(&may_call);
-        sem_post(&about_to_call);
-        vsession_status status = vsession_call(session, &current_time, &options, &reply, NULL);
+        vsession_status status = vsession_call(session, &stuck_call, &options, &reply, NULL);
         returned_at = now_ns();
-        if (status != VSESSION_E_CANCELLED)
-            fail("the call was not cancelled: %s", vsession_status_name(status));
+        expect_cancelled(status);
         sem_post(&returned);
     }
     return NULL;
 }
 
+static void *occupying_thread(void *what) {
+    vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
+    vsession_reply *reply = NULL;
+    options.cancel = token_of_other;
+    expect_cancelled(strcmp(what, "login") == 0 ? vsession_login(session, &options, NULL)
+                                                : vsession_call(session, &current_time, &options, &reply, NULL));
+    return NULL;
+}
+
 static void run_cancel(void) {
-    pthread_t id;
+    pthread_t id, other;
+    const char *occupy = text_argument("occupy", "");
+    size_t large = (size_t)argument("megabytes", 0) << 20;
+    char *padding = calloc(1, large + 1);
     trials = (long)argument("trials", 100);
     uint64_t *latencies = calloc((size_t)trials, sizeof *latencies);
     sem_init(&may_call, 0, 0);
-    sem_init(&about_to_call, 0, 0);
     sem_init(&returned, 0, 0);
     vsession_error *error = NULL;
     check(vsession_cancel_new(&token, &error), error, "token");
+    check(vsession_cancel_new(&token_of_other, &error), error, "token");
+    stuck_call = current_time;
+    if (large)
+        stuck_call.arguments = memset(padding, ' ', large);
     open_session();
-    log_in();
+    if (strcmp(occupy, "login") != 0)
+        log_in();
+    if (*occupy)
+        pthread_create(&other, NULL, occupying_thread, (void *)occupy);
+    wait_for_driver();
     pthread_create(&id, NULL, cancelled_thread, NULL);
     for (long i = 0; i < trials; i++) {
         sem_post(&may_call);
-        sem_wait(&about_to_call);
+        wait_for_driver();
+        /* What the driver has seen, the caller comes to wait for in a moment. */
         usleep((useconds_t)(argument("wait_ms", 10) * 1000));
         uint64_t fired = now_ns();
         vsession_cancel_fire(token);
@@ -220,10 +255,15 @@ static void run_cancel(void) {
         vsession_cancel_reset(token);
     }
     pthread_join(id, NULL);
+    if (*occupy) {
+        vsession_cancel_fire(token_of_other);
+        pthread_join(other, NULL);
+    }
     printf("{\"count\":%ld,", trials);
     print_list("latencies_ns", latencies, trials);
     printf("}\n");
-    vsession_close(session, NULL, NULL);
+    free(padding);
+    /* Not closed: that would wait for the peer that got the calls stuck. */
 }
 
 static void state_loop(long count) {

@@ -39,16 +39,25 @@ func Check(err error) {
 	}
 }
 
-// Number is the argument of this name.
-func Number(name string, otherwise float64) float64 {
+// Text is the argument of this name, empty where there is none.
+func Text(name string) string {
 	for _, argument := range os.Args[2:] {
 		if value, ok := strings.CutPrefix(argument, name+"="); ok {
-			number, err := strconv.ParseFloat(value, 64)
-			Check(err)
-			return number
+			return value
 		}
 	}
-	return otherwise
+	return ""
+}
+
+// Number is the argument of this name.
+func Number(name string, otherwise float64) float64 {
+	text := Text(name)
+	if text == "" {
+		return otherwise
+	}
+	number, err := strconv.ParseFloat(text, 64)
+	Check(err)
+	return number
 }
 
 // CPU is the user and system time of this process.

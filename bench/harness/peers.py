@@ -1,0 +1,222 @@
+"""Peers that leave a call stuck, each in another phase: a server or a proxy that falls silent, a name server that does."""
+
+import contextlib
+import math
+import queue
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+PATIENCE = 30  # seconds; whatever is waited for here comes at once, or never
+
+
+def until(happened, what):
+    begin = time.monotonic()
+    while not happened():
+        if time.monotonic() - begin > PATIENCE:
+            raise RuntimeError(f"never happened: {what}")
+        time.sleep(0.001)
+
+
+class Forwarder:
+    """Stands in front of a server and joins every connection with it, until it is told to fail those that come. As a proxy
+    it is asked with CONNECT first."""
+
+    DEAF_AFTER = 16384  # bytes of the client's: more than a TLS handshake
+
+    def __init__(self, server, proxy=False):
+        self.server, self.proxy = server, proxy
+        self.target = server.info["url"].split("/")[2].rsplit(":", 1)
+        self.listener = socket.socket()
+        # Little room for what is not read, so that a large request gets stuck.
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(1024)
+        self.address = self.listener.getsockname()
+        self.passing, self.most = True, math.inf
+        self.joined, self.held, self.deaf, self.ports = [], [], queue.Queue(), set()
+        self.accepting = threading.Thread(target=self.accept, daemon=True)
+        self.accepting.start()
+
+    def environment(self):
+        """As a server's: the programs come here instead."""
+        url = self.server.info["url"].replace(":".join(self.target), "%s:%d" % self.address)
+        return self.server.environment() | ({} if self.proxy else {"BENCH_URL": url})
+
+    def accept(self):
+        while True:
+            client, _ = self.listener.accept()
+            if not self.passing:
+                client.close()
+                return
+            if self.proxy:
+                head = b""
+                while not head.endswith(b"\r\n\r\n"):
+                    head += client.recv(1)
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            upstream = socket.create_connection(self.target)
+            self.joined += [client, upstream]
+            for ends in ((client, upstream, self.most), (upstream, client, math.inf)):
+                threading.Thread(target=self.pass_on, args=ends, daemon=True).start()
+
+    def pass_on(self, source, target, most):
+        with contextlib.suppress(OSError):
+            while data := source.recv(int(min(65536, most))):
+                target.sendall(data)
+                most -= len(data)
+                if most == 0:
+                    self.deaf.put(source)
+                    return
+        self.end(source, target)
+
+    def end(self, *ends):
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def fall_deaf(self):
+        """Reads no more than the beginning of what comes on a new connection."""
+        self.most = self.DEAF_AFTER
+        self.end(*self.joined)
+
+    def fall_silent(self):
+        """Connections come about, and that is all."""
+        self.passing = False
+        socket.create_connection(self.address).close()
+        self.accepting.join()
+        self.end(*self.joined)
+
+    def fill_backlog(self):
+        """Not even the connections come about."""
+        self.fall_silent()
+        self.listener.listen(0)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                self.held.append(socket.create_connection(self.address, timeout=0.1))
+
+    def await_connection(self, beginning):
+        """Until somebody has connected and has sent this."""
+        self.listener.settimeout(PATIENCE)
+        connection, _ = self.listener.accept()
+        self.held.append(connection)
+        connection.settimeout(PATIENCE)
+        came = connection.recv(len(beginning), socket.MSG_WAITALL)
+        if came != beginning:
+            raise RuntimeError(f"a connection began with {came}")
+
+    def await_connecting(self):
+        """Until somebody new tries to connect and gets no answer."""
+        SYN_SENT = "02"
+
+        def somebody():
+            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+                _, local, remote, state = line.split()[:4]
+                if remote.endswith(f":{self.address[1]:04X}") and state == SYN_SENT and local not in self.ports:
+                    self.ports.add(local)
+                    return True
+            return False
+
+        until(somebody, "an attempt to connect")
+
+    def await_deaf(self):
+        """Until somebody has sent more than is read."""
+        self.held.append(self.deaf.get(timeout=PATIENCE))
+
+    def most_written(self):
+        """The most bytes of those that were not read any more, for when those who sent them have gone."""
+        most = 0
+        for connection in self.held:
+            count = self.DEAF_AFTER
+            connection.settimeout(PATIENCE)
+            with contextlib.suppress(ConnectionError):
+                while data := connection.recv(65536):
+                    count += len(data)
+            most = max(most, count)
+        return most
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.passing:
+            self.fall_silent()
+        for end in (*self.joined, *self.held, self.listener):
+            end.close()
+
+
+class NameServer:
+    """Says 127.0.0.1 to everything, until it falls silent. A program has it in a mount namespace of its own."""
+
+    ADDRESS = ("127.0.0.77", 53)
+    NAME = "vcenter.bench.test"
+    SCRIPT = 'mount --bind "$1" /etc/resolv.conf && mount --bind "$2" /etc/nsswitch.conf && shift 2 && exec "$@"'
+
+    def __init__(self, server):
+        self.server = server
+        self.directory = tempfile.TemporaryDirectory(prefix="vsession-names-")
+        files = {
+            "resolv.conf": f"nameserver {self.ADDRESS[0]}\noptions timeout:20 attempts:1\n",
+            "nsswitch.conf": "hosts: dns\n",
+        }
+        for name, text in files.items():
+            (Path(self.directory.name) / name).write_text(text)
+        paths = [str(Path(self.directory.name) / name) for name in files]
+        self.prefix = ["unshare", "-m", "sh", "-c", self.SCRIPT, "sh", *paths]
+        self.silent, self.asked = False, 0
+        self.socket = socket.socket(type=socket.SOCK_DGRAM)
+        self.socket.bind(self.ADDRESS)
+        self.serving = threading.Thread(target=self.serve, daemon=True)
+        self.serving.start()
+
+    @classmethod
+    def why_not(cls, server):
+        """Why programs cannot have it; None where they can."""
+        try:
+            with cls(server) as names:
+                tried = subprocess.run([*names.prefix, "true"], capture_output=True, text=True)
+                return tried.stderr.strip() if tried.returncode else None
+        except OSError as error:
+            return str(error)
+
+    def environment(self):
+        environment = self.server.environment()
+        host = self.server.info["url"].split("/")[2].rsplit(":", 1)[0]
+        return environment | {"BENCH_URL": environment["BENCH_URL"].replace(host, self.NAME)}
+
+    def serve(self):
+        while True:
+            query, sender = self.socket.recvfrom(512)
+            if not query:
+                return
+            if self.silent:
+                self.asked += 1
+            else:
+                self.socket.sendto(self.answer(query), sender)
+
+    @staticmethod
+    def answer(query):
+        end = query.index(0, 12) + 5  # labels, a zero, type and class
+        of_version_4 = query[end - 4 : end - 2] == b"\0\1"
+        counts = bytes([0, 1, 0, of_version_4, 0, 0, 0, 0])
+        address = bytes([0xC0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]) if of_version_4 else b""
+        return query[:2] + b"\x81\x80" + counts + query[12:end] + address
+
+    def fall_silent(self):
+        self.silent = True
+        self.server.control("POST", "/connections/close")
+
+    def await_question(self):
+        """Until a question has come since it fell silent. One lookup goes on for all who wait for the same name."""
+        until(lambda: self.asked, "a question to the name server")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.sendto(b"", self.ADDRESS)
+        self.serving.join()
+        self.socket.close()
+        self.directory.cleanup()
