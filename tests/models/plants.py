@@ -60,7 +60,7 @@ PLANTS = {
         "        if Arc::ptr_eq(&current, old) ||",
         "        if PLANTED || Arc::ptr_eq(&current, old) ||",
         "a_session_that_the_server_ended_is_replaced_once",
-        "epoch",
+        "panicked",
     ),
     "epoch-before-snapshot": (
         "session/login.rs",
