@@ -1,10 +1,8 @@
 //! Sends requests and reads replies. One client serves every session with equal settings, so they share connections.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Weak;
-use std::time::Duration;
 
 use ureq::http::Uri;
 
@@ -12,6 +10,7 @@ use super::Settings;
 use super::connection::Connection;
 use super::dial::Dialer;
 use super::exchange::Current;
+use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::permits::Permits;
 use super::plain::{self, Look, PlainHead};
 use super::pool::Pool;
@@ -20,7 +19,6 @@ use super::trust::Trust;
 use super::unusual::Reader;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
-use crate::runtime::secret::Secret;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
@@ -29,41 +27,6 @@ use crate::sync::{Arc, Instant, Mutex};
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.
 const MOST_AROUND: u64 = 1 << 20;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Method {
-    Get,
-    Post,
-}
-
-#[derive(Debug)]
-pub(crate) struct HttpRequest<'a> {
-    pub(crate) method: Method,
-    pub(crate) uri: &'a Uri,
-    /// Besides those that say how to talk HTTP.
-    pub(crate) headers: &'a [(&'static str, &'a str)],
-    pub(crate) body: &'a [u8],
-    /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
-    pub(crate) idempotent: bool,
-    /// Once sent, only the deadline ends the wait for the reply.
-    pub(crate) commit_when_sent: bool,
-    /// The most that the body of the reply may take.
-    pub(crate) max_reply_bytes: u64,
-    /// Where the cookies that the reply sets are put; they may arrive although the body never does.
-    pub(crate) set_cookies: Option<&'a RefCell<Vec<Secret>>>,
-}
-
-#[derive(Debug)]
-pub(crate) struct HttpReply {
-    pub(crate) status: u16,
-    /// Where a redirect leads.
-    pub(crate) location: Option<String>,
-    /// How long the server asks to be left alone.
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) body: Vec<u8>,
-    /// The request was sent before, and that time may have been served too.
-    pub(crate) repeated: bool,
-}
 
 /// A pool of connections to one server.
 pub(crate) struct Client {
@@ -284,31 +247,9 @@ impl Sleeper for Client {
     }
 }
 
-pub(super) fn no_memory() -> Error {
-    Error::new(
-        Status::VSESSION_E_RESOURCE,
-        "there is not enough memory for the reply; ask for less at a time or lower max_reply_bytes",
-    )
-}
-
-pub(super) fn too_large(most: u64) -> Error {
-    Error::new(
-        Status::VSESSION_E_REPLY_TOO_LARGE,
-        format!(
-            "the reply is larger than max_reply_bytes ({most}); ask for less at a time or raise the option"
-        ),
-    )
-}
-
-pub(super) fn incomplete() -> Error {
-    Error::new(
-        Status::VSESSION_E_CONNECTION,
-        "the server closed the connection before its reply was complete",
-    )
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Method;
     use super::*;
     use crate::runtime::wait::Bounds;
     use std::io::{Read, Write};

@@ -6,7 +6,6 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use super::certificate::Thumbprint;
-use super::connection::Connection;
 use crate::error::Error;
 use crate::runtime::wait::{Stop, Watch};
 use crate::status::Status;
@@ -34,8 +33,6 @@ pub(super) struct Exchange {
     pub(super) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
     failure: RefCell<Option<Error>>,
-    /// The connection on which ureq is to read the reply.
-    lent: RefCell<Option<Connection>>,
 }
 
 thread_local! {
@@ -65,7 +62,6 @@ impl Current {
             refused_certificate: RefCell::new(None),
             ended: Cell::new(false),
             failure: RefCell::new(None),
-            lent: RefCell::new(None),
         });
         let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));
         Current { exchange, previous }
@@ -111,14 +107,6 @@ impl Exchange {
         self.failure().unwrap_or_else(|| {
             Error::new(Status::VSESSION_E_CONNECTION, format!("the connection failed: {error}"))
         })
-    }
-
-    pub(super) fn lend(&self, connection: Connection) {
-        *self.lent.borrow_mut() = Some(connection);
-    }
-
-    pub(super) fn take_lent(&self) -> Option<Connection> {
-        self.lent.borrow_mut().take()
     }
 
     pub(super) fn note_refused_certificate(&self, thumbprint: Thumbprint) {

@@ -11,6 +11,7 @@ mod dial;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod message;
 #[cfg(vsession_model)]
 pub(crate) mod model;
 mod permits;
@@ -25,7 +26,8 @@ mod trust;
 mod unusual;
 
 pub(crate) use certificate::{Certificate, Thumbprint};
-pub(crate) use client::{Client, HttpReply, HttpRequest, Method, renew_after_fork};
+pub(crate) use client::{Client, renew_after_fork};
+pub(crate) use message::{HttpReply, HttpRequest, Method};
 pub(crate) use probe::certificates;
 
 use std::time::Duration;

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::client::{HttpReply, HttpRequest};
+use super::message::{HttpReply, HttpRequest};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Signal, Stop, Watch};

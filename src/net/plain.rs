@@ -7,7 +7,7 @@ use std::mem::MaybeUninit;
 
 use ureq::http::Uri;
 
-use super::client::{HttpRequest, Method};
+use super::message::{HttpRequest, Method};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::status::Status;

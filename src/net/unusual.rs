@@ -2,7 +2,9 @@
 //! replies, other versions and much that is wrong. It is lent the connection on which the request has left already; what
 //! it writes of a request itself is dropped, and what has arrived it finds in the buffer.
 
+use std::cell::RefCell;
 use std::io::Read;
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -12,9 +14,9 @@ use ureq::http::{self, Uri, header};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
-use super::client::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::connection::Connection;
 use super::exchange::{self, Current};
+use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
@@ -42,10 +44,10 @@ impl Reader {
         request: &HttpRequest,
         exchange: &Current,
     ) -> Result<HttpReply> {
-        exchange.lend(connection);
+        LENT.with(|lent| lent.replace(Some(connection)));
         let reply = self.run(request);
         // ureq has not asked for it where it failed before.
-        drop(exchange.take_lent());
+        drop(LENT.with(|lent| lent.take()));
         reply.map_err(|failed| match failed {
             Failed::Here(error) => error,
             Failed::InUreq(error) => {
@@ -138,7 +140,13 @@ impl<E: Into<ureq::Error>> From<E> for Failed {
     }
 }
 
-/// Gives ureq the connection of the current exchange.
+thread_local! {
+    /// The connection that ureq is to be given when it asks this thread for one. Without a destructor, so that it is there
+    /// in exit handlers too; whoever lends takes back.
+    static LENT: ManuallyDrop<RefCell<Option<Connection>>> = const { ManuallyDrop::new(RefCell::new(None)) };
+}
+
+/// Gives ureq the connection that is lent to it.
 #[derive(Debug)]
 struct Lender {
     pool: Arc<Pool>,
@@ -152,7 +160,7 @@ impl Connector<()> for Lender {
         _: &ConnectionDetails,
         _: Option<()>,
     ) -> std::result::Result<Option<Lent>, ureq::Error> {
-        let connection = exchange::current().take_lent();
+        let connection = LENT.with(|lent| lent.take());
         Ok(connection.map(|connection| Lent {
             connection: Some(connection),
             unsent: vec![0; UNSENT],

@@ -1,0 +1,68 @@
+//! What is asked over HTTP and what comes back, and what is said of a reply that is none.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use ureq::http::Uri;
+
+use crate::error::Error;
+use crate::runtime::secret::Secret;
+use crate::status::Status;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    Get,
+    Post,
+}
+
+#[derive(Debug)]
+pub(crate) struct HttpRequest<'a> {
+    pub(crate) method: Method,
+    pub(crate) uri: &'a Uri,
+    /// Besides those that say how to talk HTTP.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) body: &'a [u8],
+    /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
+    pub(crate) idempotent: bool,
+    /// Once sent, only the deadline ends the wait for the reply.
+    pub(crate) commit_when_sent: bool,
+    /// The most that the body of the reply may take.
+    pub(crate) max_reply_bytes: u64,
+    /// Where the cookies that the reply sets are put; they may arrive although the body never does.
+    pub(crate) set_cookies: Option<&'a RefCell<Vec<Secret>>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct HttpReply {
+    pub(crate) status: u16,
+    /// Where a redirect leads.
+    pub(crate) location: Option<String>,
+    /// How long the server asks to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) body: Vec<u8>,
+    /// The request was sent before, and that time may have been served too.
+    pub(crate) repeated: bool,
+}
+
+pub(super) fn no_memory() -> Error {
+    Error::new(
+        Status::VSESSION_E_RESOURCE,
+        "there is not enough memory for the reply; ask for less at a time or lower max_reply_bytes",
+    )
+}
+
+pub(super) fn too_large(most: u64) -> Error {
+    Error::new(
+        Status::VSESSION_E_REPLY_TOO_LARGE,
+        format!(
+            "the reply is larger than max_reply_bytes ({most}); ask for less at a time or raise the option"
+        ),
+    )
+}
+
+pub(super) fn incomplete() -> Error {
+    Error::new(
+        Status::VSESSION_E_CONNECTION,
+        "the server closed the connection before its reply was complete",
+    )
+}
