@@ -29,6 +29,7 @@ demo: all simulator-binary
 # Everything that there is to test; installs what it needs.
 test: install-tools lint simulator-binary
 	$(CARGO) test
+	$(CARGO) test --test faults
 	$(MAKE) all
 	tests/models/run.py
 	bench/instructions.py
@@ -49,7 +50,7 @@ bench: all simulator-binary
 
 lint:
 	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets --test faults -- -D warnings
 	tests/layers.py
 	tests/layers.py prove
 	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null

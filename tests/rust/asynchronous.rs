@@ -64,7 +64,7 @@ fn failures_cancellation_deadlines_and_close_complete_too() {
     simulator.rule(json!({"method": "CurrentTime", "hang": true}));
     let token = Token::new();
     session.ping_async(&queue, 1, &token.options()).unwrap();
-    session.ping_async(&queue, 2, &Options::timeout(2000)).unwrap();
+    session.ping_async(&queue, 2, &Options::timeout(4000)).unwrap();
     session.ping_async(&queue, 3, &Options::default()).unwrap();
     eventually("they were under way", || simulator.calls("CurrentTime") == 3);
     token.fire();

@@ -199,7 +199,8 @@ fn servers_that_hang_in_their_logins_hold_up_no_other_servers() {
     let stuck: Vec<_> = (0..12).map(|_| silent.config().with("timeout_ms", "8000").open().unwrap()).collect();
     std::thread::scope(|scope| {
         for session in &stuck {
-            scope.spawn(|| session.login().unwrap_err());
+            // Whatever becomes of it in the end.
+            scope.spawn(|| session.login());
         }
         eventually("they hang", || stuck.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
         let session = well.session();
