@@ -17,8 +17,8 @@ open, as the threads' own calls before have left them. "The first time" is the f
 threads with a call each on a session that lives, until the last of them has returned. A recovery needs such a round of calls, the
 repeated ones, and before it a round of those that are refused. At once, one round alone takes several times as long as a login and
 a call, on cores that the simulator shares, so there the budget cannot hold: "of which 64 calls" says how much of our time the
-repeated calls are, and "CPU of the simulator" what the server has computed for all of the recovery. With delays the calls wait side
-by side, and the budget can be held."""
+repeated calls are, and "CPU of the simulator" what the server has computed for all of the recovery, which with ours fills most of
+what two cores have in that time. With delays the calls wait side by side, and the budget can be held."""
 
 TRIALS = 3
 DELAYS = [{"method": "Login", "delay_ms": 200}, {"method": "*", "delay_ms": 10}]

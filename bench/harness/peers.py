@@ -21,6 +21,13 @@ def until(happened, what):
         time.sleep(0.001)
 
 
+def turned_away():
+    """How many attempts to connect this system has not answered, as the backlog was full. (The table of connections would
+    say whose, but takes long to read where there are many.)"""
+    names, numbers = [line.split() for line in Path("/proc/net/netstat").read_text().splitlines() if line.startswith("TcpExt:")]
+    return int(dict(zip(names, numbers))["ListenOverflows"])
+
+
 class Forwarder:
     """Stands in front of a server and joins every connection with it, until it is told to fail those that come. As a proxy
     it is asked with CONNECT first."""
@@ -37,7 +44,7 @@ class Forwarder:
         self.listener.listen(1024)
         self.address = self.listener.getsockname()
         self.passing, self.most = True, math.inf
-        self.joined, self.held, self.deaf, self.ports = [], [], queue.Queue(), set()
+        self.joined, self.held, self.deaf = [], [], queue.Queue()
         self.accepting = threading.Thread(target=self.accept, daemon=True)
         self.accepting.start()
 
@@ -96,6 +103,7 @@ class Forwarder:
         with contextlib.suppress(TimeoutError):
             while True:
                 self.held.append(socket.create_connection(self.address, timeout=0.1))
+        self.turned_away = turned_away()
 
     def await_connection(self, beginning):
         """Until somebody has connected and has sent this."""
@@ -108,18 +116,9 @@ class Forwarder:
             raise RuntimeError(f"a connection began with {came}")
 
     def await_connecting(self):
-        """Until somebody new tries to connect and gets no answer."""
-        SYN_SENT = "02"
-
-        def somebody():
-            for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-                _, local, remote, state = line.split()[:4]
-                if remote.endswith(f":{self.address[1]:04X}") and state == SYN_SENT and local not in self.ports:
-                    self.ports.add(local)
-                    return True
-            return False
-
-        until(somebody, "an attempt to connect")
+        """Until somebody else has tried to connect and was not answered."""
+        until(lambda: turned_away() > self.turned_away, "an attempt to connect")
+        self.turned_away = turned_away()
 
     def await_deaf(self):
         """Until somebody has sent more than is read."""
