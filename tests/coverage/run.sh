@@ -34,7 +34,7 @@ counting() {
 if [ "${1:-}" != report ]; then
     # The programs and the library whose counters are read.
     counting build --quiet
-    counting test --no-run --message-format=json 2>/dev/null |
+    counting test --no-run --lib --test acceptance --test faults --message-format=json 2>/dev/null |
         python3 -c 'import json, sys
 for line in sys.stdin:
     made = json.loads(line).get("executable")
