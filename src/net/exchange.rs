@@ -117,6 +117,12 @@ impl Exchange {
         self.refused_certificate.borrow().clone()
     }
 
+    /// Called between two pieces of a large request: where the peer reads as fast as we write, nothing waits, and the waits
+    /// are what a token or a deadline ends.
+    pub(super) fn go_on(&self, rest: &[u8]) -> std::io::Result<()> {
+        if rest.is_empty() { Ok(()) } else { self.watch.check().map_err(|stop| self.fail(stop)) }
+    }
+
     /// Called before the request is written.
     pub(super) fn begin_to_send(&self) -> Result<(), Stop> {
         if !self.sending.replace(true) {
@@ -126,5 +132,25 @@ impl Exchange {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::wait::{Bounds, Signal};
+    use crate::status::Status;
+    use crate::sync::Arc;
+
+    #[test]
+    fn a_large_request_is_ended_between_its_pieces() {
+        let token = Arc::new(Signal::new());
+        let watch = Watch::new(Bounds { cancel: Some(token.clone()), ..Bounds::default() }).unwrap();
+        let exchange = Current::begin(&Rc::new(watch), false, u64::MAX);
+        assert!(exchange.go_on(b"rest").is_ok());
+        token.fire();
+        assert!(exchange.go_on(b"").is_ok(), "all of it is out");
+        assert!(exchange.go_on(b"rest").is_err());
+        assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_CANCELLED);
     }
 }

@@ -84,6 +84,7 @@ impl Socket {
         while !bytes.is_empty() {
             let n = self.write(bytes, exchange)?;
             bytes = &bytes[n..];
+            exchange.go_on(bytes)?;
         }
         Ok(())
     }

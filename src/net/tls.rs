@@ -105,6 +105,7 @@ impl TlsStream {
             let n = self.tls.writer().write(bytes)?;
             bytes = &bytes[n..];
             self.write_records(exchange)?;
+            exchange.go_on(bytes)?;
         }
         Ok(())
     }

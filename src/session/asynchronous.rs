@@ -68,15 +68,16 @@ impl Drop for Promise {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
         });
-        let (state, epoch) = (self.session.state(), self.session.snapshot().epoch);
+        // Under the gate's lock, as other events are told, so that epochs do not go back.
+        let gate = self.session.gate.lock();
         self.queue.push(Event {
             kind: Kind::VSESSION_EVENT_COMPLETION,
             session: self.session.id,
-            old_state: state,
-            new_state: state,
+            old_state: gate.state,
+            new_state: gate.state,
             reason: Reason::VSESSION_REASON_NONE,
-            old_epoch: epoch,
-            new_epoch: epoch,
+            old_epoch: gate.epoch,
+            new_epoch: gate.epoch,
             error: outcome.as_ref().err().cloned(),
             time_ms: now_ms(),
             merged: 0,
