@@ -303,8 +303,15 @@ impl Watch {
         buffer: &mut [u8],
     ) -> std::result::Result<Option<io::Result<usize>>, Stop> {
         let near = |deadline: Instant| deadline < Instant::now() + Watch::LONGEST_READ;
-        if self.committed.get() || self.bounds.deadline.is_some_and(near) {
+        if self.bounds.deadline.is_some_and(near) {
             return Ok(None);
+        }
+        if self.committed.get() {
+            // Nothing but the deadline ends it, and that is not near.
+            return Ok(match receive(socket, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+                result => Some(result),
+            });
         }
         self.enlist();
         // What ends a wait further out, of a call from whose callback this one is made, would end this one.
@@ -540,13 +547,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_but_the_deadline_ends_a_committed_blocking_read() {
+        let (stream, mut peer) = blocking_pair();
+        let token = Arc::new(Signal::new());
+        token.fire();
+        let watch = Watch::new(bounds(&token)).unwrap();
+        watch.commit(true);
+        peer.write_all(b"reply").unwrap();
+        assert!(matches!(watch.receive(&stream, &mut [0; 8]), Ok(Some(Ok(5)))));
+        assert!(matches!(watch.receive(&stream, &mut [0; 8]), Ok(None)), "nothing more came");
+    }
+
+    #[test]
     fn a_blocking_read_is_not_made_where_something_else_could_end_it_or_its_deadline_is_near() {
         let (stream, _peer) = blocking_pair();
         let none = |watch: &Watch| matches!(watch.receive(&stream, &mut [0; 8]), Ok(None));
         assert!(none(&Watch::new(Bounds::with_timeout(Duration::from_millis(900))).unwrap()));
-        let committed = Watch::new(Bounds::default()).unwrap();
-        committed.commit(true);
-        assert!(none(&committed));
         let outer = Watch::new(Bounds::default()).unwrap();
         outer.enlist();
         assert!(none(&Watch::new(Bounds::default()).unwrap()));
