@@ -19,10 +19,9 @@ use super::trust::Trust;
 use super::unusual::Reader;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
-use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Mutex};
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.
@@ -35,15 +34,6 @@ pub(crate) struct Client {
     pool: Arc<Pool>,
     unusual: Reader,
     permits: Permits,
-    rest: Mutex<Rest>,
-    me: Weak<Client>,
-}
-
-/// When the connections are given up for want of use.
-struct Rest {
-    last_use: Instant,
-    /// The timer will wake us.
-    watched: bool,
 }
 
 static CLIENTS: PerProcess<Mutex<HashMap<Settings, Weak<Client>>>> = PerProcess::new();
@@ -62,15 +52,13 @@ impl Client {
         }
         let trust = settings.tls.as_ref().map(Trust::new).transpose()?;
         let root = full_uri(settings, "/")?;
-        let pool = Arc::<Pool>::default();
-        let client = Arc::new_cyclic(|me| Client {
+        let pool = Pool::new(settings.idle_timeout);
+        let client = Arc::new(Client {
             dialer: Dialer { settings: settings.clone(), trust },
             common_headers: plain::common_headers(&root, &settings.user_agent),
             pool: pool.clone(),
             unusual: Reader::new(pool),
             permits: Permits::new(settings.max_connections),
-            rest: Mutex::new(Rest { last_use: Instant::now(), watched: false }),
-            me: me.clone(),
         });
         let all = CLIENTS.get();
         let mut clients = all.lock();
@@ -99,9 +87,7 @@ impl Client {
         #[cfg(vsession_model)]
         let result = super::model::answer(request, watch);
         #[cfg(not(vsession_model))]
-        let result = self.send_on_some_connection(request, watch);
-        self.note_use();
-        result
+        self.send_on_some_connection(request, watch)
     }
 
     fn send_on_some_connection(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
@@ -137,7 +123,7 @@ impl Client {
     }
 
     fn send_once(&self, request: &HttpRequest, exchange: &Current) -> Result<HttpReply> {
-        let mut connection = match self.pool.take(self.settings().idle_timeout) {
+        let mut connection = match self.pool.take() {
             Some(connection) => {
                 exchange.reused.set(true);
                 connection
@@ -216,37 +202,6 @@ fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
     })
 }
 
-impl Client {
-    /// Has the timer look after the connections that the last request left behind.
-    fn note_use(&self) {
-        let mut rest = self.rest.lock();
-        rest.last_use = Instant::now();
-        if !rest.watched {
-            rest.watched = true;
-            let at = rest.last_use + self.settings().idle_timeout;
-            drop(rest);
-            timer::wake_at(at, self.me.clone());
-        }
-    }
-}
-
-impl Sleeper for Client {
-    /// Closes the connections when nobody has used them for long enough.
-    fn wake(self: Arc<Self>) {
-        let mut rest = self.rest.lock();
-        let at = rest.last_use + self.settings().idle_timeout;
-        if at > Instant::now() {
-            drop(rest);
-            timer::wake_at(at, self.me.clone());
-            return;
-        }
-        rest.watched = false;
-        drop(rest);
-        self.pool.clear();
-        self.unusual.clear();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Method;
@@ -254,7 +209,7 @@ mod tests {
     use crate::runtime::wait::Bounds;
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     /// Canned: answers whatever it is sent.
     fn serve(listener: TcpListener) {

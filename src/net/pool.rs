@@ -1,12 +1,27 @@
-//! The connections of one client that rest between two requests.
+//! The connections of one client that rest between two requests. One that has rested for long enough is closed, by the
+//! timer where no request comes.
 
+use std::sync::Weak;
 use std::time::Duration;
 
 use super::connection::Connection;
-use crate::sync::{Instant, Mutex};
+use crate::runtime::timer::{self, Sleeper};
+use crate::sync::{Arc, Instant, Mutex};
+
+#[derive(Debug)]
+pub(super) struct Pool {
+    state: Mutex<State>,
+    idle_timeout: Duration,
+    me: Weak<Pool>,
+}
 
 #[derive(Debug, Default)]
-pub(super) struct Pool(Mutex<Vec<Resting>>);
+struct State {
+    /// The one that was used last stands last.
+    resting: Vec<Resting>,
+    /// The timer will wake us.
+    watched: bool,
+}
 
 #[derive(Debug)]
 struct Resting {
@@ -15,17 +30,16 @@ struct Resting {
 }
 
 impl Pool {
-    /// The connection that was used last, provided that it is still good. None that rested for longer than `longest`.
-    pub(super) fn take(&self, longest: Duration) -> Option<Connection> {
+    pub(super) fn new(idle_timeout: Duration) -> Arc<Pool> {
+        Arc::new_cyclic(|me| Pool { state: Mutex::default(), idle_timeout, me: me.clone() })
+    }
+
+    /// The connection that was used last, provided that it is still good.
+    pub(super) fn take(&self) -> Option<Connection> {
         loop {
-            let mut resting = self.0.lock().pop()?;
-            if resting.since.elapsed() > longest {
-                // All others have rested for longer.
-                self.clear();
-                return None;
-            }
-            if resting.connection.is_good() {
-                return Some(resting.connection);
+            let mut last = self.state.lock().resting.pop()?;
+            if last.since.elapsed() <= self.idle_timeout && last.connection.is_good() {
+                return Some(last.connection);
             }
         }
     }
@@ -33,17 +47,36 @@ impl Pool {
     /// Keeps a connection whose last reply was read to its end.
     pub(super) fn put(&self, mut connection: Connection) {
         connection.rest();
-        self.0.lock().push(Resting { since: Instant::now(), connection });
+        let mut state = self.state.lock();
+        let since = Instant::now();
+        state.resting.push(Resting { since, connection });
+        let watched = std::mem::replace(&mut state.watched, true);
+        drop(state);
+        if !watched {
+            timer::wake_at(since + self.idle_timeout, self.me.clone());
+        }
     }
 
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
-        self.0.lock().len()
+        self.state.lock().resting.len()
     }
+}
 
-    /// Closes them all.
-    pub(super) fn clear(&self) {
-        let all = std::mem::take(&mut *self.0.lock());
-        drop(all);
+impl Sleeper for Pool {
+    /// Closes what has rested for long enough.
+    fn wake(self: Arc<Self>) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let old = state.resting.iter().take_while(|resting| resting.since + self.idle_timeout <= now).count();
+        let closed: Vec<_> = state.resting.drain(..old).collect();
+        let next = state.resting.first().map(|oldest| oldest.since + self.idle_timeout);
+        state.watched = next.is_some();
+        drop(state);
+        // Without the lock: a close is a system call.
+        drop(closed);
+        if let Some(next) = next {
+            timer::wake_at(next, self.me.clone());
+        }
     }
 }

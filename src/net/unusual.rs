@@ -101,11 +101,6 @@ impl Reader {
         })
     }
 
-    /// Gives back what is not needed while the client rests.
-    pub(super) fn clear(&self) {
-        self.agent.store(None);
-    }
-
     fn agent(&self) -> Arc<Agent> {
         if let Some(agent) = &*self.agent.load() {
             return agent.clone();
