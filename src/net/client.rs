@@ -85,7 +85,7 @@ impl Client {
         watch.check()?;
         let _permit = self.permits.take(watch)?;
         #[cfg(vsession_model)]
-        let result = super::model::answer(request, watch);
+        return super::model::answer(request, watch);
         #[cfg(not(vsession_model))]
         self.send_on_some_connection(request, watch)
     }
