@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use super::snapshot::Shown;
 use super::{Session, Snapshot};
 use crate::api::session_manager::{self, Login};
 use crate::error::Result;
@@ -64,7 +63,7 @@ impl Session {
         let _gate = self.gate.lock();
         let current = self.snapshot();
         if Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some()) {
-            self.shown.store(Shown::new(renewed));
+            self.show(renewed);
         }
     }
 

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
-use super::snapshot::Shown;
 use super::{Session, Snapshot, closed};
 use crate::api::session_manager;
 use crate::error::{Error, Result};
@@ -96,7 +95,7 @@ impl Session {
 
     /// Shows readers that there is no session.
     fn forget_login(&self, gate: &mut Gate) {
-        self.shown.store(Shown::new(Snapshot { epoch: gate.epoch, ..Snapshot::default() }));
+        self.show(Snapshot { epoch: gate.epoch, ..Snapshot::default() });
         gate.automatic = Automatic::AfterLogout;
         self.transition(gate, State::VSESSION_STATE_LOGGED_OUT, Reason::VSESSION_REASON_LOGOUT, None);
     }
@@ -138,7 +137,7 @@ impl Session {
                 return Err(unfinished(&error));
             }
         }
-        let snapshot = self.shown.swap(Shown::new(Snapshot::default())).snapshot.clone();
+        let snapshot = self.show(Snapshot::default());
         if !alive || !self.config.close_logs_out {
             return Ok(());
         }

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, Refused, not_tried};
-use super::snapshot::Shown;
 use super::{Session, Snapshot, chance, closed};
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
@@ -246,11 +245,7 @@ impl Session {
     pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
         let old_epoch = gate.epoch;
         let replaces = old_epoch > 0;
-        self.shown.store(Shown::new(Snapshot {
-            epoch: old_epoch + 1,
-            login: Some(login),
-            service: Some(service.clone()),
-        }));
+        self.show(Snapshot { epoch: old_epoch + 1, login: Some(login), service: Some(service.clone()) });
         gate.service = Some(service);
         gate.epoch = old_epoch + 1;
         gate.failures = 0;

@@ -105,6 +105,13 @@ impl Session {
         self.shown.load().snapshot.clone()
     }
 
+    /// Shows readers another snapshot, and returns the one before. Those who do so do it one after the other: under the
+    /// gate's lock, or when the session is closed.
+    fn show(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Snapshot> {
+        let next = self.shown.load().then(snapshot);
+        self.shown.swap(next).snapshot.clone()
+    }
+
     /// The snapshot, provided that it holds a login.
     pub(crate) fn identity(&self) -> Result<Arc<Snapshot>> {
         let snapshot = self.snapshot();

@@ -48,8 +48,9 @@ impl Deref for View {
 
 const VIEWS: usize = 8;
 
-/// What a session shows at the moment: its snapshot, and views of it for readers on different threads, made when they are
-/// first wanted.
+/// What a session shows at the moment: its snapshot, and views of it for readers on different threads. A view is made when
+/// it is first wanted; from then on whoever replaces the snapshot makes it anew, so that readers need no memory, for
+/// which they might have to wait.
 pub(super) struct Shown {
     pub(super) snapshot: Arc<Snapshot>,
     views: [OnceBox<Arc<View>>; VIEWS],
@@ -58,6 +59,21 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn new(snapshot: impl Into<Arc<Snapshot>>) -> Arc<Shown> {
         Arc::new(Shown { snapshot: snapshot.into(), views: Default::default() })
+    }
+
+    /// What is shown next: another snapshot to the same readers.
+    pub(super) fn then(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Shown> {
+        let next = Shown::new(snapshot);
+        for (index, view) in self.views.iter().enumerate() {
+            if view.get().is_some() {
+                next.make(index);
+            }
+        }
+        next
+    }
+
+    fn make(&self, index: usize) -> &Arc<View> {
+        self.views[index].get_or_init(|| Box::new(View::new(self.snapshot.clone())))
     }
 
     /// The view for the current thread. Some threads share one.
@@ -72,7 +88,7 @@ impl Shown {
             }
             number.get()
         });
-        self.views[mine].get_or_init(|| Box::new(View::new(self.snapshot.clone()))).clone()
+        self.make(mine).clone()
     }
 }
 
@@ -96,5 +112,16 @@ mod tests {
         // Threads of other tests take numbers too, so that some may coincide.
         assert!(others.iter().any(|other| *other != view()));
         assert!(others.iter().all(|address| address % 64 == 0));
+    }
+
+    #[test]
+    fn who_replaces_a_snapshot_makes_the_views_that_were_read() {
+        let made = |shown: &Shown| shown.views.iter().filter(|view| view.get().is_some()).count();
+        let first = Shown::new(Snapshot::default());
+        first.view();
+        let second = first.then(Snapshot { epoch: 8, ..Snapshot::default() });
+        assert_eq!((made(&first), made(&second)), (1, 1));
+        assert_eq!(second.view().epoch, 8);
+        assert_eq!(made(&second), 1, "the reader made none");
     }
 }

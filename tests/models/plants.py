@@ -36,8 +36,8 @@ PLANTS = {
     ),
     "login-not-committed": (
         "runtime/wait.rs",
-        "            None if self.committed.get() => Ok(()),",
-        "            None if self.committed.get() && !PLANTED => Ok(()),",
+        "        if self.committed.get() {\n            // Nothing but the deadline ends it",
+        "        if self.committed.get() && !PLANTED {\n            // Nothing but the deadline ends it",
         "a_login_that_nobody_waits_for_is_given_up_or_kept",
         "a session was made and not kept",
     ),
@@ -64,8 +64,8 @@ PLANTS = {
     ),
     "epoch-before-snapshot": (
         "session/login.rs",
-        "        self.shown.store(Shown::new(Snapshot {",
-        "        if PLANTED {\n self.show_epoch(old_epoch + 1);\n }\n        self.shown.store(Shown::new(Snapshot {",
+        "        self.show(Snapshot { epoch: old_epoch + 1,",
+        "        if PLANTED {\n self.show_epoch(old_epoch + 1);\n }\n        self.show(Snapshot { epoch: old_epoch + 1,",
         "one_login_serves_all",
         "an epoch was shown before its snapshot",
     ),
