@@ -159,3 +159,29 @@ impl Connection {
         matches!(self.stream, Stream::Tls(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::rc::Rc;
+
+    use super::super::exchange::Current;
+    use super::*;
+    use crate::runtime::wait::{Bounds, Watch};
+
+    #[test]
+    fn a_server_that_speaks_first_is_asked_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        assert_eq!(socket.peek(&mut [0]).unwrap(), 1, "it has arrived");
+        socket.set_nonblocking(true).unwrap();
+        let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+        let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
+        assert!(connection.send(b"request", &exchange).is_err());
+        assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_PROTOCOL);
+        assert!(!exchange.sent.get());
+    }
+}
