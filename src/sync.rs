@@ -1,14 +1,14 @@
 //! The primitives of synchronisation of the library, in one place, so that a model checker can be put in their stead:
 //! mutexes, atomics, threads, the clock, and the descriptors that threads wait for. Nothing else in the crate names one from
-//! elsewhere. Built with `--cfg vsession_model`, `sync/model.rs` stands for all of them.
+//! elsewhere, but for the exceptions that `tests/layers.py` lists. Built with `--cfg vsession_model`, `sync/model.rs` stands for all of them.
 
 #[cfg(vsession_model)]
 pub(crate) mod model;
 #[cfg(not(vsession_model))]
 mod mutex;
 
-pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::Ordering;
+pub(crate) use std::sync::{Arc, Weak};
 
 #[cfg(vsession_model)]
 pub(crate) use model::primitives::*;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Holds the layering of src/: arrows between modules go down only, and unsafe code stands where it may.
+"""Holds the layering of src/: arrows between modules go down only, unsafe code stands where it may, and what the model
+checker has to see of threads (locks, atomics, threads, clock) comes from src/sync.rs.
 
     tests/layers.py            checks src/
     tests/layers.py prove      plants a breach of each rule in a copy of src/ and demands that it is found
@@ -32,6 +33,50 @@ BOTTOM = LAYERS[-1]
 # Where unsafe code may stand.
 UNSAFE = re.compile(r"^(ffi/.*|sys\.rs)$")
 
+# What src/sync.rs offers in the library's build and the model checker in its own, so nobody else names it. What one of
+# these paths begins with is meant too.
+PRIMITIVES = [
+    "std::sync",
+    "core::sync",
+    "alloc::sync",
+    "std::thread",
+    "std::thread_local",
+    "std::time::Instant",
+    "std::hash::RandomState",
+    "std::collections::hash_map::RandomState",
+    "arc_swap",
+    "once_cell",
+    "parking_lot",
+    "shuttle",
+    "crate::sys::EventFd",
+    "crate::sys::poll",
+    "crate::sys::receive",
+    "crate::sys::shut_down",
+]
+PROVIDER = re.compile(r"^(sync\.rs|sync/.*)$")
+
+ONCE = "set once; under the model checker threads are coroutines of one thread, and none meets another inside"
+NOT_MODELLED = "of what happens on a connection, and the models answer requests before there is one"
+# Primitive, file, and why it may be named there all the same.
+DELIBERATE = [
+    ("once_cell::sync::Lazy", "runtime/fork.rs", ONCE),
+    ("once_cell::sync::Lazy", "runtime/log.rs", ONCE),
+    ("once_cell::sync::Lazy", "runtime/process.rs", ONCE),
+    ("once_cell::sync::Lazy", "runtime/timer.rs", ONCE),
+    ("once_cell::sync::OnceCell", "session/gate.rs", ONCE),
+    ("once_cell::race::OnceBox", "session/snapshot.rs", ONCE),
+    ("once_cell::sync::OnceCell", "ffi/handles.rs", ONCE),
+    ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
+    ("once_cell::sync::Lazy", "net/trust.rs", NOT_MODELLED),
+    ("std::thread_local", "net/exchange.rs", NOT_MODELLED),
+    ("std::thread_local", "net/unusual.rs", NOT_MODELLED),
+    ("arc_swap::ArcSwapOption", "net/unusual.rs", NOT_MODELLED),
+    ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),
+    ("std::sync::mpsc", "ffi/library.rs", "vsession_shutdown, which is in no model; its wait must not need a descriptor"),
+    ("shuttle::lazy_static", "net/model.rs", "is compiled for the models alone, where it is new for each run"),
+    ("std::sync::Mutex", "session/models.rs", "the ledger of a model's server: no step of the library's"),
+]
+
 
 def code_of(text):
     """The text with comments, strings and character literals blanked out; lines stay where they are."""
@@ -52,26 +97,29 @@ def module_path(file):
     return parts
 
 
+def paths_in(tree):
+    """Every path that `tree` begins with: `a::{b, c::{self, d}}` is a::b, a::c and a::c::d."""
+    prefix = re.match(r"(?:\s*\w+\s*::)*\s*", tree)
+    head = re.sub(r"\s", "", prefix.group())
+    rest = tree[prefix.end() :]
+    if not rest.startswith("{"):
+        name = re.match(r"\w+|\*", rest)
+        return [(head + (name.group() if name else "")).removesuffix("::self").rstrip(":")]
+    branches, depth, start = [], 0, 1
+    for match in re.finditer(r"[{},]", rest):
+        depth += {"{": 1, "}": -1, ",": 0}[match.group()]
+        if depth == 0 or depth == 1 and match.group() == ",":
+            branches.append(rest[start : match.start()])
+            start = match.end()
+        if depth == 0:
+            break
+    return [(head + path).removesuffix("::self") for branch in branches if branch.strip() for path in paths_in(branch)]
+
+
 def first_names(tree):
-    """The first names of what stands after `crate::`: one, or those in braces."""
-    if not tree.startswith("{"):
-        name = re.match(r"\w+", tree)
-        return [name.group()] if name else []
-    names, depth, start = [], 0, True
-    for token in re.findall(r"\w+|::|[{},*]", tree):
-        if token == "{":
-            depth += 1
-        elif token == "}":
-            depth -= 1
-            if depth == 0:
-                break
-        elif token == ",":
-            start = depth == 1
-            continue
-        elif depth == 1 and start and token != "self":
-            names.append(token)
-        start = token == "{" and depth == 1
-    return names
+    """The first names of the paths in `tree`, each once."""
+    names = dict.fromkeys(path.split("::")[0] for path in paths_in(tree))
+    return [name for name in names if name not in ("", "self", "*")]
 
 
 def arrows(file, code):
@@ -88,6 +136,61 @@ def arrows(file, code):
             names = first_names(code[match.end() : match.end() + 2000])
             found += [(line, name) for name in names if name in RANK]
     return found
+
+
+def end_of_item(code, start):
+    """Where the item that begins at `start` ends: behind its braces, or behind its semicolon."""
+    depth = 0
+    for match in re.finditer(r"[][(){};]", code[start:]):
+        token, end = match.group(), start + match.end()
+        if token in "([{":
+            depth += 1
+        elif token in ")]}":
+            depth -= 1
+            # A `use` or a value ends behind its semicolon.
+            if depth == 0 and token == "}" and not re.match(r"\s*;", code[end:]):
+                return end
+        elif depth == 0:
+            return end
+    return len(code)
+
+
+def without_tests(code):
+    """The code with what is compiled for unit tests alone blanked out; what the models are made of stays."""
+    while match := re.search(r"#\[cfg\(test\)\]", code):
+        end = end_of_item(code, match.end())
+        code = code[: match.start()] + re.sub(r"[^\n]", " ", code[match.start() : end]) + code[end:]
+    return code
+
+
+def unit_tests(source):
+    """Files that are modules for unit tests alone."""
+    found = set()
+    for path in source.rglob("*.rs"):
+        folder = path.parent if path.stem in ("mod", "lib") else path.with_suffix("")
+        for name in re.findall(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))?\s+)?mod\s+(\w+)\s*;", code_of(path.read_text())):
+            found |= {folder / f"{name}.rs", folder / name / "mod.rs"}
+    return found
+
+
+def primitives(code):
+    """Every (line, primitive) that the code names, and not by way of crate::sync."""
+    named = []  # (position, path, whether in a `use`)
+    roots = "|".join(sorted({primitive.split("::")[0] for primitive in PRIMITIVES}))
+    for match in re.finditer(rf"(?<![\w:])(use\s+)?(?:::\s*)?\b(?=(?:{roots})\b)", code):
+        named += [(match.end(), path, bool(match.group(1))) for path in paths_in(code[match.end() :])]
+    for match in re.finditer(r"(?<![\w:])sys\s*::", code):
+        named.append((match.start(), f"crate::{paths_in(code[match.start() :])[0]}", False))
+    # The macro needs no `use`.
+    if not re.search(r"\buse\s+crate::sync::[^;]*\bthread_local\b", code):
+        named += [(match.start(), "std::thread_local", False) for match in re.finditer(r"(?<![\w:])thread_local\s*!", code)]
+
+    def is_primitive(path, in_use):
+        # To use a whole module is to give its primitives other names; those of crate::sys are looked for by that name.
+        whole = path.removesuffix("::*") if in_use and path not in ("crate", "crate::sys") else None
+        return any(f"{path}::".startswith(f"{primitive}::") or f"{primitive}::".startswith(f"{whole}::") for primitive in PRIMITIVES)
+
+    return sorted({(code.count("\n", 0, position) + 1, path) for position, path, in_use in named if is_primitive(path, in_use)})
 
 
 def circle(uses):
@@ -113,6 +216,9 @@ def check(source):
         problems.append("src/lib.rs: #![deny(unsafe_code)] is missing")
 
     bottom_uses = {}
+    unit_test_files = unit_tests(source)
+    deliberate = {(primitive, file) for primitive, file, _ in DELIBERATE}
+    not_met = set(deliberate)
     for path in sorted(source.rglob("*.rs")):
         file = path.relative_to(source)
         code = code_of(path.read_text())
@@ -120,6 +226,13 @@ def check(source):
             for match in re.finditer(r"\bunsafe\b|\ballow\s*\(\s*unsafe_code", code):
                 line = code.count("\n", 0, match.start()) + 1
                 problems.append(f"src/{file}:{line}: unsafe code stands only in src/ffi and src/sys.rs")
+        if not PROVIDER.match(file.as_posix()) and path not in unit_test_files:
+            for line, found in primitives(without_tests(code)):
+                meant = {(primitive, file.as_posix()) for primitive, _, _ in DELIBERATE if f"{found}::".startswith(f"{primitive}::")}
+                meant &= deliberate
+                not_met -= meant
+                if not meant:
+                    problems.append(f"src/{file}:{line}: '{found}' is to come from crate::sync, so that the models see it")
         if file.as_posix() == "lib.rs":
             continue
         own = module_path(file)[0]
@@ -134,6 +247,8 @@ def check(source):
                 problems.append(f"src/{file}:{line}: '{own}' uses '{used}', which stands above it")
     if found := circle(bottom_uses):
         problems.append("a circle: " + " -> ".join(found))
+    for primitive, file in sorted(not_met):
+        problems.append(f"tests/layers.py: src/{file} does not name '{primitive}' any more; take it out of DELIBERATE")
     return problems
 
 
@@ -150,11 +265,30 @@ BREACHES = [
     ("session/gate.rs", "fn f() { unsafe {} }", "unsafe code"),
     ("net/tls.rs", "#[allow(unsafe_code)] fn f() {}", "unsafe code"),
     ("lib.rs", "mod stray;", "'stray'"),
+    ("session/gate.rs", "use std::sync::Mutex;", "'std::sync::Mutex' is to come from crate::sync"),
+    ("session/gate.rs", "use std::{fmt, sync::{atomic::AtomicU64}};", "'std::sync::atomic::AtomicU64' is"),
+    ("session/gate.rs", "use std::{fmt, sync::{self as threads}};", "'std::sync' is"),
+    ("session/gate.rs", "use std::time::{self, Duration};", "'std::time' is"),
+    ("session/gate.rs", "use std::time::*;", "'std::time::*' is"),
+    ("session/keepalive.rs", "fn f() { ::std::thread::sleep(X); }", "'std::thread::sleep' is"),
+    ("session/keepalive.rs", "fn f() -> bool { std::time::Instant::now() > X }", "'std::time::Instant::now' is"),
+    ("session/snapshot.rs", "use arc_swap::ArcSwap;", "'arc_swap::ArcSwap' is"),
+    ("session/models.rs", "use std::thread;", "'std::thread' is"),
+    ("runtime/wait.rs", "fn f() { sys::poll(X); }", "'crate::sys::poll' is"),
+    ("runtime/timer.rs", "use std::sync::Condvar;", "'std::sync::Condvar' is"),
+    ("runtime/workers.rs", "thread_local! { static X: u8 = 1; }", "'std::thread_local' is"),
+    ("ffi/handles.rs", "static X: std::sync::atomic::AtomicBool = Y;", "'std::sync::atomic::AtomicBool' is"),
+    ("ffi/handles.rs", "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }", "'std::thread::yield_now' is"),
+    ("net/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
 ]
 # What looks like a breach and is none.
 HARMLESS = [
     ("runtime/wait.rs", '// use crate::net::Settings; unsafe\nconst X: &str = "crate::session \\" unsafe";'),
     ("session/gate.rs", "use super::cell::Cell as C; use crate::net::Client;"),
+    ("session/gate.rs", "#[cfg(test)] mod more { use std::sync::{Arc, Mutex}; fn f() { std::thread::yield_now(); } }"),
+    ("session/gate.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
+    ("session/gate.rs", "use crate::sys::{self, Interest}; use crate::sync::thread; fn f() { thread::yield_now(); }"),
+    ("sync/mutex.rs", "use std::sync::Condvar;"),
 ]
 
 

@@ -4,14 +4,13 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::rc::Rc;
-use std::sync::Weak;
 
 use super::soap::{Call, Endpoint, next_operation_id, redirection};
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 use crate::wire::envelope::Reference;
 use crate::wire::service_content::ServiceContent;
 use crate::wire::versions;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
-use std::sync::Weak;
 
 use ureq::http::Uri;
 
@@ -21,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, Weak};
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.

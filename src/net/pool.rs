@@ -1,12 +1,11 @@
 //! The connections of one client that rest between two requests. One that has rested for long enough is closed, by the
 //! timer where no request comes.
 
-use std::sync::Weak;
 use std::time::Duration;
 
 use super::connection::Connection;
 use crate::runtime::timer::{self, Sleeper};
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, Weak};
 
 #[derive(Debug)]
 pub(super) struct Pool {

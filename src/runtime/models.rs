@@ -1,7 +1,6 @@
 //! Models of what threads wait for: signals, the timer, workers, event queues.
 
 use std::collections::HashMap;
-use std::sync::Weak;
 use std::time::Duration;
 
 use super::event::{Event, Kind, MOST_PENDING, Queue};
@@ -11,7 +10,7 @@ use super::workers::{self, Workers};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::model::{check, is_readable, one_in};
-use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, thread};
+use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, Weak, thread};
 
 /// Puts what belongs to the process into its first state.
 pub(crate) fn begin() {

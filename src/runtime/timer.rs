@@ -3,14 +3,13 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Weak;
 use std::time::Duration;
 
 use once_cell::sync::Lazy;
 
 use super::process::PerProcess;
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, Weak};
 use crate::sys;
 
 /// Something that wants to be woken. It is held weakly: what is gone by its time is not woken.

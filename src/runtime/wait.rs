@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Weak;
 use std::time::Duration;
 
 use super::fork;
@@ -15,7 +14,7 @@ use super::timer::{self, Sleeper};
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::{
-    Arc, AtomicBool, EventFd, Instant, Mutex, Ordering, poll, receive, shut_down, thread_local,
+    Arc, AtomicBool, EventFd, Instant, Mutex, Ordering, Weak, poll, receive, shut_down, thread_local,
 };
 use crate::sys::{self, Interest};
 
