@@ -63,7 +63,7 @@ impl Session {
         let _gate = self.gate.lock();
         let current = self.snapshot();
         if Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some()) {
-            self.show(renewed);
+            self.shown.replace(renewed);
         }
     }
 

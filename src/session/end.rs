@@ -95,7 +95,7 @@ impl Session {
 
     /// Shows readers that there is no session.
     fn forget_login(&self, gate: &mut Gate) {
-        self.show(Snapshot { epoch: gate.epoch, ..Snapshot::default() });
+        self.shown.replace(Snapshot { epoch: gate.epoch, ..Snapshot::default() });
         gate.automatic = Automatic::AfterLogout;
         self.transition(gate, State::VSESSION_STATE_LOGGED_OUT, Reason::VSESSION_REASON_LOGOUT, None);
     }
@@ -137,7 +137,7 @@ impl Session {
                 return Err(unfinished(&error));
             }
         }
-        let snapshot = self.show(Snapshot::default());
+        let snapshot = self.shown.replace(Snapshot::default());
         if !alive || !self.config.close_logs_out {
             return Ok(());
         }

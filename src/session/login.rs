@@ -245,7 +245,11 @@ impl Session {
     pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
         let old_epoch = gate.epoch;
         let replaces = old_epoch > 0;
-        self.show(Snapshot { epoch: old_epoch + 1, login: Some(login), service: Some(service.clone()) });
+        self.shown.replace(Snapshot {
+            epoch: old_epoch + 1,
+            login: Some(login),
+            service: Some(service.clone()),
+        });
         gate.service = Some(service);
         gate.epoch = old_epoch + 1;
         gate.failures = 0;

@@ -32,7 +32,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, ArcSwap, Instant, Mutex, RandomState};
+use crate::sync::{Arc, Instant, Mutex, RandomState};
 use gate::Gate;
 use keepalive::KeepAlive;
 use snapshot::Shown;
@@ -45,8 +45,8 @@ pub(crate) struct Session {
     cell: &'static Cell,
     config: Arc<Config>,
     endpoint: Endpoint,
-    /// What readers see.
-    shown: ArcSwap<Shown>,
+    /// What readers see. Replaced under the gate's lock, or when the session is closed.
+    shown: Shown,
     /// What writers pass. Taken for a few instructions at a time.
     gate: Mutex<Gate>,
     /// When it is to be asked for a sign of life.
@@ -76,7 +76,7 @@ impl Session {
             cell,
             config,
             endpoint,
-            shown: ArcSwap::from(Shown::new(Snapshot::default())),
+            shown: Shown::new(),
             gate: Mutex::new(Gate::new()),
             keepalive: KeepAlive::new(keepalive_interval),
             given_password: Mutex::new(None),
@@ -102,14 +102,7 @@ impl Session {
 
     /// The snapshot as it is now.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
-        self.shown.load().snapshot.clone()
-    }
-
-    /// Shows readers another snapshot, and returns the one before. Those who do so do it one after the other: under the
-    /// gate's lock, or when the session is closed.
-    fn show(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Snapshot> {
-        let next = self.shown.load().then(snapshot);
-        self.shown.swap(next).snapshot.clone()
+        self.shown.snapshot()
     }
 
     /// The snapshot, provided that it holds a login.
@@ -121,9 +114,7 @@ impl Session {
 
     /// The same, for programs to keep.
     pub(crate) fn view(&self) -> Result<Arc<View>> {
-        let shown = self.shown.load();
-        self.check_identity(&shown.snapshot)?;
-        Ok(shown.view())
+        self.shown.view(|snapshot| self.check_identity(snapshot))
     }
 
     fn check_identity(&self, snapshot: &Snapshot) -> Result<()> {

@@ -8,7 +8,8 @@ use once_cell::race::OnceBox;
 
 use crate::api::service::Service;
 use crate::api::session_manager::Login;
-use crate::sync::{Arc, AtomicU64, Ordering, thread_local};
+use crate::error::Result;
+use crate::sync::{Arc, ArcSwap, AtomicU64, Mutex, Ordering, thread_local};
 
 /// A session at one moment.
 #[derive(Clone, Debug, Default)]
@@ -48,22 +49,21 @@ impl Deref for View {
 
 const VIEWS: usize = 8;
 
-/// What a session shows at the moment: its snapshot, and views of it for readers on different threads. A view is made when
-/// it is first wanted; from then on whoever replaces the snapshot makes it anew, so that readers need no memory, for
-/// which they might have to wait.
-pub(super) struct Shown {
-    pub(super) snapshot: Arc<Snapshot>,
+/// What a session shows at one moment: its snapshot, and views of it for readers on different threads. A view is made when
+/// it is first wanted; from then on whoever replaces the snapshot makes it anew.
+struct Moment {
+    snapshot: Arc<Snapshot>,
     views: [OnceBox<Arc<View>>; VIEWS],
 }
 
-impl Shown {
-    pub(super) fn new(snapshot: impl Into<Arc<Snapshot>>) -> Arc<Shown> {
-        Arc::new(Shown { snapshot: snapshot.into(), views: Default::default() })
+impl Moment {
+    fn new(snapshot: impl Into<Arc<Snapshot>>) -> Arc<Moment> {
+        Arc::new(Moment { snapshot: snapshot.into(), views: Default::default() })
     }
 
     /// What is shown next: another snapshot to the same readers.
-    pub(super) fn then(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Shown> {
-        let next = Shown::new(snapshot);
+    fn then(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Moment> {
+        let next = Moment::new(snapshot);
         for (index, view) in self.views.iter().enumerate() {
             if view.get().is_some() {
                 next.make(index);
@@ -77,7 +77,7 @@ impl Shown {
     }
 
     /// The view for the current thread. Some threads share one.
-    pub(super) fn view(&self) -> Arc<View> {
+    fn view(&self) -> Arc<View> {
         thread_local! {
             static NUMBER: Cell<usize> = const { Cell::new(VIEWS) };
         }
@@ -90,6 +90,48 @@ impl Shown {
         });
         self.make(mine).clone()
     }
+
+    /// Whether somebody has it or one of its views, once it is shown no more. Who has neither can get neither.
+    fn is_held(this: &Arc<Moment>) -> bool {
+        Arc::strong_count(this) > 1
+            || this.views.iter().filter_map(OnceBox::get).any(|view| Arc::strong_count(view) > 1)
+    }
+}
+
+/// What a session shows now, and what it showed before for as long as a reader holds it. Memory is a matter for whoever
+/// replaces a snapshot, before and after: a reader neither makes a view nor frees one, since the allocator may have it
+/// wait for the thread whose memory it was.
+pub(super) struct Shown {
+    now: ArcSwap<Moment>,
+    before: Mutex<Vec<Arc<Moment>>>,
+}
+
+impl Shown {
+    pub(super) fn new() -> Shown {
+        Shown { now: ArcSwap::from(Moment::new(Snapshot::default())), before: Mutex::new(Vec::new()) }
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.now.load().snapshot.clone()
+    }
+
+    /// The view for the current thread, provided that `check` finds its snapshot good.
+    pub(super) fn view(&self, check: impl FnOnce(&Snapshot) -> Result<()>) -> Result<Arc<View>> {
+        let now = self.now.load();
+        check(&now.snapshot)?;
+        Ok(now.view())
+    }
+
+    /// Shows another snapshot, and returns the one before. Those who do so do it one after the other.
+    pub(super) fn replace(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Snapshot> {
+        let next = self.now.load().then(snapshot);
+        let old = self.now.swap(next);
+        let replaced = old.snapshot.clone();
+        let mut before = self.before.lock();
+        before.push(old);
+        before.retain(Moment::is_held);
+        replaced
+    }
 }
 
 #[cfg(test)]
@@ -98,7 +140,7 @@ mod tests {
 
     #[test]
     fn threads_count_their_references_apart() {
-        let shown = Shown::new(Snapshot { epoch: 7, ..Snapshot::default() });
+        let shown = Moment::new(Snapshot { epoch: 7, ..Snapshot::default() });
         let view = || {
             let view = shown.view();
             assert_eq!(view.epoch, 7);
@@ -116,12 +158,31 @@ mod tests {
 
     #[test]
     fn who_replaces_a_snapshot_makes_the_views_that_were_read() {
-        let made = |shown: &Shown| shown.views.iter().filter(|view| view.get().is_some()).count();
-        let first = Shown::new(Snapshot::default());
+        let made = |shown: &Moment| shown.views.iter().filter(|view| view.get().is_some()).count();
+        let first = Moment::new(Snapshot::default());
         first.view();
         let second = first.then(Snapshot { epoch: 8, ..Snapshot::default() });
         assert_eq!((made(&first), made(&second)), (1, 1));
         assert_eq!(second.view().epoch, 8);
         assert_eq!(made(&second), 1, "the reader made none");
+    }
+
+    #[test]
+    fn a_snapshot_that_was_replaced_is_freed_by_who_replaces_another() {
+        let shown = Shown::new();
+        let replace = |epoch| shown.replace(Snapshot { epoch, ..Snapshot::default() });
+        let view = || shown.view(|_| Ok(())).unwrap();
+        replace(1);
+        let (held, forgotten) = (view(), Arc::downgrade(&shown.snapshot()));
+        replace(2);
+        drop(held);
+        assert!(forgotten.upgrade().is_some(), "the reader freed nothing");
+        let held = view();
+        replace(3);
+        assert!(forgotten.upgrade().is_none());
+        assert_eq!((held.epoch, shown.before.lock().len()), (2, 1));
+        drop(held);
+        replace(4);
+        assert_eq!(shown.before.lock().len(), 0);
     }
 }

@@ -88,7 +88,7 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
     publish_login(&session);
     // A publication that has come half-way: the snapshot is in place, the epoch is not yet.
     let first = session.snapshot();
-    session.show(Snapshot { epoch: 2, login: first.login.clone(), service: first.service.clone() });
+    session.shown.replace(Snapshot { epoch: 2, login: first.login.clone(), service: first.service.clone() });
     let generation = (session.id >> 32) as u32;
     assert_eq!(session.cell.epoch(generation), 1);
     assert_eq!(session.identity().unwrap().epoch, 2);

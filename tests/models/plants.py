@@ -64,8 +64,8 @@ PLANTS = {
     ),
     "epoch-before-snapshot": (
         "session/login.rs",
-        "        self.show(Snapshot { epoch: old_epoch + 1,",
-        "        if PLANTED {\n self.show_epoch(old_epoch + 1);\n }\n        self.show(Snapshot { epoch: old_epoch + 1,",
+        "        self.shown.replace(Snapshot {\n            epoch: old_epoch + 1,",
+        "        if PLANTED {\n self.show_epoch(old_epoch + 1);\n }\n        self.shown.replace(Snapshot {\n            epoch: old_epoch + 1,",
         "one_login_serves_all",
         "an epoch was shown before its snapshot",
     ),
