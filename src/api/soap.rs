@@ -1,6 +1,7 @@
 //! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
 
 use std::cell::RefCell;
+use std::fmt::Write;
 use std::rc::Rc;
 
 use ureq::http::Uri;
@@ -215,5 +216,8 @@ pub(crate) fn without_secret(error: Error, secret: &str) -> Error {
 /// A new id that ties a call to the lines that the server logs about it.
 pub(crate) fn next_operation_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("vsession-{:x}-{:x}", fork::process_id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    let mut id = String::with_capacity(48);
+    // Into memory: it cannot fail.
+    let _ = write!(id, "vsession-{:x}-{:x}", fork::process_id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    id
 }

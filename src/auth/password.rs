@@ -11,8 +11,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::status::{Executed, Status};
 use crate::wire::cookie;
-use crate::wire::user_session::{UserSession, login_arguments};
-use crate::wire::xml::child;
+use crate::wire::user_session::{UserSession, login_arguments, read_login};
 
 /// How long the logout of a session that cannot be used may take. The deadline of the login may have passed.
 const CLEAN_UP: Duration = Duration::from_secs(10);
@@ -74,11 +73,5 @@ pub(crate) fn log_in(
 }
 
 fn read_user(answered: &Answered) -> Result<UserSession> {
-    let read = answered.reply.look(|response| {
-        let user = child(response, "returnval").ok_or_else(|| {
-            Error::new(Status::VSESSION_E_PROTOCOL, "the server's reply to Login describes no session")
-        })?;
-        UserSession::read(user)
-    });
-    read.map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_YES))
+    read_login(&answered.reply).map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_YES))
 }

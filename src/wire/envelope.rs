@@ -17,7 +17,7 @@ pub(crate) struct Reference<'a> {
 /// zeroed when dropped.
 pub(crate) fn request(method: &str, this: Reference, arguments: &str, operation_id: &str) -> Wiped<String> {
     let (operation_id, kind, id) = (escape(operation_id), escape(this.kind), escape(this.id));
-    let header = match operation_id.as_str() {
+    let header = match &*operation_id {
         "" => ["", "", ""],
         id => ["<Header><operationID>", id, "</operationID></Header>"],
     };
@@ -45,7 +45,7 @@ pub(crate) fn request(method: &str, this: Reference, arguments: &str, operation_
 
 /// An element with text, which may be secret.
 pub(crate) fn element(name: &str, text: &str) -> Wiped<String> {
-    let escaped = Wiped::new(escape(text));
+    let escaped = Wiped::new(escape(text).into_owned());
     let pieces = ["<", name, ">", &escaped, "</", name, ">"];
     // In one piece, as in `escape`: `concat` counts first.
     Wiped::new(pieces.concat())

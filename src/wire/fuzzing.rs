@@ -163,7 +163,7 @@ pub(crate) fn redaction(bytes: &[u8]) {
     if secret.is_empty() || secret.contains(['*', '…']) || secret.contains(char::is_control) {
         return;
     }
-    let escaped = escape(secret);
+    let escaped = escape(secret).into_owned();
     for text in [
         around.to_string(),
         format!("{around}{secret}{around}{escaped}{around}"),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use roxmltree::{Document, Node};
 
 use super::fault::{Fault, NOT_AUTHENTICATED};
-use super::scan;
+use super::scan::{self, Field};
 use super::xml::{self, child, xsi_type};
 use crate::error::{Error, Result};
 use crate::status::Status;
@@ -73,6 +73,11 @@ fn read_by_tree(text: String) -> Result<Answer> {
 }
 
 impl Reply {
+    /// The children of the one return value, when none has children of its own and the scan knows the reply.
+    pub(super) fn fields(&self) -> Option<Vec<Field<'_>>> {
+        scan::fields(&self.xml)
+    }
+
     /// Parses the reply anew and gives `look` its response element.
     pub(crate) fn look<T>(&self, look: impl FnOnce(Node) -> Result<T>) -> Result<T> {
         let document: Document = xml::parse(&self.xml)?;
@@ -111,7 +116,8 @@ pub(crate) fn read_every_way(body: &[u8]) {
             assert!(reply.xml[reply.response.clone()].starts_with('<'));
             let _ = reply.look(super::service_content::ServiceContent::read);
             let _ = reply.look(super::user_session::read_current_session);
-            let _ = reply.look(super::user_session::UserSession::read);
+            let _ = super::user_session::read_login(&reply);
+            fields_are_as_the_parser_sees_them(&reply);
         }
         Ok(Answer::Fault(fault)) => {
             let error = fault.into_error("Method", 500);
@@ -127,6 +133,7 @@ fn scan_is_as_strict_as_the_parser(text: &str) -> bool {
     let Some(scanned) = scan::reply(text) else { return false };
     match read_by_tree(text.to_string()) {
         Ok(Answer::Reply(reply)) => {
+            fields_are_as_the_parser_sees_them(&reply);
             assert!(
                 scanned.response == reply.response && scanned.text == reply.text,
                 "{text}: {scanned:?}, {reply:?}"
@@ -136,6 +143,21 @@ fn scan_is_as_strict_as_the_parser(text: &str) -> bool {
         Err(error) => panic!("{text}: {}", error.detail().message),
     }
     true
+}
+
+#[cfg(any(test, fuzzing))]
+fn fields_are_as_the_parser_sees_them(reply: &Reply) {
+    let Some(fields) = reply.fields() else { return };
+    let same = reply.look(|response| {
+        let value = response.children().find(Node::is_element).expect("the return value");
+        let children: Vec<Field> = value
+            .children()
+            .filter(Node::is_element)
+            .map(|field| (field.tag_name().name(), field.text().unwrap_or("").into()))
+            .collect();
+        Ok(children == fields)
+    });
+    assert!(same.is_ok_and(|same| same), "{}: {fields:?}", reply.xml);
 }
 
 #[cfg(test)]
@@ -193,8 +215,19 @@ mod tests {
         assert!(!reply("<R><returnval>NotAuthenticated</returnval></R>").withholds);
     }
 
+    #[test]
+    fn a_flat_return_value_is_offered_as_fields() {
+        let flat = reply("<R><returnval><a>1 &lt; 2</a><b/>\n<a></a></returnval></R>");
+        let fields = [("a", "1 < 2"), ("b", ""), ("a", "")].map(|(name, text)| (name, text.into()));
+        assert_eq!(flat.fields().as_deref(), Some(&fields[..]));
+        for other in ["<R><returnval><a><b/></a></returnval></R>", "<R><x><a/></x><x><a/></x></R>", "<R/>"] {
+            assert_eq!(reply(other).fields(), None, "{other}");
+        }
+    }
+
     /// Good replies, with what servers make use of.
-    const GOOD: [&str; 3] = [
+    const GOOD: [&str; 4] = [
+        "<Envelope xmlns:p='q'><Body><R><x>t<y>1&amp;</y> <p:z p:a='1'>2</p:z><y/></x></R></Body></Envelope>",
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<s:Envelope xmlns:s=\"e\" xmlns:xsi=\"i\"><s:Header><a>1</a></s:Header>\n<s:Body>\n<R xmlns=\"urn:vim25\"><returnval type=\"T\" xsi:type=\"M\">a&amp;b \u{e9}</returnval></R></s:Body></s:Envelope>\n",
         "<Envelope><Body><R><x y='1'><z/></x><x a=\"&lt;\">]]&gt;</x></R></Body><Body><S/></Body></Envelope>",
         "<Envelope xmlns='e' xmlns:p='q'><p:Body><p:R xmlns:r='q'><r:x p:y='1'/></p:R></p:Body></Envelope>",

@@ -2,7 +2,10 @@
 //! stands in it. It knows the plain XML that vSphere servers write. Whatever it does not know, well-formed or not, it
 //! leaves to the parser (`None`); so what it accepts must be what the parser accepts, with the same result.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use memchr::memchr3;
 
 /// What a reply that is not a fault holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,32 +22,66 @@ const DECLARATIONS: [&str; 3] = [
     "<?xml version=\"1.0\"?>",
 ];
 
-/// Levels of elements: the envelope's own, the body's, the response's, the return value's.
+/// Levels of elements: the envelope's own, the body's, the response's, the return value's, that of its children.
 const ENVELOPE: usize = 1;
 const BODY: usize = 2;
 const RESPONSE: usize = 3;
 const VALUE: usize = 4;
+const FIELD: usize = 5;
 
 /// Reads the whole text.
 pub(super) fn reply(text: &str) -> Option<Scanned> {
+    let mut found = Found::default();
+    walk(text, &mut found)?;
+    let text = found.value.filter(|_| found.values == 1 && !found.nested).map(|at| unescape(&text[at]));
+    Some(Scanned { response: found.response?, text })
+}
+
+/// An element without children: its name and its text.
+pub(super) type Field<'a> = (&'a str, Cow<'a, str>);
+
+/// The children of the one return value, when they are all without children.
+pub(super) fn fields(text: &str) -> Option<Vec<Field<'_>>> {
+    let mut fields = Fields::default();
+    walk(text, &mut fields)?;
+    let plain = fields.reply.values == 1 && !fields.nested;
+    let field = |(name, value): (Range<usize>, Range<usize>)| {
+        let value = &text[value];
+        let value = if value.contains('&') { unescape(value).into() } else { value.into() };
+        (&text[name], value)
+    };
+    plain.then(|| fields.found.into_iter().map(field).collect())
+}
+
+/// What is told of each element, in the order of the text. Places are of the local name and of the tag.
+trait Listener {
+    /// `None`: the rest is of no interest.
+    fn began(&mut self, text: &str, level: usize, name: Range<usize>, tag: Range<usize>) -> Option<()>;
+    /// The end tag; an empty place behind the tag of an element that has none.
+    fn ended(&mut self, level: usize, tag: Range<usize>);
+}
+
+fn walk(text: &str, listener: &mut impl Listener) -> Option<()> {
+    if !is_plain(text) {
+        return None;
+    }
     let mut scanner = Scanner { text, at: 0, open: Vec::with_capacity(16), prefixes: Vec::new() };
     if let Some(declaration) = DECLARATIONS.iter().find(|d| text.starts_with(**d)) {
         scanner.at = declaration.len();
     }
-    let mut found = Found::default();
     scanner.spaces();
     loop {
         let start = scanner.at;
         scanner.expect(b'<')?;
         if scanner.peek() == Some(b'/') {
             scanner.end_tag()?;
-            found.ended(scanner.open.len() + 1, start, scanner.at);
+            listener.ended(scanner.open.len() + 1, start..scanner.at);
         } else {
             let tag = scanner.start_tag()?;
             let level = scanner.open.len() + usize::from(tag.empty);
-            found.began(level, &text[tag.local], start, scanner.at)?;
+            listener.began(text, level, tag.local, start..scanner.at)?;
             if tag.empty {
-                found.ended(level, scanner.at, scanner.at);
+                listener.ended(level, scanner.at..scanner.at);
             }
         }
         if scanner.open.is_empty() {
@@ -53,11 +90,19 @@ pub(super) fn reply(text: &str) -> Option<Scanned> {
         scanner.characters()?;
     }
     scanner.spaces();
-    if scanner.at < text.len() {
-        return None;
+    (scanner.at == text.len()).then_some(())
+}
+
+/// Whether all characters are some that XML may hold, and none that a parser changes, as it does with a CR.
+fn is_plain(text: &str) -> bool {
+    // Without a way out of the loop: so the compiler looks at many bytes at a time.
+    let (mut control, mut beyond) = (false, false);
+    for byte in text.bytes() {
+        control |= byte < b' ' && byte != b'\n' && byte != b'\t';
+        beyond |= byte == 0xef;
     }
-    let text = found.value.filter(|_| found.values == 1 && !found.nested).map(|at| unescape(&text[at]));
-    Some(Scanned { response: found.response?, text })
+    let forbidden = control || beyond && text.contains(['\u{fffe}', '\u{ffff}']);
+    !forbidden
 }
 
 /// What has been seen of the reply so far.
@@ -79,9 +124,12 @@ impl Found {
     fn in_response(&self) -> bool {
         self.response_begun.is_some() && self.response.is_none()
     }
+}
 
-    /// An element began: its level, its local name, where its tag stands. `None`: not a reply, or a fault.
-    fn began(&mut self, level: usize, name: &str, start: usize, end: usize) -> Option<()> {
+impl Listener for Found {
+    /// `None`: not a reply, or a fault.
+    fn began(&mut self, text: &str, level: usize, name: Range<usize>, tag: Range<usize>) -> Option<()> {
+        let name = &text[name];
         match level {
             ENVELOPE if name != "Envelope" => return None,
             BODY if name == "Body" && !self.body_seen => (self.in_body, self.body_seen) = (true, true),
@@ -89,11 +137,11 @@ impl Found {
                 if name == "Fault" {
                     return None;
                 }
-                self.response_begun = Some(start);
+                self.response_begun = Some(tag.start);
             }
             VALUE if self.in_response() => {
                 self.values += 1;
-                self.value_begun = end;
+                self.value_begun = tag.end;
             }
             _ if level > VALUE && self.in_response() => self.nested = true,
             _ => {}
@@ -101,14 +149,44 @@ impl Found {
         Some(())
     }
 
-    /// An element ended: its level, where its end tag begins and ends.
-    fn ended(&mut self, level: usize, start: usize, end: usize) {
+    fn ended(&mut self, level: usize, tag: Range<usize>) {
         match level {
             BODY => self.in_body = false,
-            RESPONSE if self.in_response() => self.response = self.response_begun.map(|begun| begun..end),
-            VALUE if self.in_response() => self.value = Some(self.value_begun..start),
+            RESPONSE if self.in_response() => self.response = self.response_begun.map(|begun| begun..tag.end),
+            VALUE if self.in_response() => self.value = Some(self.value_begun..tag.start),
             _ => {}
         }
+    }
+}
+
+/// What has been seen of the children of the return values.
+#[derive(Default)]
+struct Fields {
+    reply: Found,
+    name: Range<usize>,
+    value_begun: usize,
+    found: Vec<(Range<usize>, Range<usize>)>,
+    /// A field has children.
+    nested: bool,
+}
+
+impl Listener for Fields {
+    fn began(&mut self, text: &str, level: usize, name: Range<usize>, tag: Range<usize>) -> Option<()> {
+        self.reply.began(text, level, name.clone(), tag.clone())?;
+        if self.reply.in_response() {
+            match level {
+                FIELD => (self.name, self.value_begun) = (name, tag.end),
+                _ => self.nested |= level > FIELD,
+            }
+        }
+        Some(())
+    }
+
+    fn ended(&mut self, level: usize, tag: Range<usize>) {
+        if level == FIELD && self.reply.in_response() {
+            self.found.push((self.name.clone(), self.value_begun..tag.start));
+        }
+        self.reply.ended(level, tag);
     }
 }
 
@@ -149,30 +227,15 @@ struct Scanner<'a> {
     prefixes: Vec<(&'a str, usize)>,
 }
 
-/// What a byte may be in character data and attribute values.
-#[derive(Clone, Copy, PartialEq)]
-enum Class {
-    Plain,
-    /// It depends on where it stands.
-    Special,
-}
-
-const CLASSES: [Class; 256] = {
-    let mut classes = [Class::Plain; 256];
+/// The bytes that names consist of behind their first.
+const IN_NAMES: [bool; 256] = {
+    let mut in_names = [false; 256];
     let mut byte = 0;
-    while byte < 0x20 {
-        classes[byte] = Class::Special;
+    while byte < 256 {
+        in_names[byte] = (byte as u8).is_ascii_alphanumeric() || matches!(byte as u8, b'_' | b'-' | b'.');
         byte += 1;
     }
-    classes[b'\t' as usize] = Class::Plain;
-    classes[b'\n' as usize] = Class::Plain;
-    let special = b"<>&\"'\xef";
-    let mut i = 0;
-    while i < special.len() {
-        classes[special[i] as usize] = Class::Special;
-        i += 1;
-    }
-    classes
+    in_names
 };
 
 impl<'a> Scanner<'a> {
@@ -196,16 +259,22 @@ impl<'a> Scanner<'a> {
     fn name(&mut self) -> Option<Name> {
         let start = self.at;
         let mut local = start;
-        loop {
-            match self.peek()? {
-                b'a'..=b'z' | b'A'..=b'Z' | b'_' => {}
-                b'0'..=b'9' | b'-' | b'.' if self.at > local => {}
-                b':' if self.at > local && local == start => local = self.at + 1,
-                _ if self.at == local => return None,
-                _ => return Some(Name { start, local, end: self.at }),
-            }
+        self.part_of_name()?;
+        if self.peek()? == b':' {
             self.at += 1;
+            local = self.at;
+            self.part_of_name()?;
         }
+        Some(Name { start, local, end: self.at })
+    }
+
+    fn part_of_name(&mut self) -> Option<()> {
+        let rest = self.rest();
+        if !matches!(rest.first()?, b'a'..=b'z' | b'A'..=b'Z' | b'_') {
+            return None;
+        }
+        self.at += rest.iter().position(|byte| !IN_NAMES[*byte as usize])?;
+        Some(())
     }
 
     /// From behind the `<` to behind the `>`.
@@ -323,14 +392,13 @@ impl<'a> Scanner<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
-            match self.next_special()? {
+            self.at += memchr3(quote, b'<', b'&', self.rest())?;
+            match self.peek()? {
                 b'<' => return None,
-                byte if byte == quote => break,
-                byte => {
-                    escaped |= byte == b'&';
-                    self.pass(byte)?;
-                }
+                b'&' => self.entity()?,
+                _ => break,
             }
+            escaped = true;
         }
         self.at += 1;
         Some(Value { text: &self.text[start..self.at - 1], escaped })
@@ -338,34 +406,24 @@ impl<'a> Scanner<'a> {
 
     /// Up to the next `<`.
     fn characters(&mut self) -> Option<()> {
-        let bytes = self.text.as_bytes();
         loop {
-            match self.next_special()? {
+            match self.peek()? {
                 b'<' => return Some(()),
-                b'>' if bytes[..self.at].ends_with(b"]]") => return None,
-                byte => self.pass(byte)?,
+                b'&' => self.entity()?,
+                b'>' if self.text.as_bytes()[..self.at].ends_with(b"]]") => return None,
+                _ => self.at += 1,
             }
+            self.at += memchr3(b'<', b'>', b'&', self.rest())?;
         }
     }
 
-    /// Goes to the next byte that is not plain.
-    fn next_special(&mut self) -> Option<u8> {
-        let rest = &self.text.as_bytes()[self.at..];
-        let length = rest.iter().position(|byte| CLASSES[*byte as usize] == Class::Special)?;
-        self.at += length;
-        Some(rest[length])
+    fn rest(&self) -> &'a [u8] {
+        &self.text.as_bytes()[self.at..]
     }
 
-    /// Passes a byte that is not plain, if it may stand here.
-    fn pass(&mut self, byte: u8) -> Option<()> {
-        let rest = &self.text.as_bytes()[self.at..];
-        self.at += match byte {
-            b'>' | b'"' | b'\'' => 1,
-            b'&' => ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity.as_bytes()))?.0.len(),
-            // U+FFFE and U+FFFF are no characters.
-            0xef if !matches!(rest.get(1..3)?, [0xbf, 0xbe | 0xbf]) => 3,
-            _ => return None,
-        };
+    fn entity(&mut self) -> Option<()> {
+        let rest = self.rest();
+        self.at += ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity.as_bytes()))?.0.len();
         Some(())
     }
 }

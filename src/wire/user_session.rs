@@ -5,6 +5,8 @@ use std::ffi::CString;
 use roxmltree::Node;
 
 use super::envelope::{Reference, element};
+use super::reply::Reply;
+use super::scan::Field;
 use super::xml::{child, child_text, date_time_ms, xsi_type};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
@@ -34,9 +36,21 @@ pub(crate) fn c_string(text: &str) -> CString {
 }
 
 impl UserSession {
+    /// Reads the element that describes a session.
     pub(crate) fn read(node: Node) -> Result<UserSession> {
-        let text = |name| c_string(child_text(node, name).unwrap_or(""));
-        let time = |name| child_text(node, name).and_then(date_time_ms).unwrap_or(0);
+        let fields: Vec<_> = node
+            .children()
+            .filter(Node::is_element)
+            .map(|field| (field.tag_name().name(), field.text().unwrap_or("").into()))
+            .collect();
+        UserSession::of(&fields)
+    }
+
+    /// The session that these fields describe, each by its name; the first counts of several with one name.
+    pub(super) fn of(fields: &[Field]) -> Result<UserSession> {
+        let find = |name| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value);
+        let text = |name| c_string(find(name).unwrap_or(""));
+        let time = |name| find(name).and_then(date_time_ms).unwrap_or(0);
         let key = text("key");
         if key.is_empty() {
             return Err(Error::new(
@@ -54,10 +68,23 @@ impl UserSession {
             message_locale: text("messageLocale"),
             ip_address: text("ipAddress"),
             user_agent: text("userAgent"),
-            extension: matches!(child_text(node, "extensionSession"), Some("true" | "1")),
-            call_count: child_text(node, "callCount").and_then(|t| t.parse().ok()).unwrap_or(-1),
+            extension: matches!(find("extensionSession"), Some("true" | "1")),
+            call_count: find("callCount").and_then(|t| t.parse().ok()).unwrap_or(-1),
         })
     }
+}
+
+/// The session that Login returns.
+pub(crate) fn read_login(reply: &Reply) -> Result<UserSession> {
+    if let Some(fields) = reply.fields() {
+        return UserSession::of(&fields);
+    }
+    reply.look(|response| {
+        let user = child(response, "returnval").ok_or_else(|| {
+            Error::new(Status::VSESSION_E_PROTOCOL, "the server's reply to Login describes no session")
+        })?;
+        UserSession::read(user)
+    })
 }
 
 /// The arguments of the RetrievePropertiesEx that reads `SessionManager.currentSession`, which anybody may read.
