@@ -4,8 +4,13 @@
 use std::time::Duration;
 
 use super::connection::Connection;
+use crate::runtime::numbered::thread_number;
 use crate::runtime::timer::{self, Sleeper};
 use crate::sync::{Arc, Instant, Mutex, Weak};
+
+/// Among so many resting connections a thread looks for its own. With more of them, connections that are not needed would be
+/// kept from their idle timeout.
+const LATEST: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -25,6 +30,8 @@ struct State {
 #[derive(Debug)]
 struct Resting {
     since: Instant,
+    /// The thread that used it last.
+    thread: usize,
     connection: Connection,
 }
 
@@ -33,12 +40,18 @@ impl Pool {
         Arc::new_cyclic(|me| Pool { state: Mutex::default(), idle_timeout, me: me.clone() })
     }
 
-    /// The connection that was used last, provided that it is still good.
+    /// One of the connections that were used last, provided that it is still good: that of this thread if it is among them,
+    /// since what the kernel and the caches hold of it is near to where the thread runs.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
-            let mut last = self.state.lock().resting.pop()?;
-            if last.since.elapsed() <= self.idle_timeout && last.connection.is_good() {
-                return Some(last.connection);
+            let mut taken = {
+                let resting = &mut self.state.lock().resting;
+                let latest = resting.len().saturating_sub(LATEST);
+                let mine = resting[latest..].iter().rposition(|r| r.thread == thread_number());
+                resting.remove(mine.map_or(resting.len().checked_sub(1)?, |mine| latest + mine))
+            };
+            if taken.since.elapsed() <= self.idle_timeout && taken.connection.is_good() {
+                return Some(taken.connection);
             }
         }
     }
@@ -48,7 +61,7 @@ impl Pool {
         connection.rest();
         let mut state = self.state.lock();
         let since = Instant::now();
-        state.resting.push(Resting { since, connection });
+        state.resting.push(Resting { since, thread: thread_number(), connection });
         let watched = std::mem::replace(&mut state.watched, true);
         drop(state);
         if !watched {
@@ -77,5 +90,58 @@ impl Sleeper for Pool {
         if let Some(next) = next {
             timer::wake_at(next, self.me.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::connection::Stream;
+    use super::super::socket::Socket;
+    use super::*;
+
+    struct Peers {
+        listener: TcpListener,
+        pool: Arc<Pool>,
+    }
+
+    impl Peers {
+        /// Puts a new connection into the pool, and returns its other end.
+        fn rest_another(&self) -> TcpStream {
+            let stream = TcpStream::connect(self.listener.local_addr().unwrap()).unwrap();
+            self.pool.put(Connection::new(Stream::Plain(Socket::new(stream, None))));
+            self.listener.accept().unwrap().0
+        }
+
+        /// The same in another thread, some times.
+        fn rest_others(&self, number: usize) -> Vec<TcpStream> {
+            let rest = || (0..number).map(|_| self.rest_another()).collect();
+            std::thread::scope(|scope| scope.spawn(rest).join().unwrap())
+        }
+
+        /// Takes a connection and closes it.
+        fn take(&self) {
+            drop(self.pool.take().expect("a good connection"));
+        }
+    }
+
+    fn is_closed(other_end: &TcpStream) -> bool {
+        other_end.set_nonblocking(true).unwrap();
+        other_end.peek(&mut [0]).is_ok_and(|n| n == 0)
+    }
+
+    #[test]
+    fn a_thread_gets_its_own_connection_while_it_is_among_the_latest() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peers = Peers { listener, pool: Pool::new(Duration::from_secs(60)) };
+        let mine = peers.rest_another();
+        let others = peers.rest_others(LATEST - 1);
+        peers.take();
+        assert!(is_closed(&mine) && !others.iter().any(is_closed));
+        let mine = peers.rest_another();
+        let others = peers.rest_others(LATEST);
+        peers.take();
+        assert!(!is_closed(&mine) && is_closed(others.last().unwrap()));
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod fork;
 pub(crate) mod log;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;
+pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod secret;
 pub(crate) mod timer;

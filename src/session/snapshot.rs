@@ -1,7 +1,6 @@
 //! What a reader sees of a session: one value, made once and never changed. A login, a refresh or a logout makes a new
 //! one; nobody can pair one login's cookie with another's identity, because they are never apart.
 
-use std::cell::Cell;
 use std::ops::Deref;
 
 use once_cell::race::OnceBox;
@@ -9,7 +8,8 @@ use once_cell::race::OnceBox;
 use crate::api::service::Service;
 use crate::api::session_manager::Login;
 use crate::error::Result;
-use crate::sync::{Arc, ArcSwap, AtomicU64, Mutex, Ordering, thread_local};
+use crate::runtime::numbered::thread_number;
+use crate::sync::{Arc, ArcSwap, Mutex};
 
 /// A session at one moment.
 #[derive(Clone, Debug, Default)]
@@ -78,17 +78,7 @@ impl Moment {
 
     /// The view for the current thread. Some threads share one.
     fn view(&self) -> Arc<View> {
-        thread_local! {
-            static NUMBER: Cell<usize> = const { Cell::new(VIEWS) };
-        }
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let mine = NUMBER.with(|number| {
-            if number.get() == VIEWS {
-                number.set(NEXT.fetch_add(1, Ordering::Relaxed) as usize % VIEWS);
-            }
-            number.get()
-        });
-        self.make(mine).clone()
+        self.make(thread_number() % VIEWS).clone()
     }
 
     /// Whether somebody has it or one of its views, once it is shown no more. Who has neither can get neither.
