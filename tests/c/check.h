@@ -97,6 +97,12 @@ static inline const char *control_port(void)
     return test_env("VSESSION_TEST_CONTROL");
 }
 
+/* Whether the simulator speaks TLS: over plain HTTP there is no certificate to look at. */
+static inline bool over_tls(void)
+{
+    return strncmp(test_env("VSESSION_TEST_URL"), "https:", 6) == 0;
+}
+
 static inline long counted(const char *name)
 {
     return simulator_count(control_port(), name);

@@ -199,7 +199,7 @@ static void do_everything(void *unused, int number)
 {
     (void)unused;
     while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        if (number % 3 == 0)
+        if (over_tls() && number % 3 == 0)
             probe_a_certificate();
         else
             live_a_life(number);
