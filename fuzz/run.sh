@@ -3,7 +3,8 @@
 #
 #     fuzz/run.sh SECONDS [TARGET...]   all targets, or these, in about so many seconds together; one line for each
 #     fuzz/run.sh keep TARGET...        adds to the corpora what was found and covers more; give the files names that say what they are
-#     fuzz/run.sh prove                 planted faults are found: a panic, an overread, a leak, growth, a hang, and one in the library for each target
+#     fuzz/run.sh prove                 planted faults are found: a panic, an overread, a leak, growth, a hang; one in the library for each
+#                                     target; and descriptors and threads that the library keeps
 #
 # What is found lies in target/fuzz/findings, and what covers new ground in target/fuzz/found, from where the next run goes on.
 # `VSESSION_FUZZ_TARGET=NAME target/fuzz/bin FILE` runs one input again; with VSESSION_FUZZ_TRACE=1 the target `api` says what it calls.
@@ -76,7 +77,7 @@ finds() {
         echo "planted and not found: $target"
         exit 1
     fi
-    echo "found: $target"
+    echo "found: $target: $text"
     rm -f "$built/findings/$target"-*
 }
 
@@ -112,6 +113,29 @@ plant_all() {
     plant ffi/call.rs 's/size.min(size_of::<T>()),/size_of::<T>(),/'                # api
 }
 
+# What is left open, where the environment has LEAK in it; a thread for each worker that is started.
+plant_leaks() {
+    leak='std::env::var("LEAK").is_ok_and(|leak| leak == '
+    plant ffi/queue.rs "s/handles::remove::<Queue>(id, \"queue\")?.close();/let queue = handles::remove::<Queue>(id, \"queue\")?; queue.close(); \
+        if $leak\"descriptors\") { std::mem::forget(queue) }/"
+    plant runtime/workers.rs "s/let started = thread::Builder::new()/if $leak\"threads\") { thread::spawn(|| loop { thread::park() }); } \
+        let started = thread::Builder::new()/"
+}
+
+# planted PLANTER: the fuzzer of a copy of the sources with what PLANTER puts there.
+planted() {
+    copy=$built/copy
+    rm -rf "$copy"
+    mkdir -p "$copy/tests/rust"
+    cp -r Cargo.toml Cargo.lock build.rs cbindgen.toml src fuzz "$copy"
+    cp -r tests/rust/support "$copy/tests/rust"
+    "$1"
+    program=$built/planted
+    build "$copy" "$program"
+    # Both libraries have one name; cargo would take the planted one for the other.
+    rm -rf "$built/$triple/release/.fingerprint"/vsession-*
+}
+
 case ${1:-} in
 one)
     one "$2" "$3"
@@ -130,16 +154,12 @@ prove)
     finds planted_leak "LeakSanitizer: detected memory leaks"
     finds planted_growth "libFuzzer: out-of-memory"
     finds planted_hang "libFuzzer: timeout after"
-    copy=$built/copy
-    rm -rf "$copy"
-    mkdir -p "$copy/tests/rust"
-    cp -r Cargo.toml Cargo.lock build.rs cbindgen.toml src fuzz "$copy"
-    cp -r tests/rust/support "$copy/tests/rust"
-    plant_all
-    program=$built/planted
-    build "$copy" "$program"
-    # Both libraries have one name; cargo would take the planted one for the other.
-    rm -rf "$built/$triple/release/.fingerprint"/vsession-*
+    planted plant_leaks
+    for LEAK in descriptors threads; do
+        export LEAK
+        finds api "$LEAK are left" fuzz/corpus/api
+    done
+    planted plant_all
     targets=$(VSESSION_FUZZ_TARGET=list "$program")
     for target in $targets; do
         finds "$target" "ERROR: \(libFuzzer\|AddressSanitizer\|LeakSanitizer\)" "fuzz/corpus/$target"

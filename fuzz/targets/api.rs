@@ -1195,15 +1195,17 @@ fn clean_up(handles: Handles) {
     nothing_piles_up();
 }
 
-/// Descriptors and threads do not become more and more. What rests (connections, workers) goes in its time.
+/// Descriptors and threads do not become more and more. What rests (connections, workers) goes in its time: seldom are there
+/// more than twenty of each. In the process of other tests the numbers are theirs.
 fn nothing_piles_up() {
     static INPUTS: Mutex<u32> = Mutex::new(0);
     let mut inputs = INPUTS.lock().unwrap();
     *inputs += 1;
-    if inputs.is_multiple_of(64) {
+    if cfg!(fuzzing) && inputs.is_multiple_of(64) {
         let number = |folder| std::fs::read_dir(folder).unwrap().count();
         let (descriptors, threads) = (number("/proc/self/fd"), number("/proc/self/task"));
-        assert!(descriptors < 900 && threads < 600, "{descriptors} descriptors, {threads} threads");
+        assert!(descriptors < 300, "{descriptors} descriptors are left");
+        assert!(threads < 200, "{threads} threads are left");
     }
 }
 
