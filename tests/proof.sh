@@ -25,7 +25,7 @@ step() {
     done
     began=$(date +%s)
     if timeout -k 30 "$longest" "$@" >"$built/$name.log" 2>&1; then
-        echo "ok    $name ($(($(date +%s) - began)) s): $(tail -n 1 "$built/$name.log")"
+        echo "ok    $name ($(($(date +%s) - began)) s): $(grep . "$built/$name.log" | tail -n 1)"
     else
         failed=1
         echo "FAIL  $name: $*"
