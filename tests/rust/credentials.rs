@@ -58,10 +58,11 @@ fn the_callers_deadlines_hold_while_a_function_takes_its_time() {
         .unwrap();
     std::thread::scope(|scope| {
         let patient = scope.spawn(|| session.login());
-        let start = Instant::now();
+        let start = Moment::now();
         let hasty = session.login_with(&Options::timeout(100)).unwrap_err();
+        let took = start.elapsed();
         assert_eq!(hasty.status, status::VSESSION_E_TIMEOUT);
-        assert!(start.elapsed() < Duration::from_millis(1000), "{:?}", start.elapsed());
+        assert!(took < Duration::from_millis(1000), "{took:?}");
         patient.join().unwrap().unwrap();
     });
     session.close().unwrap();
@@ -85,7 +86,7 @@ fn functions_that_block_do_not_hold_up_other_sessions() {
         }
         eventually("they are asking", || blocked.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
         let free = simulator.session();
-        free.login_with(&Options::timeout(5000)).unwrap();
+        free.login_with(&Options::timeout(20_000)).unwrap();
         free.close().unwrap();
         *released.lock().unwrap() = true;
     });
@@ -145,7 +146,7 @@ fn a_function_may_ask_a_vault_through_another_session() {
                 .unwrap()
         })
         .collect();
-    let options = Options::timeout(20_000);
+    let options = Options::timeout(60_000);
     for result in together(12, |n| sessions[n].login_with(&options)) {
         result.unwrap();
     }
@@ -168,8 +169,11 @@ fn refused_credentials_of_a_function_are_not_repeated_and_new_ones_are_tried() {
         .unwrap();
     let end = Instant::now() + Duration::from_millis(700);
     together(16, |_| {
-        while Instant::now() < end {
+        loop {
             assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+            if Instant::now() >= end {
+                break;
+            }
             std::thread::sleep(Duration::from_millis(2));
         }
     });

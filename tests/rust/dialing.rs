@@ -69,13 +69,16 @@ fn child_with_dead_addresses() {
         let dead: Vec<_> = dead.iter().map(|a| black_hole(format!("{a}:{port}").parse().unwrap())).collect();
         let server = simulator.host();
         thread::spawn(move || forward(&listener, &server));
-        let session = Config::new(&format!("http://user:pass@{name}:{port}/sdk")).unwrap().open().unwrap();
-        let start = Instant::now();
-        session.login_with(&Options::timeout(10_000)).unwrap_or_else(|e| panic!("{name}: {e:?}"));
-        let took = start.elapsed();
+        let config = Config::new(&format!("http://user:pass@{name}:{port}/sdk")).unwrap();
         // A lead of 250 ms for each dead address that comes before; the order is the resolver's.
-        assert!(took < Duration::from_millis(250 * leads + 1000), "{name}: {took:?}");
-        session.close().unwrap();
+        promptly(Duration::from_millis(250 * leads + 1000), || {
+            let session = config.open().unwrap();
+            let start = Instant::now();
+            session.login_with(&Options::timeout(60_000)).unwrap_or_else(|e| panic!("{name}: {e:?}"));
+            let took = start.elapsed();
+            session.close().unwrap();
+            took
+        });
         drop(dead);
     }
 }
@@ -106,7 +109,7 @@ fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
             .with("connect_timeout_ms", "200")
             .open()
             .unwrap();
-        let start = Instant::now();
+        // Nothing else would end it before a minute is over, and that with another status.
         let error = session.login().unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_CONNECT, "{}", error.message);
         let told = format!("nobody answered {phase}");
@@ -115,7 +118,6 @@ fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
             "{}",
             error.message
         );
-        assert!(start.elapsed() < Duration::from_secs(5), "{phase}: {:?}", start.elapsed());
         session.close().unwrap();
     }
 }

@@ -166,22 +166,22 @@ fn a_password_that_was_changed_on_the_server_does_not_lock_the_account() {
         simulator.set_password("rotated");
         simulator.kill_sessions();
         let call_until = |end: Instant| {
-            let failures = together(64, |_| {
-                let mut failures = 0;
-                while Instant::now() < end {
+            together(64, |_| {
+                // On a machine however slow, each calls when the refusal may be new, and when it is known.
+                for calls in 0.. {
+                    if calls >= 2 && Instant::now() >= end {
+                        return;
+                    }
                     assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
-                    failures += 1;
                 }
-                failures
             });
-            assert!(failures.iter().sum::<u64>() > 64);
         };
         let half = Duration::from_millis(500 * seconds);
         call_until(Instant::now() + half);
         assert_eq!(simulator.stat("login_failures"), 1, "{source}");
         match source {
             "option" => session.set_password("wrong, too").unwrap(),
-            "file" => std::fs::write(&file, "wrong, too").unwrap(),
+            "file" => rewrite(&file, "wrong, too"),
             _ => *password.lock().unwrap() = "wrong, too".into(),
         }
         call_until(Instant::now() + half);
@@ -196,7 +196,8 @@ fn servers_that_hang_in_their_logins_hold_up_no_other_servers() {
     let (silent, well) = (Simulator::start(), Simulator::start());
     silent.rule(json!({"method": "Login", "hang": true}));
     // More than there are workers for logins.
-    let stuck: Vec<_> = (0..12).map(|_| silent.config().with("timeout_ms", "8000").open().unwrap()).collect();
+    let stuck: Vec<_> =
+        (0..12).map(|_| silent.config().with("timeout_ms", "60000").open().unwrap()).collect();
     std::thread::scope(|scope| {
         for session in &stuck {
             // Whatever becomes of it in the end.
@@ -206,7 +207,7 @@ fn servers_that_hang_in_their_logins_hold_up_no_other_servers() {
         let session = well.session();
         let start = Instant::now();
         session.ping().unwrap();
-        assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
         session.close().unwrap();
         silent.clear_rules();
         silent.post("/connections/close");
@@ -271,11 +272,10 @@ fn a_password_file_that_is_no_file_is_told_and_holds_nobody() {
     assert!(made.success());
     for file in [pipe.to_str().unwrap(), "/dev/zero", "/", "/does/not/exist"] {
         let session = simulator.config().with("password_file", file).open().unwrap();
-        let start = std::time::Instant::now();
-        let error = session.login_with(&Options::timeout(10_000)).unwrap_err();
+        // Held, it would end by its deadline.
+        let error = session.login_with(&Options::timeout(20_000)).unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_CONFIG, "{file}: {error:?}");
         assert!(error.message.contains("password_file") && error.message.contains(file), "{error:?}");
-        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{file}: {:?}", start.elapsed());
         session.close().unwrap();
     }
     std::fs::remove_file(&pipe).unwrap();
@@ -313,7 +313,7 @@ fn a_login_that_cannot_be_described_leaves_no_session_behind() {
 fn after_a_failed_login_the_next_automatic_one_waits() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "status": 503, "times": 1}));
-    let session = simulator.config().with("relogin.backoff_ms", "2000").open().unwrap();
+    let session = simulator.config().with("relogin.backoff_ms", "4000").open().unwrap();
     let error = session.ping().unwrap_err();
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
     assert!(error.retriable);
@@ -336,17 +336,17 @@ fn a_server_that_asks_to_be_left_alone_is_left_alone_up_to_the_longest_wait() {
         let config = simulator.config().with("relogin.backoff_ms", "1");
         let session = if seconds == "1" { config } else { config.with("relogin.max_backoff_ms", "300") };
         let session = session.open().unwrap();
+        let start = Instant::now();
         let error = session.ping().unwrap_err();
         assert!(error.message.contains(&format!("in {seconds} s, as it asks")), "{}", error.message);
         assert_eq!(error.retry_after_ms.to_string(), format!("{seconds}000"));
-        let start = Instant::now();
         eventually("the wait ends and the call succeeds", || session.ping().is_ok());
         session.close().unwrap();
         start.elapsed()
     };
-    assert!(busy("1") > Duration::from_millis(900));
+    assert!(busy("1") > Duration::from_millis(1000));
     let waited = busy("3600");
-    assert!(waited > Duration::from_millis(200) && waited < Duration::from_secs(5), "{waited:?}");
+    assert!(waited > Duration::from_millis(300) && waited < PATIENCE, "{waited:?}");
     assert_eq!(simulator.calls("Login"), 4);
 }
 

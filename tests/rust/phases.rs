@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use crate::support::canned::{Greeting, good_body, with_length};
 use crate::support::proxy::StallingProxy;
+use crate::support::sockets::{SYN_SENT, connections_to};
 use crate::support::*;
 
-/// A token or a close ends a wait within this. Machines stall, so it is tried again; see `in_time`.
+/// A token or a close ends a wait within this.
 const MOST_AFTER_FIRE: Duration = Duration::from_millis(5);
 /// A deadline ends it within this of its time.
 const MOST_AFTER_DEADLINE: Duration = Duration::from_millis(20);
@@ -33,6 +34,8 @@ struct Scene {
     last_connection: Box<dyn Fn() -> usize + Send + Sync>,
     /// The phase leaves no connection behind.
     no_connection: bool,
+    /// The call is at work all the time, and never asleep.
+    never_rests: bool,
     /// The deadline of the call that is to miss it.
     deadline: Duration,
     /// A second session with the same settings, and so with the same connections.
@@ -58,6 +61,7 @@ impl Scene {
             heal: Box::new(move || b.well()),
             last_connection: Box::new(move || c.last_connection()),
             no_connection: false,
+            never_rests: false,
             deadline: DEADLINE,
             twin: config.open().unwrap(),
         }
@@ -67,7 +71,7 @@ impl Scene {
     fn recover(&self, session: Session) {
         let abandoned = (self.last_connection)();
         (self.heal)();
-        session.ping_with(&Options::timeout(5000)).expect("the session is usable afterwards");
+        session.ping_with(&Options::timeout(UNENDED_MS)).expect("the session is usable afterwards");
         if !self.no_connection {
             assert_ne!((self.last_connection)(), abandoned, "the abandoned connection was used again");
         }
@@ -78,9 +82,10 @@ impl Scene {
 fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
     let scene = &scene;
     let (token, close, deadline) = std::thread::scope(|scope| {
-        let token = scope.spawn(move || in_time(|| by_token(&scene())));
-        let close = scope.spawn(move || in_time(|| by_close(&scene())));
-        let deadline = scope.spawn(move || in_time(|| by_deadline(&scene())));
+        let token = scope.spawn(move || promptly(MOST_AFTER_FIRE, || by_token(&scene())));
+        let close = scope.spawn(move || promptly(MOST_AFTER_FIRE, || by_close(&scene())));
+        let deadline = scope
+            .spawn(move || promptly_or_slower(MOST_AFTER_DEADLINE, |slower| by_deadline(&scene(), slower)));
         (token.join(), close.join(), deadline.join())
     });
     tell(phase, token.expect("by token"), close.expect("by close"), deadline.expect("by deadline"));
@@ -88,9 +93,9 @@ fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
 
 /// One after the other, where the scenes would be in each other's way.
 fn ends_in_turn(phase: &str, scene: impl Fn() -> Scene) {
-    let token = in_time(|| by_token(&scene()));
-    let close = in_time(|| by_close(&scene()));
-    let deadline = in_time(|| by_deadline(&scene()));
+    let token = promptly(MOST_AFTER_FIRE, || by_token(&scene()));
+    let close = promptly(MOST_AFTER_FIRE, || by_close(&scene()));
+    let deadline = promptly_or_slower(MOST_AFTER_DEADLINE, |slower| by_deadline(&scene(), slower));
     tell(phase, token, close, deadline);
 }
 
@@ -98,85 +103,64 @@ fn tell(phase: &str, token: Duration, close: Duration, deadline: Duration) {
     eprintln!("{phase}: token {token:?}, close {close:?}, after the deadline {deadline:?}");
 }
 
-/// Repeats an attempt, which tells how long it took and what would be in time, until one is in time. A busy machine makes
-/// one or the other late, a defect all.
-fn in_time(attempt: impl Fn() -> (Duration, Duration)) -> Duration {
-    let mut late = Vec::new();
-    while late.len() < 20 {
-        let (took, most) = attempt();
-        if took < most {
-            return took;
-        }
-        late.push(took);
-    }
-    panic!("never in time: {late:?}");
+/// Has the scene's call stuck, does `end` to it, and returns its error and how long it took to come.
+fn stuck_and_ended(scene: &Scene, options: &Options, end: impl FnOnce()) -> (ApiError, Duration) {
+    let waits = |caller: &Task| (scene.stuck)() && (scene.never_rests || caller.sleeps());
+    let (result, took) = ended(waits, || (scene.call)(scene.session, options), end);
+    (result.unwrap_err(), took)
 }
 
-/// Has a call stuck, does `end` to it, and returns its error and how long it took to come.
-fn ended(scene: &Scene, options: &Options, end: impl FnOnce()) -> (ApiError, Duration) {
-    std::thread::scope(|scope| {
-        let caller = scope.spawn(|| {
-            let result = (scene.call)(scene.session, options);
-            (result, Instant::now())
-        });
-        eventually("the call is stuck", || caller.is_finished() || (scene.stuck)());
-        std::thread::sleep(Duration::from_millis(30));
-        assert!(!caller.is_finished(), "the call was to be stuck: {:?}", caller.join().unwrap().0);
-        let start = Instant::now();
-        end();
-        let (result, returned) = caller.join().unwrap();
-        (result.unwrap_err(), returned.saturating_duration_since(start))
-    })
-}
-
-fn by_token(scene: &Scene) -> (Duration, Duration) {
+fn by_token(scene: &Scene) -> Duration {
     let token = Token::new();
     let options = Options { timeout_ms: UNENDED_MS, ..token.options() };
-    let (error, took) = ended(scene, &options, || token.fire());
+    let (error, took) = stuck_and_ended(scene, &options, || token.fire());
     assert_eq!(error.status, status::VSESSION_E_CANCELLED);
     scene.recover(scene.session);
     let _ = scene.session.close();
-    (took, MOST_AFTER_FIRE)
+    took
 }
 
-fn by_close(scene: &Scene) -> (Duration, Duration) {
-    let (error, took) = ended(scene, &Options::timeout(UNENDED_MS), || {
+fn by_close(scene: &Scene) -> Duration {
+    let (error, took) = stuck_and_ended(scene, &Options::timeout(UNENDED_MS), || {
         // The server is stuck, so the logout may be too.
-        let session = scene.session;
-        std::thread::spawn(move || session.close_with(&Options::timeout(500)));
+        let _ = scene.session.close_with(&Options::timeout(300));
     });
     assert_eq!(error.status, status::VSESSION_E_CLOSED);
     assert_eq!(scene.session.ping().unwrap_err().status, status::VSESSION_E_CLOSED);
     scene.recover(scene.twin);
     let _ = scene.twin.close();
-    (took, MOST_AFTER_FIRE)
+    took
 }
 
-fn by_deadline(scene: &Scene) -> (Duration, Duration) {
-    let options = Options::timeout(scene.deadline.as_millis() as u32);
-    let (result, took, stuck) = std::thread::scope(|scope| {
+fn by_deadline(scene: &Scene, slower: u32) -> Duration {
+    let deadline = scene.deadline * slower;
+    let options = Options::timeout(deadline.as_millis() as u32);
+    let (begun, task) = std::sync::mpsc::channel();
+    let (result, start, returned, stuck) = std::thread::scope(|scope| {
         let caller = scope.spawn(|| {
+            let own = Task::current();
+            begun.send(own.clone()).unwrap();
             let start = Instant::now();
             let result = (scene.call)(scene.session, &options);
-            (result, start.elapsed())
+            (result, start, Moment::of(&[&own]))
         });
-        let stuck = std::cell::Cell::new(false);
+        let task = task.recv().unwrap();
+        let stuck = std::cell::Cell::new(None);
         eventually("the call is stuck", || {
-            stuck.set((scene.stuck)());
-            stuck.get() || caller.is_finished()
+            stuck.set((scene.stuck)().then(|| Moment::of(&[&task])));
+            stuck.get().is_some() || caller.is_finished()
         });
-        let (result, took) = caller.join().unwrap();
-        (result, took, stuck.get())
+        let (result, start, returned) = caller.join().unwrap();
+        (result, start, returned, stuck.get())
     });
     assert_eq!(result.unwrap_err().status, status::VSESSION_E_TIMEOUT);
-    if !stuck {
-        // The machine was so busy that the call never came to its phase.
-        return (took, Duration::ZERO);
-    }
-    assert!(took >= scene.deadline, "{took:?}");
+    let due = start + deadline;
+    assert!(returned.at >= due, "{:?} early", due - returned.at);
+    // Otherwise the machine was so busy that the call never came to its phase, or only when its time was over.
+    let Some(stuck) = stuck.filter(|stuck| stuck.at < due) else { return Duration::MAX };
     scene.recover(scene.session);
     let _ = scene.session.close();
-    (took - scene.deadline, MOST_AFTER_DEADLINE)
+    returned.since(&stuck.moved_to(due))
 }
 
 /// Logged in, with no connection left, so that the next call makes one.
@@ -188,26 +172,9 @@ fn logged_in_without_connection(scene: Scene, canned: &Canned) -> Scene {
     scene
 }
 
-/// The connections to this port, from the client's side: state, and bytes that wait to be sent.
-fn connections_to(port: u16) -> Vec<(u8, usize)> {
-    let target = format!(":{port:04X}");
-    std::fs::read_to_string("/proc/net/tcp")
-        .unwrap()
-        .lines()
-        .filter_map(|line| {
-            // Number, local address, remote address, state, send queue:receive queue.
-            let fields: Vec<_> = line.split_whitespace().collect();
-            let queue = fields.get(4)?.split(':').next()?;
-            let state = u8::from_str_radix(fields[3], 16).ok()?;
-            fields[2].ends_with(&target).then_some((state, usize::from_str_radix(queue, 16).ok()?))
-        })
-        .collect()
-}
-
 /// Whether somebody tries to connect to this port and has got no answer.
 fn connecting_to(port: u16) -> bool {
-    const SYN_SENT: u8 = 2;
-    connections_to(port).iter().any(|(state, _)| *state == SYN_SENT)
+    connections_to(port).iter().any(|connection| connection.state == SYN_SENT)
 }
 
 #[test]
@@ -305,7 +272,7 @@ fn a_request_that_the_server_does_not_read() {
             let mut scene = stuck_in_a_call(&canned, |peer| peer.hang_deaf());
             scene.call = large_call;
             scene.stuck = Box::new(move || {
-                let queued = connections_to(port).iter().map(|(_, queued)| *queued).max();
+                let queued = connections_to(port).iter().map(|connection| connection.unsent).max();
                 assert!(queued < Some(LARGE - 65536), "all was written");
                 seen.calls() > 0
             });
@@ -346,7 +313,10 @@ fn a_reply_that_floods() {
     // As fast as the client can read, for far longer than it may: there are always bytes to read, and a core is busy with it.
     for (phase, make) in [("flood", Canned::http as fn() -> Canned), ("flood over TLS", Canned::https)] {
         ends_in_turn(phase, || {
-            stuck_in_a_call(&Arc::new(make()), |peer| peer.flood(b"HTTP/1.1 100 Continue\r\n\r\n", 512 << 20))
+            let canned = Arc::new(make());
+            let flood = b"HTTP/1.1 100 Continue\r\n\r\n";
+            let scene = stuck_in_a_call(&canned, |peer| peer.flood(flood, 512 << 20));
+            Scene { never_rests: true, ..scene }
         });
     }
 }
@@ -414,6 +384,7 @@ fn another_threads_login() {
             }),
             last_connection: Box::new(|| 0),
             no_connection: true,
+            never_rests: false,
             deadline: DEADLINE,
             twin,
         }
@@ -488,15 +459,19 @@ fn child_with_a_silent_name_server() {
     // The time for connecting covers the name too.
     names.answer(false);
     let canned = Canned::http();
-    let config =
-        canned.config_for(&format!("last.{NAME}")).with("connect_timeout_ms", "250").with("timeout_ms", "0");
-    let session = config.open().unwrap();
-    let start = Instant::now();
-    let error = session.login_with(&Options::timeout(5000)).unwrap_err();
-    assert_eq!(error.status, status::VSESSION_E_RESOLVE, "{error:?}");
-    assert!(error.message.contains("connect_timeout_ms"), "{}", error.message);
-    assert!(start.elapsed() < 2 * DEADLINE, "{:?}", start.elapsed());
-    session.close().unwrap();
+    promptly(2 * DEADLINE, || {
+        numbers.set(numbers.get() + 1);
+        let config = canned.config_for(&format!("{}.{NAME}", numbers.get()));
+        let config = config.with("connect_timeout_ms", "250").with("timeout_ms", "0");
+        let session = config.open().unwrap();
+        let start = Instant::now();
+        let error = session.login_with(&Options::timeout(UNENDED_MS)).unwrap_err();
+        let took = start.elapsed();
+        assert_eq!(error.status, status::VSESSION_E_RESOLVE, "{error:?}");
+        assert!(error.message.contains("connect_timeout_ms"), "{}", error.message);
+        session.close().unwrap();
+        took
+    });
 }
 
 /// Canned: a name server that says nothing until it is told to answer; then everything is 127.0.0.1.

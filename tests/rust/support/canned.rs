@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WantsServerCert;
 use rustls::{ConfigBuilder, ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion};
 
+use super::sockets::{ESTABLISHED, connections_to};
 use super::{Config, eventually};
 
 /// The server's own certificate, which clients trust by naming it, and its key.
@@ -421,6 +422,28 @@ impl Peer {
             said += block.len() as u64;
         }
         self.cut();
+    }
+
+    /// How many bytes the client has not read yet of those that have come to it; none when it has closed the connection.
+    pub fn unread(&self) -> Option<usize> {
+        let client = self.socket.peer_addr().ok()?.port();
+        let mut all = connections_to(self.socket.local_addr().ok()?.port()).into_iter();
+        all.find(|c| c.own_port == client && c.state == ESTABLISHED).map(|c| c.unread)
+    }
+
+    /// Whether all that was said, and the end where there was one, has come to the client's machine; or the client has gone.
+    pub fn has_arrived(&self) -> bool {
+        const CLOSED: u8 = 7;
+        let (mut state, mut length) = (0_u8, 1);
+        let mut on_its_way: libc::c_int = 0;
+        let socket = self.socket.as_raw_fd();
+        // SAFETY: both calls write into what is given with its size; the state is the first byte of the answer.
+        unsafe {
+            let info = (&raw mut state).cast();
+            assert_eq!(libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, info, &mut length), 0);
+            assert_eq!(libc::ioctl(socket, libc::TIOCOUTQ, &mut on_its_way), 0);
+        }
+        on_its_way == 0 || state == CLOSED
     }
 
     /// Ends the connection in good order.

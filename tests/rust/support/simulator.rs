@@ -4,11 +4,13 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::client::Opened;
-use super::{Config, Options, Session, eventually};
+use super::sockets::is_connected;
+use super::{Config, Options, PATIENCE, Session, eventually, within};
 
 pub struct Simulator {
     child: Child,
@@ -16,6 +18,8 @@ pub struct Simulator {
     _alive: ChildStdin,
     about: Value,
     opened: Opened,
+    /// How long to wait at the end until no session is left.
+    pub patience: Duration,
 }
 
 /// Set for children of a test, which has built the simulator.
@@ -60,7 +64,7 @@ impl Simulator {
         output.read_line(&mut line).unwrap();
         let about = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         let alive = child.stdin.take().unwrap();
-        Simulator { child, _alive: alive, about, opened: Opened::default() }
+        Simulator { child, _alive: alive, about, opened: Opened::default(), patience: PATIENCE }
     }
 
     pub fn text(&self, field: &str) -> String {
@@ -144,6 +148,14 @@ impl Simulator {
         self.post("/sessions/kill")["killed"].as_u64().unwrap()
     }
 
+    /// Closes the connections as `fate`, a request of the control port, says; and waits until this machine's side of each
+    /// knows that it is over.
+    pub fn close_connections(&self, fate: &str) {
+        self.post(fate);
+        let port = self.host().rsplit(':').next().unwrap().parse().unwrap();
+        eventually("the connections are closed", || !is_connected(port));
+    }
+
     pub fn set_password(&self, password: &str) {
         self.post_json("/credentials", json!({"user": "user", "password": password}));
     }
@@ -157,7 +169,7 @@ impl Simulator {
         for session in self.opened.lock().unwrap().drain(..) {
             let _ = session.close_with(&Options::timeout(10_000));
         }
-        eventually("no session is left on the server", || self.stat("sessions") == 0);
+        within(self.patience, "no session is left on the server", || self.stat("sessions") == 0);
     }
 }
 

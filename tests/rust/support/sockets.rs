@@ -1,0 +1,41 @@
+//! What the kernel tells of connections over IP version 4, from the client's side.
+
+#[derive(Debug)]
+pub struct Connection {
+    pub own_port: u16,
+    pub state: u8,
+    /// Bytes that the server's side has not taken yet.
+    pub unsent: usize,
+    /// Bytes that have come and were not read yet.
+    pub unread: usize,
+}
+
+pub const ESTABLISHED: u8 = 1;
+pub const SYN_SENT: u8 = 2;
+
+/// The connections to this port, in whatever state.
+pub fn connections_to(port: u16) -> Vec<Connection> {
+    let number = |text: &str| usize::from_str_radix(text, 16).unwrap();
+    let port_of = |address: &str| number(address.split(':').nth(1).unwrap()) as u16;
+    std::fs::read_to_string("/proc/net/tcp")
+        .unwrap()
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            // Number, local address, remote address, state, send queue:receive queue.
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let (unsent, unread) = fields[4].split_once(':')?;
+            (port_of(fields[2]) == port).then(|| Connection {
+                own_port: port_of(fields[1]),
+                state: number(fields[3]) as u8,
+                unsent: number(unsent),
+                unread: number(unread),
+            })
+        })
+        .collect()
+}
+
+/// Whether a connection to this port stands: neither side has ended it, as far as the client's machine knows.
+pub fn is_connected(port: u16) -> bool {
+    connections_to(port).iter().any(|connection| connection.state == ESTABLISHED)
+}
