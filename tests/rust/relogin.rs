@@ -1,7 +1,6 @@
 //! A session that ends on the server: replaced once for everybody, and only when it is really gone.
 
 use serde_json::json;
-use std::time::Duration;
 use vsession::vsession_executed::*;
 use vsession::vsession_state::*;
 
@@ -216,7 +215,7 @@ fn a_server_that_restarts_is_found_again() {
     let session = simulator.config().with("relogin.backoff_ms", "50").open().unwrap();
     session.login().unwrap();
     simulator.post("/listener/stop");
-    simulator.post("/connections/close");
+    simulator.close_connections("/connections/close");
     let error = session.ping().unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_CONNECT);
     assert_eq!(error.executed, VSESSION_EXECUTED_NO);
@@ -226,7 +225,6 @@ fn a_server_that_restarts_is_found_again() {
     session.ping().unwrap();
     assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
     assert_eq!(session.epoch(), 2);
-    std::thread::sleep(Duration::from_millis(10));
     session.close().unwrap();
     assert_eq!(simulator.stat("sessions"), 0);
 }

@@ -9,7 +9,6 @@ fn connections_that_rest_long_enough_are_closed() {
     session.login().unwrap();
     let results = together(8, |_| session.ping());
     assert!(results.iter().all(Result::is_ok));
-    assert!(simulator.stat("connections_open") >= 1);
     eventually("the connections are closed", || simulator.stat("connections_open") == 0);
     session.ping().unwrap();
     assert_eq!(session.epoch(), 1, "the session lives on without a connection");
