@@ -210,7 +210,7 @@ mod tests {
         let (rang, bells) = channel();
         let start = Instant::now();
         let make = |number| Arc::new(Bell(number, Mutex::new(rang.clone())));
-        let held: Vec<_> = [(3, 60), (1, 20), (2, 40)]
+        let held: Vec<_> = [(3, 600), (1, 200), (2, 400)]
             .map(|(number, ms)| {
                 let bell = make(number);
                 let weak: Weak<Bell> = Arc::downgrade(&bell);
@@ -219,7 +219,7 @@ mod tests {
             })
             .into();
         let gone = Arc::downgrade(&make(9));
-        wake_at(start + Duration::from_millis(30), gone);
+        wake_at(start + Duration::from_millis(300), gone);
         for expected in 1..=3 {
             let (number, at) = bells.recv_timeout(Duration::from_secs(10)).unwrap();
             assert_eq!(number, expected, "one that is gone is not woken");

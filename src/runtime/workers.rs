@@ -292,22 +292,27 @@ mod tests {
 
     #[test]
     fn no_more_threads_than_the_bound_run_every_job() {
-        let workers = Workers::new("test", 3);
-        let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let (done, all) = mpsc::channel();
-        for _ in 0..30 {
-            let (now, peak, done) = (now.clone(), peak.clone(), done.clone());
-            workers.run(move || {
-                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                thread::sleep(Duration::from_millis(2));
-                now.fetch_sub(1, Ordering::SeqCst);
-                done.send(()).unwrap();
-            });
+        /// How many of 30 jobs ran at once, where none was held up for so long that it counts as slow.
+        fn peak() -> Option<usize> {
+            let workers = Workers::new("test", 3);
+            let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (done, all) = mpsc::channel();
+            let start = Instant::now();
+            for _ in 0..30 {
+                let (now, peak, done) = (now.clone(), peak.clone(), done.clone());
+                workers.run(move || {
+                    peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(2));
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    done.send(()).unwrap();
+                });
+            }
+            (0..30).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
+            (start.elapsed() < PATIENCE).then(|| peak.load(Ordering::SeqCst))
         }
-        for _ in 0..30 {
-            all.recv_timeout(Duration::from_secs(10)).unwrap();
-        }
-        assert_eq!(peak.load(Ordering::SeqCst), 3);
+        // On a busy machine two may have done it all before the third had its turn.
+        let peaks: Vec<_> = (0..20).filter_map(|_| peak()).collect();
+        assert_eq!(peaks.iter().max(), Some(&3), "{peaks:?}");
     }
 
     #[test]
@@ -316,6 +321,7 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
         let (done, all) = mpsc::channel();
+        let start = Instant::now();
         for _ in 0..7 {
             let (released, done) = (released.clone(), done.clone());
             workers.run(move || {
@@ -326,12 +332,12 @@ mod tests {
             });
         }
         let (quick, ran) = mpsc::channel();
-        workers.run(move || quick.send(()).unwrap());
-        assert!(ran.recv_timeout(PATIENCE / 2).is_err(), "two at a time while nobody is slow");
-        ran.recv_timeout(Duration::from_secs(10)).unwrap();
+        workers.run(move || quick.send(Instant::now()).unwrap());
+        let at = ran.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(at >= start + PATIENCE, "two at a time while nobody is slow");
         (0..7).for_each(|_| release.send(()).unwrap());
-        (0..7).for_each(|_| all.recv_timeout(Duration::from_secs(10)).unwrap());
-        let end = Instant::now() + Duration::from_secs(10);
+        (0..7).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
+        let end = Instant::now() + Duration::from_secs(60);
         while workers.state.lock().threads > 2 {
             assert!(Instant::now() < end, "those that are too many end");
             thread::sleep(Duration::from_millis(5));
