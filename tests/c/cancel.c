@@ -64,7 +64,7 @@ static void firing_ends_all_calls_under_way_and_the_session_lives_on(void)
     int64_t began = monotonic_ms();
     CHECK_INT(vsession_cancel_fire(token), VSESSION_OK);
     team_join(&team);
-    CHECK(monotonic_ms() - began < 3000);
+    CHECK(monotonic_ms() - began < AT_ONCE_MS);
     CHECK_OK(call_once(session, NULL, &error), error);
     CHECK_INT(counted("logins"), 1);
     CHECK_OK(vsession_close(session, NULL, &error), error);
@@ -112,7 +112,7 @@ static void a_deadline_ends_a_call(void)
     int64_t began = monotonic_ms();
     CHECK_INT(call_once(session, &options, &error), VSESSION_E_TIMEOUT);
     int64_t took = monotonic_ms() - began;
-    CHECK(took >= 290 && took < 3000);
+    CHECK(took >= 290 && took < AT_ONCE_MS);
     CHECK(vsession_error_retriable(error));
     CHECK_INT(vsession_error_executed(error), VSESSION_EXECUTED_MAYBE);
     vsession_error_free(error);
@@ -131,11 +131,11 @@ static void a_deadline_ends_a_login(void)
     options.timeout_ms = 300;
     int64_t began = monotonic_ms();
     CHECK_STATUS(vsession_login(session, &options, &error), VSESSION_E_TIMEOUT, error);
-    CHECK(monotonic_ms() - began < 3000);
+    CHECK(monotonic_ms() - began < AT_ONCE_MS);
     /* The credentials are sent: close waits for what comes of them, so that no session is left, and has its own deadline. */
     began = monotonic_ms();
     CHECK_STATUS(vsession_close(session, &options, &error), VSESSION_E_TIMEOUT, error);
-    CHECK(monotonic_ms() - began < 3000);
+    CHECK(monotonic_ms() - began < AT_ONCE_MS);
     CHECK_INT(vsession_get_state(session), VSESSION_STATE_CLOSED);
 }
 

@@ -33,7 +33,7 @@ static void waits_and_deadlines_last_as_long_as_told(vsession session)
     int64_t start = monotonic_ms();
     CHECK_OK(vsession_queue_next(queue, 200, &event, &error), error);
     int64_t took = monotonic_ms() - start;
-    CHECK(event == NULL && took >= 200 && took < 2000);
+    CHECK(event == NULL && took >= 200 && took < AT_ONCE_MS);
     vsession_event_free(event);
     add_rule("{\"method\":\"CurrentTime\",\"delay_ms\":3000,\"times\":1}");
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
@@ -41,7 +41,7 @@ static void waits_and_deadlines_last_as_long_as_told(vsession session)
     start = monotonic_ms();
     CHECK_STATUS(call_once(session, &options, &error), VSESSION_E_TIMEOUT, error);
     took = monotonic_ms() - start;
-    CHECK(took >= 200 && took < 2000);
+    CHECK(took >= 200 && took < AT_ONCE_MS);
     free(simulator_request(control_port(), "DELETE", "/rules", ""));
 }
 
@@ -75,10 +75,16 @@ static void a_jump_of_the_wall_clock_changes_nothing_but_the_times_of_events(voi
         __atomic_store_n(&jump_s, jumps[i], __ATOMIC_RELAXED);
         waits_and_deadlines_last_as_long_as_told(session);
         CHECK_INT(vsession_get_epoch(session), 1);
-        long before = counted("RetrievePropertiesEx");
-        sleep_ms(3500);
-        long probes = counted("RetrievePropertiesEx") - before;
-        if (probes < 2 || probes > 5) check_failed(__FILE__, __LINE__, "%ld probes in 3.5 s after a jump of %lld s", probes, (long long)jumps[i]);
+        long before = counted("RetrievePropertiesEx"), probes = 0;
+        int64_t start = monotonic_ms(), took = 0;
+        while (took < 3500 || (probes < 2 && took < AT_ONCE_MS)) { /* on a busy machine they come late */
+            sleep_ms(100);
+            probes = counted("RetrievePropertiesEx") - before;
+            took = monotonic_ms() - start;
+        }
+        /* A pause is 900 ms at least; one probe may have been under way. */
+        if (probes < 2 || probes > 2 + took / 900)
+            check_failed(__FILE__, __LINE__, "%ld probes in %ld ms after a jump of %lld s", probes, (long)took, (long long)jumps[i]);
         CHECK_INT(vsession_get_state(session), VSESSION_STATE_ACTIVE);
     }
     latest_event_ms();

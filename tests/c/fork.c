@@ -63,7 +63,7 @@ static void a_child_is_told_so_and_the_parent_goes_on(void)
     for (int i = 0; i < 50; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(10); /* a child that waits for a lock would wait for ever */
+            alarm(60); /* a child that waits for a lock would wait for ever */
             int wrong = every_function_answers_forked(info);
             /* Some end as daemons do, some by way of atexit and the destructors of libraries. */
             if (i % 2 == 0) _exit(wrong);
@@ -122,7 +122,7 @@ static void a_child_that_starts_afresh_has_sessions_of_its_own(void)
     for (int i = 0; i < 10; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(20);
+            alarm(60);
             use_it_afresh(good.session);
             _exit(finish());
         }
@@ -230,7 +230,7 @@ static void a_child_may_be_made_in_the_middle_of_everything(void)
         nanosleep(&pause, NULL);
         pid_t child = fork();
         if (child == 0) {
-            alarm(30);
+            alarm(60);
             int wrong = i % 2 == 0 ? every_function_answers_forked(info) : 0;
             if (wrong != 0) _exit(wrong);
             if (i % 2 == 0) vsession_set_log(VSESSION_LOG_DEBUG, hear, &heard);
@@ -263,7 +263,7 @@ static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
     clean_server();
     pid_t child = fork();
     if (child == 0) {
-        alarm(20);
+        alarm(60);
         vsession_error *error = NULL;
         vsession session = good_session();
         CHECK_OK(call_once(session, NULL, &error), error);

@@ -226,7 +226,7 @@ static void two_copies_do_not_disturb_each_other(void)
     for (int i = 0; i < 10; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(20);
+            alarm(60);
             one_copy_starts_afresh(i % 2);
             if (i % 4 < 2) _exit(finish());
             exit(finish());

@@ -43,6 +43,8 @@ static void *work(void *number)
         CHECK_OK(vsession_close(own, NULL, &error), error);
         CHECK_OK(call_once(shared, NULL, &error), error); /* takes 50 ms, by the rule */
     }
+    /* On a machine however slow, until there was much to be disturbed by. */
+    while (__atomic_load_n(&interrupted, __ATOMIC_RELAXED) <= 500) CHECK_OK(call_once(shared, NULL, &error), error);
     /* A wait for nothing lasts as long as it was told, and ends without an error. */
     vsession_queue queue = {0};
     vsession_event *event = NULL;
@@ -51,7 +53,7 @@ static void *work(void *number)
     CHECK_OK(vsession_queue_next(queue, 300, &event, &error), error);
     int64_t took = monotonic_ms() - start;
     CHECK(event == NULL);
-    CHECK(took >= 300 && took < 5000);
+    CHECK(took >= 300 && took < AT_ONCE_MS);
     vsession_queue_free(queue);
     /* And so does a deadline. */
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
@@ -83,7 +85,6 @@ static void signals_without_restart_disturb_nothing(void)
     CHECK_INT(pthread_create(&pestering, NULL, pester, NULL), 0);
     for (int i = 0; i < WORKERS; i++) pthread_join(threads[i], NULL);
     pthread_join(pestering, NULL);
-    CHECK(interrupted > 500);
     CHECK_OK(vsession_close(shared, NULL, &error), error);
     CHECK_INT(counted("logins"), 1 + WORKERS * 5);
     CHECK_INT(counted("sessions"), 0);
