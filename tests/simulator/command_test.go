@@ -126,7 +126,7 @@ func TestCommandGetsSignals(t *testing.T) {
 		if err := cmd.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
-		ended := time.AfterFunc(5*time.Second, func() { cmd.Process.Kill() })
+		ended := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 		_ = cmd.Wait()
 		ended.Stop()
 		if got := cmd.ProcessState.ExitCode(); got != 42 {

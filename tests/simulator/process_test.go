@@ -73,7 +73,7 @@ func TestProcess(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(patience):
 				t.Error("does not end")
 			}
 			left, _ := filepath.Glob(filepath.Join(dir, "govcsim-*"))

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/vmware/govmomi/sts"
 	"github.com/vmware/govmomi/vapi/rest"
@@ -46,8 +45,7 @@ func TestRestSessions(t *testing.T) {
 
 	b.ok(c.Login(ctx, url.UserPassword("user", "pass")))
 	b.control("POST", "/session-timeout", `{"timeout":"100ms"}`, nil)
-	time.Sleep(250 * time.Millisecond)
-	b.want("rest sessions", b.stats().RestSessions, 0)
+	b.eventually("the session ends", func() bool { return b.stats().RestSessions == 0 })
 }
 
 func TestApiSession(t *testing.T) {

@@ -12,20 +12,31 @@ import (
 )
 
 // exchange sends one request on a new connection and returns all that comes
-// back, and how it ended.
-func (b *bench) exchange() (string, error) {
+// back, and how it ended. Where it is to end by a stall, nothing more comes for
+// a while after the bytes that are expected.
+func (b *bench) exchange(then string, expected int) (string, error) {
 	b.Helper()
 	conn, err := net.Dial("tcp", b.a.Host)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(300 * time.Millisecond))
+	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, "GET /sdk/vimServiceVersions.xml HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return "", err
 	}
-	got, err := io.ReadAll(conn)
-	return string(got), err
+	first := make([]byte, expected)
+	if n, err := io.ReadFull(conn, first); err != nil && expected > 0 {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = nil
+		}
+		return string(first[:n]), err
+	}
+	if then == "stall" {
+		_ = conn.SetDeadline(time.Now().Add(100 * time.Millisecond))
+	}
+	more, err := io.ReadAll(conn)
+	return string(first) + string(more), err
 }
 
 // wantEnd checks how a connection ended.
@@ -48,7 +59,7 @@ func TestAnswersStopAtAByte(t *testing.T) {
 	b := launch(t, "-tls=false")
 	for _, chunked := range []string{"", `,"chunked":true`} {
 		b.rule(`{"method":"GET","stop":{"byte":1000000,"then":"close"}` + chunked + `}`)
-		whole, err := b.exchange()
+		whole, err := b.exchange("close", 0)
 		b.wantEnd(err, "close")
 		var rules []rule
 		b.control("GET", "/rules", "", &rules)
@@ -61,7 +72,7 @@ func TestAnswersStopAtAByte(t *testing.T) {
 			for at, length := range map[int]int{0: 0, 1: 1, 40: 40, -1: len(whole) - 1} {
 				b.control("DELETE", "/rules", "", nil)
 				b.rule(`{"method":"GET","stop":{"byte":` + itoa(at) + `,"then":"` + then + `"}` + chunked + `}`)
-				got, err := b.exchange()
+				got, err := b.exchange(then, length)
 				b.wantEnd(err, then)
 				b.want("the answer", got, whole[:length])
 			}
@@ -74,12 +85,12 @@ func TestWrongLengthAndRawBytes(t *testing.T) {
 	b := launch(t, "-tls=false")
 	b.rule(`{"method":"GET","status":200,"body":"0123456789","length_off":-3,"times":1}`)
 	b.rule(`{"method":"GET","raw":"no HTTP\n"}`)
-	got, err := b.exchange()
+	got, err := b.exchange("close", 0)
 	b.wantEnd(err, "close")
 	if !strings.Contains(got, "Content-Length: 7\r\n") || !strings.HasSuffix(got, "\r\n\r\n0123456789") {
 		t.Error(got)
 	}
-	got, err = b.exchange()
+	got, err = b.exchange("close", 0)
 	b.wantEnd(err, "close")
 	b.want("the bytes", got, "no HTTP\n")
 	b.want("the calls", b.stats().Calls["GET /sdk/vimServiceVersions.xml"], int64(2))
@@ -95,7 +106,7 @@ func TestConnectionsFailBelowHTTP(t *testing.T) {
 			`{"byte":5,"say":"` + "YWJj" + `","then":"` + then + `"}`: "HTTP/abc",
 		} {
 			b.control("POST", "/wire", body, nil)
-			got, err := b.exchange()
+			got, err := b.exchange(then, len(want))
 			if errors.Is(err, syscall.EPIPE) {
 				err = syscall.ECONNRESET // the request met it already
 			}
@@ -107,7 +118,7 @@ func TestConnectionsFailBelowHTTP(t *testing.T) {
 		}
 	}
 	b.control("POST", "/wire", "{}", nil)
-	if got, _ := b.exchange(); !strings.Contains(got, "200 OK") {
+	if got, _ := b.exchange("close", 0); !strings.Contains(got, "200 OK") {
 		t.Error(got)
 	}
 	b.want("the answer to a bad one", b.tryControl("POST", "/wire", `{"then":"explode"}`, new(json.RawMessage)), 400)
