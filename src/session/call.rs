@@ -95,7 +95,8 @@ impl Session {
                     cookie: Some(&login.cookie),
                     version: &service.version,
                     operation_id: &operation_id,
-                    idempotent: options.idempotent,
+                    // That it may run twice is for the whole call, however many sessions it takes.
+                    idempotent: options.idempotent && !*may_have_run,
                     commit_when_sent: false,
                 },
                 &watch,

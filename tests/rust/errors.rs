@@ -184,6 +184,29 @@ fn a_call_that_was_repeated_is_never_said_not_to_have_run() {
 }
 
 #[test]
+fn a_call_that_may_run_twice_is_not_run_a_third_time_with_a_new_session() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    // Its answer is lost, the repetition finds that the session is gone, and with the new one the answer is lost again.
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
+    simulator
+        .rule(json!({"method": "CurrentTime", "times": 1, "fault": "NotAuthenticated", "delay_ms": 500}));
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
+    let error = std::thread::scope(|scope| {
+        let call = scope.spawn(|| session.ping_with(&Options { idempotent: true, ..Options::default() }));
+        eventually("the repetition", || simulator.calls("CurrentTime") == 2);
+        simulator.kill_sessions();
+        call.join().unwrap().unwrap_err()
+    });
+    assert_eq!(error.status, status::VSESSION_E_CONNECTION, "{}", error.message);
+    assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE);
+    assert_eq!(simulator.calls("CurrentTime"), 3);
+    assert_eq!(simulator.stat("logins"), 2);
+    session.close().unwrap();
+}
+
+#[test]
 fn a_redirect_is_told_and_not_followed_with_credentials_or_cookies() {
     let (simulator, other) = (Simulator::start(), Simulator::start());
     let redirect = |method: &str, status: u16, server: &Simulator| {
