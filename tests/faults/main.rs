@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 use cell::{Cell, Lane};
 use judge::Problem;
 use outcome::Outcome;
+use support::child;
 
 /// How many cells are run side by side: they wait most of the time.
 const LANES: usize = 8;
@@ -90,11 +91,7 @@ fn child_lane() {
 #[test]
 fn a_wrong_expectation_turns_its_cell_red() {
     // A lane counts the threads of its process.
-    let output = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child_with_a_wrong_expectation", "--ignored", "--test-threads=1"])
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    child::held(child::child("child_with_a_wrong_expectation"));
 }
 
 #[test]

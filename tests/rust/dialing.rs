@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::FromRawFd;
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,41 +15,13 @@ const FAR: &str = "127.200.0.9";
 /// A mount namespace of its own lets a child have a hosts file of its own.
 #[test]
 fn a_dead_family_or_several_dead_addresses_cost_a_moment() {
-    let directory = std::env::temp_dir().join(format!("vsession-hosts-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let file = |name: &str, text: &str| {
-        let path = directory.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_string()
-    };
     let dead = (2..=4).map(|n| format!("127.0.0.{n} many.dead.test\n")).collect::<String>();
     let all = (20..=29).map(|n| format!("127.0.0.{n} far.dead.test\n")).collect::<String>();
-    let hosts = file(
-        "hosts",
-        &format!(
-            "::1 six.dead.test four.dead.test\n{GOOD} six.dead.test\n127.0.0.2 four.dead.test\n{dead}{GOOD} many.dead.test\n{all}{FAR} far.dead.test\n"
-        ),
+    let hosts = format!(
+        "::1 six.dead.test four.dead.test\n{GOOD} six.dead.test\n127.0.0.2 four.dead.test\n{dead}{GOOD} many.dead.test\n{all}{FAR} far.dead.test\n"
     );
-    let switch = file("nsswitch.conf", "hosts: files\n");
-    let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
-    let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
-    let script = format!(
-        "{first}mount --bind \"$1\" /etc/hosts && mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\""
-    );
-    let output = Command::new("unshare")
-        .args([flags, "sh", "-c", &script, "sh", &hosts, &switch])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "dialing::child_with_dead_addresses", "--ignored"])
-        .args(["--nocapture", "--test-threads=1"])
-        .output()
-        .expect("this test needs unshare");
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let _ = std::fs::remove_dir_all(&directory);
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "needs the right to unshare and to mount:\n{told}"
-    );
+    let files = [("/etc/hosts", hosts.as_str()), ("/etc/nsswitch.conf", "hosts: files\n")];
+    child::held_with_files(&files, "dialing::child_with_dead_addresses");
 }
 
 #[test]

@@ -518,14 +518,7 @@ fn a_keep_alive_function_can_say_that_the_session_is_gone() {
 /// A process of its own: the workers are those of the process, and other tests use them too.
 #[test]
 fn many_sessions_are_kept_alive_by_a_few_threads_and_not_all_at_once() {
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "keepalive::child_that_keeps_many_alive", "--ignored"])
-        .args(["--nocapture", "--test-threads=1"])
-        .output()
-        .unwrap();
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&child.stdout), String::from_utf8_lossy(&child.stderr));
-    assert!(child.status.success() && told.contains("1 passed"), "{told}");
+    child::held(child::child("keepalive::child_that_keeps_many_alive"));
 }
 
 #[test]

@@ -1,21 +1,12 @@
 //! What happens when there is no memory for a reply.
 
-use std::process::Command;
-
 use crate::support::canned::{Canned, in_chunks};
 use crate::support::*;
 
 /// In a process of its own, whose address space is bounded.
 #[test]
 fn a_reply_that_memory_does_not_suffice_for_is_an_error() {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "memory::child_with_little_memory", "--ignored"])
-        .args(["--nocapture", "--test-threads=1"])
-        .output()
-        .unwrap();
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && told.contains("1 passed"), "{told}");
+    child::held(child::child("memory::child_with_little_memory"));
 }
 
 #[test]

@@ -2,7 +2,6 @@
 //! is never used again. The servers are canned.
 
 use std::net::TcpStream;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -398,35 +397,9 @@ const NAME: &str = "vcenter.canned.test";
 /// A mount namespace of its own lets a child have a name server of its own.
 #[test]
 fn a_name_server_that_never_answers() {
-    let directory = std::env::temp_dir().join(format!("vsession-names-{}", std::process::id()));
-    std::fs::create_dir_all(&directory).unwrap();
-    let file = |name: &str, text: &str| {
-        let path = directory.join(name);
-        std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_string()
-    };
-    let resolv = file("resolv.conf", &format!("nameserver {NAME_SERVER}\noptions timeout:20 attempts:1\n"));
-    let switch = file("nsswitch.conf", "hosts: dns\n");
-    // Who is not root gets a network of their own as well, where port 53 is theirs.
-    let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
-    let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
-    let script = format!(
-        "{first}mount --bind \"$1\" /etc/resolv.conf && mount --bind \"$2\" /etc/nsswitch.conf && shift 2 && exec \"$@\""
-    );
-    let output = Command::new("unshare")
-        .args([flags, "sh", "-c", &script, "sh", &resolv, &switch])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "phases::child_with_a_silent_name_server", "--ignored"])
-        .args(["--nocapture", "--test-threads=1"])
-        .output()
-        .expect("this test needs unshare");
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    let _ = std::fs::remove_dir_all(&directory);
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "needs the right to unshare and to mount:\n{told}"
-    );
+    let resolv = format!("nameserver {NAME_SERVER}\noptions timeout:20 attempts:1\n");
+    let files = [("/etc/resolv.conf", resolv.as_str()), ("/etc/nsswitch.conf", "hosts: dns\n")];
+    let told = child::held_with_files(&files, "phases::child_with_a_silent_name_server");
     eprintln!("{}", told.lines().filter(|line| line.starts_with("DNS")).collect::<Vec<_>>().join("\n"));
 }
 

@@ -156,26 +156,13 @@ fn the_environment_names_a_proxy_only_where_the_option_says_so() {
     for tls in ["true", "false"] {
         let simulator = Simulator::with(&[&format!("-tls={tls}")]);
         let login = |proxy: &str, variables: &[(&str, &str)]| {
-            let child = Command::new(std::env::current_exe().unwrap())
-                .args([
-                    "--exact",
-                    "proxies::child_that_logs_in",
-                    "--ignored",
-                    "--nocapture",
-                    "--test-threads=1",
-                ])
+            let mut child = child::child("proxies::child_that_logs_in");
+            child
                 .env("VSESSION_TEST_URL", simulator.text("url"))
                 .env("VSESSION_TEST_CA", simulator.text("ca_file"))
                 .env("VSESSION_TEST_PROXY", proxy)
-                .envs(variables.iter().copied())
-                .output()
-                .unwrap();
-            let told = format!(
-                "{}{}",
-                String::from_utf8_lossy(&child.stdout),
-                String::from_utf8_lossy(&child.stderr)
-            );
-            assert!(child.status.success() && told.contains("1 passed"), "{told}");
+                .envs(variables.iter().copied());
+            let told = child::held(child);
             told.lines().find_map(|line| line.split("outcome: ").nth(1)).expect(&told).to_string()
         };
         let all: Vec<_> =

@@ -21,21 +21,11 @@ fn mark(name: &str) {
 /// The system calls of all threads of a child between the marks.
 fn traced(scheme: &str, canned: &Canned) -> Vec<String> {
     let trace = std::env::temp_dir().join(format!("vsession-trace-{}-{scheme}", std::process::id()));
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-o"])
-        .arg(&trace)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "syscalls::child_that_calls", "--ignored", "--nocapture", "--test-threads=1"])
-        .env("VSESSION_TEST_PORT", canned.address().port().to_string())
-        .env("VSESSION_TEST_SCHEME", scheme)
-        .output()
-        .expect("this test needs strace; tests/install-tools.sh installs it");
-    let told =
-        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(
-        output.status.success() && told.contains("1 passed"),
-        "strace needs the right to trace a child:\n{told}"
-    );
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-o"]).arg(&trace);
+    let mut child = child::child_of(strace, "syscalls::child_that_calls");
+    child.env("VSESSION_TEST_PORT", canned.address().port().to_string()).env("VSESSION_TEST_SCHEME", scheme);
+    child::held(child);
     let text = std::fs::read_to_string(&trace).unwrap();
     let _ = std::fs::remove_file(&trace);
     let between: Vec<String> = text

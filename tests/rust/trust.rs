@@ -38,15 +38,9 @@ fn plain(simulator: &Simulator) -> Config {
 fn without_an_option_the_systems_roots_are_trusted() {
     let simulator = Simulator::start();
     let trusts = |roots: &str| {
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "trust::child_that_trusts_the_system", "--ignored", "--test-threads=1"])
-            .env("SSL_CERT_FILE", roots)
-            .env("VSESSION_TEST_URL", simulator.text("url"))
-            .output()
-            .unwrap();
-        let told = String::from_utf8_lossy(&child.stdout).into_owned();
-        assert!(told.contains("1 passed") || told.contains("1 failed"), "{told}");
-        child.status.success()
+        let mut child = child::child("trust::child_that_trusts_the_system");
+        child.env("SSL_CERT_FILE", roots).env("VSESSION_TEST_URL", simulator.text("url"));
+        child::outcome(child).0
     };
     assert!(trusts(&simulator.text("ca_file")));
     assert!(!trusts(&Simulator::start().text("ca_file")));

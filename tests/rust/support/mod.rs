@@ -1,6 +1,7 @@
 //! What the tests stand on: the simulator as a child process, and the C functions behind safe Rust.
 
 pub mod canned;
+pub mod child;
 pub mod client;
 pub mod moment;
 pub mod proxy;

@@ -1,0 +1,59 @@
+//! The half of a test that needs a process of its own: a test of the same program, which is otherwise ignored.
+
+use std::process::Command;
+
+/// The test `name` of this program.
+pub fn child(name: &str) -> Command {
+    as_last_words(Command::new(std::env::current_exe().unwrap()), name)
+}
+
+/// The same run by another program.
+pub fn child_of(mut program: Command, name: &str) -> Command {
+    program.arg(std::env::current_exe().unwrap());
+    as_last_words(program, name)
+}
+
+fn as_last_words(mut command: Command, name: &str) -> Command {
+    command.args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"]);
+    command
+}
+
+/// Runs the child: whether its test held, and what it told.
+pub fn outcome(mut child: Command) -> (bool, String) {
+    let program = child.get_program().to_os_string();
+    let output =
+        child.output().unwrap_or_else(|e| panic!("{program:?}: {e}; tests/install-tools.sh installs it"));
+    let told =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let came_to_its_end = told.contains("1 passed") || told.contains("1 failed");
+    assert!(came_to_its_end, "{program:?} may lack a right, or the child has crashed:\n{told}");
+    (output.status.success(), told)
+}
+
+/// Runs the child, whose test must hold, and returns what it told.
+pub fn held(child: Command) -> String {
+    let (held, told) = outcome(child);
+    assert!(held, "{told}");
+    told
+}
+
+/// The same in a mount namespace where files of the system's say something else: their paths, and what they say there.
+pub fn held_with_files(files: &[(&str, &str)], name: &str) -> String {
+    let directory = std::env::temp_dir().join(format!("vsession-files-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    // Who is not root gets a network of their own as well, where port 53 is theirs.
+    let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
+    let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
+    let mounts: String =
+        files.iter().map(|(path, _)| format!("mount --bind \"$1\" {path} && shift && ")).collect();
+    let mut command = Command::new("unshare");
+    command.args([flags, "sh", "-c", &format!("{first}{mounts}exec \"$@\""), "sh"]);
+    for (number, (_, text)) in files.iter().enumerate() {
+        let own = directory.join(number.to_string());
+        std::fs::write(&own, text).unwrap();
+        command.arg(own);
+    }
+    let told = held(child_of(command, name));
+    let _ = std::fs::remove_dir_all(&directory);
+    told
+}
