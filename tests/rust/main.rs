@@ -9,6 +9,7 @@ mod fuzz_targets;
 mod support;
 
 mod asynchronous;
+mod broken_replies;
 mod credentials;
 mod dialing;
 mod ending;
@@ -17,6 +18,8 @@ mod events;
 mod fuzzing;
 mod http;
 mod keepalive;
+mod keepalive_failures;
+mod keepalive_functions;
 mod login;
 mod memory;
 mod phases;

@@ -1,5 +1,6 @@
 //! What the tests stand on: the simulator as a child process, and the C functions behind safe Rust.
 
+pub mod answers;
 pub mod canned;
 pub mod child;
 pub mod client;

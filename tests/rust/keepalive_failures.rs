@@ -1,0 +1,222 @@
+//! Keep-alive survives failures of the server and refusals of credentials, and tries again when it should.
+
+use serde_json::json;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use vsession::vsession_event_kind::*;
+use vsession::vsession_state::*;
+
+use crate::keepalive::{lively, sleep};
+use crate::support::*;
+
+/// When the server got the probes that its log holds.
+fn probes(simulator: &Simulator) -> Vec<Duration> {
+    let log = simulator.log();
+    let probes = log.iter().filter(|e| e["method"] == "CurrentTime");
+    probes.map(|e| Duration::from_nanos(e["start_ns"].as_u64().unwrap())).collect()
+}
+
+#[test]
+fn keep_alive_survives_an_outage_and_tells_of_it() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = lively(&simulator).with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    simulator.post("/listener/stop");
+    simulator.close_connections("/connections/close");
+    eventually("the outage is noticed", || session.state() == VSESSION_STATE_UNREACHABLE);
+    sleep(300);
+    simulator.post("/listener/start");
+    eventually("and its end", || session.state() == VSESSION_STATE_ACTIVE);
+    assert_eq!(session.epoch(), 1);
+    let events = queue.drain();
+    let failed: Vec<_> = events.iter().filter(|e| e.kind == VSESSION_EVENT_KEEPALIVE_FAILED).collect();
+    assert!(!failed.is_empty());
+    assert_eq!(failed[0].error.as_ref().unwrap().status, status::VSESSION_E_CONNECT);
+    session.close().unwrap();
+    queue.free();
+}
+
+#[test]
+fn no_kind_of_failure_ends_keep_alive() {
+    let simulator = Simulator::start();
+    let session = lively(&simulator).with("timeout_ms", "2000").open().unwrap();
+    session.login().unwrap();
+    for failure in [
+        json!({"status": 503}),
+        json!({"status": 500, "body": "<html>"}),
+        json!({"status": 404}),
+        json!({"status": 200, "body": "<a>"}),
+        json!({"status": 200, "body": ""}),
+        json!({"fault": "NoPermission"}),
+        json!({"fault": "NotAuthenticated"}),
+        json!({"fault": "InvalidState"}),
+        json!({"reset": "before"}),
+        json!({"reset": "after"}),
+        json!({"close": "before"}),
+        json!({"truncate_at": 10}),
+        json!({"hang": true}),
+    ] {
+        let mut rule = failure.clone();
+        rule["method"] = json!("CurrentTime");
+        // A probe is sent again on another connection.
+        rule["times"] = json!(2);
+        simulator.rule(rule);
+        let (hits, calls) = (simulator.stat("rule_hits"), simulator.calls("CurrentTime"));
+        eventually(&format!("{failure}, and on"), || {
+            simulator.stat("rule_hits") == hits + 2 && simulator.calls("CurrentTime") >= calls + 3
+        });
+        eventually("the session is active", || session.state() == VSESSION_STATE_ACTIVE);
+    }
+    assert_eq!((session.epoch(), simulator.stat("logins")), (1, 1));
+    session.close_with(&Options::timeout(20_000)).unwrap();
+}
+
+#[test]
+fn a_probe_that_failed_is_repeated_well_within_the_interval() {
+    let simulator = Simulator::start();
+    // The longest pause is that of the interval, and usually it is much shorter.
+    for (interval, backoff, most) in [("4000", "50", 1500), ("1000", "60000", 2500)] {
+        let config = lively(&simulator)
+            .with("keepalive.interval_ms", interval)
+            .with("relogin.max_backoff_ms", "60000")
+            .with("relogin.backoff_ms", backoff);
+        promptly(Duration::from_millis(most), || {
+            simulator.post("/log/reset");
+            let session = config.open().unwrap();
+            session.login().unwrap();
+            simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 3}));
+            eventually("it was repeated until it succeeded", || probes(&simulator).len() >= 4);
+            session.close().unwrap();
+            let times = probes(&simulator);
+            times[..4].windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+        });
+    }
+}
+
+#[test]
+fn a_probe_waits_as_long_as_the_server_asks() {
+    let simulator = Simulator::start();
+    let config = lively(&simulator).with("keepalive.interval_ms", "3000");
+    promptly(Duration::from_millis(2900), || {
+        simulator.post("/log/reset");
+        let session = config.open().unwrap();
+        session.login().unwrap();
+        let headers = json!({"Retry-After": "1"});
+        simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1, "headers": headers}));
+        eventually("it was repeated", || probes(&simulator).len() >= 2);
+        session.close().unwrap();
+        let times = probes(&simulator);
+        let pause = times[1] - times[0];
+        assert!(pause >= Duration::from_secs(1), "{pause:?}");
+        pause
+    });
+}
+
+#[test]
+fn refused_credentials_end_the_attempts_of_keep_alive() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = lively(&simulator).with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    eventually("the credentials are refused", || session.state() == VSESSION_STATE_REJECTED);
+    sleep(2000);
+    assert_eq!(simulator.stat("login_failures"), 1);
+    assert!(queue.drain().iter().any(|e| e.kind == VSESSION_EVENT_CREDENTIALS_WANTED));
+    session.set_password("rotated").unwrap();
+    eventually("keep-alive brings the session back", || session.state() == VSESSION_STATE_ACTIVE);
+    assert_eq!((simulator.stat("login_failures"), session.epoch()), (1, 2));
+    session.close().unwrap();
+    queue.free();
+}
+
+#[test]
+fn keep_alive_finds_new_credentials_of_a_function() {
+    let simulator = Simulator::start();
+    let password = Arc::new(Mutex::new("pass"));
+    let told = password.clone();
+    let session = lively(&simulator)
+        .with("relogin.max_backoff_ms", "200")
+        .with_credentials(move |_| Credentials::Pair("user", told.lock().unwrap().to_string()))
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    eventually("the credentials are refused", || session.state() == VSESSION_STATE_REJECTED);
+    sleep(1000);
+    assert_eq!(simulator.stat("login_failures"), 1);
+    *password.lock().unwrap() = "rotated";
+    eventually("the new ones are found", || session.state() == VSESSION_STATE_ACTIVE);
+    assert_eq!((simulator.stat("login_failures"), session.epoch()), (1, 2));
+    session.close().unwrap();
+}
+
+#[test]
+fn keep_alive_finds_a_rotated_password_without_a_call_and_tells_once() {
+    let simulator = Simulator::start();
+    let file = std::env::temp_dir().join(format!("vsession-rotated-{}", std::process::id()));
+    std::fs::write(&file, "pass\n").unwrap();
+    let queue = Queue::new();
+    let session = lively(&simulator)
+        .with("password", "")
+        .with("password_file", file.to_str().unwrap())
+        .with("relogin.max_backoff_ms", "200")
+        .with_queue(&queue)
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    eventually("the credentials are refused", || session.state() == VSESSION_STATE_REJECTED);
+    sleep(1500);
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    let events = queue.drain();
+    let wanted = events.iter().filter(|e| e.kind == VSESSION_EVENT_CREDENTIALS_WANTED).count();
+    let rejected = events
+        .iter()
+        .filter(|e| e.kind == VSESSION_EVENT_STATE_CHANGED && e.new_state == VSESSION_STATE_REJECTED)
+        .count();
+    assert_eq!((wanted, rejected), (1, 1), "looks that find nothing new are not told");
+    rewrite(&file, "wrong, too\n");
+    eventually("the next ones are tried", || simulator.stat("login_failures") == 2);
+    // The first ones again: they were refused before.
+    rewrite(&file, "pass\n");
+    sleep(1000);
+    assert_eq!(simulator.stat("login_failures"), 2, "once for each set of credentials");
+    rewrite(&file, "rotated\n");
+    eventually("the new ones are found", || session.state() == VSESSION_STATE_ACTIVE);
+    assert_eq!((simulator.stat("login_failures"), session.epoch()), (2, 2));
+    session.close().unwrap();
+    std::fs::remove_file(file).unwrap();
+    queue.free();
+}
+
+#[test]
+fn a_probe_that_is_refused_for_a_privilege_is_a_sign_of_life() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    simulator.rule(json!({"method": "CurrentTime", "fault": "NoPermission"}));
+    let session = lively(&simulator).with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    // Others are closed at the very moment at which their probe is answered.
+    let others: Vec<_> = (0..20).map(|_| lively(&simulator).with_queue(&queue).open().unwrap()).collect();
+    others.iter().for_each(|other| other.login().unwrap());
+    std::thread::scope(|scope| {
+        for (number, other) in others.iter().enumerate() {
+            let simulator = &simulator;
+            scope.spawn(move || {
+                eventually("a probe", || simulator.calls("CurrentTime") > number as u64);
+                other.close().unwrap();
+            });
+        }
+    });
+    eventually("probes go on", || simulator.calls("CurrentTime") >= 22);
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    session.close().unwrap();
+    let told = queue.drain();
+    assert!(told.iter().all(|e| e.kind != VSESSION_EVENT_KEEPALIVE_FAILED), "{told:?}");
+    queue.free();
+}

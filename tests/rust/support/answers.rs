@@ -1,0 +1,83 @@
+//! Calls that a canned server answers as a test wants it, and what must be so afterwards.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use vsession::vsession_executed::*;
+
+use super::canned::Peer;
+use super::client::Reply;
+use super::*;
+
+/// The option `max_reply_bytes` of these sessions.
+pub const MOST: usize = 100_000;
+/// The deadline of calls that should never come near it, on a machine however slow.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+pub const TIME: &str = "2024-02-29T12:34:56Z";
+
+pub fn logged_in(canned: &Canned) -> Session {
+    let session = canned.config().with("max_reply_bytes", &MOST.to_string()).open().unwrap();
+    session.login().unwrap();
+    session
+}
+
+/// A call that is answered by `play`, in time.
+pub fn answered(
+    canned: &Canned,
+    session: Session,
+    play: impl Fn(&mut Peer) + Send + Sync + 'static,
+) -> Result<Reply, ApiError> {
+    canned.on_call(move |peer, _| play(peer));
+    let start = Instant::now();
+    let result = session.ping_with(&Options::timeout(DEADLINE.as_millis() as u32));
+    assert!(start.elapsed() < DEADLINE / 2, "took {:?}: {result:?}", start.elapsed());
+    canned.well();
+    if let Err(error) = &result {
+        assert_ne!(error.status, status::VSESSION_E_INTERNAL, "{error:?}");
+        assert_ne!(error.executed, VSESSION_EXECUTED_NO, "it was sent: {error:?}");
+    }
+    result
+}
+
+/// As `answered`, with bytes that end with the connection.
+pub fn answered_by(canned: &Canned, session: Session, bytes: Vec<u8>) -> Result<Reply, ApiError> {
+    let (over, ended) = std::sync::mpsc::channel();
+    let result = answered(canned, session, move |peer| {
+        peer.say(&bytes);
+        peer.cut();
+        eventually("the end arrives", || peer.has_arrived());
+        let _ = over.send(());
+    });
+    // So that the end of the connection is there before the next call looks for it: also an error may be a whole reply.
+    ended.recv_timeout(DEADLINE).expect("the connection was cut");
+    result
+}
+
+/// A call that is answered badly, and then one that is answered well.
+pub fn error_for(bytes: Vec<u8>) -> status {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(100)]).into_owned();
+    let error = answered_by(&canned, session, bytes).expect_err(&shown);
+    good_again(session);
+    error.status
+}
+
+pub fn good_again(session: Session) {
+    // The canned server may be about to close the connection without having said so; only a call that may run twice is
+    // spared from seeing that.
+    let reply = session.ping_with(&Options { idempotent: true, ..Options::default() });
+    assert_eq!(reply.expect("the session is usable afterwards").text.as_deref(), Some(TIME));
+    session.close().unwrap();
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A body that ends with the connection.
+pub fn until_close(extra: &str, body: &[u8]) -> Vec<u8> {
+    [format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n{extra}\r\n").as_bytes(), body].concat()
+}
