@@ -74,7 +74,8 @@ unsafe fn sized<T: Copy>(pointer: *const T, zero: T, least: usize, argument: &st
     // SAFETY: not NULL; the size stands first in every such structure.
     let size = unsafe { pointer.cast::<usize>().read() };
     const MOST: usize = 4096;
-    if size < least || size > MOST {
+    // What is no multiple of the alignment is no structure's size, and might end in the middle of a pointer.
+    if size < least || size > MOST || !size.is_multiple_of(align_of::<T>()) {
         return Err(Error::invalid_argument(
             argument,
             format!("struct_size is {size}; set it to the size of the structure ({})", size_of::<T>()),
@@ -119,7 +120,7 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
         no_relogin: 0,
         reserved: 0,
     };
-    let least = offset_of!(vsession_call_options, idempotent);
+    let least = offset_of!(vsession_call_options, cancel);
     // SAFETY: the caller's promise is ours.
     let Some(given) = (unsafe { sized(pointer, zero, least, "options") })? else {
         return Ok(CallOptions::default());

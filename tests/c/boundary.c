@@ -326,7 +326,7 @@ static void larger_structures_are_taken_while_their_tail_is_zero(void)
     CHECK_INT(counted("requests"), 0);
 
     /* One that was built for an earlier version has smaller ones: what it lacks is the default. */
-    options.known.struct_size = offsetof(vsession_call_options, idempotent);
+    options.known.struct_size = offsetof(vsession_call_options, cancel);
     options.known.timeout_ms = 60000;
     options.known.reserved = 1;
     CHECK_OK(vsession_logout(good.session, &options.known, &error), error);
@@ -339,6 +339,17 @@ static void larger_structures_are_taken_while_their_tail_is_zero(void)
     call.known.this_id = "";
     CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
     vsession_reply_free(result.reply);
+
+    /* No version's ends in the middle of a member. */
+    call.known.this_id = NULL;
+    call.known.arguments = "";
+    for (size_t size = offsetof(vsession_soap_call, arguments) + 1; size < offsetof(vsession_soap_call, arguments_length); size++) {
+        call.known.struct_size = size;
+        WRONG("call", vsession_call(good.session, &call.known, NULL, &result.reply, &error))
+    }
+    options.known.reserved = 0;
+    options.known.struct_size = offsetof(vsession_call_options, operation_id) + 4;
+    WRONG("options", vsession_logout(good.session, &options.known, &error))
 }
 
 static void success_sets_the_error_to_null(void)
