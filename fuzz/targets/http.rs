@@ -25,7 +25,7 @@ pub fn target(bytes: &[u8]) {
         peer.cut();
     });
     let start = Instant::now();
-    match session.ping_with(&Options { timeout_ms: 10_000, no_relogin: true, ..Options::default() }) {
+    match session.ping_with(&Options { timeout_ms: 30_000, no_relogin: true, ..Options::default() }) {
         Ok(reply) => assert!(reply.xml.len() <= MOST),
         Err(error) => {
             assert!(
@@ -35,5 +35,5 @@ pub fn target(bytes: &[u8]) {
             assert!(!error.message.contains("52c4nn3d"), "the cookie is shown: {error:?}");
         }
     }
-    assert!(start.elapsed() < Duration::from_secs(5), "the call did not end when the server had gone");
+    assert!(start.elapsed() < Duration::from_secs(15), "the call did not end when the server had gone");
 }

@@ -16,7 +16,7 @@ use crate::faults::{Bytes, FAULTS, Fault, expected, or};
 use crate::judge::{Problem, Seen, Wanted, judge};
 use crate::outcome::Outcome;
 use crate::support::client::{shutdown, status};
-use crate::support::{Options, Queue, Session, Simulator, together};
+use crate::support::{Options, PATIENCE, Queue, Session, Simulator, together};
 
 /// The deadline of who waits for nothing but it.
 const STALLED_MS: u32 = 250;
@@ -327,7 +327,7 @@ fn log_in(session: Session) -> Result<(), String> {
     loop {
         match session.login() {
             Ok(()) => return Ok(()),
-            Err(error) if start.elapsed() > Duration::from_secs(10) => {
+            Err(error) if start.elapsed() > PATIENCE => {
                 return Err(format!("login: {error:?}"));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(5)),
@@ -363,7 +363,7 @@ fn settled<T: PartialEq + Copy>(wanted: T, read: impl Fn() -> T) -> T {
     let start = Instant::now();
     loop {
         let value = read();
-        if value == wanted || start.elapsed() > Duration::from_secs(3) {
+        if value == wanted || start.elapsed() > Duration::from_secs(10) {
             return value;
         }
         std::thread::sleep(Duration::from_millis(2));

@@ -7,7 +7,7 @@ use vsession::vsession_event_kind::*;
 
 use crate::outcome::Outcome;
 use crate::support::client::{probe_with, shutdown};
-use crate::support::{Config, Options, Queue, Session, Simulator};
+use crate::support::{Config, Options, PATIENCE, Queue, Session, Simulator};
 
 /// The shortest interval that keep-alive takes.
 const KEEPALIVE_MS: u32 = 1000;
@@ -170,7 +170,7 @@ fn keepalive(scene: &Scene, thread: usize) -> Option<Outcome> {
         {
             break Outcome::Done;
         }
-        assert!(start.elapsed() < Duration::from_secs(15), "no probe");
+        assert!(start.elapsed() < PATIENCE, "no probe");
     };
     scene.session.keepalive_stop().unwrap();
     Some(outcome)

@@ -258,5 +258,5 @@ fn a_functions_data_is_freed_with_nothing_locked() {
         drop(config);
         done.send(()).unwrap();
     });
-    ended.recv_timeout(Duration::from_secs(10)).expect("no lock is waited for");
+    ended.recv_timeout(PATIENCE).expect("no lock is waited for");
 }
