@@ -19,10 +19,10 @@ pub(super) struct SoapBuffers {
 }
 
 impl SoapBuffers {
-    /// Where the head of a request is written to. It has room for `more` than is usual: if it grew, it would leave behind
-    /// what nobody zeroes.
-    pub(super) fn head(&mut self, more: usize) -> &mut Vec<u8> {
-        self.output.reserve(OUTPUT + more);
+    /// Where the head of a request is written to, which takes up to `length`: if the buffer grew meanwhile, it would leave
+    /// behind what nobody zeroes.
+    pub(super) fn head(&mut self, length: usize) -> &mut Vec<u8> {
+        self.output.reserve(OUTPUT.max(length));
         &mut self.output
     }
 

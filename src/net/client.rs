@@ -129,7 +129,8 @@ impl Client {
             }
             None => Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?),
         };
-        plain::write_head(connection.buffers.head(self.common_headers.len()), request, &self.common_headers)?;
+        let room = plain::length_of_head(request, &self.common_headers);
+        plain::write_head(connection.buffers.head(room), request, &self.common_headers)?;
         connection.send(request.body, exchange).map_err(|e| exchange.reason(e))?;
         loop {
             if !connection.fill(exchange).map_err(|e| exchange.reason(e))? {

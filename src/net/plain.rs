@@ -24,6 +24,15 @@ pub(super) fn common_headers(uri: &Uri, user_agent: &str) -> String {
     )
 }
 
+/// At least as much as the head of a request takes.
+pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
+    /// The first line without the path, the line of the length and the empty one.
+    const FRAME: usize = 80;
+    let path = request.uri.path_and_query().map_or(1, |p| p.as_str().len());
+    let own: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    FRAME + path + common.len() + own
+}
+
 /// Writes the head of a request to the end of `out`.
 pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str) -> Result<()> {
     let method = match request.method {
@@ -191,6 +200,20 @@ mod tests {
             commit_when_sent: false,
             max_reply_bytes: 10,
             set_cookies: None,
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_head_is_known_before_it_is_written() {
+        let uri = "https://vc.example.com/sdk?a=b".parse().unwrap();
+        let common = common_headers(&uri, "test/1");
+        let cookie = "c".repeat(10_000);
+        for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
+            let request = HttpRequest { body: &[0; 100_000], ..request(&uri, headers) };
+            let mut out = Vec::new();
+            write_head(&mut out, &request, &common).unwrap();
+            let most = length_of_head(&request, &common);
+            assert!((most - 60..=most).contains(&out.len()), "{} of {most}", out.len());
         }
     }
 

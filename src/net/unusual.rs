@@ -45,10 +45,7 @@ impl Reader {
         exchange: &Current,
     ) -> Result<HttpReply> {
         LENT.with(|lent| lent.replace(Some(connection)));
-        let reply = self.run(request);
-        // ureq has not asked for it where it failed before.
-        drop(LENT.with(|lent| lent.take()));
-        reply.map_err(|failed| match failed {
+        self.run(request).map_err(|failed| match failed {
             Failed::Here(error) => error,
             Failed::InUreq(error) => {
                 exchange.failure().unwrap_or_else(|| explain(&error, exchange.ended.get()))
@@ -62,6 +59,8 @@ impl Reader {
         let mut asked = http::Request::new(());
         *asked.uri_mut() = request.uri.clone();
         let ran = catch_unwind(AssertUnwindSafe(|| agent.run(asked)));
+        // ureq has not asked for it where it failed before.
+        drop(LENT.with(|lent| lent.take()));
         let response = match ran {
             Ok(result) => result?,
             Err(panic) => {
