@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ use super::{Config, Options, PATIENCE, Session, eventually, within};
 pub struct Simulator {
     child: Child,
     /// The simulator ends when this closes, so it never outlives the test.
-    _alive: ChildStdin,
+    alive: Option<ChildStdin>,
     about: Value,
     opened: Opened,
     /// How long to wait at the end until no session is left.
@@ -64,7 +64,7 @@ impl Simulator {
         output.read_line(&mut line).unwrap();
         let about = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         let alive = child.stdin.take().unwrap();
-        Simulator { child, _alive: alive, about, opened: Opened::default(), patience: PATIENCE }
+        Simulator { child, alive: Some(alive), about, opened: Opened::default(), patience: PATIENCE }
     }
 
     pub fn text(&self, field: &str) -> String {
@@ -178,6 +178,15 @@ impl Drop for Simulator {
         // A second panic would end all tests.
         if !std::thread::panicking() {
             self.assert_that_no_session_is_left();
+        }
+        // It removes its files when its input ends.
+        drop(self.alive.take());
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            match self.child.try_wait() {
+                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
+                _ => return,
+            }
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
