@@ -334,7 +334,8 @@ mod tests {
         let (quick, ran) = mpsc::channel();
         workers.run(move || quick.send(Instant::now()).unwrap());
         let at = ran.recv_timeout(Duration::from_secs(60)).unwrap();
-        assert!(at >= start + PATIENCE, "two at a time while nobody is slow");
+        // Two at a time while nobody is slow: it is the eighth.
+        assert!(at >= start + 3 * PATIENCE, "{:?}", at - start);
         (0..7).for_each(|_| release.send(()).unwrap());
         (0..7).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
         let end = Instant::now() + Duration::from_secs(60);
