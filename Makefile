@@ -53,7 +53,7 @@ lint:
 	$(CARGO) clippy --all-targets --test faults -- -D warnings
 	tests/layers.py
 	tests/layers.py prove
-	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
+	RUSTFLAGS='--cfg fuzzing' $(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check
 	tests/supply.sh quick
 	bench/instructions.py prove
 
