@@ -261,7 +261,7 @@ impl Lane {
         let (most, least) = limits(cell.entry, &scene);
         let wanted = Wanted {
             outcome,
-            or: or(cell.fault, cell.entry),
+            or: or(cell.fault, cell.entry, cell.threads),
             of_many: cell.entry.of_many,
             most,
             least,

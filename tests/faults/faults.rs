@@ -22,6 +22,8 @@ pub struct Fault {
     pub gives: Outcome,
     /// What some entry points, or all (`*`), may see as well, where chance decides between the two.
     pub or: &'static [(&'static str, Outcome)],
+    /// The same where many threads share the connections.
+    pub or_of_many: &'static [(&'static str, Outcome)],
     pub except: &'static [(&'static str, Outcome)],
     pub meets: Meets,
     pub over: Over,
@@ -76,6 +78,7 @@ const REPLY: Fault = Fault {
     begin: |_| {},
     gives: Outcome::Done,
     or: &[],
+    or_of_many: &[],
     except: &[],
     meets: Meets::Reply,
     over: Over::Tls,
@@ -116,6 +119,9 @@ const ONLY_LOOKS: (&str, Outcome) = ("certificates", Outcome::Done);
 const NEXT_IS_LOST: &[(&str, Outcome)] =
     &[("login: content", LOST), ("asynchronous call", LOST), ("login in a call", LOST)];
 
+/// The call that takes a connection over from another thread.
+const NEXT_OF_MANY_IS_LOST: &[(&str, Outcome)] = &[("call", LOST)];
+
 const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><br>Sign in</body></html>";
 
 const ENVELOPE: &str = r#"<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><R xmlns="urn:vim25"><returnval>x</returnval></R></e:Body></e:Envelope>"#;
@@ -149,8 +155,8 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "close-before", says: "the connection is closed before the request is run", begin: |s| s.reply(json!({"close": "before"})), gives: LOST, ..REPLY },
     Fault { name: "reset-once", says: "the connection is reset once, after the request was run", begin: |s| s.reply(json!({"reset": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
     Fault { name: "close-once", says: "the connection is closed once, after the request was run", begin: |s| s.reply(json!({"close": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
-    Fault { name: "reset-behind", says: "the connection is reset behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "reset"}})), or: NEXT_IS_LOST, runs: true, ..REPLY },
-    Fault { name: "close-behind", says: "the connection is closed behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "close"}})), or: NEXT_IS_LOST, runs: true, ..REPLY },
+    Fault { name: "reset-behind", says: "the connection is reset behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "reset"}})), or: NEXT_IS_LOST, or_of_many: NEXT_OF_MANY_IS_LOST, runs: true, ..REPLY },
+    Fault { name: "close-behind", says: "the connection is closed behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "close"}})), or: NEXT_IS_LOST, or_of_many: NEXT_OF_MANY_IS_LOST, runs: true, ..REPLY },
     Fault { name: "hang", says: "no reply comes", begin: |s| s.reply(json!({"hang": true})), gives: LATE, stalls: true, ..REPLY },
     Fault { name: "drip", says: "the reply drips, and is whole before the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 100, "every_ms": 5}})), runs: true, ..REPLY },
     Fault { name: "slow-drip", says: "the reply drips beyond the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 1, "every_ms": 100}})), gives: LATE, runs: true, stalls: true, ..REPLY },
@@ -203,8 +209,10 @@ pub fn expected(fault: &Fault, entry: &Entry) -> Outcome {
 }
 
 /// What it may see as well.
-pub fn or(fault: &Fault, entry: &Entry) -> Option<Outcome> {
-    fault.or.iter().find(|(name, _)| *name == "*" || *name == entry.name).map(|(_, outcome)| *outcome)
+pub fn or(fault: &Fault, entry: &Entry, threads: usize) -> Option<Outcome> {
+    let of_many = if threads > 1 { fault.or_of_many } else { &[] };
+    let mut known = fault.or.iter().chain(of_many);
+    known.find(|(name, _)| *name == "*" || *name == entry.name).map(|(_, outcome)| *outcome)
 }
 
 impl Fault {

@@ -64,9 +64,10 @@ fn in_code(text: &str) -> String {
 /// What an entry point sees of a fault.
 fn sees(fault: &Fault, entry: &Entry) -> String {
     let text = in_code(&expected(fault, entry).to_string());
-    match or(fault, entry) {
-        Some(other) => format!("{text}; or {}", in_code(&other.to_string())),
-        None => text,
+    match (or(fault, entry, 1), or(fault, entry, 2)) {
+        (Some(other), _) => format!("{text}; or {}", in_code(&other.to_string())),
+        (None, Some(other)) => format!("{text}; with many threads, or {}", in_code(&other.to_string())),
+        (None, None) => text,
     }
 }
 
