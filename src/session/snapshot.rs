@@ -89,8 +89,8 @@ impl Moment {
 }
 
 /// What a session shows now, and what it showed before for as long as a reader holds it. Memory is a matter for whoever
-/// replaces a snapshot, before and after: a reader neither makes a view nor frees one, since the allocator may have it
-/// wait for the thread whose memory it was.
+/// replaces a snapshot, before and after: a reader makes no view but its first and frees none, since the allocator may have
+/// it wait for the thread whose memory it was.
 pub(super) struct Shown {
     now: ArcSwap<Moment>,
     before: Mutex<Vec<Arc<Moment>>>,
