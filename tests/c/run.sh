@@ -170,9 +170,8 @@ if wanted static; then
 fi
 
 # No leak and no bad access. "Possibly lost" is left out: arc-swap and hashbrown keep pointers into the middle of what
-# lives as long as the process. Threads are few: valgrind runs one at a time, and each in its turn, so that those which only spin
-# keep no other from its end.
-memcheck="valgrind --fair-sched=yes --quiet --errors-for-leak-kinds=definite,indirect --error-exitcode=9 --num-callers=60"
+# lives as long as the process. Threads are few: valgrind runs one at a time.
+memcheck="valgrind --quiet --errors-for-leak-kinds=definite,indirect --error-exitcode=9 --num-callers=60"
 for test in $checked_by_valgrind; do
     wanted "valgrind-$test" || wanted "valgrind-$test-plain-http" || continue
     rm -f "$built/$test-memcheck"
