@@ -32,6 +32,7 @@ pub(crate) struct Detail {
 }
 
 impl Error {
+    #[cold]
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Error {
         use Status::*;
         let retriable = matches!(
@@ -57,11 +58,13 @@ impl Error {
         }))
     }
 
+    #[cold]
     pub(crate) fn invalid_argument(name: &str, problem: impl fmt::Display) -> Error {
         Error::new(Status::VSESSION_E_INVALID_ARGUMENT, format!("argument '{name}': {problem}"))
     }
 
     /// Changes the detail; copies it first when the error is shared.
+    #[cold]
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Detail)) -> Error {
         change(Arc::make_mut(&mut self.0));
         self

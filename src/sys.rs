@@ -198,7 +198,7 @@ pub(crate) fn look(socket: &impl AsRawFd) -> Idle {
     match receive_with(socket, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT) {
         Ok(0) => Idle::Closed,
         Ok(_) => Idle::Data,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Idle::Quiet,
+        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Idle::Quiet,
         Err(_) => Idle::Closed,
     }
 }

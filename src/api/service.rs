@@ -21,8 +21,8 @@ pub(crate) const SERVICE_INSTANCE: &str = "ServiceInstance";
 /// A server, as its own documents describe it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Service {
-    /// For example `8.0.2.0`.
-    pub(crate) version: String,
+    /// The `SOAPAction` of calls, for example `urn:vim25/8.0.2.0`.
+    pub(crate) action: String,
     pub(crate) content: ServiceContent,
 }
 
@@ -52,9 +52,9 @@ impl Service {
 
     /// Asks the server: two requests, or one when the version is given.
     pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Watch>) -> Result<Service> {
-        let version = match version {
-            Some(version) => version.to_string(),
-            None => newest_version(endpoint, watch)?,
+        let action = match version {
+            Some(version) => soap_action(version),
+            None => soap_action(&newest_version(endpoint, watch)?),
         };
         let answered = endpoint.call(
             &Call {
@@ -62,7 +62,7 @@ impl Service {
                 this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
                 arguments: "",
                 cookie: None,
-                version: &version,
+                action: &action,
                 operation_id: &next_operation_id(),
                 idempotent: true,
                 commit_when_sent: false,
@@ -70,7 +70,7 @@ impl Service {
             watch,
         )?;
         let content = answered.reply.look(ServiceContent::read)?;
-        Ok(Service { version, content })
+        Ok(Service { action, content })
     }
 
     pub(crate) fn session_manager(&self) -> Result<Reference<'_>> {
@@ -92,6 +92,11 @@ impl Service {
                 )
             })
     }
+}
+
+/// Tells the server which version of the API a call is of.
+fn soap_action(version: &str) -> String {
+    format!("urn:vim25/{version}")
 }
 
 fn newest_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<String> {
@@ -126,7 +131,7 @@ mod tests {
         let text = "<R><returnval><sessionManager type=\"SessionManager\">sm</sessionManager>\
             <propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about/></returnval></R>";
         let content = ServiceContent::read(roxmltree::Document::parse(text).unwrap().root_element()).unwrap();
-        Service { version: version.into(), content }
+        Service { action: soap_action(version), content }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
 
 use std::cell::RefCell;
-use std::fmt::Write;
 use std::rc::Rc;
 
 use ureq::http::Uri;
@@ -38,8 +37,8 @@ pub(crate) struct Call<'a> {
     pub(crate) arguments: &'a str,
     /// The `Cookie` header of the session; `None` for what needs no session.
     pub(crate) cookie: Option<&'a Secret>,
-    /// The version of the API; empty before it is known.
-    pub(crate) version: &'a str,
+    /// The `SOAPAction`, which names the version of the API: that of the service, or `ACTION` before it is known.
+    pub(crate) action: &'a str,
     pub(crate) operation_id: &'a str,
     pub(crate) idempotent: bool,
     /// Once sent, only the deadline ends the wait: the reply carries a session that must not be lost.
@@ -104,11 +103,9 @@ impl Endpoint {
         session_cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
         let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
-        let separator = if call.version.is_empty() { "" } else { "/" };
-        let action = ["urn:vim25", separator, call.version].concat();
         let headers = [
             ("Content-Type", "text/xml; charset=\"utf-8\""),
-            ("SOAPAction", &action),
+            ("SOAPAction", call.action),
             ("Cookie", call.cookie.map_or("", Secret::reveal)),
         ];
         let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..2] };
@@ -216,8 +213,11 @@ pub(crate) fn without_secret(error: Error, secret: &str) -> Error {
 /// A new id that ties a call to the lines that the server logs about it.
 pub(crate) fn next_operation_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
+    let (process, number) = (fork::process_id(), NEXT.fetch_add(1, Ordering::Relaxed));
     let mut id = String::with_capacity(48);
-    // Into memory: it cannot fail.
-    let _ = write!(id, "vsession-{:x}-{:x}", fork::process_id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    id.push_str("vsession-");
+    id.push_str(itoa::Buffer::new().format(u64::from(process)));
+    id.push('-');
+    id.push_str(itoa::Buffer::new().format(number));
     id
 }

@@ -41,7 +41,7 @@ pub(crate) fn log_in(
             arguments: &arguments,
             // A server answers a Login over a live session with InvalidLogin: send none.
             cookie: None,
-            version: &service.version,
+            action: &service.action,
             operation_id: &next_operation_id(),
             idempotent: false,
             commit_when_sent: true,

@@ -1,13 +1,13 @@
 //! `vsession_certificates`: what a server shows in the TLS handshake, for a program that asks its user whom to trust.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::call::{self, vsession_call_options};
 use super::config::vsession_config;
 use super::error::vsession_error;
-use super::strings::{c_string, optional, place};
+use super::strings::{Terminated, optional, place};
 use super::{guard, handles};
 use crate::config::Config;
 use crate::error::Error;
@@ -24,24 +24,24 @@ pub struct vsession_certificates {
 }
 
 struct Described {
-    subject: CString,
-    issuer: CString,
+    subject: Terminated,
+    issuer: Terminated,
     not_before_ms: i64,
     not_after_ms: i64,
-    sha256: CString,
-    sha1: CString,
+    sha256: Terminated,
+    sha1: Terminated,
 }
 
 impl Described {
     fn of(der: &[u8]) -> Described {
         let certificate = Certificate::describe(der);
         Described {
-            subject: c_string(certificate.subject),
-            issuer: c_string(certificate.issuer),
+            subject: Terminated::new(certificate.subject),
+            issuer: Terminated::new(certificate.issuer),
             not_before_ms: certificate.not_before_ms,
             not_after_ms: certificate.not_after_ms,
-            sha256: c_string(certificate.sha256.to_string()),
-            sha1: c_string(certificate.sha1.to_string()),
+            sha256: Terminated::new(certificate.sha256.to_string()),
+            sha1: Terminated::new(certificate.sha1.to_string()),
         }
     }
 }

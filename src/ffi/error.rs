@@ -1,9 +1,9 @@
 //! `vsession_error` and the status: what a failed call hands out.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 
 use super::guard;
-use super::strings::{borrowed, c_string};
+use super::strings::{Terminated, borrowed};
 use crate::error::Error;
 use crate::status::{vsession_executed, vsession_status};
 
@@ -11,11 +11,11 @@ use crate::status::{vsession_executed, vsession_status};
 /// it, and it outlives the session that it came from. Every accessor takes NULL too.
 pub struct vsession_error {
     status: vsession_status,
-    message: CString,
-    fault_name: Option<CString>,
-    fault_xml: Option<CString>,
+    message: Terminated,
+    fault_name: Option<Terminated>,
+    fault_xml: Option<Terminated>,
     http_status: i32,
-    operation_id: Option<CString>,
+    operation_id: Option<Terminated>,
     os_error: i32,
     retriable: bool,
     retry_after_ms: u32,
@@ -30,10 +30,10 @@ impl vsession_error {
 
     pub(super) fn of(error: &Error) -> vsession_error {
         let detail = error.detail();
-        let text = |t: &Option<String>| t.as_ref().map(|t| c_string(t.as_str()));
+        let text = |t: &Option<String>| t.as_ref().map(|t| Terminated::new(t.as_str()));
         vsession_error {
             status: detail.status,
-            message: c_string(detail.message.as_str()),
+            message: Terminated::new(detail.message.as_str()),
             fault_name: text(&detail.fault_name),
             fault_xml: text(&detail.fault_xml),
             http_status: i32::from(detail.http_status),
@@ -69,7 +69,7 @@ pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| borrowed(e.fault_name.as_deref()))
+    guard::read(error, std::ptr::null(), |e| borrowed(&e.fault_name))
 }
 
 /// The detail element of the SOAP fault as the server sent it. NULL when there is none.
@@ -77,7 +77,7 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| borrowed(e.fault_xml.as_deref()))
+    guard::read(error, std::ptr::null(), |e| borrowed(&e.fault_xml))
 }
 
 /// The HTTP status of the reply; 0 when no reply arrived.
@@ -93,7 +93,7 @@ pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| borrowed(e.operation_id.as_deref()))
+    guard::read(error, std::ptr::null(), |e| borrowed(&e.operation_id))
 }
 
 /// The `errno` behind the error; 0 when there is none.

@@ -3,7 +3,7 @@
 use std::ffi::{CStr, c_char};
 
 use super::guard;
-use super::strings::{borrowed, required};
+use super::strings::required;
 use crate::session::{Snapshot, View};
 use crate::sync::Arc;
 use crate::wire::user_session::UserSession;
@@ -146,7 +146,7 @@ pub unsafe extern "C" fn vsession_info_about(
     read(info, std::ptr::null(), |s| {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let field = unsafe { required(field, "field") }.ok()?;
-        Some(borrowed(s.service.as_ref()?.content.about(field).map(|c| c.as_c_str())))
+        s.service.as_ref()?.content.about(field).map(|c| c.as_ptr())
     })
 }
 
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn vsession_info_service_id(
     read(info, std::ptr::null(), |s| {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let name = unsafe { required(name, "name") }.ok()?;
-        Some(borrowed(s.service.as_ref()?.content.by_name(name).map(|(_, id)| id.as_c_str())))
+        s.service.as_ref()?.content.by_name(name).map(|(_, id)| id.as_ptr())
     })
 }
 
@@ -177,7 +177,7 @@ pub unsafe extern "C" fn vsession_info_service_type(
     read(info, std::ptr::null(), |s| {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let name = unsafe { required(name, "name") }.ok()?;
-        Some(borrowed(s.service.as_ref()?.content.by_name(name).map(|(kind, _)| kind.as_c_str())))
+        s.service.as_ref()?.content.by_name(name).map(|(kind, _)| kind.as_ptr())
     })
 }
 

@@ -1,20 +1,20 @@
 //! `vsession_reply`: what the server answered.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 
 use super::guard;
-use super::strings::{borrowed, c_string};
+use super::strings::{Terminated, borrowed};
 use crate::session::SessionReply;
 
 /// The reply to a call. Owned by the caller and freed with `vsession_reply_free`; it never changes, so any thread may read
 /// it, and it outlives the session. Accessors take NULL too and answer it with NULL or 0.
 pub struct vsession_reply {
-    /// The envelope with a NUL behind it.
-    xml: String,
+    /// The envelope.
+    xml: Terminated,
     response: std::ops::Range<usize>,
-    text: Option<CString>,
+    text: Option<Terminated>,
     epoch: u64,
-    operation_id: CString,
+    operation_id: Terminated,
 }
 
 impl vsession_reply {
@@ -24,14 +24,12 @@ impl vsession_reply {
     }
 
     pub(super) fn of(answer: SessionReply) -> vsession_reply {
-        let mut xml = answer.reply.xml;
-        xml.push('\0');
         vsession_reply {
-            xml,
+            xml: Terminated::new(answer.reply.xml),
             response: answer.reply.response,
-            text: answer.reply.text.map(c_string),
+            text: answer.reply.text.map(Terminated::new),
             epoch: answer.epoch,
-            operation_id: c_string(answer.operation_id),
+            operation_id: Terminated::new(answer.operation_id),
         }
     }
 }
@@ -54,8 +52,8 @@ pub unsafe extern "C" fn vsession_reply_xml(
 ) -> *const c_char {
     put_length(length, 0);
     guard::read(reply, std::ptr::null(), |r| {
-        put_length(length, r.xml.len() - 1);
-        r.xml.as_ptr().cast()
+        put_length(length, r.xml.text().len());
+        r.xml.as_ptr()
     })
 }
 
@@ -71,7 +69,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 ) -> *const c_char {
     put_length(length, 0);
     guard::read(reply, std::ptr::null(), |r| {
-        let part = &r.xml[r.response.clone()];
+        let part = &r.xml.text()[r.response.clone()];
         put_length(length, part.len());
         part.as_ptr().cast()
     })
@@ -83,7 +81,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *const c_char {
-    guard::read(reply, std::ptr::null(), |r| borrowed(r.text.as_deref()))
+    guard::read(reply, std::ptr::null(), |r| borrowed(&r.text))
 }
 
 /// The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as

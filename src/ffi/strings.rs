@@ -1,7 +1,7 @@
 //! Strings across the boundary. In: NUL-terminated UTF-8 or a length; a bad one is an error that names the argument.
 //! Out: borrowed from the object that holds them, or owned and freed with `vsession_string_free`.
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 
 use crate::error::{Error, Result};
 
@@ -74,17 +74,27 @@ impl<T> Place<T> {
     }
 }
 
-/// Text as a C string. A NUL inside, which no peer can put there through XML, ends it early.
-pub(super) fn c_string(text: impl Into<Vec<u8>>) -> CString {
-    CString::new(text).unwrap_or_else(|error| {
-        let end = error.nul_position();
-        let mut bytes = error.into_vec();
-        bytes.truncate(end);
-        CString::new(bytes).unwrap_or_default()
-    })
+/// Text with a NUL behind it. A NUL inside, which no peer can put there through XML, ends it early for C.
+pub(super) struct Terminated(String);
+
+impl Terminated {
+    pub(super) fn new(text: impl Into<String>) -> Terminated {
+        let mut text = text.into();
+        text.push('\0');
+        Terminated(text)
+    }
+
+    /// Without the NUL.
+    pub(super) fn text(&self) -> &str {
+        &self.0[..self.0.len() - 1]
+    }
+
+    pub(super) fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
+    }
 }
 
 /// A string that is borrowed from an object, or NULL.
-pub(super) fn borrowed(text: Option<&CStr>) -> *const c_char {
-    text.map_or(std::ptr::null(), CStr::as_ptr)
+pub(super) fn borrowed(text: &Option<Terminated>) -> *const c_char {
+    text.as_ref().map_or(std::ptr::null(), Terminated::as_ptr)
 }

@@ -88,6 +88,7 @@ pub(super) fn current() -> Rc<Exchange> {
 
 impl Exchange {
     /// Records why the exchange failed, and makes an error of a kind that ureq never takes for the end of a body.
+    #[cold]
     pub(super) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
         self.failure.borrow_mut().get_or_insert_with(|| error.into());
         std::io::ErrorKind::Other.into()

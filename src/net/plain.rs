@@ -2,7 +2,6 @@
 //! Requests are written here. Of replies only the plain ones are understood; every other, proper or not, is left to ureq,
 //! so what is accepted here must be what ureq accepts, with the same result.
 
-use std::io::Write;
 use std::mem::MaybeUninit;
 
 use ureq::http::Uri;
@@ -56,8 +55,10 @@ pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str)
         }
     }
     if request.method == Method::Post {
-        // Into memory: it cannot fail.
-        let _ = write!(out, "Content-Length: {}\r\n", request.body.len());
+        let length = request.body.len() as u64;
+        for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
     }
     out.extend_from_slice(b"\r\n");
     Ok(())
@@ -126,8 +127,17 @@ pub(super) fn look(input: &[u8]) -> Look {
 
 /// A number in decimal digits and nothing else.
 fn decimal(digits: &[u8]) -> Option<u64> {
-    let well_formed = (1..=18).contains(&digits.len()) && digits.iter().all(u8::is_ascii_digit);
-    well_formed.then(|| digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+    if !(1..=18).contains(&digits.len()) {
+        return None;
+    }
+    let mut number = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        number = number * 10 + u64::from(digit - b'0');
+    }
+    Some(number)
 }
 
 #[cfg(test)]

@@ -114,6 +114,7 @@ impl Socket {
     }
 }
 
+#[cold]
 fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
     exchange.fail(
         Error::new(

@@ -150,6 +150,7 @@ pub(crate) enum Stop {
 }
 
 impl From<Stop> for Error {
+    #[cold]
     fn from(stop: Stop) -> Error {
         match stop {
             Stop::Closed => Error::new(

@@ -93,7 +93,7 @@ impl Session {
                     this: resolve(call.target, service)?,
                     arguments: call.arguments,
                     cookie: Some(&login.cookie),
-                    version: &service.version,
+                    action: &service.action,
                     operation_id: &operation_id,
                     // That it may run twice is for the whole call, however many sessions it takes.
                     idempotent: options.idempotent && !*may_have_run,

@@ -33,7 +33,7 @@ pub(super) fn publish_login(session: &Session) {
     let content = ServiceContent::read(roxmltree::Document::parse(content).unwrap().root_element()).unwrap();
     let user = roxmltree::Document::parse("<r><key>k</key></r>").unwrap();
     let user = UserSession::read(user.root_element()).unwrap();
-    let service = Arc::new(Service { version: "8.0.0.1".into(), content });
+    let service = Arc::new(Service { action: "urn:vim25/8.0.0.1".into(), content });
     session.publish(&mut session.gate.lock(), service, Login { cookie: Secret::new("c=1"), user });
 }
 

@@ -1,11 +1,14 @@
 //! A look over a reply from front to end, without a tree: for most replies all that is needed is where the response
 //! stands in it. It knows the plain XML that vSphere servers write. Whatever it does not know, well-formed or not, it
-//! leaves to the parser (`None`); so what it accepts must be what the parser accepts, with the same result.
+//! leaves to the parser (`None`); so what it accepts must be what the parser accepts, with the same result. So it does
+//! with a reply in which an attribute says NotAuthenticated: what it withholds takes a tree to see.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memchr3;
+use memchr::{memchr, memchr3};
+
+use super::fault::NOT_AUTHENTICATED;
 
 /// What a reply that is not a fault holds.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +36,8 @@ const FIELD: usize = 5;
 pub(super) fn reply(text: &str) -> Option<Scanned> {
     let mut found = Found::default();
     walk(text, &mut found)?;
-    let text = found.value.filter(|_| found.values == 1 && !found.nested).map(|at| unescape(&text[at]));
+    let text =
+        found.value.filter(|_| found.values == 1 && !found.nested).map(|at| unescape(&text[at]).into_owned());
     Some(Scanned { response: found.response?, text })
 }
 
@@ -45,11 +49,7 @@ pub(super) fn fields(text: &str) -> Option<Vec<Field<'_>>> {
     let mut fields = Fields::default();
     walk(text, &mut fields)?;
     let plain = fields.reply.values == 1 && !fields.nested;
-    let field = |(name, value): (Range<usize>, Range<usize>)| {
-        let value = &text[value];
-        let value = if value.contains('&') { unescape(value).into() } else { value.into() };
-        (&text[name], value)
-    };
+    let field = |(name, value): (Range<usize>, Range<usize>)| (&text[name], unescape(&text[value]));
     plain.then(|| fields.found.into_iter().map(field).collect())
 }
 
@@ -65,7 +65,7 @@ fn walk(text: &str, listener: &mut impl Listener) -> Option<()> {
     if !is_plain(text) {
         return None;
     }
-    let mut scanner = Scanner { text, at: 0, open: Vec::with_capacity(16), prefixes: Vec::new() };
+    let mut scanner = Scanner { text, at: 0, open: Vec::with_capacity(16), prefixes: Vec::with_capacity(8) };
     if let Some(declaration) = DECLARATIONS.iter().find(|d| text.starts_with(**d)) {
         scanner.at = declaration.len();
     }
@@ -299,6 +299,9 @@ impl<'a> Scanner<'a> {
             let attribute = self.name()?;
             self.expect(b'=')?;
             let value = self.attribute_value()?;
+            if value.text.ends_with(NOT_AUTHENTICATED) {
+                return None;
+            }
             if attributes[..count].iter().any(|other| self.may_be_one(*other, attribute)) {
                 return None;
             }
@@ -439,9 +442,11 @@ fn harmless_namespace(uri: &Value) -> Option<()> {
     .then_some(())
 }
 
-fn unescape(text: &str) -> String {
-    // With room for the NUL that C strings end with.
-    let mut plain = String::with_capacity(text.len() + 1);
+fn unescape(text: &str) -> Cow<'_, str> {
+    if memchr(b'&', text.as_bytes()).is_none() {
+        return text.into();
+    }
+    let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         plain.push_str(&rest[..at]);
@@ -453,7 +458,7 @@ fn unescape(text: &str) -> String {
         rest = &rest[at + entity.len()..];
     }
     plain.push_str(rest);
-    plain
+    plain.into()
 }
 
 #[cfg(test)]
