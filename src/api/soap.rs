@@ -102,7 +102,7 @@ impl Endpoint {
         watch: &Rc<Watch>,
         session_cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
-        let body = envelope::request(call.method, call.this, call.arguments, call.operation_id);
+        let body = envelope::Request::new(call.method, call.this, call.arguments, call.operation_id);
         let headers = [
             ("Content-Type", "text/xml; charset=\"utf-8\""),
             ("SOAPAction", call.action),
@@ -115,7 +115,7 @@ impl Endpoint {
                 method: Method::Post,
                 uri: &self.sdk,
                 headers,
-                body: body.as_bytes(),
+                body: &body.pieces(),
                 idempotent: call.idempotent,
                 commit_when_sent: call.commit_when_sent,
                 max_reply_bytes: self.max_reply_bytes,

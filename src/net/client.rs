@@ -81,7 +81,6 @@ impl Client {
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
     /// replaced without a word, provided that the request cannot have run.
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
-        watch.check()?;
         let _permit = self.permits.take(watch)?;
         #[cfg(vsession_model)]
         return super::model::answer(request, watch);
@@ -127,7 +126,11 @@ impl Client {
                 exchange.reused.set(true);
                 connection
             }
-            None => Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?),
+            None => {
+                // A request that is too late makes no connection. On one that exists it is noticed before it is sent.
+                exchange.watch.check()?;
+                Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?)
+            }
         };
         let room = plain::length_of_head(request, &self.common_headers);
         plain::write_head(connection.buffers.head(room), request, &self.common_headers)?;
@@ -224,10 +227,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_client_that_rests_holds_no_connection_and_with_it_no_buffers_after_a_while() {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let settings = Settings {
+    fn settings(listener: &TcpListener, user_agent: &str) -> Settings {
+        Settings {
             tls: None,
             host: "127.0.0.1".into(),
             port: listener.local_addr().unwrap().port(),
@@ -235,24 +236,46 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             max_connections: 4,
             idle_timeout: Duration::from_millis(300),
-            user_agent: "test".into(),
-        };
+            user_agent: user_agent.into(),
+        }
+    }
+
+    fn request(uri: &Uri) -> HttpRequest<'_> {
+        HttpRequest {
+            method: Method::Post,
+            uri,
+            headers: &[],
+            body: &["x"],
+            idempotent: false,
+            commit_when_sent: false,
+            max_reply_bytes: 1000,
+            set_cookies: None,
+        }
+    }
+
+    fn watch(timeout: Duration) -> Rc<Watch> {
+        Rc::new(Watch::new(Bounds::with_timeout(timeout)).unwrap())
+    }
+
+    #[test]
+    fn a_request_that_is_too_late_makes_no_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let client = Client::shared(&settings(&listener, "late")).unwrap();
+        let error = client.send(&request(&client.uri("/").unwrap()), &watch(Duration::ZERO)).unwrap_err();
+        assert_eq!(error.status(), Status::VSESSION_E_TIMEOUT);
+        assert!(listener.accept().is_err(), "a connection was made");
+    }
+
+    #[test]
+    fn a_client_that_rests_holds_no_connection_and_with_it_no_buffers_after_a_while() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = settings(&listener, "rests");
         std::thread::spawn(move || serve(listener));
         let client = Client::shared(&settings).unwrap();
         let uri = client.uri("/").unwrap();
         let ask = || {
-            let watch = Rc::new(Watch::new(Bounds::with_timeout(Duration::from_secs(60))).unwrap());
-            let request = HttpRequest {
-                method: Method::Post,
-                uri: &uri,
-                headers: &[],
-                body: b"x",
-                idempotent: false,
-                commit_when_sent: false,
-                max_reply_bytes: 1000,
-                set_cookies: None,
-            };
-            assert_eq!(client.send(&request, &watch).unwrap().body, b"OK");
+            assert_eq!(client.send(&request(&uri), &watch(Duration::from_secs(60))).unwrap().body, b"OK");
         };
         for _ in 0..2 {
             std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(ask))));

@@ -75,7 +75,7 @@ impl Connection {
 
     /// Sends a request whose head stands in the buffer for output. Where the server takes no more of it and has said
     /// something, that is the answer.
-    pub(super) fn send(&mut self, body: &[u8], exchange: &Exchange) -> io::Result<()> {
+    pub(super) fn send(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) && self.stream.speaks_unasked() {
             return Err(exchange.fail(Error::new(
@@ -83,11 +83,7 @@ impl Connection {
                 "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",
             )));
         }
-        let rest = self.buffers.fill_up(body);
-        let sent = self
-            .stream
-            .write_all(self.buffers.output(), exchange)
-            .and_then(|()| self.stream.write_all(rest, exchange));
+        let sent = self.write(body, exchange);
         self.buffers.sent();
         if let Err(error) = sent {
             if !self.stream.has_said_something(exchange) {
@@ -97,6 +93,19 @@ impl Connection {
             self.spent = true;
         }
         Ok(())
+    }
+
+    /// What is small leaves in one piece with the head; of what is large nothing is copied but the beginning.
+    fn write(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
+        for piece in body {
+            let rest = self.buffers.fill_up(piece.as_bytes());
+            if !rest.is_empty() {
+                self.stream.write_all(self.buffers.output(), exchange)?;
+                self.buffers.sent();
+                self.stream.write_all(rest, exchange)?;
+            }
+        }
+        self.stream.write_all(self.buffers.output(), exchange)
     }
 
     /// Waits for more of the reply and puts it into the buffer for input. False: there is no more.
@@ -162,13 +171,34 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::rc::Rc;
 
     use super::super::exchange::Current;
     use super::*;
     use crate::runtime::wait::{Bounds, Watch};
+
+    #[test]
+    fn a_body_in_pieces_of_any_size_arrives_as_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+        let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
+        for lengths in [[0, 1, 2, 0], [8000, 191, 2, 3], [10, 30_000, 10, 20_000], [9000, 0, 0, 8192]] {
+            let pieces = [0, 1, 2, 3].map(|i| "abcd"[i..=i].repeat(lengths[i]));
+            let body = [&*pieces[0], &*pieces[1], &*pieces[2], &*pieces[3]];
+            connection.buffers.head(4).extend_from_slice(b"head");
+            connection.send(&body, &exchange).unwrap();
+            let mut arrived = vec![0; 4 + lengths.iter().sum::<usize>()];
+            server.read_exact(&mut arrived).unwrap();
+            assert!(arrived == format!("head{}", body.concat()).as_bytes(), "{lengths:?}");
+        }
+        server.set_nonblocking(true).unwrap();
+        assert!(server.read(&mut [0]).is_err(), "nothing follows");
+    }
 
     #[test]
     fn a_server_that_speaks_first_is_asked_nothing() {
@@ -180,7 +210,7 @@ mod tests {
         socket.set_nonblocking(true).unwrap();
         let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
-        assert!(connection.send(b"request", &exchange).is_err());
+        assert!(connection.send(&["request"], &exchange).is_err());
         assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_PROTOCOL);
         assert!(!exchange.sent.get());
     }

@@ -21,7 +21,8 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) uri: &'a Uri,
     /// Besides those that say how to talk HTTP.
     pub(crate) headers: &'a [(&'static str, &'a str)],
-    pub(crate) body: &'a [u8],
+    /// The body in pieces, which follow each other.
+    pub(crate) body: &'a [&'a str],
     /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
     pub(crate) idempotent: bool,
     /// Once sent, only the deadline ends the wait for the reply.
@@ -30,6 +31,12 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) max_reply_bytes: u64,
     /// Where the cookies that the reply sets are put; they may arrive although the body never does.
     pub(crate) set_cookies: Option<&'a RefCell<Vec<Secret>>>,
+}
+
+impl HttpRequest<'_> {
+    pub(super) fn body_length(&self) -> usize {
+        self.body.iter().map(|piece| piece.len()).sum()
+    }
 }
 
 #[derive(Debug)]

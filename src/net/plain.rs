@@ -55,7 +55,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str)
         }
     }
     if request.method == Method::Post {
-        let length = request.body.len() as u64;
+        let length = request.body_length() as u64;
         for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n"] {
             out.extend_from_slice(piece.as_bytes());
         }
@@ -205,7 +205,7 @@ mod tests {
             method: Method::Post,
             uri,
             headers,
-            body: b"body",
+            body: &["bo", "dy"],
             idempotent: false,
             commit_when_sent: false,
             max_reply_bytes: 10,
@@ -219,7 +219,7 @@ mod tests {
         let common = common_headers(&uri, "test/1");
         let cookie = "c".repeat(10_000);
         for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
-            let request = HttpRequest { body: &[0; 100_000], ..request(&uri, headers) };
+            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers) };
             let mut out = Vec::new();
             write_head(&mut out, &request, &common).unwrap();
             let most = length_of_head(&request, &common);

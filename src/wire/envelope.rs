@@ -1,6 +1,8 @@
 //! Writes requests. The shape follows the vSphere Web Services API: the method element in `urn:vim25`, the managed
 //! object first as `_this`, and `operationID` in the header, which vCenter repeats in its own log.
 
+use std::borrow::Cow;
+
 use super::xml::escape;
 use crate::runtime::secret::Wiped;
 
@@ -13,34 +15,51 @@ pub(crate) struct Reference<'a> {
     pub(crate) id: &'a str,
 }
 
-/// A request as text. `arguments` is XML: the elements that follow `_this`. It may hold a password, so the whole text is
-/// zeroed when dropped.
-pub(crate) fn request(method: &str, this: Reference, arguments: &str, operation_id: &str) -> Wiped<String> {
-    let (operation_id, kind, id) = (escape(operation_id), escape(this.kind), escape(this.id));
-    let header = match &*operation_id {
-        "" => ["", "", ""],
-        id => ["<Header><operationID>", id, "</operationID></Header>"],
-    };
-    let [before, name, after] = header;
-    let pieces = [
-        HEAD,
-        before,
-        name,
-        after,
-        "<Body><",
-        method,
-        " xmlns=\"urn:vim25\"><_this type=\"",
-        &kind,
-        "\">",
-        &id,
-        "</_this>",
-        arguments,
-        "</",
-        method,
-        "></Body></Envelope>",
-    ];
-    // In one piece, as in `escape`: `concat` counts first.
-    Wiped::new(pieces.concat())
+/// A request. It borrows the arguments, which may be large and may hold a password, and never copies them.
+pub(crate) struct Request<'a> {
+    method: &'a str,
+    kind: Cow<'a, str>,
+    id: Cow<'a, str>,
+    arguments: &'a str,
+    operation_id: Cow<'a, str>,
+}
+
+impl<'a> Request<'a> {
+    /// `arguments` is XML: the elements that follow `_this`.
+    pub(crate) fn new(
+        method: &'a str,
+        this: Reference<'a>,
+        arguments: &'a str,
+        operation_id: &'a str,
+    ) -> Request<'a> {
+        let (kind, id, operation_id) = (escape(this.kind), escape(this.id), escape(operation_id));
+        Request { method, kind, id, arguments, operation_id }
+    }
+
+    /// Its text, in pieces.
+    pub(crate) fn pieces(&self) -> [&str; 15] {
+        let [before, after] = match &*self.operation_id {
+            "" => ["", ""],
+            _ => ["<Header><operationID>", "</operationID></Header>"],
+        };
+        [
+            HEAD,
+            before,
+            &self.operation_id,
+            after,
+            "<Body><",
+            self.method,
+            " xmlns=\"urn:vim25\"><_this type=\"",
+            &self.kind,
+            "\">",
+            &self.id,
+            "</_this>",
+            self.arguments,
+            "</",
+            self.method,
+            "></Body></Envelope>",
+        ]
+    }
 }
 
 /// An element with text, which may be secret.
@@ -86,7 +105,8 @@ mod tests {
     #[test]
     fn a_request_is_well_formed_and_escapes_what_is_text() {
         let this = Reference { kind: "VirtualMachine", id: "vm-1<2" };
-        let text = request("Rename_Task", this, &element("newName", "a&b"), "op\"1");
+        let arguments = element("newName", "a&b");
+        let text = Request::new("Rename_Task", this, &arguments, "op\"1").pieces().concat();
         let document = roxmltree::Document::parse(&text).unwrap();
         let find = |name: &str| document.descendants().find(|n| n.tag_name().name() == name).unwrap();
         assert_eq!(find("Rename_Task").tag_name().namespace(), Some("urn:vim25"));

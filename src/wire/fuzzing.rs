@@ -1,7 +1,7 @@
 //! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Most targets put the bytes where a server's words stand in a
 //! document that is otherwise good, because a fuzzer seldom makes a whole envelope.
 
-use super::envelope::{Reference, check_arguments, request};
+use super::envelope::{Reference, Request, check_arguments};
 use super::fault::NOT_AUTHENTICATED;
 use super::reply::{self, Answer};
 use super::service_content::ServiceContent;
@@ -141,7 +141,7 @@ pub(crate) fn arguments(bytes: &[u8]) {
         Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000),
         Ok(()) => {
             let this = Reference { kind: "VirtualMachine", id: "vm-<1>" };
-            let envelope = request("Method", this, arguments, "operation");
+            let envelope = Request::new("Method", this, arguments, "operation").pieces().concat();
             let document = roxmltree::Document::parse(&envelope).expect("accepted arguments make a document");
             let parts: Vec<_> = document.root_element().children().map(|n| n.tag_name().name()).collect();
             assert_eq!(parts, ["Header", "Body"], "{arguments}");

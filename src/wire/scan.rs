@@ -36,8 +36,13 @@ const FIELD: usize = 5;
 pub(super) fn reply(text: &str) -> Option<Scanned> {
     let mut found = Found::default();
     walk(text, &mut found)?;
-    let text =
-        found.value.filter(|_| found.values == 1 && !found.nested).map(|at| unescape(&text[at]).into_owned());
+    let text = found.value.filter(|_| found.values == 1 && !found.nested).map(|at| {
+        let plain = unescape(&text[at]);
+        // With room for the NUL that C strings end with.
+        let mut text = String::with_capacity(plain.len() + 1);
+        text.push_str(&plain);
+        text
+    });
     Some(Scanned { response: found.response?, text })
 }
 
