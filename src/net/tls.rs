@@ -138,10 +138,15 @@ impl TlsStream {
     /// taken in, and anything else makes the connection unfit.
     pub(super) fn is_good(&mut self) -> bool {
         match self.socket.look() {
-            Idle::Quiet => return true,
-            Idle::Closed => return false,
-            Idle::Data => {}
+            Idle::Quiet => true,
+            Idle::Closed => false,
+            Idle::Data => self.take_tickets(),
         }
+    }
+
+    /// By itself, so that the room for them is on the stack of no other call.
+    #[cold]
+    fn take_tickets(&mut self) -> bool {
         // More than this is no ticket.
         let mut bytes = [0u8; 16 * 1024];
         let Ok(Some(n @ 1..)) = self.socket.read_now(&mut bytes) else { return false };
