@@ -16,9 +16,6 @@ returned: `vsession_cancel_fire` beside the cancellation of a Go context. The se
 - *pooled connection*: the only connection that the options allow is another call's; *another thread's login*: the session is not
   logged in yet, and the login that another thread waits for gets no answer. govmomi knows nothing of other threads' logins.
 
-In *request write* the wait itself ends as soon as elsewhere. Most of our time there comes after it: the request, 6 MiB large, is
-overwritten before the call returns, as requests may hold secrets. govmomi overwrites nothing, and leaves the memory to Go's collector.
-
 pyVmomi has no cancellation, and libcurl's easy interface a callback that comes about once a second by its manual; neither is
 measured. All rounds count together, so with five of them 100 trials are behind each row."""
 

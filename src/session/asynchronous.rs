@@ -4,6 +4,7 @@ use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply, Target};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Event, Kind, Queue, now_ms};
+use crate::runtime::secret::Wiped;
 use crate::runtime::timer::Sleeper;
 use crate::runtime::wait::Bounds;
 use crate::runtime::workers;
@@ -18,7 +19,8 @@ pub(crate) struct OwnedCall {
     kind: String,
     /// `None`: the server's only object of the kind.
     id: Option<String>,
-    arguments: String,
+    /// They may hold a password, as those of `vsession_call` may, which are not copied.
+    arguments: Wiped<String>,
 }
 
 /// What a completion event carries.
@@ -34,7 +36,7 @@ impl MethodCall<'_> {
             method: self.method.to_string(),
             kind: kind.to_string(),
             id: id.map(str::to_string),
-            arguments: self.arguments.to_string(),
+            arguments: Wiped::new(self.arguments.to_string()),
         }
     }
 }

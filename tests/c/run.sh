@@ -141,6 +141,16 @@ both session-esx tests/c/session.c -mode esx -- sh -c 'VSESSION_TEST_MODE=esx ex
 # shellcheck disable=SC2016
 both log tests/c/log.c -password 's3cr3t-Pa55' -- sh -c 'exec "$program"'
 
+# Looks through all memory of the process, which the AddressSanitizer makes endless.
+if [ "${languages:-}" != asan ]; then
+    secret=hush-of-the-password-0123456789
+    # shellcheck disable=SC2016
+    both wiped tests/c/wiped.c -password $secret -- sh -c 'exec "$program"'
+    # shellcheck disable=SC2016
+    both wiped-plain-http tests/c/wiped.c -tls=false -password $secret -- sh -c 'exec "$program"'
+    check wiped-finds-a-copy sh -c '! "$@"' sh "$simulator" -tls=false -password $secret -- "$built/wiped-c" --keep
+fi
+
 # Without TLS: a certificate is of its time.
 # shellcheck disable=SC2016
 both clock tests/c/clock.c -tls=false -- sh -c 'exec "$program"'

@@ -1,0 +1,205 @@
+/*
+ * What is secret does not stay in the process's memory: the arguments of calls, and, once the session is closed, its cookie and
+ * its password. The program itself keeps secrets masked, and looks through all memory that can be written.
+ *
+ *     simulator -password hush-of-the-password -- wiped [--keep]     with --keep it keeps a copy of each, which is its self-test
+ */
+#include "check.h"
+
+#include <fcntl.h>
+
+enum { MASK = 0x5a, MOST_SECRET = 128, LARGE = 3 << 20 };
+
+struct secret {
+    unsigned char masked[MOST_SECRET];
+    size_t length;
+};
+
+static bool keep;
+static volatile size_t sink;
+
+static void wipe(volatile char *text, size_t length)
+{
+    while (length-- > 0) *text++ = 0;
+}
+
+/* Takes a text over and overwrites it. */
+static struct secret masked(char *text, size_t length)
+{
+    struct secret secret;
+    memset(&secret, 0, sizeof secret);
+    CHECK(length >= 16 && length <= sizeof secret.masked);
+    secret.length = length;
+    for (size_t i = 0; i < length; i++) secret.masked[i] = (unsigned char)(text[i] ^ MASK);
+    wipe(text, length);
+    return secret;
+}
+
+static void put(char *place, const struct secret *secret)
+{
+    for (size_t i = 0; i < secret->length; i++) place[i] = (char)(secret->masked[i] ^ MASK);
+}
+
+/* How often the second half of a secret stands in a piece of memory: what is freed loses its first bytes to the allocator. */
+static size_t copies_in(int memory, uintptr_t begin, uintptr_t end, const struct secret *secret)
+{
+    static unsigned char piece[1 << 16];
+    const size_t half = secret->length / 2, length = secret->length - half;
+    size_t found = 0;
+    while (end - begin >= length) {
+        /* Not read in place: another thread may unmap it. */
+        size_t size = end - begin < sizeof piece ? end - begin : sizeof piece;
+        ssize_t got = pread(memory, piece, size, (off_t)begin);
+        if (got < (ssize_t)length) break;
+        for (ssize_t i = 0; i < got; i++) piece[i] ^= MASK;
+        for (size_t at = 0; at + length <= (size_t)got; at++)
+            if (piece[at] == secret->masked[half] && memcmp(piece + at, secret->masked + half, length) == 0) found++;
+        wipe((volatile char *)piece, sizeof piece);
+        begin += (size_t)got - (length - 1);
+    }
+    return found;
+}
+
+static size_t copies(const struct secret *secret)
+{
+    size_t found = 0;
+    char line[512];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int memory = open("/proc/self/mem", O_RDONLY);
+    CHECK(maps != NULL && memory >= 0);
+    while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
+        uintptr_t begin, end;
+        char rights[5];
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s", &begin, &end, rights) == 3 && rights[1] == 'w')
+            found += copies_in(memory, begin, end, secret);
+    }
+    if (maps != NULL) fclose(maps);
+    close(memory);
+    return found;
+}
+
+/* With --keep: a copy that is not overwritten. */
+static void keep_a_copy(const struct secret *secret)
+{
+    if (!keep) return;
+    char *copy = (char *)malloc(secret->length);
+    put(copy, secret);
+    sink += (size_t)copy[0];
+}
+
+/* Arguments of a call that consist of one secret, over and over. */
+static char *arguments(const struct secret *secret, size_t size)
+{
+    const char *before = "<x>", *after = "</x>";
+    const size_t times = size / secret->length + 1;
+    char *text = (char *)malloc(strlen(before) + times * secret->length + strlen(after) + 1);
+    memcpy(text, before, strlen(before));
+    for (size_t i = 0; i < times; i++) put(text + strlen(before) + i * secret->length, secret);
+    memcpy(text + strlen(before) + times * secret->length, after, strlen(after) + 1);
+    return text;
+}
+
+static vsession session_with(const struct secret *password)
+{
+    vsession_error *error = NULL;
+    vsession_config config = good_config();
+    char text[MOST_SECRET + 1];
+    memset(text, 0, sizeof text);
+    put(text, password);
+    CHECK_OK(vsession_config_set(config, "password", text, &error), error);
+    wipe(text, sizeof text);
+    return opened(config);
+}
+
+static void calls_leave_none_of_their_arguments(const struct secret *password)
+{
+    char text[] = "hush-of-the-arguments-0123456789-abcdefghijklmnop";
+    const struct secret secret = masked(text, strlen(text));
+    CHECK_INT(copies(&secret), 0);
+    vsession_error *error = NULL;
+    vsession session = session_with(password);
+    vsession_queue queue = {0};
+    CHECK_OK(vsession_queue_new(&queue, &error), error);
+    CHECK_OK(vsession_login(session, NULL, &error), error);
+    for (size_t size = 1; size <= LARGE; size = size == 1 ? 20000 : size == 20000 ? (size_t)LARGE : (size_t)LARGE + 1) {
+        for (int asynchronous = 0; asynchronous < 2; asynchronous++) {
+            char *xml = arguments(&secret, size);
+            const size_t length = strlen(xml);
+            vsession_soap_call call = current_time();
+            call.arguments = xml;
+            if (asynchronous) {
+                vsession_event *event = NULL;
+                CHECK_OK(vsession_call_async(session, &call, NULL, queue, 1, &error), error);
+                wipe(xml, length);
+                CHECK_OK(vsession_queue_next(queue, PATIENCE_MS, &event, &error), error);
+                CHECK(event != NULL && vsession_event_reply(event) != NULL);
+                vsession_event_free(event);
+            } else {
+                vsession_reply *reply = NULL;
+                CHECK_OK(vsession_call(session, &call, NULL, &reply, &error), error);
+                vsession_reply_free(reply);
+                wipe(xml, length);
+            }
+            free(xml);
+            keep_a_copy(&secret);
+            /* An asynchronous call tells of its end before the thread that ran it is through. */
+            size_t left = copies(&secret);
+            for (int i = 0; asynchronous && left > 0 && i < 20; i++) {
+                sleep_ms(50);
+                left = copies(&secret);
+            }
+            if (left != 0) check_failed(__FILE__, __LINE__, "%zu copies after a call with %zu bytes of arguments (asynchronous: %d)", left, length, asynchronous);
+        }
+    }
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
+}
+
+static void a_closed_session_leaves_neither_its_cookie_nor_its_password(const struct secret *password)
+{
+    vsession_error *error = NULL;
+    vsession session = session_with(password);
+    CHECK_OK(vsession_login(session, NULL, &error), error);
+    CHECK(copies(password) > 0); /* for the next login */
+    char *string = NULL;
+    CHECK_OK(vsession_get_cookie(session, &string, &error), error);
+    /* Its name and its beginning: by itself the value is the session's key too, which the simulator tells everybody. */
+    CHECK(strncmp(string, "vmware_soap_session=", 20) == 0 && strlen(string) > 40);
+    const struct secret cookie = masked(string, 36);
+    vsession_string_free(string);
+    CHECK(copies(&cookie) > 0);
+    for (int i = 0; i < 3; i++) CHECK_OK(call_once(session, NULL, &error), error);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    CHECK_OK(vsession_shutdown(PATIENCE_MS, &error), error);
+    keep_a_copy(password);
+    keep_a_copy(&cookie);
+    CHECK_INT(copies(password), 0);
+    /* Over TLS the reply that brought it passed through the memory of rustls, which frees it as it is. */
+    if (!over_tls()) CHECK_INT(copies(&cookie), 0);
+}
+
+/* The password out of the environment, which is memory of the process too. */
+static struct secret password_of_the_environment(void)
+{
+    char *url = (char *)(uintptr_t)test_env("VSESSION_TEST_URL");
+    char *at = strchr(url, '@');
+    char *colon = at;
+    while (colon != NULL && *colon != ':') colon--;
+    CHECK(colon > strchr(url, '/') && at != NULL);
+    const size_t length = strlen(at);
+    memmove(colon, at, length + 1);
+    wipe(colon + length, (size_t)(at - colon));
+    char *password = (char *)(uintptr_t)test_env("VSESSION_TEST_PASSWORD");
+    return masked(password, strlen(password));
+}
+
+int main(int argc, char **argv)
+{
+    keep = argc > 1 && strcmp(argv[1], "--keep") == 0;
+    const struct secret password = password_of_the_environment();
+    CHECK_INT(copies(&password), 0);
+    clean_server();
+    calls_leave_none_of_their_arguments(&password);
+    a_closed_session_leaves_neither_its_cookie_nor_its_password(&password);
+    return finish();
+}
