@@ -70,32 +70,41 @@ fn walk(text: &str, listener: &mut impl Listener) -> Option<()> {
     if !is_plain(text) {
         return None;
     }
-    let mut scanner = Scanner { text, at: 0, open: Vec::with_capacity(16), prefixes: Vec::with_capacity(8) };
+    let mut scanner = Scanner::new(text);
     if let Some(declaration) = DECLARATIONS.iter().find(|d| text.starts_with(**d)) {
         scanner.at = declaration.len();
     }
     scanner.spaces();
-    loop {
-        let start = scanner.at;
-        scanner.expect(b'<')?;
-        if scanner.peek() == Some(b'/') {
-            scanner.end_tag()?;
-            listener.ended(scanner.open.len() + 1, start..scanner.at);
-        } else {
-            let tag = scanner.start_tag()?;
-            let level = scanner.open.len() + usize::from(tag.empty);
-            listener.began(text, level, tag.local, start..scanner.at)?;
-            if tag.empty {
-                listener.ended(level, scanner.at..scanner.at);
-            }
-        }
-        if scanner.open.is_empty() {
-            break;
-        }
-        scanner.characters()?;
-    }
+    scanner.element(listener)?;
     scanner.spaces();
     (scanner.at == text.len()).then_some(())
+}
+
+/// Whether the text is elements that may stand in an envelope which declares these prefixes, with white space between them.
+pub(super) fn is_content(text: &str, prefixes: &[&'static str]) -> bool {
+    let mut scanner = Scanner::new(text);
+    scanner.prefixes.extend(prefixes.iter().map(|prefix| (*prefix, 0)));
+    is_plain(text)
+        && loop {
+            scanner.spaces();
+            if scanner.at == text.len() {
+                break true;
+            }
+            if scanner.element(&mut Nobody).is_none() {
+                break false;
+            }
+        }
+}
+
+/// Listens to nothing.
+struct Nobody;
+
+impl Listener for Nobody {
+    fn began(&mut self, _: &str, _: usize, _: Range<usize>, _: Range<usize>) -> Option<()> {
+        Some(())
+    }
+
+    fn ended(&mut self, _: usize, _: Range<usize>) {}
 }
 
 /// Whether all characters are some that XML may hold, and none that a parser changes, as it does with a CR.
@@ -244,6 +253,33 @@ const IN_NAMES: [bool; 256] = {
 };
 
 impl<'a> Scanner<'a> {
+    fn new(text: &'a str) -> Scanner<'a> {
+        Scanner { text, at: 0, open: Vec::with_capacity(16), prefixes: Vec::with_capacity(8) }
+    }
+
+    /// From the `<` of an element to behind its end.
+    fn element(&mut self, listener: &mut impl Listener) -> Option<()> {
+        loop {
+            let start = self.at;
+            self.expect(b'<')?;
+            if self.peek() == Some(b'/') {
+                self.end_tag()?;
+                listener.ended(self.open.len() + 1, start..self.at);
+            } else {
+                let tag = self.start_tag()?;
+                let level = self.open.len() + usize::from(tag.empty);
+                listener.began(self.text, level, tag.local, start..self.at)?;
+                if tag.empty {
+                    listener.ended(level, self.at..self.at);
+                }
+            }
+            if self.open.is_empty() {
+                return Some(());
+            }
+            self.characters()?;
+        }
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

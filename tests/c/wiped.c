@@ -87,10 +87,10 @@ static void keep_a_copy(const struct secret *secret)
     sink += (size_t)copy[0];
 }
 
-/* Arguments of a call that consist of one secret, over and over. */
+/* Arguments of a call: a text that has to be unescaped, of one secret over and over. */
 static char *arguments(const struct secret *secret, size_t size)
 {
-    const char *before = "<x>", *after = "</x>";
+    const char *before = "<x>&amp;", *after = "</x>";
     const size_t times = size / secret->length + 1;
     char *text = (char *)malloc(strlen(before) + times * secret->length + strlen(after) + 1);
     memcpy(text, before, strlen(before));
