@@ -97,7 +97,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
 }
 
 fn is(request: &HttpRequest, method: &str) -> bool {
-    String::from_utf8_lossy(request.body).contains(&format!("<{method} "))
+    request.body.concat().contains(&format!("<{method} "))
 }
 
 impl Server for Vcenter {
@@ -112,7 +112,7 @@ impl Server for Vcenter {
     }
 
     fn serve(&self, request: &HttpRequest) -> Result<(HttpReply, Option<Secret>)> {
-        let body = String::from_utf8_lossy(request.body);
+        let body = request.body.concat();
         let cookie = request.headers.iter().find(|(name, _)| *name == "Cookie");
         let cookie = cookie.and_then(|(_, value)| value.split_once('=')).map_or("", |(_, value)| value);
         let mut book = self.book.lock().unwrap();
