@@ -1,6 +1,5 @@
-import statistics
-
 from harness.bench import Budget
+from harness.paths import BUILT
 
 TITLE = "Reading 10,000 machines"
 WHAT = """\
@@ -13,7 +12,8 @@ they always do. Memory is the peak on top of what the program held before.
 
 Most of the time is the server's, which computes the reply and sends it: the floor is a bare socket that reads all of its bytes and
 looks at none. No client can be faster, so the budget for the time cannot hold where the floor alone is above it. What a client
-can be judged by is the time on top of the floor's, which has a row and a budget of its own."""
+can be judged by is the time when the reply is ready: there the simulator sends the same bytes out of its memory, recorded
+before, and computes nothing."""
 
 PROGRAMS = ("vsession", "libcurl", "govmomi", "pyVmomi")
 
@@ -23,6 +23,11 @@ def measure(bench):
     ways = {program: {} for program in PROGRAMS} | {"tree": {"parse": "tree"}, "alone": {"parse": "none"}}
     runs = {name: lambda name=name, how=how: read(bench, name if name in PROGRAMS else "vsession", server, **how) for name, how in ways.items()}
     samples = bench.interleave({**runs, "floor": lambda: bench.run("floor", "inventory", server)})
+    recorded = BUILT / "inventory.xml"
+    read(bench, "vsession", server, save=recorded)
+    ready = {"method": "RetrievePropertiesEx", "status": 200, "content_type": "text/xml; charset=utf-8", "body": recorded.read_text()}
+    with server.rules(ready):
+        sent_at_once = bench.interleave({**runs, "floor": lambda: bench.run("floor", "inventory", server)})
     bench.stop_server("inventory")
     floor, tree, alone = samples.pop("floor"), {"vsession": samples.pop("tree"), "libcurl": samples["libcurl"]}, {"vsession": samples.pop("alone")}
     if min(s["bytes"] for s in floor) < alone["vsession"][0]["bytes"]:
@@ -31,8 +36,7 @@ def measure(bench):
     bench.row("HTTP", "CPU", "ms", samples, cpu, budget=budget, chart=True)
     bench.row("HTTP", "peak memory", "MiB", samples, peak, budget=budget, chart=True)
     bench.row("HTTP", "time", "ms", {**samples, "floor": floor}, wall, budget=budget, chart=True)
-    least = statistics.median(wall(s) for s in floor)
-    bench.row("HTTP", "time on top of the floor's", "ms", samples, lambda s: wall(s) - least, budget=budget, chart=True)
+    bench.row("HTTP, the reply ready", "time", "ms", {name: sent_at_once[name] for name in (*PROGRAMS, "floor")}, wall, budget=budget, chart=True)
     bench.row("HTTP, a tree of it", "CPU", "ms", tree, cpu)
     bench.row("HTTP, a tree of it", "peak memory", "MiB", tree, peak)
     bench.row("HTTP, text alone", "CPU", "ms", {**alone, "floor": floor}, cpu)

@@ -310,11 +310,15 @@ impl<'a> Scanner<'a> {
     }
 
     fn part_of_name(&mut self) -> Option<()> {
-        let rest = self.rest();
-        if !matches!(rest.first()?, b'a'..=b'z' | b'A'..=b'Z' | b'_') {
+        if !matches!(self.peek()?, b'a'..=b'z' | b'A'..=b'Z' | b'_') {
             return None;
         }
-        self.at += rest.iter().position(|byte| !IN_NAMES[*byte as usize])?;
+        let bytes = self.text.as_bytes();
+        let mut at = self.at + 1;
+        while IN_NAMES[*bytes.get(at)? as usize] {
+            at += 1;
+        }
+        self.at = at;
         Some(())
     }
 
@@ -322,6 +326,21 @@ impl<'a> Scanner<'a> {
     fn start_tag(&mut self) -> Option<Tag> {
         let name = self.name()?;
         let level = self.open.len() + 1;
+        // Most tags have no attributes.
+        let empty = self.peek()? != b'>' && self.attributes(level)?;
+        self.expect(b'>')?;
+        // A declaration may stand behind what uses it.
+        self.prefix_is_declared(name)?;
+        if empty {
+            self.forget_prefixes(level);
+        } else {
+            self.open.push(name.start..name.end);
+        }
+        Some(Tag { local: name.local..name.end, empty })
+    }
+
+    /// From behind a name to before the `>`. Whether there is a `/` before it.
+    fn attributes(&mut self, level: usize) -> Option<bool> {
         // More attributes than this no element of vSphere's has.
         let mut attributes = [Name::default(); 8];
         let mut count = 0;
@@ -361,20 +380,12 @@ impl<'a> Scanner<'a> {
                 harmless_namespace(&value)?;
             }
         };
-        self.expect(b'>')?;
-        // A declaration may stand behind what uses it.
-        self.prefix_is_declared(name)?;
         if uses_prefix {
             for attribute in attributes[..count].iter().filter(|a| !self.declares_prefix(**a)) {
                 self.prefix_is_declared(*attribute)?;
             }
         }
-        if empty {
-            self.forget_prefixes(level);
-        } else {
-            self.open.push(name.start..name.end);
-        }
-        Some(Tag { local: name.local..name.end, empty })
+        Some(empty)
     }
 
     /// From before the `/` to behind the `>`.

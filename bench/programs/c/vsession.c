@@ -149,6 +149,12 @@ static void run_expired(void) {
     vsession_close(session, NULL, NULL);
 }
 
+static void save(const char *text, size_t length, const char *name) {
+    FILE *file = name ? fopen(name, "w") : NULL;
+    if (name && (!file || fwrite(text, 1, length, file) != length || fclose(file)))
+        fail("%s cannot be written", name);
+}
+
 static void run_inventory(void) {
     char xml[2048];
     vsession_info *info = NULL;
@@ -177,6 +183,7 @@ static void run_inventory(void) {
     if (!all_complete(&machines))
         fail("a machine is not complete");
     free_machines(&machines);
+    save(text, length, text_argument("save", NULL));
     vsession_reply_free(reply);
     vsession_reply_free(view);
     vsession_close(session, NULL, NULL);
