@@ -3,6 +3,7 @@
 //! first.
 
 mod env;
+mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod known_hosts;
@@ -13,9 +14,7 @@ mod url;
 pub(crate) use env::from_environment;
 
 use std::fmt;
-use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -180,10 +179,11 @@ impl Config {
             return Ok((user, password));
         }
         if let Some(file) = &self.password_file {
-            let mut text = read_password(file)?;
+            const MOST: usize = 64 << 10;
+            let mut text = files::read_text("option 'password_file'", file, MOST)?;
             let length = text.trim_end_matches(['\r', '\n']).len();
             text.truncate(length);
-            return Ok((user, Secret::new(std::mem::take(&mut *text))));
+            return Ok((user, Secret::from_wiped(text)));
         }
         let password = self.password.clone().ok_or_else(|| missing("password"))?;
         Ok((user, password))
@@ -208,15 +208,15 @@ impl Config {
 
 impl Config {
     fn tls(&self) -> Result<net::Tls> {
-        let mut pem = String::new();
+        let mut pem = Vec::new();
         for file in &self.tls_ca_files {
-            pem.push_str(&read_file("tls.ca_file", file)?);
-            pem.push('\n');
+            pem.extend_from_slice(files::without_mark(&read_file("tls.ca_file", file)?));
+            pem.push(b'\n');
         }
         let mut thumbprints = self.tls_thumbprints.clone();
         if thumbprints.is_empty() {
             for file in &self.tls_known_hosts {
-                let text = read_file("tls.known_hosts", file)?;
+                let text = files::read_text("option 'tls.known_hosts'", file, files::MOST)?;
                 thumbprints.extend(known_hosts::thumbprints(&text, &self.url.host, self.url.port).map_err(
                     |problem| {
                         let message = format!("option 'tls.known_hosts': '{}': {problem}", file.display());
@@ -227,7 +227,7 @@ impl Config {
         }
         Ok(net::Tls {
             verify: self.tls_verify,
-            ca: (!self.tls_ca_files.is_empty()).then(|| pem.into_bytes()),
+            ca: (!self.tls_ca_files.is_empty()).then_some(pem),
             thumbprints,
             only_1_3: self.tls_only_1_3,
             identity: self.identity()?,
@@ -245,68 +245,18 @@ impl Config {
                 )),
             };
         };
-        let key = match &self.private_key {
-            Some(file) => read_file("private_key", file)?,
-            None => read_file("certificate", certificate)?,
+        let (option, file) = match &self.private_key {
+            Some(file) => ("option 'private_key'", file),
+            None => ("option 'certificate'", certificate),
         };
-        let certificate = read_file("certificate", certificate)?.into_bytes();
-        Ok(Some(net::Identity { certificate, key: Secret::new(key) }))
+        let key = Secret::from_wiped(files::read_text(option, file, files::MOST)?);
+        let certificate = files::without_mark(&read_file("certificate", certificate)?).to_vec();
+        Ok(Some(net::Identity { certificate, key }))
     }
 }
 
-/// A file that the configuration names may be anything, also one that has no end.
-fn read_file(option: &str, file: &std::path::Path) -> Result<String> {
-    const MOST: u64 = 16 << 20;
-    let read = || {
-        let opened = std::fs::File::open(file)?;
-        // In one piece: it may be a key, and a text that grows leaves copies behind.
-        let mut text = String::with_capacity(opened.metadata()?.len().min(MOST) as usize + 1);
-        opened.take(MOST + 1).read_to_string(&mut text)?;
-        Ok(text)
-    };
-    let text: String = read().map_err(|e| cannot_be_read(option, file, &e))?;
-    if text.len() as u64 > MOST {
-        let message = format!("option '{option}': '{}' is larger than 16 MiB", file.display());
-        return Err(Error::new(Status::VSESSION_E_CONFIG, message));
-    }
-    Ok(text)
-}
-
-/// Logins wait for this, so it must not wait itself: a pipe without a writer would hold them for ever.
-fn read_password(file: &std::path::Path) -> Result<Wiped<String>> {
-    const MOST: u64 = 64 * 1024;
-    let unfit = |why: &str| {
-        Error::new(
-            Status::VSESSION_E_CONFIG,
-            format!(
-                "option 'password_file': '{}' {why}; name a file that holds a password and nothing else",
-                file.display()
-            ),
-        )
-    };
-    let read = || {
-        let opened = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
-        let about = opened.metadata()?;
-        if !about.is_file() {
-            return Ok(Err(unfit("is no regular file")));
-        }
-        if about.len() > MOST {
-            return Ok(Err(unfit("is larger than 64 KiB")));
-        }
-        // In one piece: a text that grows leaves copies behind.
-        let mut text = Wiped::new(String::with_capacity(MOST as usize + 64));
-        opened.take(MOST).read_to_string(&mut text)?;
-        Ok(Ok(text))
-    };
-    read().unwrap_or_else(|e: std::io::Error| Err(cannot_be_read("password_file", file, &e)))
-}
-
-fn cannot_be_read(option: &str, file: &std::path::Path, error: &std::io::Error) -> Error {
-    Error::new(
-        Status::VSESSION_E_CONFIG,
-        format!("option '{option}': '{}' cannot be read: {error}", file.display()),
-    )
-    .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
+fn read_file(option: &str, file: &Path) -> Result<Wiped<Vec<u8>>> {
+    files::read(&format!("option '{option}'"), file, files::MOST)
 }
 
 #[cfg(test)]
@@ -321,7 +271,7 @@ mod tests {
             let error = config.net().unwrap_err();
             assert_eq!(error.status(), Status::VSESSION_E_CONFIG);
             assert!(error.detail().message.contains(option), "{error}");
-            assert!(error.detail().message.contains("16 MiB"), "{error}");
+            assert!(error.detail().message.contains("is a device"), "{error}");
         }
     }
 }

@@ -50,6 +50,11 @@ impl Secret {
         Secret(Arc::new(Wiped::new(value.into())))
     }
 
+    /// The secret that a wiped text holds, without another copy.
+    pub(crate) fn from_wiped(text: Wiped<String>) -> Secret {
+        Secret(Arc::new(text))
+    }
+
     /// The text itself. Whoever asks must not keep a copy that outlives its use.
     pub(crate) fn reveal(&self) -> &str {
         &self.0

@@ -224,6 +224,21 @@ fn files_that_cannot_be_used_are_told_when_the_session_is_opened() {
 }
 
 #[test]
+fn a_pipe_in_place_of_a_file_is_told_when_the_session_is_opened_and_waits_for_nobody() {
+    let simulator = Simulator::start();
+    let pipe = TempFile(temporary("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+    let pipe = pipe.0.to_str().unwrap();
+    for option in ["tls.ca_file", "tls.known_hosts", "certificate", "private_key"] {
+        let config = plain(&simulator).with("certificate", canned::PEM).with(option, pipe);
+        let error = config.open().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{option}");
+        assert!(error.message.contains(&format!("'{option}'")), "{}", error.message);
+        assert!(error.message.contains("is a pipe"), "{}", error.message);
+    }
+}
+
+#[test]
 fn the_lowest_version_of_tls_is_held() {
     let simulator = Simulator::with(&["-tls-max", "1.2"]);
     trusted(&simulator.config());
