@@ -6,7 +6,7 @@ use std::io;
 use super::buffers::SoapBuffers;
 use super::exchange::Exchange;
 use super::socket::Socket;
-use super::tls::TlsStream;
+use super::tls::{TlsStream, spoke_first};
 use crate::error::Error;
 use crate::status::Status;
 use crate::sys::Idle;
@@ -36,9 +36,12 @@ impl Stream {
         }
     }
 
-    /// Bytes are there before any were sent. A TLS server may speak first.
-    fn speaks_unasked(&self) -> bool {
-        matches!(self, Stream::Plain(socket) if socket.look() == Idle::Data)
+    /// Bytes are there before any were sent.
+    fn speaks_unasked(&mut self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.look() == Idle::Data,
+            Stream::Tls(tls) => tls.speaks_unasked(),
+        }
     }
 
     /// There are bytes to read on a connection that takes no more.
@@ -78,10 +81,7 @@ impl Connection {
     pub(super) fn send(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) && self.stream.speaks_unasked() {
-            return Err(exchange.fail(Error::new(
-                Status::VSESSION_E_PROTOCOL,
-                "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",
-            )));
+            return Err(exchange.fail(spoke_first()));
         }
         let sent = self.write(body, exchange);
         self.buffers.sent();
@@ -145,9 +145,15 @@ impl Connection {
         n > 0
     }
 
-    /// Whether it can serve another request, now that a reply was read to its end. What follows that end is nobody's.
-    pub(super) fn is_reusable(&self) -> bool {
-        !self.spent && self.buffers.input().is_empty()
+    /// Whether it can serve another request, now that a reply was read to its end. What follows that end, be it the beginning of
+    /// a record, is nobody's. What the kernel holds is seen when the connection is taken for a request.
+    pub(super) fn is_reusable(&mut self) -> bool {
+        !self.spent
+            && self.buffers.input().is_empty()
+            && match &mut self.stream {
+                Stream::Plain(_) => true,
+                Stream::Tls(tls) => tls.is_at_rest(),
+            }
     }
 
     /// Forgets what the last request left behind, and prepares for more.

@@ -8,6 +8,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::certificate::{Certificate, check_validity};
+use super::framing::Framing;
 use super::plain::{self, Look};
 use super::trust::Trust;
 use super::unusual::{self, NoNames};
@@ -57,7 +58,14 @@ pub(crate) fn certificate(bytes: &[u8]) {
 
 /// A reply on the wire. What is read the short way is what ureq reads, with the same result, and in whatever pieces it comes.
 pub(crate) fn head(bytes: &[u8]) {
+    let length_of_head = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len(), |end| end + 4);
+    let (first, rest) = bytes.split_at(length_of_head);
+    let mut framing = Framing::new();
+    framing.consumed(first);
+    framing.consumed(rest);
     let Look::Plain(head) = plain::look(bytes) else { return };
+    let all = bytes.len() as u64 - head.length as u64;
+    assert!(head.length != first.len() || framing.is_over() == (all == head.body_length));
     assert!(head.length <= bytes.len() && matches!(head.status, 200 | 500));
     for cut in [0, head.length / 2, head.length - 1] {
         assert!(matches!(plain::look(&bytes[..cut]), Look::More), "cut at {cut}");

@@ -9,6 +9,7 @@ mod client;
 mod connection;
 mod dial;
 mod exchange;
+mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod message;
@@ -19,6 +20,7 @@ mod plain;
 mod pool;
 mod probe;
 mod proxy;
+mod records;
 mod resolve;
 mod socket;
 mod tls;

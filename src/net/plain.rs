@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 
 use ureq::http::Uri;
 
+use super::framing;
 use super::message::{HttpRequest, Method};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
@@ -98,10 +99,17 @@ pub(super) fn look(input: &[u8]) -> Look {
         Ok(httparse::Status::Partial) | Err(_) => return Look::NotPlain,
     };
     let (Some(1), Some(status @ (200 | 500))) = (reply.version, reply.code) else { return Look::NotPlain };
+    let head = &input[..length];
+    if !framing::is_framed_by_line_ends(head) {
+        return Look::NotPlain;
+    }
     let mut body_length = None;
     let mut set_cookies = Vec::new();
     for header in reply.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        if !framing::follows_a_line_end(head, header.name) {
+            return Look::NotPlain;
+        }
         match header.name.len() {
             14 if is("content-length") => match decimal(header.value) {
                 Some(length) if body_length.is_none() => body_length = Some(length),
@@ -126,7 +134,7 @@ pub(super) fn look(input: &[u8]) -> Look {
 }
 
 /// A number in decimal digits and nothing else.
-fn decimal(digits: &[u8]) -> Option<u64> {
+pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
     if !(1..=18).contains(&digits.len()) {
         return None;
     }
@@ -185,6 +193,11 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked",
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Encoding: gzip",
             "220 mail.example.com ESMTP",
+            "\r\nHTTP/1.1 200 OK\r\nContent-Length: 4",
+            "HTTP/1.1 200 OK\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nX: y\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nX:\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\n",
         ] {
             assert_eq!(plain(head), None, "{head}");
         }

@@ -1,12 +1,13 @@
 //! TLS over a `Socket`, by rustls. The handshake runs under the same waits as everything else, and ends with the
 //! certificate checked or the connection refused.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use rustls::client::ClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::exchange::Exchange;
+use super::records::Records;
 use super::socket::Socket;
 use super::trust::{self, Trust};
 use crate::error::Error;
@@ -17,17 +18,31 @@ use crate::sys::Idle;
 pub(super) struct TlsStream {
     tls: ClientConnection,
     socket: Socket,
+    records: Records,
+    /// A record that began before the first request was sent is not yet whole.
+    began_unasked: bool,
+    /// The peer takes no more.
+    deaf: bool,
 }
 
 /// The socket as rustls sees it.
 struct Wire<'a> {
     socket: &'a mut Socket,
+    records: &'a mut Records,
+    /// Reads nothing beyond the record that has begun.
+    one_record: bool,
     exchange: &'a Exchange,
 }
 
 impl Read for Wire<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.read(buffer, self.exchange)
+    fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
+        if self.one_record {
+            let missing = self.records.missing().min(buffer.len());
+            buffer = &mut buffer[..missing];
+        }
+        let n = self.socket.read(buffer, self.exchange)?;
+        self.records.arrived(&buffer[..n]);
+        Ok(n)
     }
 }
 
@@ -58,7 +73,8 @@ impl TlsStream {
         let tls = ClientConnection::new(trust.client_config(), name).map_err(|e| {
             exchange.fail(Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")))
         })?;
-        let mut stream = TlsStream { tls, socket };
+        let mut stream =
+            TlsStream { tls, socket, records: Records::default(), began_unasked: false, deaf: false };
         while stream.tls.is_handshaking() {
             stream.write_records(exchange)?;
             if stream.tls.is_handshaking() && stream.read_records(exchange)? == 0 {
@@ -82,20 +98,37 @@ impl TlsStream {
         &mut self.socket
     }
 
+    /// The socket as rustls is to see it, and rustls.
+    fn wire<'a>(&'a mut self, exchange: &'a Exchange) -> (&'a mut ClientConnection, Wire<'a>) {
+        let TlsStream { tls, socket, records, began_unasked, .. } = self;
+        (tls, Wire { socket, records, one_record: *began_unasked, exchange })
+    }
+
     fn write_records(&mut self, exchange: &Exchange) -> io::Result<()> {
         while self.tls.wants_write() {
-            self.tls.write_tls(&mut Wire { socket: &mut self.socket, exchange })?;
+            let (tls, mut wire) = self.wire(exchange);
+            if let Err(error) = tls.write_tls(&mut wire) {
+                self.deaf = true;
+                return Err(error);
+            }
         }
         Ok(())
     }
 
     /// Reads what the peer sent and has rustls digest it. 0: the peer has closed the TCP connection.
     fn read_records(&mut self, exchange: &Exchange) -> io::Result<usize> {
-        let n = self.tls.read_tls(&mut Wire { socket: &mut self.socket, exchange })?;
-        if let Err(error) = self.tls.process_new_packets() {
+        let (tls, mut wire) = self.wire(exchange);
+        let n = tls.read_tls(&mut wire)?;
+        if let Err(error) = tls.process_new_packets() {
             // The alert tells the server why; whether it still gets it changes nothing.
-            let _ = self.tls.write_tls(&mut Wire { socket: &mut self.socket, exchange });
+            let _ = tls.write_tls(&mut wire);
             return Err(exchange.fail(trust::tls_error(&error, exchange.refused_certificate())));
+        }
+        if self.began_unasked && self.records.is_between() {
+            self.began_unasked = false;
+            if self.has_said_something() {
+                return Err(exchange.fail(spoke_first()));
+            }
         }
         Ok(n)
     }
@@ -117,7 +150,10 @@ impl TlsStream {
                 Ok(n) => return Ok(n),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.read_records(exchange)?;
-                    self.write_records(exchange)?;
+                    // What rustls has to say besides, such as new keys, is for a peer that listens.
+                    if !self.deaf {
+                        self.write_records(exchange)?;
+                    }
                 }
                 Err(_) => {
                     return Err(exchange.fail(Error::new(
@@ -134,32 +170,59 @@ impl TlsStream {
         self.socket.look() == Idle::Data
     }
 
+    /// Nothing has arrived that was not read, be it a part of a record.
+    pub(super) fn is_at_rest(&mut self) -> bool {
+        self.records.is_between() && self.is_silent()
+    }
+
+    /// rustls holds no plain text, and no end of it.
+    fn is_silent(&mut self) -> bool {
+        matches!(self.tls.reader().fill_buf(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn has_said_something(&mut self) -> bool {
+        self.tls.reader().fill_buf().is_ok_and(|text| !text.is_empty())
+    }
+
     /// Whether a resting connection can serve a request. The server may have sent session tickets meanwhile: those are
-    /// taken in, and anything else makes the connection unfit.
+    /// taken in, and anything else makes the connection unfit, be it a part of a record.
     pub(super) fn is_good(&mut self) -> bool {
         match self.socket.look() {
             Idle::Quiet => true,
             Idle::Closed => false,
-            Idle::Data => self.take_tickets(),
+            Idle::Data => self.take_tickets() && self.is_at_rest() && self.socket.look() == Idle::Quiet,
         }
     }
 
-    /// By itself, so that the room for them is on the stack of no other call.
+    /// Whether the server has said something on a fresh connection. Tickets may come at any time there, and what has come only
+    /// in part is judged when it is whole.
+    pub(super) fn speaks_unasked(&mut self) -> bool {
+        let sound = self.socket.look() != Idle::Data || self.take_tickets();
+        self.began_unasked = !self.records.is_between();
+        sound && self.has_said_something()
+    }
+
+    /// By itself, so that the room for them is on the stack of no other call. False: the connection is of no use.
     #[cold]
     fn take_tickets(&mut self) -> bool {
         // More than this is no ticket.
         let mut bytes = [0u8; 16 * 1024];
         let Ok(Some(n @ 1..)) = self.socket.read_now(&mut bytes) else { return false };
         let mut rest = &bytes[..n];
+        self.records.arrived(rest);
         while !rest.is_empty() {
-            if self.tls.read_tls(&mut rest).is_err() {
+            // Behind its farewell it reads no more.
+            if !matches!(self.tls.read_tls(&mut rest), Ok(1..)) || self.tls.process_new_packets().is_err() {
                 return false;
             }
-            match self.tls.process_new_packets() {
-                Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {}
-                _ => return false,
-            }
         }
-        self.socket.look() == Idle::Quiet
+        true
     }
+}
+
+pub(super) fn spoke_first() -> Error {
+    Error::new(
+        Status::VSESSION_E_PROTOCOL,
+        "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",
+    )
 }

@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTi
 
 use super::connection::Connection;
 use super::exchange::{self, Current};
+use super::framing::Framing;
 use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::pool::Pool;
 use crate::error::{Error, Result};
@@ -157,6 +158,7 @@ impl Connector<()> for Lender {
         let connection = LENT.with(|lent| lent.take());
         Ok(connection.map(|connection| Lent {
             connection: Some(connection),
+            framing: Framing::new(),
             unsent: vec![0; UNSENT],
             pool: self.pool.clone(),
             progress: true,
@@ -172,6 +174,7 @@ const UNSENT: usize = 1024;
 struct Lent {
     /// `None` when it has gone back to the pool.
     connection: Option<Connection>,
+    framing: Framing,
     /// Where ureq writes what is dropped.
     unsent: Vec<u8>,
     pool: Arc<Pool>,
@@ -199,10 +202,13 @@ impl Transport for Lent {
         Ok(self.connection().fill(&exchange)?)
     }
 
-    /// ureq asks when the reply was read to its end and nothing forbids to use the connection again. It goes to our pool,
-    /// and ureq is told that it cannot have it for its own.
+    /// ureq asks when the reply was read to its end and nothing forbids to use the connection again. It goes to our pool
+    /// where that end is beyond doubt, and ureq is told that it cannot have it for its own.
     fn is_open(&mut self) -> bool {
-        if let Some(connection) = self.connection.take().filter(Connection::is_reusable) {
+        if let Some(mut connection) = self.connection.take()
+            && self.framing.is_over()
+            && connection.is_reusable()
+        {
             self.pool.put(connection);
         }
         false
@@ -232,7 +238,12 @@ impl Buffers for Lent {
 
     fn input_consume(&mut self, amount: usize) {
         self.progress = amount > 0;
-        self.connection().buffers.consume(amount);
+        let connection = self
+            .connection
+            .as_mut()
+            .expect("ureq does nothing with a connection that it was told is not open");
+        self.framing.consumed(&connection.buffers.input()[..amount]);
+        connection.buffers.consume(amount);
     }
 
     /// For a body that is to be sent, of which there is none.

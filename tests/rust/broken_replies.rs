@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use crate::support::answers::*;
-use crate::support::canned::{Greeting, envelope, good_body, in_chunks, with_length};
+use crate::support::canned::{Greeting, Peer, envelope, good_body, in_chunks, with_length};
 use crate::support::*;
 
 #[test]
@@ -189,21 +189,31 @@ fn heads_beyond_all_bounds_are_refused() {
 }
 
 #[test]
-fn a_reply_that_comes_before_the_whole_request_was_read_does_not_hang_a_call() {
-    let canned = Canned::http();
-    let session = logged_in(&canned);
+fn a_reply_that_comes_before_the_whole_request_was_read_is_the_answer() {
     let refusal = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-    canned.on_call(move |peer, _| {
-        peer.say(refusal);
-        peer.cut();
-    });
     let arguments = format!("<a>{}</a>", "x".repeat(4 << 20));
     let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
-    // One that hangs ends by its deadline.
-    let error = session.call(call, &Options::timeout(20_000)).unwrap_err();
-    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 413), "{error:?}");
-    canned.well();
-    good_again(session);
+    // The ends of a server that reads no more of the request.
+    let ends: [fn(&mut Peer); 3] = [Peer::cut, Peer::end, Peer::reset];
+    for canned in [Canned::http(), Canned::https()] {
+        let session = logged_in(&canned);
+        for (number, end) in ends.into_iter().enumerate() {
+            canned.on_call(move |peer, _| {
+                peer.say(refusal);
+                eventually("the reply arrives", || peer.has_arrived());
+                end(peer);
+            });
+            // One that hangs ends by its deadline.
+            let error = session.call(call, &Options::timeout(20_000)).unwrap_err();
+            assert_eq!(
+                (error.status, error.http_status),
+                (status::VSESSION_E_HTTP, 413),
+                "{number}: {error:?}"
+            );
+        }
+        canned.well();
+        good_again(session);
+    }
 }
 
 #[test]

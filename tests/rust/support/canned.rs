@@ -75,12 +75,28 @@ pub struct Request {
 trait Wire: Read + Write + Send {
     /// Tells the client that nothing more will come, where the protocol has words for that.
     fn farewell(&mut self) {}
+
+    /// What these bytes are on the way.
+    fn sealed(&mut self, bytes: &[u8]) -> Vec<u8>;
 }
-impl Wire for TcpStream {}
+impl Wire for TcpStream {
+    fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        bytes.to_vec()
+    }
+}
 impl Wire for StreamOwned<ServerConnection, TcpStream> {
     fn farewell(&mut self) {
         self.conn.send_close_notify();
         let _ = self.flush();
+    }
+
+    fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut records = Vec::new();
+        self.conn.writer().write_all(bytes).unwrap();
+        while self.conn.wants_write() {
+            self.conn.write_tls(&mut records).unwrap();
+        }
+        records
     }
 }
 
@@ -412,6 +428,16 @@ impl Peer {
         let said = self.try_say(bytes).is_ok();
         self.open &= said;
         said
+    }
+
+    /// What these bytes are on the way, for `say_sealed`.
+    pub fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.wire.get_mut().sealed(bytes)
+    }
+
+    /// Sends what was sealed, or a part of it.
+    pub fn say_sealed(&mut self, bytes: &[u8]) {
+        self.open &= self.socket.write_all(bytes).is_ok();
     }
 
     /// Sends `bytes` again and again until the client has gone, or until so many bytes are out.

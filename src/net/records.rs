@@ -1,0 +1,66 @@
+//! The records of TLS, counted as they arrive. rustls does not say whether it holds the beginning of one, and a connection
+//! on which something has begun must not serve another request.
+
+const HEADER: usize = 5;
+
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    /// Of the record that is arriving, or that arrived last.
+    header: [u8; HEADER],
+    /// How much of its header has come; 0 between two records.
+    known: usize,
+    /// How much of what follows its header has not.
+    left: usize,
+}
+
+impl Records {
+    pub(super) fn arrived(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let n = self.missing().min(bytes.len());
+            if self.known < HEADER {
+                self.header[self.known..self.known + n].copy_from_slice(&bytes[..n]);
+                self.known += n;
+                if self.known == HEADER {
+                    self.left = usize::from(u16::from_be_bytes([self.header[3], self.header[4]]));
+                }
+            } else {
+                self.left -= n;
+            }
+            if self.known == HEADER && self.left == 0 {
+                self.known = 0;
+            }
+            bytes = &bytes[n..];
+        }
+    }
+
+    /// Nothing has come of a record that is not whole.
+    pub(super) fn is_between(&self) -> bool {
+        self.known == 0
+    }
+
+    /// So much is missing of the record, or of its header where that has not come.
+    pub(super) fn missing(&self) -> usize {
+        if self.known < HEADER { HEADER - self.known } else { self.left }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_has_begun_is_seen_in_whatever_pieces_it_comes() {
+        let stream =
+            [&[23, 3, 3, 0, 3, 1, 2, 3][..], &[22, 3, 3, 0, 0], &[23, 3, 3, 1, 0], &[7; 256]].concat();
+        let ends = [0, 8, 13, 13 + 5 + 256];
+        for piece in [1, 2, 5, 7, 300] {
+            let (mut records, mut come) = (Records::default(), 0);
+            for bytes in stream.chunks(piece) {
+                assert_eq!(records.is_between(), ends.contains(&come), "after {come}");
+                records.arrived(bytes);
+                come += bytes.len();
+            }
+            assert!(records.is_between());
+        }
+    }
+}
