@@ -203,10 +203,14 @@ pub(crate) fn look(socket: &impl AsRawFd) -> Idle {
     }
 }
 
-/// Runs `handler` in the child after every fork of this process. The handler may only do what a signal handler may.
-pub(crate) fn at_fork_in_child(handler: extern "C" fn()) {
-    // SAFETY: the handler is a function of static lifetime, and the library is never unloaded (-z nodelete).
-    unsafe { libc::pthread_atfork(None, None, Some(handler)) };
+/// At every fork of this process runs `before` on the thread that forks, and `in_child` in the child, which may only do what
+/// a signal handler may. False: there is no memory for it.
+#[must_use]
+pub(crate) fn at_fork(before: Option<extern "C" fn()>, in_child: Option<extern "C" fn()>) -> bool {
+    type Handler = unsafe extern "C" fn();
+    let (before, in_child) = (before.map(|f| f as Handler), in_child.map(|f| f as Handler));
+    // SAFETY: the handlers are functions of static lifetime, and the library is never unloaded (-z nodelete).
+    unsafe { libc::pthread_atfork(before, None, in_child) == 0 }
 }
 
 /// Blocks every signal for the calling thread, so that a program's signals are handled by its own threads.

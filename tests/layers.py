@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Holds the layering of src/: arrows between modules go down only, unsafe code stands where it may, and what the model
-checker has to see of threads (locks, atomics, threads, clock) comes from src/sync.rs.
+checker has to see of threads (locks, atomics, threads, clock) comes from src/sync.rs. No static is of a kind that has other
+threads wait while one makes it: a child that was forked meanwhile would wait for ever.
 
     tests/layers.py            checks src/
     tests/layers.py prove      plants a breach of each rule in a copy of src/ and demands that it is found
@@ -59,15 +60,12 @@ ONCE = "set once; under the model checker threads are coroutines of one thread, 
 NOT_MODELLED = "of what happens on a connection, and the models answer requests before there is one"
 # Primitive, file, and why it may be named there all the same.
 DELIBERATE = [
-    ("once_cell::sync::Lazy", "runtime/fork.rs", ONCE),
-    ("once_cell::sync::Lazy", "runtime/log.rs", ONCE),
-    ("once_cell::sync::Lazy", "runtime/process.rs", ONCE),
-    ("once_cell::sync::Lazy", "runtime/timer.rs", ONCE),
+    ("once_cell::race::OnceBox", "runtime/timer.rs", ONCE),
     ("once_cell::sync::OnceCell", "session/gate.rs", ONCE),
     ("once_cell::race::OnceBox", "session/snapshot.rs", ONCE),
-    ("once_cell::sync::OnceCell", "ffi/handles.rs", ONCE),
+    ("once_cell::race::OnceBox", "ffi/handles.rs", ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
-    ("once_cell::sync::Lazy", "net/trust.rs", NOT_MODELLED),
+    ("once_cell::race::OnceBox", "net/trust.rs", NOT_MODELLED),
     ("std::thread_local", "net/exchange.rs", NOT_MODELLED),
     ("std::thread_local", "net/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "net/unusual.rs", NOT_MODELLED),
@@ -233,6 +231,10 @@ def check(source):
                 not_met -= meant
                 if not meant:
                     problems.append(f"src/{file}:{line}: '{found}' is to come from crate::sync, so that the models see it")
+        if path not in unit_test_files:
+            for match in re.finditer(r"\bstatic\s+(?:ref\s+)?\w+\s*:[^=;]*\b(Lazy|LazyLock|Once|OnceCell|OnceLock)\b", without_tests(code)):
+                line = code.count("\n", 0, match.start()) + 1
+                problems.append(f"src/{file}:{line}: a static '{match.group(1)}' has threads wait; take once_cell::race or PerProcess")
         if file.as_posix() == "lib.rs":
             continue
         own = module_path(file)[0]
@@ -280,6 +282,8 @@ BREACHES = [
     ("ffi/handles.rs", "static X: std::sync::atomic::AtomicBool = Y;", "'std::sync::atomic::AtomicBool' is"),
     ("ffi/handles.rs", "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }", "'std::thread::yield_now' is"),
     ("net/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
+    ("session/gate.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
+    ("net/trust.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ]
 # What looks like a breach and is none.
 HARMLESS = [
@@ -289,6 +293,7 @@ HARMLESS = [
     ("session/gate.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
     ("session/gate.rs", "use crate::sys::{self, Interest}; use crate::sync::thread; fn f() { thread::yield_now(); }"),
     ("sync/mutex.rs", "use std::sync::Condvar;"),
+    ("session/gate.rs", "fn f() { let x: OnceCell<u8> = OnceCell::new(); } static X: OnceBox<u8> = OnceBox::new();"),
 ]
 
 

@@ -2,7 +2,7 @@
 //! handle used after its object was freed, or made up, or of another kind, is told apart and answered with a status.
 //! Nothing a caller passes is ever dereferenced. Looking a handle up takes no lock.
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -106,7 +106,7 @@ const CHUNK: usize = if cfg!(vsession_model) { 2 } else { 1024 };
 const MOST_SLOTS: usize = CHUNK << 14;
 
 /// Slots are made a chunk at a time and never freed, so a reader may hold on to a cell.
-static CHUNKS: [OnceCell<Box<[Slot]>>; MOST_SLOTS / CHUNK] = [const { OnceCell::new() }; MOST_SLOTS / CHUNK];
+static CHUNKS: [OnceBox<[Slot; CHUNK]>; MOST_SLOTS / CHUNK] = [const { OnceBox::new() }; MOST_SLOTS / CHUNK];
 
 /// Slots that are free, with the generation that the next handle gets, oldest first; and how many were ever made.
 #[derive(Default)]
@@ -123,7 +123,6 @@ fn slot(index: usize) -> Option<&'static Slot> {
 
 /// Puts an object behind a new handle. `make` is given the handle's number and its cell.
 pub(super) fn insert<T: Handled>(make: impl FnOnce(u64, &'static Cell) -> Result<Arc<T>>) -> Result<u64> {
-    crate::runtime::fork::watch();
     let (index, generation) = take_slot()?;
     let id = Id::new(generation, index, T::KIND);
     let slot = slot(index).expect("a slot that was taken exists");
@@ -153,8 +152,9 @@ fn take_slot() -> Result<(usize, u32)> {
         return Err(Error::new(Status::VSESSION_E_RESOURCE, "too many handles are open; close some"));
     }
     if free.made.is_multiple_of(CHUNK) {
-        let _ = CHUNKS[free.made / CHUNK]
-            .set((0..CHUNK).map(|_| Slot { cell: Cell::new(), entry: ArcSwapOption::empty() }).collect());
+        let slots: Box<[Slot]> =
+            (0..CHUNK).map(|_| Slot { cell: Cell::new(), entry: ArcSwapOption::empty() }).collect();
+        let _ = slots.try_into().map(|slots| CHUNKS[free.made / CHUNK].set(slots));
     }
     free.made += 1;
     Ok((free.made - 1, 1))
@@ -178,7 +178,7 @@ pub(super) fn sessions() -> Vec<(u64, Arc<Session>)> {
 }
 
 fn slots() -> impl Iterator<Item = &'static Slot> {
-    CHUNKS.iter().map_while(OnceCell::get).flat_map(|chunk| chunk.iter())
+    CHUNKS.iter().map_while(OnceBox::get).flat_map(|chunk| chunk.iter())
 }
 
 /// In a forked child: makes every handle of the parent's a dead one. What they stood for is left alone.

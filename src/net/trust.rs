@@ -2,7 +2,7 @@
 //! are verified whatever the decision rests on, so the server always proves that it holds the key of the certificate that
 //! it shows.
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -18,15 +18,23 @@ use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::Arc;
 
-static PROVIDER: Lazy<Arc<CryptoProvider>> = Lazy::new(|| Arc::new(rustls::crypto::ring::default_provider()));
+/// rustls's cryptography.
+fn provider() -> &'static Arc<CryptoProvider> {
+    static PROVIDER: OnceBox<Arc<CryptoProvider>> = OnceBox::new();
+    PROVIDER.get_or_init(|| Box::new(Arc::new(rustls::crypto::ring::default_provider())))
+}
 
-/// The system's roots, read once for the process.
-static SYSTEM_ROOTS: Lazy<Arc<RootCertStore>> = Lazy::new(|| {
-    let mut roots = RootCertStore::empty();
-    // What does not parse here would be of no use in a handshake either.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    Arc::new(roots)
-});
+/// The system's roots, read once for the process; by each of the threads that come before they are read.
+fn system_roots() -> Arc<RootCertStore> {
+    static SYSTEM_ROOTS: OnceBox<Arc<RootCertStore>> = OnceBox::new();
+    let read = || {
+        let mut roots = RootCertStore::empty();
+        // What does not parse here would be of no use in a handshake either.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Box::new(Arc::new(roots))
+    };
+    SYSTEM_ROOTS.get_or_init(read).clone()
+}
 
 /// How the certificates of one server are judged.
 #[derive(Clone)]
@@ -45,7 +53,7 @@ impl Trust {
             true => &[&rustls::version::TLS13],
             false => &[&rustls::version::TLS12, &rustls::version::TLS13],
         };
-        let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
+        let builder = ClientConfig::builder_with_provider(provider().clone())
             .with_protocol_versions(versions)
             .map_err(|e| Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")))?
             .dangerous()
@@ -124,7 +132,7 @@ impl Judge {
     fn roots(ca: Option<&[u8]>) -> Result<Judge> {
         let mut named = Vec::new();
         let roots = match ca {
-            None => SYSTEM_ROOTS.clone(),
+            None => system_roots(),
             Some(pem) => {
                 let mut roots = RootCertStore::empty();
                 for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -149,7 +157,7 @@ impl Judge {
             });
         }
         let chains =
-            WebPkiServerVerifier::builder_with_provider(roots, PROVIDER.clone()).build().map_err(|e| {
+            WebPkiServerVerifier::builder_with_provider(roots, provider().clone()).build().map_err(|e| {
                 Error::new(Status::VSESSION_E_CONFIG, format!("the root certificates are unusable: {e}"))
             })?;
         Ok(Judge::Roots { chains, named })
@@ -203,7 +211,7 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &PROVIDER.signature_verification_algorithms;
+        let algorithms = &provider().signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -213,12 +221,12 @@ impl ServerCertVerifier for Judge {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &PROVIDER.signature_verification_algorithms;
+        let algorithms = &provider().signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        PROVIDER.signature_verification_algorithms.supported_schemes()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }
 

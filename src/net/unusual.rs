@@ -20,9 +20,10 @@ use super::framing::Framing;
 use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::pool::Pool;
 use crate::error::{Error, Result};
+use crate::runtime::fork;
 use crate::runtime::secret::Secret;
 use crate::status::Status;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Ordering};
 
 /// The most that the head of a reply may take.
 const MOST_HEADERS: usize = 64 * 1024;
@@ -35,6 +36,8 @@ pub(super) struct Reader {
 
 impl Reader {
     pub(super) fn new(pool: Arc<Pool>) -> Reader {
+        static REGISTERED: AtomicBool = AtomicBool::new(false);
+        fork::complete_before(&REGISTERED, complete_ureq);
         Reader { agent: ArcSwapOption::empty(), pool }
     }
 
@@ -109,6 +112,32 @@ impl Reader {
         let agent = Arc::new(agent);
         self.agent.store(Some(agent.clone()));
         agent
+    }
+}
+
+/// ureq makes a value of its own at its first request, and other threads wait for it. A child that was forked meanwhile
+/// would wait for ever, so before the first fork there is a request, which ends for want of a connection.
+extern "C" fn complete_ureq() {
+    static COMPLETE: AtomicBool = AtomicBool::new(false);
+    if !COMPLETE.load(Ordering::Acquire) {
+        let ask = || Agent::with_parts(config(), NoConnection, NoNames).run(http::Request::new(())).is_ok();
+        let _ = catch_unwind(ask);
+        COMPLETE.store(true, Ordering::Release);
+    }
+}
+
+#[derive(Debug)]
+struct NoConnection;
+
+impl Connector<()> for NoConnection {
+    type Out = Lent;
+
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        _: Option<()>,
+    ) -> std::result::Result<Option<Lent>, ureq::Error> {
+        Ok(None)
     }
 }
 

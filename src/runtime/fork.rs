@@ -1,8 +1,6 @@
 //! Notices that the process is a fork of the one that used the library. The locks and threads of the parent are not
 //! usable there, so every entry point asks here before it touches anything.
 
-use once_cell::sync::Lazy;
-
 use crate::sync::{AtomicBool, AtomicU64, Ordering};
 use crate::sys;
 
@@ -39,11 +37,22 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-static HANDLER: Lazy<()> = Lazy::new(|| sys::at_fork_in_child(in_child));
-
-/// Has forks noticed from now on. Called before the first handle is made; until then a fork inherits nothing.
+/// Has forks noticed from now on. Called before anything is made that a child must not use; until then a fork inherits
+/// nothing.
 pub(crate) fn watch() {
-    Lazy::force(&HANDLER);
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    // Threads that come at the same time each register it: to be told twice of a fork does no harm.
+    if !WATCHED.load(Ordering::Acquire) && sys::at_fork(None, Some(in_child)) {
+        WATCHED.store(true, Ordering::Release);
+    }
+}
+
+/// Has `complete` called on the forking thread before every fork: it makes sure that what a crate makes once, and others
+/// wait for, is not half made in the child.
+pub(crate) fn complete_before(registered: &AtomicBool, complete: extern "C" fn()) {
+    if !registered.load(Ordering::Acquire) && sys::at_fork(Some(complete), None) {
+        registered.store(true, Ordering::Release);
+    }
 }
 
 /// Whether this process is a fork that must not use what it inherited.

@@ -2,7 +2,6 @@
 //! secret: nothing that could be one is ever formatted into them.
 
 use arc_swap::ArcSwapOption;
-use once_cell::sync::Lazy;
 
 use crate::sync::{Arc, AtomicU8, Ordering};
 
@@ -21,7 +20,7 @@ pub(crate) enum Level {
 pub(crate) type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
-static SINK: Lazy<ArcSwapOption<Sink>> = Lazy::new(ArcSwapOption::empty);
+static SINK: ArcSwapOption<Sink> = ArcSwapOption::const_empty();
 
 /// Sends messages of at most `level` to `sink` from now on; 0 or no sink: none.
 pub(crate) fn set(level: u8, sink: Option<Sink>) {

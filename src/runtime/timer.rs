@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::Duration;
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 
 use super::process::PerProcess;
 use crate::sync::thread::{self, JoinHandle};
@@ -145,9 +145,10 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
 /// together, which costs less than to wake threads for each. The moments are multiples of a power of two, so sleepers
 /// with different pauses meet too.
 pub(crate) fn about(at: Instant, pause: Duration) -> Instant {
-    static ORIGIN: Lazy<Instant> = Lazy::new(Instant::now);
+    static ORIGIN: OnceBox<Instant> = OnceBox::new();
+    let origin = *ORIGIN.get_or_init(|| Box::new(Instant::now()));
     let bits = (pause.as_nanos() / 32).max(1).ilog2().min(34);
-    let past = at.saturating_duration_since(*ORIGIN).as_nanos() as u64 & ((1 << bits) - 1);
+    let past = at.saturating_duration_since(origin).as_nanos() as u64 & ((1 << bits) - 1);
     at + Duration::from_nanos(if past == 0 { 0 } else { (1 << bits) - past })
 }
 

@@ -237,13 +237,34 @@ pub(crate) mod primitives {
         }
     }
 
+    /// What `compare_and_swap` compares with.
+    pub(crate) trait Pointer<T> {
+        fn pointer(&self) -> Option<*const T>;
+    }
+
+    impl<T> Pointer<T> for Arc<T> {
+        fn pointer(&self) -> Option<*const T> {
+            Some(Arc::as_ptr(self))
+        }
+    }
+
+    impl<T> Pointer<T> for Option<Arc<T>> {
+        fn pointer(&self) -> Option<*const T> {
+            self.as_ref().map(Arc::as_ptr)
+        }
+    }
+
     /// `arc_swap`'s, each operation one step.
     #[derive(Debug)]
     pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
 
     impl<T> ArcSwapOption<T> {
-        pub(crate) fn empty() -> ArcSwapOption<T> {
+        pub(crate) const fn const_empty() -> ArcSwapOption<T> {
             ArcSwapOption(Mutex::new(None))
+        }
+
+        pub(crate) fn empty() -> ArcSwapOption<T> {
+            ArcSwapOption::const_empty()
         }
 
         pub(crate) fn load(&self) -> Option<Arc<T>> {
@@ -262,9 +283,13 @@ pub(crate) mod primitives {
             std::mem::replace(&mut *self.0.lock(), value)
         }
 
-        pub(crate) fn compare_and_swap(&self, current: &Arc<T>, new: Option<Arc<T>>) -> Option<Arc<T>> {
+        pub(crate) fn compare_and_swap(
+            &self,
+            current: &impl Pointer<T>,
+            new: Option<Arc<T>>,
+        ) -> Option<Arc<T>> {
             let mut here = self.0.lock();
-            if here.as_ref().is_some_and(|value| Arc::ptr_eq(value, current)) {
+            if here.pointer() == current.pointer() {
                 return std::mem::replace(&mut *here, new);
             }
             here.clone()

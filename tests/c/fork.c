@@ -257,6 +257,76 @@ static void a_child_may_be_made_in_the_middle_of_everything(void)
     CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
 }
 
+/* The first that a thread does in a process, each in another way: with the roots of the system, with the test's own, without a session. */
+static void use_it_first(void *unused, int number)
+{
+    (void)unused;
+    vsession_error *error = NULL;
+    if (over_tls() && number % 4 == 0) {
+        vsession_certificates *certificates = NULL;
+        CHECK_OK(vsession_probe_certificate(test_env("VSESSION_TEST_URL"), (vsession_config){0}, NULL, &certificates, &error), error);
+        vsession_certificates_free(certificates);
+    }
+    if (number % 4 == 1) {
+        vsession_config config = {0};
+        vsession session = {0};
+        CHECK_OK(vsession_config_new("https://localhost", &config, &error), error);
+        vsession_status status = vsession_open(config, &session, NULL); /* VSESSION_E_CONFIG on a system without roots */
+        CHECK(status == VSESSION_OK || status == VSESSION_E_CONFIG);
+        if (status == VSESSION_OK) CHECK_OK(vsession_close(session, NULL, &error), error);
+        CHECK_INT(vsession_config_free(config), VSESSION_OK);
+    }
+    if (number % 4 == 2) vsession_set_log(VSESSION_LOG_ERROR, NULL, NULL);
+    vsession own = good_session();
+    CHECK_OK(vsession_keepalive_start(own, 1000, &error), error);
+    CHECK_OK(call_once(own, NULL, &error), error);
+    CHECK_OK(vsession_close(own, NULL, &error), error);
+}
+
+/* A process of its own, in which nothing was made yet. */
+static void fork_during_first_uses(int number)
+{
+    vsession_error *error = NULL;
+    struct team team;
+    team_start(&team, 8, use_it_first, NULL);
+    /* At another moment each time, from the first instruction on. */
+    struct timespec pause = {0, number * 7919L * 13 % 40000 * (number % 2 == 0 ? 1 : 1000)};
+    nanosleep(&pause, NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(30); /* a child that waits for what another thread was making would wait for ever */
+        CHECK_STATUS(vsession_after_fork_child(&error), VSESSION_OK, error);
+        for (int i = 0; i < 4; i++) use_it_first(NULL, i);
+        _exit(finish());
+    }
+    int status = -1;
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK_INT(status, 0);
+    team_join(&team);
+}
+
+/* Whatever is made once was made, or is made anew. */
+static void a_child_may_be_made_while_threads_use_it_for_the_first_time(void)
+{
+    clean_server();
+    /* Replies that come in chunks are read in another way, with values of its own. */
+    add_rule("{\"method\":\"CurrentTime\",\"chunked\":true}");
+    const char *forks = getenv("VSESSION_TEST_FORKS");
+    for (int i = 0; i < (forks != NULL ? atoi(forks) : 40); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            fork_during_first_uses(i);
+            _exit(finish());
+        }
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        CHECK_INT(status, 0);
+        if (status != 0) break;
+    }
+    CHECK_INT(counted("sessions"), 0);
+}
+
 /* A server that forks its workers first, as most do: each may use the library for itself. */
 static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
 {
@@ -280,6 +350,7 @@ static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
 int main(void)
 {
     RUN(a_child_of_a_process_that_has_not_used_it_may_use_it);
+    RUN(a_child_may_be_made_while_threads_use_it_for_the_first_time);
     RUN(a_child_is_told_so_and_the_parent_goes_on);
     RUN(a_child_that_starts_afresh_has_sessions_of_its_own);
     RUN(a_child_may_be_made_in_the_middle_of_everything);
