@@ -667,12 +667,14 @@ vsession_status vsession_config_new(const char *url, struct vsession_config *out
 
 /**
  * Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
- * GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE.
+ * GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE. As with `govc`, GOVC_USERNAME
+ * and GOVC_PASSWORD may be paths of files: then these are read, once, and what they hold counts without the blanks around it.
  *
- * Threads: safe from any thread as long as none changes the environment. Blocks: never.
+ * Threads: safe from any thread as long as none changes the environment. Blocks: reading these two files.
  * Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG names the variable.
  */
-vsession_status vsession_config_from_env(struct vsession_config *out, struct vsession_error **err);
+vsession_status vsession_config_from_env(struct vsession_config *out,
+                                         struct vsession_error **err);
 
 /**
  * Sets an option by its name (docs/options.md lists them). Sessions that are open already are not affected.
@@ -731,7 +733,9 @@ vsession_status vsession_config_set_credentials_fn(struct vsession_config config
                                                    struct vsession_error **err);
 
 /**
- * Fills in user and password, from inside a credentials function. Both are copied.
+ * Fills in user and password, from inside a credentials function. Both are copied. An empty user name and characters that
+ * XML cannot carry are refused here; an empty password when the login looks at it, unless the option
+ * `allow_empty_password` is set.
  *
  * Threads: on the thread of the credentials function. Blocks: never. Owner: the strings stay the caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT.
@@ -1361,7 +1365,8 @@ vsession_status vsession_keepalive_stop(struct vsession session,
  * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
- * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED.
+ * Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;
+ * VSESSION_E_CLOSED.
  */
 vsession_status vsession_set_password(struct vsession session, const char *password, struct vsession_error **err);
 

@@ -1,8 +1,9 @@
 //! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Secrets are planted into the bytes, and no message and no
 //! value that prints may show them.
 
-use super::options;
+use super::exceptions::Exceptions;
 use super::{Config, from_environment, known_hosts, proxy, url};
+use super::{login_text, options};
 use crate::error::Error;
 use crate::net::Thumbprint;
 use crate::status::Status;
@@ -21,6 +22,16 @@ fn shows_no_secret(shown: &str, from: &str) {
     assert!(!shown.contains(SECRET), "{from:?} shows its password: {shown}");
 }
 
+/// The text with the secret in it: at each place where a short one has room, at both ends of a long one.
+fn planted(text: &str) -> impl Iterator<Item = String> + '_ {
+    let all = text.len() <= 64;
+    let places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    places.filter(move |at| all || *at == 0 || *at == text.len()).map(|at| {
+        let (before, after) = text.split_at(at);
+        format!("{before}{SECRET}{after}")
+    })
+}
+
 /// A URL: as it is, with a password before it, behind it and inside.
 pub(crate) fn url(bytes: &[u8]) {
     let Some(given) = text(bytes) else { return };
@@ -37,6 +48,11 @@ pub(crate) fn url(bytes: &[u8]) {
         let scheme = if parsed.https { "https" } else { "http" };
         let full = format!("{scheme}://{host}:{}{}", parsed.port, parsed.path);
         assert_eq!(url::parse(&full), Ok((parsed, None, None)), "{given:?}");
+    }
+    for anywhere in planted(given) {
+        if let Err(problem) = url::parse(&anywhere) {
+            shows_no_secret(&problem, &anywhere);
+        }
     }
     for with_password in [
         format!("https://user:{SECRET}{given}@host/sdk"),
@@ -69,11 +85,15 @@ pub(crate) fn option(bytes: &[u8]) {
     }
     // What is there by now can be set again.
     assert_eq!(config.set(name, value).is_ok(), accepted.is_ok());
-    let secret = format!("{value}{SECRET}");
-    match config.set(name, &secret) {
-        Err(error) => shows_no_secret(&format!("{error:?}"), &secret),
-        Ok(()) if name == "password" => shows_no_secret(&format!("{config:?}"), &secret),
-        Ok(()) => {}
+    for secret in planted(value) {
+        match config.set(name, &secret) {
+            Err(error) => shows_no_secret(&format!("{error:?}"), &secret),
+            Ok(()) if name == "password" => shows_no_secret(&format!("{config:?}"), &secret),
+            Ok(()) => {}
+        }
+        // Name and value may have been mixed up.
+        let unknown = config.set(&secret, value);
+        shows_no_secret(&format!("{unknown:?}"), &secret);
     }
     let unknown = config.set(value, SECRET);
     if let Err(error) = unknown {
@@ -92,14 +112,20 @@ fn names_the_option(error: &Error, name: &str, values: &str) {
 fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
     let words: Vec<&str> = values.split('`').skip(1).step_by(2).collect();
     match name {
-        "url" | "proxy" => None,
+        _ if value.len() > login_text::MOST => Some(false),
+        "url" | "proxy" | "no_proxy" => None,
+        "username" | "password" | "locale" => Some(login_text::check(value).is_ok()),
         "api_version" => Some(value == "auto" || crate::wire::versions::is_version(value)),
-        "user_agent" => Some(!value.is_empty() && value.chars().all(|c| (' '..='~').contains(&c))),
+        "user_agent" => {
+            Some((1..=256).contains(&value.len()) && value.chars().all(|c| (' '..='~').contains(&c)))
+        }
         "tls.thumbprint" => Some(value.split(',').map(str::trim).filter(|t| !t.is_empty()).all(|t| {
             let digits = t.chars().filter(|c| *c != ':');
             digits.clone().all(|c| c.is_ascii_hexdigit()) && matches!(digits.count(), 40 | 64)
         })),
-        "tls.verify" | "close.logout" => Some(words.iter().any(|word| word.eq_ignore_ascii_case(value))),
+        "tls.verify" | "close.logout" | "allow_empty_password" => {
+            Some(words.iter().any(|word| word.eq_ignore_ascii_case(value)))
+        }
         "tls.min_version" | "relogin" | "keepalive.probe" => Some(words.contains(&value)),
         _ if values.starts_with(|c: char| c.is_ascii_digit()) => {
             let number: Option<u64> = value.trim().parse().ok();
@@ -137,7 +163,7 @@ pub(crate) fn environment(bytes: &[u8]) {
     let value = |name: &str| {
         let at = names.iter().position(|n| *n == name).unwrap_or_else(|| panic!("another variable: {name}"));
         let value = given.split('\n').nth(at)?.to_string();
-        Some(if name == "GOVC_PASSWORD" { value + SECRET } else { value })
+        Some(if name == "GOVC_PASSWORD" { value + SECRET } else { value }.into())
     };
     match from_environment(value) {
         Err(error) => {
@@ -151,7 +177,17 @@ pub(crate) fn environment(bytes: &[u8]) {
 /// The address of a proxy, a NUL, and a list of exceptions.
 pub(crate) fn proxy(bytes: &[u8]) {
     let Some(given) = text(bytes) else { return };
-    let (address, exceptions) = given.split_once('\0').unwrap_or((given, ""));
+    let (address, list) = given.split_once('\0').unwrap_or((given, ""));
+    let exceptions = Exceptions::parse(list);
+    for anywhere in planted(address) {
+        if let Err(problem) = proxy::Choice::parse(&anywhere) {
+            shows_no_secret(&problem, &anywhere);
+        }
+    }
+    for anywhere in planted(list) {
+        let problem = Exceptions::parse(&anywhere).problem();
+        shows_no_secret(&problem.unwrap_or_default(), &anywhere);
+    }
     for address in [address.to_string(), format!("http://user:{SECRET}{address}@proxy:3128")] {
         let choice = match proxy::Choice::parse(&address) {
             Err(problem) => {
@@ -166,11 +202,11 @@ pub(crate) fn proxy(bytes: &[u8]) {
         }
         for server in ["https://vc.example.com", "http://[::1]:8443"] {
             let (server, _, _) = url::parse(server).expect("a good URL");
-            let found =
-                proxy::for_server(&choice, Some(exceptions), &server, |_| None).expect("no environment");
+            let found = proxy::for_server(&choice, Some(&exceptions), &server, |_| None);
             assert!(
-                found.is_some()
-                    || exceptions.contains(['*', '.', ':'])
+                found.expect("no environment").is_some()
+                    || list.contains(['*', '.', ':'])
+                    || list.to_ascii_lowercase().contains("com")
                     || !matches!(choice, proxy::Choice::At(_))
             );
         }
@@ -201,6 +237,57 @@ pub(crate) fn known_hosts(bytes: &[u8]) {
                             && line.replace(':', "").contains(&written.replace(':', "").to_ascii_lowercase())
                     };
                     assert!(file.lines().any(is_there), "{written} is not in the file");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What people write, with and without the mistakes that make a password look like something else.
+    const ADDRESSES: &[&str] = &[
+        "https://user:@host:443/sdk",
+        "https://user:/<",
+        "https://user:80/<@host",
+        "http://user:#@host:3128",
+        "http://user:?@host:3128/",
+        "http://user:%@host:x",
+        "socks5://user:pass@[::1:1080",
+        "user:pass@host@host://",
+        "https://user:pass@ho st/..",
+        "ftp://user:pass@host",
+        "https://[pass]@/",
+        "://:@/?#",
+    ];
+
+    #[test]
+    fn no_message_repeats_what_may_be_a_secret_wherever_it_stands() {
+        for address in ADDRESSES {
+            url(address.as_bytes());
+            proxy(address.as_bytes());
+            proxy(format!("http://p\0{address}").as_bytes());
+            for number in 0..=u8::MAX {
+                option(&[&[number], address.as_bytes()].concat());
+            }
+            for line in 0..9 {
+                environment(format!("{}{address}", "\n".repeat(line)).as_bytes());
+                environment(format!("vc{}{address}", "\n".repeat(line + 1)).as_bytes());
+            }
+            for anywhere in planted(address) {
+                for name in ["HTTPS_PROXY", "all_proxy", "NO_PROXY", "no_proxy"] {
+                    let variable = |asked: &str| match asked {
+                        asked if asked == name => Some(anywhere.clone().into()),
+                        "https_proxy" => Some("http://p".into()),
+                        _ => None,
+                    };
+                    let (server, _, _) = url::parse("vc.example.com").unwrap();
+                    if let Err(error) = proxy::for_server(&proxy::Choice::Env, None, &server, variable) {
+                        shows_no_secret(&format!("{error:?}"), &anywhere);
+                        assert!(error.detail().message.contains(name), "{error}");
+                    }
                 }
             }
         }

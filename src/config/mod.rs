@@ -3,10 +3,12 @@
 //! first.
 
 mod env;
+mod exceptions;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod known_hosts;
+pub(crate) mod login_text;
 mod options;
 mod proxy;
 mod url;
@@ -71,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) url: Url,
     pub(crate) username: Option<String>,
     pub(crate) password: Option<Secret>,
+    pub(crate) allow_empty_password: bool,
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) locale: Option<String>,
     pub(crate) tls_verify: bool,
@@ -81,7 +84,7 @@ pub(crate) struct Config {
     pub(crate) certificate: Option<PathBuf>,
     pub(crate) private_key: Option<PathBuf>,
     pub(crate) proxy: proxy::Choice,
-    pub(crate) no_proxy: Option<String>,
+    pub(crate) no_proxy: Option<exceptions::Exceptions>,
     /// `None`: no limit.
     pub(crate) timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
@@ -109,6 +112,7 @@ impl Config {
             url: Url::default(),
             username: None,
             password: None,
+            allow_empty_password: false,
             password_file: None,
             locale: None,
             tls_verify: true,
@@ -142,6 +146,9 @@ impl Config {
 
     /// Takes the server from a URL, and the credentials where it holds some.
     fn set_url(&mut self, text: &str) -> std::result::Result<(), String> {
+        if text.len() > login_text::MOST {
+            return Err("it is longer than 64 KiB".into());
+        }
         let (url, user, password) = url::parse(text)?;
         self.url = url;
         if let Some(user) = user {
@@ -179,23 +186,39 @@ impl Config {
             return Ok((user, password));
         }
         if let Some(file) = &self.password_file {
-            const MOST: usize = 64 << 10;
-            let mut text = files::read_text("option 'password_file'", file, MOST)?;
-            let length = text.trim_end_matches(['\r', '\n']).len();
-            text.truncate(length);
-            return Ok((user, Secret::from_wiped(text)));
+            return Ok((user, password_of(file)?));
         }
         let password = self.password.clone().ok_or_else(|| missing("password"))?;
         Ok((user, password))
     }
 
+    /// The last look at what is about to be sent, wherever it came from.
+    pub(crate) fn check_credentials(&self, user: &str, password: &Secret) -> Result<()> {
+        let refused = |problem: String| Err(Error::new(Status::VSESSION_E_CONFIG, problem));
+        if user.is_empty() {
+            return refused("the user name is empty; set 'username' before the login".into());
+        }
+        if password.reveal().is_empty() && !self.allow_empty_password {
+            return refused(
+                "the password is empty, so no login was sent; set 'password', or the option 'allow_empty_password' where the account has none".into(),
+            );
+        }
+        for (what, text) in [("user name", user), ("password", password.reveal())] {
+            if let Err(problem) = login_text::check(text) {
+                return refused(format!("the {what} cannot be sent: {problem}"));
+            }
+        }
+        Ok(())
+    }
+
     /// What the network layer needs; reads the certificate files.
     pub(crate) fn net(&self) -> Result<net::Settings> {
         let tls = if self.url.https { Some(self.tls()?) } else { None };
-        let environment = |name: &str| std::env::var(name).ok();
         Ok(net::Settings {
             tls,
-            proxy: proxy::for_server(&self.proxy, self.no_proxy.as_deref(), &self.url, environment)?,
+            proxy: proxy::for_server(&self.proxy, self.no_proxy.as_ref(), &self.url, |name| {
+                std::env::var_os(name)
+            })?,
             idle_timeout: self.idle_timeout,
             host: self.url.host.clone(),
             port: self.url.port,
@@ -252,6 +275,29 @@ impl Config {
         let key = Secret::from_wiped(files::read_text(option, file, files::MOST)?);
         let certificate = files::without_mark(&read_file("certificate", certificate)?).to_vec();
         Ok(Some(net::Identity { certificate, key }))
+    }
+}
+
+/// The password that a file holds at this moment. It may be another one, or there at all, a moment later.
+fn password_of(file: &Path) -> Result<Secret> {
+    let text = login_file("option 'password_file'", file, |text| text.trim_end_matches(['\r', '\n']));
+    text.map(Secret::from_wiped).map_err(|error| error.with(|d| d.retriable = true))
+}
+
+/// What a file holds for a login: without its mark, and of the rest what `part` takes.
+fn login_file(source: &str, file: &Path, part: impl Fn(&str) -> &str) -> Result<Wiped<String>> {
+    let text = files::read_text(source, file, login_text::MOST)?;
+    let text = part(text.strip_prefix('\u{feff}').unwrap_or(&text));
+    let refused = |problem: &str| {
+        let message = format!("{source}: '{}' {problem}", file.display());
+        Err(Error::new(Status::VSESSION_E_CONFIG, message))
+    };
+    if text.is_empty() {
+        return refused("is empty; it was about to be written, or its secret is missing");
+    }
+    match login_text::check(text) {
+        Ok(()) => Ok(Wiped::new(text.to_string())),
+        Err(problem) => refused(&format!("cannot be used: {problem}")),
     }
 }
 

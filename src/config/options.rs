@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, Probe, Relogin};
+use super::exceptions::Exceptions;
+use super::{Config, Probe, Relogin, login_text};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
@@ -34,7 +35,8 @@ const OPTIONS: &[Opt] = &[
         default: "",
         about: "The user to log in as, for example `administrator@vsphere.local`.",
         set: |c, v| {
-            c.username = Some(v.to_string());
+            login_text::check(v)?;
+            c.username = Some(v.to_string()).filter(|v| !v.is_empty());
             Ok(())
         },
     },
@@ -42,17 +44,25 @@ const OPTIONS: &[Opt] = &[
         name: "password",
         values: "text",
         default: "",
-        about: "The password. Kept in memory that is zeroed when the last session and configuration that use it are gone.",
+        about: "The password. Kept in memory that is zeroed when the last session and configuration that use it are gone. An empty one is not sent; see `allow_empty_password`.",
         set: |c, v| {
+            login_text::check(v)?;
             c.password = Some(Secret::new(v));
             Ok(())
         },
     },
     Opt {
+        name: "allow_empty_password",
+        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
+        default: "false",
+        about: "Whether an empty password is sent. It is right for an ESXi host whose root has none yet; elsewhere it comes from a variable that was never set, and the server counts it as a failed login. An empty `password_file` is refused in any case.",
+        set: |c, v| boolean(v).map(|v| c.allow_empty_password = v),
+    },
+    Opt {
         name: "password_file",
         values: "a path",
         default: "",
-        about: "A file with the password, read at every login, so that a rotated password is found. Wins over `password`. Line ends at its end are not part of it.",
+        about: "A file with the password, read at every login, so that a rotated password is found. Wins over `password`. UTF-8, a regular file of at most 64 KiB; a byte order mark at its beginning and line ends at its end are not part of the password. A file that is empty or cannot be used fails the login before anything is sent.",
         set: |c, v| {
             c.password_file = path(v);
             Ok(())
@@ -64,6 +74,7 @@ const OPTIONS: &[Opt] = &[
         default: "the server's",
         about: "The language of the server's messages in this session.",
         set: |c, v| {
+            login_text::check(v)?;
             c.locale = Some(v.to_string()).filter(|v| !v.is_empty());
             Ok(())
         },
@@ -144,16 +155,20 @@ const OPTIONS: &[Opt] = &[
         name: "proxy",
         values: "`none`, `env`, or `http://[user:password@]host[:port]`, or `socks5://[user:password@]host[:port]`",
         default: "none",
-        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5, which resolves the server's name. `env` takes it from HTTPS_PROXY (for http:// from http_proxy, in small letters only) or ALL_PROXY, and NO_PROXY; the environment is looked at only then, when a session is opened.",
+        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5, which resolves the server's name. The port is 80 or 1080 where none is named. What has a meaning in a URL is written in percent codes in user and password. `env` takes it from HTTPS_PROXY (for http:// from http_proxy, in small letters only) or ALL_PROXY, and NO_PROXY; the environment is looked at only then, when a session is opened.",
         set: |c, v| super::proxy::Choice::parse(v).map(|v| c.proxy = v),
     },
     Opt {
         name: "no_proxy",
-        values: "hosts, `.suffixes` or `*`, separated by commas",
+        values: "hosts, domains, addresses and networks, each but a network with `:port` if need be, or `*`; separated by commas or blanks",
         default: "",
-        about: "Servers to reach without the proxy.",
+        about: "Servers to reach without the proxy. `example.com` and `.example.com` cover the domain and what is below it, `*.example.com` only the latter; `10.0.0.0/8` and `2001:db8::/32` cover servers that the URL names by address. What curl or Go takes past the proxy goes past it; what neither understands is refused: here at once, in NO_PROXY and no_proxy (which count with `proxy` = `env` where this option is not set) by `vsession_open`, unless another entry names the server.",
         set: |c, v| {
-            c.no_proxy = Some(v.to_string()).filter(|v| !v.is_empty());
+            let list = Exceptions::parse(v);
+            if let Some(problem) = list.problem() {
+                return Err(problem);
+            }
+            c.no_proxy = Some(list).filter(|_| !v.is_empty());
             Ok(())
         },
     },
@@ -194,12 +209,12 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "user_agent",
-        values: "printable ASCII",
+        values: "printable ASCII, of 1 to 256 characters",
         default: "libvsession/VERSION",
         about: "How the program names itself; vCenter shows it in its list of sessions.",
         set: |c, v| {
-            if v.is_empty() || !v.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
-                return Err("must be printable ASCII and not empty".into());
+            if !(1..=256).contains(&v.len()) || !v.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
+                return Err("must be printable ASCII, of 1 to 256 characters".into());
             }
             c.user_agent = v.to_string();
             Ok(())
@@ -289,12 +304,17 @@ const OPTIONS: &[Opt] = &[
 pub(super) fn set(config: &mut Config, name: &str, value: &str) -> Result<()> {
     let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
         let names: Vec<_> = OPTIONS.iter().map(|o| o.name).collect();
+        // The name is not repeated either: it may have been mixed up with the value.
         return Err(Error::invalid_argument(
             "name",
-            format!("there is no option '{name}'; the options are {}", names.join(", ")),
+            format!("there is no option of this name; the options are {}", names.join(", ")),
         ));
     };
-    (option.set)(config, value).map_err(|problem| {
+    let set = |config: &mut Config| match value.len() {
+        0..=login_text::MOST => (option.set)(config, value),
+        _ => Err("it is longer than 64 KiB".into()),
+    };
+    set(config).map_err(|problem| {
         // The value is not repeated: it may be a secret.
         let values = option.values.replace('`', "'");
         Error::invalid_argument("value", format!("option '{name}': {problem}; good values: {values}"))

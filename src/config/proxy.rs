@@ -1,11 +1,10 @@
-//! Which proxy to use, if any. ureq's own type reads the addresses and the lists of exceptions.
+//! Which proxy to use, if any.
 
-use std::net::IpAddr;
+use std::ffi::OsString;
 
-use ureq::Proxy as Address;
-use ureq::ProxyProtocol;
-
-use super::url::{Url, is_host};
+use super::env;
+use super::exceptions::Exceptions;
+use super::url::{Authority, Url, split_scheme};
 use crate::error::{Error, Result};
 use crate::net::{Proxy, ProxyKind};
 use crate::runtime::secret::Secret;
@@ -31,78 +30,85 @@ impl Choice {
 }
 
 fn parse(address: &str) -> std::result::Result<Proxy, String> {
-    let parsed = Address::new(address).map_err(|_| "is not the address of a proxy".to_string())?;
-    let kind = match parsed.protocol() {
-        ProxyProtocol::Http => ProxyKind::Connect,
-        ProxyProtocol::Socks5 | ProxyProtocol::Socks5h => ProxyKind::Socks5,
-        _ => return Err("is a kind of proxy that is not supported".into()),
+    let (scheme, rest) = split_scheme(address)?;
+    let kind = match scheme.as_deref() {
+        None | Some("http") => ProxyKind::Connect,
+        Some("socks5" | "socks5h") => ProxyKind::Socks5,
+        Some(_) => return Err("it is a kind of proxy that is not supported".into()),
     };
-    let host = parsed.host();
-    let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-    if !is_host(host) {
-        return Err("is not the address of a proxy".into());
+    let (Authority { host, port, user, password }, path) = Authority::split(rest)?;
+    if !matches!(path, "" | "/") {
+        return Err("a path has no meaning behind the address of a proxy".into());
     }
-    Ok(Proxy {
-        kind,
-        host: host.to_string(),
-        port: parsed.port(),
-        user: parsed.username().map(str::to_string),
-        password: parsed.password().map(Secret::new),
-    })
+    let texts = [user.as_deref(), password.as_ref().map(Secret::reveal)];
+    if texts.into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
+        return Err("user name or password hold control characters, which no proxy takes".into());
+    }
+    // There it ends the user name (RFC 7617).
+    if kind == ProxyKind::Connect && user.as_ref().is_some_and(|user| user.contains(':')) {
+        return Err("a user name for an HTTP proxy cannot hold a ':'".into());
+    }
+    let default = if kind == ProxyKind::Connect { 80 } else { 1080 };
+    Ok(Proxy { kind, host, port: port.unwrap_or(default), user, password })
 }
 
-/// The proxy for this server.
+/// The proxy for this server. Variables are looked at only where the option says so.
 pub(super) fn for_server(
     choice: &Choice,
-    no_proxy: Option<&str>,
+    no_proxy: Option<&Exceptions>,
     url: &Url,
-    variable: impl Fn(&str) -> Option<String>,
+    variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Proxy>> {
-    let set = |names: &[&'static str]| {
-        names.iter().find_map(|name| Some((*name, variable(name).filter(|v| !v.is_empty())?)))
-    };
-    let (proxy, exceptions) = match choice {
-        Choice::None => return Ok(None),
-        Choice::At(proxy) => (proxy.clone(), no_proxy.map(str::to_string)),
+    let excepted = |list: &Exceptions| list.cover(&url.host, url.port);
+    match choice {
+        Choice::None => Ok(None),
+        Choice::At(proxy) => Ok(Some(proxy.clone()).filter(|_| !no_proxy.is_some_and(excepted))),
         Choice::Env => {
-            let names: &[&'static str] = if url.https {
-                &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-            } else {
-                // The capital form can be set by whoever sends a header named Proxy to a CGI program.
-                &["http_proxy", "ALL_PROXY", "all_proxy"]
-            };
-            let Some((name, address)) = set(names) else { return Ok(None) };
-            let proxy = parse(&address).map_err(|problem| {
-                Error::new(
-                    Status::VSESSION_E_CONFIG,
-                    format!("option 'proxy' is 'env', and what {name} holds {problem}"),
-                )
-            })?;
-            (
-                proxy,
-                no_proxy.map(str::to_string).or_else(|| set(&["NO_PROXY", "no_proxy"]).map(|(_, list)| list)),
-            )
+            let proxy = of_environment(url.https, &variable)?;
+            let excepted = proxy.is_some()
+                && match no_proxy {
+                    Some(list) => excepted(list),
+                    None => excepted_by_environment(url, &variable)?,
+                };
+            Ok(proxy.filter(|_| !excepted))
         }
-    };
-    let excepted = exceptions.is_some_and(|list| is_excepted(&url.host, &list));
-    Ok(Some(proxy).filter(|_| !excepted))
+    }
 }
 
-fn is_excepted(host: &str, list: &str) -> bool {
-    let mut builder = Address::builder(ProxyProtocol::Http).host("unused").port(1);
-    let address = host.parse::<IpAddr>();
-    for entry in list.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-        // ureq compares texts, and a URL has brackets around an address that the list usually has none around.
-        if address.is_ok() && entry.trim_matches(['[', ']']).parse() == address {
-            return true;
+fn of_environment(https: bool, variable: &impl Fn(&str) -> Option<OsString>) -> Result<Option<Proxy>> {
+    let names: &[&str] = if https {
+        &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+    } else {
+        // The capital form can be set by whoever sends a header named Proxy to a CGI program.
+        &["http_proxy", "ALL_PROXY", "all_proxy"]
+    };
+    for name in names {
+        if let Some(address) = env::text(variable, name)? {
+            return parse(&address).map(Some).map_err(|problem| blame(name, &problem));
         }
-        builder = builder.no_proxy(entry);
     }
-    let text = if host.contains(':') { format!("http://[{host}]/") } else { format!("http://{host}/") };
-    match (builder.build(), text.parse()) {
-        (Ok(rules), Ok(uri)) => rules.is_no_proxy(&uri),
-        _ => false,
+    Ok(None)
+}
+
+/// curl and Go look at one or the other of the two names first; an exception in either counts. What cannot be understood
+/// may be meant for this server, and then its password must not go to the proxy.
+fn excepted_by_environment(url: &Url, variable: &impl Fn(&str) -> Option<OsString>) -> Result<bool> {
+    let mut unread = None;
+    for name in ["NO_PROXY", "no_proxy"] {
+        let list = env::text(variable, name)?.map(|list| Exceptions::parse(&list)).unwrap_or_default();
+        if list.cover(&url.host, url.port) {
+            return Ok(true);
+        }
+        unread = unread.or(list.problem().map(|problem| blame(name, &problem)));
     }
+    unread.map_or(Ok(false), Err)
+}
+
+fn blame(variable: &str, problem: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_CONFIG,
+        format!("option 'proxy' is 'env', and the environment variable {variable} cannot be used: {problem}"),
+    )
 }
 
 #[cfg(test)]
@@ -130,10 +136,78 @@ mod tests {
     }
 
     #[test]
+    fn the_host_is_what_stands_behind_the_at_or_the_address_is_refused() {
+        for good in [
+            "http://us:er@home:p@ss@proxy:3128",
+            "us\\er:p w;d@proxy:3128",
+            "socks5://u:p%23%2F%3f%40@proxy:3128/",
+        ] {
+            let proxy = parse(good).unwrap_or_else(|problem| panic!("{good}: {problem}"));
+            assert_eq!((proxy.host.as_str(), proxy.port), ("proxy", 3128), "{good}");
+        }
+        for password in [
+            "8080#geheim",
+            "8080/geheim",
+            "8080?geheim",
+            "geheim#",
+            "/geheim",
+            "%",
+            "%4",
+            "%zz",
+            "%+1",
+            "%ff",
+            "%01",
+            "%7f",
+            "a\nb",
+        ] {
+            for address in [
+                format!("http://user:{password}@proxy:3128"),
+                format!("socks5://user:{password}@proxy"),
+                format!("user:{password}@proxy:3128"),
+            ] {
+                let problem = parse(&address).map(|_| ()).unwrap_err();
+                assert!(!problem.contains("geheim") && !problem.contains("user:"), "{problem}");
+            }
+        }
+        for bad in [
+            "http://us%3Aer:p@proxy",
+            "http://proxy/path",
+            "http://proxy:80/x",
+            "http://u:p@",
+            "http://u:p@:80",
+            "http://127.1:80",
+            "http://a..b",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_digits_from_1_to_65535_and_80_or_1080_by_default() {
+        for (address, port) in [
+            ("http://p", 80),
+            ("p", 80),
+            ("p:1/", 1),
+            ("http://p:65535", 65535),
+            ("socks5://p", 1080),
+            ("socks5h://[::1]:443", 443),
+        ] {
+            assert_eq!(parse(address).unwrap().port, port, "{address}");
+        }
+        for port in ["", "0", "65536", "99999", "80x", "-1", "+80", " 80", "0x50", "8 0"] {
+            for address in
+                [format!("http://p:{port}"), format!("socks5://u:p@[::1]:{port}/"), format!("p:{port}/")]
+            {
+                assert!(parse(&address).is_err(), "{address}");
+            }
+        }
+    }
+
+    #[test]
     fn the_environment_is_looked_at_only_when_asked() {
         let environment = |name: &str| match name {
-            "HTTPS_PROXY" => Some("http://p:1".to_string()),
-            "NO_PROXY" => Some("localhost,.internal".to_string()),
+            "HTTPS_PROXY" => Some("http://p:1".into()),
+            "NO_PROXY" => Some("localhost,.internal".into()),
             _ => None,
         };
         let host =
@@ -151,18 +225,21 @@ mod tests {
 
     #[test]
     fn a_bad_variable_is_named() {
-        let environment = |name: &str| (name == "all_proxy").then(|| "gopher://p".to_string());
+        let environment = |name: &str| (name == "all_proxy").then(|| "gopher://p".into());
         for url in ["vc", "http://vc"] {
             let error = for_server(&Choice::Env, None, &server(url), environment).unwrap_err();
-            assert!(error.detail().message.contains("all_proxy holds"), "{error}");
+            assert!(error.detail().message.contains("variable all_proxy cannot"), "{error}");
         }
     }
 
     #[test]
     fn exceptions_go_past_the_proxy() {
         let proxy = Choice::parse("http://p:1").unwrap();
-        let host =
-            |url, list| for_server(&proxy, Some(list), &server(url), |_| None).unwrap().map(|p| p.host);
+        let host = |url, list| {
+            for_server(&proxy, Some(&Exceptions::parse(list)), &server(url), |_| None)
+                .unwrap()
+                .map(|p| p.host)
+        };
         assert_eq!(host("vc.example.com", "vc.example.com"), None);
         assert_eq!(host("vc.example.com", "a, .example.com"), None);
         assert_eq!(host("vc.example.com", "*"), None);
@@ -171,5 +248,38 @@ mod tests {
             assert_eq!(host("https://[2001:db8::1]", same), None, "{same}");
         }
         assert_eq!(host("https://[2001:db8::1]", "2001:db8::2").as_deref(), Some("p"));
+    }
+
+    #[test]
+    fn a_variable_that_is_not_understood_lets_no_password_through_the_proxy() {
+        let open = |lists: &'static [(&str, &str)]| {
+            let environment = move |name: &str| match name {
+                "http_proxy" => Some("http://p:1".into()),
+                name => lists.iter().find(|(n, _)| *n == name).map(|(_, list)| list.into()),
+            };
+            for_server(&Choice::Env, None, &server("http://vc.example.com"), environment)
+        };
+        let went_direct = |lists| open(lists).unwrap().is_none();
+        assert!(went_direct(&[("NO_PROXY", "10.*,example.com")]));
+        assert!(went_direct(&[("NO_PROXY", "10.*"), ("no_proxy", "example.com")]));
+        assert!(went_direct(&[("NO_PROXY", "a"), ("no_proxy", "example.com")]));
+        assert!(!went_direct(&[("NO_PROXY", "a"), ("no_proxy", "b")]));
+        for list in [&[("NO_PROXY", "a, u:geheim@p*")], &[("no_proxy", "a, u:geheim@p*")]] {
+            let error = open(list).unwrap_err();
+            assert_eq!(error.status(), Status::VSESSION_E_CONFIG);
+            let message = &error.detail().message;
+            assert!(
+                message.contains(list[0].0) && message.contains("entry 2") && !message.contains("geheim"),
+                "{message}"
+            );
+        }
+        // The option goes before the variables, which nobody looks at then.
+        let list = Exceptions::parse("example.com");
+        let environment = |name: &str| match name {
+            "http_proxy" => Some("http://p:1".into()),
+            _ => Some("10.*".into()),
+        };
+        let found = for_server(&Choice::Env, Some(&list), &server("http://vc.example.com"), environment);
+        assert!(found.unwrap().is_none());
     }
 }

@@ -1,12 +1,15 @@
 //! The address of a server, as vSphere users write it: `https` is implied, and so is `/sdk`; user and password may stand
 //! in front of the host, and a user name may hold an `@` of its own.
 
-use crate::runtime::secret::Secret;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use super::login_text;
+use crate::runtime::secret::{Secret, Wiped};
 
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Url {
     pub(crate) https: bool,
-    /// A name or an address, without brackets.
+    /// A name in small letters, or an address in its usual form, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// Begins with a slash and does not end with one.
@@ -15,118 +18,210 @@ pub(crate) struct Url {
 
 /// What messages advise where a password may have been taken for something else. They repeat no part of the text: it may be
 /// that password.
-const CODES: &str = "; in a user name or password write '/' as %2F, '?' as %3F and '#' as %23";
+const CODES: &str =
+    "; in a user name or password write '%' as %25, '/' as %2F, '?' as %3F, '#' as %23 and '@' as %40";
 
 type Parsed = (Url, Option<String>, Option<Secret>);
 
 /// Splits a URL into address, user and password.
 pub(super) fn parse(text: &str) -> Result<Parsed, String> {
-    let text = text.trim();
-    let (scheme, rest) = match text.split_once("://") {
-        Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
-        None => ("https".to_string(), text),
-    };
-    let https = match scheme.as_str() {
-        "https" => true,
-        "http" => false,
-        _ => {
+    let (scheme, rest) = split_scheme(text)?;
+    let https = match scheme.as_deref() {
+        None | Some("https") => true,
+        Some("http") => false,
+        Some(_) => {
             return Err("what stands before '://' is no scheme for vSphere; use https:// (or http://)".into());
         }
     };
-    if rest.contains(['?', '#']) {
-        return Err(format!("a query or fragment has no meaning here; write https://host/sdk{CODES}"));
+    let (authority, path) = Authority::split(rest)?;
+    let default = if https { 443 } else { 80 };
+    let url = Url {
+        https,
+        host: authority.host,
+        port: authority.port.unwrap_or(default),
+        path: server_path(path)?,
+    };
+    for text in
+        [authority.user.as_deref(), authority.password.as_ref().map(Secret::reveal)].into_iter().flatten()
+    {
+        login_text::check(text)
+            .map_err(|problem| format!("the user name or the password cannot be sent: {problem}"))?;
     }
-    let (authority, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, ""),
-    };
-    let (user_info, host_port) = match authority.rfind('@') {
-        Some(at) => (Some(&authority[..at]), &authority[at + 1..]),
-        None => (None, authority),
-    };
-    let (host, port) = split_host(host_port)?;
-    let port = match port {
-        Some(port) => port.parse().ok().filter(|p| *p > 0).ok_or_else(|| {
-            format!("what follows the host and its colon is not a port (1 to 65535){CODES}")
-        })?,
-        None if https => 443,
-        None => 80,
-    };
-    let path = path.trim_end_matches('/');
-    let path = if path.is_empty() { "/sdk" } else { path };
-    // Else the beginning of a password with a slash would be taken for a port, and shown as such.
-    if path.contains('@') {
-        return Err(format!("an '@' stands behind the first '/'{CODES}"));
-    }
-    let unusable = |c: char| c.is_control() || c.is_whitespace();
-    if path.contains(unusable) {
-        return Err("the path holds blanks or control characters".into());
-    }
-    let (user, password) = match user_info {
-        None => (None, None),
-        Some(info) => match info.split_once(':') {
-            Some((user, password)) => (Some(decode(user)?), Some(Secret::new(decode(password)?))),
-            None => (Some(decode(info)?), None),
-        },
-    };
-    let url = Url { https, host: host.to_ascii_lowercase(), port, path: path.to_string() };
-    Ok((url, user.filter(|u| !u.is_empty()), password))
+    Ok((url, authority.user.filter(|u| !u.is_empty()), authority.password))
 }
 
-fn split_host(text: &str) -> Result<(&str, Option<&str>), String> {
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) =
-            rest.split_once(']').ok_or("the address lacks its closing bracket; write [::1]:443")?;
-        if host.parse::<std::net::Ipv6Addr>().is_err() {
-            return Err("what stands in brackets is not an IPv6 address".into());
+/// Takes off the scheme, in small letters.
+pub(super) fn split_scheme(text: &str) -> Result<(Option<String>, &str), String> {
+    let text = text.trim();
+    if text.chars().any(char::is_control) {
+        return Err("it holds control characters; write them as percent codes".into());
+    }
+    Ok(match text.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+        None => (None, text),
+    })
+}
+
+/// Who is where: what stands between the scheme and the path.
+pub(super) struct Authority {
+    /// As `host` writes it.
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<Secret>,
+}
+
+impl Authority {
+    /// Takes it off the text, and leaves the path.
+    pub(super) fn split(text: &str) -> Result<(Authority, &str), String> {
+        if text.contains(['?', '#']) {
+            return Err(format!("a query or fragment has no meaning here{CODES}"));
         }
-        match rest {
-            "" => (host, None),
-            rest => (host, Some(rest.strip_prefix(':').ok_or("only a port may follow the closing bracket")?)),
+        let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
+        // Else the beginning of a password with a slash would be taken for a port, and shown as such.
+        if path.contains('@') {
+            return Err(format!("an '@' stands behind the first '/'{CODES}"));
         }
-    } else {
-        match text.split_once(':') {
-            Some((_, port)) if port.contains(':') => {
-                return Err("an IPv6 address needs brackets; write https://[::1]/sdk".into());
+        let (user_info, host_port) = match authority.rsplit_once('@') {
+            Some((user_info, host_port)) => (Some(user_info), host_port),
+            None => (None, authority),
+        };
+        let (name, number) = split_port(host_port)?;
+        let host = host(name)?;
+        let port = match number {
+            None => None,
+            Some(number) => Some(port(number).ok_or_else(|| {
+                format!("what follows the host and its colon is not a port (1 to 65535){CODES}")
+            })?),
+        };
+        let (user, password) = match user_info {
+            None => (None, None),
+            Some(info) => match info.split_once(':') {
+                Some((user, password)) => (Some(decode(user)?), Some(Secret::new(decode(password)?))),
+                None => (Some(decode(info)?), None),
+            },
+        };
+        Ok((Authority { host, port, user, password }, path))
+    }
+}
+
+/// Splits what follows the user into host and port. Brackets of an IPv6 address stay.
+fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
+    if text.starts_with('[') {
+        let end = text.find(']').ok_or("the address lacks its closing bracket; write [::1]:443")?;
+        return match text.split_at(end + 1) {
+            (host, "") => Ok((host, None)),
+            (host, rest) => {
+                let port = rest.strip_prefix(':').ok_or("only a port may follow the closing bracket")?;
+                Ok((host, Some(port)))
             }
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
+        };
+    }
+    match text.split_once(':') {
+        Some((_, port)) if port.contains(':') => {
+            Err(format!("an IPv6 address needs brackets, as in [::1]:443{CODES}"))
         }
-    };
-    if host.is_empty() {
-        return Err("it names no host; write https://host/sdk".into());
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((text, None)),
     }
-    if !is_host(host) {
-        return Err("the host name holds characters that no host name has".into());
-    }
-    Ok((host, port.filter(|p| !p.is_empty())))
 }
 
-/// Whether this can be a name or an address, without brackets.
-pub(super) fn is_host(text: &str) -> bool {
-    let is_host_character = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':');
-    !text.is_empty() && text.chars().all(is_host_character)
+/// A port in digits; no sign, no blanks.
+pub(super) fn port(text: &str) -> Option<u16> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port > 0)
+}
+
+/// A name in small letters, or an address in its usual form. An IPv6 address comes in brackets, and loses them.
+fn host(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it names no host".into());
+    }
+    if let Some(address) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
+        let address: Ipv6Addr =
+            address.parse().map_err(|_| "what stands in brackets is not an IPv6 address")?;
+        return Ok(address.to_string());
+    }
+    if looks_like_ipv4(text) {
+        let address: Ipv4Addr = text
+            .parse()
+            .map_err(|_| "what looks like an IPv4 address is none; write four numbers from 0 to 255")?;
+        return Ok(address.to_string());
+    }
+    if !is_name(text) {
+        return Err("the host name is none that a name service knows (letters, digits, '-' and '_', in parts of 1 to 63 between dots)".into());
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// Whether the last part is a number: then name services read the whole as an address, also in forms such as `127.1` and
+/// `0x7f000001`, which nothing else here knows for the address that they mean.
+pub(super) fn looks_like_ipv4(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let last = text.rsplit('.').next().unwrap_or("").to_ascii_lowercase();
+    match last.strip_prefix("0x") {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()),
+    }
+}
+
+/// Whether this can be a host's name. A dot at its end is allowed.
+pub(super) fn is_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    let is_part = |part: &str| {
+        (1..=63).contains(&part.len())
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    text.len() <= 253 && text.split('.').all(is_part)
+}
+
+/// The path on the server. It becomes a part of requests and of messages, so nothing odd may stand in it.
+fn server_path(text: &str) -> Result<String, String> {
+    let path = text.trim_end_matches('/');
+    if path.is_empty() {
+        return Ok("/sdk".into());
+    }
+    let good = |c: char| c.is_ascii_alphanumeric() || "/%-._~!$&'()*+,;=:".contains(c);
+    if !path.chars().all(good) {
+        return Err(format!("the path holds characters that need percent codes{CODES}"));
+    }
+    let parts: Option<Vec<_>> = path.split('/').map(percent_decoded).collect();
+    let parts = parts.ok_or("the path holds a '%' that does not begin a percent code")?;
+    if parts
+        .iter()
+        .any(|part| matches!(part.as_slice(), b"." | b"..") || part.iter().any(u8::is_ascii_control))
+    {
+        return Err("the path holds '.', '..' or control characters".into());
+    }
+    Ok(path.to_string())
 }
 
 /// Undoes percent-encoding. The message names no part of the text: it may be a password.
 fn decode(text: &str) -> Result<String, String> {
-    let bad = || {
-        "user or password hold a '%' that does not begin a percent code; write %25 for a percent sign"
-            .to_string()
-    };
-    let mut bytes = Vec::with_capacity(text.len());
+    let bytes = percent_decoded(text);
+    bytes.and_then(|mut bytes| String::from_utf8(std::mem::take(&mut bytes)).ok()).ok_or_else(|| {
+        format!(
+            "user or password hold a '%' that does not begin the percent code of a character in UTF-8{CODES}"
+        )
+    })
+}
+
+fn percent_decoded(text: &str) -> Option<Wiped<Vec<u8>>> {
+    // In one piece: it may be a password, and what grows leaves copies behind.
+    let mut bytes = Wiped::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         if byte == b'%' {
-            let code = after.get(..2).and_then(|c| std::str::from_utf8(c).ok()).ok_or_else(bad)?;
-            bytes.push(u8::from_str_radix(code, 16).map_err(|_| bad())?);
-            rest = &after[2..];
+            let (code, after) = after.split_at_checked(2)?;
+            let digit = |b: u8| char::from(b).to_digit(16);
+            bytes.push((digit(code[0])? * 16 + digit(code[1])?) as u8);
+            rest = after;
         } else {
             bytes.push(byte);
             rest = after;
         }
     }
-    String::from_utf8(bytes).map_err(|_| bad())
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -163,6 +258,82 @@ mod tests {
     }
 
     #[test]
+    fn addresses_have_one_spelling() {
+        for (text, host) in [
+            ("https://[2001:DB8:0::0:1]/", "2001:db8::1"),
+            ("[::ffff:10.1.2.3]", "::ffff:10.1.2.3"),
+            ("10.1.2.3:8443", "10.1.2.3"),
+            ("VC_1.Example.com.", "vc_1.example.com."),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example"),
+        ] {
+            assert_eq!(address(text).1, host, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_digits_from_1_to_65535() {
+        for (text, port) in [("h:1", 1), ("h:65535", 65535), ("http://[::1]:0080", 80)] {
+            assert_eq!(address(text).2, port, "{text}");
+        }
+        for port in ["", "0", "65536", "99999", "80x", "-1", "+80", " 80", "8 0", "0x50", "\u{664}"] {
+            for text in
+                [format!("https://h:{port}"), format!("http://u:p@[::1]:{port}/sdk"), format!("h:{port}/sdk")]
+            {
+                if !text.ends_with(' ') {
+                    assert!(parse(&text).is_err(), "{text}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_login_cannot_carry_is_refused_in_percent_codes_too() {
+        for text in ["u:a%00b@h", "u:a%01b@h", "u:%ef%bf%bf@h", "u%1f@h", "u:a\u{7}@h", "u:a\nb@h"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        let (_, _, password) = parse("u:a%0D%0A%09b@h").unwrap();
+        assert_eq!(password.unwrap().reveal(), "a\r\n\tb");
+    }
+
+    #[test]
+    fn hosts_and_paths_that_something_else_would_read_otherwise_are_refused() {
+        for host in [
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "010.0.0.300",
+            "1.2.3.4.5",
+            "10.1.2.3.",
+            "a..b",
+            ".a",
+            "a.",
+            "-",
+        ] {
+            let good = ["a.", "-"].contains(&host);
+            assert_eq!(parse(host).is_ok(), good, "{host}");
+        }
+        for bad in ["a\\b", "h\u{e9}", "a,b", "[fe80::1%25eth0]", &"a".repeat(64), &"a.".repeat(130)] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        for path in [
+            "/sdk/..",
+            "/a/../sdk",
+            "/./sdk",
+            "/%2e%2E/sdk",
+            "/a%00",
+            "/a%0d%0aX:y",
+            "/s<k",
+            "/s\\k",
+            "/%zz",
+            "/%4",
+            "/\u{e9}",
+        ] {
+            assert!(parse(&format!("https://h{path}")).is_err(), "{path}");
+        }
+        assert_eq!(address("https://h/a%20b/..c").3, "/a%20b/..c");
+    }
+
+    #[test]
     fn mistakes_are_named_without_showing_the_password() {
         for text in [
             "",
@@ -185,6 +356,17 @@ mod tests {
             "https://u:80/geheim@h",
             "u:geheim://1@h",
             "https://[geheim]/@h",
+            "https://user:/geheim<",
+            "https://user:geheim",
+            "https://user:geheim/",
+            "https://user:80geheim@h:x",
+            "https://user/geheim<@h",
+            "https://u:%+1geheim@h",
+            "https://u:geheim@h:",
+            "geheim://u:p@h",
+            "https://u:p@h:1:geheim",
+            "https://u:p@h/geheim\\",
+            "https://u:p@geheim geheim",
         ] {
             let message = parse(text).map(|_| ()).unwrap_err();
             assert!(!message.contains("geheim"), "{message}");

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::runtime::wait::Signal;
 use crate::session::{CallOptions, MethodCall, Target, Timeout};
 use crate::wire::envelope::{Reference, check_arguments};
-use crate::wire::xml::is_name;
+use crate::wire::xml::{is_name, is_text};
 
 /// `timeout_ms` of a call that may take as long as it likes.
 pub const VSESSION_NO_TIMEOUT: u32 = u32::MAX;
@@ -130,10 +130,10 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
     }
     // SAFETY: the caller's promise is ours.
     let operation_id = unsafe { optional(given.operation_id, "options.operation_id") }?;
-    if operation_id.is_some_and(|id| id.len() > 256 || id.chars().any(char::is_control)) {
+    if operation_id.is_some_and(|id| id.len() > 256 || id.chars().any(char::is_control) || !is_text(id)) {
         return Err(Error::invalid_argument(
             "options.operation_id",
-            "must be at most 256 bytes long and hold no control characters",
+            "must be at most 256 bytes long and hold no control characters and neither U+FFFE nor U+FFFF",
         ));
     }
     Ok(CallOptions {

@@ -48,9 +48,10 @@ pub unsafe extern "C" fn vsession_config_new(
 }
 
 /// Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
-/// GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE.
+/// GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE. As with `govc`, GOVC_USERNAME
+/// and GOVC_PASSWORD may be paths of files: then these are read, once, and what they hold counts without the blanks around it.
 ///
-/// Threads: safe from any thread as long as none changes the environment. Blocks: never.
+/// Threads: safe from any thread as long as none changes the environment. Blocks: reading these two files.
 /// Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG names the variable.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_from_env(
@@ -59,7 +60,7 @@ pub unsafe extern "C" fn vsession_config_from_env(
 ) -> vsession_status {
     guard::status(err, || {
         let out = place(out, "out")?;
-        out.put(insert(config::from_environment(|name| std::env::var(name).ok())?)?);
+        out.put(insert(config::from_environment(|name| std::env::var_os(name))?)?);
         Ok(())
     })
 }

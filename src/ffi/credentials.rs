@@ -5,7 +5,7 @@ use std::ffi::{c_char, c_void};
 use super::config::vsession_config;
 use super::error::vsession_error;
 use super::session::vsession;
-use super::strings::required;
+use super::strings::{login_text, required};
 use super::userdata::UserData;
 use super::{guard, handles};
 use crate::config::{Config, CredentialsSource};
@@ -18,6 +18,8 @@ use crate::sync::{Arc, Mutex};
 pub struct vsession_credentials {
     user_and_password: Option<(String, Secret)>,
     failure: Option<String>,
+    /// Why what the function filled in was not taken.
+    refused: Option<Error>,
 }
 
 /// Tells user and password. Called at login time, on a thread of the library, so that a program need not leave them with
@@ -49,18 +51,27 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
         let source = function.map(|function| {
             CredentialsSource(Arc::new(move |session| {
                 let data = &data;
-                let mut credentials = vsession_credentials { user_and_password: None, failure: None };
+                let mut credentials = vsession_credentials { user_and_password: None, failure: None, refused: None };
                 // SAFETY: the caller registered the function to be called so, with this pointer.
                 let status = unsafe { function(vsession { id: session }, &mut credentials, data.pointer()) };
-                match (status, credentials.user_and_password) {
+                let vsession_credentials { user_and_password, failure, refused } = credentials;
+                match (status, user_and_password) {
                     (0, Some(pair)) => Ok(pair),
+                    // Whether the function passes on that it was refused, or does not look.
+                    (_, None) if failure.is_none() && refused.is_some() => Err(Error::new(
+                        vsession_status::VSESSION_E_CONFIG,
+                        format!(
+                            "what the credentials function gave to vsession_credentials_set cannot be used: {}",
+                            refused.as_ref().map_or("", |refused| &refused.detail().message)
+                        ),
+                    )),
                     (0, None) => Err(Error::new(
                         vsession_status::VSESSION_E_CONFIG,
                         "the credentials function returned VSESSION_OK without calling vsession_credentials_set",
                     )),
                     (status, _) => {
                         let status = vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_CONFIG);
-                        let reason = credentials.failure.unwrap_or_else(|| "it gave no reason".into());
+                        let reason = failure.unwrap_or_else(|| "it gave no reason".into());
                         Err(Error::new(status, format!("the credentials function has no credentials: {reason}")))
                     }
                 }
@@ -73,7 +84,9 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     })
 }
 
-/// Fills in user and password, from inside a credentials function. Both are copied.
+/// Fills in user and password, from inside a credentials function. Both are copied. An empty user name and characters that
+/// XML cannot carry are refused here; an empty password when the login looks at it, unless the option
+/// `allow_empty_password` is set.
 ///
 /// Threads: on the thread of the credentials function. Blocks: never. Owner: the strings stay the caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT.
@@ -88,9 +101,16 @@ pub unsafe extern "C" fn vsession_credentials_set(
         let credentials =
             unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;
         // SAFETY: by contract NULL or NUL-terminated strings.
-        let (user, password) = unsafe { (required(username, "username")?, required(password, "password")?) };
-        credentials.user_and_password = Some((user.to_string(), Secret::new(password)));
-        Ok(())
+        let pair = unsafe {
+            login_text(username, "username").and_then(|u| Ok((u, login_text(password, "password")?)))
+        };
+        let pair = pair.and_then(|(user, password)| match user {
+            "" => Err(Error::invalid_argument("username", "empty")),
+            user => Ok((user.to_string(), Secret::new(password))),
+        });
+        credentials.refused = pair.as_ref().err().cloned();
+        credentials.user_and_password = pair.as_ref().ok().cloned();
+        pair.map(drop)
     })
 }
 

@@ -9,7 +9,7 @@ use super::error::vsession_error;
 use super::info::vsession_info;
 use super::queue::vsession_queue;
 use super::reply::vsession_reply;
-use super::strings::{place, required};
+use super::strings::{login_text, place};
 use super::{guard, handles};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -315,7 +315,8 @@ pub unsafe extern "C" fn vsession_keepalive_stop(
 /// Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
-/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED.
+/// Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;
+/// VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_set_password(
     session: vsession,
@@ -325,7 +326,7 @@ pub unsafe extern "C" fn vsession_set_password(
     guard::status(err, || {
         let session = handles::get::<Session>(session.id, "session")?;
         // SAFETY: by contract NULL or a NUL-terminated string.
-        session.set_password(Secret::new(unsafe { required(password, "password") }?))
+        session.set_password(Secret::new(unsafe { login_text(password, "password") }?))
     })
 }
 

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, c_char};
 
+use crate::config::login_text;
 use crate::error::{Error, Result};
 
 /// The text behind a pointer.
@@ -13,6 +14,17 @@ pub(super) unsafe fn required<'a>(pointer: *const c_char, argument: &str) -> Res
     // SAFETY: the caller's promise is ours.
     unsafe { optional(pointer, argument) }?
         .ok_or_else(|| Error::invalid_argument(argument, "NULL, where a string is wanted"))
+}
+
+/// A user name or a password, which a login must be able to carry.
+///
+/// # Safety
+/// As `required`.
+pub(super) unsafe fn login_text<'a>(pointer: *const c_char, argument: &str) -> Result<&'a str> {
+    // SAFETY: the caller's promise is ours.
+    let text = unsafe { required(pointer, argument) }?;
+    login_text::check(text).map_err(|problem| Error::invalid_argument(argument, problem))?;
+    Ok(text)
 }
 
 /// As `required`; NULL is `None`.

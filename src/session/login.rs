@@ -158,18 +158,26 @@ impl Session {
             gate.new_password = false;
             self.given_password.lock().clone()
         };
-        match (&self.config.credentials_source, given) {
-            (Some(source), None) => (source.0)(self.id),
+        let (user, password) = match (&self.config.credentials_source, given) {
+            (Some(source), None) => (source.0)(self.id)?,
             // The function still says for whom.
             (Some(source), Some(password)) if self.config.username.is_none() => {
-                (source.0)(self.id).map(|(user, _)| (user, password))
+                (source.0)(self.id).map(|(user, _)| (user, password))?
             }
-            (_, given) => self.config.credentials(given),
-        }
+            (_, given) => self.config.credentials(given)?,
+        };
+        self.config.check_credentials(&user, &password)?;
+        Ok((user, password))
     }
 
     /// Another password for the logins to come. Leaves the state of refused credentials behind.
     pub(crate) fn set_password(self: &Arc<Self>, password: Secret) -> Result<()> {
+        if password.reveal().is_empty() && !self.config.allow_empty_password {
+            return Err(Error::invalid_argument(
+                "password",
+                "empty; where the account has none, set the option 'allow_empty_password'",
+            ));
+        }
         {
             let mut gate = self.gate.lock();
             if matches!(gate.phase, Phase::Closed) {

@@ -41,6 +41,14 @@ pub(crate) fn redact(text: &str, secret: &str) -> String {
     if *escaped == secret { clean } else { strike_out(&clean, &escaped) }
 }
 
+/// Whether XML can carry this text. It has no way to write other control characters than tab and line ends, nor U+FFFE and
+/// U+FFFF.
+pub(crate) fn is_text(text: &str) -> bool {
+    !text.chars().any(
+        |c| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'),
+    )
+}
+
 /// Whether this can be the name of an element.
 pub(crate) fn is_name(text: &str) -> bool {
     let mut bytes = text.bytes();
@@ -166,6 +174,17 @@ mod tests {
         let document = parse(&document).unwrap();
         assert_eq!(document.root_element().text(), Some(text));
         assert_eq!(document.root_element().attribute("y"), Some(text));
+    }
+
+    #[test]
+    fn what_xml_cannot_carry_is_known() {
+        for code in 0..=0x1_ffff {
+            let Some(c) = char::from_u32(code) else { continue };
+            // The parser knows the same rule.
+            let document = format!("<x>{c}</x>");
+            let parsed = matches!(c, '<' | '&') || Document::parse(&document).is_ok();
+            assert_eq!(is_text(&c.to_string()), parsed, "U+{code:04X}");
+        }
     }
 
     #[test]

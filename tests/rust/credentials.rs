@@ -1,4 +1,4 @@
-//! Credentials that a function tells, and credentials that change.
+//! Credentials that a function tells, credentials that change, and credentials that cannot be right.
 
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -259,4 +259,158 @@ fn a_functions_data_is_freed_with_nothing_locked() {
         done.send(()).unwrap();
     });
     ended.recv_timeout(PATIENCE).expect("no lock is waited for");
+}
+
+/// A password file that is gone with the test.
+struct PasswordFile(std::path::PathBuf);
+
+impl PasswordFile {
+    fn new(name: &str) -> PasswordFile {
+        PasswordFile(std::env::temp_dir().join(format!("vsession-{name}-{}", std::process::id())))
+    }
+
+    fn write(&self, bytes: &[u8]) {
+        std::fs::write(&self.0, bytes).unwrap();
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+}
+
+impl Drop for PasswordFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_password_file_that_holds_no_password_sends_nothing_and_is_worth_another_try() {
+    let simulator = Simulator::start();
+    let file = PasswordFile::new("no-password");
+    let session = simulator.config().with("password_file", file.path()).open().unwrap();
+    for (bytes, problem) in [
+        (&b""[..], "empty"),
+        (b"\n", "empty"),
+        (b"\r\n\r\n", "empty"),
+        (b"\xef\xbb\xbf", "empty"),
+        (b"\xef\xbb\xbf\n", "empty"),
+        (b"\xff\xfep\0a\0s\0s\0", "UTF-16"),
+        (b"\xfe\xff\0p\0a\0s\0s", "UTF-16"),
+        (b"p\0a\0s\0s\0", "control character"),
+        (b"pass\0\n", "control character"),
+        (b"p\x1bass", "control character"),
+        (b"pass\xef\xbf\xbe", "U+FFFE"),
+        (b"p\xe4ss", "UTF-8"),
+    ] {
+        file.write(bytes);
+        let error = session.login().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{bytes:?}");
+        assert!(
+            error.retriable && error.executed == vsession::vsession_executed::VSESSION_EXECUTED_NO,
+            "{error:?}"
+        );
+        let named = error.message.contains("'password_file'") && error.message.contains(file.path());
+        assert!(named && error.message.contains(problem), "{}", error.message);
+    }
+    assert_eq!(simulator.stat("requests"), 0);
+    file.write(b"pass\r\n");
+    session.login().unwrap();
+    session.close().unwrap();
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_password() {
+    let simulator = Simulator::start();
+    let file = PasswordFile::new("marked");
+    file.write(b"\xef\xbb\xbfpass\r\n");
+    let session = simulator.config().with("password_file", file.path()).open().unwrap();
+    session.login().unwrap();
+    session.close().unwrap();
+}
+
+/// What XML cannot carry arrives as something else or not at all, and counts as a wrong password.
+#[test]
+fn what_no_login_can_carry_is_refused_by_name_before_anything_is_sent() {
+    let simulator = Simulator::start();
+    let config = without_password(&simulator);
+    let session = simulator.session();
+    let long = "x".repeat((64 << 10) + 1);
+    for bad in ["a\u{1}b", "\u{8}", "a\u{b}", "a\u{c}", "\u{1f}a", "a\u{fffe}", "\u{ffff}", &long] {
+        let refused = |result: Result<(), ApiError>, name: &str| {
+            let error = result.unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT, "{name}: {error:?}");
+            assert!(error.message.contains(name) && !error.message.contains(bad), "{}", error.message);
+        };
+        for option in ["username", "password", "locale"] {
+            refused(config.set(option, bad), &format!("'{option}'"));
+        }
+        refused(session.set_password(bad), "'password'");
+        for (user, password, name) in [(bad, "pass", "'username'"), ("user", bad, "'password'")] {
+            let (user, password): (&str, _) = (user.to_string().leak(), password.to_string());
+            let told = without_password(&simulator)
+                .with_credentials(move |_| Credentials::Pair(user, password.clone()))
+                .open()
+                .unwrap();
+            let error = told.login().unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_CONFIG, "{error:?}");
+            assert!(error.message.contains(name) && !error.message.contains(bad), "{}", error.message);
+            told.close().unwrap();
+        }
+    }
+    for bad in ["u:a%00b", "u:a%01b", "u%0b:p", "u:%EF%BF%BE"] {
+        let error = Config::new(&format!("https://{bad}@127.0.0.1/sdk")).map(drop).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT);
+        assert!(error.message.contains("'url'"), "{}", error.message);
+        assert!(config.set("url", &format!("{bad}@127.0.0.1")).is_err());
+    }
+    assert_eq!(simulator.stat("requests"), 0);
+    session.close().unwrap();
+}
+
+#[test]
+fn an_empty_password_is_sent_only_where_the_program_allows_it() {
+    let simulator = Simulator::start();
+    let configs = || {
+        let url = simulator.text("url").replace("://", "://user:@");
+        [
+            without_password(&simulator).with("username", "user").with("password", ""),
+            Config::new(&url).unwrap().with("tls.ca_file", &simulator.text("ca_file")),
+            without_password(&simulator).with_credentials(|_| Credentials::Pair("user", String::new())),
+        ]
+    };
+    for config in configs() {
+        let session = config.open().unwrap();
+        let error = session.login().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{error:?}");
+        assert!(error.message.contains("allow_empty_password"), "{}", error.message);
+        let error = session.set_password("").unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT);
+        session.close().unwrap();
+    }
+    assert_eq!(simulator.stat("requests"), 0);
+    for config in configs() {
+        let before = simulator.calls("Login");
+        let session = config.with("allow_empty_password", "true").open().unwrap();
+        // The simulator has one: what it says shows that it was asked.
+        assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
+        assert_eq!(simulator.calls("Login"), before + 1);
+        session.set_password("").unwrap();
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn an_empty_user_name_is_not_sent() {
+    let simulator = Simulator::start();
+    let named = without_password(&simulator).with("username", "").with("password", "pass");
+    let told = without_password(&simulator).with_credentials(|_| Credentials::Pair("", "pass".into()));
+    for config in [named, told] {
+        let session = config.open().unwrap();
+        let error = session.login().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{error:?}");
+        assert!(error.message.contains("username"), "{}", error.message);
+        session.close().unwrap();
+    }
+    assert_eq!(simulator.stat("requests"), 0);
 }

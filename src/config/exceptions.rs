@@ -1,0 +1,275 @@
+//! Servers to reach without the proxy: the option `no_proxy` and the variables NO_PROXY and no_proxy. What curl or Go takes
+//! past the proxy goes past it here too. What neither understands is told, because a list that is read in another way than
+//! it was meant sends a password through a proxy.
+
+use std::net::IpAddr;
+
+use super::url::{is_name, looks_like_ipv4, port};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Exceptions {
+    rules: Vec<Rule>,
+    /// The first entry that cannot be understood, counted from one.
+    unread: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    who: Who,
+    /// `None`: any.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+enum Who {
+    Everybody,
+    /// Addresses with the same first bits; one address where these are all.
+    Network {
+        address: IpAddr,
+        bits: u8,
+    },
+    /// A name, and what ends in a dot and that name.
+    Domain {
+        name: String,
+        itself: bool,
+    },
+}
+
+impl Exceptions {
+    /// Reads a list whose entries stand between commas or blanks.
+    pub(super) fn parse(list: &str) -> Exceptions {
+        let entries =
+            list.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|entry| !entry.is_empty());
+        let mut all = Exceptions::default();
+        for (number, entry) in entries.enumerate() {
+            match Rule::parse(&entry.to_ascii_lowercase()) {
+                Some(rule) => all.rules.push(rule),
+                None => all.unread = all.unread.or(Some(number + 1)),
+            }
+        }
+        all
+    }
+
+    /// What could not be understood, by its number alone: somebody may have put an address with a password there.
+    pub(super) fn problem(&self) -> Option<String> {
+        self.unread.map(|number| {
+            format!(
+                "entry {number} is not understood; write hosts, domains, addresses and networks such as vc.example.com, .example.com, 10.0.0.0/8 or [::1]:443, separated by commas"
+            )
+        })
+    }
+
+    /// Whether the server is one of them. `host` is a name in small letters or an address without brackets. Names are not
+    /// looked up, so a network covers servers that are named by their address.
+    pub(super) fn cover(&self, host: &str, port: u16) -> bool {
+        let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        let host = host.strip_suffix('.').unwrap_or(host);
+        self.rules.iter().any(|rule| {
+            rule.port.is_none_or(|only| only == port)
+                && match (&rule.who, address) {
+                    (Who::Everybody, _) => true,
+                    (Who::Network { address: network, bits }, Some(address)) => {
+                        share_bits(*network, address, *bits)
+                    }
+                    (Who::Domain { name, itself }, None) => match host.strip_suffix(name.as_str()) {
+                        Some("") => *itself,
+                        Some(before) => before.ends_with('.'),
+                        None => false,
+                    },
+                    (Who::Network { .. }, None) | (Who::Domain { .. }, Some(_)) => false,
+                }
+        })
+    }
+}
+
+impl Rule {
+    fn parse(entry: &str) -> Option<Rule> {
+        if let Some((address, bits)) = entry.split_once('/') {
+            let (address, bits) = (address.parse().ok()?, number(bits)?);
+            return Some(Rule { who: network(address, bits)?, port: None });
+        }
+        if let Ok(address) = entry.parse() {
+            return Some(Rule { who: one_address(address), port: None });
+        }
+        if let Some(rest) = entry.strip_prefix('[') {
+            let (address, rest) = rest.split_once(']')?;
+            let address: std::net::Ipv6Addr = address.parse().ok()?;
+            let port = if rest.is_empty() { None } else { Some(port(rest.strip_prefix(':')?)?) };
+            return Some(Rule { who: one_address(address.into()), port });
+        }
+        let (name, port) = match entry.split_once(':') {
+            Some((name, number)) => (name, Some(port(number)?)),
+            None => (entry, None),
+        };
+        let who = match name.parse() {
+            Ok(address) => one_address(address),
+            Err(_) => domain(name)?,
+        };
+        Some(Rule { who, port })
+    }
+}
+
+fn domain(name: &str) -> Option<Who> {
+    if name == "*" {
+        return Some(Who::Everybody);
+    }
+    // `.example.com` covers example.com itself for curl and not for Go, `*.example.com` for neither.
+    let (name, itself) = match name.strip_prefix("*.") {
+        Some(name) => (name, false),
+        None => (name.strip_prefix('.').unwrap_or(name), true),
+    };
+    let good = is_name(name) && !looks_like_ipv4(name);
+    good.then(|| Who::Domain { name: name.strip_suffix('.').unwrap_or(name).to_string(), itself })
+}
+
+fn one_address(address: IpAddr) -> Who {
+    let address = address.to_canonical();
+    Who::Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+}
+
+fn network(address: IpAddr, bits: u8) -> Option<Who> {
+    if bits > if address.is_ipv4() { 32 } else { 128 } {
+        return None;
+    }
+    // An IPv4 network may be written as a part of IPv6.
+    let canonical = address.to_canonical();
+    Some(match bits.checked_sub(96) {
+        Some(rest) if canonical.is_ipv4() && address.is_ipv6() => {
+            Who::Network { address: canonical, bits: rest }
+        }
+        _ => Who::Network { address, bits },
+    })
+}
+
+fn number(text: &str) -> Option<u8> {
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    text.parse().ok().filter(|_| digits)
+}
+
+fn share_bits(a: IpAddr, b: IpAddr, bits: u8) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => bits == 0 || (a.to_bits() ^ b.to_bits()) >> (32 - bits) == 0,
+        (IpAddr::V6(a), IpAddr::V6(b)) => bits == 0 || (a.to_bits() ^ b.to_bits()) >> (128 - bits) == 0,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lists, servers, and whether curl 7.88.1 (`--noproxy`) and Go 1.26 (NO_PROXY) go past the proxy; what is here follows.
+    const TABLE: &[(&str, &str, bool, bool, bool)] = &[
+        // list, host, curl, Go, here
+        ("10.0.0.0/8", "10.1.2.3", true, true, true),
+        ("10.0.0.0/8", "11.1.2.3", false, false, false),
+        ("10.1.2.3/8", "10.9.9.9", true, true, true),
+        ("localhost,10.1.2.0/24", "10.1.2.3", true, true, true),
+        ("10.1.2.0/25", "10.1.2.128", false, false, false),
+        ("10.1.2.3/32", "10.1.2.3", true, true, true),
+        ("10.1.2.3/32", "10.1.2.2", false, false, false),
+        ("0.0.0.0/0", "10.1.2.3", false, true, true),
+        ("10.0.0.0/08", "10.1.2.3", true, true, true),
+        ("2001:db8::/32", "2001:db8::1", false, true, true),
+        ("2001:db8::/32", "2001:db9::1", false, false, false),
+        ("2001:db8::1/128", "2001:db8::1", false, true, true),
+        ("::/0", "2001:db8::1", false, true, true),
+        ("::/0", "10.1.2.3", false, false, false),
+        ("0.0.0.0/0", "2001:db8::1", false, false, false),
+        ("10.0.0.0/8", "vc.example.com", false, false, false),
+        ("example.com", "vc.example.com", true, true, true),
+        ("example.com", "example.com", true, true, true),
+        ("example.com", "badexample.com", false, false, false),
+        (".example.com", "vc.example.com", true, true, true),
+        (".example.com", "example.com", true, false, true),
+        (".example.com", "badexample.com", false, false, false),
+        ("*.example.com", "vc.example.com", false, true, true),
+        ("*.example.com", "example.com", false, false, false),
+        ("*", "vc.example.com", true, true, true),
+        ("a,*", "vc.example.com", false, true, true),
+        ("*", "10.1.2.3", true, true, true),
+        ("vc.example.com:443", "vc.example.com", false, true, true),
+        ("vc.example.com:8443", "vc.example.com", false, false, false),
+        (".example.com:443", "vc.example.com", false, true, true),
+        ("10.1.2.3:443", "10.1.2.3", false, true, true),
+        ("10.1.2.3:80", "10.1.2.3", false, false, false),
+        ("[2001:db8::1]:443", "2001:db8::1", false, true, true),
+        ("[2001:db8::1]:80", "2001:db8::1", false, false, false),
+        ("2001:db8::1", "2001:db8::1", true, true, true),
+        ("2001:DB8:0::1", "2001:db8::1", false, true, true),
+        ("example.com.", "vc.example.com", true, false, true),
+        ("example.com", "vc.example.com.", true, false, true),
+        ("a example.com", "vc.example.com", true, false, true),
+        (" a ,\texample.com , ", "vc.example.com", true, true, true),
+        ("EXAMPLE.com", "vc.example.com", true, true, true),
+        ("::ffff:10.1.2.3", "10.1.2.3", false, true, true),
+        ("10.1.2.3", "::ffff:10.1.2.3", false, true, true),
+        ("10.0.0.0/8", "::ffff:10.1.2.3", false, true, true),
+        ("::ffff:10.0.0.0/104", "10.1.2.3", false, true, true),
+        ("::ffff:10.0.0.0/104", "11.1.2.3", false, false, false),
+        // Neither takes the brackets without a port, but what is meant is plain.
+        ("[2001:db8::1]", "2001:db8::1", false, false, true),
+        ("*:443", "vc.example.com", false, false, true),
+        ("*:80", "vc.example.com", false, false, false),
+        ("", "vc.example.com", false, false, false),
+    ];
+
+    #[test]
+    fn what_curl_or_go_takes_past_the_proxy_goes_past_it() {
+        for (list, host, curl, go, here) in TABLE {
+            let exceptions = Exceptions::parse(list);
+            assert_eq!(exceptions.problem(), None, "{list}");
+            assert_eq!(exceptions.cover(host, 443), *here, "{list:?} and {host}");
+            assert!(*here || !curl && !go, "{list:?} and {host}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_by_its_number() {
+        for entry in [
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "10.0.0.0/255.0.0.0",
+            "2001:db8::/129",
+            "[2001:db8::]/32",
+            "10.0.0.0/8:443",
+            "10.1.2.0/24/",
+            "/8",
+            "10.*",
+            "10.",
+            "10.1.2",
+            "10.1.2.3.",
+            "010.1.2.3",
+            "0x7f.1",
+            "*example.com",
+            "vc*",
+            "*.*",
+            "**",
+            "..example.com",
+            "*..example.com",
+            ".",
+            "example..com",
+            "example.com:",
+            "example.com:0",
+            "example.com:99999",
+            "example.com:+80",
+            ":443",
+            "https://vc.example.com",
+            "a;b",
+            "user@host",
+            "<local>",
+            "[::1",
+            "::1]",
+            "[::1]443",
+            "[10.1.2.3]",
+            "fe80::1%eth0",
+            "b\u{fc}cher.example",
+            "::ffff:10.0.0.0/129",
+        ] {
+            let exceptions = Exceptions::parse(&format!("a.example, {entry}"));
+            let problem = exceptions.problem().unwrap_or_else(|| panic!("{entry} is understood"));
+            assert!(problem.contains("entry 2 ") && exceptions.cover("a.example", 443), "{problem}");
+        }
+    }
+}
