@@ -3,12 +3,29 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// The process or the system lacks descriptors or memory: that says nothing about whoever was to be reached.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
+}
+
+/// Looks up the addresses of a name, as long as that takes. The resolver fails with codes of its own, which say neither that a
+/// name server was not asked for lack of a descriptor nor that the list of hosts was not read; errno does.
+pub(crate) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    // SAFETY: errno is the thread's own.
+    unsafe { *libc::__errno_location() = 0 };
+    (host, port).to_socket_addrs().map(Iterator::collect).map_err(|error| {
+        let left = io::Error::last_os_error();
+        // It may have been overwritten meanwhile. What lacks now lacked then.
+        [Some(left), EventFd::new().err()].into_iter().flatten().find(is_shortage).unwrap_or(error)
+    })
 }
 
 /// A counter in the kernel whose descriptor is readable while it is not zero.

@@ -7,6 +7,7 @@ use ureq::http::Uri;
 
 use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
+use crate::runtime::event::now_ms;
 use crate::runtime::fork;
 use crate::runtime::secret::{Secret, excerpt};
 use crate::runtime::wait::Watch;
@@ -123,8 +124,11 @@ impl Endpoint {
             },
             watch,
         );
-        *session_cookie =
-            set_cookies.borrow().iter().find_map(|header| cookie::from_set_cookie(header.reveal()));
+        let set_cookies = set_cookies.into_inner();
+        *session_cookie = match &*set_cookies {
+            [] => None,
+            headers => cookie::of_reply(headers.iter().map(Secret::reveal), now_ms()),
+        };
         let http = sent?;
         let repeated = http.repeated;
         self.answer(call, http).map_err(|error| if repeated { error.after_another_try() } else { error })

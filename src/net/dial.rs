@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Settings;
 use super::connection::Stream;
 use super::exchange::Exchange;
+use super::message::shortage;
 use super::proxy;
 use super::resolve;
 use super::socket::{Socket, no_answer};
@@ -83,7 +84,7 @@ impl Dialer {
                 }
                 match sys::start_connect(&address) {
                     Ok(stream) => trying.push((address, stream)),
-                    Err(error) => refusal = Some((address, error)),
+                    Err(error) => note(&mut refusal, address, error),
                 }
                 next_start = Instant::now() + LEAD;
                 continue;
@@ -103,7 +104,7 @@ impl Dialer {
                     let (address, stream) = trying.remove(index);
                     match stream.take_error() {
                         Ok(None) => return Ok(stream),
-                        Ok(Some(error)) | Err(error) => refusal = Some((address, error)),
+                        Ok(Some(error)) | Err(error) => note(&mut refusal, address, error),
                     }
                     next_start = Instant::now();
                 }
@@ -117,9 +118,13 @@ impl Dialer {
 
     fn refused(&self, refusal: Option<(SocketAddr, io::Error)>) -> Error {
         let (address, error) = match refusal {
-            Some((address, error)) => (address.to_string(), error),
-            None => (self.settings.host.clone(), io::ErrorKind::AddrNotAvailable.into()),
+            Some((address, error)) => (Some(address), error),
+            None => (None, io::ErrorKind::AddrNotAvailable.into()),
         };
+        if is_own(&address, &error) {
+            return shortage(&format!("no connection to {}", self.settings.origin()), &error);
+        }
+        let address = address.map_or(self.settings.host.clone(), |address| address.to_string());
         Error::new(
             Status::VSESSION_E_CONNECT,
             format!(
@@ -129,6 +134,20 @@ impl Dialer {
         )
         .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
     }
+}
+
+/// Notes why an address was given up. What this machine lacked is told before what others did.
+fn note(refusal: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, error: io::Error) {
+    if !refusal.as_ref().is_some_and(|(address, error)| is_own(&Some(*address), error)) {
+        *refusal = Some((address, error));
+    }
+}
+
+/// Whether it is this machine that lacks something. Without a port of its own left it says that the address is not available.
+/// (Of the sixth version it says so where it has none of these addresses.)
+fn is_own(address: &Option<SocketAddr>, error: &io::Error) -> bool {
+    sys::is_shortage(error)
+        || error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && address.is_some_and(|a| a.is_ipv4())
 }
 
 /// Alternates between the two families, beginning with the resolver's first choice.

@@ -18,10 +18,13 @@ const LONGEST_HEAD: usize = 8 * 1024;
 
 /// The header lines that all requests of a client share.
 pub(super) fn common_headers(uri: &Uri, user_agent: &str) -> String {
-    let authority = uri.authority().map_or("", |a| a.as_str());
-    format!(
-        "Host: {authority}\r\nUser-Agent: {user_agent}\r\nAccept: text/xml, */*\r\nAccept-Encoding: gzip\r\n"
-    )
+    // As everybody else sends it: fronts that choose by the name compare all of it.
+    let host = match (uri.scheme_str(), uri.port_u16()) {
+        (Some("https"), Some(443)) | (Some("http"), Some(80)) => uri.host(),
+        _ => uri.authority().map(|a| a.as_str()),
+    }
+    .unwrap_or("");
+    format!("Host: {host}\r\nUser-Agent: {user_agent}\r\nAccept: text/xml, */*\r\nAccept-Encoding: gzip\r\n")
 }
 
 /// At least as much as the head of a request takes.
@@ -241,6 +244,22 @@ mod tests {
     }
 
     #[test]
+    fn the_host_is_named_without_the_port_that_goes_without_saying() {
+        for (address, host) in [
+            ("https://vc.example.com:443/", "vc.example.com"),
+            ("http://vc.example.com:80/", "vc.example.com"),
+            ("https://vc.example.com:80/", "vc.example.com:80"),
+            ("http://vc.example.com:443/", "vc.example.com:443"),
+            ("https://[2001:db8::1]:443/", "[2001:db8::1]"),
+            ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
+            ("http://192.0.2.1:80/", "192.0.2.1"),
+        ] {
+            let headers = common_headers(&address.parse().unwrap(), "test/1");
+            assert_eq!(headers.lines().next(), Some(&*format!("Host: {host}")), "{address}");
+        }
+    }
+
+    #[test]
     fn a_header_of_two_lines_is_refused() {
         let uri = "https://vc.example.com:443/sdk?a=b".parse().unwrap();
         let mut out = Vec::new();
@@ -248,7 +267,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
-            "POST /sdk?a=b HTTP/1.1\r\nHost: vc.example.com:443\r\nUser-Agent: test/1\r\nAccept: text/xml, */*\r\n\
+            "POST /sdk?a=b HTTP/1.1\r\nHost: vc.example.com\r\nUser-Agent: test/1\r\nAccept: text/xml, */*\r\n\
              Accept-Encoding: gzip\r\nCookie: a=\"b\"\r\nContent-Length: 4\r\n\r\n"
         );
         for bad in ["a\r\nb: c", "a\nb", "a\0", "ü"] {

@@ -3,21 +3,24 @@
 //! server which does not answer holds one thread for a name and not one for each caller.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use once_cell::sync::OnceCell;
 
+use super::message::shortage;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex};
+use crate::sys;
 
 #[derive(Default)]
 struct Lookup {
     done: Signal,
-    result: OnceCell<std::result::Result<Vec<SocketAddr>, String>>,
+    result: OnceCell<io::Result<Vec<SocketAddr>>>,
 }
 
 /// Lookups by host and port.
@@ -45,8 +48,12 @@ pub(super) fn addresses(
         return Err(unknown(host, "the name service did not answer within connect_timeout_ms"));
     }
     match lookup.result.get() {
+        Some(Ok(addresses)) if addresses.is_empty() => Err(unknown(host, "no address")),
         Some(Ok(addresses)) => Ok(addresses.clone()),
-        Some(Err(reason)) => Err(unknown(host, reason)),
+        Some(Err(error)) if sys::is_shortage(error) => {
+            Err(shortage(&format!("the host name '{host}' could not be looked up"), error))
+        }
+        Some(Err(error)) => Err(unknown(host, &error.to_string())),
         None => Err(unknown(host, "the lookup failed")),
     }
 }
@@ -74,14 +81,7 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
     };
     let running = lookup.clone();
     workers::groups().names.run(move || {
-        let result = match (key.0.as_str(), key.1).to_socket_addrs() {
-            Ok(addresses) => match addresses.collect::<Vec<_>>() {
-                none if none.is_empty() => Err("no address".to_string()),
-                some => Ok(some),
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        let _ = running.result.set(result);
+        let _ = running.result.set(sys::addresses(&key.0, key.1));
         UNDER_WAY.get().lock().remove(&key);
         running.done.fire();
     });

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
 use super::exchange::Exchange;
+use super::message::shortage;
 use crate::error::Error;
 use crate::runtime::wait::{Ready, Watch};
 use crate::status::Status;
@@ -116,6 +117,9 @@ impl Socket {
 
 #[cold]
 fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
+    if sys::is_shortage(error) {
+        return exchange.fail(shortage("the connection was given up", error));
+    }
     exchange.fail(
         Error::new(
             Status::VSESSION_E_CONNECTION,

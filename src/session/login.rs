@@ -302,6 +302,8 @@ impl Session {
             }
             // Nobody waited for it any more: that says nothing about the server.
             Status::VSESSION_E_CANCELLED => {}
+            // Nor does it that this process lacked something, and nothing was sent that a pause would spare.
+            Status::VSESSION_E_RESOURCE if error.detail().executed == Executed::VSESSION_EXECUTED_NO => {}
             // What was refused is given up already; the next login tries something else.
             _ if newer_password => {}
             _ => {

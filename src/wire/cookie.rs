@@ -1,18 +1,77 @@
 //! The session cookie. vCenter quotes its value and wants the quotes back; the simulator does not.
 
+use super::xml::date_time_ms;
 use crate::runtime::secret::Secret;
 
 const NAME: &str = "vmware_soap_session";
 
-/// The value of the session cookie in one `Set-Cookie` header, quotes included; `None` when it is another cookie, is
-/// empty, or holds characters that no cookie may have.
-pub(crate) fn from_set_cookie(header: &str) -> Option<Secret> {
-    let (name, rest) = header.split_once('=')?;
+/// The session cookie after a reply with these `Set-Cookie` headers: its value, quotes included. The last header that speaks of
+/// it counts, and one that deletes it leaves none.
+#[cold]
+pub(crate) fn of_reply<'a>(headers: impl Iterator<Item = &'a str>, now_ms: i64) -> Option<Secret> {
+    headers.filter_map(|header| from_set_cookie(header, now_ms)).last()?
+}
+
+/// What one `Set-Cookie` header makes of the session cookie: a value, or none where it deletes it. `None` when it is about
+/// another cookie, or holds characters that no cookie may have.
+pub(crate) fn from_set_cookie(header: &str, now_ms: i64) -> Option<Option<Secret>> {
+    let mut parts = header.split(';');
+    let (name, value) = parts.next()?.split_once('=')?;
     if name.trim() != NAME {
         return None;
     }
-    let value = rest.split(';').next().unwrap_or("").trim();
-    is_value(value).then(|| Secret::new(value))
+    let value = value.trim();
+    if matches!(value, "" | "\"\"") || is_over(parts, now_ms) {
+        return Some(None);
+    }
+    is_value(value).then(|| Some(Secret::new(value)))
+}
+
+/// Whether a cookie with these attributes has no time left, which is how a cookie is deleted (RFC 6265, 5.2 and 5.3). Of several
+/// of one name the last counts, and Max-Age counts before Expires.
+fn is_over<'a>(attributes: impl Iterator<Item = &'a str>, now_ms: i64) -> bool {
+    let (mut age, mut end) = (None, None);
+    for (name, value) in attributes.filter_map(|attribute| attribute.split_once('=')) {
+        let (name, value) = (name.trim(), value.trim());
+        if name.eq_ignore_ascii_case("max-age") {
+            let digits = value.strip_prefix('-').unwrap_or(value);
+            if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+                age = Some(value.starts_with('-') || digits.bytes().all(|b| b == b'0'));
+            }
+        } else if name.eq_ignore_ascii_case("expires") {
+            end = cookie_date_ms(value).or(end);
+        }
+    }
+    age.unwrap_or(end.is_some_and(|end| end <= now_ms))
+}
+
+/// A date in one of the forms that cookies have them in: the day, the month's name, the year and the time in any order.
+fn cookie_date_ms(text: &str) -> Option<i64> {
+    const MONTHS: &str = "janfebmaraprmayjunjulaugsepoctnovdec";
+    let (mut day, mut month, mut year, mut time) = (None, None, None, None);
+    for token in text.split(|c: char| !c.is_ascii_alphanumeric() && c != ':').filter(|t| !t.is_empty()) {
+        let number = token.parse::<u16>().ok();
+        if token.contains(':') {
+            time = time.or(Some(token));
+        } else if let Some(number) = number {
+            if day.is_none() && token.len() <= 2 {
+                day = Some(number);
+            } else if year.is_none() {
+                year = Some(number);
+            }
+        } else if let Some(name) = token.get(..3)
+            && let Some(at) = MONTHS.find(&name.to_ascii_lowercase())
+            && at % 3 == 0
+        {
+            month = month.or(Some(at / 3 + 1));
+        }
+    }
+    let year = match year? {
+        year @ ..70 => 2000 + year,
+        year @ ..100 => 1900 + year,
+        year => year,
+    };
+    date_time_ms(&format!("{year}-{}-{}T{}Z", month?, day?, time?))
 }
 
 /// The `Cookie` header that presents this value.
@@ -37,8 +96,10 @@ fn is_value(value: &str) -> bool {
 mod tests {
     use super::*;
 
+    const NOW: i64 = 1_709_210_096_789;
+
     fn value(header: &str) -> Option<String> {
-        from_set_cookie(header).map(|s| s.reveal().to_string())
+        from_set_cookie(header, NOW).flatten().map(|s| s.reveal().to_string())
     }
 
     #[test]
@@ -55,15 +116,65 @@ mod tests {
         for header in [
             "",
             "vmware_soap_session",
-            "vmware_soap_session=",
-            "vmware_soap_session=\"\"",
             "vmware_soap_session=\"open",
             "vmware_soap_session=a b",
             "vmware_soap_session=a\u{e9}",
             "JSESSIONID=1; vmware_soap_session=2",
             "xvmware_soap_session=1",
+            "JSESSIONID=; Max-Age=0",
         ] {
-            assert_eq!(value(header), None, "{header}");
+            assert_eq!(from_set_cookie(header, NOW), None, "{header}");
         }
+    }
+
+    #[test]
+    fn a_cookie_without_time_left_is_deleted() {
+        for attributes in [
+            "Max-Age=0",
+            "path=/; max-age = -1 ; HttpOnly",
+            "Max-Age=60; Max-Age=0",
+            "Max-Age=000; Expires=Fri, 01 Jan 2100 00:00:00 GMT",
+            "Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "expires=Thu, 01-Jan-1970 00:00:10 GMT; Max-Age=soon",
+            "Expires=Thursday, 01-Jan-70 00:00:00 GMT",
+            "Expires=Thu Jan  1 00:00:00 1970",
+            "Expires=Thu, 29 Feb 2024 12:34:56 GMT",
+        ] {
+            let header = format!("vmware_soap_session=gone; {attributes}");
+            assert_eq!(from_set_cookie(&header, NOW), Some(None), "{attributes}");
+        }
+        for header in ["vmware_soap_session=", "vmware_soap_session=\"\"; Path=/"] {
+            assert_eq!(from_set_cookie(header, NOW), Some(None), "{header}");
+        }
+        for attributes in [
+            "Max-Age=1",
+            "Max-Age=99999999999999999999999",
+            "Max-Age=",
+            "Max-Age=-",
+            "Max-Age=3600; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "Expires=Thu, 29 Feb 2024 12:34:57 GMT",
+            "Expires=Thu, 29-Feb-69 12:34:57 GMT",
+            "Expires=0",
+            "Expires=",
+            "Expires=Thu, 01 Xyz 1970 00:00:00 GMT",
+            "Expires=Thu, 99 Jan 1970 00:00:00 GMT",
+        ] {
+            let header = format!("vmware_soap_session=kept; {attributes}");
+            assert_eq!(value(&header).as_deref(), Some("kept"), "{attributes}");
+        }
+    }
+
+    #[test]
+    fn the_later_of_two_cookies_counts_and_a_deletion_deletes() {
+        let after = |headers: &[&str]| {
+            of_reply(headers.iter().copied(), NOW).map(|cookie| cookie.reveal().to_string())
+        };
+        let (one, two) = ("vmware_soap_session=one", "vmware_soap_session=two");
+        let gone = "vmware_soap_session=x; Max-Age=0";
+        assert_eq!(after(&[]), None);
+        assert_eq!(after(&[one, two]).as_deref(), Some("two"));
+        assert_eq!(after(&[one, gone]), None);
+        assert_eq!(after(&[gone, one]).as_deref(), Some("one"));
+        assert_eq!(after(&[one, "JSESSIONID=3", "vmware_soap_session=a b"]).as_deref(), Some("one"));
     }
 }

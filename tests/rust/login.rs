@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use vsession::vsession_executed::*;
 use vsession::vsession_state::*;
 
+use crate::support::canned::{envelope, with_length};
 use crate::support::*;
 
 #[test]
@@ -113,6 +114,34 @@ fn quotes_around_the_cookie_are_sent_back() {
     let call = log.iter().find(|e| e["method"] == "CurrentTime").unwrap();
     assert_eq!(call["cookie_header"], "vmware_soap_session=\"52c0ffee\"");
     session.close().unwrap();
+}
+
+#[test]
+fn the_later_of_two_session_cookies_counts_and_one_that_is_deleted_is_none() {
+    // Canned: no simulator sets two.
+    let canned = Canned::http();
+    let login = |cookies: &'static str| {
+        canned.on_everything(move |peer, request| {
+            let body = match request.method.as_str() {
+                "Login" => "<LoginResponse xmlns=\"urn:vim25\"><returnval><key>k</key><userName>u</userName></returnval></LoginResponse>",
+                _ => "<RetrieveServiceContentResponse xmlns=\"urn:vim25\"><returnval><rootFolder type=\"Folder\">f</rootFolder><propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about><name>canned</name></about><sessionManager type=\"SessionManager\">sm</sessionManager></returnval></RetrieveServiceContentResponse>",
+            };
+            peer.say(&with_length(if request.method == "Login" { cookies } else { "" }, envelope(body).as_bytes()));
+        });
+        let session = canned.config().open().unwrap();
+        let cookie = session.login().map(|()| session.cookie().unwrap());
+        canned.well();
+        session.close().ok();
+        cookie
+    };
+    let two = login("Set-Cookie: vmware_soap_session=one\r\nSet-Cookie: vmware_soap_session=two\r\n");
+    assert_eq!(two.unwrap(), "vmware_soap_session=two");
+    let deleted =
+        "Set-Cookie: vmware_soap_session=one\r\nSet-Cookie: vmware_soap_session=gone; Max-Age=0\r\n";
+    assert_eq!(login(deleted).unwrap_err().status, status::VSESSION_E_PROTOCOL);
+    // ureq reads these.
+    let in_two_forms = "Connection: keep-alive, x\r\nSet-Cookie: vmware_soap_session=one\r\nSet-Cookie: vmware_soap_session=two\r\n";
+    assert_eq!(login(in_two_forms).unwrap(), "vmware_soap_session=two");
 }
 
 #[test]

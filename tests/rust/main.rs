@@ -11,6 +11,7 @@ mod support;
 mod asynchronous;
 mod broken_replies;
 mod credentials;
+mod descriptors;
 mod dialing;
 mod ending;
 mod errors;
