@@ -1220,7 +1220,8 @@ vsession_status vsession_open(struct vsession_config config, struct vsession *ou
 
 /**
  * Logs in. A session that is logged in already: VSESSION_OK without a request. However many threads call this at the same
- * time, one login goes out and all get its result; each waits with its own deadline and token. When all of them have
+ * time, one login goes out and all get its result; each waits with its own deadline and token. Credentials that were
+ * refused before are sent again, which nothing else does. When all of them have
  * stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept. The
  * login itself may take as long as the option `timeout_ms` says, at most two minutes, whatever the waiters' deadlines.
  *
@@ -1362,13 +1363,17 @@ vsession_status vsession_keepalive_stop(struct vsession session,
 
 /**
  * Gives the session another password, for the logins to come; it wins over the options and the credentials function.
- * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again.
+ * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
+ * user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
+ * `vsession_login` sends refused credentials again.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;
- * VSESSION_E_CLOSED.
+ * VSESSION_E_INVALID_LOGIN; VSESSION_E_CLOSED.
  */
-vsession_status vsession_set_password(struct vsession session, const char *password, struct vsession_error **err);
+vsession_status vsession_set_password(struct vsession session,
+                                      const char *password,
+                                      struct vsession_error **err);
 
 /**
  * Starts a call as by `vsession_call` and returns; its end is an event of kind `VSESSION_EVENT_COMPLETION` in `queue`,

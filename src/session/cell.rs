@@ -64,14 +64,18 @@ impl Cell {
     /// was done, so that no epoch is read that is older than one seen before. It does nothing to a later handle's cell.
     pub(super) fn raise_epoch(&self, generation: u32, epoch: u64) {
         let epoch = Cell::epoch_of(generation, epoch);
-        if self.epoch.load(Ordering::Relaxed) < epoch {
-            self.epoch.fetch_max(epoch, Ordering::AcqRel);
+        let raise = |shown: u64| (shown >> 32 == u64::from(generation) && shown < epoch).then_some(epoch);
+        if raise(self.epoch.load(Ordering::Relaxed)).is_some() {
+            let _ = self.epoch.fetch_update(Ordering::AcqRel, Ordering::Relaxed, raise);
         }
     }
 
-    /// Only under the gate of the session that the cell belongs to, and never after its close.
-    pub(super) fn set_state(&self, state: State) {
-        let (rest, _) = Cell::split(self.word.load(Ordering::Relaxed));
-        self.word.store(rest | state as u64, Ordering::Release);
+    /// Only under the gate of the session with this generation. It does nothing to a later handle's cell.
+    pub(super) fn set_state(&self, generation: u32, state: State) {
+        let set = |word: u64| {
+            let mine = word >> 32 == u64::from(generation);
+            mine.then_some(Cell::split(word).0 | state as u64)
+        };
+        let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Relaxed, set);
     }
 }

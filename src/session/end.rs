@@ -51,7 +51,7 @@ impl Session {
                         return Ok(());
                     }
                     None => {
-                        let flight = gate.new_flight();
+                        let flight = gate.new_flight(true);
                         gate.phase = Phase::Logout(flight.clone());
                         Some(flight)
                     }

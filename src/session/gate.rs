@@ -28,8 +28,10 @@ pub(super) struct Gate {
     pub(super) automatic: Automatic,
     /// Logins that failed in a row.
     pub(super) failures: u32,
-    /// The credentials that were refused since the last login that succeeded.
+    /// The credentials that the server has refused.
     pub(super) refused: Refused,
+    /// Whom the last credentials were for.
+    pub(super) user: Option<String>,
     /// The program gave another password since a login last looked.
     pub(super) new_password: bool,
     /// The epoch of the last login.
@@ -46,25 +48,52 @@ pub(super) struct Gate {
     pub(super) left_behind: Option<Error>,
 }
 
-/// Credentials that are not to be sent again, the newest last.
+/// Credentials that only a login by hand may send again. Nothing is ever forgotten but what the server accepts later: the
+/// list could otherwise be filled until it has forgotten what is to be sent again.
 #[derive(Default)]
-pub(super) struct Refused(Vec<Fingerprint>);
+pub(super) struct Refused {
+    credentials: Vec<Fingerprint>,
+    /// Those that the server accepted last.
+    accepted: Option<Fingerprint>,
+    /// What the server said to the last ones.
+    error: Option<Error>,
+}
 
 impl Refused {
-    /// Whoever has had more than these refused is not stopped by a list.
+    /// With so many refused, no others are sent without being asked for but those that were accepted last.
     const MOST: usize = 64;
 
-    pub(super) fn note(&mut self, credentials: Fingerprint) {
-        if !self.0.contains(&credentials) {
-            if self.0.len() == Refused::MOST {
-                self.0.remove(0);
-            }
-            self.0.push(credentials);
+    /// The server refused them, in these words.
+    pub(super) fn note(&mut self, credentials: Fingerprint, error: &Error) {
+        self.accepted.take_if(|accepted| *accepted == credentials);
+        if !self.contains(credentials) && self.credentials.len() < Refused::MOST {
+            self.credentials.push(credentials);
         }
+        self.error = Some(error.clone());
+    }
+
+    /// The server accepted them.
+    pub(super) fn accept(&mut self, credentials: Fingerprint) {
+        self.credentials.retain(|refused| *refused != credentials);
+        self.accepted = Some(credentials);
     }
 
     pub(super) fn contains(&self, credentials: Fingerprint) -> bool {
-        self.0.contains(&credentials)
+        self.credentials.contains(&credentials)
+    }
+
+    /// Whether these may be sent without being asked for.
+    pub(super) fn stops(&self, credentials: Fingerprint) -> bool {
+        let full = self.credentials.len() == Refused::MOST && self.accepted != Some(credentials);
+        full || self.contains(credentials)
+    }
+
+    /// The answer to whoever would have to send them. Made anew each time from what the server said.
+    pub(super) fn answer(&self) -> Error {
+        match &self.error {
+            Some(error) => not_tried(error, REFUSED),
+            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, REFUSED),
+        }
     }
 }
 
@@ -85,7 +114,6 @@ pub(super) enum Automatic {
     /// Not with credentials that were refused. Where they may change by themselves, they may be looked at again from
     /// then on.
     Refused {
-        error: Error,
         look_again: Instant,
     },
     /// Not yet: the last attempt failed.
@@ -96,6 +124,8 @@ pub(super) enum Automatic {
 #[derive(Default)]
 pub(super) struct Flight {
     number: u64,
+    /// The program asked for it: it sends the credentials whatever became of them before.
+    by_hand: bool,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
     /// A login may have been sent: who stops waiting cannot know whether it is run.
@@ -189,6 +219,7 @@ impl Gate {
             automatic: Automatic::Allowed,
             failures: 0,
             refused: Refused::default(),
+            user: None,
             new_password: false,
             epoch: 0,
             told_epoch: 0,
@@ -199,10 +230,10 @@ impl Gate {
         }
     }
 
-    pub(super) fn new_flight(&mut self) -> Arc<Flight> {
+    pub(super) fn new_flight(&mut self, by_hand: bool) -> Arc<Flight> {
         self.flights += 1;
         self.waiting = 1;
-        Arc::new(Flight { number: self.flights, ..Flight::default() })
+        Arc::new(Flight { number: self.flights, by_hand, ..Flight::default() })
     }
 
     /// Why an automatic login begins.
@@ -219,12 +250,12 @@ impl Gate {
             )),
             Automatic::Allowed => Ok(()),
             Automatic::AfterLogout => Err(not_logged_in()),
-            Automatic::Refused { look_again, .. }
+            Automatic::Refused { look_again }
                 if config.credentials_may_change() && Instant::now() >= *look_again =>
             {
                 Ok(())
             }
-            Automatic::Refused { error, .. } => Err(not_tried(error, REFUSED)),
+            Automatic::Refused { .. } => Err(self.refused.answer()),
             Automatic::NotBefore(moment, error) => {
                 let left = moment.saturating_duration_since(Instant::now());
                 if left.is_zero() {
@@ -242,10 +273,11 @@ impl Gate {
     }
 }
 
-pub(super) const REFUSED: &str = "the credentials were refused and are not tried again by themselves; call vsession_set_password, or vsession_login when they are right";
+const REFUSED: &str = "the credentials were refused and are not tried again by themselves; call vsession_set_password with others, or vsession_login when they are right";
 
-/// An earlier error as the answer to a call that made no request.
-pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
+/// An earlier error as the answer to a call that made no request. It is never stored: an error that is built from it would
+/// grow with each answer.
+fn not_tried(earlier: &Error, advice: &str) -> Error {
     earlier.clone().with(|d| {
         d.message = format!("{advice} ({})", d.message);
         d.executed = Executed::VSESSION_EXECUTED_NO;
@@ -291,6 +323,8 @@ impl Session {
                 (Wish::LogIn | Wish::NeedSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
                 // It ended because all the others had left just as we came.
                 (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED => {}
+                // By hand means tried, with the credentials as they are now.
+                (Wish::LogIn, Err(_)) if !started && !self.tried_for(&flight) => {}
                 (_, outcome) => return outcome,
             }
         }
@@ -323,7 +357,8 @@ impl Session {
                 Task::LogIn { reason: gate.login_reason(), by_hand: false }
             }
         };
-        let flight = gate.new_flight();
+        let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
+        let flight = gate.new_flight(by_hand);
         gate.phase = Phase::Login(flight.clone());
         // Where credentials were refused, the flight first looks whether there are others.
         if let Task::LogIn { reason, by_hand } = task
@@ -339,6 +374,13 @@ impl Session {
         gate.automatic_login(&self.config).is_ok()
     }
 
+    /// Whether a flight that somebody else began did what a login by hand does: it sent the newest credentials, or could not
+    /// although it would have sent any.
+    fn tried_for(&self, flight: &Flight) -> bool {
+        let sent = flight.by_hand || flight.may_have_run.load(Ordering::SeqCst);
+        sent && !self.gate.lock().new_password
+    }
+
     /// A thread stops waiting for a flight. The last one to go takes the purpose with it.
     fn leave(&self, flight: &Arc<Flight>) {
         let mut gate = self.gate.lock();
@@ -350,29 +392,44 @@ impl Session {
         }
     }
 
-    /// Changes the state and tells the queue. Under the gate's lock, so that events come in the order of the changes.
+    /// Changes the state and tells the queue. Under the gate's lock, so that events come in the order of the changes. A
+    /// closed session changes no more, whoever comes late.
     pub(super) fn transition(&self, gate: &mut Gate, state: State, reason: Reason, error: Option<Error>) {
-        if gate.state == state {
+        if gate.state == state || gate.state == State::VSESSION_STATE_CLOSED {
             return;
         }
         let old = std::mem::replace(&mut gate.state, state);
-        self.cell.set_state(state);
-        self.tell(Event {
-            kind: Kind::VSESSION_EVENT_STATE_CHANGED,
+        self.cell.set_state(self.generation(), state);
+        let old_epoch = std::mem::replace(&mut gate.told_epoch, gate.epoch);
+        let event = self.event(gate, Kind::VSESSION_EVENT_STATE_CHANGED, reason, error);
+        self.push(Event { old_state: old, old_epoch, ..event });
+    }
+
+    /// Tells of something that happened to the session as it is. Of a closed one nothing is told.
+    pub(super) fn tell(&self, gate: &Gate, event: Event) {
+        if gate.state != State::VSESSION_STATE_CLOSED {
+            self.push(event);
+        }
+    }
+
+    /// An event about the session as it is.
+    pub(super) fn event(&self, gate: &Gate, kind: Kind, reason: Reason, error: Option<Error>) -> Event {
+        Event {
+            kind,
             session: self.id,
-            old_state: old,
-            new_state: state,
+            old_state: gate.state,
+            new_state: gate.state,
             reason,
-            old_epoch: std::mem::replace(&mut gate.told_epoch, gate.epoch),
+            old_epoch: gate.epoch,
             new_epoch: gate.epoch,
             error,
             time_ms: now_ms(),
             merged: 0,
             completion: None,
-        });
+        }
     }
 
-    pub(super) fn tell(&self, event: Event) {
+    fn push(&self, event: Event) {
         if let Some(queue) = &self.config.queue {
             queue.push(event);
         }

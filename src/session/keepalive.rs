@@ -12,7 +12,7 @@ use super::{Session, Timeout, chance, not_logged_in};
 use crate::api::service::SERVICE_INSTANCE;
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
-use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::event::Kind;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::runtime::workers;
@@ -251,22 +251,11 @@ impl Session {
         state.is_usable() || matches!(state, State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED)
     }
 
-    fn tell_failed_probe(&self, error: Error) {
+    pub(super) fn tell_failed_probe(&self, error: Error) {
         // Under the gate's lock, or it might come after what a later login tells.
         let gate = self.gate.lock();
-        self.tell(Event {
-            kind: Kind::VSESSION_EVENT_KEEPALIVE_FAILED,
-            session: self.id,
-            old_state: gate.state,
-            new_state: gate.state,
-            reason: Reason::VSESSION_REASON_NONE,
-            old_epoch: gate.epoch,
-            new_epoch: gate.epoch,
-            error: Some(error),
-            time_ms: now_ms(),
-            merged: 0,
-            completion: None,
-        });
+        let (kind, reason) = (Kind::VSESSION_EVENT_KEEPALIVE_FAILED, Reason::VSESSION_REASON_NONE);
+        self.tell(&gate, self.event(&gate, kind, reason, Some(error)));
     }
 }
 

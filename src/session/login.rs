@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::gate::{Automatic, Flight, Gate, Outcome, Phase, REFUSED, Refused, not_tried};
+use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
 use super::{Session, Snapshot, chance, closed};
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
 use crate::auth::password::{self, Credentials};
 use crate::error::{Error, Result};
-use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::event::{Event, Kind};
 use crate::runtime::log::log;
 use crate::runtime::secret::{Fingerprint, Secret};
 use crate::runtime::wait::{Bounds, Watch};
@@ -32,6 +32,35 @@ pub(super) enum Task {
     },
 }
 
+/// A login that succeeded.
+pub(super) struct Made {
+    service: Arc<Service>,
+    login: Login,
+    credentials: Fingerprint,
+}
+
+/// Why a login did not succeed.
+pub(super) enum Failure {
+    /// The server refused the credentials.
+    Refused(Error),
+    /// They were refused before and have not been sent.
+    NotSent(Error),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+impl Failure {
+    fn error(&self) -> &Error {
+        let (Failure::Refused(error) | Failure::NotSent(error) | Failure::Other(error)) = self;
+        error
+    }
+}
+
 impl Session {
     /// Carries out a flight, from the worker's side. Whatever happens, it lands.
     pub(super) fn fly(self: &Arc<Self>, flight: &Arc<Flight>, task: Task) {
@@ -39,7 +68,7 @@ impl Session {
             .unwrap_or_else(|_| {
                 let error =
                     Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
-                self.settle(Err(error), false)
+                self.settle(Err(error.into()), false)
             });
         flight.land(outcome);
     }
@@ -52,7 +81,7 @@ impl Session {
         };
         let watch = match Watch::new(bounds) {
             Ok(watch) => Rc::new(watch),
-            Err(error) => return self.settle(Err(error), false),
+            Err(error) => return self.settle(Err(error.into()), false),
         };
         if let Task::Check { epoch } = task {
             match self.lives(epoch, &watch) {
@@ -117,24 +146,17 @@ impl Session {
         }
     }
 
-    /// Discovers the server where it is not known, and logs in. Credentials that were refused are tried again only by
-    /// hand: repeating them could lock the account.
-    fn establish(&self, flight: &Flight, by_hand: bool, watch: &Rc<Watch>) -> Result<(Arc<Service>, Login)> {
-        let (user, password) = self.credentials()?;
-        let fingerprint = Fingerprint::of(&user, &password);
-        let known = {
-            let mut gate = self.gate.lock();
-            if let Automatic::Refused { error, .. } = &gate.automatic
-                && !by_hand
-            {
-                if gate.refused.contains(fingerprint) {
-                    return Err(not_tried(error, REFUSED));
-                }
-                let reason = gate.login_reason();
-                self.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
-            }
-            gate.service.clone()
-        };
+    /// Discovers the server where it is not known, and logs in.
+    fn establish(
+        &self,
+        flight: &Flight,
+        by_hand: bool,
+        watch: &Rc<Watch>,
+    ) -> std::result::Result<Made, Failure> {
+        let (user, password, fingerprint) = self.credentials_to_send(by_hand)?;
+        // A function may have taken its time.
+        watch.check().map_err(Error::from)?;
+        let known = self.gate.lock().service.clone();
         let service = match known {
             Some(service) => service,
             None => Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)
@@ -144,12 +166,39 @@ impl Session {
         };
         let credentials = Credentials { user, password, locale: self.config.locale.clone() };
         flight.may_have_run.store(true, Ordering::SeqCst);
-        let login = password::log_in(&self.endpoint, &service, &credentials, watch).inspect_err(|error| {
-            if is_refusal(error) {
-                self.gate.lock().refused.note(fingerprint);
+        match password::log_in(&self.endpoint, &service, &credentials, watch) {
+            Ok(login) => Ok(Made { service, login, credentials: fingerprint }),
+            Err(error) if is_refusal(&error) => {
+                self.gate.lock().refused.note(fingerprint, &error);
+                Err(Failure::Refused(error))
             }
-        })?;
-        Ok((service, login))
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What to log in with. Credentials that were refused are sent again by hand only: repeating them could lock the
+    /// account.
+    fn credentials_to_send(
+        &self,
+        by_hand: bool,
+    ) -> std::result::Result<(String, Secret, Fingerprint), Failure> {
+        loop {
+            let (user, password) = self.credentials()?;
+            let fingerprint = Fingerprint::of(&user, &password);
+            let mut gate = self.gate.lock();
+            gate.user = Some(user.clone());
+            if !by_hand && gate.refused.stops(fingerprint) {
+                // Another password was given while we read the old one.
+                if gate.new_password {
+                    continue;
+                }
+                return Err(Failure::NotSent(gate.refused.answer()));
+            }
+            // A look at whether there are others has found some.
+            let reason = gate.login_reason();
+            self.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
+            return Ok((user, password, fingerprint));
+        }
     }
 
     fn credentials(&self) -> Result<(String, Secret)> {
@@ -170,7 +219,8 @@ impl Session {
         Ok((user, password))
     }
 
-    /// Another password for the logins to come. Leaves the state of refused credentials behind.
+    /// Another password for the logins to come. Leaves the state of refused credentials behind. One that was refused is
+    /// not taken: whoever cannot tell old from new would set it for ever.
     pub(crate) fn set_password(self: &Arc<Self>, password: Secret) -> Result<()> {
         if password.reveal().is_empty() && !self.config.allow_empty_password {
             return Err(Error::invalid_argument(
@@ -183,8 +233,18 @@ impl Session {
             if matches!(gate.phase, Phase::Closed) {
                 return Err(closed());
             }
+            // A credentials function may be the one to say for whom; then it is whom it named last.
+            let user = self.config.username.as_ref().or(gate.user.as_ref());
+            let credentials = user.map(|user| Fingerprint::of(user, &password));
+            if credentials.is_some_and(|credentials| gate.refused.contains(credentials)) {
+                return Err(refused_before(&self.config.url.host));
+            }
             *self.given_password.lock() = Some(password);
             gate.new_password = true;
+            let stopped = credentials.is_some_and(|credentials| gate.refused.stops(credentials));
+            if stopped {
+                return Ok(());
+            }
             if matches!(gate.automatic, Automatic::Refused { .. }) {
                 gate.automatic = Automatic::Allowed;
             }
@@ -210,13 +270,13 @@ impl Session {
     /// Publishes what came of a login and frees the gate.
     pub(super) fn settle(
         self: &Arc<Self>,
-        result: Result<(Arc<Service>, Login)>,
+        result: std::result::Result<Made, Failure>,
         by_hand: bool,
     ) -> Result<Outcome> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
             drop(gate);
-            if let Ok((service, login)) = result {
+            if let Ok(Made { service, login, .. }) = result {
                 // Closed while the login was out: nobody will use this session, so it must not stay on the server.
                 if let Err(error) = self.end_orphan(&service, &login) {
                     log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
@@ -227,7 +287,8 @@ impl Session {
         }
         gate.phase = Phase::Idle;
         match result {
-            Ok((service, login)) => {
+            Ok(Made { service, login, credentials }) => {
+                gate.refused.accept(credentials);
                 self.publish(&mut gate, service, login);
                 let epoch = gate.epoch;
                 drop(gate);
@@ -236,11 +297,12 @@ impl Session {
                 Ok(Outcome::Ready)
             }
             // A check that could not be made, for example for want of a descriptor: that says nothing of the session.
-            Err(error) if gate.state.is_usable() => Err(error),
-            Err(error) => {
+            Err(failure) if gate.state.is_usable() => Err(failure.error().clone()),
+            Err(failure) => {
                 let looked_only = gate.state == State::VSESSION_STATE_REJECTED;
-                self.note_failed_login(&mut gate, &error);
+                self.note_failed_login(&mut gate, &failure);
                 drop(gate);
+                let error = failure.error().clone();
                 if looked_only {
                     return Err(error);
                 }
@@ -261,7 +323,6 @@ impl Session {
         gate.service = Some(service);
         gate.epoch = old_epoch + 1;
         gate.failures = 0;
-        gate.refused = Refused::default();
         gate.automatic = Automatic::Allowed;
         // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
         self.show_epoch(gate.epoch);
@@ -269,29 +330,20 @@ impl Session {
         let reason = if replaces { Reason::VSESSION_REASON_RELOGIN } else { Reason::VSESSION_REASON_LOGIN };
         self.transition(gate, State::VSESSION_STATE_ACTIVE, reason, None);
         if replaces {
-            self.tell(Event {
-                kind: Kind::VSESSION_EVENT_SESSION_REPLACED,
-                session: self.id,
-                old_state,
-                new_state: gate.state,
-                reason,
-                old_epoch,
-                new_epoch: gate.epoch,
-                error: None,
-                time_ms: now_ms(),
-                merged: 0,
-                completion: None,
-            });
+            let event = self.event(gate, Kind::VSESSION_EVENT_SESSION_REPLACED, reason, None);
+            self.tell(gate, Event { old_state, old_epoch, ..event });
         }
     }
 
-    fn note_failed_login(&self, gate: &mut Gate, error: &Error) {
-        let newer_password = is_refusal(error) && gate.new_password;
+    fn note_failed_login(&self, gate: &mut Gate, failure: &Failure) {
+        let error = failure.error();
+        let refused = !matches!(failure, Failure::Other(_));
+        let newer_password = refused && gate.new_password;
         match error.status() {
-            _ if is_refusal(error) && !newer_password => {
+            _ if refused && !newer_password => {
                 gate.failures = gate.failures.saturating_add(1);
                 let look_again = Instant::now() + self.backoff(gate.failures, error);
-                gate.automatic = Automatic::Refused { error: error.clone(), look_again };
+                gate.automatic = Automatic::Refused { look_again };
                 // A look that found nothing new is no news.
                 if gate.state != State::VSESSION_STATE_REJECTED {
                     let reason = Reason::VSESSION_REASON_REFUSED;
@@ -312,7 +364,7 @@ impl Session {
                 match &mut gate.automatic {
                     // After a logout or a refusal, automatic logins stay off whatever comes of one that was asked for.
                     Automatic::AfterLogout => {}
-                    Automatic::Refused { look_again, .. } => *look_again = next,
+                    Automatic::Refused { look_again } => *look_again = next,
                     automatic => *automatic = Automatic::NotBefore(next, error.clone()),
                 }
             }
@@ -327,20 +379,9 @@ impl Session {
         self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
     }
 
-    fn tell_credentials_wanted(&self, gate: &Gate, error: Error) {
-        self.tell(Event {
-            kind: Kind::VSESSION_EVENT_CREDENTIALS_WANTED,
-            session: self.id,
-            old_state: gate.state,
-            new_state: gate.state,
-            reason: Reason::VSESSION_REASON_REFUSED,
-            old_epoch: gate.epoch,
-            new_epoch: gate.epoch,
-            error: Some(error),
-            time_ms: now_ms(),
-            merged: 0,
-            completion: None,
-        });
+    pub(super) fn tell_credentials_wanted(&self, gate: &Gate, error: Error) {
+        let (kind, reason) = (Kind::VSESSION_EVENT_CREDENTIALS_WANTED, Reason::VSESSION_REASON_REFUSED);
+        self.tell(gate, self.event(gate, kind, reason, Some(error)));
     }
 
     /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once. It
@@ -364,4 +405,13 @@ impl Session {
 /// Whether the server has refused the credentials: trying them again by ourselves could lock the account.
 fn is_refusal(error: &Error) -> bool {
     matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
+}
+
+fn refused_before(host: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_INVALID_LOGIN,
+        format!(
+            "{host} has refused this user with this password; the password was not taken: set another one, or call vsession_login to have what was set before tried again"
+        ),
+    )
 }

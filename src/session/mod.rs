@@ -128,7 +128,12 @@ impl Session {
     }
 
     fn show_epoch(&self, epoch: u64) {
-        self.cell.raise_epoch((self.id >> 32) as u32, epoch);
+        self.cell.raise_epoch(self.generation(), epoch);
+    }
+
+    /// That of the handle, by which the cell knows its owner.
+    fn generation(&self) -> u32 {
+        (self.id >> 32) as u32
     }
 
     /// The limits of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.

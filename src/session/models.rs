@@ -9,7 +9,7 @@ use super::call::{CallOptions, MethodCall, Target};
 use super::gate::Phase;
 use super::{Session, Timeout};
 use crate::api::service::{self, SERVICE_INSTANCE};
-use crate::config::Config;
+use crate::config::{Config, CredentialsSource};
 use crate::error::{Error, Result};
 use crate::net::model::{Server, serve_with};
 use crate::net::{self, HttpReply, HttpRequest};
@@ -478,7 +478,8 @@ fn logouts_and_logins_take_turns() {
     });
 }
 
-/// Credentials that are refused are sent once, whoever asks for a session; another password given meanwhile is tried.
+/// Credentials that are refused are sent once, whoever asks for a session and whoever sets them again; another password given
+/// meanwhile is tried.
 #[test]
 fn refused_credentials_are_sent_once() {
     check(begin, || {
@@ -498,12 +499,77 @@ fn refused_credentials_are_sent_once() {
             .collect();
         let gives = {
             let session = session.clone();
-            thread::spawn(move || session.set_password(Secret::new("new")).unwrap())
+            thread::spawn(move || {
+                let again = session.set_password(Secret::new("right"));
+                assert!(matches!(status(&again), Status::VSESSION_OK | Status::VSESSION_E_INVALID_LOGIN));
+                session.set_password(Secret::new("new")).unwrap();
+            })
         };
         gives.join().unwrap();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         call(&session, "last", CallOptions::default()).unwrap();
         close(&session, &server);
+    });
+}
+
+/// A session that does not know yet that its slot has gone to another.
+#[test]
+fn a_cell_is_changed_by_its_owner_alone() {
+    check(begin, || {
+        let cell = Arc::new(super::Cell::new());
+        cell.assign(1, 1, State::VSESSION_STATE_LOGGED_OUT);
+        let late = {
+            let cell = cell.clone();
+            thread::spawn(move || {
+                cell.set_state(1, State::VSESSION_STATE_LOGGING_IN);
+                cell.raise_epoch(1, 1);
+            })
+        };
+        cell.retire(2);
+        cell.assign(2, 1, State::VSESSION_STATE_LOGGED_OUT);
+        late.join().unwrap();
+        assert_eq!((cell.state(), cell.epoch(2)), (State::VSESSION_STATE_LOGGED_OUT, 0));
+    });
+}
+
+/// A login, a look and what else is under way when the session is closed come to their ends after it.
+#[test]
+fn a_closed_session_touches_nothing_of_anothers() {
+    check(begin, || {
+        let server = Vcenter::start();
+        server.book.lock().unwrap().password = "new";
+        let queue = Queue::new().unwrap();
+        let mut config = Config { queue: Some(queue.clone()), ..config() };
+        (config.backoff, config.max_backoff) = (Duration::from_millis(1), Duration::from_millis(1));
+        // A look finds nothing first, and others then.
+        let asked = Arc::new(AtomicBool::new(false));
+        config.credentials_source = Some(CredentialsSource(Arc::new(move |_| {
+            let password = if asked.swap(true, Ordering::SeqCst) { "new" } else { "old" };
+            Ok(("user".into(), Secret::new(password)))
+        })));
+        let session = open(config);
+        assert!(login(&session).is_err());
+        thread::sleep(Duration::from_millis(1));
+        let caller = {
+            let session = session.clone();
+            thread::spawn(move || drop(call(&session, "c", CallOptions::default())))
+        };
+        session.close(bounds(&session, None, None)).unwrap();
+        // As the handle's table does, which gives the slot to another session then.
+        session.cell.assign(session.generation() + 1, 1, State::VSESSION_STATE_LOGGED_OUT);
+        caller.join().unwrap();
+        end();
+        assert_eq!(
+            session.cell.state(),
+            State::VSESSION_STATE_LOGGED_OUT,
+            "another session's state was changed"
+        );
+        let mut closed = false;
+        while let Some(event) = queue.next(Duration::ZERO).unwrap() {
+            assert!(!closed, "{event:?} was told after the close");
+            closed = event.new_state == State::VSESSION_STATE_CLOSED;
+        }
+        finish(&server);
     });
 }
 

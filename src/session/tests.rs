@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::gate::{Flight, Next, Phase, Wish};
+use super::login::Failure;
 use super::*;
 use crate::api::service::Service;
 use crate::api::session_manager::Login;
@@ -40,7 +41,7 @@ pub(super) fn publish_login(session: &Session) {
 /// Has a question whether the session lives be under way.
 fn begin_check(session: &Session) -> Arc<Flight> {
     let mut gate = session.gate.lock();
-    let flight = gate.new_flight();
+    let flight = gate.new_flight(false);
     gate.phase = Phase::Login(flight.clone());
     flight
 }
@@ -66,7 +67,10 @@ fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
     let flight = begin_check(&session);
     // For example: no descriptor is left for the worker's waits.
     let error = Error::new(Status::VSESSION_E_RESOURCE, "planted");
-    assert_eq!(session.settle(Err(error), false).unwrap_err().status(), Status::VSESSION_E_RESOURCE);
+    assert_eq!(
+        session.settle(Err(Failure::Other(error)), false).unwrap_err().status(),
+        Status::VSESSION_E_RESOURCE
+    );
     flight.land(Ok(super::gate::Outcome::Gone));
     // Were it not usable any more, a close would not log it out.
     assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
@@ -89,7 +93,7 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
     // A publication that has come half-way: the snapshot is in place, the epoch is not yet.
     let first = session.snapshot();
     session.shown.replace(Snapshot { epoch: 2, login: first.login.clone(), service: first.service.clone() });
-    let generation = (session.id >> 32) as u32;
+    let generation = session.generation();
     assert_eq!(session.cell.epoch(generation), 1);
     assert_eq!(session.identity().unwrap().epoch, 2);
     assert_eq!(session.cell.epoch(generation), 2);
@@ -115,4 +119,41 @@ fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
     assert_eq!(session.state(), State::VSESSION_STATE_LOGGED_OUT);
     panics.store(false, Ordering::SeqCst);
     assert_eq!(log_in(), Status::VSESSION_E_CONNECT, "it came to the server, who is not there");
+}
+
+#[test]
+fn a_credentials_function_that_returns_the_status_of_refused_credentials_has_none_refused() {
+    let mut config = Config::new("http://127.0.0.1:1/sdk").unwrap();
+    config.credentials_source = Some(CredentialsSource(Arc::new(|_| {
+        Err(Error::new(Status::VSESSION_E_INVALID_LOGIN, "the vault does not know the program"))
+    })));
+    let session = open(config);
+    let error = session.login(Bounds::with_timeout(Duration::from_secs(10))).unwrap_err();
+    assert_eq!(error.status(), Status::VSESSION_E_INVALID_LOGIN);
+    assert_eq!(session.state(), State::VSESSION_STATE_LOGGED_OUT, "nothing was sent");
+}
+
+/// What comes late, after the close, when the slot of the handle may be another's already.
+#[test]
+fn a_closed_session_changes_no_cell_and_tells_nothing() {
+    let queue = crate::runtime::event::Queue::new().unwrap();
+    let config = Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap();
+    let session = open(Config { queue: Some(queue.clone()), ..config });
+    session.begin_close().unwrap();
+    while queue.next(Duration::ZERO).unwrap().is_some() {}
+    let next = session.generation() + 1;
+    session.cell.assign(next, 1, State::VSESSION_STATE_LOGGED_OUT);
+    let mut gate = session.gate.lock();
+    let reason = crate::state::Reason::VSESSION_REASON_LOGIN;
+    session.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
+    session.tell_credentials_wanted(&gate, Error::new(Status::VSESSION_E_INVALID_LOGIN, "late"));
+    drop(gate);
+    session.show_epoch(7);
+    session.tell_failed_probe(Error::new(Status::VSESSION_E_TIMEOUT, "late"));
+    assert_eq!(session.cell.state(), State::VSESSION_STATE_LOGGED_OUT);
+    assert_eq!(session.cell.epoch(next), 0);
+    assert!(queue.next(Duration::ZERO).unwrap().is_none());
+    // Nor by whoever does not know of the close.
+    session.cell.set_state(session.generation(), State::VSESSION_STATE_ACTIVE);
+    assert_eq!(session.cell.state(), State::VSESSION_STATE_LOGGED_OUT);
 }

@@ -26,6 +26,7 @@ mod memory;
 mod phases;
 mod proxies;
 mod readers;
+mod refused;
 mod relogin;
 mod resting;
 mod secrets;

@@ -1,0 +1,240 @@
+//! Credentials that were refused: nothing but a login by hand sends them again.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+/// Looks again after a few milliseconds.
+fn eager(config: Config) -> Config {
+    config.with("relogin.backoff_ms", "1").with("relogin.max_backoff_ms", "2")
+}
+
+fn password_file(name: &str, text: &str) -> PathBuf {
+    let file = std::env::temp_dir().join(format!("vsession-{name}-{}", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+fn without_password(simulator: &Simulator) -> Config {
+    let config = Config::new(&simulator.text("url")).unwrap().with("tls.ca_file", &simulator.text("ca_file"));
+    eager(config)
+}
+
+fn refused(result: Result<impl Sized, ApiError>) -> ApiError {
+    let error = result.err().expect("an error");
+    assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN, "{error:?}");
+    error
+}
+
+#[test]
+fn a_refused_password_that_is_set_again_is_not_taken() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = simulator.config().with("password", "wrong").with_queue(&queue).open().unwrap();
+    refused(session.ping());
+    queue.drain();
+    let calls = AtomicU32::new(0);
+    // Threads that call, and handlers that read the secret again and set it, unchanged.
+    together(8, |n| {
+        for _ in 0..50 {
+            match n % 2 {
+                0 => {
+                    let message = refused(session.set_password("wrong")).message;
+                    assert!(message.contains("vsession_login"), "{message}");
+                }
+                _ => drop(refused(session.ping())),
+            }
+            calls.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    assert_eq!(simulator.stat("login_failures"), 1, "of {calls:?} tries");
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    assert!(queue.drain().is_empty(), "nothing has happened");
+    session.close().unwrap();
+    queue.free();
+}
+
+#[test]
+fn a_refused_password_does_not_replace_one_that_was_given() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("password", "wrong").open().unwrap();
+    refused(session.ping());
+    session.set_password("pass").unwrap();
+    refused(session.set_password("wrong"));
+    session.ping().unwrap();
+    // While a session lives it is refused just as well.
+    refused(session.set_password("wrong"));
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_refused_password_is_known_for_the_user_whom_a_function_names() {
+    let simulator = Simulator::start();
+    let session = without_password(&simulator)
+        .with_credentials(|_| Credentials::Pair("user", "wrong".into()))
+        .open()
+        .unwrap();
+    refused(session.ping());
+    refused(session.set_password("wrong"));
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    session.set_password("pass").unwrap();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn what_was_refused_stays_refused_after_others_succeeded() {
+    let simulator = Simulator::start();
+    let file = password_file("refused-stays", "wrong\n");
+    let config = simulator.config().with("password", "").with("password_file", file.to_str().unwrap());
+    let session = eager(config).open().unwrap();
+    refused(session.ping());
+    rewrite(&file, "pass\n");
+    eventually("the right one is found", || session.ping().is_ok());
+    rewrite(&file, "wrong\n");
+    simulator.kill_sessions();
+    for _ in 0..20 {
+        refused(session.ping());
+    }
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    assert_eq!(simulator.stat("login_failures"), 1);
+    // By hand it is sent, and what is accepted then may be sent again.
+    refused(session.login());
+    assert_eq!(simulator.stat("login_failures"), 2);
+    simulator.set_password("wrong");
+    session.login().unwrap();
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("login_failures"), 2);
+    session.close().unwrap();
+    std::fs::remove_file(file).unwrap();
+}
+
+#[test]
+fn a_password_set_during_a_look_does_not_have_the_refused_one_sent() {
+    let simulator = Simulator::start();
+    let (asked, blocks) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, held) = (asked.clone(), blocks.clone());
+    let session = without_password(&simulator)
+        .with_credentials(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            while held.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Credentials::Pair("user", "wrong".into())
+        })
+        .open()
+        .unwrap();
+    refused(session.ping());
+    blocks.store(true, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        let looks = scope.spawn(|| {
+            // A look begins when the pause is over.
+            loop {
+                match session.ping() {
+                    Err(error) if asked.load(Ordering::SeqCst) < 2 => {
+                        assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN)
+                    }
+                    result => break result,
+                }
+            }
+        });
+        eventually("the function is asked again", || asked.load(Ordering::SeqCst) == 2);
+        session.set_password("pass").unwrap();
+        blocks.store(false, Ordering::SeqCst);
+        looks.join().unwrap().unwrap();
+    });
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_login_by_hand_that_meets_a_look_is_tried() {
+    let simulator = Simulator::start();
+    let (asked, blocks) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
+    let (count, held) = (asked.clone(), blocks.clone());
+    let session = without_password(&simulator)
+        .with_credentials(move |_| {
+            count.fetch_add(1, Ordering::SeqCst);
+            while held.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Credentials::Pair("user", "secret".into())
+        })
+        .open()
+        .unwrap();
+    refused(session.ping());
+    blocks.store(true, Ordering::SeqCst);
+    simulator.set_password("secret");
+    std::thread::scope(|scope| {
+        scope.spawn(|| while asked.load(Ordering::SeqCst) < 2 && session.ping().is_err() {});
+        eventually("a look is under way", || asked.load(Ordering::SeqCst) == 2);
+        let (tell, told) = std::sync::mpsc::channel();
+        let by_hand = scope.spawn(move || {
+            tell.send(Task::current()).unwrap();
+            session.login()
+        });
+        let task = told.recv().unwrap();
+        eventually("the login waits", || task.sleeps());
+        blocks.store(false, Ordering::SeqCst);
+        by_hand.join().unwrap().unwrap();
+    });
+    assert_eq!(simulator.stat("login_failures"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn however_many_passwords_are_set_in_turn_none_is_sent_twice() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("password", "wrong").open().unwrap();
+    for round in 0..3 {
+        for n in 0..70 {
+            let taken = session.set_password(&format!("wrong {n}"));
+            assert!(round == 0 || n >= 64 || taken.is_err(), "{n} in round {round}");
+            refused(session.ping());
+        }
+    }
+    assert_eq!(simulator.stat("login_failures"), 64);
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    // By hand any is sent, and what the server accepts may be sent again.
+    session.set_password("pass").unwrap();
+    refused(session.ping());
+    session.login().unwrap();
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("login_failures"), 64);
+    session.close().unwrap();
+}
+
+#[test]
+fn no_answer_about_refused_credentials_grows() {
+    let simulator = Simulator::start();
+    let file = password_file("refused-grows", "wrong\n");
+    let config = simulator.config().with("password", "").with("password_file", file.to_str().unwrap());
+    let session = eager(config).open().unwrap();
+    refused(session.ping());
+    let first = refused(session.ping()).message;
+    assert!(first.contains("refused"), "{first}");
+    for _ in 0..30 {
+        // Each comes after the pause, and looks.
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        assert_eq!(refused(session.ping()).message, first);
+    }
+    // Nor of what stands in the way of a login.
+    std::fs::remove_file(&file).unwrap();
+    let lengths: Vec<_> = (0..30)
+        .map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(3));
+            session.ping().unwrap_err().message.len()
+        })
+        .collect();
+    assert!(lengths.iter().max().unwrap() - lengths.iter().min().unwrap() <= first.len(), "{lengths:?}");
+    session.close().unwrap();
+}
