@@ -101,10 +101,10 @@ plant_all() {
     plant wire/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
     plant wire/envelope.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
     plant runtime/secret.rs 's/strip_suffix(beginning)).last()/strip_suffix(beginning)).nth(1000)/' # redaction
-    plant config/url.rs "s/if path.contains('@')/if path.contains(\"@@@\")/"        # url
+    plant config/url.rs 's/is not a port (1 to 65535){CODES}/is not a port: {number}/' # url
     plant config/options.rs 's/(least..=most).contains/(least..=most + 1).contains/' # option
-    plant config/env.rs 's/environment variable {name}: {}", /environment: {}{}", \&name[name.len()..], /' # environment
-    plant config/proxy.rs 's/if !is_host(host)/if !is_host(host) \&\& host.is_empty()/' # proxy
+    plant config/env.rs 's/"environment variable {name}: {problem}"/"environment: {}{problem}", \&name[name.len()..]/' # environment
+    plant config/proxy.rs 's/"it is a kind of proxy that is not supported".into()/format!("{address} is not supported")/' # proxy
     plant config/known_hosts.rs 's/number + 1/number/'                              # known_hosts
     plant net/plain.rs '/is("content-encoding") =>/d; /is("transfer-encoding") =>/d' # head
     plant net/trust.rs '/^fn not_pem/,/^}/ s/format!("not PEM: {problem}")/format!("not PEM: {error} {problem}")/' # pem

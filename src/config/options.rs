@@ -52,13 +52,6 @@ const OPTIONS: &[Opt] = &[
         },
     },
     Opt {
-        name: "allow_empty_password",
-        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
-        default: "false",
-        about: "Whether an empty password is sent. It is right for an ESXi host whose root has none yet; elsewhere it comes from a variable that was never set, and the server counts it as a failed login. An empty `password_file` is refused in any case.",
-        set: |c, v| boolean(v).map(|v| c.allow_empty_password = v),
-    },
-    Opt {
         name: "password_file",
         values: "a path",
         default: "",
@@ -298,6 +291,13 @@ const OPTIONS: &[Opt] = &[
         default: "true",
         about: "Whether `vsession_close` logs the session out. `false` leaves it to whoever was given its cookie.",
         set: |c, v| boolean(v).map(|v| c.close_logs_out = v),
+    },
+    Opt {
+        name: "allow_empty_password",
+        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
+        default: "false",
+        about: "Whether an empty password is sent. It is right for an ESXi host whose root has none yet; elsewhere it comes from a variable that was never set, and the server counts it as a failed login. An empty `password_file` is refused in any case.",
+        set: |c, v| boolean(v).map(|v| c.allow_empty_password = v),
     },
 ];
 
