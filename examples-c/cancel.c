@@ -89,7 +89,9 @@ int main(int argc, char **argv)
     if (!status && argc > 2) status = vsession_config_set(config, "tls.ca_file", argv[2], &error);
     if (!status) status = vsession_open(config, &session, &error);
     if (!status) status = vsession_cancel_new(&token, &error);
-    if (!status) status = vsession_login(session, NULL, &error);
+    vsession_call_options soon = VSESSION_CALL_OPTIONS_INIT;
+    soon.timeout_ms = 10000;
+    if (!status) status = vsession_login(session, &soon, &error);
     char next[128];
     if (!status) status = begin_watching(session, next, sizeof next, &error);
     if (status) return fail("start", error);
@@ -109,7 +111,7 @@ int main(int argc, char **argv)
     pthread_join(thread, NULL);
 
     /* The session is none the worse for it. */
-    if (vsession_close(session, NULL, &error) != VSESSION_OK) return fail("close", error);
+    if (vsession_close(session, &soon, &error) != VSESSION_OK) return fail("close", error);
     vsession_cancel_free(token);
     vsession_config_free(config);
     return good ? 0 : 1;

@@ -28,12 +28,14 @@ static void *calls(void *result)
     vsession_soap_call call = VSESSION_SOAP_CALL_INIT;
     call.method = "CurrentTime";
     call.this_type = "ServiceInstance";
+    vsession_call_options within = VSESSION_CALL_OPTIONS_INIT;
+    within.timeout_ms = 10000;
     for (int i = 0; i < 10; i++) {
         vsession_reply *reply = NULL;
-        if (vsession_call(session, &call, NULL, &reply, &error) != VSESSION_OK) *failed += fail("call", error);
+        if (vsession_call(session, &call, &within, &reply, &error) != VSESSION_OK) *failed += fail("call", error);
         vsession_reply_free(reply);
     }
-    if (vsession_close(session, NULL, &error) != VSESSION_OK) *failed += fail("close", error);
+    if (vsession_close(session, &within, &error) != VSESSION_OK) *failed += fail("close", error);
     return NULL;
 }
 

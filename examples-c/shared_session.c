@@ -62,10 +62,12 @@ static void *work(void *argument)
     vsession_soap_call call = VSESSION_SOAP_CALL_INIT;
     call.method = "CurrentTime";
     call.this_type = "ServiceInstance";
+    vsession_call_options within = VSESSION_CALL_OPTIONS_INIT;
+    within.timeout_ms = 30000;
 
     pthread_barrier_wait(&start);
     vsession_error *error = NULL;
-    vsession_status status = vsession_login(session, NULL, &error);
+    vsession_status status = vsession_login(session, &within, &error);
     need(status, error, "login");
 
     for (int i = 0; i < CALLS; i++) {
@@ -77,7 +79,7 @@ static void *work(void *argument)
             }
         }
         vsession_reply *reply = NULL;
-        if (vsession_call(session, &call, NULL, &reply, &error) != VSESSION_OK) {
+        if (vsession_call(session, &call, &within, &reply, &error) != VSESSION_OK) {
             mine->failed++;
             fprintf(stderr, "call: %s: %s\n", vsession_status_name(vsession_error_status(error)), vsession_error_message(error));
             vsession_error_free(error);
@@ -158,7 +160,9 @@ int main(int argc, char **argv)
         failed += threads[i].failed;
     }
     uint64_t epochs = vsession_get_epoch(session);
-    need(vsession_close(session, NULL, &error), error, "close"); /* logs out */
+    vsession_call_options soon = VSESSION_CALL_OPTIONS_INIT;
+    soon.timeout_ms = 5000;
+    need(vsession_close(session, &soon, &error), error, "close"); /* logs out */
     pthread_join(watcher, NULL);
     vsession_queue_free(queue);
     vsession_config_free(config);

@@ -444,7 +444,7 @@ typedef struct vsession_call_options {
     size_t struct_size;
     /**
      * The longest that the call may take, with everything: waiting for others, connecting, a login, a repetition.
-     * 0: the option `timeout_ms` of the configuration. `VSESSION_NO_TIMEOUT`: no limit.
+     * 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
      */
     uint32_t timeout_ms;
     /**
@@ -1248,7 +1248,8 @@ vsession_status vsession_logout(struct vsession session,
  * Closes a session: calls that other threads have under way end with VSESSION_E_CLOSED, the server's session is logged
  * out (unless the option `close.logout` is false), and the handle is dead. The handle is dead whatever the status; an
  * error tells that the logout did not succeed, or that `options` are bad and the defaults were used. Closing again is
- * VSESSION_OK, and so is closing the null handle.
+ * VSESSION_OK, and so is closing the null handle. Without options the logout may take as long as the option `timeout_ms`
+ * says, two minutes by default: a program that is to end quickly passes a deadline, and no token that has fired.
  *
  * Threads: safe from any thread, at any time. Blocks: until the server has answered, the deadline or the token.
  * Errors: what the network brings; VSESSION_E_INVALID_HANDLE.

@@ -25,7 +25,7 @@ pub struct vsession_call_options {
     /// `sizeof(vsession_call_options)`.
     pub struct_size: usize,
     /// The longest that the call may take, with everything: waiting for others, connecting, a login, a repetition.
-    /// 0: the option `timeout_ms` of the configuration. `VSESSION_NO_TIMEOUT`: no limit.
+    /// 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
     pub timeout_ms: u32,
     /// Non-zero: the call may run twice without harm, so it is sent once more when its connection is lost.
     pub idempotent: i32,

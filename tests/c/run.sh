@@ -155,6 +155,7 @@ fi
 # shellcheck disable=SC2016
 both clock tests/c/clock.c -tls=false -- sh -c 'exec "$program"'
 check python-asyncio "$simulator" -- python3 tests/python/events.py target/release/libvsession.so
+check python-interrupted "$simulator" -tls=false -- python3 tests/python/interrupted.py target/release/libvsession.so
 
 # The examples, with a URL and with govc's variables.
 for example in minimal events cancel shared_session; do
