@@ -7,9 +7,10 @@ use ureq::http::Uri;
 
 use super::Settings;
 use super::connection::Connection;
+use super::context;
 use super::dial::Dialer;
 use super::exchange::Current;
-use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
+use super::message::{self, HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::permits::Permits;
 use super::plain::{self, Look, PlainHead};
 use super::pool::Pool;
@@ -81,7 +82,8 @@ impl Client {
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
     /// replaced without a word, provided that the request cannot have run.
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
-        let _permit = self.permits.take(watch)?;
+        let _permit =
+            self.permits.take(watch).map_err(|stop| context::no_permit(stop.into(), self.settings()))?;
         #[cfg(vsession_model)]
         return super::model::answer(request, watch);
         #[cfg(not(vsession_model))]
@@ -116,6 +118,7 @@ impl Client {
             } else {
                 Executed::VSESSION_EXECUTED_MAYBE
             };
+            let failure = context::named(failure, self.settings(), &exchange);
             return Err(failure.with(|d| d.executed = executed));
         }
     }
@@ -137,14 +140,30 @@ impl Client {
         connection.send(request.body, exchange).map_err(|e| exchange.reason(e))?;
         loop {
             if !connection.fill(exchange).map_err(|e| exchange.reason(e))? {
-                return Err(incomplete());
+                return Err(incomplete(exchange, connection.is_tls()));
             }
             match plain::look(connection.buffers.input()) {
                 Look::More => {}
-                Look::NotPlain => return self.unusual.read(connection, request, exchange),
+                Look::NotPlain => return self.read_unusual(connection, request, exchange),
                 Look::Plain(head) => return self.read_plain(connection, head, request, exchange),
             }
         }
+    }
+
+    fn read_unusual(
+        &self,
+        connection: Connection,
+        request: &HttpRequest,
+        exchange: &Current,
+    ) -> Result<HttpReply> {
+        if self.dialer.trust.is_some() {
+            return self.unusual.read(connection, request, exchange);
+        }
+        if message::is_of_tls(connection.buffers.input()) {
+            return Err(message::speaks_tls(0));
+        }
+        let reply = self.unusual.read(connection, request, exchange)?;
+        if message::is_page_about_tls(&reply) { Err(message::speaks_tls(reply.status)) } else { Ok(reply) }
     }
 
     /// Reads the body behind a plain head.
@@ -184,7 +203,7 @@ impl Client {
                 body.resize(filled + more, 0);
             }
             match connection.read(&mut body[filled..], exchange).map_err(|e| exchange.reason(e))? {
-                0 => return Err(incomplete()),
+                0 => return Err(incomplete(exchange, connection.is_tls())),
                 n => filled += n,
             }
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::connection::Stream;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Phase};
 use super::message::shortage;
 use super::proxy;
 use super::resolve;
@@ -41,26 +41,47 @@ impl Dialer {
             Some(proxy) => (proxy.host.as_str(), proxy.port),
             None => (host, port),
         };
-        let stream = resolve::addresses(next_host, next_port, until, &exchange.watch)
-            .and_then(|addresses| self.first_to_answer(addresses, until, exchange))
+        exchange.phase.set(Phase::Lookup);
+        let stream = resolve::addresses(next_host, next_port, self.option(), until, &exchange.watch)
+            .and_then(|addresses| {
+                exchange.phase.set(Phase::Connect);
+                self.first_to_answer(addresses, until, exchange)
+            })
             .map_err(|error| exchange.fail(error))?;
         // Requests leave in one piece; waiting to fill a segment could only delay them.
         let _ = stream.set_nodelay(true);
         let mut socket = Socket::new(stream, until);
         if let Some(proxy) = &self.settings.proxy {
+            exchange.phase.set(Phase::Tunnel);
             proxy::open_tunnel(&mut socket, proxy, host, port, exchange)?;
         }
-        Ok(match &self.trust {
+        let stream = match &self.trust {
             None => {
                 socket.connect_until = None;
                 Stream::Plain(socket)
             }
             Some(trust) => {
+                exchange.phase.set(Phase::Handshake);
                 let mut tls = TlsStream::handshake(socket, host, trust, exchange)?;
                 tls.socket().connect_until = None;
                 Stream::Tls(Box::new(tls))
             }
-        })
+        };
+        exchange.phase.set(Phase::Exchange);
+        Ok(stream)
+    }
+
+    /// Who is connected to: the server, or the proxy.
+    fn next(&self) -> String {
+        match &self.settings.proxy {
+            Some(proxy) => format!("the proxy {}", proxy.address()),
+            None => self.settings.origin(),
+        }
+    }
+
+    /// The option that names whom.
+    fn option(&self) -> &'static str {
+        if self.settings.proxy.is_some() { "proxy" } else { "url" }
     }
 
     /// A connected socket to whichever address answers first.
@@ -109,7 +130,7 @@ impl Dialer {
                     next_start = Instant::now();
                 }
                 Ready::NotYet if until.is_some_and(|until| Instant::now() >= until) => {
-                    return Err(no_answer(&format!("at {}", self.settings.origin())));
+                    return Err(no_answer(&format!("at {}", self.next()), self.option()));
                 }
                 Ready::NotYet => {}
             }
@@ -122,14 +143,15 @@ impl Dialer {
             None => (None, io::ErrorKind::AddrNotAvailable.into()),
         };
         if is_own(&address, &error) {
-            return shortage(&format!("no connection to {}", self.settings.origin()), &error);
+            return shortage(&format!("no connection to {}", self.next()), &error);
         }
-        let address = address.map_or(self.settings.host.clone(), |address| address.to_string());
+        let address = address.map_or("no address".into(), |address| address.to_string());
         Error::new(
             Status::VSESSION_E_CONNECT,
             format!(
-                "no connection to {} ({address}): {error}; check host and port in 'url'",
-                self.settings.origin()
+                "no connection to {} ({address}): {error}; check host and port in '{}'",
+                self.next(),
+                self.option()
             ),
         )
         .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))

@@ -10,12 +10,26 @@ use crate::error::Error;
 use crate::runtime::wait::{Stop, Watch};
 use crate::status::Status;
 
+/// How far an exchange has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Lookup,
+    Connect,
+    /// A proxy is asked for a connection to the server.
+    Tunnel,
+    /// That of TLS.
+    Handshake,
+    /// The connection stands.
+    Exchange,
+}
+
 /// The request under way on this thread.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) watch: Rc<Watch>,
     /// Once bytes are out, wait for the reply whoever cancels: a login's outcome must not be lost.
     pub(super) commit_when_sent: bool,
+    pub(super) phase: Cell<Phase>,
     /// The connection had served an earlier request.
     pub(super) reused: Cell<bool>,
     /// What is written from now on is the request, and no longer the handshake.
@@ -54,6 +68,7 @@ impl Current {
         let exchange = Rc::new(Exchange {
             watch: watch.clone(),
             commit_when_sent,
+            phase: Cell::new(Phase::Exchange),
             reused: Cell::new(false),
             sending: Cell::new(false),
             sent: Cell::new(false),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ureq::http::Uri;
 
+use super::exchange::Exchange;
 use crate::error::Error;
 use crate::runtime::secret::Secret;
 use crate::status::Status;
@@ -80,9 +81,30 @@ pub(super) fn too_large(most: u64) -> Error {
     )
 }
 
-pub(super) fn incomplete() -> Error {
-    Error::new(
-        Status::VSESSION_E_CONNECTION,
-        "the server closed the connection before its reply was complete",
-    )
+pub(super) fn incomplete(exchange: &Exchange, tls: bool) -> Error {
+    let message = if exchange.answered.get() {
+        "the server closed the connection before its reply was complete; repeat the call if it can bear to run twice"
+    } else if tls || exchange.reused.get() {
+        "the server closed the connection without an answer; repeat the call if it can bear to run twice"
+    } else {
+        "the server closed the connection without an answer; if it speaks TLS on this port, write https:// in 'url'"
+    };
+    Error::new(Status::VSESSION_E_CONNECTION, message)
+}
+
+/// What a request without TLS gets from a server that speaks it: an alert, or a page that says so.
+pub(super) fn is_of_tls(input: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const HANDSHAKE: u8 = 22;
+    matches!(input, [ALERT | HANDSHAKE, 3, ..] | [ALERT | HANDSHAKE])
+}
+
+pub(super) fn is_page_about_tls(reply: &HttpReply) -> bool {
+    reply.status == 400 && memchr::memmem::find(&reply.body[..reply.body.len().min(2048)], b"HTTPS").is_some()
+}
+
+pub(super) fn speaks_tls(http_status: u16) -> Error {
+    let status = if http_status == 0 { Status::VSESSION_E_PROTOCOL } else { Status::VSESSION_E_HTTP };
+    Error::new(status, "the server speaks TLS on this port; write https:// in 'url', or another port")
+        .with(|d| d.http_status = http_status)
 }

@@ -7,6 +7,7 @@ mod buffers;
 mod certificate;
 mod client;
 mod connection;
+mod context;
 mod dial;
 mod exchange;
 mod framing;
@@ -98,10 +99,22 @@ impl Settings {
     /// `https://host:port`, as messages and requests name the server.
     pub(crate) fn origin(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        if self.host.contains(':') {
-            format!("{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            format!("{scheme}://{}:{}", self.host, self.port)
-        }
+        format!("{scheme}://{}", self.server())
     }
+
+    /// `host:port`.
+    pub(crate) fn server(&self) -> String {
+        host_and_port(&self.host, self.port)
+    }
+}
+
+impl Proxy {
+    /// `host:port`.
+    pub(crate) fn address(&self) -> String {
+        host_and_port(&self.host, self.port)
+    }
+}
+
+fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::connection::Stream;
+use super::context;
 use super::dial::Dialer;
 use super::exchange::Current;
 use super::trust::Trust;
@@ -26,8 +27,6 @@ pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),
         Ok(Stream::Plain(_)) => Err(Error::new(Status::VSESSION_E_INTERNAL, "a connection without TLS")),
-        Err(error) => Err(exchange
-            .failure()
-            .unwrap_or_else(|| Error::new(Status::VSESSION_E_CONNECTION, error.to_string()))),
+        Err(error) => Err(context::named(exchange.reason(error), settings, &exchange)),
     }
 }

@@ -38,6 +38,17 @@ impl Records {
         self.known == 0
     }
 
+    /// Whether what came last is no record: its first byte is that of none.
+    pub(super) fn is_none(&self) -> bool {
+        self.known > 0 && !(20..=24).contains(&self.header[0])
+    }
+
+    /// Whether it looks like a reply in HTTP: its first line, or the page alone, as some send to those whom they do not
+    /// understand.
+    pub(super) fn is_http(&self) -> bool {
+        self.known > 0 && (self.header == *b"HTTP/" || self.header[0] == b'<')
+    }
+
     /// So much is missing of the record, or of its header where that has not come.
     pub(super) fn missing(&self) -> usize {
         if self.known < HEADER { HEADER - self.known } else { self.left }

@@ -33,10 +33,11 @@ pub(super) fn renew_after_fork() {
     UNDER_WAY.renew();
 }
 
-/// The addresses of `host`, at least one. They are waited for until the moment `until`.
+/// The addresses of `host`, which `option` names, at least one. They are waited for until the moment `until`.
 pub(super) fn addresses(
     host: &str,
     port: u16,
+    option: &str,
     until: Option<Instant>,
     watch: &Watch,
 ) -> Result<Vec<SocketAddr>> {
@@ -45,24 +46,24 @@ pub(super) fn addresses(
     }
     let lookup = join_or_start(host, port);
     if !watch.signal_until(&lookup.done, until)? {
-        return Err(unknown(host, "the name service did not answer within connect_timeout_ms"));
+        return Err(unknown(host, option, "the name service did not answer within connect_timeout_ms"));
     }
     match lookup.result.get() {
-        Some(Ok(addresses)) if addresses.is_empty() => Err(unknown(host, "no address")),
+        Some(Ok(addresses)) if addresses.is_empty() => Err(unknown(host, option, "no address")),
         Some(Ok(addresses)) => Ok(addresses.clone()),
         Some(Err(error)) if sys::is_shortage(error) => {
             Err(shortage(&format!("the host name '{host}' could not be looked up"), error))
         }
-        Some(Err(error)) => Err(unknown(host, &error.to_string())),
-        None => Err(unknown(host, "the lookup failed")),
+        Some(Err(error)) => Err(unknown(host, option, &error.to_string())),
+        None => Err(unknown(host, option, "the lookup failed")),
     }
 }
 
-fn unknown(host: &str, reason: &str) -> Error {
+fn unknown(host: &str, option: &str, reason: &str) -> Error {
     Error::new(
         Status::VSESSION_E_RESOLVE,
         format!(
-            "the host name '{host}' has no address ({reason}); check the spelling in 'url' and the name service"
+            "the host name '{host}' has no address ({reason}); check the spelling in '{option}' and the name service"
         ),
     )
 }

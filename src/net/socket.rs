@@ -4,7 +4,7 @@ use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Phase};
 use super::message::shortage;
 use crate::error::Error;
 use crate::runtime::wait::{Ready, Watch};
@@ -109,7 +109,10 @@ impl Socket {
         let descriptor = [(self.stream.as_raw_fd(), interest)];
         match exchange.watch.descriptors(&descriptor, self.connect_until) {
             Ok(Ready::Descriptor(_)) => Ok(()),
-            Ok(Ready::NotYet) => Err(exchange.fail(no_answer("during the handshake"))),
+            Ok(Ready::NotYet) => Err(exchange.fail(match exchange.phase.get() {
+                Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
+                _ => no_answer("during the handshake", "url"),
+            })),
             Err(stop) => Err(exchange.fail(stop)),
         }
     }
@@ -123,16 +126,29 @@ fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
     exchange.fail(
         Error::new(
             Status::VSESSION_E_CONNECTION,
-            format!("the connection was lost: {error}; repeat the call if it can bear to run twice"),
+            match (exchange.phase.get(), exchange.sent.get()) {
+                (Phase::Tunnel, _) => {
+                    format!("the connection was lost: {error}; check the options 'proxy' and 'no_proxy'")
+                }
+                (Phase::Handshake, _) => format!(
+                    "the connection was lost during the TLS handshake: {error}; the server may be starting, or is this not its HTTPS port?"
+                ),
+                (_, true) => {
+                    format!("the connection was lost: {error}; repeat the call if it can bear to run twice")
+                }
+                (_, false) => format!("the connection was lost: {error}; nothing was sent, so the call can be repeated"),
+            },
         )
         .with(|d| d.os_error = error.raw_os_error().unwrap_or(0)),
     )
 }
 
 /// The error of a phase that took longer than making a connection may take.
-pub(super) fn no_answer(phase: &str) -> Error {
+pub(super) fn no_answer(where_and_when: &str, option: &str) -> Error {
     Error::new(
         Status::VSESSION_E_CONNECT,
-        format!("nobody answered {phase} within connect_timeout_ms; check host, port and firewall"),
+        format!(
+            "nobody answered {where_and_when} within connect_timeout_ms; check host and port in '{option}', and the firewall"
+        ),
     )
 }

@@ -120,6 +120,10 @@ impl TlsStream {
         let (tls, mut wire) = self.wire(exchange);
         let n = tls.read_tls(&mut wire)?;
         if let Err(error) = tls.process_new_packets() {
+            if tls.is_handshaking() && self.records.is_none() {
+                return Err(exchange.fail(no_tls(self.records.is_http())));
+            }
+            let (tls, mut wire) = self.wire(exchange);
             // The alert tells the server why; whether it still gets it changes nothing.
             let _ = tls.write_tls(&mut wire);
             return Err(exchange.fail(trust::tls_error(&error, exchange.refused_certificate())));
@@ -218,6 +222,16 @@ impl TlsStream {
         }
         true
     }
+}
+
+fn no_tls(http: bool) -> Error {
+    let what = if http { "answers in plain HTTP" } else { "does not speak TLS" };
+    Error::new(
+        Status::VSESSION_E_TLS,
+        format!(
+            "the server {what} on this port; name its HTTPS port in 'url', or, where it is to be plain HTTP, write http://"
+        ),
+    )
 }
 
 pub(super) fn spoke_first() -> Error {

@@ -15,7 +15,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::connection::Connection;
-use super::exchange::{self, Current};
+use super::exchange::{self, Current, Exchange};
 use super::framing::Framing;
 use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::pool::Pool;
@@ -48,12 +48,11 @@ impl Reader {
         request: &HttpRequest,
         exchange: &Current,
     ) -> Result<HttpReply> {
+        let tls = connection.is_tls();
         LENT.with(|lent| lent.replace(Some(connection)));
         self.run(request).map_err(|failed| match failed {
             Failed::Here(error) => error,
-            Failed::InUreq(error) => {
-                exchange.failure().unwrap_or_else(|| explain(&error, exchange.ended.get()))
-            }
+            Failed::InUreq(error) => exchange.failure().unwrap_or_else(|| explain(&error, exchange, tls)),
         })
     }
 
@@ -302,9 +301,9 @@ impl Resolver for NoNames {
 
 /// What an error of ureq's own means; failures of the connection itself are recorded by the connection. Where the peer
 /// had ended it, the rest of the reply is what was missing: ureq has many words for that.
-fn explain(error: &ureq::Error, ended: bool) -> Error {
+fn explain(error: &ureq::Error, exchange: &Exchange, tls: bool) -> Error {
     match error {
-        _ if ended => incomplete(),
+        _ if exchange.ended.get() => incomplete(exchange, tls),
         ureq::Error::LargeResponseHeader(..) => Error::new(
             Status::VSESSION_E_REPLY_TOO_LARGE,
             format!("the head of the reply is larger than {MOST_HEADERS} bytes; is this a vSphere server?"),

@@ -23,6 +23,7 @@ mod keepalive_failures;
 mod keepalive_functions;
 mod login;
 mod memory;
+mod messages;
 mod phases;
 mod proxies;
 mod readers;

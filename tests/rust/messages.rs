@@ -1,0 +1,169 @@
+//! What a message about a connection says: with whom it was, what the matter is, and what to do next.
+
+use std::net::TcpListener;
+use std::thread;
+
+use vsession::vsession_executed::*;
+
+use crate::support::answers::*;
+use crate::support::canned::Greeting;
+use crate::support::*;
+
+fn login_error(config: &Config) -> ApiError {
+    let session = config.open().unwrap();
+    let error = session.login_with(&Options::timeout(60_000)).unwrap_err();
+    session.close().unwrap();
+    error
+}
+
+fn says(error: &ApiError, words: &[&str], never: &[&str]) {
+    for word in words {
+        assert!(error.message.contains(word), "{word}: {}", error.message);
+    }
+    for word in never {
+        assert!(!error.message.contains(word), "{word}: {}", error.message);
+    }
+}
+
+#[test]
+fn http_to_a_port_that_speaks_tls_is_told() {
+    let canned = Canned::https();
+    let simulator = Simulator::start();
+    // One answers with an alert, the other with a page.
+    for (server, expected) in [
+        (canned.address().to_string(), status::VSESSION_E_PROTOCOL),
+        (simulator.host(), status::VSESSION_E_HTTP),
+    ] {
+        let error = login_error(&Config::new(&format!("http://u:p@{server}/sdk")).unwrap());
+        assert_eq!(error.status, expected, "{}", error.message);
+        says(&error, &[&server, "speaks TLS on this port", "https://"], &[]);
+    }
+}
+
+#[test]
+fn https_to_a_port_that_does_not_speak_tls_is_told() {
+    let simulator = Simulator::with(&["-tls=false"]);
+    let error = login_error(&Config::new(&format!("https://u:p@{}/sdk", simulator.host())).unwrap());
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_TLS, VSESSION_EXECUTED_NO));
+    says(
+        &error,
+        &[&simulator.host(), "answers in plain HTTP on this port", "http://"],
+        &["InvalidContentType"],
+    );
+    // Canned: others that do not.
+    for (greeting, words) in [
+        ("SSH-2.0-OpenSSH_9.6\r\n", "does not speak TLS on this port"),
+        ("<html>Bad request version</html>", "answers in plain HTTP"),
+        ("HTTP/1.0 400 Bad Request\r\n\r\n", "answers in plain HTTP"),
+    ] {
+        let canned = Canned::https();
+        canned.greet(Greeting::Says(greeting.into()));
+        let error = login_error(&canned.config());
+        assert_eq!(error.status, status::VSESSION_E_TLS);
+        says(&error, &[&canned.address().to_string(), words], &["InvalidContentType", "corrupt message"]);
+    }
+}
+
+#[test]
+fn a_deadline_that_passed_is_told_with_the_server_and_what_was_under_way() {
+    let canned = Canned::https();
+    let server = canned.address().to_string();
+    let session = logged_in(&canned);
+    let late = |session: Session| session.ping_with(&Options::timeout(300)).unwrap_err();
+    canned.on_call(|peer, _| peer.hang());
+    let error = late(session);
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_TIMEOUT, VSESSION_EXECUTED_MAYBE));
+    says(&error, &[&server, "had not answered", "timeout_ms"], &[]);
+    canned.on_call(|peer, _| {
+        peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<");
+        peer.hang();
+    });
+    says(&late(session), &[&server, "the reply of"], &[]);
+    canned.well();
+    canned.greet(Greeting::Silent);
+    canned.close_connections();
+    says(&late(session), &[&server, "TLS handshake"], &[]);
+    canned.well();
+    session.close().unwrap();
+
+    let session = canned.config().with("max_connections", "1").open().unwrap();
+    session.login().unwrap();
+    canned.on_call(|peer, _| peer.hang());
+    thread::scope(|scope| {
+        let token = Token::new();
+        let options = token.options();
+        let calls = canned.calls();
+        scope.spawn(move || session.ping_with(&options).unwrap_err());
+        eventually("the connection is in use", || canned.calls() > calls);
+        let error = late(session);
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_TIMEOUT, VSESSION_EXECUTED_NO));
+        says(&error, &[&server, "'max_connections'"], &[]);
+        token.fire();
+    });
+    canned.well();
+    session.close().unwrap();
+}
+
+#[test]
+fn what_is_the_proxys_is_told_of_the_proxy() {
+    let config = |proxy: &str| {
+        Config::new("https://u:p@vc.example.com/sdk")
+            .unwrap()
+            .with("proxy", proxy)
+            .with("connect_timeout_ms", "300")
+    };
+    let error = login_error(&config("http://no-such-proxy.invalid:3128").with("connect_timeout_ms", "30000"));
+    assert_eq!(error.status, status::VSESSION_E_RESOLVE);
+    says(&error, &["no-such-proxy.invalid", "'proxy'"], &["'url'"]);
+    let nobody = format!("127.0.0.1:{}", free_port());
+    let error = login_error(&config(&format!("http://{nobody}")));
+    assert_eq!(error.status, status::VSESSION_E_CONNECT);
+    says(&error, &[&nobody, "the proxy", "'proxy'"], &["'url'"]);
+    // Canned: a proxy that says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    for kind in ["http", "socks5"] {
+        let error = login_error(&config(&format!("{kind}://{address}")));
+        assert_eq!(error.status, status::VSESSION_E_CONNECT);
+        says(
+            &error,
+            &[&address, "the proxy", "'proxy'", "connect_timeout_ms"],
+            &["'url'", "during the handshake"],
+        );
+        let slow = config(&format!("{kind}://{address}")).with("connect_timeout_ms", "60000").open().unwrap();
+        let error = slow.login_with(&Options::timeout(200)).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+        slow.close().unwrap();
+    }
+}
+
+#[test]
+fn a_call_is_to_be_repeated_with_care_only_where_it_may_have_run() {
+    const CARE: &str = "bear to run twice";
+    for canned in [Canned::http(), Canned::https()] {
+        let server = canned.address().to_string();
+        let session = logged_in(&canned);
+        type End = fn(&mut canned::Peer);
+        for end in [canned::Peer::reset as End, canned::Peer::end] {
+            let error = answered(&canned, session, move |peer| {
+                peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<");
+                eventually("it arrives", || peer.has_arrived());
+                end(peer);
+            })
+            .unwrap_err();
+            assert_eq!(
+                (error.status, error.executed),
+                (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_MAYBE)
+            );
+            says(&error, &[&server, CARE], &[]);
+        }
+        session.close().unwrap();
+    }
+    // Canned: a server that closes each connection at once.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = listener.local_addr().unwrap().to_string();
+    thread::spawn(move || while listener.accept().is_ok() {});
+    let error = login_error(&Config::new(&format!("https://u:p@{server}/sdk")).unwrap());
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_NO));
+    says(&error, &[&server, "TLS handshake"], &[CARE]);
+}
