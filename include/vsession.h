@@ -1363,7 +1363,8 @@ vsession_status vsession_keepalive_stop(struct vsession session,
                                         struct vsession_error **err);
 
 /**
- * Gives the session another password, for the logins to come; it wins over the options and the credentials function.
+ * Gives the session another password, for the logins to come; it wins over the options and the credentials function. The
+ * user name stays that of the option `username`, or of the credentials function where that option is not set.
  * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
  * user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
  * `vsession_login` sends refused credentials again.

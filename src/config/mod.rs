@@ -177,7 +177,7 @@ impl Config {
             Error::new(
                 Status::VSESSION_E_CONFIG,
                 format!(
-                    "no {what} is configured; set 'username' and 'password' (or 'password_file') before the login"
+                    "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open"
                 ),
             )
         };
@@ -196,11 +196,11 @@ impl Config {
     pub(crate) fn check_credentials(&self, user: &str, password: &Secret) -> Result<()> {
         let refused = |problem: String| Err(Error::new(Status::VSESSION_E_CONFIG, problem));
         if user.is_empty() {
-            return refused("the user name is empty; set 'username' before the login".into());
+            return refused("the user name is empty; set the option 'username' before vsession_open".into());
         }
         if password.reveal().is_empty() && !self.allow_empty_password {
             return refused(
-                "the password is empty, so no login was sent; set 'password', or the option 'allow_empty_password' where the account has none".into(),
+                "the password is empty, so no login was sent; set one, or the option 'allow_empty_password' where the account has none".into(),
             );
         }
         for (what, text) in [("user name", user), ("password", password.reveal())] {

@@ -409,6 +409,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_too_long_or_would_end_a_line_is_refused_by_its_option() {
+        let mut config = Config::new("vc").unwrap();
+        for option in OPTIONS {
+            let message = config
+                .set(option.name, &"1".repeat(login_text::MOST + 1))
+                .unwrap_err()
+                .detail()
+                .message
+                .clone();
+            assert!(message.contains(&format!("'{}'", option.name)) && message.len() < 2000, "{message}");
+        }
+        assert!(Config::new(&format!("https://u:p@h/{}", "x".repeat(login_text::MOST))).is_err());
+        for (option, value) in [
+            ("user_agent", "a\r\nX-Other: b"),
+            ("user_agent", "a\nb"),
+            ("user_agent", "\u{e9}"),
+            ("user_agent", &"a".repeat(257)),
+            ("api_version", "8.0\r\nX: y"),
+            ("url", "https://vc\r\nX: y/sdk"),
+            ("url", "https://vc/sdk HTTP/1.1\r\nX: y"),
+            ("proxy", "http://p\r\nX: y:3128"),
+            ("proxy", "http://u:p\r\nX: y@p:3128"),
+            ("proxy", "http://u:p%0d%0aX: y@p:3128"),
+        ] {
+            let message = config.set(option, value).unwrap_err().detail().message.clone();
+            assert!(message.contains(option) && !message.contains("X:"), "{message}");
+        }
+    }
+
+    #[test]
     fn an_unknown_name_lists_the_known_ones() {
         let message =
             Config::new("vc").unwrap().set("tls.verfy", "true").unwrap_err().detail().message.clone();

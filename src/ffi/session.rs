@@ -313,7 +313,8 @@ pub unsafe extern "C" fn vsession_keepalive_stop(
     guard::status(err, || handles::get::<Session>(session.id, "session")?.keepalive_stop())
 }
 
-/// Gives the session another password, for the logins to come; it wins over the options and the credentials function.
+/// Gives the session another password, for the logins to come; it wins over the options and the credentials function. The
+/// user name stays that of the option `username`, or of the credentials function where that option is not set.
 /// Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
 /// user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
 /// `vsession_login` sends refused credentials again.
