@@ -1381,7 +1381,8 @@ vsession_status vsession_set_password(struct vsession session,
  * Starts a call as by `vsession_call` and returns; its end is an event of kind `VSESSION_EVENT_COMPLETION` in `queue`,
  * with this `tag`, and the reply or the error. Every call that was started ends with exactly one such event, also when it
  * is cancelled or the session is closed. Calls run on eight threads of the library, and on more while some of them take
- * longer than half a second; the deadline counts from now.
+ * longer than half a second; the deadline counts from now. A call for which the system gives no thread ends at once, with
+ * VSESSION_E_RESOURCE, and is not sent.
  *
  * Threads: safe from any thread. Blocks: never. Owner: everything that is passed stays the caller's and is copied.
  * Errors: VSESSION_E_INVALID_ARGUMENT, VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED: then there is no event.

@@ -230,14 +230,33 @@ pub(crate) fn at_fork(before: Option<extern "C" fn()>, in_child: Option<extern "
     unsafe { libc::pthread_atfork(before, None, in_child) == 0 }
 }
 
-/// Blocks every signal for the calling thread, so that a program's signals are handled by its own threads.
-pub(crate) fn block_signals() {
-    // SAFETY: `set` is initialised by sigfillset before it is read; the old mask is not asked for.
-    unsafe {
-        let mut set = std::mem::zeroed();
-        libc::sigfillset(&mut set);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
+/// Signals that a thread's own fault raises. The kernel ends a process whose thread blocks them, without a look at the
+/// program's handlers, and a callback may fault.
+const FAULTS: [libc::c_int; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
+
+/// Starts a thread in `start` that has every signal blocked from its first instruction on, but for those that its own
+/// faults raise: a program's signals are handled by the program's threads.
+pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
+    struct Restore(libc::sigset_t);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            // SAFETY: the mask is the one that this thread had before.
+            unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, std::ptr::null_mut()) };
+        }
     }
+    // SAFETY: `blocked` is initialised by sigfillset before it is read, and `before` is written by pthread_sigmask, which
+    // cannot fail with these arguments.
+    let _restore = unsafe {
+        let (mut blocked, mut before) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut blocked);
+        for signal in FAULTS {
+            libc::sigdelset(&mut blocked, signal);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &blocked, &mut before);
+        Restore(before)
+    };
+    start()
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::error::vsession_error;
 use crate::error::{Error, Result};
-use crate::runtime::fork;
 use crate::runtime::log::log;
+use crate::runtime::{fork, timer};
 use crate::status::{Status, vsession_status};
 
 /// Runs the body of a function that returns a status. `err` may be NULL; otherwise it is always written: NULL on success,
@@ -16,6 +16,7 @@ pub(super) fn status(err: *mut *mut vsession_error, body: impl FnOnce() -> Resul
         // No lock and no allocation: in the child of a threaded process neither is safe.
         return put_error(err, None, Status::VSESSION_E_FORKED);
     }
+    timer::retry();
     status_even_after_fork(err, body)
 }
 

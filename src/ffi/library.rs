@@ -155,10 +155,16 @@ pub unsafe extern "C" fn vsession_shutdown(
         let number = endings.len();
         for (session, ending) in endings {
             let done = done.clone();
-            workers::groups().calls.run(move || {
-                let bounds = Bounds { deadline: Some(end), ..Bounds::default() };
-                let _ = done.send(session.finish_close(ending, bounds));
+            let bounds = Bounds { deadline: Some(end), ..Bounds::default() };
+            let (bounds_here, done_here) = (bounds.clone(), done.clone());
+            let (closing, ending_there) = (session.clone(), ending.clone());
+            let staffed = workers::groups().calls.run(move |thread| {
+                let closed = thread.map_err(Error::from);
+                let _ = done.send(closed.and_then(|()| closing.finish_close(ending_there, bounds)));
             });
+            if staffed.is_err() {
+                let _ = done_here.send(session.finish_close(ending, bounds_here));
+            }
         }
         let mut first_error = None;
         for _ in 0..number {

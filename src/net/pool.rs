@@ -65,7 +65,8 @@ impl Pool {
         let watched = std::mem::replace(&mut state.watched, true);
         drop(state);
         if !watched {
-            timer::wake_at(since + self.idle_timeout, self.me.clone());
+            // Without a thread for the timer they rest for longer; `take` looks at each before it is used.
+            let _ = timer::wake_at(since + self.idle_timeout, self.me.clone());
         }
     }
 
@@ -88,7 +89,7 @@ impl Sleeper for Pool {
         // Without the lock: a close is a system call.
         drop(closed);
         if let Some(next) = next {
-            timer::wake_at(next, self.me.clone());
+            let _ = timer::wake_at(next, self.me.clone());
         }
     }
 }

@@ -12,7 +12,7 @@ use super::message::shortage;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
-use crate::runtime::workers;
+use crate::runtime::workers::{self, NoThread};
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex};
 use crate::sys;
@@ -21,6 +21,8 @@ use crate::sys;
 struct Lookup {
     done: Signal,
     result: OnceCell<io::Result<Vec<SocketAddr>>>,
+    /// No thread could be had for it.
+    no_thread: OnceCell<NoThread>,
 }
 
 /// Lookups by host and port.
@@ -47,6 +49,9 @@ pub(super) fn addresses(
     let lookup = join_or_start(host, port);
     if !watch.signal_until(&lookup.done, until)? {
         return Err(unknown(host, option, "the name service did not answer within connect_timeout_ms"));
+    }
+    if let Some(none) = lookup.no_thread.get() {
+        return Err((*none).into());
     }
     match lookup.result.get() {
         Some(Ok(addresses)) if addresses.is_empty() => Err(unknown(host, option, "no address")),
@@ -81,10 +86,27 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
         lookup
     };
     let running = lookup.clone();
-    workers::groups().names.run(move || {
+    let started = key.clone();
+    let staffed = workers::groups().names.run(move |thread| {
+        if let Err(none) = thread {
+            return running.leave(&key, none);
+        }
         let _ = running.result.set(sys::addresses(&key.0, key.1));
         UNDER_WAY.get().lock().remove(&key);
         running.done.fire();
     });
+    if let Err(none) = staffed {
+        // Not on this thread: nothing could end it.
+        lookup.leave(&started, none);
+    }
     lookup
+}
+
+impl Lookup {
+    /// Nobody looks it up.
+    fn leave(&self, key: &(String, u16), none: NoThread) {
+        let _ = self.no_thread.set(none);
+        UNDER_WAY.get().lock().remove(key);
+        self.done.fire();
+    }
 }

@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::sync::{Arc, EventFd, Mutex};
 use crate::sys::Interest;
 
-use super::wait::{Bounds, Ready, Signal, Watch};
+use super::wait::{Bounds, Ready, Signal, Stop, Watch};
 
 /// What an event tells. Numbers are part of the ABI.
 #[allow(non_camel_case_types)]
@@ -144,6 +144,7 @@ impl Queue {
                     }
                 }
                 Ok(Ready::NotYet) => return Err(closed()),
+                Err(stop @ Stop::Failed(_)) => return Err(stop.into()),
                 Err(_) => return Ok(None),
             }
         }

@@ -113,7 +113,7 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
                 for time in times {
                     let bell = Bell::new(Instant::now() + ms(*time));
                     let weak: Weak<Bell> = Arc::downgrade(&bell);
-                    timer::wake_at(bell.due, weak);
+                    timer::wake_at(bell.due, weak).unwrap();
                     // No limit: a wake-up that is lost is a deadlock.
                     Watch::new(Bounds::default()).unwrap().signal(&bell.heard).unwrap();
                     assert_eq!(bell.rung.load(Ordering::SeqCst), 1);
@@ -125,7 +125,7 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
         let sleepers = [sleep(&[30, 5]), sleep(&[20])];
         let gone = Bell::new(Instant::now() + ms(10));
         let weak: Weak<Bell> = Arc::downgrade(&gone);
-        timer::wake_at(gone.due, weak.clone());
+        timer::wake_at(gone.due, weak.clone()).unwrap();
         drop(gone);
         sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
         if one_in(2) {
@@ -147,10 +147,11 @@ fn workers_do_each_job_once_and_end() {
             let (workers, jobs) = (workers.clone(), jobs.to_vec());
             thread::spawn(move || {
                 for job in jobs {
-                    workers.run(move || {
+                    let ran = workers.run(move |_| {
                         job.1.fetch_add(1, Ordering::SeqCst);
                         job.0.fire();
                     });
+                    ran.unwrap();
                 }
             })
         };

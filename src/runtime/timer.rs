@@ -8,8 +8,9 @@ use std::time::Duration;
 use once_cell::race::OnceBox;
 
 use super::process::PerProcess;
+use super::workers::NoThread;
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Arc, Instant, Mutex, Weak};
+use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak};
 use crate::sys;
 
 /// Something that wants to be woken. It is held weakly: what is gone by its time is not woken.
@@ -66,6 +67,7 @@ static TIMER: PerProcess<Timer> = PerProcess::new();
 /// In a forked child: forgets the parent's sleepers.
 pub(crate) fn renew_after_fork() {
     TIMER.renew();
+    UNSTAFFED.store(false, Ordering::Relaxed);
 }
 
 /// Ends the thread, and waits for that until `end`. False: it is still at work.
@@ -117,8 +119,9 @@ const LEAST_CROWD: usize = 64;
 const IDLE: Duration = Duration::from_secs(5);
 
 /// Wakes `sleeper` at `at`, by the monotonic clock. An entry cannot be taken back: who wakes looks whether there still is
-/// something to do.
-pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
+/// something to do. Where no thread can be had that is said, and the sleeper is woken once there is one: the next entry and
+/// the next use of the library try again.
+pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) -> std::result::Result<(), NoThread> {
     let timer = TIMER.get();
     let mut state = timer.state.lock();
     state.numbers += 1;
@@ -130,15 +133,29 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) {
         if first {
             state.call();
         }
-        return;
+        return Ok(());
     }
-    // Where no thread can be had nothing is woken; the next entry tries again.
-    let mine = timer.clone();
-    state.thread = thread::Builder::new()
-        .name("vsession-timer".into())
-        .stack_size(128 * 1024)
-        .spawn(move || mine.run())
-        .ok();
+    timer.start(&mut state)
+}
+
+/// There are sleepers, and no thread could be had to wake them.
+static UNSTAFFED: AtomicBool = AtomicBool::new(false);
+
+/// Tries again to start the thread, where it could not be had. Called whenever the library is used.
+#[inline]
+pub(crate) fn retry() {
+    if UNSTAFFED.load(Ordering::Relaxed) {
+        start_again();
+    }
+}
+
+#[cold]
+fn start_again() {
+    let timer = TIMER.get();
+    let mut state = timer.state.lock();
+    if state.thread.is_none() && !state.entries.is_empty() {
+        let _ = timer.start(&mut state);
+    }
 }
 
 /// `at`, put off by at most a 32nd of `pause` and by 17 seconds: sleepers whose times are near each other are woken
@@ -153,8 +170,16 @@ pub(crate) fn about(at: Instant, pause: Duration) -> Instant {
 }
 
 impl Timer {
+    fn start(self: &Arc<Self>, state: &mut State) -> std::result::Result<(), NoThread> {
+        let mine = self.clone();
+        let builder = thread::Builder::new().name("vsession-timer".into()).stack_size(128 * 1024);
+        let started = sys::without_signals(|| builder.spawn(move || mine.run()));
+        UNSTAFFED.store(started.is_err(), Ordering::Relaxed);
+        state.thread = Some(started?);
+        Ok(())
+    }
+
     fn run(&self) {
-        sys::block_signals();
         let mut idle_since = None;
         let mut state = self.state.lock();
         while !state.stopping {
@@ -215,12 +240,12 @@ mod tests {
             .map(|(number, ms)| {
                 let bell = make(number);
                 let weak: Weak<Bell> = Arc::downgrade(&bell);
-                wake_at(start + Duration::from_millis(ms), weak);
+                wake_at(start + Duration::from_millis(ms), weak).unwrap();
                 (bell, ms)
             })
             .into();
         let gone = Arc::downgrade(&make(9));
-        wake_at(start + Duration::from_millis(300), gone);
+        wake_at(start + Duration::from_millis(300), gone).unwrap();
         for expected in 1..=3 {
             let (number, at) = bells.recv_timeout(Duration::from_secs(10)).unwrap();
             assert_eq!(number, expected, "one that is gone is not woken");

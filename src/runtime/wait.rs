@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::fork;
 use super::timer::{self, Sleeper};
+use super::workers::NoThread;
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::{
@@ -120,14 +121,12 @@ impl Bounds {
     }
 
     /// Has `observer` woken when any of the bounds is reached, by the thread that reaches it. It may be woken without a
-    /// reason, and must look.
-    pub(crate) fn observe(&self, observer: &Weak<dyn Sleeper>) {
+    /// reason, and must look. Where there is no thread for the timer, the deadline may be late.
+    pub(crate) fn observe(&self, observer: &Weak<dyn Sleeper>) -> std::result::Result<(), NoThread> {
         for signal in self.signals() {
             signal.waiting.lock().observers.push(observer.clone());
         }
-        if let Some(deadline) = self.deadline {
-            timer::wake_at(deadline, observer.clone());
-        }
+        self.deadline.map_or(Ok(()), |deadline| timer::wake_at(deadline, observer.clone()))
     }
 
     /// Takes back what `observe` did, but for the timer's entry.
@@ -147,6 +146,8 @@ pub(crate) enum Stop {
     Closed,
     Cancelled,
     TimedOut,
+    /// The system cannot wait, for this reason (`errno`).
+    Failed(i32),
 }
 
 impl From<Stop> for Error {
@@ -162,6 +163,14 @@ impl From<Stop> for Error {
                 Status::VSESSION_E_TIMEOUT,
                 "the deadline passed; give the call a larger timeout_ms, or see whether the server answers at all",
             ),
+            Stop::Failed(os_error) => Error::new(
+                Status::VSESSION_E_RESOURCE,
+                format!(
+                    "the system cannot wait for descriptors (ppoll: {}); it lacks memory, or the limit of open files is below what one wait needs",
+                    io::Error::from_raw_os_error(os_error)
+                ),
+            )
+            .with(|d| d.os_error = os_error),
         }
     }
 }
@@ -262,6 +271,10 @@ impl Watch {
             committed: Cell::new(false),
             ended: Cell::new(None),
         })
+    }
+
+    pub(crate) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// Lets only the deadline end the waits from now on, or everything again.
@@ -384,8 +397,8 @@ impl Watch {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let ready = match poll(wanted, left) {
                 Ok(ready) => ready,
-                // Only a lack of kernel memory is left as a reason; waiting on would spin.
-                Err(_) => return Err(Stop::TimedOut),
+                // The kernel lacks memory, or the limit of open files is tiny; waiting on would spin.
+                Err(error) => return Err(Stop::Failed(error.raw_os_error().unwrap_or(0))),
             };
             // What this call waits for comes before what would end it: a reply that is there is taken.
             if let Some(index) = ready[1..wanted.len()].iter().position(|r| *r) {

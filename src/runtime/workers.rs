@@ -9,11 +9,37 @@ use std::time::Duration;
 
 use super::process::PerProcess;
 use super::timer::{self, Sleeper};
+use crate::error::Error;
+use crate::status::Status;
 use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
 use crate::sync::{Arc, Instant, Mutex};
 use crate::sys;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// Told whether it runs on a worker. Where none can be had it is called all the same, on some thread, and must not wait.
+type Job = Box<dyn FnOnce(std::result::Result<(), NoThread>) + Send>;
+
+/// The system gave no thread, for this reason (`errno`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoThread(i32);
+
+impl From<std::io::Error> for NoThread {
+    fn from(error: std::io::Error) -> NoThread {
+        NoThread(error.raw_os_error().unwrap_or(0))
+    }
+}
+
+impl From<NoThread> for Error {
+    fn from(NoThread(os_error): NoThread) -> Error {
+        let reason = std::io::Error::from_raw_os_error(os_error);
+        Error::new(
+            Status::VSESSION_E_RESOURCE,
+            format!(
+                "the system gave the library no thread ({reason}); raise the limit of threads or of memory, or try again later"
+            ),
+        )
+        .with(|d| d.os_error = os_error)
+    }
+}
 
 /// How long an idle worker stays.
 const IDLE: Duration = Duration::from_secs(5);
@@ -36,7 +62,10 @@ pub(crate) struct Workers {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// In the order in which they came, each with its number.
+    jobs: VecDeque<(u64, Job)>,
+    numbers: u64,
+    /// Those that run, and those that are being started.
     threads: usize,
     /// The threads, with some that have ended.
     handles: Vec<JoinHandle<()>>,
@@ -46,8 +75,8 @@ struct State {
     busy: Vec<(ThreadId, Instant)>,
     /// The timer will look for slow workers.
     watched: bool,
-    /// Workers end as soon as they have nothing to do.
-    stopping: bool,
+    /// So many threads wait for the workers to end, which they do as soon as they have nothing to do.
+    stopping: usize,
 }
 
 impl State {
@@ -118,17 +147,53 @@ impl Workers {
         Arc::new(Workers { name, most, stack, state: Mutex::new(State::default()) })
     }
 
-    /// Has `job` run on one of the workers. Where no thread can be had, it runs on the calling thread. True: all workers
-    /// have something to do, so that it will have to wait.
-    pub(crate) fn run(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) -> bool {
-        self.state.lock().jobs.push_back(Box::new(job));
-        !self.staff()
+    /// Has `job` run on one of the workers. True: all workers have something to do, so that it will have to wait. Where no
+    /// worker runs and none can be started, the job is dropped and that is said. A job that relied on a worker which another
+    /// caller was about to start, in vain, is told so itself.
+    pub(crate) fn run(
+        self: &Arc<Self>,
+        job: impl FnOnce(std::result::Result<(), NoThread>) + Send + 'static,
+    ) -> std::result::Result<bool, NoThread> {
+        let number = {
+            let mut state = self.state.lock();
+            state.numbers += 1;
+            let number = state.numbers;
+            state.jobs.push_back((number, Box::new(job)));
+            number
+        };
+        match self.staff() {
+            Ok(now) => Ok(!now),
+            Err(none) if self.give_up(none, Some(number)) => Err(none),
+            // A worker has taken it after all.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Nobody will run what waits. True: the job with this number was among it, and is dropped.
+    fn give_up(&self, none: NoThread, number: Option<u64>) -> bool {
+        let left = {
+            let mut state = self.state.lock();
+            if state.threads > 0 {
+                // Somebody else has had more luck, or will come here.
+                return false;
+            }
+            std::mem::take(&mut state.jobs)
+        };
+        let mut mine = false;
+        for (of, job) in left {
+            if Some(of) == number {
+                mine = true;
+            } else {
+                job(Err(none));
+            }
+        }
+        mine
     }
 
     /// Has idle workers end, and the others after their jobs.
     pub(super) fn begin_to_stop(&self) {
         let mut state = self.state.lock();
-        state.stopping = true;
+        state.stopping += 1;
         state.idle.drain(..).for_each(|worker| worker.unpark());
     }
 
@@ -139,7 +204,7 @@ impl Workers {
         }
         let handles = {
             let mut state = self.state.lock();
-            state.stopping = false;
+            state.stopping -= 1;
             if state.threads > 0 {
                 return false;
             }
@@ -151,74 +216,71 @@ impl Workers {
     }
 
     /// Sees to it that somebody takes the next job, now (true) or when a worker turns out to be slow.
-    fn staff(self: &Arc<Self>) -> bool {
+    fn staff(self: &Arc<Self>) -> std::result::Result<bool, NoThread> {
         let mut state = self.state.lock();
         if let Some(worker) = state.idle.pop() {
             drop(state);
             worker.unpark();
-            return true;
+            return Ok(true);
         }
         if state.jobs.is_empty() {
-            return true;
+            return Ok(true);
         }
-        let now = Instant::now();
+        let mut now = Instant::now();
         if state.threads < state.places(self.most, now) {
             state.threads += 1;
             drop(state);
-            self.start();
-            return true;
+            let Err(none) = self.start() else { return Ok(true) };
+            state = self.state.lock();
+            if state.threads == 0 {
+                return Err(none);
+            }
+            // It waits for those who are at work, and for another try.
+            now = Instant::now();
         }
         if !std::mem::replace(&mut state.watched, true) {
             let at = state.next_slow(now);
             drop(state);
             let me: Arc<dyn Sleeper> = self.clone();
-            timer::wake_at(at, Arc::downgrade(&me));
+            // Where the timer has no thread either, those at work take the job, and the timer starts when it can.
+            let _ = timer::wake_at(at, Arc::downgrade(&me));
         }
-        false
+        Ok(false)
     }
 
     /// Starts a worker that is counted already.
-    fn start(self: &Arc<Self>) {
+    fn start(self: &Arc<Self>) -> std::result::Result<(), NoThread> {
         let workers = self.clone();
-        let started = thread::Builder::new()
-            .name(self.name.into())
-            .stack_size(self.stack)
-            .spawn(move || workers.work());
+        let builder = thread::Builder::new().name(self.name.into()).stack_size(self.stack);
+        let started = sys::without_signals(|| builder.spawn(move || workers.work()));
         let mut state = self.state.lock();
         match started {
             Ok(handle) => {
                 state.handles.retain(|handle| !handle.is_finished());
                 state.handles.push(handle);
+                Ok(())
             }
-            Err(_) => {
+            Err(error) => {
                 state.threads -= 1;
-                // Without any worker the jobs are ours, also those that others left to the worker which did not start.
-                while state.threads == 0
-                    && let Some(job) = state.jobs.pop_front()
-                {
-                    drop(state);
-                    job();
-                    state = self.state.lock();
-                }
+                Err(error.into())
             }
         }
     }
 
     fn work(&self) {
-        sys::block_signals();
         let me = thread::current();
         let mut state = self.state.lock();
         loop {
-            if let Some(job) = state.jobs.pop_front() {
+            if let Some((_, job)) = state.jobs.pop_front() {
                 state.busy.push((me.id(), Instant::now()));
                 drop(state);
                 // A job reports its own failures; a panic in one must not take the thread's accounting with it.
-                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
+                let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(Ok(()))));
                 state = self.state.lock();
                 state.busy.retain(|(id, _)| *id != me.id());
                 continue;
             }
-            if state.stopping || state.threads > state.places(self.most, Instant::now()) {
+            if state.stopping > 0 || state.threads > state.places(self.most, Instant::now()) {
                 break;
             }
             state.idle.push(me.clone());
@@ -259,7 +321,13 @@ impl Sleeper for Workers {
         };
         // Each round starts one, until there is none to start; then the last one asks the timer again.
         for _ in 0..waiting.min(MOST_SLOW) {
-            self.staff();
+            match self.staff() {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(none) => {
+                    self.give_up(none, None);
+                }
+            }
         }
     }
 }
@@ -271,23 +339,52 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn every_job_runs_where_no_thread_can_be_had() {
+    fn every_job_is_told_where_no_thread_can_be_had_or_its_caller_is() {
         // More than there are addresses for.
         let workers = Workers::with_stack("test", 2, 1 << 47);
-        let ran = AtomicUsize::new(0);
-        let ran: &'static AtomicUsize = Box::leak(Box::new(ran));
+        let told = AtomicUsize::new(0);
+        let told: &'static AtomicUsize = Box::leak(Box::new(told));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..500 {
-                        workers.run(|| {
-                            ran.fetch_add(1, Ordering::SeqCst);
-                        });
+                        let job = move |thread: std::result::Result<(), NoThread>| {
+                            assert!(thread.is_err());
+                            told.fetch_add(1, Ordering::SeqCst);
+                        };
+                        if workers.run(job).is_err() {
+                            told.fetch_add(1, Ordering::SeqCst);
+                        }
                     }
                 });
             }
         });
-        assert_eq!(ran.load(Ordering::SeqCst), 2000);
+        assert_eq!(told.load(Ordering::SeqCst), 2000);
+        assert!(workers.state.lock().jobs.is_empty());
+    }
+
+    /// One that is at work will take it, however long that lasts; whoever asked can wait for it as for any other.
+    #[test]
+    fn a_job_for_which_no_further_thread_can_be_had_waits_and_is_said_to() {
+        let workers = Workers::new("test", 2);
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let job = move |_| {
+            begun.send(()).unwrap();
+            released.recv().unwrap();
+        };
+        assert_eq!(workers.run(job), Ok(false));
+        begins.recv_timeout(Duration::from_secs(60)).unwrap();
+        // As if the system gave no more: the next one would need more addresses than there are.
+        let starved = Workers { name: "test", most: 2, stack: 1 << 47, state: Mutex::default() };
+        std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.lock());
+        let starved = Arc::new(starved);
+        let (done, all) = mpsc::channel();
+        assert_eq!(starved.run(move |thread| done.send(thread).unwrap()), Ok(true));
+        // The worker looks into its own group: what waits there is what it would have found.
+        std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.lock());
+        release.send(()).unwrap();
+        assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(Ok(())));
     }
 
     #[test]
@@ -300,12 +397,13 @@ mod tests {
             let start = Instant::now();
             for _ in 0..30 {
                 let (now, peak, done) = (now.clone(), peak.clone(), done.clone());
-                workers.run(move || {
+                let ran = workers.run(move |_| {
                     peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                     thread::sleep(Duration::from_millis(2));
                     now.fetch_sub(1, Ordering::SeqCst);
                     done.send(()).unwrap();
                 });
+                ran.unwrap();
             }
             (0..30).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
             (start.elapsed() < PATIENCE).then(|| peak.load(Ordering::SeqCst))
@@ -324,15 +422,16 @@ mod tests {
         let start = Instant::now();
         for _ in 0..7 {
             let (released, done) = (released.clone(), done.clone());
-            workers.run(move || {
+            let ran = workers.run(move |_| {
                 while released.lock().try_recv().is_err() {
                     thread::sleep(Duration::from_millis(5));
                 }
                 done.send(()).unwrap();
             });
+            ran.unwrap();
         }
         let (quick, ran) = mpsc::channel();
-        workers.run(move || quick.send(Instant::now()).unwrap());
+        workers.run(move |_| quick.send(Instant::now()).unwrap()).unwrap();
         let at = ran.recv_timeout(Duration::from_secs(60)).unwrap();
         // Two at a time while nobody is slow: it is the eighth.
         assert!(at >= start + 3 * PATIENCE, "{:?}", at - start);
@@ -359,8 +458,8 @@ mod tests {
     fn a_job_that_panics_leaves_the_workers_usable() {
         let workers = Workers::new("test", 1);
         let (done, all) = mpsc::channel();
-        workers.run(|| panic!("a planted panic"));
-        workers.run(move || done.send(()).unwrap());
+        workers.run(|_| panic!("a planted panic")).unwrap();
+        workers.run(move |_| done.send(()).unwrap()).unwrap();
         all.recv_timeout(Duration::from_secs(10)).unwrap();
     }
 }

@@ -68,7 +68,8 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| {
-            Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
+            Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it")
+                .with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE))
         });
         // Under the gate's lock, as other events are told, so that epochs do not go back.
         let gate = self.session.gate.lock();
@@ -113,7 +114,8 @@ impl Sleeper for Queued {
 }
 
 impl Session {
-    /// Makes a call on a worker and puts its end into `queue`.
+    /// Makes a call on a worker and puts its end into `queue`. Never waits: a call for which no thread can be had ends at
+    /// once.
     pub(crate) fn call_async(
         self: &Arc<Self>,
         call: OwnedCall,
@@ -127,14 +129,22 @@ impl Session {
         let observer: Arc<dyn Sleeper> = queued.clone();
         let observer = Arc::downgrade(&observer);
         let (running, running_observer) = (queued.clone(), observer.clone());
-        let waits = workers::groups().calls.run(move || {
+        let waits = workers::groups().calls.run(move |thread| {
             let Some(promise) = running.take() else { return };
             running.bounds.unobserve(&running_observer);
-            let outcome = promise.session.call_within(running.bounds.clone(), &call.borrow(), &options);
+            let outcome = thread
+                .map_err(Error::from)
+                .and_then(|()| promise.session.call_within(running.bounds.clone(), &call.borrow(), &options));
             promise.keep(outcome);
         });
-        if waits {
-            queued.bounds.observe(&observer);
+        // Where nobody would run it, or end its wait, it ends here.
+        let watched = waits.and_then(|waits| if waits { queued.bounds.observe(&observer) } else { Ok(()) });
+        if let Err(none) = watched
+            && let Some(promise) = queued.take()
+        {
+            promise.keep(Err(none.into()));
+        }
+        if waits == Ok(true) {
             if queued.promise.lock().is_none() {
                 // A worker came in between, and could not take back what was not there yet.
                 queued.bounds.unobserve(&observer);

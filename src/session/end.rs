@@ -15,6 +15,7 @@ use crate::status::Status;
 use crate::sync::Arc;
 
 /// A close of which the server does not know yet.
+#[derive(Clone)]
 pub(crate) struct Ending {
     flight: Option<Arc<Flight>>,
     /// The server has a session to be logged out.

@@ -290,6 +290,7 @@ impl Session {
         // A check that was under way before we saw what we saw may have asked too early to answer for us.
         let mut first_valid = 0;
         loop {
+            let mut flown_here = false;
             watch.check()?;
             let (next, flights) = {
                 let mut gate = self.gate.lock();
@@ -305,7 +306,15 @@ impl Session {
                 Next::Join(flight) => (flight, false),
                 Next::Start(flight, task) => {
                     let (session, flying) = (self.clone(), flight.clone());
-                    workers::groups().logins.run(move || session.fly(&flying, task));
+                    let staffed = workers::groups().logins.run(move |thread| match thread {
+                        Ok(()) => session.fly(&flying, task, None),
+                        Err(none) => session.ground(&flying, none),
+                    });
+                    if staffed.is_err() {
+                        // No thread can be had. Ours can do it, as long as we may wait.
+                        flown_here = true;
+                        self.fly(&flight, task, Some(watch));
+                    }
                     (flight, true)
                 }
             };
@@ -322,7 +331,7 @@ impl Session {
                 // It was a check: either there is a session now, or a login has to be started.
                 (Wish::LogIn | Wish::NeedSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
                 // It ended because all the others had left just as we came.
-                (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED => {}
+                (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED && !flown_here => {}
                 // By hand means tried, with the credentials as they are now.
                 (Wish::LogIn, Err(_)) if !started && !self.tried_for(&flight) => {}
                 (_, outcome) => return outcome,

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Kind;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
-use crate::runtime::workers;
+use crate::runtime::workers::{self, NoThread};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex};
@@ -137,7 +137,8 @@ impl Session {
             schedule.entry = Some(due);
             let me: Arc<Session> = self.clone();
             let weak = Arc::downgrade(&me);
-            timer::wake_at(due, weak);
+            // Without a thread for the timer it wakes us when it has one; see there.
+            let _ = timer::wake_at(due, weak);
         }
     }
 
@@ -157,11 +158,13 @@ impl Session {
         self.config.relogin == Relogin::Auto && self.snapshot().login.is_some()
     }
 
-    fn probe_and_reschedule(self: &Arc<Self>) {
+    /// From a worker, or without one where none can be had.
+    fn probe_and_reschedule(self: &Arc<Self>, thread: std::result::Result<(), NoThread>) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
         // A panic in a probe must not be the end of keep-alive.
-        let result = catch_unwind(AssertUnwindSafe(|| self.probe())).unwrap_or_else(|_| {
+        let probe = || thread.map_err(Error::from).and_then(|()| self.probe());
+        let result = catch_unwind(AssertUnwindSafe(probe)).unwrap_or_else(|_| {
             Err(Error::new(
                 Status::VSESSION_E_INTERNAL,
                 "a panic during a keep-alive probe; please report it",
@@ -280,7 +283,10 @@ impl Sleeper for Session {
         schedule.probing = true;
         drop(schedule);
         let session = self.clone();
-        workers::groups().probes.run(move || session.probe_and_reschedule());
+        let staffed = workers::groups().probes.run(move |thread| session.probe_and_reschedule(thread));
+        if let Err(none) = staffed {
+            self.probe_and_reschedule(Err(none));
+        }
     }
 }
 

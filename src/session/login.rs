@@ -15,6 +15,7 @@ use crate::runtime::event::{Event, Kind};
 use crate::runtime::log::log;
 use crate::runtime::secret::{Fingerprint, Secret};
 use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::workers::NoThread;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, Instant, Ordering};
@@ -62,23 +63,34 @@ impl Failure {
 }
 
 impl Session {
-    /// Carries out a flight, from the worker's side. Whatever happens, it lands.
-    pub(super) fn fly(self: &Arc<Self>, flight: &Arc<Flight>, task: Task) {
-        let outcome = catch_unwind(AssertUnwindSafe(|| flight.flown_here(|| self.carry_out(flight, task))))
-            .unwrap_or_else(|_| {
-                let error =
-                    Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
-                self.settle(Err(error.into()), false)
-            });
+    /// Carries out a flight, on a worker or, where none can be had, on the thread of a caller, within its limits. Whatever
+    /// happens, it lands.
+    pub(super) fn fly(self: &Arc<Self>, flight: &Arc<Flight>, task: Task, caller: Option<&Watch>) {
+        let bounds = self.flight_bounds(flight, caller);
+        let carry_out = || flight.flown_here(|| self.carry_out(flight, task, bounds));
+        let outcome = catch_unwind(AssertUnwindSafe(carry_out)).unwrap_or_else(|_| {
+            let error = Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
+            self.settle(Err(error.into()), false)
+        });
         flight.land(outcome);
     }
 
-    fn carry_out(self: &Arc<Self>, flight: &Arc<Flight>, task: Task) -> Result<Outcome> {
-        let bounds = Bounds {
-            close: Some(self.closed.clone()),
-            cancel: Some(flight.abandoned.clone()),
-            ..self.own_bounds()
+    /// Nobody can carry it out.
+    pub(super) fn ground(self: &Arc<Self>, flight: &Arc<Flight>, none: NoThread) {
+        flight.land(self.settle(Err(Error::from(none).into()), false));
+    }
+
+    fn flight_bounds(&self, flight: &Flight, caller: Option<&Watch>) -> Bounds {
+        let own = self.own_bounds();
+        let Some(caller) = caller.map(Watch::bounds) else {
+            let (close, cancel) = (Some(self.closed.clone()), Some(flight.abandoned.clone()));
+            return Bounds { close, cancel, ..own };
         };
+        let deadline = [own.deadline, caller.deadline].into_iter().flatten().min();
+        Bounds { deadline, close: Some(self.closed.clone()), cancel: caller.cancel.clone() }
+    }
+
+    fn carry_out(self: &Arc<Self>, flight: &Arc<Flight>, task: Task, bounds: Bounds) -> Result<Outcome> {
         let watch = match Watch::new(bounds) {
             Ok(watch) => Rc::new(watch),
             Err(error) => return self.settle(Err(error.into()), false),

@@ -264,7 +264,8 @@ static void use_it_first(void *unused, int number)
     vsession_error *error = NULL;
     if (over_tls() && number % 4 == 0) {
         vsession_certificates *certificates = NULL;
-        CHECK_OK(vsession_probe_certificate(test_env("VSESSION_TEST_URL"), (vsession_config){0}, NULL, &certificates, &error), error);
+        vsession_config none = {0};
+        CHECK_OK(vsession_probe_certificate(test_env("VSESSION_TEST_URL"), none, NULL, &certificates, &error), error);
         vsession_certificates_free(certificates);
     }
     if (number % 4 == 1) {

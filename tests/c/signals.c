@@ -1,10 +1,12 @@
 /*
  * A program whose signals interrupt system calls (a handler without SA_RESTART, several hundred times a second in each of its
- * threads) notices nothing in the library: EINTR ends no call, login or wait.
+ * threads) notices nothing in the library: EINTR ends no call, login or wait. Its handlers of crashes run in callbacks too.
  */
 #include "check.h"
 
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { WORKERS = 4 };
 static pthread_t workers[WORKERS];
@@ -90,8 +92,98 @@ static void signals_without_restart_disturb_nothing(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
+enum { CAUGHT = 42, NEVER_CAME = 43 };
+
+static void report_a_crash(int number, siginfo_t *info, void *context)
+{
+    (void)number;
+    (void)info;
+    (void)context;
+    _exit(CAUGHT);
+}
+
+/* What the credentials function does: a signal, or 0 for a fault of its own, or -1 to look at what is blocked. */
+static int to_raise;
+
+static int32_t crash(vsession session, vsession_credentials *credentials, void *data)
+{
+    (void)session;
+    (void)data;
+    if (to_raise == 0) *(volatile int *)data = 1;
+    if (to_raise == SIGABRT) abort();
+    if (to_raise > 0) raise(to_raise);
+    if (to_raise < 0) {
+        sigset_t blocked;
+        pthread_sigmask(SIG_BLOCK, NULL, &blocked);
+        for (int number = 1; number < SIGRTMAX; number++) {
+            bool fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGTRAP || number == SIGSYS;
+            if (number == SIGKILL || number == SIGSTOP || (number > SIGSYS && number < SIGRTMIN)) continue; /* cannot be blocked, or the C library's own */
+            if (sigismember(&blocked, number) != !fault) check_failed(__FILE__, __LINE__, "signal %d is %sblocked", number, fault ? "" : "not ");
+        }
+    }
+    return vsession_credentials_set(credentials, "user", "pass");
+}
+
+static void log_in_with_a_function(void)
+{
+    vsession_error *error = NULL;
+    vsession_config config = good_config();
+    CHECK_OK(vsession_config_set_credentials_fn(config, crash, NULL, NULL, &error), error);
+    vsession session = opened(config);
+    CHECK_OK(vsession_login(session, NULL, &error), error);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+}
+
+/* A callback runs on a thread of the library: what it does wrong there reaches the program's handler as anywhere else. */
+static void a_crash_in_a_callback_reaches_the_programs_handler(void)
+{
+    const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, 0};
+    clean_server();
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        if (signals[i] == 0 && getenv("VSESSION_TEST_THREADS") != NULL) continue; /* what valgrind would report */
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            struct sigaction action;
+            memset(&action, 0, sizeof action);
+            action.sa_sigaction = report_a_crash;
+            action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+            for (size_t j = 0; j < sizeof signals / sizeof *signals; j++)
+                if (signals[j] != 0) sigaction(signals[j], &action, NULL);
+            to_raise = signals[i];
+            log_in_with_a_function();
+            _exit(NEVER_CAME);
+        }
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        if (!WIFEXITED(status) || WEXITSTATUS(status) != CAUGHT) check_failed(__FILE__, __LINE__, "signal %d: status %x", signals[i], (unsigned)status);
+    }
+}
+
+/* All others belong to the program's threads, whatever the mask of the thread that came first. */
+static void threads_of_the_library_block_all_but_their_own_faults(void)
+{
+    for (int blocked = 0; blocked < 2; blocked++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(60);
+            sigset_t all;
+            sigfillset(&all);
+            if (blocked) pthread_sigmask(SIG_SETMASK, &all, NULL);
+            to_raise = -1;
+            log_in_with_a_function();
+            _exit(finish());
+        }
+        int status = -1;
+        CHECK_INT(waitpid(child, &status, 0), child);
+        CHECK_INT(status, 0);
+    }
+}
+
 int main(void)
 {
+    RUN(a_crash_in_a_callback_reaches_the_programs_handler);
+    RUN(threads_of_the_library_block_all_but_their_own_faults);
     RUN(signals_without_restart_disturb_nothing);
     return finish();
 }
