@@ -71,11 +71,6 @@ pub(super) fn read_text(source: &str, file: &Path, most: usize) -> Result<Wiped<
     }
 }
 
-/// Without the mark that some editors put before UTF-8.
-pub(super) fn without_mark(bytes: &[u8]) -> &[u8] {
-    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
-}
-
 /// What it is, if it is no regular file.
 fn kind(about: &Metadata) -> Option<&'static str> {
     let kind = about.file_type();
@@ -206,7 +201,5 @@ mod tests {
             let message = text(bytes).map(|_| ()).unwrap_err().detail().message.clone();
             assert!(message.contains(why), "{message}");
         }
-        assert_eq!(without_mark("\u{feff}x".as_bytes()), b"x");
-        assert_eq!(without_mark(b"x"), b"x");
     }
 }

@@ -119,10 +119,18 @@ fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
         "user_agent" => {
             Some((1..=256).contains(&value.len()) && value.chars().all(|c| (' '..='~').contains(&c)))
         }
-        "tls.thumbprint" => Some(value.split(',').map(str::trim).filter(|t| !t.is_empty()).all(|t| {
-            let digits = t.chars().filter(|c| *c != ':');
-            digits.clone().all(|c| c.is_ascii_hexdigit()) && matches!(digits.count(), 40 | 64)
-        })),
+        "tls.thumbprint" => {
+            let mut all = value.split(',').map(str::trim).filter(|t| !t.is_empty()).peekable();
+            let some = all.peek().is_some();
+            Some(
+                some && all.all(|t| {
+                    let digits = t.chars().filter(|c| *c != ':');
+                    digits.clone().all(|c| c.is_ascii_hexdigit()) && matches!(digits.count(), 40 | 64)
+                }),
+            )
+        }
+        "tls.known_hosts" => Some(value.split(':').any(|path| !path.is_empty())),
+        "tls.ca_file" => Some(value.is_empty() || value.split(':').any(|path| !path.is_empty())),
         "tls.verify" | "close.logout" | "allow_empty_password" => {
             Some(words.iter().any(|word| word.eq_ignore_ascii_case(value)))
         }
@@ -216,27 +224,40 @@ pub(crate) fn proxy(bytes: &[u8]) {
 /// A file of known hosts.
 pub(crate) fn known_hosts(bytes: &[u8]) {
     let Some(file) = text(bytes) else { return };
-    for (host, port) in [("vc.example.com", 443), ("vc.example.com", 8443), ("::1", 443)] {
+    let lines: Vec<_> = known_hosts::lines(file.strip_prefix('\u{feff}').unwrap_or(file)).collect();
+    // At the beginning of a file it is passed over, and at that of a line in it it is not.
+    if lines.iter().any(|line| line.starts_with('\u{feff}')) {
+        return;
+    }
+    for (host, port) in [("vc.example.com", 443), ("vc.example.com", 8443), ("::1", 443), ("127.0.0.1", 443)]
+    {
         let of_lines: Result<Vec<_>, _> =
-            file.lines().map(|line| known_hosts::thumbprints(line, host, port)).collect();
+            lines.iter().map(|line| known_hosts::thumbprints(line, host, port)).collect();
         match known_hosts::thumbprints(file, host, port) {
             Err(problem) => {
                 assert!(of_lines.is_err(), "{problem}");
                 let number = problem.strip_prefix("line ").and_then(|p| p.split(':').next()?.parse().ok());
-                assert!(number.is_some_and(|n: usize| (1..=file.lines().count()).contains(&n)), "{problem}");
+                assert!(number.is_some_and(|n: usize| (1..=lines.len()).contains(&n)), "{problem}");
             }
             Ok(found) => {
                 assert_eq!(Ok(found.clone()), of_lines.map(|lines| lines.concat()));
+                // The plainest of its lines counts.
+                for line in &lines {
+                    if let Some((word, thumbprint)) = line.trim().split_once(' ')
+                        && word.eq_ignore_ascii_case(host)
+                        && port == 443
+                        && let Some(thumbprint) = Thumbprint::parse(thumbprint)
+                    {
+                        assert!(found.contains(&thumbprint), "{line:?} was passed over");
+                    }
+                }
                 for thumbprint in found {
                     let written = thumbprint.to_string();
                     assert!(matches!(written.split(':').count(), 20 | 32), "{written}");
                     assert_eq!(Thumbprint::parse(&written), Some(thumbprint));
-                    let is_there = |line: &str| {
-                        let line = line.to_ascii_lowercase();
-                        line.contains(host)
-                            && line.replace(':', "").contains(&written.replace(':', "").to_ascii_lowercase())
-                    };
-                    assert!(file.lines().any(is_there), "{written} is not in the file");
+                    let digits = written.replace(':', "").to_ascii_lowercase();
+                    let is_there = |line: &&str| line.to_ascii_lowercase().replace(':', "").contains(&digits);
+                    assert!(lines.iter().any(is_there), "{written} is not in the file");
                 }
             }
         }

@@ -1,34 +1,134 @@
 //! Files of known hosts in the format of `govc`: lines of `host[:port] THUMBPRINT`, the port 443 where none is named.
+//! A line that names the server in any spelling counts. To pass one over would trust somebody else, so a line whose name
+//! cannot be understood is an error.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::net::Thumbprint;
 
-/// The thumbprints that the text names for this server. Empty lines and lines that begin with `#` are skipped; a line
-/// for the server that cannot be read is an error, because skipping it would trust somebody else.
+/// The thumbprints that the text names for this server. Empty lines and comments, which begin with `#`, are skipped.
 pub(super) fn thumbprints(text: &str, host: &str, port: u16) -> Result<Vec<Thumbprint>, String> {
+    let server = (Host::of_server(host), port);
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = Vec::new();
-    for (number, line) in text.lines().enumerate() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
+    for (number, line) in (1..).zip(lines(text)) {
+        let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
+        let Some(name) = words.next() else { continue };
+        let thumbprint = words.next().unwrap_or_default();
+        if words.next().is_some() {
+            return Err(format!("line {number}: more than a host name and a thumbprint"));
         }
-        let (name, thumbprint) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-        if !names(name, host, port) {
+        let meant = meanings(name)
+            .ok_or_else(|| format!("line {number}: what it begins with is no host name; write host:port"))?;
+        if !meant.contains(&server) {
             continue;
         }
         let thumbprint = Thumbprint::parse(thumbprint)
-            .ok_or_else(|| format!("line {}: no thumbprint after the host name", number + 1))?;
+            .ok_or_else(|| format!("line {number}: no thumbprint after the host name"))?;
         found.push(thumbprint);
     }
     Ok(found)
 }
 
-/// Whether the first word of a line means this server.
-fn names(name: &str, host: &str, port: u16) -> bool {
-    let bare = |name: &str| name.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-    if port == 443 && bare(name) == host {
-        return true;
+/// Lines end with LF, CR LF or CR.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
+/// A name or an address without regard to its spelling.
+#[derive(Debug, PartialEq, Eq)]
+enum Host {
+    Name(String),
+    Address(IpAddr),
+}
+
+impl Host {
+    /// The server's, as the URL has it.
+    fn of_server(host: &str) -> Host {
+        match host.parse::<IpAddr>() {
+            Ok(address) => Host::Address(address.to_canonical()),
+            // As the resolver reads it.
+            Err(_) => {
+                numbers(host).map_or_else(|| Host::name(host), |(address, _)| Host::Address(address.into()))
+            }
+        }
     }
-    name.rsplit_once(':').is_some_and(|(name, number)| bare(name) == host && number.parse() == Ok(port))
+
+    /// That of a line, without port. `None`: it could be anything.
+    fn of_line(text: &str) -> Option<Host> {
+        if let Some(rest) = text.strip_prefix('[') {
+            return Host::v6(rest.strip_suffix(']')?);
+        }
+        if let Ok(address) = text.parse::<Ipv4Addr>() {
+            return Some(Host::Address(address.into()));
+        }
+        match numbers(text) {
+            // Eight to the resolver and ten to people.
+            Some((_, true)) => return None,
+            Some((address, false)) => return Some(Host::Address(address.into())),
+            None => {}
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        (text.chars().all(is_name) && text.starts_with(|c: char| c != '.')).then(|| Host::name(text))
+    }
+
+    fn v6(text: &str) -> Option<Host> {
+        // Through whichever interface.
+        let address = text.split_once('%').map_or(text, |(address, _)| address);
+        Some(Host::Address(IpAddr::from(address.parse::<Ipv6Addr>().ok()?).to_canonical()))
+    }
+
+    fn name(text: &str) -> Host {
+        Host::Name(text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase())
+    }
+}
+
+/// The servers that the first word of a line may mean: `::1:443` without brackets is one address, or another with a port.
+fn meanings(word: &str) -> Option<Vec<(Host, u16)>> {
+    const HTTPS: u16 = 443;
+    let mut all = Vec::new();
+    if let Some(host) = Host::v6(word).or_else(|| Host::of_line(word)) {
+        all.push((host, HTTPS));
+    }
+    if let Some((host, port)) = word.rsplit_once(':')
+        && let Some(host) = Host::of_line(host).or_else(|| Host::v6(host))
+    {
+        let digits = port.bytes().all(|b| b.is_ascii_digit());
+        let port = if port.is_empty() { Some(HTTPS) } else { port.parse().ok() };
+        if let Some(port) = port.filter(|port| digits && *port > 0) {
+            all.push((host, port));
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// An IPv4 address in one of the forms that the resolver takes beside four decimal numbers: `127.1`, `0x7f000001`. Also
+/// whether a number in it begins with a zero, which makes it an octal one.
+fn numbers(text: &str) -> Option<(Ipv4Addr, bool)> {
+    let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
+    let mut octal = false;
+    let mut number = |part: &str| -> Option<u32> {
+        let (digits, radix) = match part.strip_prefix("0x") {
+            Some(digits) => (digits, 16),
+            None if part.len() > 1 && part.starts_with('0') => {
+                octal = true;
+                (part, 8)
+            }
+            None => (part, 10),
+        };
+        if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return None;
+        }
+        u32::from_str_radix(digits, radix).ok()
+    };
+    let parts: Vec<u32> = text.split('.').map(&mut number).collect::<Option<_>>()?;
+    let (last, first) = parts.split_last().filter(|(_, first)| first.len() < 4)?;
+    let room = 8 * (4 - first.len() as u32);
+    if first.iter().any(|part| *part > 255) || u64::from(*last) >= 1 << room {
+        return None;
+    }
+    let address = first.iter().zip([24, 16, 8]).fold(*last, |sum, (part, shift)| sum | part << shift);
+    Some((Ipv4Addr::from(address), octal))
 }
 
 #[cfg(test)]
@@ -54,5 +154,96 @@ mod tests {
         assert!(thumbprints("vc nonsense", "vc", 443).unwrap_err().contains("line 1"));
         assert!(thumbprints("vc", "vc", 443).is_err());
         assert_eq!(thumbprints("vc nonsense", "other", 443), Ok(vec![]));
+    }
+
+    /// Passed over, each of these would leave the server without its pin.
+    #[test]
+    fn a_server_is_found_in_every_spelling() {
+        let a = Thumbprint::sha256(b"a");
+        for (words, host, port) in [
+            (&["vc", "VC", "vc.", "vc:443", "vc:0443", "vc:", "vC.:443"][..], "vc", 443),
+            (&["vc", "vc."], "vc.", 443),
+            (&["vc:8443", "vc.:08443", "VC:8443"], "vc", 8443),
+            (
+                &["::1", "[::1]", "[::1]:443", "[0:0:0:0:0:0:0:1]", "0:0:0:0:0:0:0:1:443", "[::1]:"],
+                "::1",
+                443,
+            ),
+            (&["[0000::0001]:8443", "::1:8443", "[::0.0.0.1]:8443", "[::1%lo]:8443"], "::1", 8443),
+            (&["[FE80::A]", "fe80::a", "[fe80:0::a%eth0]"], "fe80::a", 443),
+            (&["10.0.0.1", "10.0.0.1.", "[::ffff:10.0.0.1]", "[::ffff:a00:1]:443", "10.1"], "10.0.0.1", 443),
+            (&["0xa000001", "167772161"], "10.0.0.1", 443),
+            (&["10.0.0.1"], "::ffff:10.0.0.1", 443),
+            (&["127.0.0.1", "127.1", "[::ffff:7f00:1]"], "0177.1", 443),
+        ] {
+            for word in words {
+                for line in [
+                    format!("{word} {a}"),
+                    format!("\u{feff}{word} {a}"),
+                    format!(" \t{word}\t{a}  # ours\r\n"),
+                    format!("other {a}\r{word} {a}\r"),
+                    format!("\u{feff}# ours\r\n{word}\u{a0}{a}"),
+                ] {
+                    assert_eq!(
+                        thumbprints(&line, host, port),
+                        Ok(vec![a.clone()]),
+                        "{line:?} for {host}:{port}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn others_are_passed_over() {
+        let a = Thumbprint::sha256(b"a");
+        for (word, host, port) in [
+            ("vc:8443", "vc", 443),
+            ("vc", "vc", 8443),
+            ("vc.example.com", "vc", 443),
+            ("[::2]", "::1", 443),
+            ("::1:443", "::1", 8443),
+            ("10.0.0.2", "10.0.0.1", 443),
+            ("10", "vc", 443),
+            ("#vc", "vc", 443),
+        ] {
+            assert_eq!(
+                thumbprints(&format!("{word} {a}"), host, port),
+                Ok(vec![]),
+                "{word} for {host}:{port}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_be_any_servers_is_an_error_with_its_line() {
+        let a = Thumbprint::sha256(b"a");
+        for word in [
+            "v\u{200b}c",
+            "v\u{feff}c",
+            "münchen",
+            "*.example.com",
+            "vc,other",
+            "https://vc",
+            "vc/sdk",
+            "user@vc",
+            "|1|x=|y=",
+            "[vc]",
+            "[::1",
+            "vc:99999",
+            "vc:0",
+            "vc:+443",
+            "vc:80x",
+            "010.0.0.1",
+            ".",
+            "v\0c",
+        ] {
+            let problem = thumbprints(&format!("other {a}\n{word} {a}\n"), "vc", 443).unwrap_err();
+            assert!(problem.starts_with("line 2: "), "{word}: {problem}");
+        }
+        let two = format!("other {a} vc {a}");
+        assert!(thumbprints(&two, "vc", 443).unwrap_err().starts_with("line 1: more"), "{two}");
+        let separated = format!("other {a}\u{2028}vc {a}");
+        assert!(thumbprints(&separated, "vc", 443).is_err());
     }
 }

@@ -213,6 +213,12 @@ impl Config {
 
     /// What the network layer needs; reads the certificate files.
     pub(crate) fn net(&self) -> Result<net::Settings> {
+        if !self.url.https && !self.tls_thumbprints.is_empty() {
+            return Err(Error::new(
+                Status::VSESSION_E_CONFIG,
+                "option 'tls.thumbprint' is set, and the address is http://, where there is no certificate; use https://",
+            ));
+        }
         let tls = if self.url.https { Some(self.tls()?) } else { None };
         Ok(net::Settings {
             tls,
@@ -231,10 +237,13 @@ impl Config {
 
 impl Config {
     fn tls(&self) -> Result<net::Tls> {
-        let mut pem = Vec::new();
+        let mut listed = Vec::new();
         for file in &self.tls_ca_files {
-            pem.extend_from_slice(files::without_mark(&read_file("tls.ca_file", file)?));
-            pem.push(b'\n');
+            let pem = read_file("tls.ca_file", file)?;
+            listed.extend(net::read_pem(&pem).map_err(|problem| {
+                let message = format!("option 'tls.ca_file': '{}' {problem}", file.display());
+                Error::new(Status::VSESSION_E_CONFIG, message)
+            })?);
         }
         let mut thumbprints = self.tls_thumbprints.clone();
         if thumbprints.is_empty() {
@@ -250,7 +259,7 @@ impl Config {
         }
         Ok(net::Tls {
             verify: self.tls_verify,
-            ca: (!self.tls_ca_files.is_empty()).then_some(pem),
+            ca: (!self.tls_ca_files.is_empty()).then_some(listed),
             thumbprints,
             only_1_3: self.tls_only_1_3,
             identity: self.identity()?,
@@ -273,7 +282,7 @@ impl Config {
             None => ("option 'certificate'", certificate),
         };
         let key = Secret::from_wiped(files::read_text(option, file, files::MOST)?);
-        let certificate = files::without_mark(&read_file("certificate", certificate)?).to_vec();
+        let certificate = read_file("certificate", certificate)?.to_vec();
         Ok(Some(net::Identity { certificate, key }))
     }
 }

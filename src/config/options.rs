@@ -76,16 +76,20 @@ const OPTIONS: &[Opt] = &[
         name: "tls.verify",
         values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
         default: "true",
-        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody who sits between.",
+        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody who sits between; a thumbprint that `tls.thumbprint` or `tls.known_hosts` names for the server is demanded all the same.",
         set: |c, v| boolean(v).map(|v| c.tls_verify = v),
     },
     Opt {
         name: "tls.ca_file",
         values: "paths of PEM files, separated by `:`",
         default: "the system's roots",
-        about: "The certificates to trust in place of the system's: CAs, or the server's own certificate if it is self-signed. Read when a session is opened.",
+        about: "The certificates to trust in place of the system's. A CA certificate (basicConstraints CA:TRUE, and no key usage that forbids to issue) is an authority for all servers; any other stands for itself alone, as the certificate of a server, whose name and dates are compared. Read when a session is opened.",
         set: |c, v| {
-            c.tls_ca_files = v.split(':').filter_map(path).collect();
+            let files = paths(v);
+            if files.is_empty() && !v.is_empty() {
+                return Err("names no file".into());
+            }
+            c.tls_ca_files = files;
             Ok(())
         },
     },
@@ -93,11 +97,15 @@ const OPTIONS: &[Opt] = &[
         name: "tls.thumbprint",
         values: "SHA-256 or SHA-1 in hexadecimal, with or without colons; several separated by commas",
         default: "",
-        about: "Trust only a certificate with one of these thumbprints, on every connection, whoever issued it and whatever name it carries. Wins over `tls.known_hosts` and `tls.ca_file`.",
+        about: "Trust only a certificate with one of these thumbprints, on every connection, whoever issued it and whatever name, dates and form it has. Wins over `tls.verify`, `tls.known_hosts` and `tls.ca_file`. An empty value is refused, because nothing would be pinned.",
         set: |c, v| {
             let all: Option<Vec<_>> =
                 v.split(',').filter(|t| !t.trim().is_empty()).map(Thumbprint::parse).collect();
-            c.tls_thumbprints = all.ok_or("is not a thumbprint (64 or 40 hexadecimal digits)")?;
+            let all = all.ok_or("is not a thumbprint (64 or 40 hexadecimal digits)")?;
+            if all.is_empty() {
+                return Err("holds no thumbprint; leave the option alone where none is to be demanded".into());
+            }
+            c.tls_thumbprints = all;
             Ok(())
         },
     },
@@ -105,9 +113,12 @@ const OPTIONS: &[Opt] = &[
         name: "tls.known_hosts",
         values: "paths of files, separated by `:`",
         default: "",
-        about: "Files in govc's format, lines of `host[:port] THUMBPRINT`. Where they name the server, only a certificate with that thumbprint is trusted; where not, the other rules hold. Read when a session is opened.",
+        about: "Files in govc's format, lines of `host[:port] THUMBPRINT`, the port 443 where none is named. Where they name the server, in whatever spelling, only a certificate with that thumbprint is trusted, with `tls.verify=false` too; where not, the other rules hold. A line whose host cannot be understood is an error. Read when a session is opened.",
         set: |c, v| {
-            c.tls_known_hosts = v.split(':').filter_map(path).collect();
+            c.tls_known_hosts = paths(v);
+            if c.tls_known_hosts.is_empty() {
+                return Err("names no file; leave the option alone where no server is to be pinned".into());
+            }
             Ok(())
         },
     },
@@ -340,6 +351,10 @@ fn milliseconds(value: &str) -> std::result::Result<Duration, String> {
 
 fn at_least_one_millisecond(value: &str) -> std::result::Result<Duration, String> {
     number(value, 1, u64::from(u32::MAX) - 1).map(Duration::from_millis)
+}
+
+fn paths(value: &str) -> Vec<PathBuf> {
+    value.split(':').filter_map(path).collect()
 }
 
 fn path(value: &str) -> Option<PathBuf> {

@@ -1,13 +1,24 @@
 //! What a certificate says, and the two thumbprints by which people compare certificates.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ring::digest;
-use rustls::CertificateError;
-use rustls::pki_types::{CertificateDer, UnixTime};
-use x509_cert::Certificate as Parsed;
-use x509_cert::der::Decode;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::{self, PemObject};
+use x509_cert::der::asn1::ObjectIdentifier;
+use x509_cert::der::oid::AssociatedOid;
+use x509_cert::der::{AnyRef, DateTime, Decode, Reader, SliceReader, Tag, Tagged};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
+use x509_cert::name::Name;
+
+use crate::runtime::secret::excerpt;
+
+const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
+const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
 
 /// The digest of a certificate: SHA-256, or SHA-1 as old tools show it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -67,6 +78,133 @@ impl fmt::Display for Thumbprint {
     }
 }
 
+/// What a certificate says, as far as it can be read. Certificates of any version are taken apart here, with whatever else
+/// stands in them: which of them are trusted is decided elsewhere.
+pub(super) struct Outline<'a> {
+    /// 1, 2 or 3.
+    pub(super) version: u8,
+    /// Issuer, subject and key as they stand there, in DER.
+    pub(super) issuer: &'a [u8],
+    pub(super) subject: &'a [u8],
+    pub(super) key: &'a [u8],
+    /// `None`: not dates that can be read.
+    pub(super) validity: Option<Validity>,
+    /// `None`: they cannot be read.
+    extensions: Option<Vec<Extension>>,
+}
+
+/// From when until when, both inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Validity {
+    pub(super) from: Duration,
+    pub(super) until: Duration,
+}
+
+impl<'a> Outline<'a> {
+    /// `None`: this is no certificate.
+    pub(super) fn of(certificate: &'a [u8]) -> Option<Outline<'a>> {
+        Outline::read(certificate).ok()
+    }
+
+    fn read(certificate: &'a [u8]) -> x509_cert::der::Result<Outline<'a>> {
+        let outer = AnyRef::from_der(certificate)?;
+        outer.tag().assert_eq(Tag::Sequence)?;
+        let inner = AnyRef::decode(&mut SliceReader::new(outer.value())?)?;
+        inner.tag().assert_eq(Tag::Sequence)?;
+        let mut fields = SliceReader::new(inner.value())?;
+        let mut version = 1;
+        if fields.peek_byte() == Some(0xa0) {
+            let wrapped = AnyRef::decode(&mut fields)?;
+            version = u8::from_der(wrapped.value())?.saturating_add(1);
+        }
+        AnyRef::decode(&mut fields)?; // serial number
+        AnyRef::decode(&mut fields)?; // algorithm of the signature
+        let issuer = fields.tlv_bytes()?;
+        let validity = fields.tlv_bytes()?;
+        let subject = fields.tlv_bytes()?;
+        let key = fields.tlv_bytes()?;
+        let mut extensions = Some(Vec::new());
+        while !fields.is_finished() {
+            let field = fields.tlv_bytes()?;
+            if field.first() == Some(&0xa3) {
+                let wrapped = AnyRef::from_der(field)?;
+                extensions = Vec::from_der(wrapped.value()).ok();
+            }
+        }
+        let validity = x509_cert::time::Validity::from_der(validity).ok().map(|validity| Validity {
+            from: validity.not_before.to_unix_duration(),
+            until: validity.not_after.to_unix_duration(),
+        });
+        Ok(Outline { version, issuer, subject, key, validity, extensions })
+    }
+
+    /// An extension's value. `Err`: there are extensions, and this or all of them cannot be read.
+    fn extension<T: AssociatedOid + for<'d> Decode<'d>>(&self) -> Result<Option<T>, ()> {
+        let all = self.extensions.as_ref().ok_or(())?;
+        let mut found = all.iter().filter(|e| e.extn_id == T::OID);
+        match (found.next(), found.next()) {
+            (None, _) => Ok(None),
+            (Some(one), None) => T::from_der(one.extn_value.as_bytes()).map(Some).map_err(|_| ()),
+            (Some(_), Some(_)) => Err(()),
+        }
+    }
+
+    /// Whether it may stand for servers other than itself: it says so, and nothing that it says forbids it.
+    pub(super) fn is_authority(&self) -> bool {
+        let says_so = matches!(self.extension::<BasicConstraints>(), Ok(Some(constraints)) if constraints.ca);
+        says_so && self.may_sign() && self.may_serve()
+    }
+
+    /// A key usage, where there is one, allows the signing of certificates.
+    pub(super) fn may_sign(&self) -> bool {
+        self.extension::<KeyUsage>().is_ok_and(|usage| usage.is_none_or(|usage| usage.key_cert_sign()))
+    }
+
+    /// An extended key usage, where there is one, allows a TLS server.
+    pub(super) fn may_serve(&self) -> bool {
+        let allows = |usage: ExtendedKeyUsage| usage.0.iter().any(|u| *u == SERVER_AUTH || *u == ANY_PURPOSE);
+        self.extension::<ExtendedKeyUsage>().is_ok_and(|usage| usage.is_none_or(allows))
+    }
+
+    /// How many authorities may stand below this one.
+    pub(super) fn path_length(&self) -> Option<u8> {
+        self.extension::<BasicConstraints>().ok().flatten().and_then(|c| c.path_len_constraint)
+    }
+
+    /// Whether somebody else issued it; a certificate that names itself as its issuer does not lengthen a chain.
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    /// The names of servers that it carries, fit for a message: the server may have written anything.
+    pub(super) fn names(&self) -> Vec<String> {
+        let Ok(Some(names)) = self.extension::<SubjectAltName>() else { return Vec::new() };
+        let shown = |name: &GeneralName| match name {
+            GeneralName::DnsName(name) => Some(excerpt(name.as_str())),
+            GeneralName::IpAddress(address) => match *address.as_bytes() {
+                [a, b, c, d] => Some(IpAddr::from([a, b, c, d]).to_string()),
+                ref bytes => <[u8; 16]>::try_from(bytes).ok().map(|b| IpAddr::from(b).to_string()),
+            },
+            _ => None,
+        };
+        names.0.iter().filter_map(shown).collect()
+    }
+}
+
+/// The name in a certificate, fit for a message.
+pub(super) fn name(der: &[u8]) -> String {
+    let name = Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string());
+    if name.is_empty() { "a certificate without a name".into() } else { format!("'{}'", excerpt(&name)) }
+}
+
+/// The day of a time, as certificates count them: in UTC.
+pub(super) fn date(time: Duration) -> String {
+    match DateTime::from_unix_duration(time) {
+        Ok(day) => format!("{:04}-{:02}-{:02}", day.year(), day.month(), day.day()),
+        Err(_) => "a day beyond the year 9999".into(),
+    }
+}
+
 /// A certificate for people to look at.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
@@ -82,31 +220,58 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// What does not parse is left empty; the thumbprints are there for any bytes.
     pub(crate) fn describe(der: &[u8]) -> Certificate {
-        let parsed = Parsed::from_der(der).ok().map(|c| c.tbs_certificate);
+        let outline = Outline::of(der);
         let ms = |time: Duration| time.as_millis() as i64;
-        let validity = parsed.as_ref().map(|c| c.validity);
+        let name = |der| Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string());
+        let validity = outline.as_ref().and_then(|outline| outline.validity);
         Certificate {
-            subject: parsed.as_ref().map_or(String::new(), |c| c.subject.to_string()),
-            issuer: parsed.as_ref().map_or(String::new(), |c| c.issuer.to_string()),
-            not_before_ms: validity.map_or(0, |v| ms(v.not_before.to_unix_duration())),
-            not_after_ms: validity.map_or(0, |v| ms(v.not_after.to_unix_duration())),
+            subject: outline.as_ref().map_or(String::new(), |outline| name(outline.subject)),
+            issuer: outline.as_ref().map_or(String::new(), |outline| name(outline.issuer)),
+            not_before_ms: validity.map_or(0, |validity| ms(validity.from)),
+            not_after_ms: validity.map_or(0, |validity| ms(validity.until)),
             sha256: Thumbprint::sha256(der),
             sha1: Thumbprint::sha1(der),
         }
     }
 }
 
-/// Whether `now` lies within the validity that the certificate states.
-pub(super) fn check_validity(der: &CertificateDer<'_>, now: UnixTime) -> Result<(), CertificateError> {
-    let parsed = Parsed::from_der(der).map_err(|_| CertificateError::BadEncoding)?;
-    let validity = parsed.tbs_certificate.validity;
-    if now.as_secs() < validity.not_before.to_unix_duration().as_secs() {
-        return Err(CertificateError::NotValidYet);
+/// The certificates of a PEM file. What the message says names no word of the file: it may hold a key.
+pub(crate) fn read_pem(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
+    let mut all = Vec::new();
+    for (index, certificate) in CertificateDer::pem_slice_iter(file).enumerate() {
+        let number = index + 1;
+        let certificate = certificate
+            .map_err(|error| format!("is not PEM: {} (certificate {number} of the file)", not_pem(&error)))?;
+        if Outline::of(&certificate).is_none() {
+            return Err(format!(
+                "certificate {number} of the file cannot be read; what it holds is no certificate"
+            ));
+        }
+        all.push(certificate.to_vec());
     }
-    if now.as_secs() > validity.not_after.to_unix_duration().as_secs() {
-        return Err(CertificateError::Expired);
+    if all.is_empty() {
+        let hint = match file {
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "; it is UTF-16, save it as UTF-8",
+            [0x30, length, ..] if (0x81..=0x83).contains(length) => {
+                "; it seems to be DER, convert it (openssl x509 -inform der)"
+            }
+            _ => "",
+        };
+        return Err(format!("holds no certificate; it must be PEM with at least one{hint}"));
     }
-    Ok(())
+    Ok(all)
+}
+
+/// rustls' own words repeat the line in question, which may be a key.
+fn not_pem(error: &pem::Error) -> &'static str {
+    match error {
+        pem::Error::MissingSectionEnd { .. } => "a section has no end",
+        pem::Error::IllegalSectionStart { .. } => {
+            "a line that begins a section goes on behind it; the line ends may have been lost"
+        }
+        _ => "what stands in a section is not base64",
+    }
 }
 
 #[cfg(test)]
@@ -133,5 +298,12 @@ mod tests {
         let described = Certificate::describe(b"nothing");
         assert!(described.subject.is_empty());
         assert!(described.sha256.to_string().len() == 95);
+    }
+
+    #[test]
+    fn days_are_told_as_dates() {
+        assert_eq!(date(Duration::ZERO), "1970-01-01");
+        assert_eq!(date(Duration::from_secs(1_795_600_000)), "2026-11-25");
+        assert_eq!(date(Duration::MAX), "a day beyond the year 9999");
     }
 }

@@ -1,6 +1,7 @@
 //! Sends requests and reads replies. One client serves every session with equal settings, so they share connections.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::rc::Rc;
 
 use ureq::http::Uri;
@@ -21,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Mutex, RandomState, Weak};
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.
@@ -36,7 +37,14 @@ pub(crate) struct Client {
     permits: Permits,
 }
 
-static CLIENTS: PerProcess<Mutex<HashMap<Settings, Weak<Client>>>> = PerProcess::new();
+/// The clients that there are, by a keyed hash of their settings: those hold secrets, which must not outlive the client.
+#[derive(Default)]
+struct Clients {
+    keys: RandomState,
+    all: Mutex<HashMap<u64, Vec<Weak<Client>>>>,
+}
+
+static CLIENTS: PerProcess<Clients> = PerProcess::new();
 
 /// In a forked child: forgets the parent's connections.
 pub(crate) fn renew_after_fork() {
@@ -47,10 +55,14 @@ pub(crate) fn renew_after_fork() {
 impl Client {
     /// The client for these settings: the one that exists, or a new one. Makes no connection.
     pub(crate) fn shared(settings: &Settings) -> Result<Arc<Client>> {
-        if let Some(client) = CLIENTS.get().lock().get(settings).and_then(Weak::upgrade) {
+        let clients = CLIENTS.get();
+        let key = clients.keys.hash_one(settings);
+        let existing: Vec<_> =
+            clients.all.lock().get(&key).into_iter().flatten().filter_map(Weak::upgrade).collect();
+        if let Some(client) = existing.into_iter().find(|client| client.settings() == settings) {
             return Ok(client);
         }
-        let trust = settings.tls.as_ref().map(Trust::new).transpose()?;
+        let trust = settings.tls.as_ref().map(|tls| Trust::new(tls, &settings.server())).transpose()?;
         let root = full_uri(settings, "/")?;
         let pool = Pool::new(settings.idle_timeout);
         let client = Arc::new(Client {
@@ -60,13 +72,21 @@ impl Client {
             unusual: Reader::new(pool),
             permits: Permits::new(settings.max_connections),
         });
-        let all = CLIENTS.get();
-        let mut clients = all.lock();
-        clients.retain(|_, client| client.strong_count() > 0);
-        if let Some(made_meanwhile) = clients.get(settings).and_then(Weak::upgrade) {
-            return Ok(made_meanwhile);
+        // Dropped after the lock.
+        let mut made_meanwhile = Vec::new();
+        let mut all = clients.all.lock();
+        all.retain(|_, of_key| {
+            of_key.retain(|client| client.strong_count() > 0);
+            !of_key.is_empty()
+        });
+        let of_key = all.entry(key).or_default();
+        made_meanwhile.extend(of_key.iter().filter_map(Weak::upgrade));
+        if let Some(client) =
+            made_meanwhile.iter().find(|client: &&Arc<Client>| client.settings() == settings)
+        {
+            return Ok(client.clone());
         }
-        clients.insert(settings.clone(), Arc::downgrade(&client));
+        of_key.push(Arc::downgrade(&client));
         Ok(client)
     }
 
@@ -226,8 +246,9 @@ fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Method;
+    use super::super::{Method, Proxy, ProxyKind};
     use super::*;
+    use crate::runtime::secret::Secret;
     use crate::runtime::wait::Bounds;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -274,6 +295,35 @@ mod tests {
 
     fn watch(timeout: Duration) -> Rc<Watch> {
         Rc::new(Watch::new(Bounds::with_timeout(timeout)).unwrap())
+    }
+
+    #[test]
+    fn equal_settings_share_a_client_and_others_do_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = settings(&listener, "shared");
+        let client = Client::shared(&settings).unwrap();
+        assert!(Arc::ptr_eq(&client, &Client::shared(&settings.clone()).unwrap()));
+        let other = Settings { max_connections: 5, ..settings };
+        assert!(!Arc::ptr_eq(&client, &Client::shared(&other).unwrap()));
+    }
+
+    #[test]
+    fn the_secrets_of_a_client_are_gone_with_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let secret = Secret::new("of the proxy");
+        let proxy = Proxy {
+            kind: ProxyKind::Connect,
+            host: "127.0.0.1".into(),
+            port: 1,
+            user: Some("user".into()),
+            password: Some(secret.clone()),
+        };
+        let settings = Settings { proxy: Some(proxy), ..settings(&listener, "secrets") };
+        let client = Client::shared(&settings).unwrap();
+        drop(settings);
+        assert!(secret.holders() > 1);
+        drop(client);
+        assert_eq!(secret.holders(), 1, "somebody keeps it");
     }
 
     #[test]

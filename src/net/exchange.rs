@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
-use super::certificate::Thumbprint;
 use crate::error::Error;
 use crate::runtime::wait::{Stop, Watch};
 use crate::status::Status;
@@ -41,8 +40,6 @@ pub(super) struct Exchange {
     pub(super) answered: Cell<bool>,
     /// So many more may arrive: what is no part of a reply's body, such as preliminary replies, could go on for ever.
     pub(super) left: Cell<u64>,
-    /// The certificate that was not trusted.
-    refused_certificate: RefCell<Option<Thumbprint>>,
     /// The peer has said that it will send no more.
     pub(super) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
@@ -74,7 +71,6 @@ impl Current {
             sent: Cell::new(false),
             answered: Cell::new(false),
             left: Cell::new(most),
-            refused_certificate: RefCell::new(None),
             ended: Cell::new(false),
             failure: RefCell::new(None),
         });
@@ -123,14 +119,6 @@ impl Exchange {
         self.failure().unwrap_or_else(|| {
             Error::new(Status::VSESSION_E_CONNECTION, format!("the connection failed: {error}"))
         })
-    }
-
-    pub(super) fn note_refused_certificate(&self, thumbprint: Thumbprint) {
-        *self.refused_certificate.borrow_mut() = Some(thumbprint);
-    }
-
-    pub(super) fn refused_certificate(&self) -> Option<Thumbprint> {
-        self.refused_certificate.borrow().clone()
     }
 
     /// Called between two pieces of a large request: where the peer reads as fast as we write, nothing waits, and the waits

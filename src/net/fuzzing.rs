@@ -1,38 +1,30 @@
 //! What the fuzzer feeds of this layer; see `src/fuzzing.rs`.
 
-use rustls::pki_types::{CertificateDer, UnixTime};
+use std::time::Duration;
+
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use ureq::Agent;
 use ureq::http::header;
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
 };
 
-use super::certificate::{Certificate, check_validity};
+use super::certificate::{Certificate, Outline, read_pem};
 use super::framing::Framing;
+use super::key;
 use super::plain::{self, Look};
+use super::roots::Roots;
 use super::trust::Trust;
 use super::unusual::{self, NoNames};
 use super::{Identity, Tls};
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 
-/// A file of certificates, and the same as a client certificate with its key. A message names the option, and never shows
-/// a word of the file: it may be a key.
+/// A file of certificates, and the same as a client certificate with its key. A message never shows a word of the file: it may
+/// be a key.
 pub(crate) fn pem(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let plain = Tls { verify: false, ca: None, thumbprints: Vec::new(), only_1_3: false, identity: None };
-    let identity = Identity { certificate: text.as_bytes().to_vec(), key: Secret::new(text) };
-    let of_authorities = Tls { verify: true, ca: Some(bytes.to_vec()), ..plain.clone() };
-    let with_identity = Tls { identity: Some(identity), ..plain };
-    let options = [
-        (of_authorities, &["tls.ca_file", "root certificates"][..]),
-        (with_identity, &["certificate", "private_key"]),
-    ];
-    for (tls, names) in options {
-        let Err(error) = Trust::new(&tls) else { continue };
-        let message = &error.detail().message;
-        assert_eq!(error.status(), Status::VSESSION_E_CONFIG, "{error}");
-        assert!(names.iter().any(|name| message.contains(name)), "{error}");
+    let shows_no_word = |message: &str| {
         for word in text.split_whitespace().filter(|word| word.len() >= 24) {
             let numbers = format!("{:?}", word.as_bytes());
             assert!(
@@ -40,20 +32,52 @@ pub(crate) fn pem(bytes: &[u8]) {
                 "{message}"
             );
         }
+    };
+    let plain = Tls { verify: true, ca: None, thumbprints: Vec::new(), only_1_3: false, identity: None };
+    match read_pem(bytes) {
+        Err(problem) => shows_no_word(&problem),
+        // Each certificate is good for something: it stands for itself at least.
+        Ok(all) => {
+            assert!(!all.is_empty() && Trust::new(&Tls { ca: Some(all), ..plain.clone() }, "vc").is_ok())
+        }
     }
+    let identity = Identity { certificate: text.as_bytes().to_vec(), key: Secret::new(text) };
+    let Err(error) = Trust::new(&Tls { identity: Some(identity), verify: false, ..plain }, "vc") else {
+        return;
+    };
+    assert_eq!(error.status(), Status::VSESSION_E_CONFIG, "{error}");
+    let message = &error.detail().message;
+    assert!(message.contains("'certificate'") || message.contains("'private_key'"), "{error}");
+    shows_no_word(message);
 }
 
-/// A certificate as a server sends it.
+/// A certificate as a server sends it, also to a client that lists just this one.
 pub(crate) fn certificate(bytes: &[u8]) {
     let described = Certificate::describe(bytes);
     assert_eq!(described.sha256.to_string().len(), 95);
     assert_eq!(described.sha1.to_string().len(), 59);
     assert!(described.sha256.is_of(bytes) && described.sha1.is_of(bytes));
-    let (der, then) = (CertificateDer::from(bytes), std::time::Duration::from_secs(1_700_000_000));
-    if check_validity(&der, UnixTime::since_unix_epoch(then)).is_ok() {
-        let then = then.as_millis() as i64;
-        assert!(described.not_before_ms <= then && described.not_after_ms >= then, "{described:?}");
+    let Some(outline) = Outline::of(bytes) else { return };
+    let now = Duration::from_secs(1_700_000_000);
+    let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let roots = Roots::of(&[bytes]);
+    for name in ["vc.example.com", "127.0.0.1"] {
+        let server = ServerName::try_from(name).expect("a good name");
+        let der = CertificateDer::from(bytes);
+        let between = std::slice::from_ref(&der);
+        match roots.judge(&der, between, &server, UnixTime::since_unix_epoch(now), &algorithms) {
+            Ok(()) => {
+                let now = now.as_millis() as i64;
+                assert!(described.not_before_ms <= now && described.not_after_ms >= now, "{described:?}");
+                assert!(outline.may_serve() && outline.version == 3 && !outline.names().is_empty());
+            }
+            Err(refusal) => {
+                let message = refusal.error("vc:443", &described.sha256).detail().message.clone();
+                assert!(message.len() < 2000 && !message.contains(char::is_control), "{message}");
+            }
+        }
     }
+    let _ = key::unsupported(outline.key);
 }
 
 /// A reply on the wire. What is read the short way is what ureq reads, with the same result, and in whatever pieces it comes.

@@ -13,6 +13,7 @@ mod exchange;
 mod framing;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod key;
 mod message;
 #[cfg(vsession_model)]
 pub(crate) mod model;
@@ -22,13 +23,15 @@ mod pool;
 mod probe;
 mod proxy;
 mod records;
+mod refusal;
 mod resolve;
+mod roots;
 mod socket;
 mod tls;
 mod trust;
 mod unusual;
 
-pub(crate) use certificate::{Certificate, Thumbprint};
+pub(crate) use certificate::{Certificate, Thumbprint, read_pem};
 pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use message::{HttpReply, HttpRequest, Method};
 pub(crate) use probe::certificates;
@@ -57,11 +60,11 @@ pub(crate) struct Settings {
 /// Whom to trust.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Tls {
-    /// False accepts any certificate.
+    /// False accepts any certificate, where there are no thumbprints.
     pub(crate) verify: bool,
-    /// PEM; replaces the system's roots.
-    pub(crate) ca: Option<Vec<u8>>,
-    /// Where there are some, only certificates with one of them are trusted.
+    /// Certificates in DER that take the place of the system's roots.
+    pub(crate) ca: Option<Vec<Vec<u8>>>,
+    /// Where there are some, only certificates with one of them are trusted, and nothing else decides.
     pub(crate) thumbprints: Vec<Thumbprint>,
     /// Not less than TLS 1.3; otherwise 1.2 will do.
     pub(crate) only_1_3: bool,

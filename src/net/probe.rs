@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
+use super::Settings;
 use super::connection::Stream;
 use super::context;
 use super::dial::Dialer;
 use super::exchange::Current;
 use super::trust::Trust;
-use super::{Settings, Tls};
 use crate::error::{Error, Result};
 use crate::runtime::wait::Watch;
 use crate::status::Status;
@@ -21,8 +21,8 @@ pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec
         ));
     };
     watch.check()?;
-    let anyone = Tls { verify: false, thumbprints: Vec::new(), ca: None, ..tls.clone() };
-    let dialer = Dialer { settings: settings.clone(), trust: Some(Trust::new(&anyone)?) };
+    let trust = Trust::to_look(tls, &settings.server())?;
+    let dialer = Dialer { settings: settings.clone(), trust: Some(trust) };
     let exchange = Current::begin(watch, false, u64::MAX);
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),

@@ -8,10 +8,12 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::exchange::Exchange;
 use super::records::Records;
+use super::refusal;
 use super::socket::Socket;
-use super::trust::{self, Trust};
+use super::trust::Trust;
 use crate::error::Error;
 use crate::status::Status;
+use crate::sync::Arc;
 use crate::sys::Idle;
 
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct TlsStream {
     began_unasked: bool,
     /// The peer takes no more.
     deaf: bool,
+    /// Host and port, for messages.
+    server: Arc<str>,
 }
 
 /// The socket as rustls sees it.
@@ -64,24 +68,30 @@ impl TlsStream {
         trust: &Trust,
         exchange: &Exchange,
     ) -> io::Result<TlsStream> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        let server = trust.server();
+        // A dot at the end belongs to the name lookup and stands in no certificate.
+        let bare = host.strip_suffix('.').unwrap_or(host);
+        let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
             exchange.fail(Error::new(
                 Status::VSESSION_E_TLS,
-                format!("'{host}' is not a host name that a certificate could carry; use the server's name or address"),
+                format!("'{host}' in {server} is not a host name that a certificate could carry; use the server's name or address in 'url'"),
             ))
         })?;
         let tls = ClientConnection::new(trust.client_config(), name).map_err(|e| {
-            exchange.fail(Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")))
+            exchange.fail(Error::new(
+                Status::VSESSION_E_TLS,
+                format!("TLS with {server} could not be set up: {e}"),
+            ))
         })?;
         let mut stream =
-            TlsStream { tls, socket, records: Records::default(), began_unasked: false, deaf: false };
+            TlsStream { tls, socket, records: Records::default(), began_unasked: false, deaf: false, server };
         while stream.tls.is_handshaking() {
             stream.write_records(exchange)?;
             if stream.tls.is_handshaking() && stream.read_records(exchange)? == 0 {
                 // As when it resets it: more often a front without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
                     Status::VSESSION_E_CONNECTION,
-                    format!("{host} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?"),
+                    format!("{} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?", stream.server),
                 )));
             }
         }
@@ -126,7 +136,7 @@ impl TlsStream {
             let (tls, mut wire) = self.wire(exchange);
             // The alert tells the server why; whether it still gets it changes nothing.
             let _ = tls.write_tls(&mut wire);
-            return Err(exchange.fail(trust::tls_error(&error, exchange.refused_certificate())));
+            return Err(exchange.fail(refusal::of_tls(&error, &self.server)));
         }
         if self.began_unasked && self.records.is_between() {
             self.began_unasked = false;

@@ -61,6 +61,14 @@ impl Secret {
     }
 }
 
+#[cfg(test)]
+impl Secret {
+    /// How many share the copy.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+}
+
 /// Tells a pair of user and password from another without keeping them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; 32]);

@@ -10,6 +10,7 @@ mod support;
 
 mod asynchronous;
 mod broken_replies;
+mod chains;
 mod credentials;
 mod descriptors;
 mod dialing;

@@ -174,6 +174,153 @@ fn known_hosts_pin_the_servers_that_they_name() {
     assert!(error.message.contains("line 1"), "{}", error.message);
 }
 
+/// `tls.verify=false`, and GOVC_INSECURE with it, give up authority and name. They do not give up what was pinned.
+#[test]
+fn a_thumbprint_is_demanded_although_nothing_else_is_checked() {
+    let simulator = Simulator::with(&["-self-signed"]);
+    let (right, wrong) = (simulator.text("thumbprint_sha256"), ["00"; 32].join(":"));
+    let hosts = TempFile::new("known_hosts", "");
+    for (thumbprint, is_right) in [(&right, true), (&wrong, false)] {
+        std::fs::write(&hosts.0, format!("{} {thumbprint}\n", simulator.host())).unwrap();
+        for (option, value) in
+            [("tls.thumbprint", thumbprint.as_str()), ("tls.known_hosts", hosts.0.to_str().unwrap())]
+        {
+            let one = plain(&simulator).with("tls.verify", "false").with(option, value);
+            let other = plain(&simulator).with(option, value).with("tls.verify", "false");
+            for config in [one, other] {
+                if is_right {
+                    trusted(&config);
+                } else {
+                    untrusted(&config);
+                }
+            }
+        }
+    }
+    // Others are not named, and nothing is asked of them.
+    std::fs::write(&hosts.0, format!("other {wrong}\n")).unwrap();
+    trusted(
+        &plain(&simulator).with("tls.verify", "false").with("tls.known_hosts", hosts.0.to_str().unwrap()),
+    );
+}
+
+#[test]
+fn a_pin_that_names_nothing_is_refused() {
+    let config = Config::new("vc").unwrap();
+    for (option, values) in [
+        ("tls.thumbprint", &["", ",", " ", ", ,", "AB", "\u{feff}"][..]),
+        ("tls.known_hosts", &["", ":", "::"]),
+        ("tls.ca_file", &[":", "::"]),
+    ] {
+        for value in values {
+            let error = config.set(option, value).unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT, "{option} {value:?}");
+            assert!(error.message.contains(&format!("'{option}'")), "{}", error.message);
+        }
+    }
+    // Where there is no certificate none can be demanded.
+    let config = Config::new("http://127.0.0.1:1").unwrap().with("tls.thumbprint", &"00".repeat(32));
+    let error = config.open().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONFIG);
+    assert!(error.message.contains("'tls.thumbprint'"), "{}", error.message);
+}
+
+#[test]
+fn each_file_of_a_list_holds_a_certificate_and_marks_before_it_do_no_harm() {
+    let simulator = Simulator::start();
+    let good = simulator.text("ca_file");
+    let text = std::fs::read_to_string(&good).unwrap();
+    let marked = TempFile::new("marked", &format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    trusted(&plain(&simulator).with("tls.ca_file", marked.0.to_str().unwrap()));
+    let end = text.find("-----END").unwrap();
+    for (name, bytes, why) in [
+        ("empty", String::new(), "holds no certificate"),
+        ("junk", "not a certificate".into(), "holds no certificate"),
+        ("cut", text[..end].to_string(), "has no end"),
+        (
+            "second",
+            format!("{text}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+            "certificate 2",
+        ),
+    ] {
+        let bad = TempFile::new(name, &bytes);
+        let bad = bad.0.to_str().unwrap();
+        for list in [format!("{good}:{bad}"), format!("{bad}:{good}")] {
+            let error = plain(&simulator).with("tls.ca_file", &list).open().unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_CONFIG, "{name}");
+            assert!(error.message.contains(bad) && error.message.contains(why), "{}", error.message);
+        }
+    }
+}
+
+/// Canned: a server without TLS.
+#[test]
+fn a_server_that_speaks_no_tls_is_told_in_words() {
+    let canned = Canned::http();
+    canned.greet(Greeting::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+    let session = Config::new(&format!("https://user:pass@{}", canned.address())).unwrap();
+    let session = session.with("tls.verify", "false").open().unwrap();
+    let error = session.login().unwrap_err();
+    session.close().unwrap();
+    assert_eq!(error.status, status::VSESSION_E_TLS);
+    assert!(error.message.contains(&canned.address().to_string()), "{}", error.message);
+    assert!(error.message.contains("no TLS") && !error.message.contains("Invalid"), "{}", error.message);
+}
+
+/// The names of OpenSSL's variables count, and what they name can be wrong.
+#[test]
+fn system_roots_that_cannot_be_found_are_told_with_the_variable() {
+    let simulator = Simulator::start();
+    let pipe = TempFile(temporary("pipe"));
+    assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+    let empty = TempFile::new("empty", "");
+    for (variable, value) in [
+        ("SSL_CERT_FILE", "/nowhere/roots.pem"),
+        ("SSL_CERT_FILE", empty.0.to_str().unwrap()),
+        ("SSL_CERT_FILE", pipe.0.to_str().unwrap()),
+        ("SSL_CERT_DIR", "/nowhere"),
+    ] {
+        let mut child = child::child("trust::child_without_roots");
+        child.env(variable, value).env("VSESSION_TEST_URL", simulator.text("url"));
+        child.env("VSESSION_TEST_NAMES", variable);
+        child.env_remove(if variable == "SSL_CERT_DIR" { "SSL_CERT_FILE" } else { "SSL_CERT_DIR" });
+        child::held(child);
+    }
+}
+
+#[test]
+#[ignore = "run by system_roots_that_cannot_be_found_are_told_with_the_variable"]
+fn child_without_roots() {
+    let variable = std::env::var("VSESSION_TEST_NAMES").unwrap();
+    let error = Config::new(&std::env::var("VSESSION_TEST_URL").unwrap()).unwrap().open().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONFIG);
+    assert!(error.message.contains(&variable), "{}", error.message);
+}
+
+#[test]
+fn system_roots_that_cannot_be_read_for_want_of_descriptors_are_read_later() {
+    let simulator = Simulator::start();
+    let mut child = child::child("trust::child_without_descriptors");
+    child.env("SSL_CERT_FILE", simulator.text("ca_file")).env("VSESSION_TEST_URL", simulator.text("url"));
+    child::held(child);
+}
+
+#[test]
+#[ignore = "run by system_roots_that_cannot_be_read_for_want_of_descriptors_are_read_later"]
+fn child_without_descriptors() {
+    let config = Config::new(&std::env::var("VSESSION_TEST_URL").unwrap()).unwrap();
+    let config = config.with("username", "user").with("password", "pass");
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    let none = libc::rlimit { rlim_cur: 0, ..limit };
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) };
+    let refused = config.open();
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    let error = refused.map(|_| ()).unwrap_err();
+    assert_eq!((error.status, error.os_error), (status::VSESSION_E_RESOURCE, libc::EMFILE), "{error:?}");
+    assert!(error.message.contains("root certificates"), "{}", error.message);
+    trusted(&config);
+}
+
 #[test]
 fn several_authorities_in_several_files_are_trusted() {
     let first = Simulator::start();
@@ -211,7 +358,7 @@ fn files_that_cannot_be_used_are_told_when_the_session_is_opened() {
     for option in ["tls.ca_file", "certificate"] {
         let error = plain(&simulator).with(option, broken.0.to_str().unwrap()).open().unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_CONFIG, "{option}");
-        assert!(error.message.contains(&format!("'{option}': not PEM")), "{}", error.message);
+        assert!(error.message.contains("is not PEM"), "{}", error.message);
     }
     let error = plain(&simulator).with("private_key", junk).open().unwrap_err();
     assert!(error.message.contains("'certificate'"), "{}", error.message);

@@ -1,0 +1,135 @@
+//! Public keys and signatures: which can be checked here, what the others are called, and the proof in the handshake that
+//! a server holds the key of its certificate. That is checked with the bare key, whatever else the certificate says, so that a
+//! certificate of any form can be trusted by its thumbprint.
+
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::{CertificateError, DigitallySignedStruct};
+use webpki::RawPublicKeyEntity;
+use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
+use x509_cert::der::{Decode, Reader, SliceReader};
+use x509_cert::spki::SubjectPublicKeyInfoRef;
+
+use super::certificate::Outline;
+
+/// Why there is no proof.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unproven {
+    /// The key cannot be checked here: it says nothing against the server. With the words for it.
+    Key(String),
+    /// The signature is another's.
+    Signature,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    Tls12,
+    Tls13,
+}
+
+/// Checks the signature of a handshake with the key of the certificate.
+pub(super) fn check_handshake(
+    version: Version,
+    message: &[u8],
+    certificate: &[u8],
+    signed: &DigitallySignedStruct,
+    algorithms: &WebPkiSupportedAlgorithms,
+) -> Result<(), Unproven> {
+    let unreadable = || Unproven::Key("its key cannot be read".into());
+    let outline = Outline::of(certificate).ok_or_else(unreadable)?;
+    if let Some(problem) = unsupported(outline.key) {
+        return Err(Unproven::Key(format!("its key {problem}")));
+    }
+    let key = SubjectPublicKeyInfoDer::from(outline.key);
+    if version == Version::Tls13 {
+        return match verify_tls13_signature_with_raw_key(message, &key, signed, algorithms) {
+            Ok(_) => Ok(()),
+            Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => Err(unreadable()),
+            Err(_) => Err(Unproven::Signature),
+        };
+    }
+    let entity = RawPublicKeyEntity::try_from(&key).map_err(|_| unreadable())?;
+    let fitting = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+    let proven = fitting
+        .flat_map(|(_, algorithms)| algorithms.iter())
+        .any(|algorithm| entity.verify_signature(*algorithm, message, signed.signature()).is_ok());
+    if proven { Ok(()) } else { Err(Unproven::Signature) }
+}
+
+/// Why signatures by this key cannot be checked; `None`: they can.
+pub(super) fn unsupported(key: &[u8]) -> Option<String> {
+    let Ok(key) = SubjectPublicKeyInfoRef::from_der(key) else { return Some("cannot be read".into()) };
+    match kind(key.algorithm.oid) {
+        "RSA" => {
+            let Some(bits) = key.subject_public_key.as_bytes().and_then(rsa_bits) else {
+                return Some("cannot be read".into());
+            };
+            match bits {
+                ..2041 => Some(format!("is RSA with {bits} bits, and at least 2048 are required")),
+                2041..=8192 => None,
+                8193.. => Some(format!("is RSA with {bits} bits, and at most 8192 are supported")),
+            }
+        }
+        "ECDSA" => {
+            let curve = key.algorithm.parameters.and_then(|p| p.decode_as::<ObjectIdentifier>().ok());
+            match curve.map(|curve| curve.to_string()).as_deref() {
+                Some("1.2.840.10045.3.1.7" | "1.3.132.0.34") => None,
+                Some("1.3.132.0.35") => Some("is ECDSA on the curve P-521, which is not supported".into()),
+                Some(other) => Some(format!("is ECDSA on a curve that is not supported ({other})")),
+                None => Some("is ECDSA on a curve without a name, which is not supported".into()),
+            }
+        }
+        "Ed25519" => None,
+        "" => Some(format!("is of a kind that is not supported ({})", key.algorithm.oid)),
+        kind => Some(format!("is of the kind {kind}, which is not supported")),
+    }
+}
+
+fn rsa_bits(key: &[u8]) -> Option<usize> {
+    let mut reader = SliceReader::new(key).ok()?;
+    let modulus = reader.sequence(|fields| {
+        let modulus = UintRef::decode(fields)?;
+        UintRef::decode(fields)?;
+        Ok(modulus.as_bytes())
+    });
+    let modulus = modulus.ok()?;
+    Some((modulus.len() * 8).saturating_sub(modulus.first()?.leading_zeros() as usize))
+}
+
+fn kind(oid: ObjectIdentifier) -> &'static str {
+    match oid.to_string().as_str() {
+        "1.2.840.113549.1.1.1" => "RSA",
+        "1.2.840.113549.1.1.10" => "RSASSA-PSS",
+        "1.2.840.10045.2.1" => "ECDSA",
+        "1.2.840.10040.4.1" => "DSA",
+        "1.3.101.112" => "Ed25519",
+        "1.3.101.113" => "Ed448",
+        _ => "",
+    }
+}
+
+/// An algorithm of signatures in words. `identifier`: its fields in DER, without the sequence around them.
+pub(super) fn algorithm(identifier: &[u8]) -> String {
+    let oid = SliceReader::new(identifier).and_then(|mut fields| ObjectIdentifier::decode(&mut fields));
+    let Ok(oid) = oid else { return "an algorithm that cannot be read".into() };
+    let name = match oid.to_string().as_str() {
+        "1.2.840.113549.1.1.2" => "MD2 with RSA",
+        "1.2.840.113549.1.1.4" => "MD5 with RSA",
+        "1.2.840.113549.1.1.5" | "1.3.14.3.2.29" => "SHA-1 with RSA",
+        "1.2.840.113549.1.1.10" => "RSASSA-PSS with these parameters",
+        "1.2.840.113549.1.1.11" => "SHA-256 with RSA",
+        "1.2.840.113549.1.1.12" => "SHA-384 with RSA",
+        "1.2.840.113549.1.1.13" => "SHA-512 with RSA",
+        "1.2.840.113549.1.1.14" => "SHA-224 with RSA",
+        "1.2.840.10045.4.1" => "SHA-1 with ECDSA",
+        "1.2.840.10045.4.3.1" => "SHA-224 with ECDSA",
+        "1.2.840.10045.4.3.2" => "SHA-256 with ECDSA",
+        "1.2.840.10045.4.3.3" => "SHA-384 with ECDSA",
+        "1.2.840.10045.4.3.4" => "SHA-512 with ECDSA",
+        "1.2.840.10040.4.3" | "2.16.840.1.101.3.4.3.2" => "DSA",
+        "1.3.101.112" => "Ed25519",
+        "1.3.101.113" => "Ed448",
+        _ => return format!("an algorithm that is not known here ({oid})"),
+    };
+    name.into()
+}

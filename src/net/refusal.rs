@@ -1,0 +1,343 @@
+//! Why a server is not trusted, and why TLS with it fails, in words for people: no library's inner names, no numbers of
+//! algorithms, dates as dates, and what to do next.
+
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError};
+
+use super::certificate::{Outline, Thumbprint, Validity, date, name};
+use super::key::{self, Unproven};
+use crate::error::Error;
+use crate::status::Status;
+
+const TRUST_IT: &str = "if it is the right server, set 'tls.ca_file' to its CA certificate, or 'tls.thumbprint' to this thumbprint";
+const PIN_OR_RENEW: &str = "give the server another certificate, or, if it is the right server, set 'tls.thumbprint' to this thumbprint";
+const RENEW: &str = "give the server another certificate";
+const RENEW_AUTHORITY: &str = "have the server's certificate issued by another authority, or, if it is the right server, set 'tls.thumbprint' to this thumbprint";
+
+/// What is wrong with the certificate that a server showed, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    reason: String,
+    advice: String,
+}
+
+fn refusal(reason: impl Into<String>, advice: impl Into<String>) -> Refusal {
+    Refusal { reason: reason.into(), advice: advice.into() }
+}
+
+impl Refusal {
+    /// The error for the user. `server` is host and port.
+    pub(super) fn error(&self, server: &str, thumbprint: &Thumbprint) -> Error {
+        let Refusal { reason, advice } = self;
+        Error::new(
+            Status::VSESSION_E_UNTRUSTED,
+            format!(
+                "the certificate of {server} is not trusted: {reason}. Its SHA-256 thumbprint is {thumbprint}; {advice}"
+            ),
+        )
+    }
+}
+
+pub(super) fn unreadable() -> Refusal {
+    refusal("it cannot be read as an X.509 certificate", PIN_OR_RENEW)
+}
+
+pub(super) fn not_pinned() -> Refusal {
+    refusal(
+        "it is not the one that 'tls.thumbprint' or 'tls.known_hosts' names",
+        "find out why the server's certificate has changed; if it is right, set the option to the new thumbprint",
+    )
+}
+
+pub(super) fn no_server() -> Refusal {
+    refusal("its extended key usage does not allow a TLS server", PIN_OR_RENEW)
+}
+
+pub(super) fn may_not_sign(subject: &str) -> Refusal {
+    refusal(
+        format!("its chain leads over {subject}, whose key usage does not allow it to issue certificates"),
+        RENEW_AUTHORITY,
+    )
+}
+
+pub(super) fn chain_too_long(authority: &str) -> Refusal {
+    refusal(
+        format!("its chain has more authorities than {authority} allows below itself (pathLenConstraint)"),
+        RENEW_AUTHORITY,
+    )
+}
+
+pub(super) fn no_authority(subject: &str) -> Refusal {
+    refusal(
+        format!(
+            "{subject} issued it, which is listed and is no CA certificate (basicConstraints CA:TRUE), so it stands for itself alone"
+        ),
+        "set 'tls.ca_file' to a CA certificate or to the server's own, or 'tls.thumbprint' to this thumbprint",
+    )
+}
+
+pub(super) fn key_of_authority(subject: &str, problem: &str) -> Refusal {
+    refusal(
+        format!("the key of {subject}, which issued it or stands in its chain, {problem}"),
+        RENEW_AUTHORITY,
+    )
+}
+
+/// The signature of the handshake was not proven to be the server's.
+pub(super) fn of_handshake(unproven: &Unproven) -> Refusal {
+    match unproven {
+        Unproven::Key(problem) => refusal(
+            format!("{problem}, so the server cannot prove here that the certificate is its own"),
+            "give the server a certificate with an RSA key of 2048 to 8192 bits, or an ECDSA key on P-256 or P-384",
+        ),
+        Unproven::Signature => refusal(
+            "the server does not hold the key of its certificate",
+            "somebody may sit between; find out who answers there before anything is trusted",
+        ),
+    }
+}
+
+/// The dates of a certificate against the clock. `what` begins the sentence.
+pub(super) fn of_validity(validity: Option<Validity>, now: Duration, what: &str) -> Option<Refusal> {
+    let Some(validity) = validity else {
+        return Some(refusal(format!("{what} states no validity that can be read"), PIN_OR_RENEW));
+    };
+    let clock = date(now);
+    if now < validity.from {
+        let from = date(validity.from);
+        return Some(refusal(
+            format!("{what} is not yet valid: it begins on {from}, and the clock here says {clock}"),
+            "correct the clock of this machine, or the one that the certificate was made by",
+        ));
+    }
+    // Whole seconds: the last one counts.
+    if now.as_secs() > validity.until.as_secs() {
+        let until = date(validity.until);
+        return Some(refusal(
+            format!("{what} expired on {until}, and the clock here says {clock}"),
+            "renew it, or correct the clock of this machine",
+        ));
+    }
+    None
+}
+
+/// A chain or a name that does not fit.
+#[allow(deprecated, reason = "variants that older versions of the library still produce")]
+pub(super) fn of_chain(
+    error: &webpki::Error,
+    outline: &Outline<'_>,
+    server: &ServerName<'_>,
+    now: Duration,
+) -> Refusal {
+    use webpki::Error::*;
+    let of_dates = || of_validity(outline.validity, now, "it");
+    match error {
+        UnknownIssuer => {
+            let issuer = name(outline.issuer);
+            if outline.is_self_issued() {
+                refusal("it is self-signed and not listed as trusted", TRUST_IT)
+            } else {
+                refusal(format!("its chain ends at no trusted authority; {issuer} issued it"), TRUST_IT)
+            }
+        }
+        CertNotValidForName(_) => of_name(outline, server),
+        CertNotValidYet { not_before, .. } => of_dates().unwrap_or_else(|| {
+            let from = date(Duration::from_secs(not_before.as_secs()));
+            let clock = date(now);
+            refusal(
+                format!(
+                    "a certificate of its chain is not yet valid: it begins on {from}, and the clock here says {clock}"
+                ),
+                "correct the clock of this machine, or renew the certificate of the authority in between",
+            )
+        }),
+        CertExpired { not_after, .. } => of_dates().unwrap_or_else(|| {
+            let until = date(Duration::from_secs(not_after.as_secs()));
+            let clock = date(now);
+            refusal(
+                format!("a certificate of its chain expired on {until}, and the clock here says {clock}"),
+                "renew the certificate of the authority in between, or correct the clock of this machine",
+            )
+        }),
+        InvalidCertValidity => refusal("its chain holds dates that end before they begin", PIN_OR_RENEW),
+        InvalidSignatureForPublicKey => refusal(
+            "a signature in its chain was not made by the authority that it names",
+            "somebody may sit between, or two authorities have the same name: compare the thumbprint with the server's own, and set 'tls.ca_file' to the CA certificate that is in use",
+        ),
+        SignatureAlgorithmMismatch => {
+            refusal("its chain names two algorithms for one signature", RENEW_AUTHORITY)
+        }
+        UnsupportedSignatureAlgorithmContext(context) => refusal(
+            format!(
+                "its chain is signed with {}, which is not accepted",
+                key::algorithm(&context.signature_algorithm_id)
+            ),
+            RENEW_AUTHORITY,
+        ),
+        UnsupportedSignatureAlgorithmForPublicKeyContext(context) => refusal(
+            format!(
+                "its chain is signed with {} by a key of a kind that is not supported for it",
+                key::algorithm(&context.signature_algorithm_id)
+            ),
+            RENEW_AUTHORITY,
+        ),
+        UnsupportedSignatureAlgorithm | UnsupportedSignatureAlgorithmForPublicKey => {
+            refusal("its chain is signed with an algorithm that is not accepted", RENEW_AUTHORITY)
+        }
+        CaUsedAsEndEntity => refusal(
+            "it is a CA certificate, and not one that is listed itself",
+            "list this certificate itself in 'tls.ca_file', give the server one of its own, or set 'tls.thumbprint' to this thumbprint",
+        ),
+        EndEntityUsedAsCa => {
+            refusal("its chain leads over a certificate that is no CA certificate", RENEW_AUTHORITY)
+        }
+        PathLenConstraintViolated => refusal(
+            "its chain has more authorities than one of them allows below itself (pathLenConstraint)",
+            RENEW_AUTHORITY,
+        ),
+        NameConstraintViolation => {
+            refusal("an authority of its chain may not issue certificates for this name", RENEW_AUTHORITY)
+        }
+        RequiredEkuNotFound | RequiredEkuNotFoundContext(_) | EmptyEkuExtension => {
+            if outline.may_serve() {
+                refusal(
+                    "the extended key usage of an authority in its chain does not allow TLS servers",
+                    RENEW_AUTHORITY,
+                )
+            } else {
+                no_server()
+            }
+        }
+        UnsupportedCertVersion if outline.version < 3 => refusal(
+            format!(
+                "it is of X.509 version {}, which carries no names of servers that could be compared",
+                outline.version
+            ),
+            PIN_OR_RENEW,
+        ),
+        UnsupportedCertVersion => refusal("it is of an unknown version of X.509", PIN_OR_RENEW),
+        UnsupportedCriticalExtension => refusal(
+            "it, or a certificate of its chain, holds a critical extension that is not known here",
+            PIN_OR_RENEW,
+        ),
+        MaximumPathDepthExceeded => refusal("its chain is too long", RENEW_AUTHORITY),
+        MaximumSignatureChecksExceeded
+        | MaximumPathBuildCallsExceeded
+        | MaximumNameConstraintComparisonsExceeded => {
+            refusal("its chain is too complicated to be checked", RENEW_AUTHORITY)
+        }
+        CertDistrusted | CertRevoked => refusal("it is revoked", RENEW),
+        UnsupportedNameType | MalformedDnsIdentifier | MalformedNameConstraint
+        | InvalidNetworkMaskConstraint => {
+            refusal("it, or an authority of its chain, holds a name that cannot be read", PIN_OR_RENEW)
+        }
+        // What is left says that something cannot be read; lists of revoked certificates are not looked at.
+        _ => refusal("it, or a certificate of its chain, is malformed", PIN_OR_RENEW),
+    }
+}
+
+fn of_name(outline: &Outline<'_>, server: &ServerName<'_>) -> Refusal {
+    const SHOWN: usize = 8;
+    let names = outline.names();
+    let expected = server.to_str();
+    if names.is_empty() {
+        return refusal(
+            format!(
+                "it carries no name of a server (subjectAltName), so it is not one for '{expected}'; its subject is {} and is not compared",
+                name(outline.subject)
+            ),
+            PIN_OR_RENEW,
+        );
+    }
+    let more = match names.len() {
+        ..=SHOWN => String::new(),
+        all => format!(" and {} more", all - SHOWN),
+    };
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
+    refusal(
+        format!("it is not for '{expected}', but for {}{more}", shown.join(", ")),
+        "use a name that the certificate carries in 'url', or, if it is the right server, set 'tls.thumbprint' to this thumbprint",
+    )
+}
+
+/// What a failed handshake or a broken record means for the caller, where no certificate was refused by us.
+pub(super) fn of_tls(error: &rustls::Error, server: &str) -> Error {
+    use rustls::Error::*;
+    let (what, advice): (String, &str) = match error {
+        AlertReceived(alert) => of_alert(*alert),
+        InvalidMessage(_) => (
+            "what it sent is no TLS".into(),
+            "check that the port speaks HTTPS; for a server without TLS write http:// in 'url'",
+        ),
+        PeerIncompatible(_) => (
+            "it and the library have no version, cipher or key exchange of TLS in common".into(),
+            "allow TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305, or TLS 1.3, on the server; 'tls.min_version' may ask for too much",
+        ),
+        NoCertificatesPresented => ("it showed no certificate".into(), "give the server a certificate"),
+        InvalidCertificate(CertificateError::BadEncoding) => {
+            ("its certificate cannot be read".into(), "give the server another certificate")
+        }
+        InvalidCertificate(_) => {
+            ("its certificate was refused".into(), "give the server another certificate")
+        }
+        DecryptError | PeerSentOversizedRecord => (
+            "what it sent was damaged on the way".into(),
+            "check what stands between, such as a proxy or a firewall",
+        ),
+        InappropriateMessage { .. } | InappropriateHandshakeMessage { .. } | PeerMisbehaved(_) => (
+            "it does not keep to the protocol".into(),
+            "check that the port speaks HTTPS, and what stands between, such as a proxy or a firewall",
+        ),
+        FailedToGetCurrentTime => ("the clock of this machine cannot be read".into(), "correct it"),
+        FailedToGetRandomBytes => {
+            ("the system gave no random bytes".into(), "check what confines this process")
+        }
+        _ => (
+            "the handshake could not be completed".into(),
+            "check that the port speaks HTTPS and which TLS versions the server allows",
+        ),
+    };
+    Error::new(Status::VSESSION_E_TLS, format!("TLS with {server} failed: {what}; {advice}"))
+}
+
+fn of_alert(alert: AlertDescription) -> (String, &'static str) {
+    use AlertDescription as A;
+    const COMMON: &str = "the server must allow TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305, or TLS 1.3, and have a key that is RSA with 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519; CBC, DHE and RSA key exchange, and keys on P-521 or for RSASSA-PSS alone, are not supported";
+    const CLIENT: &str =
+        "check 'certificate' and 'private_key', and which client certificates the server accepts";
+    match alert {
+        A::HandshakeFailure | A::InsufficientSecurity => (
+            "it found no cipher or key that both sides support, or wants a client certificate".into(),
+            COMMON,
+        ),
+        A::ProtocolVersion => (
+            "it does not speak the version of TLS that is asked for".into(),
+            "allow TLS 1.2 or 1.3 on the server; 'tls.min_version' may ask for too much",
+        ),
+        A::CertificateRequired | A::NoCertificate => {
+            ("it wants a client certificate".into(), "set 'certificate' and 'private_key'")
+        }
+        A::BadCertificate
+        | A::UnsupportedCertificate
+        | A::CertificateRevoked
+        | A::CertificateExpired
+        | A::CertificateUnknown
+        | A::UnknownCA
+        | A::AccessDenied
+        | A::DecryptError => ("it refused the client certificate".into(), CLIENT),
+        A::UnrecognisedName => (
+            "it does not know the name in 'url'".into(),
+            "use the name under which the server is known in 'url'",
+        ),
+        A::InternalError => ("it reports an error of its own".into(), "look into the server's log"),
+        A::CloseNotify | A::UserCanceled => {
+            ("it ended the handshake".into(), "check that the port speaks HTTPS; the server may be starting")
+        }
+        other => (
+            format!("it refused the handshake (alert {})", u8::from(other)),
+            "check that the port speaks HTTPS and which TLS versions the server allows",
+        ),
+    }
+}

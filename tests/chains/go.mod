@@ -1,0 +1,3 @@
+module vsession.dev/chains
+
+go 1.25.0
