@@ -585,7 +585,8 @@ vsession_status vsession_cancel_reset(struct vsession_cancel cancel);
 vsession_status vsession_cancel_free(struct vsession_cancel cancel);
 
 /**
- * Asks the server at `url` for its certificates and trusts none of them: nothing is sent but the TLS handshake. A
+ * Asks the server at `url` for its certificates and trusts none of them: nothing is sent but the TLS handshake. The server must
+ * hold the key of its certificate; one whose key cannot be checked here is shown all the same, and no session will trust it. A
  * program can show them to its user and then set `tls.thumbprint`. With `config` the connection is made as its options
  * say (proxy, TLS version, client certificate, timeouts), and `url` may be NULL for the server that it names; the null
  * handle stands for the defaults.

@@ -341,3 +341,123 @@ fn of_alert(alert: AlertDescription) -> (String, &'static str) {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::InvalidMessage;
+    use rustls::pki_types::UnixTime;
+
+    /// Whether something in the text looks like a name from a program.
+    fn shows_inner_names(text: &str) -> bool {
+        let known = ["ChaCha20-Poly1305", "subjectAltName", "basicConstraints", "pathLenConstraint"];
+        let text = known.iter().fold(text.to_string(), |text, word| text.replace(word, ""));
+        let mut before = ' ';
+        text.chars().any(|c| {
+            let hump = before.is_ascii_lowercase() && c.is_ascii_uppercase();
+            before = c;
+            hump || matches!(c, '[' | ']' | '{' | '}')
+        })
+    }
+
+    /// A self-signed certificate.
+    fn certificate() -> Vec<u8> {
+        let pem = include_bytes!("../../tests/rust/support/canned.pem");
+        crate::net::read_pem(pem).unwrap().remove(0)
+    }
+
+    #[test]
+    fn every_failure_of_tls_is_told_in_words_with_the_server() {
+        use rustls::Error as E;
+        let mut errors: Vec<_> = (0..=255).map(|n| E::AlertReceived(AlertDescription::from(n))).collect();
+        errors.extend([
+            E::InvalidMessage(InvalidMessage::InvalidContentType),
+            E::PeerIncompatible(rustls::PeerIncompatible::NoCipherSuitesInCommon),
+            E::PeerMisbehaved(rustls::PeerMisbehaved::TooManyWarningAlertsReceived),
+            E::NoCertificatesPresented,
+            E::InvalidCertificate(CertificateError::BadEncoding),
+            E::InvalidCertificate(CertificateError::UnknownIssuer),
+            E::DecryptError,
+            E::EncryptError,
+            E::PeerSentOversizedRecord,
+            E::InappropriateMessage { expect_types: Vec::new(), got_type: rustls::ContentType::Alert },
+            E::FailedToGetCurrentTime,
+            E::FailedToGetRandomBytes,
+            E::General("InnerWords".into()),
+            E::HandshakeNotComplete,
+            E::BadMaxFragmentSize,
+            E::NoApplicationProtocol,
+        ]);
+        for error in errors {
+            let told = of_tls(&error, "vc:443");
+            let message = &told.detail().message;
+            assert_eq!(told.status(), Status::VSESSION_E_TLS);
+            assert!(message.starts_with("TLS with vc:443 failed: ") && message.contains("; "), "{message}");
+            assert!(!shows_inner_names(message), "{error:?}: {message}");
+        }
+    }
+
+    #[test]
+    #[allow(deprecated)]
+    fn every_failure_of_a_chain_is_told_in_words() {
+        use webpki::Error as E;
+        let der = certificate();
+        let outline = Outline::of(&der).unwrap();
+        let (server, now) = (ServerName::try_from("vc").unwrap(), Duration::from_secs(1_795_600_000));
+        let time = UnixTime::since_unix_epoch(now);
+        for error in [
+            E::BadDer,
+            E::BadDerTime,
+            E::CaUsedAsEndEntity,
+            E::CertDistrusted,
+            E::CertExpired { time, not_after: time },
+            E::CertNotValidYet { time, not_before: time },
+            E::CertRevoked,
+            E::EmptyEkuExtension,
+            E::EndEntityUsedAsCa,
+            E::ExtensionValueInvalid,
+            E::InvalidCertValidity,
+            E::InvalidNetworkMaskConstraint,
+            E::InvalidSerialNumber,
+            E::InvalidSignatureForPublicKey,
+            E::MalformedDnsIdentifier,
+            E::MalformedExtensions,
+            E::MalformedNameConstraint,
+            E::MaximumNameConstraintComparisonsExceeded,
+            E::MaximumPathBuildCallsExceeded,
+            E::MaximumPathDepthExceeded,
+            E::MaximumSignatureChecksExceeded,
+            E::NameConstraintViolation,
+            E::PathLenConstraintViolated,
+            E::RequiredEkuNotFound,
+            E::SignatureAlgorithmMismatch,
+            E::TrailingData(webpki::DerTypeId::Certificate),
+            E::UnknownIssuer,
+            E::UnknownRevocationStatus,
+            E::UnsupportedCertVersion,
+            E::UnsupportedCriticalExtension,
+            E::UnsupportedNameType,
+            E::UnsupportedSignatureAlgorithm,
+            E::UnsupportedSignatureAlgorithmForPublicKey,
+        ] {
+            let refusal = of_chain(&error, &outline, &server, now);
+            let message = refusal.error("vc:443", &Thumbprint::sha256(&der)).detail().message.clone();
+            assert!(message.starts_with("the certificate of vc:443 is not trusted: "), "{message}");
+            assert!(!shows_inner_names(&message), "{error:?}: {message}");
+            assert!(!message.contains("1795600000"), "{message}");
+        }
+    }
+
+    #[test]
+    fn algorithms_have_names() {
+        for (identifier, name) in [
+            (&b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05\x05\x00"[..], "SHA-1 with RSA"),
+            (b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04", "MD5 with RSA"),
+            (b"\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04", "SHA-512 with ECDSA"),
+            (b"\x06\x03\x2a\x03\x04", "an algorithm that is not known here (1.2.3.4)"),
+            (b"junk", "an algorithm that cannot be read"),
+        ] {
+            assert_eq!(key::algorithm(identifier), name);
+        }
+    }
+}

@@ -58,7 +58,7 @@ fn a_certificate_for_another_name_or_expired_is_refused() {
     simulator.post_json("/certificate/rotate", json!({"hosts": ["vc.example.com"]}));
     let error = login_error(&simulator.config());
     assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
-    assert!(error.message.contains("the name that the certificate carries"), "{}", error.message);
+    assert!(error.message.contains("a name that the certificate carries"), "{}", error.message);
     simulator.post_json("/certificate/rotate", json!({"expired": true}));
     let error = login_error(&simulator.config());
     assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);

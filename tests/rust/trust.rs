@@ -256,14 +256,18 @@ fn each_file_of_a_list_holds_a_certificate_and_marks_before_it_do_no_harm() {
 #[test]
 fn a_server_that_speaks_no_tls_is_told_in_words() {
     let canned = Canned::http();
-    canned.greet(Greeting::Says(b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()));
+    canned.greet(Greeting::Says(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()));
     let session = Config::new(&format!("https://user:pass@{}", canned.address())).unwrap();
     let session = session.with("tls.verify", "false").open().unwrap();
     let error = session.login().unwrap_err();
     session.close().unwrap();
     assert_eq!(error.status, status::VSESSION_E_TLS);
     assert!(error.message.contains(&canned.address().to_string()), "{}", error.message);
-    assert!(error.message.contains("no TLS") && !error.message.contains("Invalid"), "{}", error.message);
+    assert!(
+        error.message.contains("not speak TLS") && !error.message.contains("Invalid"),
+        "{}",
+        error.message
+    );
 }
 
 /// The names of OpenSSL's variables count, and what they name can be wrong.
