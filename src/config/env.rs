@@ -201,6 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn what_no_login_can_carry_is_told_with_its_variable() {
+        for name in ["GOVC_USERNAME", "GOVC_PASSWORD", "GOVMOMI_LOCALE"] {
+            let message = refusal(&[("GOVC_URL", "vc"), (name, "gehe\u{1}im")]);
+            assert!(message.contains(name) && !message.contains("gehe"), "{message}");
+        }
+        assert!(refusal(&[("GOVC_URL", "u:gehe%01im@vc")]).starts_with("environment variable GOVC_URL: "));
+    }
+
+    #[test]
     fn what_is_not_utf_8_is_told_and_not_passed_over() {
         use std::os::unix::ffi::OsStringExt;
         for bad in ["GOVC_URL", "GOVC_USERNAME", "GOVC_PASSWORD", "GOVC_INSECURE", "GOVC_PRIVATE_KEY"] {

@@ -273,6 +273,16 @@ mod tests {
                 "{message}"
             );
         }
+        for name in ["http_proxy", "NO_PROXY", "no_proxy"] {
+            use std::os::unix::ffi::OsStringExt;
+            let environment = |asked: &str| match asked {
+                asked if asked == name => Some(OsString::from_vec(b"http://u:g\xe9@p".to_vec())),
+                "ALL_PROXY" => Some("http://p:1".into()),
+                _ => None,
+            };
+            let error = for_server(&Choice::Env, None, &server("http://vc"), environment).unwrap_err();
+            assert!(error.detail().message.contains(name), "{error}");
+        }
         // The option goes before the variables, which nobody looks at then.
         let list = Exceptions::parse("example.com");
         let environment = |name: &str| match name {

@@ -227,7 +227,7 @@ impl Session {
             }
             (_, given) => self.config.credentials(given)?,
         };
-        self.config.check_credentials(&user, &password)?;
+        self.config.check_password(&password)?;
         Ok((user, password))
     }
 
