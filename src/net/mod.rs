@@ -36,6 +36,7 @@ pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use message::{HttpReply, HttpRequest, Method};
 pub(crate) use probe::certificates;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::runtime::secret::Secret;
@@ -103,6 +104,14 @@ impl Settings {
     pub(crate) fn origin(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.server())
+    }
+
+    /// Whether what is sent to the server leaves this machine for nobody to read on the way.
+    pub(crate) fn stays_on_this_machine(&self) -> bool {
+        let host = self.host.as_str();
+        let loopback =
+            host.parse::<IpAddr>().map_or(host.eq_ignore_ascii_case("localhost"), |a| a.is_loopback());
+        loopback && self.proxy.is_none()
     }
 
     /// `host:port`.

@@ -216,21 +216,40 @@ impl TlsStream {
         sound && self.has_said_something()
     }
 
-    /// By itself, so that the room for them is on the stack of no other call. False: the connection is of no use.
+    /// Takes in what has arrived. False: the connection is of no use.
     #[cold]
     fn take_tickets(&mut self) -> bool {
-        // More than this is no ticket.
-        let mut bytes = [0u8; 16 * 1024];
-        let Ok(Some(n @ 1..)) = self.socket.read_now(&mut bytes) else { return false };
-        let mut rest = &bytes[..n];
-        self.records.arrived(rest);
-        while !rest.is_empty() {
-            // Behind its farewell it reads no more.
-            if !matches!(self.tls.read_tls(&mut rest), Ok(1..)) || self.tls.process_new_packets().is_err() {
-                return false;
+        let TlsStream { tls, socket, records, .. } = self;
+        let mut arrived = Arrived { socket, records, left: MOST_TICKETS };
+        loop {
+            match tls.read_tls(&mut arrived) {
+                // Behind its farewell it reads no more.
+                Ok(0) => return false,
+                Ok(_) if tls.process_new_packets().is_err() => return false,
+                Ok(_) => {}
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             }
         }
-        true
+    }
+}
+
+/// More than this is no ticket.
+const MOST_TICKETS: usize = 16 * 1024;
+
+/// What the socket holds by now.
+struct Arrived<'a> {
+    socket: &'a mut Socket,
+    records: &'a mut Records,
+    left: usize,
+}
+
+impl Read for Arrived<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let room = buffer.len().min(self.left);
+        let n = self.socket.read_now(&mut buffer[..room])?.ok_or(io::ErrorKind::WouldBlock)?;
+        self.records.arrived(&buffer[..n]);
+        self.left -= n;
+        Ok(n)
     }
 }
 

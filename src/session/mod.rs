@@ -68,6 +68,13 @@ impl Session {
                 config.url.host
             );
         }
+        if settings.tls.is_none() && !settings.stays_on_this_machine() {
+            log!(
+                Warning,
+                "'url' is http://: the password and the session's cookie go to {} readable for everybody in between; write https://",
+                settings.server()
+            );
+        }
         let client = Client::shared(&settings)?;
         let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
         let keepalive_interval = config.keepalive_interval;

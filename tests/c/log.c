@@ -161,11 +161,44 @@ static void without_a_sink_nothing_is_told(void)
     pthread_mutex_unlock(&book.lock);
 }
 
+/* A password that everybody may read on its way, for each session that is opened so. */
+static void that_a_password_goes_out_readable_is_a_warning(void)
+{
+    static const struct {
+        const char *url, *proxy;
+        bool readable;
+    } cases[] = {
+        {"http://user:pass@vc.example.com/sdk", NULL, true},
+        {"http://user:pass@192.0.2.1:8080/sdk", NULL, true},
+        {"http://user:pass@localhost/sdk", "http://192.0.2.2:3128", true},
+        {"https://user:pass@vc.example.com/sdk", NULL, false},
+        {"http://user:pass@localhost/sdk", NULL, false},
+        {"http://user:pass@127.0.0.2:8989/sdk", NULL, false},
+        {"http://user:pass@[::1]/sdk", NULL, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        vsession_error *error = NULL;
+        vsession_config config = {0};
+        empty_book();
+        CHECK_OK(vsession_config_new(cases[i].url, &config, &error), error);
+        if (cases[i].proxy != NULL) CHECK_OK(vsession_config_set(config, "proxy", cases[i].proxy, &error), error);
+        vsession_set_log(VSESSION_LOG_WARNING, write_down, &book);
+        CHECK_OK(vsession_open(config, &session, &error), error);
+        CHECK_OK(vsession_close(session, NULL, &error), error);
+        vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
+        vsession_config_free(config);
+        if ((strstr(book.text, "readable for everybody") != NULL) != cases[i].readable)
+            check_failed(__FILE__, __LINE__, "%s: '%s'", cases[i].url, book.text);
+        CHECK(strstr(book.text, "pass@") == NULL);
+    }
+}
+
 int main(void)
 {
     RUN(the_log_tells_everything_but_secrets);
     RUN(a_level_leaves_out_what_is_below_it);
     RUN(that_anybody_is_trusted_is_a_warning);
+    RUN(that_a_password_goes_out_readable_is_a_warning);
     RUN(without_a_sink_nothing_is_told);
     return finish();
 }

@@ -298,10 +298,46 @@ static void a_deep_reply_is_handed_out(void)
     free(rule);
 }
 
+/* Replies in the forms that cost the most to read, on the least stack that docs/threads.md names. */
+static void *make_a_call(void *data)
+{
+    vsession_error *error = NULL;
+    (void)data;
+    CHECK_OK(vsession_call(good.session, &some_call, NULL, &result.reply, &error), error);
+    return NULL;
+}
+
+static void replies_of_every_form_leave_room_on_the_least_stack(void)
+{
+    enum { LEAST = 64 * 1024, MARGIN = 16 * 1024 };
+    const char *const rules[] = {
+        "{\"method\":\"CurrentTime\"}",
+        "{\"method\":\"CurrentTime\",\"gzip\":true}",
+    };
+    const size_t usual = stack_size;
+    stack_size = LEAST;
+    for (size_t rule = 0; rule < sizeof rules / sizeof rules[0]; rule++) {
+        vsession_error *error = NULL;
+        make_good_handles();
+        CHECK_OK(vsession_login(good.session, NULL, &error), error);
+        close_idle_connections();
+        add_rule(rules[rule]);
+        most_used = 0;
+        on_a_small_stack(rules[rule], make_a_call, NULL);
+        printf("%zu of %d bytes for %s\n", most_used, LEAST, rules[rule]);
+        CHECK(most_used + MARGIN <= LEAST);
+        clean_server();
+        free_what_there_is();
+    }
+    stack_size = usual;
+    most_used = 0;
+}
+
 int main(int count, char **arguments)
 {
     if (count > 1) stack_size = (size_t)atol(arguments[1]) * 1024;
     clean_server();
+    RUN(replies_of_every_form_leave_room_on_the_least_stack);
     RUN(every_function_with_a_status_fits);
     RUN(every_other_function_fits);
     RUN(deep_answers_fit);
