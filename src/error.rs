@@ -29,6 +29,24 @@ pub(crate) struct Detail {
     /// How long the server asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) executed: Executed,
+    /// What a fault objects to in the request itself.
+    pub(crate) objection: Option<Objection>,
+    /// It came of a question that the library asked for its own sake, before a login.
+    pub(crate) own_question: bool,
+}
+
+/// A fault that is about the request and not about what it asks for: this may be another server than the one that the
+/// request was written for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Objection {
+    /// The version of the API is none that the server speaks.
+    Version,
+    /// The server cannot make anything of the request. `silent`: it does not say why.
+    Request { silent: bool },
+    /// There is no such object. Its id, where the fault names it.
+    Object(Option<String>),
+    /// There is no such method.
+    Method,
 }
 
 impl Error {
@@ -55,6 +73,8 @@ impl Error {
             retriable,
             retry_after: None,
             executed: Executed::VSESSION_EXECUTED_NO,
+            objection: None,
+            own_question: false,
         }))
     }
 
@@ -96,6 +116,21 @@ impl Error {
                 | VSESSION_E_NO_PERMISSION
                 | VSESSION_E_FAULT
         )
+    }
+
+    /// Somebody answered, and not what was asked: a fault, a page, HTTP 403. Where the library asked for its own sake, that
+    /// says nothing about the session or the credentials.
+    pub(crate) fn is_no_answer(&self) -> bool {
+        use Status::*;
+        match self.0.status {
+            VSESSION_E_NOT_SOAP
+            | VSESSION_E_MALFORMED_XML
+            | VSESSION_E_REPLY_TOO_LARGE
+            | VSESSION_E_DTD
+            | VSESSION_E_PROTOCOL => true,
+            VSESSION_E_HTTP => !self.is_outage(),
+            _ => self.is_fault(),
+        }
     }
 
     /// The server could not be reached or did not answer as a server: nothing that a login would mend.

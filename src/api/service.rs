@@ -3,17 +3,13 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-use std::rc::Rc;
 
-use super::soap::{Call, Endpoint, next_operation_id, redirection};
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
-use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, Weak};
 use crate::wire::envelope::Reference;
 use crate::wire::service_content::ServiceContent;
-use crate::wire::versions;
 
 /// The type and id that every server gives its root object.
 pub(crate) const SERVICE_INSTANCE: &str = "ServiceInstance";
@@ -50,29 +46,6 @@ impl Service {
         service
     }
 
-    /// Asks the server: two requests, or one when the version is given.
-    pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Watch>) -> Result<Service> {
-        let action = match version {
-            Some(version) => soap_action(version),
-            None => soap_action(&newest_version(endpoint, watch)?),
-        };
-        let answered = endpoint.call(
-            &Call {
-                method: "RetrieveServiceContent",
-                this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
-                arguments: "",
-                cookie: None,
-                action: &action,
-                operation_id: &next_operation_id(),
-                idempotent: true,
-                commit_when_sent: false,
-            },
-            watch,
-        )?;
-        let content = answered.reply.look(ServiceContent::read)?;
-        Ok(Service { action, content })
-    }
-
     pub(crate) fn session_manager(&self) -> Result<Reference<'_>> {
         self.reference("sessionManager")
     }
@@ -94,40 +67,12 @@ impl Service {
     }
 }
 
-/// Tells the server which version of the API a call is of.
-fn soap_action(version: &str) -> String {
-    format!("urn:vim25/{version}")
-}
-
-fn newest_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<String> {
-    let document = endpoint.versions_document(watch)?;
-    let status = document.status;
-    let advice = match status {
-        200 => {
-            return versions::newest(&document.body).map_err(|error| error.with(|d| d.http_status = 200));
-        }
-        300..=399 => redirection(&document),
-        _ => {
-            "check host and path in 'url', or set 'api_version' if the server is known to hide that document"
-                .into()
-        }
-    };
-    Err(Error::new(
-        Status::VSESSION_E_HTTP,
-        format!("the server answered HTTP {status} when asked for its API versions; {advice}"),
-    )
-    .with(|d| {
-        d.http_status = status;
-        d.retriable = matches!(status, 429 | 502..=504);
-        d.retry_after = document.retry_after;
-    }))
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::api::discovery::soap_action;
 
-    fn service(version: &str) -> Service {
+    pub(in crate::api) fn service(version: &str) -> Service {
         let text = "<R><returnval><sessionManager type=\"SessionManager\">sm</sessionManager>\
             <propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about/></returnval></R>";
         let content = ServiceContent::read(roxmltree::Document::parse(text).unwrap().root_element()).unwrap();

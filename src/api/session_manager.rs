@@ -106,7 +106,7 @@ pub(crate) fn session_is_active(
                 "SessionIsActive answered with something else than true or false",
             )),
         },
-        Err(error) if error.detail().fault_name.is_some() => Ok(None),
+        Err(error) if error.is_fault() => Ok(None),
         Err(error) => Err(error),
     }
 }

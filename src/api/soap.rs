@@ -188,9 +188,7 @@ fn later(http: &HttpReply) -> String {
 }
 
 fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
-    let start = excerpt(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]));
-    let shown =
-        if start.is_empty() { "an empty body".into() } else { format!("a body that begins with '{start}'") };
+    let shown = first_words(body);
     Error::new(
         Status::VSESSION_E_HTTP,
         format!("the server answered HTTP {status} with {shown} in place of SOAP{advice}"),
@@ -204,6 +202,14 @@ fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
             _ => Executed::VSESSION_EXECUTED_MAYBE,
         };
     })
+}
+
+/// How a body begins, for a message.
+pub(super) fn first_words(body: &[u8]) -> String {
+    match excerpt(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)])) {
+        start if start.is_empty() => "an empty body".into(),
+        start => format!("a body that begins with '{start}'"),
+    }
 }
 
 /// Strikes a secret out of an error: a server or a proxy may repeat what it was sent.

@@ -101,6 +101,13 @@ impl Session {
                 },
                 &watch,
             );
+            if let Err(error) = &result
+                && attempt < MOST_ATTEMPTS
+                && self.contradiction_is_cleared(error, call, &snapshot, options, &watch)?
+            {
+                attempt += 1;
+                continue;
+            }
             let doubtful = match &result {
                 Ok(answered) => answered.reply.withholds && is_property_read(call.method),
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
@@ -111,6 +118,12 @@ impl Session {
                     Err(error) => error.detail().executed != Executed::VSESSION_EXECUTED_NO,
                 };
                 let replaced = self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch);
+                if let (Err(own), Err(failure)) = (&result, &replaced)
+                    && failure.detail().own_question
+                    && failure.is_no_answer()
+                {
+                    return Err(with_failed_login(own, failure));
+                }
                 match replaced.map_err(call_not_run)? {
                     Outcome::Ready => {
                         attempt += 1;
@@ -144,6 +157,27 @@ impl Session {
                 }
             };
         }
+    }
+
+    /// Whether the answer contradicted what was known of the server, that has been put right, and the call, which cannot have
+    /// run, is to be sent again. Where that fails the call's own answer stands.
+    fn contradiction_is_cleared(
+        self: &Arc<Self>,
+        error: &Error,
+        call: &MethodCall,
+        snapshot: &Snapshot,
+        options: &CallOptions,
+        watch: &Watch,
+    ) -> Result<bool> {
+        let Some(objection) = &error.detail().objection else { return Ok(false) };
+        let Some(service) = &snapshot.service else { return Ok(false) };
+        let this = resolve(call.target, service)?.id;
+        if !service.is_contradicted(error, call.method, this, call.arguments) {
+            return Ok(false);
+        }
+        let cleared = self.look_at_server(snapshot, !options.no_relogin, watch);
+        self.check_open()?;
+        Ok(cleared.unwrap_or(false) && (objection.proves_not_run(this) || options.idempotent))
     }
 
     /// The snapshot for a call, after a login where one is needed and allowed.
@@ -200,6 +234,14 @@ impl Session {
 /// The error of a login or a check as that of the call which needed it, and which was not run.
 fn call_not_run(error: Error) -> Error {
     error.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO)
+}
+
+/// The call's own answer, where a login in its favour came to nothing that says more.
+fn with_failed_login(own: &Error, failure: &Error) -> Error {
+    own.clone().with(|d| {
+        d.message.push_str(&format!("; the login that was to replace the session failed: {failure}"));
+        d.retriable = failure.detail().retriable;
+    })
 }
 
 /// The calls that may be answered with "not authenticated" for single properties. They only read, so reading again is as

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use super::{Session, Snapshot};
+use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
 use crate::error::Result;
 use crate::runtime::wait::{Bounds, Watch};
@@ -11,17 +12,19 @@ use crate::sync::Arc;
 
 impl Session {
     /// Asks the server for the session's record and publishes it. Never logs in.
-    pub(crate) fn refresh(&self, bounds: Bounds) -> Result<Arc<Snapshot>> {
-        let (snapshot, watch) = self.begin_check(bounds)?;
-        let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
-        let answer = session_manager::current_session(&self.endpoint, service, &login.cookie, &watch)
-            .inspect_err(|error| self.note_failure(error))?;
+    pub(crate) fn refresh(self: &Arc<Self>, bounds: Bounds) -> Result<Arc<Snapshot>> {
+        let (mut snapshot, watch) = self.begin_check(bounds)?;
+        if snapshot.usable().is_none() {
+            return Err(self.no_session());
+        }
+        let (login, answer) = self.ask_about_it(&mut snapshot, &watch, |login, service| {
+            session_manager::current_session(&self.endpoint, service, &login.cookie, &watch)
+                .map(|answer| (login.clone(), answer))
+        })?;
         self.note_success();
         match answer.filter(|user| user.key == login.user.key) {
             Some(user) => {
-                let renewed =
-                    Snapshot { login: Some(Login { user, ..login.clone() }), ..(*snapshot).clone() };
-                self.publish_refreshed(&snapshot, Arc::new(renewed));
+                self.publish_refreshed(&snapshot, Login { user, ..login.clone() });
                 // A login, a logout or a close may have come in between.
                 self.identity()
             }
@@ -33,22 +36,45 @@ impl Session {
     }
 
     /// Asks the server whether the session lives. No session is an answer (`false`); a failure to ask is an error.
-    pub(crate) fn is_active(&self, bounds: Bounds) -> Result<bool> {
-        let (snapshot, watch) = self.begin_check(bounds)?;
-        let Some((login, service)) = snapshot.usable() else { return Ok(false) };
-        let asked = match session_manager::session_is_active(&self.endpoint, service, login, &watch) {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => session_manager::current_session(&self.endpoint, service, &login.cookie, &watch)
-                .map(|user| user.is_some_and(|user| user.key == login.user.key)),
-            Err(error) => Err(error),
-        };
-        let active = asked.inspect_err(|error| self.note_failure(error))?;
+    pub(crate) fn is_active(self: &Arc<Self>, bounds: Bounds) -> Result<bool> {
+        let (mut snapshot, watch) = self.begin_check(bounds)?;
+        if snapshot.usable().is_none() {
+            return Ok(false);
+        }
+        let active = self.ask_about_it(&mut snapshot, &watch, |login, service| {
+            match session_manager::session_is_active(&self.endpoint, service, login, &watch)? {
+                Some(answer) => Ok(answer),
+                None => session_manager::current_session(&self.endpoint, service, &login.cookie, &watch)
+                    .map(|user| user.is_some_and(|user| user.key == login.user.key)),
+            }
+        })?;
         self.note_success();
         if !active {
             self.note_expired(snapshot.epoch);
             self.check_open()?;
         }
         Ok(active)
+    }
+
+    /// Asks about the session, and once more where the server contradicts what is known of it and turns out to be another.
+    /// `snapshot` becomes the one that was asked about.
+    fn ask_about_it<T>(
+        self: &Arc<Self>,
+        snapshot: &mut Arc<Snapshot>,
+        watch: &Rc<Watch>,
+        question: impl Fn(&Login, &Service) -> Result<T>,
+    ) -> Result<T> {
+        let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
+        let mut answer = question(login, service);
+        if let Err(error) = &answer
+            && service.is_contradicted_by(error)
+            && self.look_at_server(snapshot, false, watch).unwrap_or(false)
+        {
+            *snapshot = self.snapshot();
+            let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
+            answer = question(login, service);
+        }
+        answer.inspect_err(|error| self.note_failure(error))
     }
 
     fn begin_check(&self, bounds: Bounds) -> Result<(Arc<Snapshot>, Rc<Watch>)> {
@@ -59,11 +85,12 @@ impl Session {
     }
 
     /// Puts a refreshed record in place, unless a login or logout came in between.
-    fn publish_refreshed(&self, old: &Arc<Snapshot>, renewed: Arc<Snapshot>) {
+    fn publish_refreshed(&self, old: &Arc<Snapshot>, renewed: Login) {
         let _gate = self.gate.lock();
         let current = self.snapshot();
         if Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some()) {
-            self.shown.replace(renewed);
+            // What is known of the server may be newer than the answer.
+            self.shown.replace(Snapshot { login: Some(renewed), ..(*current).clone() });
         }
     }
 

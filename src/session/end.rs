@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot, closed};
+use crate::api::service::Service;
 use crate::api::session_manager;
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
@@ -25,10 +26,14 @@ pub(crate) struct Ending {
 impl Session {
     /// Logs in, or joins the login that is under way. Already logged in: no request.
     pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
-        if self.state().is_usable() {
+        let usable = self.state().is_usable();
+        if usable && !self.has_doubts() {
             return Ok(());
         }
         let watch = Watch::new(bounds)?;
+        if usable {
+            self.settle_doubts(&watch)?;
+        }
         self.through_gate(Wish::LogIn, &watch).map(|_| ())
     }
 
@@ -41,7 +46,9 @@ impl Session {
                 let mut gate = self.gate.lock();
                 let busy = match &gate.phase {
                     Phase::Closed => return Err(closed()),
-                    Phase::Login(flight) | Phase::Logout(flight) => Some(flight.clone()),
+                    Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => {
+                        Some(flight.clone())
+                    }
                     Phase::Idle => None,
                 };
                 let snapshot = self.snapshot();
@@ -88,10 +95,10 @@ impl Session {
     }
 
     fn send_logout(&self, snapshot: &Snapshot, watch: &Rc<Watch>) -> Result<()> {
-        match snapshot.usable() {
-            Some((login, service)) => session_manager::logout(&self.endpoint, service, &login.cookie, watch),
-            None => Ok(()),
-        }
+        let (Some(login), Some(service)) = (&snapshot.login, &snapshot.service) else { return Ok(()) };
+        let log_out =
+            |service: &Service| session_manager::logout(&self.endpoint, service, &login.cookie, watch);
+        self.ask(service.clone(), true, watch, log_out).map(|_| ())
     }
 
     /// Shows readers that there is no session.
@@ -113,7 +120,7 @@ impl Session {
             let mut gate = self.gate.lock();
             let flight = match std::mem::replace(&mut gate.phase, Phase::Closed) {
                 Phase::Closed => return None,
-                Phase::Login(flight) | Phase::Logout(flight) => Some(flight),
+                Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => Some(flight),
                 Phase::Idle => None,
             };
             let alive = gate.state.is_usable();

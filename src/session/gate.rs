@@ -8,6 +8,7 @@ use std::cell::Cell;
 
 use once_cell::sync::OnceCell;
 
+use super::doubt::{Doubts, name_of};
 use super::login::Task;
 use super::{Session, closed, not_logged_in};
 use crate::api::service::Service;
@@ -40,6 +41,7 @@ pub(super) struct Gate {
     told_epoch: u64,
     /// What is known of the server; forgotten after an outage, because another one may come back.
     pub(super) service: Option<Arc<Service>>,
+    pub(super) doubts: Doubts,
     /// How many flights there have been; their numbers tell which began after something was seen.
     flights: u64,
     /// How many threads wait for the flight under way.
@@ -102,6 +104,8 @@ pub(super) enum Phase {
     Idle,
     /// A login, or the question whether one is needed.
     Login(Arc<Flight>),
+    /// The question whether the server still is what is known of it.
+    Look(Arc<Flight>),
     Logout(Arc<Flight>),
     Closed,
 }
@@ -159,6 +163,9 @@ pub(super) enum Wish {
     NeedSession,
     /// A call was answered as if the session of this epoch had ended.
     Replace { epoch: u64 },
+    /// A call was answered by a contradiction to this service, named by `name_of`. `by_hand`: however often the server was
+    /// looked at lately.
+    Look { service: usize, by_hand: bool },
 }
 
 /// What a thread at the gate is to do.
@@ -224,6 +231,7 @@ impl Gate {
             epoch: 0,
             told_epoch: 0,
             service: None,
+            doubts: Doubts::default(),
             flights: 0,
             waiting: 0,
             left_behind: None,
@@ -344,12 +352,17 @@ impl Session {
             && match wish {
                 Wish::LogIn | Wish::NeedSession => true,
                 Wish::Replace { epoch } => gate.epoch > epoch,
+                Wish::Look { .. } => false,
             };
         match &gate.phase {
             Phase::Closed => return Err(closed()),
             Phase::Logout(flight) => return Ok(Next::Wait(flight.clone())),
+            _ if matches!(wish, Wish::Look { .. }) => return Ok(self.look_at_gate(gate, wish)),
             // Also while others ask whether that session lives: their answer is none to this wish.
-            Phase::Idle | Phase::Login(_) if served => return Ok(Next::Return(Outcome::Ready)),
+            Phase::Idle | Phase::Login(_) | Phase::Look(_) if served => {
+                return Ok(Next::Return(Outcome::Ready));
+            }
+            Phase::Look(flight) => return Ok(Next::Wait(flight.clone())),
             Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
             Phase::Login(flight) => {
                 let flight = flight.clone();
@@ -361,7 +374,7 @@ impl Session {
         let task = match wish {
             Wish::LogIn => Task::LogIn { reason: Reason::VSESSION_REASON_LOGIN, by_hand: true },
             Wish::Replace { epoch } if gate.state.is_usable() => Task::Check { epoch },
-            Wish::NeedSession | Wish::Replace { .. } => {
+            Wish::NeedSession | Wish::Replace { .. } | Wish::Look { .. } => {
                 gate.automatic_login(&self.config)?;
                 Task::LogIn { reason: gate.login_reason(), by_hand: false }
             }
@@ -376,6 +389,33 @@ impl Session {
             self.transition(gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
         }
         Ok(Next::Start(flight, task))
+    }
+
+    /// What a thread is to do that has seen a contradiction.
+    fn look_at_gate(&self, gate: &mut Gate, wish: Wish) -> Next {
+        let Wish::Look { service, by_hand } = wish else { return Next::Return(Outcome::StillAlive) };
+        // Somebody else has looked, or has logged in or out.
+        if self.snapshot().service.as_ref().is_none_or(|known| name_of(known) != service) {
+            return Next::Return(Outcome::Ready);
+        }
+        match &gate.phase {
+            Phase::Look(flight) if !flight.abandoned.has_fired() => {
+                let flight = flight.clone();
+                gate.waiting += 1;
+                return Next::Join(flight);
+            }
+            Phase::Look(flight) | Phase::Login(flight) | Phase::Logout(flight) => {
+                return Next::Wait(flight.clone());
+            }
+            Phase::Closed => return Next::Return(Outcome::StillAlive),
+            Phase::Idle => {}
+        }
+        if !gate.may_look() && !by_hand {
+            return Next::Return(Outcome::StillAlive);
+        }
+        let flight = gate.new_flight(by_hand);
+        gate.phase = Phase::Look(flight.clone());
+        Next::Start(flight, Task::Look { service })
     }
 
     /// Whether a login may follow a check that found the session gone.
@@ -393,7 +433,8 @@ impl Session {
     /// A thread stops waiting for a flight. The last one to go takes the purpose with it.
     fn leave(&self, flight: &Arc<Flight>) {
         let mut gate = self.gate.lock();
-        if matches!(&gate.phase, Phase::Login(current) if Arc::ptr_eq(current, flight)) {
+        if matches!(&gate.phase, Phase::Login(current) | Phase::Look(current) if Arc::ptr_eq(current, flight))
+        {
             gate.waiting -= 1;
             if gate.waiting == 0 {
                 flight.abandoned.fire();

@@ -211,20 +211,11 @@ impl Session {
                     ..CallOptions::default()
                 };
                 match self.call(&call, &options) {
-                    // An answer all the same: the session lives and lacks a privilege, or the program has just ended it.
-                    Err(error) if error.detail().fault_name.is_some() && self.lives_or_was_ended() => Ok(()),
+                    Err(error) if error.is_fault() => self.judge_fault(error, longest),
                     result => result.map(|_| ()),
                 }
             }
-            Probe::CurrentSession => {
-                let bounds = self.bounds(Some(Timeout::After(longest)), None);
-                match self.refresh(bounds.clone()) {
-                    Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => {
-                        self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
-                    }
-                    result => result.map(|_| ()),
-                }
-            }
+            Probe::CurrentSession => self.probe_current_session(longest),
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
                 match probe(self.id) {
@@ -249,9 +240,26 @@ impl Session {
         }
     }
 
-    fn lives_or_was_ended(&self) -> bool {
-        let state = self.state();
-        state.is_usable() || matches!(state, State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED)
+    fn probe_current_session(self: &Arc<Self>, longest: Duration) -> Result<()> {
+        let bounds = self.bounds(Some(Timeout::After(longest)), None);
+        match self.refresh(bounds.clone()) {
+            Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => {
+                self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
+            }
+            result => result.map(|_| ()),
+        }
+    }
+
+    /// What a fault in answer to CurrentTime says. That a privilege is missing is a sign of life. Any other fault says nothing
+    /// of the session, so that is asked about.
+    fn judge_fault(self: &Arc<Self>, error: Error, longest: Duration) -> Result<()> {
+        match self.state() {
+            // The program has just ended it.
+            State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED => Ok(()),
+            state if state.is_usable() && error.status() == Status::VSESSION_E_NO_PERMISSION => Ok(()),
+            state if state.is_usable() => self.probe_current_session(longest),
+            _ => Err(error),
+        }
     }
 
     pub(super) fn tell_failed_probe(&self, error: Error) {

@@ -31,6 +31,10 @@ pub(super) enum Task {
     Check {
         epoch: u64,
     },
+    /// See whether the server still is this one.
+    Look {
+        service: usize,
+    },
 }
 
 /// A login that succeeded.
@@ -95,8 +99,14 @@ impl Session {
             Ok(watch) => Rc::new(watch),
             Err(error) => return self.settle(Err(error.into()), false),
         };
+        if let Task::Look { service } = task {
+            let result = self.look(service, &watch);
+            self.free_gate();
+            return result;
+        }
+        let mut given_up = None;
         if let Task::Check { epoch } = task {
-            match self.lives(epoch, &watch) {
+            match self.lives(epoch, &watch, &mut given_up) {
                 Ok(true) => {
                     self.free_gate();
                     return Ok(Outcome::StillAlive);
@@ -115,17 +125,41 @@ impl Session {
         }
         let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
         let result = self.establish(flight, by_hand, &watch);
-        self.settle(result, by_hand)
+        let outcome = self.settle(result, by_hand);
+        if let Some((service, login)) = given_up {
+            self.end_given_up(service, login);
+        }
+        outcome
     }
 
-    /// Whether the server still knows the session of this epoch.
-    fn lives(&self, epoch: u64, watch: &Rc<Watch>) -> Result<bool> {
+    /// Whether the server still knows the session of this epoch. `given_up` is set to one that is taken for gone although
+    /// it may live.
+    fn lives(
+        &self,
+        epoch: u64,
+        watch: &Rc<Watch>,
+        given_up: &mut Option<(Arc<Service>, Login)>,
+    ) -> Result<bool> {
         let snapshot = self.snapshot();
-        let Some((login, service)) = snapshot.usable().filter(|_| snapshot.epoch == epoch) else {
+        let (Some(login), Some(service), true) =
+            (&snapshot.login, &snapshot.service, snapshot.epoch == epoch)
+        else {
             return Ok(false);
         };
-        let user = session_manager::current_session(&self.endpoint, service, &login.cookie, watch)?;
-        Ok(user.is_some_and(|user| user.key == login.user.key))
+        let asked = self.ask(service.clone(), false, watch, |service| {
+            session_manager::current_session(&self.endpoint, service, &login.cookie, watch)
+        });
+        match asked {
+            Ok((_, user)) => Ok(user.is_some_and(|user| user.key == login.user.key)),
+            Err(error) if error.is_no_answer() => {
+                let gives_up = self.gives_up_unproven(&error);
+                if gives_up {
+                    *given_up = Some((service.clone(), login.clone()));
+                }
+                Ok(!gives_up)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Marks the session as ended by the server. True: a login is to follow in the same flight.
@@ -153,7 +187,7 @@ impl Session {
 
     fn free_gate(&self) {
         let mut gate = self.gate.lock();
-        if matches!(gate.phase, Phase::Login(_)) {
+        if matches!(gate.phase, Phase::Login(_) | Phase::Look(_)) {
             gate.phase = Phase::Idle;
         }
     }
@@ -171,15 +205,13 @@ impl Session {
         let known = self.gate.lock().service.clone();
         let service = match known {
             Some(service) => service,
-            None => Service::discover(&self.endpoint, self.config.api_version.as_deref(), watch)
-                // What failed is a question before the login.
-                .map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO))?
-                .shared(),
+            None => self.discover(watch)?,
         };
         let credentials = Credentials { user, password, locale: self.config.locale.clone() };
         flight.may_have_run.store(true, Ordering::SeqCst);
-        match password::log_in(&self.endpoint, &service, &credentials, watch) {
-            Ok(login) => Ok(Made { service, login, credentials: fingerprint }),
+        let log_in = |service: &Service| password::log_in(&self.endpoint, service, &credentials, watch);
+        match self.ask(service, true, watch, log_in) {
+            Ok((service, login)) => Ok(Made { service, login, credentials: fingerprint }),
             Err(error) if is_refusal(&error) => {
                 self.gate.lock().refused.note(fingerprint, &error);
                 Err(Failure::Refused(error))
@@ -399,13 +431,18 @@ impl Session {
     /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once. It
     /// comes on top of what the server asks for.
     pub(super) fn backoff(&self, failures: u32, error: &Error) -> Duration {
+        let asked = error.detail().retry_after.unwrap_or_default();
+        asked.saturating_add(self.pause(failures)).min(self.config.max_backoff)
+    }
+
+    /// The same where the server asks for nothing.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
         let longest = self
             .config
             .backoff
             .saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
             .min(self.config.max_backoff);
-        let asked = error.detail().retry_after.unwrap_or_default();
-        asked.saturating_add(longest.mul_f64(0.5 + 0.5 * chance())).min(self.config.max_backoff)
+        longest.mul_f64(0.5 + 0.5 * chance())
     }
 
     fn end_orphan(&self, service: &Service, login: &Login) -> Result<()> {

@@ -6,6 +6,7 @@ mod asynchronous;
 mod call;
 mod cell;
 mod check;
+mod doubt;
 mod end;
 mod gate;
 mod keepalive;

@@ -48,6 +48,10 @@ struct Book {
     flying: usize,
     /// So many of the next requests find nobody.
     outages: usize,
+    /// Another server has taken its place, whose SessionManager has another id.
+    exchanged: bool,
+    /// How often it was asked what it is.
+    looks: usize,
     calls: BTreeSet<String>,
     complaints: Vec<&'static str>,
 }
@@ -60,6 +64,13 @@ impl Vcenter {
         let server = Arc::new(Vcenter::default());
         serve_with(server.clone());
         server
+    }
+
+    /// Another server takes its place.
+    fn exchange(&self) {
+        let mut book = self.book.lock().unwrap();
+        book.exchanged = true;
+        book.live.clear();
     }
 
     /// As an administrator does who ends sessions.
@@ -123,7 +134,16 @@ impl Server for Vcenter {
         let mut set_cookie = None;
         let key = book.live.get(cookie).cloned();
         let (status, answer) = if is(request, "RetrieveServiceContent") {
-            (200, "<RetrieveServiceContentResponse><returnval><about/><sessionManager type=\"SessionManager\">s</sessionManager><propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></RetrieveServiceContentResponse>".to_string())
+            book.looks += 1;
+            let id = if book.exchanged { "other" } else { "s" };
+            (
+                200,
+                format!(
+                    "<RetrieveServiceContentResponse><returnval><about/><sessionManager type=\"SessionManager\">{id}</sessionManager><propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></RetrieveServiceContentResponse>"
+                ),
+            )
+        } else if book.exchanged && body.contains(">s</") {
+            fault("ManagedObjectNotFound")
         } else if is(request, "Login") {
             book.logins += 1;
             let password = between(&body, "<password>", "</password>").unwrap_or("").to_string();
@@ -210,12 +230,13 @@ pub(crate) fn login(session: &Arc<Session>) -> Result<()> {
 
 /// A call that the server knows by its tag.
 fn call(session: &Arc<Session>, tag: &str, options: CallOptions) -> Result<u64> {
+    call_on(session, SERVICE_INSTANCE, tag, options)
+}
+
+/// The same on the server's only object of a type.
+fn call_on(session: &Arc<Session>, kind: &str, tag: &str, options: CallOptions) -> Result<u64> {
     let arguments = format!("<tag>{tag}</tag>");
-    let call = MethodCall {
-        method: "CurrentTime",
-        target: Target::TheOnly(SERVICE_INSTANCE),
-        arguments: &arguments,
-    };
+    let call = MethodCall { method: "CurrentTime", target: Target::TheOnly(kind), arguments: &arguments };
     let options = CallOptions { timeout: Some(options.timeout.unwrap_or(Timeout::Never)), ..options };
     session.call(&call, &options).map(|reply| reply.epoch)
 }
@@ -339,6 +360,39 @@ fn a_session_that_the_server_ended_is_replaced_once() {
         enough.store(true, Ordering::SeqCst);
         reader.join().unwrap();
         assert_eq!(server.made(), 2, "one login replaces it");
+        close(&session, &server);
+    });
+}
+
+/// Another server takes the place of the first, while threads use it. One look finds it, and one login serves all.
+#[test]
+fn a_server_that_was_exchanged_is_looked_at_once() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        login(&session).unwrap();
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || match n {
+                    0 => match status(&session.refresh(bounds(&session, None, None))) {
+                        Status::VSESSION_OK | Status::VSESSION_E_NOT_AUTHENTICATED => {}
+                        status => panic!("a refresh got {status:?}"),
+                    },
+                    n => drop(
+                        call_on(&session, "SessionManager", &format!("{n}"), CallOptions::default()).unwrap(),
+                    ),
+                })
+            })
+            .collect();
+        server.exchange();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        call_on(&session, "SessionManager", "last", CallOptions::default()).unwrap();
+        let (looks, made) = {
+            let book = server.book.lock().unwrap();
+            (book.looks, book.made)
+        };
+        assert_eq!((looks, made), (2, 2), "one look and one login find the other server");
         close(&session, &server);
     });
 }

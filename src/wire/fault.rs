@@ -4,7 +4,7 @@
 use roxmltree::Node;
 
 use super::xml::{child, child_text, xsi_type};
-use crate::error::Error;
+use crate::error::{Error, Objection};
 use crate::status::{Executed, Status};
 
 /// The faults that say that the credentials are no good: InvalidLogin and those derived from it.
@@ -22,6 +22,7 @@ pub(crate) struct Fault {
     pub(crate) xml: String,
     /// What the fault is about, where it says: a privilege, an object, a property.
     subject: Option<String>,
+    objection: Option<Objection>,
 }
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
@@ -40,10 +41,13 @@ impl Fault {
                 .iter()
                 .find_map(|part| child_text(s, part).filter(|t| !t.is_empty()))
         });
+        let object = specific.and_then(|s| child_text(s, "obj"));
         let reason = child(fault, "Reason").and_then(|r| child_text(r, "Text"));
+        let message = child_text(fault, "faultstring").or(reason).unwrap_or("").trim();
         Fault {
             name: name.to_string(),
-            message: child_text(fault, "faultstring").or(reason).unwrap_or("").trim().to_string(),
+            message: message.to_string(),
+            objection: objection(name, message, object),
             xml: detail.map_or(String::new(), |d| text[d.range()].to_string()),
             subject: subject.map(str::to_string),
         }
@@ -87,8 +91,37 @@ impl Fault {
             d.fault_xml = Some(self.xml).filter(|x| !x.is_empty());
             d.http_status = http_status;
             d.executed = executed;
+            d.objection = self.objection;
         })
     }
+}
+
+/// What a fault objects to. Servers name these faults, or say it in words that they do not translate.
+fn objection(name: &str, message: &str, object: Option<&str>) -> Option<Objection> {
+    let unnamed = matches!(name, "" | "InvalidRequest" | "RuntimeFault" | "MethodFault");
+    let words = message.to_ascii_lowercase();
+    match name {
+        "MethodNotFound" => Some(Objection::Method),
+        "ManagedObjectNotFound" => {
+            let named = object.map(|id| id.trim().to_string()).filter(|id| !id.is_empty());
+            Some(Objection::Object(named.or_else(|| object_in(message))))
+        }
+        _ if !unnamed => None,
+        _ if words.contains("unsupported version") || words.contains("unsupported namespace") => {
+            Some(Objection::Version)
+        }
+        _ if words.contains("has already been deleted or has not been completely created") => {
+            Some(Objection::Object(object_in(message)))
+        }
+        "" | "InvalidRequest" => Some(Objection::Request { silent: message.is_empty() }),
+        _ => None,
+    }
+}
+
+/// The id in `The object 'vim.SessionManager:SessionManager' has already been deleted`.
+fn object_in(message: &str) -> Option<String> {
+    let quoted = message.split('\'').nth(1)?;
+    Some(quoted.split_once(':')?.1.to_string())
 }
 
 #[cfg(test)]
@@ -124,6 +157,34 @@ mod tests {
         let error = fault.into_error("Login", 500);
         assert_eq!(error.status(), Status::VSESSION_E_INVALID_LOGIN);
         assert!(error.detail().message.contains("Anmeldung fehlgeschlagen"));
+    }
+
+    #[test]
+    fn what_a_fault_objects_to_is_told_by_its_name_or_its_words() {
+        let named = |name: &str, inside: &str| {
+            format!(
+                r#"<detail><{name}Fault xmlns:x="http://www.w3.org/2001/XMLSchema-instance" x:type="{name}">{inside}</{name}Fault></detail>"#
+            )
+        };
+        let version =
+            "Unsupported version URI &quot;urn:vim25/8.0.2.0&quot; while parsing SOAP body at line 1";
+        let deleted =
+            "The object 'vim.SessionManager:sm' has already been deleted or has not been completely created";
+        let object = |id: &str| Some(Objection::Object(Some(id.to_string())));
+        for (detail, message, expected) in [
+            (String::new(), version, Some(Objection::Version)),
+            (named("InvalidRequest", ""), version, Some(Objection::Version)),
+            (named("InvalidRequest", ""), "", Some(Objection::Request { silent: true })),
+            (named("InvalidRequest", ""), "Unexpected element", Some(Objection::Request { silent: false })),
+            (named("MethodNotFound", ""), "", Some(Objection::Method)),
+            (named("ManagedObjectNotFound", "<obj type=\"T\">vm-1</obj>"), deleted, object("vm-1")),
+            (named("ManagedObjectNotFound", ""), deleted, object("sm")),
+            (named("ManagedObjectNotFound", ""), "gone", Some(Objection::Object(None))),
+            (String::new(), deleted, object("sm")),
+            (named("InvalidState", ""), version, None),
+        ] {
+            assert_eq!(read(&detail, message).objection, expected, "{detail} {message}");
+        }
     }
 
     #[test]

@@ -59,13 +59,10 @@ pub(crate) fn versions(bytes: &[u8]) {
         String::from_utf8_lossy(bytes)
     );
     for document in [bytes, inside.as_bytes()] {
-        match versions::newest(document) {
+        if let Some(version) = versions::newest(document) {
             // It becomes part of a header.
-            Ok(version) => assert!(
-                (1..=32).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_graphic()),
-                "{version}"
-            ),
-            Err(error) => is_the_servers(&error),
+            let fits = (1..=32).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_graphic());
+            assert!(fits, "{version}");
         }
     }
 }

@@ -63,6 +63,11 @@ impl ServiceContent {
         self.references.get(name).map(|(kind, id)| (kind, id))
     }
 
+    /// Whether a reference has this id.
+    pub(crate) fn names(&self, id: &str) -> bool {
+        self.references.values().any(|(_, known)| known.to_bytes() == id.as_bytes())
+    }
+
     /// The reference whose type is `kind`, for the types of which a server has one: managers and collectors.
     pub(crate) fn by_type(&self, kind: &str) -> Option<Reference<'_>> {
         let mut found = self.references.values().filter(|(k, _)| k.to_bytes() == kind.as_bytes());

@@ -1,29 +1,38 @@
 //! The document at `/sdk/vimServiceVersions.xml`, in which a server lists the API versions that it speaks. It can be read
 //! without a session. A server answers a version that it does not list with a fault.
 
-use super::xml::{self, child, child_text};
-use crate::error::{Error, Result};
-use crate::status::Status;
+use roxmltree::Node;
 
-/// The newest version of `urn:vim25` that the document lists.
-pub(crate) fn newest(body: &[u8]) -> Result<String> {
+use super::xml::{self, child_text};
+
+/// The newest released version of `urn:vim25` that the document lists, after names that a server has for itself, such as
+/// `uA046D008`. `None`: it lists none, or is no such document.
+pub(crate) fn newest(body: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(body);
-    let document = xml::parse(&text)?;
+    let document = xml::parse(&text).ok()?;
     let root = document.root_element();
     if root.tag_name().name() != "namespaces" {
-        return Err(xml::not_soap(&text, "it is no list of API versions"));
+        return None;
     }
-    root.children()
-        .filter(|n| n.tag_name().name() == "namespace" && child_text(*n, "name") == Some("urn:vim25"))
-        .find_map(|n| child(n, "version")?.text().map(str::trim))
-        .filter(|v| is_version(v))
-        .map(str::to_string)
-        .ok_or_else(|| {
-            Error::new(
-                Status::VSESSION_E_PROTOCOL,
-                "the server's list of API versions names none for urn:vim25; set 'api_version' by hand if the server is known to speak one",
-            )
-        })
+    let is_vim25 =
+        |n: &Node| n.tag_name().name() == "namespace" && child_text(*n, "name") == Some("urn:vim25");
+    root.children().filter(is_vim25).find_map(|namespace| {
+        let prior = namespace
+            .children()
+            .filter(|n| n.tag_name().name() == "priorVersions")
+            .flat_map(|n| n.children());
+        let mut listed = namespace.children().chain(prior).filter(|n| n.tag_name().name() == "version");
+        listed
+            .find_map(|n| n.text().map(str::trim).filter(|version| is_released(version)))
+            .map(str::to_string)
+    })
+}
+
+/// Whether this is a version as servers release them, such as `8.0.2.0`.
+pub(crate) fn is_released(text: &str) -> bool {
+    is_version(text)
+        && text.starts_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
 /// Whether this looks like a version, such as `8.0.2.0`.
@@ -43,13 +52,28 @@ mod tests {
             <namespace><name>urn:other</name><version>1.0</version></namespace>
             <namespace><name>urn:vim25</name><version>8.0.2.0</version>
             <priorVersions><version>8.0.1.0</version></priorVersions></namespace></namespaces>"#;
-        assert_eq!(newest(document).unwrap(), "8.0.2.0");
+        assert_eq!(newest(document).as_deref(), Some("8.0.2.0"));
     }
 
     #[test]
-    fn other_documents_are_errors() {
-        assert!(newest(b"<namespaces/>").is_err());
-        assert!(newest(b"<html><body>login</body></html>").is_err());
-        assert!(newest(b"<namespaces><namespace><name>urn:vim25</name><version>\"x\r\n</version></namespace></namespaces>").is_err());
+    fn a_name_that_is_no_released_version_is_passed_over() {
+        let list = |version: &str, prior: &str| {
+            format!(
+                "<namespaces><namespace><name>urn:vim25</name><version>{version}</version><priorVersions>{prior}</priorVersions></namespace></namespaces>"
+            )
+        };
+        let prior = "<version>2.5u2</version><version> 8.0.2.0 </version><version>8.0.1.0</version>";
+        for internal in ["uA046D008", "", "8.0-beta", ".", "8.0.3.0_x"] {
+            assert_eq!(newest(list(internal, prior).as_bytes()).as_deref(), Some("8.0.2.0"), "{internal}");
+        }
+        assert_eq!(newest(list("uA046D008", "").as_bytes()), None);
+    }
+
+    #[test]
+    fn other_documents_list_none() {
+        assert_eq!(newest(b""), None);
+        assert_eq!(newest(b"<namespaces/>"), None);
+        assert_eq!(newest(b"<html><body>login</body></html>"), None);
+        assert_eq!(newest(b"<namespaces><namespace><name>urn:vim25</name><version>\"x\r\n</version></namespace></namespaces>"), None);
     }
 }

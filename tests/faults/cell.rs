@@ -124,6 +124,19 @@ impl Stage<'_> {
         self.simulator.post("/listener/start");
     }
 
+    pub fn exchange(&self) {
+        let list =
+            "<namespaces><namespace><name>urn:vim25</name><version>6.0</version></namespace></namespaces>";
+        let rules = [
+            json!({"method": "GET", "path": "/sdk/vimServiceVersions.xml", "status": 200, "body": list}),
+            json!({"method": "*", "path": "/sdk", "soap_action": "!urn:vim25/6.0", "fault": "InvalidRequest",
+                "fault_message": "Unsupported version URI"}),
+        ];
+        rules.into_iter().for_each(|rule| self.simulator.rule(rule));
+        self.simulator.kill_sessions();
+        self.later(Simulator::clear_rules);
+    }
+
     pub fn close_connections(&self) {
         self.simulator.post("/connections/close");
     }

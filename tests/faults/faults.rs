@@ -114,6 +114,9 @@ const fn unreadable(status: vsession::vsession_status, executed: vsession::vsess
 /// Looking at certificates is trusting none of them.
 const ONLY_LOOKS: (&str, Outcome) = ("certificates", Outcome::Done);
 
+/// A server that does not show the list of its versions is asked for its version in another way.
+const NOT_NEEDED: (&str, Outcome) = ("login: version", Outcome::Done);
+
 /// A request that follows at once may leave before the end of its connection arrives: the Login, the call that a worker
 /// takes up next, the call for which there was a login.
 const NEXT_IS_LOST: &[(&str, Outcome)] =
@@ -166,23 +169,28 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "too-long", says: "`Content-Length` is too large, and the connection is closed", begin: |s| s.reply(json!({"length_off": 100})), gives: LOST, runs: true, ..REPLY },
     Fault { name: "too-long-stall", says: "`Content-Length` is too large, and the connection stays", begin: |s| s.reply(json!({"length_off": 100, "stop": {"byte": 1_000_000, "then": "stall"}})), gives: LATE, runs: true, stalls: true, ..REPLY },
     // Canned: the second of two logouts would be answered with a fault, which is cut off elsewhere.
-    Fault { name: "too-short", says: "`Content-Length` is too small", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": ENVELOPE, "length_off": -30})), gives: unreadable(VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_YES), ..REPLY },
+    Fault { name: "too-short", says: "`Content-Length` is too small", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": ENVELOPE, "length_off": -30})), gives: unreadable(VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_YES), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "no-http", says: "a reply that is not HTTP", begin: |s| s.reply(json!({"raw": "\u{1}\u{2}\u{3}\u{4}\n\n garbage \n\n"})), gives: NO_HTTP, ..REPLY },
-    Fault { name: "garbage", says: "200 with bytes that are not XML", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": "\u{1}\u{2}\u{3} garbage"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), ..REPLY },
-    Fault { name: "empty", says: "200 with an empty body", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), ..REPLY },
-    Fault { name: "html", says: "200 with an HTML page", begin: |s| s.reply(page(200)), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "garbage", says: "200 with bytes that are not XML", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": "\u{1}\u{2}\u{3} garbage"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
+    Fault { name: "empty", says: "200 with an empty body", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
+    Fault { name: "html", says: "200 with an HTML page", begin: |s| s.reply(page(200)), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
     // Statuses, as a proxy or Envoy in front of vCenter says them.
     Fault { name: "302", says: "302, a redirect", begin: |s| s.reply(json!({"status": 302, "headers": {"Location": "https://other.example.com/sdk"}})), gives: Outcome::http(302, NO, VSESSION_EXECUTED_NO), ..REPLY },
-    Fault { name: "401", says: "401", begin: |s| s.reply(page(401)), gives: Outcome::http(401, NO, VSESSION_EXECUTED_NO), ..REPLY },
-    Fault { name: "403", says: "403", begin: |s| s.reply(page(403)), gives: Outcome::http(403, NO, VSESSION_EXECUTED_NO), ..REPLY },
-    Fault { name: "404", says: "404", begin: |s| s.reply(page(404)), gives: Outcome::http(404, NO, VSESSION_EXECUTED_NO), ..REPLY },
+    Fault { name: "401", says: "401", begin: |s| s.reply(page(401)), gives: Outcome::http(401, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
+    Fault { name: "403", says: "403", begin: |s| s.reply(page(403)), gives: Outcome::http(403, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
+    Fault { name: "404", says: "404", begin: |s| s.reply(page(404)), gives: Outcome::http(404, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "429", says: "429 with `Retry-After`", begin: |s| s.reply(json!({"status": 429, "headers": {"Retry-After": "1"}})), gives: Outcome::http(429, RETRIABLE, VSESSION_EXECUTED_NO), ..REPLY },
-    Fault { name: "500", says: "500 without a SOAP fault", begin: |s| s.reply(page(500)), gives: Outcome::http(500, NO, VSESSION_EXECUTED_MAYBE), ..REPLY },
+    Fault { name: "500", says: "500 without a SOAP fault", begin: |s| s.reply(page(500)), gives: Outcome::http(500, NO, VSESSION_EXECUTED_MAYBE), except: &[("login: version", Outcome::http(500, RETRIABLE, VSESSION_EXECUTED_NO))], ..REPLY },
     Fault { name: "502", says: "502", begin: |s| s.reply(page(502)), gives: Outcome::http(502, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
     Fault { name: "503", says: "503 with `Retry-After`", begin: |s| s.reply(json!({"status": 503, "headers": {"Retry-After": "1"}, "body": "no healthy upstream"})), gives: Outcome::http(503, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
     Fault { name: "504", says: "504", begin: |s| s.reply(page(504)), gives: Outcome::http(504, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
     // The server and the clock.
     Fault { name: "restart", says: "the server restarts: its sessions and connections are gone", begin: |s| s.restart(), except: &[
+        // These never log in.
+        ("refresh", Outcome::failed(VSESSION_E_NOT_AUTHENTICATED, NO, VSESSION_EXECUTED_NO)),
+        ("is_active", Outcome::NoSession),
+    ], meets: Meets::Nobody, ..REPLY },
+    Fault { name: "exchanged", says: "another server takes its place, which does not know the version that the session speaks", begin: |s| s.exchange(), except: &[
         // These never log in.
         ("refresh", Outcome::failed(VSESSION_E_NOT_AUTHENTICATED, NO, VSESSION_EXECUTED_NO)),
         ("is_active", Outcome::NoSession),

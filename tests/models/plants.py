@@ -55,6 +55,28 @@ PLANTS = {
         "a_session_that_the_server_ended_is_replaced_once",
         "one login replaces it",
     ),
+    "refresh-over-a-look": (
+        "session/check.rs",
+        "            self.shown.replace(Snapshot { login: Some(renewed), ..(*current).clone() });",
+        """            let service = if PLANTED { old.service.clone() } else { current.service.clone() };
+            self.shown.replace(Snapshot { login: Some(renewed), service, ..(*current).clone() });""",
+        "a_server_that_was_exchanged_is_looked_at_once",
+        "panicked",
+    ),
+    "looked-at-unseen": (
+        "session/gate.rs",
+        "        if self.snapshot().service.as_ref().is_none_or(|known| name_of(known) != service) {",
+        "        if !PLANTED && self.snapshot().service.as_ref().is_none_or(|known| name_of(known) != service) {",
+        "a_server_that_was_exchanged_is_looked_at_once",
+        "panicked",
+    ),
+    "found-and-forgotten": (
+        "session/doubt.rs",
+        "            gate.service = Some(found.clone());",
+        "            gate.service = Some(if PLANTED { known.clone() } else { found.clone() });",
+        "a_server_that_was_exchanged_is_looked_at_once",
+        "one look and one login find the other server",
+    ),
     "refresh-over-a-login": (
         "session/check.rs",
         "        if Arc::ptr_eq(&current, old) ||",

@@ -17,6 +17,7 @@ mod dialing;
 mod ending;
 mod errors;
 mod events;
+mod exchanged;
 mod fuzzing;
 mod http;
 mod keepalive;

@@ -31,6 +31,7 @@ type call struct {
 	path         string
 	method       string // SOAP method, or the HTTP method of any other request
 	cookie       string // session cookie, header or SOAP header, without quotes
+	soapAction   string // without quotes
 	cookieHeader string // the Cookie header as sent: a real vCenter wants its quotes back
 	key          string // the same if it belonged to a live session
 	rest         bool   // cookie is a REST session id
@@ -42,6 +43,7 @@ type call struct {
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{start: now(), httpMethod: r.Method, path: r.URL.Path, method: r.Method}
+	c.soapAction = strings.Trim(r.Header.Get("SOAPAction"), `"`)
 	f.stats.inFlight.Add(1)
 	defer f.release(c)
 
@@ -224,7 +226,7 @@ func (f *front) log(r *http.Request, c *call, rl *rule, result string) {
 		StartNs: c.start, EndNs: now(),
 		HTTPMethod: c.httpMethod, Path: c.path, Method: c.method,
 		SessionKey: c.key, Cookie: c.cookie, CookieHeader: c.cookieHeader, OperationID: c.operationID,
-		UserAgent: r.UserAgent(), SoapAction: strings.Trim(r.Header.Get("SOAPAction"), `"`),
+		UserAgent: r.UserAgent(), SoapAction: c.soapAction,
 		Result: result, NewSessionKey: c.newKey,
 	}
 	if rl != nil {

@@ -17,6 +17,7 @@ type rule struct {
 	Method      string   `json:"method,omitempty"`
 	Path        string   `json:"path,omitempty"`
 	SessionKey  string   `json:"session_key,omitempty"`
+	SoapAction  string   `json:"soap_action,omitempty"`
 	Times       int      `json:"times,omitempty"`
 	Skip        int      `json:"skip,omitempty"`
 	Probability *float64 `json:"probability,omitempty"`
@@ -115,6 +116,11 @@ func (r *rule) matches(c *call) bool {
 		return false
 	}
 	if r.SessionKey != "" && r.SessionKey != c.cookie {
+		return false
+	}
+	if other, ok := strings.CutPrefix(r.SoapAction, "!"); ok && (c.soapAction == "" || other == c.soapAction) {
+		return false
+	} else if !ok && r.SoapAction != "" && r.SoapAction != c.soapAction {
 		return false
 	}
 	if prefix, ok := strings.CutSuffix(r.Path, "*"); ok {

@@ -471,6 +471,24 @@ func TestRules(t *testing.T) {
 		b.ok(err)
 		b.want("other session", res.StatusCode, 200)
 	})
+	t.Run("SOAPAction", func(t *testing.T) {
+		for rule, want := range map[string]int{
+			`{"method":"*","soap_action":"urn:vim25/6.5","status":404}`:  404,
+			`{"method":"*","soap_action":"!urn:vim25/6.5","status":404}`: 200,
+			`{"method":"*","soap_action":"!urn:vim25/7.0","status":404}`: 404,
+		} {
+			b.control("DELETE", "/rules", "", nil)
+			b.rule(rule)
+			req, err := http.NewRequest("POST", b.a.URL, strings.NewReader(`<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><CurrentTime xmlns="urn:vim25"><_this type="ServiceInstance">ServiceInstance</_this></CurrentTime></Body></Envelope>`))
+			b.ok(err)
+			req.Header.Set("SOAPAction", `"urn:vim25/6.5"`)
+			req.AddCookie(&http.Cookie{Name: "vmware_soap_session", Value: key})
+			res, err := h.Do(req)
+			b.ok(err)
+			res.Body.Close()
+			b.want(rule, res.StatusCode, want)
+		}
+	})
 	t.Run("delay", func(t *testing.T) {
 		for _, when := range []string{"delay_ms", "delay_after_ms"} {
 			begun := time.Now()

@@ -346,7 +346,12 @@ impl Session {
     }
 
     pub fn call(&self, call: Call, options: &Options) -> Result<Reply> {
-        let (method, this_type) = (c(call.method), c(call.this_type));
+        self.call_object(call, None, options)
+    }
+
+    /// A call of a method of the object with this id.
+    pub fn call_object(&self, call: Call, id: Option<&str>, options: &Options) -> Result<Reply> {
+        let (method, this_type, id) = (c(call.method), c(call.this_type), id.map(c));
         // With their length, so that nothing is copied.
         let arguments =
             if call.arguments.is_empty() { std::ptr::null() } else { call.arguments.as_ptr().cast() };
@@ -354,7 +359,7 @@ impl Session {
             struct_size: size_of::<vsession_soap_call>(),
             method: method.as_ptr(),
             this_type: this_type.as_ptr(),
-            this_id: std::ptr::null(),
+            this_id: id.as_ref().map_or(std::ptr::null(), |id| id.as_ptr()),
             arguments,
             arguments_length: call.arguments.len(),
         };

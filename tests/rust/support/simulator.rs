@@ -67,6 +67,18 @@ impl Simulator {
         Simulator { child, alive: Some(alive), about, opened: Opened::default(), patience: PATIENCE }
     }
 
+    /// Another server at the same address, as after a restore or a failover. What was opened with this one stays open.
+    pub fn exchange(self, flags: &[&str]) -> Simulator {
+        let host = self.host();
+        let tls = if self.text("url").starts_with("https") { "-tls=true" } else { "-tls=false" };
+        let mut gone = std::mem::ManuallyDrop::new(self);
+        drop(gone.alive.take());
+        gone.child.wait().unwrap();
+        let mut other = Simulator::with(&[&["-listen", &host, tls], flags].concat());
+        other.opened = gone.opened.clone();
+        other
+    }
+
     pub fn text(&self, field: &str) -> String {
         self.about[field].as_str().unwrap_or_default().to_string()
     }

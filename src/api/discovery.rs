@@ -1,0 +1,222 @@
+//! How a server is got to know before a login, and when what is known of it is to be doubted. Nothing here is kept: that
+//! is the session's work.
+
+use std::rc::Rc;
+
+use super::service::{SERVICE_INSTANCE, Service};
+use super::soap::{Call, Endpoint, first_words, next_operation_id, redirection};
+use crate::error::{Error, Objection, Result};
+use crate::net::HttpReply;
+use crate::runtime::wait::Watch;
+use crate::status::{Executed, Status};
+use crate::wire::envelope::Reference;
+use crate::wire::service_content::ServiceContent;
+use crate::wire::versions;
+
+/// The version for a server that does not list its own. Servers tell their service content in it whether they list it or not.
+const OLD_VERSION: &str = "5.5";
+
+/// Asks the server: two requests, or one when the version is given.
+pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Watch>) -> Result<Service> {
+    let service = match version {
+        Some(version) => retrieve(endpoint, version, watch).map_err(|error| given_version(error, version)),
+        None => listed_version(endpoint, watch).and_then(|version| match version {
+            Some(version) => retrieve(endpoint, &version, watch),
+            None => discover_unlisted(endpoint, watch),
+        }),
+    };
+    service.map_err(before_the_login)
+}
+
+/// The service of a server that lists no version that we know to read.
+fn discover_unlisted(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Service> {
+    let old = retrieve(endpoint, OLD_VERSION, watch)?;
+    let version = old.content.about("apiVersion").and_then(|version| version.to_str().ok());
+    let Some(version) = version.filter(|version| versions::is_released(version)).map(str::to_string) else {
+        return Ok(old);
+    };
+    match retrieve(endpoint, &version, watch) {
+        Err(error) if error.is_no_answer() => Ok(old),
+        result => result,
+    }
+}
+
+fn retrieve(endpoint: &Endpoint, version: &str, watch: &Rc<Watch>) -> Result<Service> {
+    let action = soap_action(version);
+    let answered = endpoint.call(
+        &Call {
+            method: "RetrieveServiceContent",
+            this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
+            arguments: "",
+            cookie: None,
+            action: &action,
+            operation_id: &next_operation_id(),
+            idempotent: true,
+            commit_when_sent: false,
+        },
+        watch,
+    )?;
+    let content = answered.reply.look(ServiceContent::read)?;
+    Ok(Service { action, content })
+}
+
+/// Tells the server which version of the API a call is of.
+pub(super) fn soap_action(version: &str) -> String {
+    format!("urn:vim25/{version}")
+}
+
+/// The newest version that the server lists. `None`: it lists none, or does not show its list.
+fn listed_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Option<String>> {
+    let document = endpoint.versions_document(watch)?;
+    let status = document.status;
+    let advice = match status {
+        200 => return Ok(versions::newest(&document.body)),
+        300..=399 => redirection(&document),
+        407 => "a proxy asks for credentials".to_string(),
+        408 | 429 | 500..=599 => return Err(not_ready(&document)),
+        // Something in between forbids or does not know that document, which is not needed.
+        _ => return Ok(None),
+    };
+    Err(Error::new(
+        Status::VSESSION_E_HTTP,
+        format!("the server answered HTTP {status} when asked for its API versions; {advice}"),
+    )
+    .with(|d| d.http_status = status))
+}
+
+/// The error of a server that is starting or overloaded, or of its front.
+fn not_ready(document: &HttpReply) -> Error {
+    let (status, begins) = (document.status, first_words(&document.body));
+    let wait = match document.retry_after {
+        Some(time) => format!("in {} s, as it asks", time.as_secs()),
+        None => "later".into(),
+    };
+    Error::new(
+        Status::VSESSION_E_HTTP,
+        format!("the server answered HTTP {status} with {begins} when asked for its API versions; it is starting or overloaded: try again {wait}"),
+    )
+    .with(|d| {
+        d.http_status = status;
+        d.retriable = true;
+        d.retry_after = document.retry_after;
+    })
+}
+
+fn given_version(error: Error, version: &str) -> Error {
+    match error.detail().objection {
+        Some(Objection::Version) => error.with(|d| {
+            d.message.push_str(&format!(
+                "; option 'api_version' is '{version}', which this server does not speak: set it to 'auto'"
+            ));
+        }),
+        _ => error,
+    }
+}
+
+/// A failed discovery as a login's error: what was asked before the login has not run it, and a fault in answer to it says
+/// nothing of the credentials or of a session.
+fn before_the_login(error: Error) -> Error {
+    let is_fault = error.is_fault();
+    error.with(|d| {
+        d.executed = Executed::VSESSION_EXECUTED_NO;
+        d.own_question = true;
+        if is_fault {
+            d.status = Status::VSESSION_E_FAULT;
+        }
+    })
+}
+
+/// What the library asks for its own sake, or a program asks without anything of its own in the request.
+const BASICS: [&str; 6] = [
+    "RetrieveServiceContent",
+    "Login",
+    "Logout",
+    "CurrentTime",
+    "RetrieveProperties",
+    "RetrievePropertiesEx",
+];
+
+impl Service {
+    /// Whether the answer to a call contradicts what is known of the server: its version, an object that its service content
+    /// names, a method that every server has. Mistakes of the caller's own are none.
+    pub(crate) fn is_contradicted(&self, error: &Error, method: &str, this: &str, arguments: &str) -> bool {
+        let basic = BASICS.contains(&method);
+        match &error.detail().objection {
+            None => false,
+            Some(Objection::Version) => true,
+            Some(Objection::Request { silent }) => *silent || (basic && arguments.is_empty()),
+            Some(Objection::Method) => basic,
+            Some(Objection::Object(named)) => self.names(named.as_deref().unwrap_or(this)),
+        }
+    }
+
+    /// The same for a question of the library's own about the session.
+    pub(crate) fn is_contradicted_by(&self, error: &Error) -> bool {
+        error.detail().objection.is_some()
+    }
+
+    fn names(&self, id: &str) -> bool {
+        id == SERVICE_INSTANCE || self.content.names(id)
+    }
+}
+
+impl Objection {
+    /// Whether a call of the object `this` cannot have run.
+    pub(crate) fn proves_not_run(&self, this: &str) -> bool {
+        match self {
+            Objection::Version | Objection::Request { .. } | Objection::Method => true,
+            Objection::Object(named) => named.as_deref().is_none_or(|id| id == this),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::service::tests::service;
+
+    fn objecting(objection: Objection) -> Error {
+        Error::new(Status::VSESSION_E_FAULT, "planted").with(|d| d.objection = Some(objection))
+    }
+
+    #[test]
+    fn what_is_known_is_contradicted_by_what_concerns_it_alone() {
+        let service = service("8.0.2.0");
+        let object = |id: &str| Objection::Object(Some(id.to_string()));
+        for (objection, method, this, arguments, contradicts) in [
+            (Objection::Version, "PowerOnVM_Task", "vm-1", "", true),
+            (object("sm"), "Login", "sm", "<x/>", true),
+            (object("vm-1"), "RetrievePropertiesEx", "pc", "<x/>", false),
+            (Objection::Object(None), "PowerOnVM_Task", "vm-1", "", false),
+            (Objection::Object(None), "Foo", "sm", "", true),
+            (Objection::Object(None), "CurrentTime", SERVICE_INSTANCE, "", true),
+            (Objection::Method, "CurrentTime", SERVICE_INSTANCE, "", true),
+            (Objection::Method, "CurentTime", SERVICE_INSTANCE, "", false),
+            (Objection::Request { silent: false }, "CurrentTime", SERVICE_INSTANCE, "", true),
+            (Objection::Request { silent: false }, "CurentTime", SERVICE_INSTANCE, "", false),
+            (Objection::Request { silent: false }, "RetrievePropertiesEx", "pc", "<wrong/>", false),
+            (Objection::Request { silent: true }, "PowerOnVM_Task", "vm-1", "", true),
+        ] {
+            let error = objecting(objection);
+            assert_eq!(
+                service.is_contradicted(&error, method, this, arguments),
+                contradicts,
+                "{error:?} {method}"
+            );
+        }
+        assert!(!service.is_contradicted(
+            &Error::new(Status::VSESSION_E_FAULT, "planted"),
+            "CurrentTime",
+            "sm",
+            ""
+        ));
+    }
+
+    #[test]
+    fn a_call_cannot_have_run_where_its_own_object_is_missing() {
+        let object = |id: &str| Objection::Object(Some(id.to_string()));
+        assert!(Objection::Version.proves_not_run("vm-1"));
+        assert!(object("vm-1").proves_not_run("vm-1"));
+        assert!(!object("group-d1").proves_not_run("vm-1"), "it may have been an argument");
+    }
+}

@@ -1,0 +1,407 @@
+//! A server that is not the one it was: upgraded, rolled back, restored, exchanged. What is known of it is doubted as soon as
+//! it contradicts that, and it is looked at once more for all.
+
+use serde_json::{Value, json};
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+const VERSIONS: &str = "/sdk/vimServiceVersions.xml";
+
+fn quick(simulator: &Simulator) -> Config {
+    simulator.config().with("relogin.backoff_ms", "20").with("relogin.max_backoff_ms", "50")
+}
+
+fn listed(version: &str, prior: &str) -> String {
+    format!(
+        "<namespaces version=\"1.0\"><namespace><name>urn:vim25</name><version>{version}</version><priorVersions><version>{prior}</version></priorVersions></namespace></namespaces>"
+    )
+}
+
+/// Has the server be one that knows this version alone, and no session of the one before. `fault`: how it refuses others.
+fn knows_only(simulator: &Simulator, version: &str, fault: &Value) {
+    simulator.rule(json!({"method": "GET", "path": VERSIONS, "status": 200, "content_type": "text/xml",
+        "body": listed(version, version)}));
+    let mut refuses = fault.clone();
+    refuses["method"] = json!("*");
+    refuses["path"] = json!("/sdk");
+    refuses["soap_action"] = json!(format!("!urn:vim25/{version}"));
+    simulator.rule(refuses);
+    simulator.kill_sessions();
+}
+
+fn invalid_request() -> Value {
+    json!({"fault": "InvalidRequest",
+        "fault_message": "Unsupported version URI \"urn:vim25/8.0.2.0\" while parsing SOAP body at line 1, column 301"})
+}
+
+fn esx_in_place_of_vcenter(options: impl Fn(Config) -> Config) -> (Simulator, Session) {
+    let vcenter = Simulator::with(&["-tls=false"]);
+    let session = options(quick(&vcenter)).open().unwrap();
+    session.login().unwrap();
+    (vcenter.exchange(&["-mode", "esx"]), session)
+}
+
+#[test]
+fn a_server_with_other_objects_in_its_place_is_found_once_for_all_threads_and_every_call_succeeds() {
+    let (esx, session) = esx_in_place_of_vcenter(|config| config);
+    for result in together(32, |_| session.ping()) {
+        // Not one was left to fail: the old server's connections were gone, and nothing else was.
+        assert_eq!(result.unwrap().epoch, 2);
+    }
+    assert_eq!((esx.stat("logins"), esx.calls("RetrieveServiceContent")), (1, 1));
+    assert_eq!(session.info().unwrap().about("apiType").as_deref(), Some("HostAgent"));
+    session.close().unwrap();
+    assert_eq!(esx.stat("sessions"), 0);
+}
+
+#[test]
+fn a_server_that_does_not_know_the_version_any_more_is_asked_for_its_own() {
+    // Canned: a fault that says in words alone what it is.
+    let unnamed = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>Unsupported version URI &quot;urn:vim25/6.5&quot;</faultstring></e:Fault></e:Body></e:Envelope>";
+    for fault in [
+        invalid_request(),
+        json!({"fault": "InvalidRequest"}),
+        json!({"status": 500, "content_type": "text/xml", "body": unnamed}),
+    ] {
+        for version in ["6.0", "8.0.3.0"] {
+            let simulator = Simulator::start();
+            let session = quick(&simulator).open().unwrap();
+            session.login().unwrap();
+            let asked = simulator.calls("RetrieveServiceContent");
+            knows_only(&simulator, version, &fault);
+            for result in together(16, |_| session.ping()) {
+                assert_eq!(result.unwrap().epoch, 2, "{fault}");
+            }
+            assert_eq!((simulator.stat("logins"), session.state()), (2, VSESSION_STATE_ACTIVE));
+            assert_eq!(simulator.calls("RetrieveServiceContent"), asked + 1, "one look for all threads");
+            session.close().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_session_that_lives_on_with_another_version_is_kept() {
+    let simulator = Simulator::start();
+    let session = quick(&simulator).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "GET", "path": VERSIONS, "status": 200, "body": listed("6.0", "5.5")}));
+    let mut refuses = invalid_request();
+    refuses["method"] = json!("*");
+    refuses["soap_action"] = json!("!urn:vim25/6.0");
+    refuses["path"] = json!("/sdk");
+    simulator.rule(refuses);
+    assert_eq!(session.ping().unwrap().epoch, 1);
+    assert_eq!(simulator.stat("logins"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn after_a_logout_the_next_login_finds_the_other_server() {
+    let simulator = Simulator::start();
+    let session = quick(&simulator).open().unwrap();
+    session.login().unwrap();
+    session.logout().unwrap();
+    knows_only(&simulator, "6.0", &invalid_request());
+    session.login().unwrap();
+    session.ping().unwrap();
+    session.close().unwrap();
+    let (esx, session) = {
+        let vcenter = Simulator::with(&["-tls=false"]);
+        let session = quick(&vcenter).open().unwrap();
+        session.login().unwrap();
+        session.logout().unwrap();
+        (vcenter.exchange(&["-mode", "esx"]), session)
+    };
+    session.login().unwrap();
+    assert_eq!(esx.stat("logins"), 1);
+    session.close().unwrap();
+}
+
+#[test]
+fn checks_of_the_session_tell_that_another_server_does_not_know_it_and_log_nobody_in() {
+    for refreshes in [true, false] {
+        let (esx, session) = esx_in_place_of_vcenter(|config| config);
+        if refreshes {
+            assert_eq!(session.refresh().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
+        } else {
+            assert!(!session.is_active().unwrap());
+        }
+        assert_eq!((session.state(), esx.stat("logins")), (VSESSION_STATE_EXPIRED, 0));
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_logout_and_a_close_succeed_with_another_server() {
+    for closes in [true, false] {
+        let (esx, session) = esx_in_place_of_vcenter(|config| config);
+        if closes {
+            session.close().unwrap();
+        } else {
+            session.logout().unwrap();
+            assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT);
+            session.close().unwrap();
+        }
+        assert_eq!((esx.stat("sessions"), esx.stat("logins")), (0, 0));
+    }
+}
+
+#[test]
+fn keep_alive_finds_another_server_without_a_call_by_each_probe() {
+    for probe in ["current_time", "current_session"] {
+        let simulator = Simulator::start();
+        let session = quick(&simulator)
+            .with("keepalive.interval_ms", "1000")
+            .with("keepalive.probe", probe)
+            .open()
+            .unwrap();
+        session.login().unwrap();
+        knows_only(&simulator, "6.0", &invalid_request());
+        eventually(probe, || session.epoch() == 2 && session.state() == VSESSION_STATE_ACTIVE);
+        assert_eq!(simulator.stat("logins"), 2);
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_fault_that_contradicts_what_is_known_is_no_sign_of_life() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = quick(&simulator).with("keepalive.interval_ms", "1000").with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    // A server that contradicts itself: it says that all is as it was.
+    simulator.rule(json!({"method": "CurrentTime", "fault": "InvalidRequest"}));
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "fault": "InvalidRequest"}));
+    eventually("the probe is told as failed", || {
+        queue.drain().iter().any(|e| e.kind == vsession::vsession_event_kind::VSESSION_EVENT_KEEPALIVE_FAILED)
+    });
+    session.close().unwrap();
+    queue.free();
+}
+
+#[test]
+fn a_mistake_of_the_callers_own_costs_no_further_request() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "PowerOffVM_Task", "fault": "ManagedObjectNotFound"}));
+    simulator.rule(json!({"method": "NoSuchMethod", "fault": "MethodNotFound"}));
+    simulator.rule(
+        json!({"method": "BadArguments", "fault": "InvalidRequest", "fault_message": "Unexpected element"}),
+    );
+    let before = simulator.stat("requests");
+    for (method, this) in
+        [("PowerOffVM_Task", "vm-404"), ("NoSuchMethod", "vm-1"), ("BadArguments", "vm-1")].repeat(5)
+    {
+        let call = Call { method, this_type: "VirtualMachine", arguments: "" };
+        let error = session.call_object(call, Some(this), &Options::default()).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_FAULT, "{error:?}");
+    }
+    // A read of properties of what is gone, as the simulator answers it.
+    let gone = "<specSet><propSet><type>VirtualMachine</type><pathSet>name</pathSet></propSet><objectSet><obj type=\"VirtualMachine\">vm-404</obj></objectSet></specSet><options/>";
+    let call = Call { method: "RetrievePropertiesEx", this_type: "PropertyCollector", arguments: gone };
+    assert_eq!(
+        session.call(call, &Options::default()).unwrap_err().fault.as_deref(),
+        Some("ManagedObjectNotFound")
+    );
+    assert_eq!(simulator.stat("requests"), before + 16);
+    assert_eq!((session.state(), session.epoch()), (VSESSION_STATE_ACTIVE, 1));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_server_that_contradicts_itself_is_looked_at_now_and_then() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "fault": "MethodNotFound"}));
+    for result in together(16, |_| (0..5).map(|_| session.ping()).collect::<Vec<_>>()).into_iter().flatten() {
+        assert_eq!(
+            result.unwrap_err().fault.as_deref(),
+            Some("MethodNotFound"),
+            "the call's own answer stands"
+        );
+    }
+    assert_eq!((simulator.calls("RetrieveServiceContent"), simulator.stat("logins")), (2, 1));
+    assert_eq!((session.state(), session.epoch()), (VSESSION_STATE_ACTIVE, 1));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_login_by_hand_settles_a_doubt_that_could_not_be_settled_before() {
+    let (esx, session) = esx_in_place_of_vcenter(|config| {
+        config.with("relogin.backoff_ms", "60000").with("relogin.max_backoff_ms", "60000")
+    });
+    esx.rule(json!({"method": "RetrieveServiceContent", "status": 403}));
+    let error = session.refresh().err().unwrap();
+    assert_eq!(error.fault.as_deref(), Some("ManagedObjectNotFound"), "{error:?}");
+    assert_eq!(session.login().unwrap_err().http_status, 403);
+    esx.clear_rules();
+    assert!(session.refresh().is_err(), "not looked at again so soon");
+    session.login().unwrap();
+    assert_eq!((session.epoch(), esx.stat("logins")), (2, 1));
+    session.close().unwrap();
+}
+
+/// Answers that are none to the question whether the session lives.
+fn no_answers() -> Vec<Value> {
+    vec![
+        json!({"status": 403, "body": "<html>"}),
+        json!({"status": 404}),
+        json!({"status": 401}),
+        json!({"status": 200, "body": "<html><body>Sign in</body></html>"}),
+        json!({"status": 500, "body": "oops"}),
+        json!({"fault": "NoPermission"}),
+        json!({"fault": "InvalidState"}),
+        json!({"fault": "InvalidRequest"}),
+        json!({"fault": "InvalidLogin"}),
+    ]
+}
+
+#[test]
+fn a_session_of_which_the_server_says_nothing_is_replaced_when_a_call_finds_it_ended() {
+    for mut answer in no_answers() {
+        let simulator = Simulator::start();
+        let session = quick(&simulator).open().unwrap();
+        session.login().unwrap();
+        simulator.kill_sessions();
+        answer["method"] = json!("RetrievePropertiesEx");
+        simulator.rule(answer.clone());
+        for result in together(8, |_| session.ping()) {
+            assert_eq!(result.unwrap().epoch, 2, "{answer}");
+        }
+        assert_eq!((simulator.stat("logins"), session.state()), (2, VSESSION_STATE_ACTIVE));
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn what_is_no_answer_never_takes_the_place_of_the_calls_own_and_causes_few_logins() {
+    for mut answer in no_answers() {
+        let simulator = Simulator::start();
+        let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
+        session.login().unwrap();
+        answer["method"] = json!("RetrievePropertiesEx");
+        simulator.rule(answer.clone());
+        // The account lacks a privilege for it.
+        simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated"}));
+        for result in
+            together(4, |_| (0..5).map(|_| session.ping()).collect::<Vec<_>>()).into_iter().flatten()
+        {
+            let error = result.unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED, "{answer}: {error:?}");
+            assert_eq!(error.fault.as_deref(), Some("NotAuthenticated"));
+        }
+        assert!(simulator.stat("logins") <= 2, "{answer}: {} logins", simulator.stat("logins"));
+        assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+        eventually("the session that was given up is logged out", || simulator.stat("sessions") == 1);
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_fault_before_the_login_is_no_refusal_of_credentials() {
+    for fault in ["NoPermission", "InvalidLogin", "NotAuthenticated"] {
+        let simulator = Simulator::start();
+        let session = quick(&simulator).open().unwrap();
+        simulator.rule(json!({"method": "RetrieveServiceContent", "fault": fault}));
+        let error = session.login().unwrap_err();
+        assert_eq!((error.status, error.fault.as_deref()), (status::VSESSION_E_FAULT, Some(fault)));
+        assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT, "{fault}");
+        simulator.clear_rules();
+        eventually("an automatic login follows", || session.ping().is_ok());
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_call_that_finds_its_session_ended_keeps_its_answer_where_no_login_can_be_prepared() {
+    let simulator = Simulator::start();
+    let session = quick(&simulator).open().unwrap();
+    session.login().unwrap();
+    // So that the server is not known any more.
+    simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1}));
+    session.ping().unwrap_err();
+    simulator.kill_sessions();
+    simulator.rule(json!({"method": "RetrieveServiceContent", "status": 403}));
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED, "{error:?}");
+    assert!(error.message.contains("403"), "{error:?}");
+    simulator.clear_rules();
+    eventually("a login follows", || session.ping().is_ok());
+    session.close().unwrap();
+}
+
+#[test]
+fn a_server_without_a_usable_list_of_versions_is_asked_for_its_version() {
+    let internal = listed("uA046D008", "uA046D007");
+    for (status, body) in [
+        (404, ""),
+        (403, "<html>"),
+        (401, ""),
+        (410, ""),
+        (200, ""),
+        (200, "<html><body>Sign in</body></html>"),
+        (200, "garbage"),
+        (200, "<namespaces/>"),
+        (200, internal.as_str()),
+    ] {
+        let simulator = Simulator::start();
+        simulator.rule(json!({"method": "GET", "path": VERSIONS, "status": status, "body": body}));
+        let session = simulator.session();
+        session.login().unwrap_or_else(|error| panic!("{status} {body}: {error:?}"));
+        let login = simulator.log().into_iter().find(|entry| entry["method"] == "Login").unwrap();
+        assert_eq!(
+            login["soap_action"],
+            format!("urn:vim25/{}", simulator.text("version")),
+            "{status} {body}"
+        );
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_version_that_is_no_released_one_is_passed_over() {
+    let simulator = Simulator::start();
+    simulator.rule(
+        json!({"method": "GET", "path": VERSIONS, "status": 200, "body": listed("uA046D008", "8.0.2.0")}),
+    );
+    let session = simulator.session();
+    session.login().unwrap();
+    let login = simulator.log().into_iter().find(|entry| entry["method"] == "Login").unwrap();
+    assert_eq!(login["soap_action"], "urn:vim25/8.0.2.0");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_server_that_is_starting_is_told_as_such() {
+    let page = "no healthy upstream";
+    for status in [500, 502, 503, 504, 429] {
+        let simulator = Simulator::start();
+        simulator.rule(json!({"method": "GET", "path": VERSIONS, "status": status, "body": page,
+            "headers": {"Retry-After": "7"}}));
+        let session = simulator.session();
+        let error = session.login().unwrap_err();
+        assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status));
+        assert!(error.retriable, "{error:?}");
+        assert_eq!(error.retry_after_ms, if status == 500 { 0 } else { 7000 });
+        for part in [page, "starting or overloaded"] {
+            assert!(error.message.contains(part), "{error:?}");
+        }
+        assert!(!error.message.contains("api_version"), "{error:?}");
+        assert_eq!(simulator.calls("RetrieveServiceContent"), 0);
+    }
+}
+
+#[test]
+fn an_api_version_that_the_server_does_not_speak_is_named_with_its_option() {
+    let simulator = Simulator::start();
+    knows_only(&simulator, "6.0", &invalid_request());
+    let session = simulator.config().with("api_version", "8.0.2.0").open().unwrap();
+    let error = session.login().unwrap_err();
+    for part in ["api_version", "8.0.2.0", "auto"] {
+        assert!(error.message.contains(part), "{error:?}");
+    }
+    assert_eq!(simulator.stat("requests"), 1);
+}
