@@ -149,10 +149,21 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Whether it may stand for servers other than itself: it says so, and nothing that it says forbids it.
-    pub(super) fn is_authority(&self) -> bool {
+    /// Why it may not stand for servers other than itself; `None`: it may. It must say so, and nothing that it says may forbid
+    /// it.
+    pub(super) fn no_authority(&self) -> Option<&'static str> {
         let says_so = matches!(self.extension::<BasicConstraints>(), Ok(Some(constraints)) if constraints.ca);
-        says_so && self.may_sign() && self.may_serve()
+        if self.version < 3 {
+            Some("X.509 of before version 3 cannot say who is a CA")
+        } else if !says_so {
+            Some("it is no CA certificate (basicConstraints with CA:TRUE)")
+        } else if !self.may_sign() {
+            Some("its key usage does not allow it to issue certificates")
+        } else if !self.may_serve() {
+            Some("its extended key usage does not allow TLS servers")
+        } else {
+            None
+        }
     }
 
     /// A key usage, where there is one, allows the signing of certificates.

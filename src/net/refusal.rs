@@ -69,11 +69,9 @@ pub(super) fn chain_too_long(authority: &str) -> Refusal {
     )
 }
 
-pub(super) fn no_authority(subject: &str) -> Refusal {
+pub(super) fn no_authority(subject: &str, why: &str) -> Refusal {
     refusal(
-        format!(
-            "{subject} issued it, which is listed and is no CA certificate (basicConstraints CA:TRUE), so it stands for itself alone"
-        ),
+        format!("{subject} issued it, which is listed and stands for itself alone: {why}"),
         "set 'tls.ca_file' to a CA certificate or to the server's own, or 'tls.thumbprint' to this thumbprint",
     )
 }

@@ -25,8 +25,8 @@ pub(super) struct Roots {
     authorities: Vec<Authority>,
     /// All of them.
     listed: Vec<Thumbprint>,
-    /// The subjects of those that are no authorities, in DER.
-    others: Vec<Vec<u8>>,
+    /// The subjects of those that are no authorities, in DER, and why they are none.
+    others: Vec<(Vec<u8>, &'static str)>,
 }
 
 struct Authority {
@@ -46,17 +46,20 @@ impl Roots {
             let Some(outline) = Outline::of(der) else { continue };
             roots.listed.push(Thumbprint::sha256(der));
             let bytes = CertificateDer::from(der);
-            match webpki::anchor_from_trusted_cert(&bytes) {
-                Ok(anchor) if outline.is_authority() => {
+            let why_not = match (outline.no_authority(), webpki::anchor_from_trusted_cert(&bytes)) {
+                (None, Ok(anchor)) => {
                     roots.anchors.push(anchor.to_owned());
                     roots.authorities.push(Authority {
                         validity: outline.validity,
                         path_length: outline.path_length(),
                         unsupported: key::unsupported(outline.key),
                     });
+                    continue;
                 }
-                _ => roots.others.push(outline.subject.to_vec()),
-            }
+                (Some(why), _) => why,
+                (None, Err(_)) => "it has a form that is not supported for a CA",
+            };
+            roots.others.push((outline.subject.to_vec(), why_not));
         }
         roots
     }
@@ -146,8 +149,9 @@ impl Roots {
     fn signed_by_another(&self, outline: &Outline<'_>, between: &[CertificateDer<'_>]) -> Option<Refusal> {
         let outlines = between.iter().filter_map(|c| Outline::of(c));
         let issuers = std::iter::once(outline.issuer).chain(outlines.map(|o| o.issuer));
-        let found = issuers.into_iter().find(|issuer| self.others.iter().any(|other| other == issuer))?;
-        Some(refusal::no_authority(&name(found)))
+        let find = |issuer: &[u8]| self.others.iter().find(|(subject, _)| subject == issuer);
+        let (subject, why) = issuers.into_iter().find_map(find)?;
+        Some(refusal::no_authority(&name(subject), why))
     }
 
     /// A key of the chain whose signatures cannot be checked.

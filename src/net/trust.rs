@@ -2,10 +2,12 @@
 //! are verified whatever the decision rests on, so the server always proves that it holds the key of the certificate that
 //! it shows.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
@@ -16,6 +18,7 @@ use super::refusal::{self, Refusal};
 use super::roots::Roots;
 use super::{Identity, Tls, exchange};
 use crate::error::{Error, Result};
+use crate::runtime::secret::Wiped;
 use crate::status::Status;
 use crate::sync::Arc;
 
@@ -64,7 +67,7 @@ impl Trust {
         let mut config = match &tls.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => {
-                let identity = read_identity(identity, &provider)?;
+                let identity = read_identity(identity)?;
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
             }
         };
@@ -87,20 +90,52 @@ fn bad_option(option: &str, problem: &str) -> Error {
     Error::new(Status::VSESSION_E_CONFIG, format!("option '{option}': {problem}"))
 }
 
-fn read_identity(identity: &Identity, provider: &CryptoProvider) -> Result<CertifiedKey> {
+/// A private key in DER, which is wiped after its use.
+struct Key {
+    kind: &'static str,
+    der: Wiped<Vec<u8>>,
+}
+
+impl Key {
+    fn der(&self) -> PrivateKeyDer<'_> {
+        let der = self.der.as_slice();
+        match self.kind {
+            "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(der.into()),
+            "EC PRIVATE KEY" => PrivateKeyDer::Sec1(der.into()),
+            _ => PrivateKeyDer::Pkcs8(der.into()),
+        }
+    }
+}
+
+/// The first private key of a file. Read here, because the reader of certificates leaves copies behind.
+fn read_key(pem: &str) -> Option<Key> {
+    let find = |kind: &'static str| {
+        let (_, after) = pem.split_once(&format!("-----BEGIN {kind}-----"))?;
+        let (inside, _) = after.split_once(&format!("-----END {kind}-----"))?;
+        let mut base64 = Wiped::new(String::with_capacity(inside.len()));
+        base64.extend(inside.chars().filter(|c| !c.is_whitespace()));
+        let mut der = Wiped::new(vec![0; base64.len()]);
+        let length = BASE64_STANDARD.decode_slice(base64.as_bytes(), &mut der).ok()?;
+        der.truncate(length);
+        Some(Key { kind, der })
+    };
+    ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"].into_iter().find_map(find)
+}
+
+fn read_identity(identity: &Identity) -> Result<CertifiedKey> {
     let chain = read_pem(&identity.certificate)
         .map_err(|problem| bad_option("certificate", &format!("the file {problem}")))?;
-    let pem = identity.key.reveal().trim_start_matches('\u{feff}');
+    let pem = identity.key.reveal();
     if pem.contains("ENCRYPTED") {
         return Err(bad_option(
             "private_key",
             "the key is encrypted; decrypt it (openssl pkey) and protect the file by its permissions",
         ));
     }
-    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| {
+    let key = read_key(pem).ok_or_else(|| {
         bad_option("private_key", "no private key found; it must be PEM with PKCS#8, PKCS#1 or SEC1")
     })?;
-    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+    let key = any_supported_type(&key.der()).map_err(|_| {
         bad_option(
             "private_key",
             "the key cannot be used; it must be RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519",

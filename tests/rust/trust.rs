@@ -417,6 +417,22 @@ fn a_client_certificate_is_shown_in_each_form_of_its_key() {
     trusted(&config.with("private_key", &keys.path("ec.sec1")));
 }
 
+/// Old tools make certificates of version 1, and some editors put a mark before the text.
+#[test]
+fn a_client_certificate_of_version_1_is_as_good_as_another() {
+    let keys = ClientKeys::make();
+    let mut openssl = Command::new("openssl");
+    openssl.args(["x509", "-req", "-in", &keys.path("leaf.csr"), "-signkey", &keys.path("ec.sec1")]);
+    assert!(openssl.args(["-out", &keys.path("v1.crt")]).output().unwrap().status.success());
+    let key = std::fs::read_to_string(keys.path("ec.sec1")).unwrap();
+    std::fs::write(keys.path("marked.key"), format!("\u{feff}{}", key.replace('\n', "\r\n"))).unwrap();
+    let simulator = Simulator::with(&["-require-client-cert", "-client-ca", &keys.path("v1.crt")]);
+    for key in ["ec.sec1", "marked.key"] {
+        let config = simulator.config().with("certificate", &keys.path("v1.crt"));
+        trusted(&config.with("private_key", &keys.path(key)));
+    }
+}
+
 #[test]
 fn a_key_that_does_not_fit_its_certificate_or_is_encrypted_is_told() {
     let keys = ClientKeys::make();
