@@ -2,6 +2,8 @@
 
 use std::fs::File;
 
+use serde_json::json;
+
 use vsession::vsession_executed::*;
 use vsession::vsession_state::*;
 
@@ -69,4 +71,43 @@ fn take_all_descriptors() -> Vec<File> {
         taken.push(file);
     }
     taken
+}
+
+/// A wait needs no new descriptor, but the system refuses to look at more of them than a process may have.
+#[test]
+fn a_wait_that_the_system_refuses_is_told_as_that_and_not_as_a_deadline() {
+    child::held(child::child("descriptors::child_that_cannot_wait"));
+}
+
+#[test]
+#[ignore = "run by a_wait_that_the_system_refuses_is_told_as_that_and_not_as_a_deadline"]
+fn child_that_cannot_wait() {
+    let simulator = Simulator::with(&["-tls=false"]);
+    let session = Config::new(&format!("http://user:pass@{}/sdk", simulator.host()))
+        .unwrap()
+        .with("keepalive.interval_ms", "0")
+        .open()
+        .unwrap();
+    session.login().unwrap();
+    let queue = Queue::new();
+    simulator.rule(json!({"method": "CurrentTime", "hang": true, "times": 1}));
+    let mut usual = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut usual) }, 0);
+    let limit = |rlim_cur| {
+        let limit = libc::rlimit { rlim_cur, ..usual };
+        assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+    };
+    limit(1);
+    // So near a deadline that the reply is waited for with `ppoll`.
+    let called = session.ping_with(&Options::timeout(900)).unwrap_err();
+    let read = queue.next(900).err();
+    limit(usual.rlim_cur);
+    assert_eq!((called.status, called.os_error), (status::VSESSION_E_RESOURCE, libc::EINVAL), "{called:?}");
+    assert_eq!(called.executed, VSESSION_EXECUTED_MAYBE, "it was sent");
+    let read = read.expect("an error, and not that nothing came");
+    assert_eq!((read.status, read.os_error), (status::VSESSION_E_RESOURCE, libc::EINVAL), "{read:?}");
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    simulator.clear_rules();
+    session.ping().unwrap();
+    session.close().unwrap();
 }
