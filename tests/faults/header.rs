@@ -7,6 +7,7 @@ use crate::entries::ENTRIES;
 const ASK_NOBODY: &[(&str, &str)] = &[
     ("vsession_queue_next", "waits for events, whose causes are entry points of their own"),
     ("vsession_open", "makes no request"),
+    ("vsession_config_from_env", "reads the environment and the files that it names"),
     ("vsession_get_state", "two loads"),
     ("vsession_get_epoch", "two loads"),
     ("vsession_get_info", "copies what the last login or refresh brought"),
