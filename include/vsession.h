@@ -1220,7 +1220,8 @@ void vsession_reply_free(struct vsession_reply *reply);
 vsession_status vsession_open(struct vsession_config config, struct vsession *out, struct vsession_error **err);
 
 /**
- * Logs in. A session that is logged in already: VSESSION_OK without a request. However many threads call this at the same
+ * Logs in. A session that is logged in already: VSESSION_OK without a request, unless an answer contradicted what is known
+ * of the server, which then is looked at first. However many threads call this at the same
  * time, one login goes out and all get its result; each waits with its own deadline and token. Credentials that were
  * refused before are sent again, which nothing else does. When all of them have
  * stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept. The

@@ -72,7 +72,11 @@ impl Error {
             os_error: 0,
             retriable,
             retry_after: None,
-            executed: Executed::VSESSION_EXECUTED_NO,
+            // What failed by a defect of ours may have come any far.
+            executed: match status {
+                VSESSION_E_INTERNAL => Executed::VSESSION_EXECUTED_MAYBE,
+                _ => Executed::VSESSION_EXECUTED_NO,
+            },
             objection: None,
             own_question: false,
         }))

@@ -25,7 +25,7 @@ pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Wa
             None => discover_unlisted(endpoint, watch),
         }),
     };
-    service.map_err(before_the_login)
+    service.map_err(|error| before_the_login(endpoint.named(error)))
 }
 
 /// The service of a server that lists no version that we know to read.

@@ -7,7 +7,7 @@ use super::soap::{Call, Endpoint, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::status::Status;
+use crate::status::{Executed, Status};
 use crate::wire::envelope::element;
 use crate::wire::user_session::{UserSession, current_session_query, read_current_session};
 
@@ -67,10 +67,18 @@ pub(crate) fn current_session(
         watch,
     );
     match answered {
-        Ok(answered) => answered.reply.look(read_current_session),
+        Ok(answered) => answered.reply.look(read_current_session).map_err(|error| unclear(endpoint, error)),
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A reply that says something else than was asked. Whoever said it, the question may have been run.
+fn unclear(endpoint: &Endpoint, error: Error) -> Error {
+    endpoint.named(error).with(|d| {
+        d.http_status = 200;
+        d.executed = Executed::VSESSION_EXECUTED_MAYBE;
+    })
 }
 
 /// Asks the server whether a session lives, by SessionIsActive. `None`: the server will not say, because the privilege
@@ -101,9 +109,12 @@ pub(crate) fn session_is_active(
         Ok(answered) => match answered.reply.text.as_deref().map(str::trim) {
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),
-            _ => Err(Error::new(
-                Status::VSESSION_E_PROTOCOL,
-                "SessionIsActive answered with something else than true or false",
+            _ => Err(unclear(
+                endpoint,
+                Error::new(
+                    Status::VSESSION_E_PROTOCOL,
+                    "SessionIsActive answered with something else than true or false",
+                ),
             )),
         },
         Err(error) if error.is_fault() => Ok(None),

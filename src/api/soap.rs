@@ -75,6 +75,22 @@ impl Endpoint {
         )
     }
 
+    /// The server's name and port, for messages.
+    pub(crate) fn server(&self) -> String {
+        self.client.server()
+    }
+
+    /// An error of what this server answered, with its name.
+    #[cold]
+    pub(super) fn named(&self, error: Error) -> Error {
+        let about_an_answer = error.is_no_answer() || error.detail().http_status != 0;
+        let server = self.server();
+        if !about_an_answer || error.detail().message.contains(&server) {
+            return error;
+        }
+        error.with(|d| d.message = format!("{server}: {}", d.message))
+    }
+
     /// Makes a call. A fault is an error that carries it.
     pub(crate) fn call(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
         self.call_for_session(call, watch, &mut None)
@@ -93,7 +109,7 @@ impl Endpoint {
                 Some(cookie) => without_secret(error, cookie::bare_value(cookie)),
                 None => error,
             };
-            error.with(|d| d.operation_id = Some(call.operation_id.to_string()))
+            self.named(error).with(|d| d.operation_id = Some(call.operation_id.to_string()))
         })
     }
 

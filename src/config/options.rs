@@ -228,7 +228,7 @@ const OPTIONS: &[Opt] = &[
         name: "api_version",
         values: "a version such as `8.0.2.0`, or `auto`",
         default: "auto",
-        about: "The version of the vim25 API to speak. `auto` takes the newest that the server lists.",
+        about: "The version of the vim25 API to speak. `auto` takes the newest released one that the server lists, or where it shows no list, the one that its `AboutInfo` names; and another when the server turns out to be another one.",
         set: |c, v| match v {
             "auto" => {
                 c.api_version = None;

@@ -103,6 +103,9 @@ mod tests {
         // SAFETY: the guard has just made it.
         let message = unsafe { std::ffi::CStr::from_ptr(super::super::error::vsession_error_message(error)) };
         assert!(message.to_string_lossy().contains("a planted panic"));
+        // SAFETY: as above.
+        let executed = unsafe { super::super::error::vsession_error_executed(error) };
+        assert_eq!(executed, crate::status::Executed::VSESSION_EXECUTED_MAYBE, "it proves nothing");
         // SAFETY: as above, and it is freed once.
         unsafe { super::super::error::vsession_error_free(error) };
         assert_eq!(value(7, || panic!("planted")), 7);

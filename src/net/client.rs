@@ -94,6 +94,11 @@ impl Client {
         &self.dialer.settings
     }
 
+    /// The server's name and port, for messages.
+    pub(crate) fn server(&self) -> String {
+        self.settings().server()
+    }
+
     /// The full address of a path on this server.
     pub(crate) fn uri(&self, path: &str) -> Result<Uri> {
         full_uri(self.settings(), path)

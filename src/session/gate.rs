@@ -331,6 +331,7 @@ impl Session {
             }
             if let Err(error) = flight.wait(watch) {
                 self.leave(&flight);
+                let error = self.late_at_gate(error);
                 let sent = flight.may_have_run.load(Ordering::SeqCst);
                 return Err(if sent { error.after_another_try() } else { error });
             }
@@ -345,6 +346,20 @@ impl Session {
                 (_, outcome) => return outcome,
             }
         }
+    }
+
+    /// A deadline that passed while a login or a check, of this thread's or another's, was under way.
+    #[cold]
+    fn late_at_gate(&self, error: Error) -> Error {
+        if error.status() != Status::VSESSION_E_TIMEOUT {
+            return error;
+        }
+        let server = self.endpoint.server();
+        error.with(|d| {
+            d.message = format!(
+                "the deadline passed while a login to {server}, or the question whether the session lives, was under way; give the call a larger timeout_ms, or see whether {server} answers at all"
+            );
+        })
     }
 
     pub(super) fn next_at_gate(&self, gate: &mut Gate, wish: Wish) -> Result<Next> {

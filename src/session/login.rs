@@ -213,10 +213,25 @@ impl Session {
         match self.ask(service, true, watch, log_in) {
             Ok((service, login)) => Ok(Made { service, login, credentials: fingerprint }),
             Err(error) if is_refusal(&error) => {
+                let error = self.with_source_of_password(error);
                 self.gate.lock().refused.note(fingerprint, &error);
                 Err(Failure::Refused(error))
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A refusal, with where the password came from if it can be mended there.
+    fn with_source_of_password(&self, error: Error) -> Error {
+        let given = self.config.credentials_source.is_some() || self.given_password.lock().is_some();
+        match &self.config.password_file {
+            Some(file) if !given => error.with(|d| {
+                d.message.push_str(&format!(
+                    "; the password is that of option 'password_file' ('{}')",
+                    file.display()
+                ));
+            }),
+            _ => error,
         }
     }
 

@@ -386,7 +386,7 @@ fn a_server_that_is_starting_is_told_as_such() {
         assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status));
         assert!(error.retriable, "{error:?}");
         assert_eq!(error.retry_after_ms, if status == 500 { 0 } else { 7000 });
-        for part in [page, "starting or overloaded"] {
+        for part in [page, "starting or overloaded", &simulator.host()] {
             assert!(error.message.contains(part), "{error:?}");
         }
         assert!(!error.message.contains("api_version"), "{error:?}");

@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::thread;
 
+use serde_json::json;
 use vsession::vsession_executed::*;
 
 use crate::support::answers::*;
@@ -166,4 +167,78 @@ fn a_call_is_to_be_repeated_with_care_only_where_it_may_have_run() {
     let error = login_error(&Config::new(&format!("https://u:p@{server}/sdk")).unwrap());
     assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_NO));
     says(&error, &[&server, "TLS handshake"], &[CARE]);
+}
+
+#[test]
+fn answers_of_a_server_that_are_errors_name_it() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for answer in [
+        json!({"status": 403}),
+        json!({"status": 503}),
+        json!({"status": 500, "body": "oops"}),
+        json!({"status": 200, "body": "<html>"}),
+        json!({"fault": "NoPermission"}),
+        json!({"fault": "InvalidState"}),
+    ] {
+        let mut rule = answer.clone();
+        rule["method"] = json!("CurrentTime");
+        simulator.rule(rule);
+        let error = session.ping().unwrap_err();
+        assert!(error.message.contains(&simulator.host()), "{answer}: {error:?}");
+        simulator.clear_rules();
+    }
+    session.close().unwrap();
+    simulator.set_password("rotated");
+    let error = simulator.session().login().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN);
+    assert!(error.message.contains(&simulator.host()), "{error:?}");
+}
+
+#[test]
+fn a_login_that_takes_too_long_names_its_server() {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "Login", "hang": true}));
+    let session = simulator.session();
+    let error = session.login_with(&Options::timeout(500)).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+    assert!(error.message.contains(&simulator.host()), "{error:?}");
+    simulator.clear_rules();
+    simulator.kill_sessions();
+}
+
+#[test]
+fn a_refused_password_of_a_file_names_the_file() {
+    let simulator = Simulator::start();
+    let file = std::env::temp_dir().join(format!("vsession-refused-{}", std::process::id()));
+    std::fs::write(&file, "wrong\n").unwrap();
+    let path = file.to_str().unwrap();
+    let session = simulator.config().with("password", "").with("password_file", path).open().unwrap();
+    let error = session.login().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN);
+    for part in ["password_file", path] {
+        assert!(error.message.contains(part), "{error:?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn an_answer_about_the_session_that_cannot_be_understood_proves_nothing() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    // Canned: a server that says something else than it was asked.
+    let other =
+        |content: &str| crate::support::canned::envelope(&format!("<R xmlns=\"urn:vim25\">{content}</R>"));
+    simulator.rule(
+        json!({"method": "SessionIsActive", "status": 200, "body": other("<returnval>perhaps</returnval>")}),
+    );
+    let error = session.is_active().unwrap_err();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, VSESSION_EXECUTED_MAYBE));
+    let odd = "<returnval><objects><propSet><name>currentSession</name><val><userName>u</userName></val></propSet></objects></returnval>";
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": other(odd)}));
+    let error = session.refresh().err().unwrap();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, VSESSION_EXECUTED_MAYBE));
+    session.close().unwrap();
 }
