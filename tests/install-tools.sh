@@ -20,6 +20,7 @@ tool nm binutils
 tool readelf binutils
 tool abidiff abigail-tools
 tool strace strace
+tool curl curl
 tool unshare util-linux
 tool ip iproute2
 tool openssl openssl
