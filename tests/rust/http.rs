@@ -223,6 +223,34 @@ fn a_reply_that_was_begun_before_the_request_never_answers_it() {
 }
 
 #[test]
+fn a_connection_that_is_given_new_keys_while_it_rests_is_kept_when_they_came_whole() {
+    let canned = Canned::https();
+    let session = logged_in(&canned);
+    for whole in [true, false] {
+        let (returned, over) = (channel(), channel());
+        let (calling, over_there) = (Mutex::new(returned.1), Mutex::new(over.0));
+        canned.on_call(move |peer, _| {
+            peer.say(&with_length("", good_body().as_bytes()));
+            calling.lock().unwrap().recv().unwrap();
+            let keys = peer.new_keys();
+            peer.say_sealed(&keys[..if whole { keys.len() } else { keys.len() - 1 }]);
+            eventually("they arrive", || peer.has_arrived());
+            over_there.lock().unwrap().send(()).unwrap();
+        });
+        session.ping().unwrap();
+        let on = canned.last_connection();
+        returned.0.send(()).unwrap();
+        over.1.recv_timeout(DEADLINE).expect("they were sent");
+        canned.well();
+        for _ in 0..2 {
+            assert_eq!(session.ping().unwrap().text.as_deref(), Some(TIME));
+        }
+        assert_eq!(canned.last_connection() == on, whole);
+    }
+    session.close().unwrap();
+}
+
+#[test]
 fn a_connection_is_closed_behind_a_reply_that_others_may_read_differently() {
     let body = good_body();
     let length = body.len();

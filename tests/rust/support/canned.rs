@@ -76,6 +76,11 @@ trait Wire: Read + Write + Send {
     /// Tells the client that nothing more will come, where the protocol has words for that.
     fn farewell(&mut self) {}
 
+    /// New keys, where the protocol has them.
+    fn new_keys(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
     /// What these bytes are on the way.
     fn sealed(&mut self, bytes: &[u8]) -> Vec<u8>;
 }
@@ -88,6 +93,11 @@ impl Wire for StreamOwned<ServerConnection, TcpStream> {
     fn farewell(&mut self) {
         self.conn.send_close_notify();
         let _ = self.flush();
+    }
+
+    fn new_keys(&mut self) -> Vec<u8> {
+        self.conn.refresh_traffic_keys().unwrap();
+        self.sealed(b"")
     }
 
     fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
@@ -433,6 +443,11 @@ impl Peer {
     /// What these bytes are on the way, for `say_sealed`.
     pub fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.wire.get_mut().sealed(bytes)
+    }
+
+    /// New keys for what follows, for `say_sealed`.
+    pub fn new_keys(&mut self) -> Vec<u8> {
+        self.wire.get_mut().new_keys()
     }
 
     /// Sends what was sealed, or a part of it.
