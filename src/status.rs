@@ -52,7 +52,8 @@ pub enum vsession_status {
     VSESSION_E_HTTP = 60,
     /// The reply is not SOAP, for example an HTML page.
     VSESSION_E_NOT_SOAP = 61,
-    /// The reply is XML that does not parse, for example because it was cut off.
+    /// The reply is XML that does not parse, for example because it was cut off, holds a character that XML does not allow, or
+    /// exceeds the bounds of what is read.
     VSESSION_E_MALFORMED_XML = 62,
     /// The reply is larger than `max_reply_bytes`.
     VSESSION_E_REPLY_TOO_LARGE = 63,
@@ -156,7 +157,7 @@ impl vsession_status {
 pub enum vsession_executed {
     /// It is proven that the server did not run it: repeating it is safe.
     VSESSION_EXECUTED_NO = 0,
-    /// It cannot be known: the request was sent and no complete reply came back.
+    /// It cannot be known: the request was sent, and what came back, if anything, is not recognised as the method's own reply.
     VSESSION_EXECUTED_MAYBE = 1,
     /// The server answered it.
     VSESSION_EXECUTED_YES = 2,

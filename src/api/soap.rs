@@ -9,17 +9,16 @@ use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
 use crate::runtime::event::now_ms;
 use crate::runtime::fork;
-use crate::runtime::secret::{Secret, excerpt};
+use crate::runtime::secret::{Hidden, SHOWN, Secret};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, AtomicU64, Ordering};
 use crate::wire::cookie;
 use crate::wire::envelope::{self, Reference};
 use crate::wire::reply::{self, Answer, Reply};
-use crate::wire::xml::redact;
 
-/// As much of a reply as an error may look at: more than it shows.
-const BEGINNING: usize = 1024;
+/// As much of a reply as an error may look at: more than it shows, with secrets that begin there and are escaped.
+const BEGINNING: usize = 64 * 1024;
 
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
@@ -93,30 +92,28 @@ impl Endpoint {
 
     /// Makes a call. A fault is an error that carries it.
     pub(crate) fn call(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
-        self.call_for_session(call, watch, &mut None)
+        self.call_for_session(call, watch, None, &mut None)
     }
 
     /// Makes a call with `commit_when_sent`. `cookie` is set to that of the session that the server made, also where the
-    /// reply behind it was cut off or cannot be read: the session exists all the same.
+    /// reply behind it was cut off or cannot be read: the session exists all the same. `secret` is what the arguments hold
+    /// of that kind: it stands in no error, although the server may repeat it.
     pub(crate) fn call_for_session(
         &self,
         call: &Call,
         watch: &Rc<Watch>,
+        secret: Option<&Secret>,
         cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
-        self.exchange(call, watch, cookie).map_err(|error| {
-            let error = match call.cookie {
-                Some(cookie) => without_secret(error, cookie::bare_value(cookie)),
-                None => error,
-            };
-            self.named(error).with(|d| d.operation_id = Some(call.operation_id.to_string()))
-        })
+        self.exchange(call, watch, secret, cookie)
+            .map_err(|error| self.named(error).with(|d| d.operation_id = Some(call.operation_id.to_string())))
     }
 
     fn exchange(
         &self,
         call: &Call,
         watch: &Rc<Watch>,
+        secret: Option<&Secret>,
         session_cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
         let body = envelope::Request::new(call.method, call.this, call.arguments, call.operation_id);
@@ -147,43 +144,43 @@ impl Endpoint {
         };
         let http = sent?;
         let repeated = http.repeated;
-        self.answer(call, http).map_err(|error| if repeated { error.after_another_try() } else { error })
+        let sent = [
+            call.cookie.map_or("", cookie::bare_value),
+            secret.map_or("", Secret::reveal),
+            session_cookie.as_ref().map_or("", |cookie| cookie.reveal().trim_matches('"')),
+        ];
+        answer(call, http, Hidden(&sent))
+            .map_err(|error| if repeated { error.after_another_try() } else { error })
     }
+}
 
-    fn answer(&self, call: &Call, http: HttpReply) -> Result<Answered> {
-        let status = http.status;
-        if status != 200 && status != 500 {
-            return Err(unexpected_status(&http));
+/// What the reply to a call says. It may repeat the secrets that the call sent.
+fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
+    let status = http.status;
+    if status != 200 && status != 500 {
+        return Err(unexpected_status(&http, hidden));
+    }
+    // Only an error needs to show how the reply began.
+    let start = if status == 500 { http.body[..http.body.len().min(BEGINNING)].to_vec() } else { Vec::new() };
+    match reply::read(http.body, call.method, hidden) {
+        Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
+        Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status, hidden)),
+        Err(error) if status == 500 && error.status() != Status::VSESSION_E_RESOURCE => {
+            Err(http_error(500, "", &start, hidden))
         }
-        // Only an error needs to show how the reply began.
-        let start =
-            if status == 500 { http.body[..http.body.len().min(BEGINNING)].to_vec() } else { Vec::new() };
-        match reply::read(http.body) {
-            Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
-            Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status)),
-            Err(_) if status == 500 => Err(http_error(500, "", &start)),
-            Err(error) => Err(error.with(|d| {
-                d.http_status = status;
-                d.executed = match d.status {
-                    // Something else than a vSphere server said it, and may have passed the call on or not.
-                    Status::VSESSION_E_NOT_SOAP | Status::VSESSION_E_DTD => Executed::VSESSION_EXECUTED_MAYBE,
-                    // The server answered 200, so whatever it was asked to do it has done.
-                    _ => Executed::VSESSION_EXECUTED_YES,
-                };
-            })),
-        }
+        Err(error) => Err(error.with(|d| d.http_status = status)),
     }
 }
 
 /// What to do about a redirection, which is not followed.
-pub(super) fn redirection(http: &HttpReply) -> String {
-    let target = http.location.as_deref().unwrap_or("?");
+pub(super) fn redirection(http: &HttpReply, hidden: Hidden) -> String {
+    let target = hidden.quote(http.location.as_deref().unwrap_or("?"), 400);
     format!("it redirects to '{target}': if that is the right server, put it into 'url'")
 }
 
-fn unexpected_status(http: &HttpReply) -> Error {
+fn unexpected_status(http: &HttpReply, hidden: Hidden) -> Error {
     let advice = match http.status {
-        300..=399 => format!("; {}", redirection(http)),
+        300..=399 => format!("; {}", redirection(http, hidden)),
         401 | 403 => {
             "; something in front of the server asks for other credentials or forbids the path".into()
         }
@@ -193,7 +190,7 @@ fn unexpected_status(http: &HttpReply) -> Error {
         502 | 504 => "; the service behind the server's front does not answer: try again later".into(),
         _ => String::new(),
     };
-    http_error(http.status, &advice, &http.body).with(|d| d.retry_after = http.retry_after)
+    http_error(http.status, &advice, &http.body, hidden).with(|d| d.retry_after = http.retry_after)
 }
 
 fn later(http: &HttpReply) -> String {
@@ -203,8 +200,8 @@ fn later(http: &HttpReply) -> String {
     }
 }
 
-fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
-    let shown = first_words(body);
+fn http_error(status: u16, advice: &str, body: &[u8], hidden: Hidden) -> Error {
+    let shown = first_words(body, hidden);
     Error::new(
         Status::VSESSION_E_HTTP,
         format!("the server answered HTTP {status} with {shown} in place of SOAP{advice}"),
@@ -212,28 +209,26 @@ fn http_error(status: u16, advice: &str, body: &[u8]) -> Error {
     .with(|d| {
         d.http_status = status;
         d.retriable = matches!(status, 429 | 502..=504);
-        // Whoever answers 3xx or 4xx did not pass the call on; of others that cannot be said.
-        d.executed = match status {
-            300..=499 => Executed::VSESSION_EXECUTED_NO,
-            _ => Executed::VSESSION_EXECUTED_MAYBE,
+        d.executed = if is_refused(status) {
+            Executed::VSESSION_EXECUTED_NO
+        } else {
+            Executed::VSESSION_EXECUTED_MAYBE
         };
     })
 }
 
 /// How a body begins, for a message.
-pub(super) fn first_words(body: &[u8]) -> String {
-    match excerpt(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)])) {
+pub(super) fn first_words(body: &[u8], hidden: Hidden) -> String {
+    match hidden.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), SHOWN) {
         start if start.is_empty() => "an empty body".into(),
         start => format!("a body that begins with '{start}'"),
     }
 }
 
-/// Strikes a secret out of an error: a server or a proxy may repeat what it was sent.
-pub(crate) fn without_secret(error: Error, secret: &str) -> Error {
-    error.with(|d| {
-        d.message = redact(&d.message, secret);
-        d.fault_xml = d.fault_xml.as_deref().map(|xml| redact(xml, secret));
-    })
+/// Whether this status says that nobody ran the call: it leads elsewhere, or forbids, or finds the request itself wrong. A
+/// 408 or a 499 may be a gateway's that passed the call on and stopped waiting; a 409 or a 410 may be what came of it.
+fn is_refused(status: u16) -> bool {
+    matches!(status, 300..=399 | 400 | 401 | 403..=405 | 407 | 411 | 413..=415 | 417 | 421 | 426 | 428 | 429 | 431)
 }
 
 /// A new id that ties a call to the lines that the server logs about it.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
-use crate::api::soap::{Answered, Call, Endpoint, next_operation_id, without_secret};
+use crate::api::soap::{Answered, Call, Endpoint, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
@@ -47,12 +47,11 @@ pub(crate) fn log_in(
             commit_when_sent: true,
         },
         watch,
+        Some(&credentials.password),
         &mut cookie,
     );
     let cookie = cookie.as_ref().map(cookie::header);
-    let user = answered
-        .map_err(|error| without_secret(error, credentials.password.reveal()))
-        .and_then(|answered| read_user(&answered));
+    let user = answered.and_then(|answered| read_user(&answered));
     match (user, cookie) {
         (Ok(user), Some(cookie)) => Ok(Login { cookie, user }),
         (Ok(_), None) => Err(Error::new(

@@ -9,6 +9,7 @@ use super::cancel::vsession_cancel;
 use super::handles;
 use super::strings::{optional, required, with_length};
 use crate::error::{Error, Result};
+use crate::runtime::secret::excerpt;
 use crate::runtime::wait::Signal;
 use crate::session::{CallOptions, MethodCall, Target, Timeout};
 use crate::wire::envelope::{Reference, check_arguments};
@@ -56,7 +57,7 @@ pub struct vsession_soap_call {
     /// names (ServiceInstance, SessionManager, PropertyCollector, ...), which vCenter and ESXi name differently.
     pub this_id: *const c_char,
     /// The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
-    /// `xsi:` and `xsd:` may be used. NULL: none.
+    /// `xsi:` and `xsd:` may be used. What is not well-formed is refused with its line and column. NULL: none.
     pub arguments: *const c_char,
     /// The length of `arguments` in bytes; 0 with arguments that are not NULL: they end with a NUL.
     pub arguments_length: usize,
@@ -180,7 +181,8 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
     };
     for (text, argument) in [(method, "call.method"), (kind, "call.this_type")] {
         if !is_name(text) {
-            return Err(Error::invalid_argument(argument, format!("'{text}' cannot be a name in the API")));
+            let shown = excerpt(text);
+            return Err(Error::invalid_argument(argument, format!("'{shown}' cannot be a name in the API")));
         }
     }
     // SAFETY: see above.
@@ -199,7 +201,16 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
                 "empty; pass NULL for the server's only object of the type",
             ));
         }
-        Some(id) => Target::Object(Reference { kind, id }),
+        Some(id) => {
+            if let Some(bad) = id.chars().find(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
+                let number = u32::from(bad);
+                return Err(Error::invalid_argument(
+                    "call.this_id",
+                    format!("it holds the character U+{number:04X}, which no id of an object has"),
+                ));
+            }
+            Target::Object(Reference { kind, id })
+        }
     };
     Ok(MethodCall { method, target, arguments })
 }

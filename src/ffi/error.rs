@@ -72,7 +72,9 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
     guard::read(error, std::ptr::null(), |e| borrowed(&e.fault_name))
 }
 
-/// The detail element of the SOAP fault as the server sent it. NULL when there is none.
+/// The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
+/// it is a document of its own; without secrets that the server repeats. NULL when there is none, or when it is larger than
+/// 1 MiB.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]

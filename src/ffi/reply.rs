@@ -76,7 +76,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 }
 
 /// The text of the return value where it is a single element without children: a string, a number, a time, a reference to
-/// a task. NULL where the method returns nothing or something structured.
+/// a task. References and CDATA sections are resolved, comments left out. NULL where the method returns nothing or something structured.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::gate::{Outcome, Wish};
 use super::{Session, Snapshot, Timeout};
 use crate::api::service::{SERVICE_INSTANCE, Service};
-use crate::api::soap::{Call, next_operation_id};
+use crate::api::soap::{Answered, Call, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::state::{Reason, State};
@@ -101,6 +101,7 @@ impl Session {
                 },
                 &watch,
             );
+            let result = result.and_then(|answered| unflawed(answered, call.method, &operation_id));
             if let Err(error) = &result
                 && attempt < MOST_ATTEMPTS
                 && self.contradiction_is_cleared(error, call, &snapshot, options, &watch)?
@@ -229,6 +230,17 @@ impl Session {
             }
         }
     }
+}
+
+/// A reply that can be handed out as the server sent it.
+fn unflawed(answered: Answered, method: &str, operation_id: &str) -> Result<Answered> {
+    if answered.reply.flaw.is_none() {
+        return Ok(answered);
+    }
+    let reply = answered.reply.unflawed(method);
+    reply
+        .map(|reply| Answered { reply })
+        .map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))
 }
 
 /// The error of a login or a check as that of the call which needed it, and which was not run.

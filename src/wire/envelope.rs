@@ -3,6 +3,9 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr_iter;
+
+use super::document::{self, Seen};
 use super::scan;
 use super::xml::escape;
 use crate::runtime::secret::Wiped;
@@ -77,31 +80,73 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// Whether `arguments` can stand inside a request: well-formed elements that use no prefix but `xsi` and `xsd`, or
-/// declare their own.
+/// declare their own. The error names the place in them.
 pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
-    // The scan makes no copies, which the tree does of what it has to unescape.
+    // The short way, which most go.
     if is_blank(arguments) || scan::is_content(arguments, &["xsi", "xsd"]) {
         return Ok(());
     }
-    check_by_tree(arguments)
+    check_thoroughly(arguments)
 }
 
-fn check_by_tree(arguments: &str) -> Result<(), String> {
-    let wrapped = Wiped::new(format!(
-        r#"<x xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">{arguments}</x>"#
-    ));
-    match roxmltree::Document::parse(&wrapped) {
-        Err(error) => Err(format!("not well-formed XML: {error}")),
-        Ok(document)
-            if document
-                .root_element()
-                .children()
-                .any(|c| c.is_text() && !is_blank(c.text().unwrap_or(""))) =>
-        {
-            Err("text outside of an element; each argument is an element, like <name>value</name>".into())
-        }
-        Ok(_) => Ok(()),
+fn check_thoroughly(arguments: &str) -> Result<(), String> {
+    if let Some((at, problem)) = bad_character(arguments) {
+        return Err(format!("{problem} at {}", place(arguments, at)));
     }
+    match document::content(arguments, &mut Nobody) {
+        Ok(Seen { bad_reference: None }) => Ok(()),
+        Ok(Seen { bad_reference: Some((at, number)) }) => Err(format!(
+            "a reference to the character U+{number:04X}, which XML does not allow, at {}",
+            place(arguments, at)
+        )),
+        Err(problem) => Err(format!(
+            "not XML that can be sent: {} at {}",
+            problem.what.text(),
+            place(arguments, problem.at)
+        )),
+    }
+}
+
+/// The first character that cannot be sent as it is, with its place.
+pub(crate) fn bad_character(text: &str) -> Option<(usize, String)> {
+    let forbidden = text
+        .char_indices()
+        .find(|(_, c)| !document::is_allowed(*c))
+        .map(|(at, c)| (at, format!("the character U+{:04X}, which XML does not allow,", u32::from(c))));
+    // A parser turns it into a line feed.
+    let bytes = text.as_bytes();
+    let lone = memchr_iter(b'\r', bytes).find(|at| bytes.get(at + 1) != Some(&b'\n'));
+    let lone = lone.map(|at| (at, "a carriage return alone, which has to be written as &#13;,".to_string()));
+    [forbidden, lone].into_iter().flatten().min_by_key(|(at, _)| *at)
+}
+
+/// Line and column, both from 1, counted in characters.
+fn place(text: &str, at: usize) -> String {
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before[before.rfind('\n').map_or(0, |end| end + 1)..].chars().count() + 1;
+    format!("line {line}, column {column}")
+}
+
+/// Listens to nothing.
+struct Nobody;
+
+impl document::Listener for Nobody {
+    fn began(&mut self, _: &document::Start) -> Result<(), document::Problem> {
+        Ok(())
+    }
+
+    fn ended(&mut self, _: usize, _: std::ops::Range<usize>) {}
+}
+
+#[cfg(test)]
+fn check_by_tree(arguments: &str) -> Result<(), String> {
+    let wrapped = format!(
+        r#"<x xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">{arguments}</x>"#
+    );
+    let document = roxmltree::Document::parse(&wrapped).map_err(|error| error.to_string())?;
+    let mut texts = document.root_element().children().filter(roxmltree::Node::is_text);
+    if texts.all(|text| is_blank(text.text().unwrap_or(""))) { Ok(()) } else { Err("text".into()) }
 }
 
 #[cfg(test)]
@@ -158,9 +203,13 @@ mod tests {
                 let Some(end) = Some(at + replaced).filter(|end| *end <= good.len()) else { continue };
                 let changed = format!("{}{piece}{}", &good[..at], &good[end..]);
                 all += 1;
+                let thorough = check_thoroughly(&changed);
+                if thorough.is_ok() {
+                    assert_eq!(check_by_tree(&changed), Ok(()), "{changed}");
+                }
                 if scan::is_content(&changed, &["xsi", "xsd"]) {
                     known += 1;
-                    assert_eq!(check_by_tree(&changed), Ok(()), "{changed}");
+                    assert_eq!(thorough, Ok(()), "{changed}");
                 }
             }
         }
@@ -174,5 +223,27 @@ mod tests {
         for bad in ["<a>", "</Body>", "<a></b>", "</x><x>", "just text", "<a/>&undefined;", "\u{c}"] {
             assert!(check_arguments(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_error_of_arguments_names_the_place_in_them() {
+        for (arguments, place) in [
+            ("<a>\n <b></a>", "line 2, column 5"),
+            ("<a/>\n\u{e4}\u{e4}", "line 2, column 1"),
+            ("<a>\u{e4}\u{1}</a>", "line 1, column 5"),
+            ("<a>\u{ffff}</a>", "line 1, column 4"),
+            ("<a>\r</a>", "line 1, column 4"),
+            ("<a>\r\n&#0;</a>", "line 2, column 1"),
+            ("<a>&#xFFFE;</a>", "line 1, column 4"),
+            ("<a>&#xD800;</a>", "line 1, column 4"),
+            ("</x><x>", "line 1, column 1"),
+            ("<a x='1' x='2'/>", "line 1, column 15"),
+            ("<p:a/>", "line 1, column 1"),
+            ("<a>", "line 1, column 4"),
+        ] {
+            let error = check_arguments(arguments).unwrap_err();
+            assert!(error.ends_with(place), "{arguments}: {error}");
+        }
+        assert_eq!(check_arguments("<a>1\r\n2&#13;&#10;</a>\r\n<!-- c --><b><![CDATA[x]]></b>"), Ok(()));
     }
 }

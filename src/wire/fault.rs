@@ -1,24 +1,30 @@
 //! SOAP faults. What kind of fault it is stands in the `xsi:type` of its detail; the text beside it may be empty or in
 //! any language.
 
-use roxmltree::Node;
+use std::ops::Range;
 
-use super::xml::{child, child_text, xsi_type};
+use super::document::{Binding, Start, plain_text};
 use crate::error::{Error, Objection};
+use crate::runtime::secret::Hidden;
 use crate::status::{Executed, Status};
 
 /// The faults that say that the credentials are no good: InvalidLogin and those derived from it.
 const REFUSALS: &[&str] = &["InvalidLogin", "PasswordExpired", "NoClientCertificate", "NoSubjectName"];
 /// The faults that say that a privilege is missing.
 const NO_PERMISSION: &[&str] = &["NoPermission", "RestrictedByAdministrator"];
+/// As many characters of a fault's text stand in a message.
+const SHOWN_OF_TEXT: usize = 1000;
+/// The most of a detail that is handed out.
+const LARGEST_DETAIL: usize = 1 << 20;
 
 /// A fault as the server sent it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// The vim25 type, for example `NotAuthenticated`; empty when the server names none.
     pub(crate) name: String,
     pub(crate) message: String,
-    /// The detail element as text; empty when there is none.
+    /// The detail element as text, with the declarations of all prefixes that it uses; empty when there is none, or it
+    /// is too large.
     pub(crate) xml: String,
     /// What the fault is about, where it says: a privilege, an object, a property.
     subject: Option<String>,
@@ -27,32 +33,254 @@ pub(crate) struct Fault {
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
 
-impl Fault {
-    /// Reads a `Fault` element; `text` is the document that it stands in.
-    pub(crate) fn read(fault: Node, text: &str) -> Fault {
-        let detail = child(fault, "detail").or_else(|| child(fault, "Detail"));
-        let specific = detail.and_then(|d| d.children().find(Node::is_element));
-        let name = specific.map_or("", |s| {
-            let element = s.tag_name().name();
-            xsi_type(s).unwrap_or_else(|| element.strip_suffix("Fault").unwrap_or(element))
-        });
-        let subject = specific.and_then(|s| {
-            ["privilegeId", "obj", "invalidProperty", "name"]
-                .iter()
-                .find_map(|part| child_text(s, part).filter(|t| !t.is_empty()))
-        });
-        let object = specific.and_then(|s| child_text(s, "obj"));
-        let reason = child(fault, "Reason").and_then(|r| child_text(r, "Text"));
-        let message = child_text(fault, "faultstring").or(reason).unwrap_or("").trim();
-        Fault {
-            name: name.to_string(),
-            message: message.to_string(),
-            objection: objection(name, message, object),
-            xml: detail.map_or(String::new(), |d| text[d.range()].to_string()),
-            subject: subject.map(str::to_string),
+/// What may say what a fault is about, by its worth.
+const SUBJECTS: [&str; 4] = ["privilegeId", "obj", "invalidProperty", "name"];
+
+/// Where the parts of a fault stand in its document. It listens to what the fault holds.
+#[derive(Default)]
+pub(super) struct Parts {
+    string: Open,
+    reason: Open,
+    in_reason: bool,
+    detail: Open,
+    in_specific: bool,
+    element: Option<Range<usize>>,
+    element_tag: Option<Range<usize>>,
+    /// Of the detail.
+    children: usize,
+    kind: Option<String>,
+    subjects: [Open; SUBJECTS.len()],
+    /// The prefixes in scope where the detail begins, and its level.
+    bindings: Vec<Binding>,
+    detail_level: usize,
+}
+
+/// An element that has begun, and perhaps ended.
+#[derive(Clone, Default)]
+struct Open {
+    level: usize,
+    tag: Option<Range<usize>>,
+    /// Where its end tag stands.
+    end: Option<Range<usize>>,
+}
+
+impl Open {
+    /// Only the first one counts.
+    fn begin(&mut self, start: &Start) {
+        if self.tag.is_none() {
+            (self.level, self.tag) = (start.level, Some(start.tag.clone()));
         }
     }
 
+    fn ended(&mut self, level: usize, tag: &Range<usize>) {
+        if self.tag.is_some() && self.end.is_none() && self.level == level {
+            self.end = Some(tag.clone());
+        }
+    }
+
+    /// The beginning of what stands in it.
+    fn text(&self, document: &str) -> Option<String> {
+        const MOST: usize = 16 * SHOWN_OF_TEXT;
+        let (tag, end) = (self.tag.as_ref()?, self.end.as_ref()?);
+        let inside = &document[tag.end..end.start];
+        let most = (0..=MOST.min(inside.len())).rev().find(|at| inside.is_char_boundary(*at))?;
+        plain_text(&inside[..most])
+    }
+}
+
+impl Parts {
+    /// An element inside of the fault; `depth` counts from its children, which have 0.
+    pub(super) fn began(&mut self, start: &Start, depth: usize) {
+        let name = start.name();
+        match (depth, name) {
+            (0, "faultstring") => self.string.begin(start),
+            (0, "Reason") => self.in_reason = true,
+            (1, "Text") if self.in_reason => self.reason.begin(start),
+            (0, "detail" | "Detail") if self.detail.tag.is_none() => {
+                self.detail.begin(start);
+                (self.bindings, self.detail_level) = (start.bindings().collect(), start.level);
+            }
+            (1, _) if self.detail.end.is_none() && self.detail.tag.is_some() => {
+                self.children += 1;
+                if self.children > 1 {
+                    return;
+                }
+                (self.element, self.element_tag) = (Some(start.local.clone()), Some(start.tag.clone()));
+                self.kind = start.xsi_type().map(|kind| kind.chars().take(256).collect());
+                self.in_specific = true;
+            }
+            (2, _) if self.in_specific => {
+                if let Some(i) = SUBJECTS.iter().position(|subject| *subject == name) {
+                    self.subjects[i].begin(start);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn ended(&mut self, level: usize, depth: usize, tag: &Range<usize>) {
+        for part in
+            [&mut self.string, &mut self.reason, &mut self.detail].into_iter().chain(&mut self.subjects)
+        {
+            part.ended(level, tag);
+        }
+        match depth {
+            0 => (self.in_reason, self.in_specific) = (false, false),
+            1 => self.in_specific = false,
+            _ => {}
+        }
+    }
+
+    /// The fault; `text` is the document that it stands in.
+    pub(super) fn read(&self, text: &str) -> Fault {
+        let element = self.element.clone().map_or("", |at| &text[at]);
+        let name = match &self.kind {
+            Some(kind) => kind.clone(),
+            None => element.strip_suffix("Fault").unwrap_or(element).chars().take(256).collect(),
+        };
+        let subject = self.subjects.iter().filter_map(|part| part.text(text)).find(|text| !text.is_empty());
+        let message = self.string.text(text).or_else(|| self.reason.text(text)).unwrap_or_default();
+        let message = message.trim();
+        let object = self.subjects[1].text(text);
+        Fault {
+            objection: objection(&name, message, object.as_deref()),
+            name,
+            message: message.to_string(),
+            xml: self.detail_with_declarations(text).unwrap_or_default(),
+            subject,
+        }
+    }
+
+    /// The detail as it would stand in a document of its own.
+    fn detail_with_declarations(&self, text: &str) -> Option<String> {
+        let (tag, end) = (self.detail.tag.clone()?, self.detail.end.clone()?);
+        let detail = text.get(tag.start..end.end)?;
+        if detail.len() > LARGEST_DETAIL {
+            return None;
+        }
+        let detail_tag = &text[tag];
+        let outer = self.bindings.iter().filter(|binding| binding.level < self.detail_level);
+        let outer: Vec<&Binding> = outer.collect();
+        let used_in = |binding: &Binding, part: &str| match binding.prefix(text) {
+            "" => !name_of(detail_tag).contains(':'),
+            // In a name, or in a value such as that of `xsi:type`.
+            prefix => part.contains(&format!("{prefix}:")),
+        };
+        // On the detail itself only where it needs them: its first tag stays as the server wrote it.
+        let on_detail = self.children != 1 || outer.iter().any(|binding| used_in(binding, detail_tag));
+        let place = match &self.element_tag {
+            Some(element) if !on_detail => element.start,
+            _ => self.detail.tag.as_ref()?.start,
+        };
+        let tag = &text[place..];
+        let tag = &tag[..end_of_tag(tag)];
+        let mut declarations = String::new();
+        for (i, binding) in outer.iter().enumerate() {
+            let prefix = binding.prefix(text);
+            let colon = if prefix.is_empty() { "" } else { ":" };
+            let name = format!("xmlns{colon}{prefix}");
+            let hidden =
+                outer[i + 1..].iter().any(|inner| inner.prefix(text) == prefix) || declares(tag, &name);
+            if hidden || !used_in(binding, detail) {
+                continue;
+            }
+            // The quote that it was written in is not in it.
+            let uri = binding.uri(text);
+            let quote = if uri.contains('"') { '\'' } else { '"' };
+            declarations.push_str(&format!(" {name}={quote}{uri}{quote}"));
+        }
+        let at = place - self.detail.tag.as_ref()?.start + 1 + name_of(tag).len();
+        let mut xml = String::new();
+        xml.try_reserve_exact(detail.len() + declarations.len()).ok()?;
+        xml.push_str(&detail[..at]);
+        xml.push_str(&declarations);
+        xml.push_str(&detail[at..]);
+        Some(xml)
+    }
+}
+
+/// The name in a tag, with its prefix.
+fn name_of(tag: &str) -> &str {
+    let end = tag.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(tag.len());
+    tag.get(1..end).unwrap_or("")
+}
+
+/// Whether a tag has an attribute of this name.
+fn declares(tag: &str, name: &str) -> bool {
+    tag.match_indices(name).any(|(at, _)| {
+        let behind = tag[at + name.len()..].trim_start();
+        tag[..at].ends_with(|c: char| c.is_ascii_whitespace()) && behind.starts_with('=')
+    })
+}
+
+/// The fault's XML without the secrets: struck out of texts and values; a tag that holds one loses its name.
+fn without_secrets(xml: &str, hidden: &Hidden) -> String {
+    let mut clean = String::with_capacity(xml.len());
+    let mut rest = xml;
+    while !rest.is_empty() {
+        let until = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
+        let length = match rest {
+            _ if rest.starts_with("<!--") => until("-->"),
+            _ if rest.starts_with("<![CDATA[") => until("]]>"),
+            _ if rest.starts_with("<?") => until("?>"),
+            _ if rest.starts_with('<') => end_of_tag(rest),
+            _ => rest.find('<').unwrap_or(rest.len()),
+        };
+        let (piece, behind) = rest.split_at(length);
+        rest = behind;
+        if !piece.starts_with('<') {
+            clean.push_str(hidden.struck_out_of_xml(piece).as_deref().unwrap_or(piece));
+        } else if piece.starts_with("<!") || piece.starts_with("<?") {
+            // A section or a comment is left out as a whole.
+            if hidden.struck_out_of_xml(piece).is_none() {
+                clean.push_str(piece);
+            }
+        } else {
+            tag_without_secrets(piece, hidden, &mut clean);
+        }
+    }
+    clean
+}
+
+/// A `>` may stand in a value.
+fn end_of_tag(text: &str) -> usize {
+    let mut quote = None;
+    for (at, byte) in text.bytes().enumerate() {
+        match (quote, byte) {
+            (None, b'>') => return at + 1,
+            (None, b'"' | b'\'') => quote = Some(byte),
+            (Some(open), _) if open == byte => quote = None,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn tag_without_secrets(tag: &str, hidden: &Hidden, clean: &mut String) {
+    let mut rest = tag;
+    while let Some(at) = rest.find(['"', '\'']) {
+        names_without_secrets(&rest[..=at], hidden, clean);
+        let quote = &rest[at..=at];
+        let end = rest[at + 1..].find(quote).map_or(rest.len(), |end| at + 1 + end);
+        let value = &rest[at + 1..end];
+        clean.push_str(hidden.struck_out_of_xml(value).as_deref().unwrap_or(value));
+        clean.push_str(quote);
+        rest = rest.get(end + 1..).unwrap_or("");
+    }
+    names_without_secrets(rest, hidden, clean);
+}
+
+/// The part of a tag between its values.
+fn names_without_secrets(part: &str, hidden: &Hidden, clean: &mut String) {
+    let is_mark = |c: char| c.is_ascii_whitespace() || matches!(c, '<' | '>' | '/' | '=' | '"' | '\'' | ':');
+    for piece in part.split_inclusive(is_mark) {
+        let name = piece.trim_end_matches(is_mark);
+        clean.push_str(if hidden.is_in_name(name) { "redacted" } else { name });
+        clean.push_str(&piece[name.len()..]);
+    }
+}
+
+impl Fault {
     fn status(&self) -> Status {
         match self.name.as_str() {
             NOT_AUTHENTICATED => Status::VSESSION_E_NOT_AUTHENTICATED,
@@ -62,17 +290,22 @@ impl Fault {
         }
     }
 
-    /// The fault as an error of the call of `method`.
-    pub(crate) fn into_error(self, method: &str, http_status: u16) -> Error {
+    /// The fault as an error of the call of `method`. It may repeat the secrets that the call sent.
+    pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Hidden) -> Error {
         let status = self.status();
+        // Those that the library knows are no echo.
+        let name = match status {
+            Status::VSESSION_E_FAULT => hidden.name(&self.name),
+            _ => self.name,
+        };
         let mut message = format!("{method}: the server answered with the fault ");
-        message.push_str(if self.name.is_empty() { "(unnamed)" } else { &self.name });
+        message.push_str(if name.is_empty() { "(unnamed)" } else { &name });
         if let Some(subject) = &self.subject {
-            message.push_str(&format!(" ({subject})"));
+            message.push_str(&format!(" ({})", hidden.quote(subject, 200)));
         }
         if !self.message.is_empty() {
             message.push_str(": ");
-            message.push_str(&self.message);
+            message.push_str(&hidden.quote(&self.message, SHOWN_OF_TEXT));
         }
         match status {
             Status::VSESSION_E_INVALID_LOGIN => message.push_str("; check user name and password"),
@@ -87,8 +320,8 @@ impl Fault {
             _ => Executed::VSESSION_EXECUTED_NO,
         };
         Error::new(status, message).with(|d| {
-            d.fault_name = Some(self.name).filter(|n| !n.is_empty());
-            d.fault_xml = Some(self.xml).filter(|x| !x.is_empty());
+            d.fault_name = Some(name).filter(|n| !n.is_empty());
+            d.fault_xml = Some(without_secrets(&self.xml, &hidden)).filter(|x| !x.is_empty());
             d.http_status = http_status;
             d.executed = executed;
             d.objection = self.objection;
@@ -126,14 +359,17 @@ fn object_in(message: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reply::{self, Answer};
     use super::*;
 
     fn read(detail: &str, message: &str) -> Fault {
         let text = format!(
-            r#"<f:Fault xmlns:f="http://schemas.xmlsoap.org/soap/envelope/"><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring>{detail}</f:Fault>"#
+            r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:n='a"b'><e:Body xmlns="urn:outer"><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring>{detail}</e:Fault></e:Body></e:Envelope>"#
         );
-        let document = roxmltree::Document::parse(&text).unwrap();
-        Fault::read(document.root_element(), &text)
+        match reply::read(text.into_bytes(), "Method", Hidden::NOTHING) {
+            Ok(Answer::Fault(fault)) => fault,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -143,8 +379,8 @@ mod tests {
             "",
         );
         assert_eq!(fault.name, NOT_AUTHENTICATED);
-        assert!(fault.xml.starts_with("<detail>"));
-        let error = fault.into_error("CurrentTime", 500);
+        assert!(fault.xml.starts_with("<detail"));
+        let error = fault.into_error("CurrentTime", 500, Hidden::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_NOT_AUTHENTICATED);
         assert!(error.detail().message.contains("System.View"));
     }
@@ -154,7 +390,7 @@ mod tests {
         let fault =
             read(r#"<detail><InvalidLoginFault xmlns="urn:vim25"/></detail>"#, "Anmeldung fehlgeschlagen");
         assert_eq!(fault.name, "InvalidLogin");
-        let error = fault.into_error("Login", 500);
+        let error = fault.into_error("Login", 500, Hidden::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_INVALID_LOGIN);
         assert!(error.detail().message.contains("Anmeldung fehlgeschlagen"));
     }
@@ -189,8 +425,69 @@ mod tests {
 
     #[test]
     fn a_fault_without_detail_is_still_a_fault() {
-        let error = read("", "Unsupported version URI").into_error("LoginByToken", 500);
+        let error = read("", "Unsupported version URI").into_error("LoginByToken", 500, Hidden::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_FAULT);
         assert_eq!(error.detail().fault_name, None);
+    }
+
+    #[test]
+    fn the_detail_is_a_document_of_its_own() {
+        for (detail, name) in [
+            ("<detail><F xsi:type='InvalidName'/></detail>", "InvalidName"),
+            (
+                "<detail xmlns='urn:vim25'><F xmlns:y='z' xsi:type='y:InvalidName' n:x='1'/></detail>",
+                "InvalidName",
+            ),
+            ("<e:detail a='>'><F xmlns:xsi='other' xsi:type='InvalidName'/></e:detail>", "F"),
+            ("<detail/>", ""),
+            ("<detail><F xsi:type='InvalidName'/><G xsi:type='H'/></detail>", "InvalidName"),
+            (
+                "<detail xmlns='urn:vim25'><F xmlns:xsi = 'http://www.w3.org/2001/XMLSchema-instance' xsi:type='InvalidName'/></detail>",
+                "InvalidName",
+            ),
+        ] {
+            let fault = read(detail, "");
+            assert_eq!(fault.name, name, "{detail}");
+            let whole =
+                roxmltree::Document::parse(&fault.xml).unwrap_or_else(|e| panic!("{e}: {}", fault.xml));
+            let root = whole.root_element();
+            let default = if detail.contains("urn:vim25") { "urn:vim25" } else { "urn:outer" };
+            let expected =
+                if detail.starts_with("<e:") { "http://schemas.xmlsoap.org/soap/envelope/" } else { default };
+            assert_eq!(root.tag_name().namespace(), Some(expected));
+            if let Some(specific) = root.first_element_child().filter(|_| name == "InvalidName") {
+                assert!(specific.attribute(("http://www.w3.org/2001/XMLSchema-instance", "type")).is_some());
+            }
+        }
+    }
+
+    #[test]
+    fn an_echoed_secret_is_struck_out_and_the_detail_stays_xml() {
+        let detail = "<detail><F xsi:type='hunter42!'><x a='hunter42!' b='t'>a hunter42! b</x><hunter42! />\
+            <!--hunter42!--><![CDATA[hunter42!]]><e>login</e></F></detail>"
+            .replace("<hunter42! />", "<hunter42/>");
+        for (secret, kept) in [
+            ("hunter42!", "hunter42/>"),
+            ("hunter42", "redacted/>"),
+            ("e", "<detail"),
+            ("detail", "<detail"),
+            ("login", "<e>***</e>"),
+            ("xsi", "<detail"),
+            ("vim25", "urn:outer"),
+        ] {
+            let error = read(&detail, "The Server says e").into_error("M", 500, Hidden(&[secret]));
+            let xml = error.detail().fault_xml.clone().unwrap();
+            assert!(roxmltree::Document::parse(&xml).is_ok(), "{secret}: {xml}");
+            assert!(xml.contains(kept), "{secret}: {xml}");
+            if secret.contains("hunter") {
+                assert!(!format!("{error:?}").contains(secret), "{secret}: {error:?}");
+            }
+        }
+        let error = read("<detail><F xsi:type='NotAuthenticated'/></detail>", "").into_error(
+            "M",
+            500,
+            Hidden(&["Auth"]),
+        );
+        assert_eq!(error.detail().fault_name.as_deref(), Some("NotAuthenticated"));
     }
 }

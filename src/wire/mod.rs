@@ -1,6 +1,9 @@
 //! The vSphere protocol as text: envelopes out, replies and faults in. Pure functions over bytes: no I/O, no state.
 
 pub(crate) mod cookie;
+#[cfg(test)]
+mod costs;
+mod document;
 pub(crate) mod envelope;
 pub(crate) mod fault;
 #[cfg(any(test, fuzzing))]

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr3};
 
+use super::document::{DEEPEST, MOST_PREFIXES};
 use super::fault::NOT_AUTHENTICATED;
 
 /// What a reply that is not a fault holds.
@@ -15,8 +16,8 @@ use super::fault::NOT_AUTHENTICATED;
 pub(super) struct Scanned {
     /// Where the response element stands.
     pub(super) response: Range<usize>,
-    /// The text of the return value when it is a single element without children.
-    pub(super) text: Option<String>,
+    /// Where the text of the return value stands when it is a single element without children.
+    pub(super) value: Option<Range<usize>>,
 }
 
 const DECLARATIONS: [&str; 3] = [
@@ -36,15 +37,12 @@ const FIELD: usize = 5;
 pub(super) fn reply(text: &str) -> Option<Scanned> {
     let mut found = Found::default();
     walk(text, &mut found)?;
-    let text = found.value.filter(|_| found.values == 1 && !found.nested).map(|at| {
-        let plain = unescape(&text[at]);
-        // With room for the NUL that C strings end with.
-        let mut text = String::with_capacity(plain.len() + 1);
-        text.push_str(&plain);
-        text
-    });
-    Some(Scanned { response: found.response?, text })
+    let value = found.value.filter(|_| found.values == 1 && !found.nested);
+    Some(Scanned { response: found.response?, value })
 }
+
+/// No record of a server's has more fields.
+const MOST_FIELDS: usize = 256;
 
 /// An element without children: its name and its text.
 pub(super) type Field<'a> = (&'a str, Cow<'a, str>);
@@ -53,7 +51,7 @@ pub(super) type Field<'a> = (&'a str, Cow<'a, str>);
 pub(super) fn fields(text: &str) -> Option<Vec<Field<'_>>> {
     let mut fields = Fields::default();
     walk(text, &mut fields)?;
-    let plain = fields.reply.values == 1 && !fields.nested;
+    let plain = fields.reply.values == 1 && !fields.nested && fields.found.len() <= MOST_FIELDS;
     let field = |(name, value): (Range<usize>, Range<usize>)| (&text[name], unescape(&text[value]));
     plain.then(|| fields.found.into_iter().map(field).collect())
 }
@@ -197,7 +195,7 @@ impl Listener for Fields {
     }
 
     fn ended(&mut self, level: usize, tag: Range<usize>) {
-        if level == FIELD && self.reply.in_response() {
+        if level == FIELD && self.reply.in_response() && self.found.len() <= MOST_FIELDS {
             self.found.push((self.name.clone(), self.value_begun..tag.start));
         }
         self.reply.ended(level, tag);
@@ -334,9 +332,18 @@ impl<'a> Scanner<'a> {
         if empty {
             self.forget_prefixes(level);
         } else {
+            if self.open.len() == self.open.capacity() {
+                self.make_room()?;
+            }
             self.open.push(name.start..name.end);
         }
         Some(Tag { local: name.local..name.end, empty })
+    }
+
+    /// For elements that are nested deeper, within a bound.
+    #[cold]
+    fn make_room(&mut self) -> Option<()> {
+        (self.open.len() < DEEPEST).then(|| self.open.try_reserve(1).ok())?
     }
 
     /// From behind a name to before the `>`. Whether there is a `/` before it.
@@ -371,6 +378,10 @@ impl<'a> Scanner<'a> {
                 let prefix = &self.text[attribute.local..attribute.end];
                 harmless_namespace(&value)?;
                 if value.text.is_empty() || prefix.starts_with("xml") {
+                    return None;
+                }
+                // Each use of a prefix looks through them.
+                if self.prefixes.len() >= MOST_PREFIXES {
                     return None;
                 }
                 self.prefixes.push((prefix, level));
@@ -518,7 +529,8 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Option<(&str, Option<String>)> {
-        reply(text).map(|scanned| (&text[scanned.response], scanned.text))
+        let plain = |at: Range<usize>| super::super::document::plain_text(&text[at]).unwrap();
+        reply(text).map(|scanned| (&text[scanned.response], scanned.value.map(plain)))
     }
 
     #[test]

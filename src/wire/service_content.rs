@@ -8,7 +8,7 @@ use roxmltree::Node;
 
 use super::envelope::Reference;
 use super::user_session::c_string;
-use super::xml::child;
+use super::xml::{child, text_of};
 use crate::error::{Error, Result};
 use crate::status::Status;
 
@@ -34,14 +34,14 @@ impl ServiceContent {
         let about = about
             .children()
             .filter(Node::is_element)
-            .map(|n| (n.tag_name().name().to_string(), c_string(n.text().unwrap_or(""))))
+            .map(|n| (n.tag_name().name().to_string(), c_string(&text_of(n))))
             .collect();
         let references = content
             .children()
             .filter_map(|n| {
                 let kind = n.attribute("type")?;
                 let name = n.tag_name().name().to_string();
-                Some((name, (c_string(kind), c_string(n.text().unwrap_or("").trim()))))
+                Some((name, (c_string(kind), c_string(text_of(n).trim()))))
             })
             .collect();
         let content = ServiceContent { about, references };

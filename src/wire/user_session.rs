@@ -7,7 +7,7 @@ use roxmltree::Node;
 use super::envelope::{Reference, element};
 use super::reply::Reply;
 use super::scan::Field;
-use super::xml::{child, child_text, date_time_ms, xsi_type};
+use super::xml::{child, child_text, date_time_ms, text_of, xsi_type};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
@@ -41,7 +41,7 @@ impl UserSession {
         let fields: Vec<_> = node
             .children()
             .filter(Node::is_element)
-            .map(|field| (field.tag_name().name(), field.text().unwrap_or("").into()))
+            .map(|field| (field.tag_name().name(), text_of(field)))
             .collect();
         UserSession::of(&fields)
     }
@@ -102,7 +102,7 @@ pub(crate) fn read_current_session(response: Node) -> Result<Option<UserSession>
     let property = response
         .descendants()
         .filter(|n| n.tag_name().name() == "propSet")
-        .find(|n| child_text(*n, "name") == Some("currentSession"))
+        .find(|n| child_text(*n, "name").as_deref() == Some("currentSession"))
         .and_then(|n| child(n, "val"));
     match property {
         Some(value) if xsi_type(value).is_none_or(|t| t == "UserSession") => {

@@ -3,28 +3,29 @@
 
 use roxmltree::Node;
 
-use super::xml::{self, child_text};
+use super::reply;
+use super::xml::{self, child_text, text_of};
 
 /// The newest released version of `urn:vim25` that the document lists, after names that a server has for itself, such as
 /// `uA046D008`. `None`: it lists none, or is no such document.
 pub(crate) fn newest(body: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(body);
+    // A larger one is no such document, and is not copied.
+    let (text, _) = reply::repaired(body[..body.len().min(2 * xml::LARGEST_TREE)].to_vec());
     let document = xml::parse(&text).ok()?;
     let root = document.root_element();
     if root.tag_name().name() != "namespaces" {
         return None;
     }
-    let is_vim25 =
-        |n: &Node| n.tag_name().name() == "namespace" && child_text(*n, "name") == Some("urn:vim25");
+    let is_vim25 = |n: &Node| {
+        n.tag_name().name() == "namespace" && child_text(*n, "name").as_deref() == Some("urn:vim25")
+    };
     root.children().filter(is_vim25).find_map(|namespace| {
         let prior = namespace
             .children()
             .filter(|n| n.tag_name().name() == "priorVersions")
             .flat_map(|n| n.children());
         let mut listed = namespace.children().chain(prior).filter(|n| n.tag_name().name() == "version");
-        listed
-            .find_map(|n| n.text().map(str::trim).filter(|version| is_released(version)))
-            .map(str::to_string)
+        listed.find_map(|n| Some(text_of(n).trim().to_string()).filter(|version| is_released(version)))
     })
 }
 

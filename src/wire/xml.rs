@@ -1,18 +1,20 @@
 //! Writing and reading XML: escaping, parsing within limits, and looking at elements by local name.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
+use super::document::{self, Listener, Problem, Start, What};
 use crate::error::{Error, Result};
-use crate::runtime::secret::{Wiped, excerpt, strike_out};
+use crate::runtime::secret::{Hidden, SHOWN};
 use crate::status::Status;
 
 /// Text as it may stand between tags or in a quoted attribute. Made in one piece: a text that grows leaves copies behind,
 /// and this one may be a password.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     // Without a way out of the loop: so the compiler looks at many bytes at a time.
-    if !text.bytes().fold(false, |found, b| found | matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'')) {
+    if !text.bytes().fold(false, |found, b| found | matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'' | b'\r')) {
         return text.into();
     }
     let escape_of = |c| match c {
@@ -21,6 +23,8 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
         '>' => Some("&gt;"),
         '"' => Some("&quot;"),
         '\'' => Some("&apos;"),
+        // A parser makes a line feed of it.
+        '\r' => Some("&#13;"),
         _ => None,
     };
     let length = text.chars().map(|c| escape_of(c).map_or(c.len_utf8(), str::len)).sum();
@@ -34,19 +38,10 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// `text` without `secret`, as it is and as it looks inside XML.
-pub(crate) fn redact(text: &str, secret: &str) -> String {
-    let clean = strike_out(text, secret);
-    let escaped = Wiped::new(escape(secret).into_owned());
-    if *escaped == secret { clean } else { strike_out(&clean, &escaped) }
-}
-
 /// Whether XML can carry this text. It has no way to write other control characters than tab and line ends, nor U+FFFE and
 /// U+FFFF.
 pub(crate) fn is_text(text: &str) -> bool {
-    !text.chars().any(
-        |c| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}'),
-    )
+    text.chars().all(document::is_allowed)
 }
 
 /// Whether this can be the name of an element.
@@ -56,32 +51,109 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
-/// Parses a document. Document types are refused; the number of nodes is bounded by the size of the text.
+/// The largest document that becomes a tree. Those that do describe a server or a session, and take some kilobytes.
+pub(super) const LARGEST_TREE: usize = 256 * 1024;
+/// What a tree takes for a node, for an attribute and for a prefix in scope, with what is free while it grows.
+const NODE: usize = 300;
+/// Elements, attributes and texts of such a document.
+const MOST_NODES: usize = 16 * 1024;
+/// Each may be repeated for each element that declares another.
+const MOST_DECLARATIONS: usize = 512;
+
+/// Parses a small document: one that the library itself asked for. What would be dear is refused before the parser sees it.
 pub(crate) fn parse(text: &str) -> Result<Document<'_>> {
-    // The shortest elements of real replies (`<x>1</x>`) take eight bytes for two nodes; a node costs 86 bytes here.
-    let nodes_limit = (text.len() / 4).clamp(1000, u32::MAX as usize) as u32;
-    Document::parse_with_options(text, ParsingOptions { nodes_limit, ..ParsingOptions::default() })
-        .map_err(|error| match error {
-            error if looks_like_html(text) => not_soap(text, &error.to_string()),
-            roxmltree::Error::DtdDetected => Error::new(
-                Status::VSESSION_E_DTD,
-                "the reply holds a document type declaration, which SOAP forbids; something else than a vSphere server answered",
+    let protocol = |what| {
+        Error::new(Status::VSESSION_E_PROTOCOL, format!("the reply {what}; is this a vSphere server?"))
+    };
+    if text.len() > LARGEST_TREE {
+        return Err(protocol("is far larger than any description of a server or of a session"));
+    }
+    let mut census = Census::default();
+    document::document(text, &mut census).map_err(|problem| unreadable(text, problem, Hidden::NOTHING))?;
+    if census.nodes > MOST_NODES || census.declarations > MOST_DECLARATIONS {
+        return Err(protocol("has far more elements than any description of a server or of a session"));
+    }
+    // The parser would end the process.
+    let need = census.nodes * NODE + 2 * text.len() + census.declarations * NODE;
+    if Vec::<u8>::new().try_reserve_exact(need).is_err() {
+        return Err(no_memory());
+    }
+    Document::parse_with_options(
+        text,
+        ParsingOptions { nodes_limit: 4 * MOST_NODES as u32, ..ParsingOptions::default() },
+    )
+    .map_err(|error| {
+        Error::new(
+            Status::VSESSION_E_MALFORMED_XML,
+            format!("the reply is XML that does not parse ({error})"),
+        )
+    })
+}
+
+/// What a tree of a document would hold.
+#[derive(Default)]
+struct Census {
+    nodes: usize,
+    declarations: usize,
+}
+
+impl Listener for Census {
+    fn began(&mut self, start: &Start) -> std::result::Result<(), Problem> {
+        // With a text before it and one behind it.
+        self.nodes += 3 + start.attributes();
+        self.declarations += start.bindings().filter(|binding| binding.level == start.level).count();
+        Ok(())
+    }
+
+    fn ended(&mut self, _: usize, _: Range<usize>) {}
+}
+
+pub(crate) fn no_memory() -> Error {
+    Error::new(
+        Status::VSESSION_E_RESOURCE,
+        "there is not enough memory to read the reply; ask for less at a time or lower max_reply_bytes",
+    )
+}
+
+/// The error for a reply that is no document.
+pub(super) fn unreadable(text: &str, problem: Problem, hidden: Hidden) -> Error {
+    let Problem { at, what } = problem;
+    match what {
+        What::NoMemory => no_memory(),
+        _ if looks_like_html(text) => not_soap(text, &format!("{} at byte {at}", what.text()), hidden),
+        What::Doctype => Error::new(
+            Status::VSESSION_E_DTD,
+            "the reply holds a document type declaration, which SOAP forbids; something else than a vSphere server answered",
+        ),
+        What::Cut => Error::new(
+            Status::VSESSION_E_MALFORMED_XML,
+            format!(
+                "the reply is XML that ends too early, after {at} bytes; it may have been cut off on the way"
             ),
-            error => Error::new(
-                Status::VSESSION_E_MALFORMED_XML,
-                format!("the reply is XML that does not parse ({error}); it may have been cut off on the way"),
+        ),
+        What::Malformed(_) => Error::new(
+            Status::VSESSION_E_MALFORMED_XML,
+            format!("the reply is XML that does not parse: {} at byte {at}", what.text()),
+        ),
+        What::Excess(_) => Error::new(
+            Status::VSESSION_E_MALFORMED_XML,
+            format!(
+                "the reply is XML that is not read: {}, at byte {at}; is this a vSphere server?",
+                what.text()
             ),
-        })
+        ),
+    }
 }
 
 fn looks_like_html(text: &str) -> bool {
-    let start: String = text.trim_start().chars().take(15).collect::<String>().to_ascii_lowercase();
-    start.starts_with("<html") || start.starts_with("<!doctype html") || !start.starts_with('<')
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let starts = |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    starts("<html") || starts("<!doctype html") || !text.starts_with('<')
 }
 
 /// The error for a reply that is something else than SOAP.
-pub(crate) fn not_soap(text: &str, reason: &str) -> Error {
-    let start = excerpt(text);
+pub(super) fn not_soap(text: &str, reason: &str, hidden: Hidden) -> Error {
+    let start = hidden.quote(text, SHOWN);
     Error::new(
         Status::VSESSION_E_NOT_SOAP,
         format!(
@@ -95,9 +167,19 @@ pub(crate) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<No
     node.children().find(|c| c.is_element() && c.tag_name().name() == name)
 }
 
+/// The text of an element without children: all of it, also behind a comment.
+pub(crate) fn text_of<'a>(node: Node<'a, '_>) -> Cow<'a, str> {
+    let mut texts = node.children().filter(Node::is_text).filter_map(|text| text.text());
+    let first = texts.next().unwrap_or("");
+    match texts.next() {
+        None => first.into(),
+        Some(second) => [first, second].into_iter().chain(texts).collect::<String>().into(),
+    }
+}
+
 /// The text of a child element; `None` when there is no such element.
-pub(crate) fn child_text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    child(node, name).map(|c| c.text().unwrap_or(""))
+pub(crate) fn child_text<'a>(node: Node<'a, '_>, name: &str) -> Option<Cow<'a, str>> {
+    child(node, name).map(text_of)
 }
 
 /// The local part of the `xsi:type` attribute.
@@ -169,7 +251,7 @@ mod tests {
 
     #[test]
     fn escaping_survives_a_parser() {
-        let text = "a<b>&\"c'd";
+        let text = "a<b>&\"c'd\r";
         let document = format!("<x y=\"{0}\">{0}</x>", escape(text));
         let document = parse(&document).unwrap();
         assert_eq!(document.root_element().text(), Some(text));
@@ -194,20 +276,26 @@ mod tests {
     }
 
     #[test]
-    fn redaction_finds_the_plain_and_the_escaped_form() {
-        assert_eq!(redact("plain a<b&c, in XML a&lt;b&amp;c.", "a<b&c"), "plain ***, in XML ***.");
+    fn what_a_tree_would_take_much_for_never_becomes_one() {
+        let large = format!("<a>{}</a>", "x".repeat(LARGEST_TREE));
+        let many = format!("<a>{}</a>", "<b/>".repeat(MOST_NODES));
+        let declaring = format!("<a>{}</a>", "<b xmlns:c='d'/>".repeat(MOST_DECLARATIONS + 1));
+        for text in [large, many, declaring] {
+            assert_eq!(parse(&text).unwrap_err().status(), Status::VSESSION_E_PROTOCOL);
+        }
+        let deep = format!("{}{}", "<a>".repeat(5000), "</a>".repeat(5000));
+        let prefixes = (0..100).map(|i| format!(" xmlns:p{i}='u'")).collect::<String>();
+        let attributes = (0..100).map(|i| format!(" a{i}='u'")).collect::<String>();
+        for text in [deep, format!("<a{prefixes}/>"), format!("<a{attributes}/>")] {
+            assert_eq!(parse(&text).unwrap_err().status(), Status::VSESSION_E_MALFORMED_XML);
+        }
     }
 
     #[test]
-    fn depth_costs_no_stack() {
-        // As small as the stack of a worker.
-        let deep = || {
-            let text = format!("{}{}", "<a>".repeat(200_000), "</a>".repeat(200_000));
-            let document = parse(&text).unwrap();
-            assert_eq!(document.descendants().count(), 200_001);
-            assert!(parse(&"<a>".repeat(200_000)).is_err());
-        };
-        std::thread::Builder::new().stack_size(256 * 1024).spawn(deep).unwrap().join().unwrap();
+    fn a_text_goes_on_behind_a_comment() {
+        let document = parse("<x><a>a<!-- c -->b<?d?>c<![CDATA[<]]></a><b/></x>").unwrap();
+        assert_eq!(child_text(document.root_element(), "a").as_deref(), Some("abc<"));
+        assert_eq!(child_text(document.root_element(), "b").as_deref(), Some(""));
     }
 
     #[test]

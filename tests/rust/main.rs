@@ -18,6 +18,7 @@ mod ending;
 mod errors;
 mod events;
 mod exchanged;
+mod flaws;
 mod fuzzing;
 mod http;
 mod keepalive;

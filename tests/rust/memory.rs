@@ -1,6 +1,8 @@
 //! What happens when there is no memory for a reply.
 
-use crate::support::canned::{Canned, in_chunks};
+use vsession::vsession_executed::*;
+
+use crate::support::canned::{Canned, envelope, in_chunks, with_length};
 use crate::support::*;
 
 /// In a process of its own, whose address space is bounded.
@@ -40,6 +42,61 @@ fn child_with_little_memory() {
         let error = result.unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_RESOURCE, "{error:?}");
         assert!(error.message.contains("memory"), "{error:?}");
+        canned.well();
+        session.ping().unwrap();
+    }
+    session.close().unwrap();
+}
+
+/// In a process of its own, whose address space is bounded.
+#[test]
+fn a_reply_that_arrives_and_is_dear_to_read_does_not_end_the_process() {
+    child::held(child::child("memory::child_with_little_memory_for_reading"));
+}
+
+#[test]
+#[ignore = "run by a_reply_that_arrives_and_is_dear_to_read_does_not_end_the_process"]
+fn child_with_little_memory_for_reading() {
+    const SIZE: usize = 8 << 20;
+    let canned = Canned::http();
+    let session = canned.config().open().unwrap();
+    session.login().unwrap();
+    session.ping().unwrap();
+    let own = |inside: &str| envelope(&format!("<CurrentTimeResponse>{inside}</CurrentTimeResponse>"));
+    let faulty = |inside: &str| envelope(&format!("<soapenv:Fault>{inside}</soapenv:Fault>"));
+    // Canned: no simulator answers with so much. None of it is a reply that could be handed out, which would be copied
+    // by this test.
+    let bodies: [(&str, String); 9] = [
+        ("a text", own(&format!("<returnval>{}\u{1}</returnval>", "x".repeat(SIZE)))),
+        ("an escaped text", own(&format!("<returnval>{}&#1;</returnval>", "&amp;".repeat(SIZE / 5)))),
+        ("elements", own(&format!("<!-- c -->{}&#1;", "<a/>".repeat(SIZE / 4)))),
+        ("depth", own(&"<a>".repeat(SIZE / 3))),
+        ("declarations", own(&format!("<!-- c -->{}&#1;", "<a xmlns:b='c'/>".repeat(SIZE / 16)))),
+        ("the text of a fault", faulty(&format!("<faultstring>{}</faultstring>", "x".repeat(SIZE)))),
+        ("the name of a fault", faulty(&format!("<detail><{}/></detail>", "x".repeat(SIZE)))),
+        ("the detail of a fault", faulty(&format!("<detail><x>{}</x></detail>", "<a/>".repeat(SIZE / 4)))),
+        ("control characters", own(&format!("<x/><x>{}</x>", "\u{1}".repeat(SIZE)))),
+    ];
+    for (name, body) in bodies {
+        let reply = with_length("", body.as_bytes());
+        drop(body);
+        canned.on_call(move |peer, _| {
+            peer.say(&reply);
+        });
+        // What has arrived has room, and half of it once more.
+        let usual = limit_address_space(Some(SIZE as u64 * 3 / 2 + (4 << 20)));
+        let options = Options { no_relogin: true, ..Options::timeout(60_000) };
+        let result = session.ping_with(&options);
+        limit_address_space(usual);
+        let error = result.expect_err(name);
+        assert_ne!(error.executed, VSESSION_EXECUTED_NO, "{name}: it was answered: {error:?}");
+        let expected = if name.ends_with("of a fault") {
+            status::VSESSION_E_FAULT
+        } else {
+            status::VSESSION_E_MALFORMED_XML
+        };
+        // How much is free besides is malloc's affair.
+        assert!([expected, status::VSESSION_E_RESOURCE].contains(&error.status), "{name}: {error:?}");
         canned.well();
         session.ping().unwrap();
     }

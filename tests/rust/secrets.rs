@@ -70,12 +70,98 @@ fn a_cookie_that_a_server_repeats_is_struck_out() {
         let body = format!("{}{cookie}", "x".repeat(before - "vmware_soap_session=".len()));
         simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": status, "body": body}));
         let error = session.ping().unwrap_err();
-        assert!(error.message.contains("***…"), "{}", error.message);
+        assert!(error.message.contains("vmware_soap_session=***"), "{}", error.message);
         assert!(!error.message.contains(&format!("={}", &secret[..1])), "{}", error.message);
     }
     simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault_message": format!("bad {cookie}"),
         "fault_xml": format!("<F>{cookie}</F>")}));
     let error = session.ping().unwrap_err();
     assert!(!format!("{error:?}").contains(secret), "{error:?}");
+    session.close().unwrap();
+}
+
+/// A refused Login whose fault says this, with this password.
+fn refused(password: &str, fault: serde_json::Value) -> ApiError {
+    let simulator = Simulator::with(&["-password", password]);
+    let mut rule = json!({"method": "Login", "times": 1});
+    rule.as_object_mut().unwrap().extend(fault.as_object().unwrap().clone());
+    simulator.rule(rule);
+    let session = simulator.config().with("password", password).open().unwrap();
+    let error = session.login().unwrap_err();
+    session.close().unwrap();
+    error
+}
+
+#[test]
+fn a_short_password_is_struck_out_of_nothing_that_is_no_echo() {
+    let text = "Cannot complete login due to an incorrect user name or password.";
+    let detail = "<InvalidLoginFault xmlns=\"urn:vim25\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"InvalidLogin\"/>";
+    let expected = refused("xQ7!kkkk#1", json!({"fault_xml": detail, "fault_message": text}));
+    assert!(expected.message.contains(text), "{expected:?}");
+    for password in [
+        "e",
+        "login",
+        "password",
+        "pass",
+        "InvalidLogin",
+        "Login",
+        "vim25",
+        "xsi",
+        "detail",
+        "user name",
+        ":",
+        "a",
+    ] {
+        let error = refused(password, json!({"fault_xml": detail, "fault_message": text}));
+        assert_eq!(error.message, expected.message, "{password}");
+        assert_eq!(error.fault, expected.fault, "{password}");
+        assert_eq!(error.fault_xml, expected.fault_xml, "{password}");
+    }
+}
+
+#[test]
+fn an_echoed_password_is_shown_in_no_form() {
+    for (password, echoes) in [
+        ("Qz7<&\">x", &["Qz7<&\">x", "Qz7&lt;&amp;&quot;&gt;x", "Qz7%3C%26%22%3Ex", "Qz7\\u003c&\\\">x"][..]),
+        ("sesame", &["sesame", "opensesame!"]),
+        ("q7", &["q7"]),
+        ("Qz7kkkkk1", &["Qz7kkkkk1", "Qz7kkkkk1Fault"]),
+    ] {
+        for echo in echoes {
+            let escaped = echo.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;");
+            let named = echo.starts_with("Qz7k") && !echo.contains(['<', '&']);
+            let name = if named { echo } else { "SomeFault" };
+            let detail =
+                format!("<{name} xmlns=\"urn:vim25\" a=\"{escaped}\"><name>user {escaped}</name></{name}>");
+            let error =
+                refused(password, json!({"fault_xml": detail, "fault_message": format!("bad: user {echo}")}));
+            assert!(error.message.contains("the server answered with the fault"), "{error:?}");
+            let shown = format!("{} {:?} {:?}", error.message, error.fault, error.fault_xml);
+            for form in [password, echo, &escaped] {
+                assert!(!shown.contains(form), "{password}: {shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_server_says_stays_on_one_line_and_is_bounded() {
+    let text = format!("evil\r\n2024-01-01 forged line\u{202e}\u{2028}\u{1b}[2J{}", "x".repeat(100_000));
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for rule in [
+        json!({"method": "CurrentTime", "times": 1, "fault_message": text.replace('\u{1b}', ""), "fault_xml": "<F/>"}),
+        json!({"method": "CurrentTime", "times": 1, "status": 502, "body": text}),
+        json!({"method": "CurrentTime", "times": 1, "status": 200, "body": text}),
+        json!({"method": "CurrentTime", "times": 1, "status": 500, "body": text}),
+    ] {
+        simulator.rule(rule);
+        let error = session.ping().unwrap_err();
+        assert!(error.message.contains("evil  2024"), "{error:?}");
+        assert!(!error.message.contains(char::is_control), "{error:?}");
+        assert!(!error.message.contains(['\u{202e}', '\u{2028}']), "{error:?}");
+        assert!(error.message.len() < 3000, "{}", error.message.len());
+    }
     session.close().unwrap();
 }

@@ -1,0 +1,151 @@
+//! Replies that hold a character which XML does not allow, because a guest or a person put it into a name or a note.
+
+use serde_json::json;
+
+use vsession::vsession_executed::*;
+
+use crate::support::answers::*;
+use crate::support::canned::{envelope, with_length};
+use crate::support::*;
+
+/// The reply to CurrentTime with these bytes in its text.
+fn reply_with(flaw: &[u8]) -> Vec<u8> {
+    let body = envelope(
+        "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>aXXb</returnval></CurrentTimeResponse>",
+    );
+    let (before, behind) = body.split_once("XX").unwrap();
+    with_length("", &[before.as_bytes(), flaw, behind.as_bytes()].concat())
+}
+
+#[test]
+fn a_character_that_xml_does_not_allow_is_named_with_its_place_and_the_call_has_run() {
+    // Canned: the simulator writes XML.
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    let place = envelope("").find("<soapenv:Body>").unwrap()
+        + "<soapenv:Body><CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>a".len();
+    for (flaw, name) in [
+        (&b"\x1f"[..], "the character U+001F"),
+        (b"&#x1F;", "a reference to the character U+001F"),
+        (b"&#xD83D;", "a reference to the character U+D83D"),
+        ("\u{fffe}".as_bytes(), "the character U+FFFE"),
+        (b"\xe9", "the byte 0xE9"),
+        (b"\xf0\x9f\x98", "the byte 0xF0"),
+        (b"\0", "the character U+0000"),
+    ] {
+        let error = answered_by(&canned, session, reply_with(flaw)).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_YES));
+        assert!(error.message.contains(name), "{error:?}");
+        assert!(error.message.contains(&format!("at byte {place};")), "{place}: {error:?}");
+        for blamed in ["proxy", "web page", "cut off"] {
+            assert!(!error.message.contains(blamed), "{error:?}");
+        }
+    }
+    good_again(session);
+}
+
+#[test]
+fn a_call_is_not_said_to_have_run_by_another_methods_reply() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    // Canned: no server answers so.
+    for body in ["<R><returnval>\u{1}</returnval></R>", "<R><returnval></R>", ""] {
+        let reply = with_length("", envelope(body).as_bytes());
+        let error = answered_by(&canned, session, reply).unwrap_err();
+        assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "{error:?}");
+    }
+    // The beginning of its own is enough.
+    let body = envelope("<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>");
+    let error = answered_by(&canned, session, with_length("", body.as_bytes())).unwrap_err();
+    assert_eq!(error.executed, VSESSION_EXECUTED_YES, "{error:?}");
+    good_again(session);
+}
+
+/// A fault of this kind with these bytes in its text.
+fn fault(kind: &str, text: &[u8]) -> Vec<u8> {
+    let body = envelope(&format!(
+        "<soapenv:Fault><faultcode>ServerFaultCode</faultcode><faultstring>XX</faultstring><detail><{kind}Fault \
+         xmlns=\"urn:vim25\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"{kind}\"/></detail></soapenv:Fault>"
+    ));
+    let (before, behind) = body.split_once("XX").unwrap();
+    [before.as_bytes(), text, behind.as_bytes()].concat()
+}
+
+#[test]
+fn a_fault_is_known_whatever_its_text_is_written_in() {
+    // Canned: the simulator writes XML.
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    // The first characters in GBK of what a Chinese server says; a control character; a reference to one.
+    for text in [&b"\xbb\xe1\xbb\xb0\xce\xb4\xbe\xad"[..], b"a\x1bb", b"&#1;"] {
+        for (kind, expected) in [
+            ("InvalidName", status::VSESSION_E_FAULT),
+            ("NotAuthenticated", status::VSESSION_E_NOT_AUTHENTICATED),
+        ] {
+            let reply = with_length("", &fault(kind, text));
+            canned.on_call(move |peer, _| {
+                peer.say(&reply);
+            });
+            let options = Options { no_relogin: true, ..Options::default() };
+            let error = session.ping_with(&options).unwrap_err();
+            assert_eq!((error.status, error.fault.as_deref()), (expected, Some(kind)), "{error:?}");
+        }
+    }
+    canned.well();
+    good_again(session);
+}
+
+#[test]
+fn a_dead_session_is_replaced_though_the_servers_text_says_it_with_a_bad_character() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.kill_sessions();
+    // Canned: the simulator writes XML.
+    let body = String::from_utf8(fault("NotAuthenticated", b"\x01")).unwrap();
+    simulator.rule(
+        json!({"method": "CurrentTime", "times": 1, "status": 500, "content_type": "text/xml", "body": body}),
+    );
+    session.ping().unwrap();
+    assert_eq!((session.epoch(), simulator.stat("logins")), (2, 2));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_bad_character_in_the_users_own_name_prevents_no_login() {
+    let simulator = Simulator::start();
+    // Canned: the simulator writes XML. The cookie is that of a session that does live.
+    let other = simulator.session();
+    other.login().unwrap();
+    let key = other.info().unwrap().key();
+    let body = envelope(&format!(
+        "<LoginResponse xmlns=\"urn:vim25\"><returnval><key>{key}</key><userName>u</userName><fullName>M\u{1}ller &#2;</fullName></returnval></LoginResponse>"
+    ));
+    simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
+        "set_cookie": other.cookie().unwrap(), "body": body, "status": 200}));
+    let session = simulator.session();
+    session.login().unwrap();
+    assert_eq!(session.info().unwrap().key(), key);
+    session.ping().unwrap();
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+    other.close().unwrap();
+}
+
+#[test]
+fn the_text_of_a_return_value_goes_on_behind_a_comment() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    for (written, meant) in [
+        ("a<!-- c -->b", "ab"),
+        ("a<?p i?>b", "ab"),
+        ("<![CDATA[a<]]>b<![CDATA[&]]>", "a<b&"),
+        ("<!-- c -->a", "a"),
+        ("&#x61;\r\nb&#13;", "a\nb\r"),
+    ] {
+        let body = envelope(&format!("<R><returnval>{written}</returnval></R>"));
+        let reply = answered_by(&canned, session, with_length("", body.as_bytes())).unwrap();
+        assert_eq!(reply.text.as_deref(), Some(meant), "{written}");
+    }
+    good_again(session);
+}
