@@ -116,7 +116,8 @@ enum vsession_status
      */
     VSESSION_E_NOT_SOAP = 61,
     /**
-     * The reply is XML that does not parse, for example because it was cut off.
+     * The reply is XML that does not parse, for example because it was cut off, holds a character that XML does not allow, or
+     * exceeds the bounds of what is read.
      */
     VSESSION_E_MALFORMED_XML = 62,
     /**
@@ -173,7 +174,7 @@ enum vsession_executed
      */
     VSESSION_EXECUTED_NO = 0,
     /**
-     * It cannot be known: the request was sent and no complete reply came back.
+     * It cannot be known: the request was sent, and what came back, if anything, is not recognised as the method's own reply.
      */
     VSESSION_EXECUTED_MAYBE = 1,
     /**
@@ -541,7 +542,7 @@ typedef struct vsession_soap_call {
     const char *this_id;
     /**
      * The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
-     * `xsi:` and `xsd:` may be used. NULL: none.
+     * `xsi:` and `xsd:` may be used. What is not well-formed is refused with its line and column. NULL: none.
      */
     const char *arguments;
     /**
@@ -775,7 +776,9 @@ const char *vsession_error_message(const struct vsession_error *error);
 const char *vsession_error_fault_name(const struct vsession_error *error);
 
 /**
- * The detail element of the SOAP fault as the server sent it. NULL when there is none.
+ * The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
+ * it is a document of its own; without secrets that the server repeats. NULL when there is none, or when it is larger than
+ * 1 MiB.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
@@ -1181,7 +1184,7 @@ const char *vsession_reply_response(const struct vsession_reply *reply,
 
 /**
  * The text of the return value where it is a single element without children: a string, a number, a time, a reference to
- * a task. NULL where the method returns nothing or something structured.
+ * a task. References and CDATA sections are resolved, comments left out. NULL where the method returns nothing or something structured.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
