@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use super::gate::{Outcome, Wish};
+use super::given_up::Use;
 use super::{Session, Snapshot, Timeout};
 use crate::api::service::{SERVICE_INSTANCE, Service};
 use crate::api::soap::{Answered, Call, next_operation_id};
@@ -87,6 +88,7 @@ impl Session {
         loop {
             let snapshot = self.usable_snapshot(options, &watch).map_err(call_not_run)?;
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
+            let under_way = Use::begin(self, &snapshot);
             let result = self.endpoint.call(
                 &Call {
                     method: call.method,
@@ -101,6 +103,7 @@ impl Session {
                 },
                 &watch,
             );
+            drop(under_way);
             let result = result.and_then(|answered| unflawed(answered, call.method, &operation_id));
             if let Err(error) = &result
                 && attempt < MOST_ATTEMPTS
@@ -133,11 +136,7 @@ impl Session {
                     // The account lacks a privilege: the answer stands.
                     Outcome::StillAlive => {}
                     Outcome::Gone => {
-                        return Err(Error::new(
-                            Status::VSESSION_E_NOT_AUTHENTICATED,
-                            "the session has ended, and no automatic login is allowed now; call vsession_login",
-                        )
-                        .with(|d| {
+                        return Err(self.why_gone().with(|d| {
                             d.executed = Executed::VSESSION_EXECUTED_NO;
                             d.operation_id = Some(operation_id.clone());
                         }));
@@ -147,6 +146,7 @@ impl Session {
             return match result {
                 Ok(answered) => {
                     self.note_success();
+                    self.note_answer(snapshot.epoch, call.method, call.arguments, &answered.reply);
                     Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {

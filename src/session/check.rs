@@ -7,7 +7,6 @@ use crate::api::service::Service;
 use crate::api::session_manager::{self, Login};
 use crate::error::Result;
 use crate::runtime::wait::{Bounds, Watch};
-use crate::state::{Reason, State};
 use crate::sync::Arc;
 
 impl Session {
@@ -24,6 +23,7 @@ impl Session {
         self.note_success();
         match answer.filter(|user| user.key == login.user.key) {
             Some(user) => {
+                self.note_proof(snapshot.epoch);
                 self.publish_refreshed(&snapshot, Login { user, ..login.clone() });
                 // A login, a logout or a close may have come in between.
                 self.identity()
@@ -49,7 +49,9 @@ impl Session {
             }
         })?;
         self.note_success();
-        if !active {
+        if active {
+            self.note_proof(snapshot.epoch);
+        } else {
             self.note_expired(snapshot.epoch);
             self.check_open()?;
         }
@@ -95,10 +97,16 @@ impl Session {
     }
 
     /// The server no longer knows the session of this epoch.
-    pub(super) fn note_expired(&self, epoch: u64) {
+    pub(super) fn note_expired(self: &Arc<Self>, epoch: u64) {
         let mut gate = self.gate.lock();
-        if gate.epoch == epoch && gate.state.is_usable() {
-            self.transition(&mut gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
+        if gate.epoch != epoch || !gate.state.is_usable() {
+            return;
+        }
+        let given_up = self.give_up(&mut gate);
+        self.show_loss(&gate);
+        drop(gate);
+        if let Some(given_up) = given_up {
+            self.log_out_later(given_up);
         }
     }
 }

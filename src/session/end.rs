@@ -105,6 +105,7 @@ impl Session {
     fn forget_login(&self, gate: &mut Gate) {
         self.shown.replace(Snapshot { epoch: gate.epoch, ..Snapshot::default() });
         gate.automatic = Automatic::AfterLogout;
+        gate.logouts += 1;
         self.transition(gate, State::VSESSION_STATE_LOGGED_OUT, Reason::VSESSION_REASON_LOGOUT, None);
     }
 

@@ -5,6 +5,7 @@
 //! The lock in here guards only the bookkeeping. It is never held while anything is waited for.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
@@ -27,7 +28,7 @@ pub(super) struct Gate {
     pub(super) state: State,
     pub(super) phase: Phase,
     pub(super) automatic: Automatic,
-    /// Logins that failed in a row.
+    /// Logins that failed in a row, or brought no successful call.
     pub(super) failures: u32,
     /// The credentials that the server has refused.
     pub(super) refused: Refused,
@@ -37,6 +38,13 @@ pub(super) struct Gate {
     pub(super) new_password: bool,
     /// The epoch of the last login.
     pub(super) epoch: u64,
+    /// When that was.
+    pub(super) logged_in: Instant,
+    /// A session has been replaced, and no call has succeeded since: when the server does not know the new one either, the
+    /// next login has to wait.
+    pub(super) on_trial: bool,
+    /// How often the program has logged out.
+    pub(super) logouts: u64,
     /// The epoch of the last event.
     told_epoch: u64,
     /// What is known of the server; forgotten after an outage, because another one may come back.
@@ -229,6 +237,9 @@ impl Gate {
             user: None,
             new_password: false,
             epoch: 0,
+            logged_in: Instant::now(),
+            on_trial: false,
+            logouts: 0,
             told_epoch: 0,
             service: None,
             doubts: Doubts::default(),
@@ -269,13 +280,10 @@ impl Gate {
                 if left.is_zero() {
                     return Ok(());
                 }
-                Err(not_tried(
-                    error,
-                    &format!(
-                        "the last login failed; the next automatic one may start in {} ms",
-                        left.as_millis()
-                    ),
-                ))
+                let ms = left.as_micros().div_ceil(1000);
+                let advice = format!("the last login failed; the next automatic one may start in {ms} ms");
+                Err(not_tried(error, &advice)
+                    .with(|d| d.retry_after = Some(Duration::from_millis(ms as u64))))
             }
         }
     }
@@ -436,6 +444,18 @@ impl Session {
     /// Whether a login may follow a check that found the session gone.
     pub(super) fn may_relogin(&self, gate: &Gate) -> bool {
         gate.automatic_login(&self.config).is_ok()
+    }
+
+    /// Why no login has followed.
+    pub(super) fn why_gone(&self) -> Error {
+        let gate = self.gate.lock();
+        match (&gate.automatic, gate.automatic_login(&self.config)) {
+            (Automatic::NotBefore(..), Err(error)) => error,
+            _ => Error::new(
+                Status::VSESSION_E_NOT_AUTHENTICATED,
+                "the session has ended, and no automatic login is allowed now; call vsession_login",
+            ),
+        }
     }
 
     /// Whether a flight that somebody else began did what a login by hand does: it sent the newest credentials, or could not

@@ -155,13 +155,14 @@ impl Session {
 
     /// There was a session, and another one may take its place without the program's doing.
     fn may_bring_back(&self) -> bool {
-        self.config.relogin == Relogin::Auto && self.snapshot().login.is_some()
+        self.config.relogin == Relogin::Auto && self.snapshot().had_login()
     }
 
     /// From a worker, or without one where none can be had.
     fn probe_and_reschedule(self: &Arc<Self>, thread: std::result::Result<(), NoThread>) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
+        let logouts = self.gate.lock().logouts;
         // A panic in a probe must not be the end of keep-alive.
         let probe = || thread.map_err(Error::from).and_then(|()| self.probe());
         let result = catch_unwind(AssertUnwindSafe(probe)).unwrap_or_else(|_| {
@@ -171,10 +172,13 @@ impl Session {
             ))
         });
         let status = result.as_ref().err().map(Error::status);
+        let ended = self.gate.lock().logouts != logouts;
         let mut schedule = self.keepalive.0.lock();
         schedule.probing = false;
         match result {
             Ok(()) => schedule.restart(0.1),
+            // The program has ended the session meanwhile: that is no failure.
+            Err(_) if ended => schedule.restart(0.1),
             Err(error) => {
                 schedule.failures = schedule.failures.saturating_add(1);
                 schedule.last_traffic = Instant::now();
@@ -182,7 +186,7 @@ impl Session {
                 // Credentials that still are the refused ones are no news.
                 let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
                 if news && schedule.runs() {
-                    self.tell_failed_probe(error);
+                    self.tell_failed_probe(error, logouts);
                 }
             }
         }
@@ -221,6 +225,7 @@ impl Session {
                 match probe(self.id) {
                     Status::VSESSION_OK => {
                         self.note_success();
+                        self.note_proof(epoch);
                         Ok(())
                     }
                     Status::VSESSION_E_NOT_AUTHENTICATED => {
@@ -262,9 +267,12 @@ impl Session {
         }
     }
 
-    pub(super) fn tell_failed_probe(&self, error: Error) {
+    pub(super) fn tell_failed_probe(&self, error: Error, logouts: u64) {
         // Under the gate's lock, or it might come after what a later login tells.
         let gate = self.gate.lock();
+        if gate.logouts != logouts {
+            return;
+        }
         let (kind, reason) = (Kind::VSESSION_EVENT_KEEPALIVE_FAILED, Reason::VSESSION_REASON_NONE);
         self.tell(&gate, self.event(&gate, kind, reason, Some(error)));
     }
@@ -272,7 +280,6 @@ impl Session {
 
 impl Sleeper for Session {
     fn wake(self: Arc<Self>) {
-        let needed = self.needs_keepalive();
         let mut schedule = self.keepalive.0.lock();
         let now = Instant::now();
         match schedule.entry {
@@ -280,7 +287,8 @@ impl Sleeper for Session {
             // An entry that an earlier one has replaced.
             _ => return,
         }
-        if !schedule.runs() || !needed || schedule.probing {
+        // Asked under the lock: a login that completes meanwhile relies on an entry, or makes one.
+        if !schedule.runs() || !self.needs_keepalive() || schedule.probing {
             return;
         }
         if now < schedule.last_traffic + schedule.pause {

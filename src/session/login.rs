@@ -108,6 +108,7 @@ impl Session {
         if let Task::Check { epoch } = task {
             match self.lives(epoch, &watch, &mut given_up) {
                 Ok(true) => {
+                    self.note_proof(epoch);
                     self.free_gate();
                     return Ok(Outcome::StillAlive);
                 }
@@ -163,12 +164,12 @@ impl Session {
     }
 
     /// Marks the session as ended by the server. True: a login is to follow in the same flight.
-    fn declare_expired(&self) -> Result<bool> {
+    fn declare_expired(self: &Arc<Self>) -> Result<bool> {
         let mut gate = self.gate.lock();
         if matches!(gate.phase, Phase::Closed) {
             return Err(closed());
         }
-        self.transition(&mut gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
+        let given_up = self.give_up(&mut gate);
         let goes_on = self.may_relogin(&gate);
         if goes_on {
             self.transition(
@@ -178,9 +179,13 @@ impl Session {
                 None,
             );
         } else {
+            self.show_loss(&gate);
             gate.phase = Phase::Idle;
         }
         drop(gate);
+        if let Some(given_up) = given_up {
+            self.log_out_later(given_up);
+        }
         log!(Info, "the session with {} has ended on the server", self.config.url.host);
         Ok(goes_on)
     }
@@ -319,7 +324,7 @@ impl Session {
 
     /// What the state is when there is no session and none is being made.
     fn resting_state(&self) -> State {
-        if self.snapshot().login.is_some() {
+        if self.snapshot().had_login() {
             State::VSESSION_STATE_EXPIRED
         } else {
             State::VSESSION_STATE_LOGGED_OUT
@@ -348,7 +353,7 @@ impl Session {
         match result {
             Ok(Made { service, login, credentials }) => {
                 gate.refused.accept(credentials);
-                self.publish(&mut gate, service, login);
+                self.publish(&mut gate, service, login, by_hand);
                 let epoch = gate.epoch;
                 drop(gate);
                 self.keepalive_after_login(by_hand);
@@ -359,6 +364,7 @@ impl Session {
             Err(failure) if gate.state.is_usable() => Err(failure.error().clone()),
             Err(failure) => {
                 let looked_only = gate.state == State::VSESSION_STATE_REJECTED;
+                self.show_loss(&gate);
                 self.note_failed_login(&mut gate, &failure);
                 drop(gate);
                 let error = failure.error().clone();
@@ -371,17 +377,22 @@ impl Session {
         }
     }
 
-    pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login) {
+    pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login, by_hand: bool) {
         let old_epoch = gate.epoch;
         let replaces = old_epoch > 0;
         self.shown.replace(Snapshot {
             epoch: old_epoch + 1,
             login: Some(login),
             service: Some(service.clone()),
+            ..Snapshot::default()
         });
         gate.service = Some(service);
         gate.epoch = old_epoch + 1;
-        gate.failures = 0;
+        gate.logged_in = Instant::now();
+        if !gate.on_trial {
+            gate.failures = 0;
+        }
+        gate.on_trial |= replaces && !by_hand;
         gate.automatic = Automatic::Allowed;
         // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
         self.show_epoch(gate.epoch);

@@ -9,6 +9,7 @@ mod check;
 mod doubt;
 mod end;
 mod gate;
+mod given_up;
 mod keepalive;
 mod login;
 #[cfg(all(test, vsession_model))]
@@ -33,7 +34,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, Instant, Mutex, RandomState};
+use crate::sync::{Arc, AtomicU64, Instant, Mutex, RandomState};
 use gate::Gate;
 use keepalive::KeepAlive;
 use snapshot::Shown;
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     gate: Mutex<Gate>,
     /// When it is to be asked for a sign of life.
     keepalive: KeepAlive,
+    /// The epoch of the newest session that has brought a successful call.
+    proven: AtomicU64,
     /// The password that the program gave after the session was opened.
     given_password: Mutex<Option<Secret>>,
     /// Ends every wait when the session is closed.
@@ -87,6 +90,7 @@ impl Session {
             shown: Shown::new(),
             gate: Mutex::new(Gate::new()),
             keepalive: KeepAlive::new(keepalive_interval),
+            proven: AtomicU64::new(0),
             given_password: Mutex::new(None),
             closed: Arc::new(Signal::new()),
         }))

@@ -20,7 +20,7 @@ use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::model::{check, one_in};
-use crate::sync::{Arc, AtomicBool, Instant, Ordering, thread};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Instant, Ordering, thread};
 
 pub(crate) fn begin() {
     runtime::begin();
@@ -46,6 +46,8 @@ struct Book {
     logins: usize,
     /// Logins whose answer has not been read.
     flying: usize,
+    /// Sessions are known to a Logout alone, as where cookies of other requests get lost on the way.
+    forgetful: bool,
     /// So many of the next requests find nobody.
     outages: usize,
     /// Another server has taken its place, whose SessionManager has another id.
@@ -132,7 +134,7 @@ impl Server for Vcenter {
             return Err(Error::new(Status::VSESSION_E_CONNECT, "planted: nobody there"));
         }
         let mut set_cookie = None;
-        let key = book.live.get(cookie).cloned();
+        let key = book.live.get(cookie).filter(|_| !book.forgetful).cloned();
         let (status, answer) = if is(request, "RetrieveServiceContent") {
             book.looks += 1;
             let id = if book.exchanged { "other" } else { "s" };
@@ -714,5 +716,81 @@ fn keep_alive_replaces_a_session_without_a_call() {
         }
         close(&session, &server);
         assert_eq!(server.made(), 3);
+    });
+}
+
+/// The timer wakes a session that is logged out in the very moment of its next login. Keep-alive goes on with that.
+#[test]
+fn a_login_in_the_moment_of_a_wake_up_is_kept_alive() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let queue = Queue::new().unwrap();
+        let mut config = config();
+        config.keepalive_interval = Duration::from_secs(1);
+        config.queue = Some(queue.clone());
+        let session = open(config);
+        login(&session).unwrap();
+        session.logout(bounds(&session, None, None)).unwrap();
+        login(&session).unwrap();
+        server.kill_all();
+        let mut last = 0;
+        while last < 3 {
+            // No limit: if no probe comes, nothing ever happens.
+            last = queue.next(Duration::MAX).unwrap().expect("without a limit there is an event").new_epoch;
+        }
+        close(&session, &server);
+        assert_eq!(server.made(), 3);
+    });
+}
+
+/// A session that is given up while calls are under way is logged out once, when the last of them has ended.
+#[test]
+fn what_is_given_up_is_logged_out_behind_its_last_call() {
+    check(begin, || {
+        let uses = Arc::new(super::snapshot::Uses::default());
+        (0..2).for_each(|_| uses.begin());
+        let ended = Arc::new(AtomicU64::new(0));
+        let callers = [(); 2].map(|()| {
+            let (uses, ended) = (uses.clone(), ended.clone());
+            thread::spawn(move || {
+                ended.fetch_add(1, Ordering::SeqCst);
+                let last = uses.end();
+                assert!(!last || ended.load(Ordering::SeqCst) == 2, "logged out under a call");
+                u32::from(last)
+            })
+        });
+        let last = uses.give_up();
+        assert!(!last || ended.load(Ordering::SeqCst) == 2, "logged out under a call");
+        let times: u32 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+        assert_eq!(times + u32::from(last), 1, "logged out once");
+    });
+}
+
+/// Logins succeed, and nobody knows their sessions afterwards.
+#[test]
+fn a_login_of_no_use_is_followed_by_a_pause() {
+    check(begin, || {
+        let server = Vcenter::start();
+        server.book.lock().unwrap().forgetful = true;
+        let mut config = config();
+        (config.backoff, config.max_backoff) = (Duration::from_secs(60), Duration::from_secs(60));
+        let session = open(config);
+        let began = Instant::now();
+        let threads: Vec<_> = (0..2)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || {
+                    for round in 0..2 {
+                        let result = call(&session, &format!("{n}.{round}"), CallOptions::default());
+                        assert_eq!(status(&result), Status::VSESSION_E_NOT_AUTHENTICATED);
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let (made, possible) = (server.made(), 2 + began.elapsed().as_secs() as usize / 30);
+        assert!(made <= possible, "{made} logins where {possible} may be");
+        server.book.lock().unwrap().forgetful = false;
+        close(&session, &server);
     });
 }

@@ -9,7 +9,7 @@ use crate::api::service::Service;
 use crate::api::session_manager::Login;
 use crate::error::Result;
 use crate::runtime::numbered::thread_number;
-use crate::sync::{Arc, ArcSwap, Mutex};
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Mutex, Ordering};
 
 /// A session at one moment.
 #[derive(Clone, Debug, Default)]
@@ -20,12 +20,47 @@ pub(crate) struct Snapshot {
     pub(crate) login: Option<Login>,
     /// The server that the login was made with.
     pub(crate) service: Option<Arc<Service>>,
+    /// There was a session, which the server does not know any more.
+    pub(super) lost: bool,
+    pub(super) uses: Arc<Uses>,
+}
+
+/// The calls that are under way with a login. A session that is given up is logged out when they have ended: a call that lost
+/// its session half-way would be answered as if it had not run.
+#[derive(Debug, Default)]
+pub(crate) struct Uses {
+    calls: AtomicU64,
+    given_up: AtomicBool,
+}
+
+impl Uses {
+    pub(super) fn begin(&self) {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// True: it was the last one, and the session is to be logged out now.
+    pub(super) fn end(&self) -> bool {
+        self.calls.fetch_sub(1, Ordering::SeqCst) == 1
+            && self.given_up.load(Ordering::SeqCst)
+            && self.given_up.swap(false, Ordering::SeqCst)
+    }
+
+    /// The same for whoever gives the session up.
+    pub(super) fn give_up(&self) -> bool {
+        self.given_up.store(true, Ordering::SeqCst);
+        self.calls.load(Ordering::SeqCst) == 0 && self.given_up.swap(false, Ordering::SeqCst)
+    }
 }
 
 impl Snapshot {
     /// Login and server together, which is what a call needs.
     pub(crate) fn usable(&self) -> Option<(&Login, &Service)> {
         Some((self.login.as_ref()?, self.service.as_deref()?))
+    }
+
+    /// Whether there was a login that no logout has ended since.
+    pub(super) fn had_login(&self) -> bool {
+        self.login.is_some() || self.lost
     }
 }
 

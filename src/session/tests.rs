@@ -35,7 +35,7 @@ pub(super) fn publish_login(session: &Session) {
     let user = roxmltree::Document::parse("<r><key>k</key></r>").unwrap();
     let user = UserSession::read(user.root_element()).unwrap();
     let service = Arc::new(Service { action: "urn:vim25/8.0.0.1".into(), content });
-    session.publish(&mut session.gate.lock(), service, Login { cookie: Secret::new("c=1"), user });
+    session.publish(&mut session.gate.lock(), service, Login { cookie: Secret::new("c=1"), user }, true);
 }
 
 /// Has a question whether the session lives be under way.
@@ -92,7 +92,12 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
     publish_login(&session);
     // A publication that has come half-way: the snapshot is in place, the epoch is not yet.
     let first = session.snapshot();
-    session.shown.replace(Snapshot { epoch: 2, login: first.login.clone(), service: first.service.clone() });
+    session.shown.replace(Snapshot {
+        epoch: 2,
+        login: first.login.clone(),
+        service: first.service.clone(),
+        ..Snapshot::default()
+    });
     let generation = session.generation();
     assert_eq!(session.cell.epoch(generation), 1);
     assert_eq!(session.identity().unwrap().epoch, 2);
@@ -149,7 +154,7 @@ fn a_closed_session_changes_no_cell_and_tells_nothing() {
     session.tell_credentials_wanted(&gate, Error::new(Status::VSESSION_E_INVALID_LOGIN, "late"));
     drop(gate);
     session.show_epoch(7);
-    session.tell_failed_probe(Error::new(Status::VSESSION_E_TIMEOUT, "late"));
+    session.tell_failed_probe(Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
     assert_eq!(session.cell.state(), State::VSESSION_STATE_LOGGED_OUT);
     assert_eq!(session.cell.epoch(next), 0);
     assert!(queue.next(Duration::ZERO).unwrap().is_none());

@@ -3,6 +3,7 @@
 use serde_json::json;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use vsession::vsession_event_kind::*;
 use vsession::vsession_state::*;
 
 use crate::support::*;
@@ -305,4 +306,24 @@ fn child_that_keeps_many_alive() {
     simulator.clear_rules();
     together(10, |n| sessions.iter().skip(n).step_by(10).for_each(|s| s.close().unwrap()));
     assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn a_logout_during_a_probe_is_no_failure_of_the_probe() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = lively(&simulator).with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 1000, "times": 1}));
+    eventually("a probe is under way", || simulator.stat("rule_hits") == 1);
+    let probes = |n| simulator.log().iter().filter(|e| e["method"] == "CurrentTime").count() >= n;
+    let before = simulator.calls("CurrentTime") as usize;
+    session.logout().unwrap();
+    eventually("the probe is answered", || probes(before));
+    session.login().unwrap();
+    eventually("the next one is", || probes(before + 1));
+    session.close().unwrap();
+    let told = queue.drain();
+    assert!(told.iter().all(|e| e.kind != VSESSION_EVENT_KEEPALIVE_FAILED), "{told:?}");
+    queue.free();
 }

@@ -280,8 +280,158 @@ fn what_session_is_active_answers_is_read_in_each_form_of_a_boolean() {
     assert_eq!(answered("perhaps").unwrap_err().status, status::VSESSION_E_PROTOCOL);
     for text in ["false", "0"] {
         assert!(!answered(text).unwrap(), "{text}");
-        assert_eq!(simulator.kill_sessions(), 1, "which it was not");
+        eventually("the session is logged out, for it was not gone", || simulator.stat("sessions") == 0);
         session.login().unwrap();
     }
+    session.close().unwrap();
+}
+
+const NOBODY: &str = "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><RetrievePropertiesExResponse xmlns=\"urn:vim25\"/></Body></Envelope>";
+
+/// Has logins succeed and their sessions be unknown, as behind two nodes of one address or without cookies on the way.
+fn forgets_its_sessions(simulator: &Simulator) {
+    simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated"}));
+    // Canned: the simulator knows whom it has logged in.
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": NOBODY}));
+}
+
+#[test]
+fn logins_that_bring_no_successful_call_are_followed_by_growing_pauses_and_leave_no_sessions() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
+    forgets_its_sessions(&simulator);
+    let failed = together(16, |_| {
+        for _ in 0..20 {
+            let error = session.ping().unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED);
+            assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+        }
+        session.ping().unwrap_err()
+    });
+    // The first, and the one that replaced it.
+    assert_eq!(simulator.stat("logins"), 2);
+    let error = &failed[0];
+    assert!(error.message.contains("did not know its session"), "{}", error.message);
+    assert!(error.retriable && (1..=60_000).contains(&error.retry_after_ms), "{error:?}");
+    let named = format!("may start in {} ms", error.retry_after_ms);
+    assert!(error.message.contains(&named), "{error:?}");
+    assert_eq!(session.state(), VSESSION_STATE_EXPIRED);
+    eventually("what was given up is logged out", || simulator.stat("sessions") == 0);
+    // By hand it is tried at once.
+    simulator.clear_rules();
+    session.login().unwrap();
+    session.ping().unwrap();
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("logins"), 4);
+    session.close().unwrap();
+}
+
+#[test]
+fn the_pause_after_logins_of_no_use_doubles_and_ends_with_a_successful_call() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin.backoff_ms", "300").open().unwrap();
+    forgets_its_sessions(&simulator);
+    let times = || {
+        let log = simulator.log();
+        let logins = log.iter().filter(|e| e["method"] == "Login");
+        logins.map(|e| e["start_ns"].as_u64().unwrap() / 1_000_000).collect::<Vec<_>>()
+    };
+    eventually("five logins", || {
+        session.ping().unwrap_err();
+        times().len() == 5
+    });
+    let times = times();
+    let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Half of each is chance.
+    assert!(pauses[1] >= 150 && pauses[2] >= 300 && pauses[3] >= 600, "{pauses:?}");
+    simulator.clear_rules();
+    eventually("it is used again", || session.ping().is_ok());
+    for _ in 0..3 {
+        simulator.kill_sessions();
+        session.ping().unwrap();
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn a_session_that_is_given_up_is_not_logged_out_under_a_call() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    // Canned: another node of the same address, which does not know the session.
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": NOBODY, "times": 1}));
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 1500, "times": 1}));
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| session.ping());
+        eventually("the call is under way", || simulator.calls("CurrentTime") == 1);
+        simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated", "times": 1}));
+        assert_eq!(session.ping().unwrap().epoch, 2);
+        assert_eq!(simulator.calls("Logout"), 0);
+        assert_eq!(long.join().unwrap().unwrap().epoch, 1);
+    });
+    eventually("it is logged out behind it", || simulator.stat("sessions") == 1);
+    assert_eq!((simulator.calls("Logout"), simulator.stat("logins")), (1, 2));
+    session.close().unwrap();
+}
+
+#[test]
+fn anonymous_answers_do_not_make_a_login_one_of_use() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
+    forgets_its_sessions(&simulator);
+    let content = Call { method: "RetrieveServiceContent", this_type: "ServiceInstance", arguments: "" };
+    for _ in 0..5 {
+        session.ping().unwrap_err();
+        let _ = session.call(content, &Options::default());
+    }
+    assert_eq!(simulator.stat("logins"), 2);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_session_that_is_known_to_be_dead_has_no_identity_and_no_cookie() {
+    let simulator = Simulator::start();
+    let session = simulator.config().with("relogin", "never").open().unwrap();
+    session.login().unwrap();
+    simulator.kill_sessions();
+    assert!(session.info().is_ok(), "nobody knows yet");
+    session.ping().unwrap_err();
+    assert_eq!(session.state(), VSESSION_STATE_EXPIRED);
+    assert_eq!(session.info().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(session.cookie().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(session.epoch(), 1);
+    session.login().unwrap();
+    assert!(session.info().is_ok() && session.cookie().is_ok());
+    session.close().unwrap();
+}
+
+#[test]
+fn while_a_session_is_replaced_its_identity_is_shown_until_the_login_fails() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    simulator.rule(json!({"method": "Login", "delay_ms": 1500, "times": 1}));
+    std::thread::scope(|scope| {
+        let refused = scope.spawn(|| session.ping().unwrap_err());
+        eventually("the login is under way", || simulator.calls("Login") == 2);
+        assert_eq!(session.state(), VSESSION_STATE_LOGGING_IN);
+        assert!(session.info().is_ok());
+        assert_eq!(refused.join().unwrap().status, status::VSESSION_E_INVALID_LOGIN);
+    });
+    assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+    assert_eq!(session.info().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    // Nor is it shown again during a later attempt.
+    simulator.set_password("pass");
+    simulator.rule(json!({"method": "Login", "delay_ms": 1500, "times": 1}));
+    std::thread::scope(|scope| {
+        let login = scope.spawn(|| session.login());
+        eventually("the login is under way", || session.state() == VSESSION_STATE_LOGGING_IN);
+        assert!(session.info().is_err());
+        login.join().unwrap().unwrap();
+    });
+    assert!(session.info().is_ok());
     session.close().unwrap();
 }

@@ -1,0 +1,130 @@
+//! Sessions that the server does not know any more, or never did: what is to be done about the one, and when the next may be
+//! made. A login whose session is refused at once is paid for as a failed one is.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::gate::{Automatic, Gate};
+use super::{Session, Snapshot};
+use crate::api::session_manager;
+use crate::error::Error;
+use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::workers;
+use crate::state::{Reason, State};
+use crate::status::Status;
+use crate::sync::{Arc, Ordering};
+use crate::wire::reply::Reply;
+
+/// How long the logout of a session that was given up may take.
+const LONGEST_LOGOUT: Duration = Duration::from_secs(10);
+
+/// A call that is under way with the login of a snapshot.
+pub(super) struct Use<'a> {
+    session: &'a Arc<Session>,
+    snapshot: &'a Arc<Snapshot>,
+}
+
+impl<'a> Use<'a> {
+    pub(super) fn begin(session: &'a Arc<Session>, snapshot: &'a Arc<Snapshot>) -> Use<'a> {
+        snapshot.uses.begin();
+        Use { session, snapshot }
+    }
+}
+
+impl Drop for Use<'_> {
+    fn drop(&mut self) {
+        if self.snapshot.uses.end() {
+            self.session.log_out_later(self.snapshot.clone());
+        }
+    }
+}
+
+impl Session {
+    /// The session of this epoch has brought a successful call.
+    #[inline]
+    pub(super) fn note_proof(&self, epoch: u64) {
+        if self.proven.load(Ordering::Relaxed) != epoch {
+            self.note_first_proof(epoch);
+        }
+    }
+
+    #[cold]
+    fn note_first_proof(&self, epoch: u64) {
+        let mut gate = self.gate.lock();
+        if gate.epoch == epoch {
+            gate.on_trial = false;
+            gate.failures = 0;
+            self.proven.store(epoch, Ordering::Relaxed);
+        }
+    }
+
+    /// A call was answered.
+    #[inline]
+    pub(super) fn note_answer(&self, epoch: u64, method: &str, arguments: &str, reply: &Reply) {
+        if self.proven.load(Ordering::Relaxed) != epoch && proves_session(method, arguments, reply) {
+            self.note_first_proof(epoch);
+        }
+    }
+
+    /// The server says that the session is gone. Returns it where it is to be logged out, which is not done here because the
+    /// gate's lock is held. Whether readers are still shown it depends on what follows.
+    #[must_use]
+    pub(super) fn give_up(&self, gate: &mut Gate) -> Option<Arc<Snapshot>> {
+        if gate.on_trial {
+            gate.failures = gate.failures.saturating_add(1);
+            let error = not_accepted(&self.config.url.host);
+            let next = gate.logged_in + self.backoff(gate.failures, &error);
+            gate.automatic = Automatic::NotBefore(next, error);
+        }
+        self.transition(gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
+        let snapshot = self.snapshot();
+        snapshot.uses.give_up().then_some(snapshot)
+    }
+
+    /// Shows readers that there is no session, and none in its place at once.
+    pub(super) fn show_loss(&self, gate: &Gate) {
+        if self.snapshot().login.is_some() {
+            self.shown.replace(Snapshot { epoch: gate.epoch, lost: true, ..Snapshot::default() });
+        }
+    }
+
+    /// Has a session logged out that was given up: it may live on all the same, behind another node of the same address or
+    /// because its cookie gets lost on the way. Nobody waits for that.
+    pub(super) fn log_out_later(self: &Arc<Self>, given_up: Arc<Snapshot>) {
+        let session = self.clone();
+        // Where no thread can be had it stays until the server ends it.
+        let _ = workers::groups().probes.run(move |thread| {
+            if thread.is_ok()
+                && let Some((login, service)) = given_up.usable()
+                && let Ok(watch) = Watch::new(Bounds::with_timeout(LONGEST_LOGOUT))
+            {
+                let _ = session_manager::logout(&session.endpoint, service, &login.cookie, &Rc::new(watch));
+            }
+        });
+    }
+}
+
+fn not_accepted(host: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_NOT_AUTHENTICATED,
+        format!(
+            "{host} accepted the login and then did not know its session: another server behind the same address may have answered, or something in between removes cookies"
+        ),
+    )
+    .with(|d| d.retriable = true)
+}
+
+/// Whether a session alone gets such a reply. Some methods are open to anybody, and a property read without a session may come
+/// back empty.
+fn proves_session(method: &str, arguments: &str, reply: &Reply) -> bool {
+    match method {
+        "RetrieveServiceContent" | "RetrieveInternalContent" | "RetrieveProductComponents" => false,
+        "RetrieveProperties" | "RetrievePropertiesEx" => {
+            let open_to_all = ["ServiceInstance", "SessionManager"];
+            !reply.withholds
+                && reply.xml.contains("propSet")
+                && !open_to_all.into_iter().any(|kind| arguments.contains(kind))
+        }
+        _ => true,
+    }
+}
