@@ -453,7 +453,7 @@ typedef struct vsession_call_options {
      */
     int32_t idempotent;
     /**
-     * A token that ends the call. `{0}`: none.
+     * A token that ends the call. `{0}`: none. One that was freed: VSESSION_E_INVALID_ARGUMENT.
      */
     struct vsession_cancel cancel;
     /**
@@ -528,7 +528,8 @@ typedef struct vsession_soap_call {
      */
     size_t struct_size;
     /**
-     * The method, for example `CurrentTime`.
+     * The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object: all
+     * that begin with `Login`, `Logout`, `CloneSession` and `ImpersonateUser`. Use `vsession_login` and `vsession_logout`.
      */
     const char *method;
     /**
@@ -814,8 +815,10 @@ int32_t vsession_error_os_error(const struct vsession_error *error);
 bool vsession_error_retriable(const struct vsession_error *error);
 
 /**
- * How long the server asked to be left alone (`Retry-After`, with 429 and 503), in milliseconds; 0 when it did not say. The
- * library's own logins and probes heed it; whoever repeats a call should too.
+ * How long to wait before the call is repeated, in milliseconds; 0 when nobody said. Either the server asked to be left alone
+ * (`Retry-After`, with 429 and 503), or a login failed and the next automatic one may not start earlier: no request was made
+ * then, and none would be made until that time has passed. The library's own logins and probes heed it; whoever repeats a call
+ * should too.
  *
  * Threads: safe from any thread. Blocks: never.
  */

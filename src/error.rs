@@ -26,7 +26,7 @@ pub(crate) struct Detail {
     pub(crate) os_error: i32,
     /// The same call may succeed later without a change by the caller.
     pub(crate) retriable: bool,
-    /// How long the server asks to be left alone.
+    /// How long the server asks to be left alone, or the library still waits before a login.
     pub(crate) retry_after: Option<Duration>,
     pub(crate) executed: Executed,
     /// What a fault objects to in the request itself.

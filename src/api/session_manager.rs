@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::service::Service;
-use super::soap::{Call, Endpoint, next_operation_id};
+use super::soap::{Call, Endpoint, LOGOUT, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
@@ -28,7 +28,7 @@ pub(crate) fn logout(
 ) -> Result<()> {
     let result = endpoint.call(
         &Call {
-            method: "Logout",
+            method: LOGOUT,
             this: service.session_manager()?,
             arguments: "",
             cookie: Some(cookie),

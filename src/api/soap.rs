@@ -20,6 +20,9 @@ use crate::wire::reply::{self, Answer, Reply};
 /// As much of a reply as an error may look at: more than it shows, with secrets that begin there and are escaped.
 const BEGINNING: usize = 64 * 1024;
 
+/// The method that ends a session.
+pub(super) const LOGOUT: &str = "Logout";
+
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
@@ -67,6 +70,7 @@ impl Endpoint {
                 body: &[],
                 idempotent: true,
                 commit_when_sent: false,
+                ends_session: false,
                 max_reply_bytes: self.max_reply_bytes,
                 set_cookies: None,
             },
@@ -132,6 +136,7 @@ impl Endpoint {
                 body: &body.pieces(),
                 idempotent: call.idempotent,
                 commit_when_sent: call.commit_when_sent,
+                ends_session: call.method == LOGOUT,
                 max_reply_bytes: self.max_reply_bytes,
                 set_cookies: call.commit_when_sent.then_some(&set_cookies),
             },

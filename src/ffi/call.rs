@@ -30,7 +30,7 @@ pub struct vsession_call_options {
     pub timeout_ms: u32,
     /// Non-zero: the call may run twice without harm, so it is sent once more when its connection is lost.
     pub idempotent: i32,
-    /// A token that ends the call. `{0}`: none.
+    /// A token that ends the call. `{0}`: none. One that was freed: VSESSION_E_INVALID_ARGUMENT.
     pub cancel: vsession_cancel,
     /// Names the call in the server's log. NULL: the library makes one up.
     pub operation_id: *const c_char,
@@ -49,7 +49,8 @@ pub struct vsession_call_options {
 pub struct vsession_soap_call {
     /// `sizeof(vsession_soap_call)`.
     pub struct_size: usize,
-    /// The method, for example `CurrentTime`.
+    /// The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object: all
+    /// that begin with `Login`, `Logout`, `CloneSession` and `ImpersonateUser`. Use `vsession_login` and `vsession_logout`.
     pub method: *const c_char,
     /// The type of the managed object that it is called on, for example `ServiceInstance` or `VirtualMachine`.
     pub this_type: *const c_char,
@@ -145,13 +146,29 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
         },
         cancel: match given.cancel.id {
             0 => None,
-            id => Some(handles::get::<Signal>(id, "options.cancel")?),
+            id => Some(handles::of_argument::<Signal>(id, "options.cancel")?),
         },
         operation_id: operation_id.map(str::to_string),
         idempotent: given.idempotent != 0,
         require_epoch: given.require_epoch,
         no_relogin: given.no_relogin != 0,
     })
+}
+
+/// Refuses the methods that end the session of a connection or put another in its place: the library would not know of it,
+/// and what they make would be left on the server.
+fn refuse_what_changes_the_session(method: &str) -> Result<()> {
+    let advice = match method {
+        "Logout" => "use vsession_logout, or vsession_close",
+        "CloneSession" | "ImpersonateUser" => {
+            "the library has no function for it yet, and would lose the session that it makes"
+        }
+        _ if method.starts_with("Login") => {
+            "use vsession_login, which takes user name and password; the library has no function for other ways in yet"
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::invalid_argument("call.method", format!("{method} changes the session itself: {advice}")))
 }
 
 /// Reads the description of a call.
@@ -185,6 +202,7 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
             return Err(Error::invalid_argument(argument, format!("'{shown}' cannot be a name in the API")));
         }
     }
+    refuse_what_changes_the_session(method)?;
     // SAFETY: see above.
     let arguments = unsafe {
         match given.arguments_length {

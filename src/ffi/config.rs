@@ -97,7 +97,7 @@ pub unsafe extern "C" fn vsession_config_set_queue(
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let queue = match queue.id {
             0 => None,
-            id => Some(handles::get::<Queue>(id, "queue")?),
+            id => Some(handles::of_argument::<Queue>(id, "queue")?),
         };
         Arc::make_mut(&mut config.lock()).queue = queue;
         Ok(())

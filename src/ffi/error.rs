@@ -115,8 +115,10 @@ pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) 
     guard::read(error, false, |e| e.retriable)
 }
 
-/// How long the server asked to be left alone (`Retry-After`, with 429 and 503), in milliseconds; 0 when it did not say. The
-/// library's own logins and probes heed it; whoever repeats a call should too.
+/// How long to wait before the call is repeated, in milliseconds; 0 when nobody said. Either the server asked to be left alone
+/// (`Retry-After`, with 429 and 503), or a login failed and the next automatic one may not start earlier: no request was made
+/// then, and none would be made until that time has passed. The library's own logins and probes heed it; whoever repeats a call
+/// should too.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]

@@ -200,6 +200,15 @@ pub(super) fn get<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     look(handle, argument, Arc::clone)
 }
 
+/// The object behind a handle that is an argument of a call on another object: that it was freed is told as such, because
+/// VSESSION_E_CLOSED speaks of that other object.
+pub(super) fn of_argument<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
+    get(handle, argument).map_err(|error| match error.status() {
+        Status::VSESSION_E_CLOSED => error.with(|d| d.status = Status::VSESSION_E_INVALID_ARGUMENT),
+        _ => error,
+    })
+}
+
 /// Looks at the object behind a handle, without a reference of its own: for what is done often and is over at once.
 pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce(&Arc<T>) -> R) -> Result<R> {
     let id = Id(handle);
@@ -279,8 +288,8 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
 #[inline]
 pub(super) fn state(handle: u64) -> State {
     let id = Id(handle);
-    let read = slot(id.slot()).map(|slot| Cell::split(slot.cell.word()));
-    match read {
+    let slot = slot(id.slot()).filter(|_| id.kind() == Kind::Session as u8);
+    match slot.map(|slot| Cell::split(slot.cell.word())) {
         Some((owner, state)) if owner == Cell::word_of(id.generation(), Kind::Session as u8) => state,
         _ if is_stale::<Session>(handle) => State::VSESSION_STATE_CLOSED,
         _ => State::VSESSION_STATE_INVALID,
@@ -345,6 +354,32 @@ mod tests {
         for handle in old {
             assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_E_CLOSED);
         }
+    }
+
+    #[test]
+    fn a_handle_of_another_kind_in_a_sessions_slot_has_no_state() {
+        let config = Arc::new(Config::new("http://127.0.0.1:1/sdk").unwrap());
+        let session = insert::<Session>(|id, cell| Session::open(id, cell, config)).unwrap();
+        assert_eq!(state(session), State::VSESSION_STATE_LOGGED_OUT);
+        for kind in (0..=255).filter(|kind| *kind != Kind::Session as u64) {
+            assert_eq!(state(session & !255 | kind), State::VSESSION_STATE_INVALID, "{kind}");
+            assert_eq!(epoch(session & !255 | kind), 0);
+        }
+        remove::<Session>(session, "h").unwrap();
+        assert_eq!(state(session), State::VSESSION_STATE_CLOSED);
+        assert_eq!(state(session & !255 | Kind::Queue as u64), State::VSESSION_STATE_INVALID);
+    }
+
+    #[test]
+    fn what_was_freed_is_told_apart_from_what_it_was_given_to() {
+        let handle = token();
+        remove::<Signal>(handle, "h").unwrap();
+        assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_E_CLOSED);
+        let error = of_argument::<Signal>(handle, "options.cancel").err().unwrap();
+        assert_eq!(error.status(), Status::VSESSION_E_INVALID_ARGUMENT);
+        assert!(
+            error.detail().message.contains("'options.cancel': this vsession_cancel was closed or freed")
+        );
     }
 
     #[test]

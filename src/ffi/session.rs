@@ -355,7 +355,7 @@ pub unsafe extern "C" fn vsession_call_async(
 ) -> vsession_status {
     guard::status(err, || {
         let open = handles::get::<Session>(session.id, "session")?;
-        let queue = handles::get::<Queue>(queue.id, "queue")?;
+        let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
         let (call, options) = unsafe { (call::method_call(call)?.to_owned(), call::options(options)?) };
         open.call_async(call, options, queue, tag);

@@ -35,6 +35,8 @@ pub(crate) struct Client {
     pool: Arc<Pool>,
     unusual: Reader,
     permits: Permits,
+    /// For requests that end sessions, where the others are taken.
+    endings: Permits,
 }
 
 /// The clients that there are, by a keyed hash of their settings: those hold secrets, which must not outlive the client.
@@ -71,6 +73,7 @@ impl Client {
             pool: pool.clone(),
             unusual: Reader::new(pool),
             permits: Permits::new(settings.max_connections),
+            endings: Permits::new(MOST_ENDINGS),
         });
         // Dropped after the lock.
         let mut made_meanwhile = Vec::new();
@@ -107,8 +110,13 @@ impl Client {
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
     /// replaced without a word, provided that the request cannot have run.
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
-        let _permit =
-            self.permits.take(watch).map_err(|stop| context::no_permit(stop.into(), self.settings()))?;
+        let permit = match request.ends_session.then(|| self.permits.try_take()) {
+            None => self.permits.take(watch),
+            Some(Some(permit)) => Ok(permit),
+            // Among others that end sessions it does wait: a thousand may be closed at once.
+            Some(None) => self.endings.take(watch),
+        };
+        let _permit = permit.map_err(|stop| context::no_permit(stop.into(), self.settings()))?;
         #[cfg(vsession_model)]
         return super::model::answer(request, watch);
         #[cfg(not(vsession_model))]
@@ -239,6 +247,9 @@ impl Client {
     }
 }
 
+/// How many sessions are ended at a time beside the requests that have all the connections.
+const MOST_ENDINGS: usize = 2;
+
 /// So much memory a body is given before any of it has arrived.
 const MOST_AT_ONCE: usize = 1 << 20;
 
@@ -293,6 +304,7 @@ mod tests {
             body: &["x"],
             idempotent: false,
             commit_when_sent: false,
+            ends_session: false,
             max_reply_bytes: 1000,
             set_cookies: None,
         }

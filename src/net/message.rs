@@ -29,6 +29,8 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) idempotent: bool,
     /// Once sent, only the deadline ends the wait for the reply.
     pub(crate) commit_when_sent: bool,
+    /// It ends a session, and must not wait for a place among the requests of others.
+    pub(crate) ends_session: bool,
     /// The most that the body of the reply may take.
     pub(crate) max_reply_bytes: u64,
     /// Where the cookies that the reply sets are put; they may arrive although the body never does.

@@ -22,6 +22,12 @@ impl Permits {
         Permits(Mutex::new(State { free: number, line: VecDeque::new() }))
     }
 
+    pub(super) fn try_take(&self) -> Option<Permit<'_>> {
+        let mut state = self.0.lock();
+        state.free = state.free.checked_sub(1)?;
+        Some(Permit(self))
+    }
+
     pub(super) fn take(&self, watch: &Watch) -> Result<Permit<'_>, Stop> {
         let turn = {
             let mut state = self.0.lock();

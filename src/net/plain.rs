@@ -224,6 +224,7 @@ mod tests {
             body: &["bo", "dy"],
             idempotent: false,
             commit_when_sent: false,
+            ends_session: false,
             max_reply_bytes: 10,
             set_cookies: None,
         }

@@ -183,15 +183,20 @@ impl Session {
 
     /// The snapshot for a call, after a login where one is needed and allowed.
     fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<Snapshot>> {
-        self.check_open()?;
-        if !self.state().is_usable() {
-            if options.no_relogin {
-                return Err(self.no_session());
+        let snapshot = loop {
+            self.check_open()?;
+            if !self.state().is_usable() {
+                if options.no_relogin {
+                    return Err(self.no_session());
+                }
+                self.through_gate(Wish::NeedSession, watch)?;
             }
-            self.through_gate(Wish::NeedSession, watch)?;
-        }
-        // A logout or a close may have come in between.
-        let snapshot = self.identity()?;
+            // A logout or a close may have come in between; and where the session was lost, the state says so by now.
+            match self.identity() {
+                Err(_) if self.snapshot().lost => {}
+                identity => break identity?,
+            }
+        };
         if options.require_epoch != 0 && options.require_epoch != snapshot.epoch {
             return Err(Error::new(
                 Status::VSESSION_E_SESSION_CHANGED,

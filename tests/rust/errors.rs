@@ -4,6 +4,7 @@ use serde_json::json;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use vsession::vsession_executed::*;
+use vsession::vsession_state::VSESSION_STATE_ACTIVE;
 
 use crate::support::*;
 
@@ -322,4 +323,58 @@ fn a_status_of_http_comes_with_advice() {
     let error = answer(json!({"method": "CurrentTime", "status": 500, "body": "<html>out of memory"}));
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 500));
     assert!(error.message.contains("out of memory"), "{}", error.message);
+}
+
+#[test]
+fn methods_that_change_the_session_itself_are_refused_with_what_to_use() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = simulator.session();
+    session.login().unwrap();
+    let before = simulator.stat("requests");
+    for (method, advice) in [
+        ("Login", "vsession_login"),
+        ("LoginBySSPI", "vsession_login"),
+        ("LoginByToken", "vsession_login"),
+        ("LoginExtensionByCertificate", "vsession_login"),
+        ("LoginExtensionBySubjectName", "vsession_login"),
+        ("Logout", "vsession_logout"),
+        ("CloneSession", "no function for it yet"),
+        ("ImpersonateUser", "no function for it yet"),
+    ] {
+        let call = Call { method, this_type: "SessionManager", arguments: "" };
+        for error in [
+            session.call(call, &Options::default()).unwrap_err(),
+            session.call_async(call, &queue, 1, &Options::default()).unwrap_err(),
+        ] {
+            assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT, "{error:?}");
+            assert!(error.message.contains("'call.method'") && error.message.contains(method), "{error:?}");
+            assert!(error.message.contains(advice), "{}", error.message);
+        }
+    }
+    assert_eq!((simulator.stat("requests"), session.state()), (before, VSESSION_STATE_ACTIVE));
+    // What makes no other session for this connection is not touched.
+    let call = Call { method: "AcquireCloneTicket", this_type: "SessionManager", arguments: "" };
+    session.call(call, &Options::default()).unwrap();
+    session.close().unwrap();
+    queue.free();
+}
+
+#[test]
+fn a_token_or_a_queue_that_was_freed_is_not_told_as_a_closed_session() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    let (token, queue) = (Token::new(), Queue::new());
+    let options = Options { cancel: token.0, ..Options::default() };
+    drop(token);
+    queue.free();
+    for (error, name) in [
+        (session.ping_with(&options).unwrap_err(), "'options.cancel'"),
+        (session.login_with(&options).unwrap_err(), "'options.cancel'"),
+        (session.ping_async(&queue, 1, &Options::default()).unwrap_err(), "'queue'"),
+    ] {
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT, "{error:?}");
+        assert!(error.message.contains(name), "{}", error.message);
+    }
+    session.close().unwrap();
 }

@@ -327,3 +327,33 @@ fn a_logout_during_a_probe_is_no_failure_of_the_probe() {
     assert!(told.iter().all(|e| e.kind != VSESSION_EVENT_KEEPALIVE_FAILED), "{told:?}");
     queue.free();
 }
+
+#[test]
+fn a_logout_and_a_close_do_not_wait_for_a_probe_that_has_the_only_connection() {
+    let simulator = Simulator::start();
+    let config = lively(&simulator).with("max_connections", "1");
+    for closes in [false, true] {
+        let session = config.open().unwrap();
+        // Has the connection, and is of another session, so that a close does not end it.
+        let other = config.open().unwrap();
+        session.login().unwrap();
+        other.login().unwrap();
+        simulator.rule(json!({"method": "CurrentTime", "hang": true}));
+        let hits = simulator.stat("rule_hits");
+        eventually("a probe is under way", || simulator.stat("rule_hits") > hits);
+        let options = Options::timeout(20_000);
+        if closes {
+            session.close_with(&options).unwrap();
+            other.close_with(&options).unwrap();
+        } else {
+            session.logout_with(&options).unwrap();
+            other.logout_with(&options).unwrap();
+        }
+        simulator.clear_rules();
+        assert_eq!(simulator.stat("sessions"), 0);
+        if !closes {
+            session.close().unwrap();
+            other.close().unwrap();
+        }
+    }
+}

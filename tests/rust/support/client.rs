@@ -323,7 +323,12 @@ impl Session {
 
     /// Starts CurrentTime; its end comes to `queue`.
     pub fn ping_async(&self, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
-        let (method, this_type) = (c("CurrentTime"), c("ServiceInstance"));
+        self.call_async(CURRENT_TIME, queue, tag, options)
+    }
+
+    /// The same with a method without arguments.
+    pub fn call_async(&self, call: Call, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
+        let (method, this_type) = (c(call.method), c(call.this_type));
         let call = vsession_soap_call {
             struct_size: size_of::<vsession_soap_call>(),
             method: method.as_ptr(),
