@@ -194,7 +194,7 @@ const OPTIONS: &[Opt] = &[
         name: "max_connections",
         values: "1 to 1024",
         default: "64",
-        about: "How many connections to the server may exist at a time. Further calls wait for one. Sessions with equal connection options share them.",
+        about: "How many connections to the server may exist at a time. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
         set: |c, v| number(v, 1, 1024).map(|v| c.max_connections = v as usize),
     },
     Opt {

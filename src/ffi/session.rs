@@ -158,10 +158,11 @@ pub extern "C" fn vsession_get_epoch(session: vsession) -> u64 {
 }
 
 /// Who is logged in, as of the login or the last refresh. Makes no request. While a session is being replaced this is the
-/// old one or the new one, whole.
+/// old one or the new one, whole. Where the library knows that the session is gone and none has replaced it at once
+/// (`VSESSION_STATE_EXPIRED`, `VSESSION_STATE_REJECTED`), there is none until the next login has succeeded.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_info_free`.
-/// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_CLOSED.
+/// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session, or none any more; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_get_info(
     session: vsession,
@@ -223,7 +224,7 @@ pub unsafe extern "C" fn vsession_is_active(
 }
 
 /// The session's cookie, for handing the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the quotes that
-/// the server gave it. It is a secret: whoever has it is logged in.
+/// the server gave it. It is a secret: whoever has it is logged in. There is one whenever `vsession_get_info` has an identity.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes it.
 /// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_CLOSED.
@@ -246,7 +247,9 @@ pub unsafe extern "C" fn vsession_get_cookie(
 ///
 /// When the server answers that the caller is not authenticated, the library asks it whether the session lives. If it is
 /// gone, it is replaced, once for all threads, and the call is sent again; if it lives, the account lacks a privilege, and
-/// the fault is returned. A call runs at most once, unless `idempotent` is set.
+/// the fault is returned. A call runs at most once, unless `idempotent` is set. A session that replaced another and brought no
+/// successful call is not replaced at once: the wait is that after a failed login (`vsession_error_retry_after_ms`). Methods that
+/// end the session or make another are refused; see `method` in `vsession_soap_call`.
 ///
 /// Threads: safe from any thread; calls of many threads run side by side. Blocks: until the reply is complete, the
 /// deadline or the token. Owner: the caller frees the reply with `vsession_reply_free`; `call` and `options` stay the

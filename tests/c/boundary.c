@@ -288,7 +288,7 @@ static void wrong_members_of_options_are_named_by_every_function_that_takes_them
     vsession_call_options fresh = VSESSION_CALL_OPTIONS_INIT;
     options = fresh;
     options.cancel = freed;
-    CHECK_INT(vsession_login(good.session, &options, &error), VSESSION_E_CLOSED);
+    CHECK_INT(vsession_login(good.session, &options, &error), VSESSION_E_INVALID_ARGUMENT);
     CHECK_HAS(vsession_error_message(error), "options.cancel");
     vsession_error_free(error);
     options.cancel.id = good.queue.id;

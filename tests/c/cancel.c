@@ -149,7 +149,7 @@ static void a_freed_token_no_longer_ends_a_call(void)
     CHECK_OK(call_once(session, &options, &error), error);
     CHECK_INT(vsession_cancel_free(token), VSESSION_OK);
     CHECK_INT(vsession_cancel_fire(token), VSESSION_E_CLOSED);
-    CHECK_STATUS(call_once(session, &options, &error), VSESSION_E_CLOSED, error);
+    CHECK_STATUS(call_once(session, &options, &error), VSESSION_E_INVALID_ARGUMENT, error);
     CHECK_OK(call_once(session, NULL, &error), error);
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
