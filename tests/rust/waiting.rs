@@ -124,6 +124,8 @@ fn a_deadline_covers_the_check_the_login_and_the_repetition_that_a_call_comes_to
             let deadline = Duration::from_millis((step * steps + step / 2).into());
             simulator.clear_rules();
             session.login().unwrap();
+            // A session that has brought a successful call is replaced at once.
+            session.ping().unwrap();
             for method in ["CurrentTime", "RetrievePropertiesEx", "Login"] {
                 simulator.rule(json!({"method": method, "delay_ms": step}));
             }
