@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::net::{Client, HttpReply, HttpRequest, Method};
 use crate::runtime::event::now_ms;
 use crate::runtime::fork;
+use crate::runtime::log::log;
 use crate::runtime::secret::{Hidden, SHOWN, Secret};
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
@@ -76,6 +77,20 @@ impl Endpoint {
             },
             watch,
         )
+    }
+
+    /// Tells the log of a server that takes calls for another version of the API than they are of. At logins only, or the log
+    /// would be full of it.
+    fn look_at_applied(&self, action: &str, http: &HttpReply, hidden: Hidden) {
+        let Some(applied) = &http.applied_action else { return };
+        if applied.trim_matches(['"', ' ']) != action {
+            log!(
+                Warning,
+                "{} was asked in the version {action} and answered in {}; set 'api_version' to one that it speaks",
+                self.server(),
+                hidden.quote(applied, SHOWN)
+            );
+        }
     }
 
     /// The server's name and port, for messages.
@@ -154,6 +169,9 @@ impl Endpoint {
             secret.map_or("", Secret::reveal),
             session_cookie.as_ref().map_or("", |cookie| cookie.reveal().trim_matches('"')),
         ];
+        if call.commit_when_sent {
+            self.look_at_applied(call.action, &http, Hidden(&sent));
+        }
         answer(call, http, Hidden(&sent))
             .map_err(|error| if repeated { error.after_another_try() } else { error })
     }

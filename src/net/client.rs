@@ -243,7 +243,14 @@ impl Client {
         if connection.is_reusable() {
             self.pool.put(connection);
         }
-        Ok(HttpReply { status: head.status, location: None, retry_after: None, body, repeated: false })
+        Ok(HttpReply {
+            status: head.status,
+            location: None,
+            retry_after: None,
+            applied_action: head.applied_action,
+            body,
+            repeated: false,
+        })
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct HttpReply {
     pub(crate) location: Option<String>,
     /// How long the server asks to be left alone.
     pub(crate) retry_after: Option<Duration>,
+    /// The version of the API that the server says it took the call for, as a SOAPAction.
+    pub(crate) applied_action: Option<String>,
     pub(crate) body: Vec<u8>,
     /// The request was sent before, and that time may have been served too.
     pub(crate) repeated: bool,

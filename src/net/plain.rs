@@ -73,6 +73,9 @@ fn is_header_text(value: &str) -> bool {
     value.bytes().fold(true, |good, b| good & (b == b'\t' || (b' '..=b'~').contains(&b)))
 }
 
+/// The header in which a server says for which version of the API it took a call.
+pub(super) const APPLIED_ACTION: &str = "x-applied-soapaction";
+
 /// The head of a plain reply.
 pub(super) struct PlainHead {
     /// How long it is itself.
@@ -80,6 +83,7 @@ pub(super) struct PlainHead {
     pub(super) status: u16,
     pub(super) body_length: u64,
     pub(super) set_cookies: Vec<Secret>,
+    pub(super) applied_action: Option<String>,
 }
 
 /// What the bytes that have arrived are.
@@ -108,6 +112,7 @@ pub(super) fn look(input: &[u8]) -> Look {
     }
     let mut body_length = None;
     let mut set_cookies = Vec::new();
+    let mut applied_action = None;
     for header in reply.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
         if !framing::follows_a_line_end(head, header.name) {
@@ -125,13 +130,18 @@ pub(super) fn look(input: &[u8]) -> Look {
             10 if is("connection") && !header.value.eq_ignore_ascii_case(b"keep-alive") => {
                 return Look::NotPlain;
             }
+            20 if is(APPLIED_ACTION) => {
+                applied_action = std::str::from_utf8(header.value).ok().map(str::to_string);
+            }
             16 if is("content-encoding") => return Look::NotPlain,
             17 if is("transfer-encoding") => return Look::NotPlain,
             _ => {}
         }
     }
     match body_length {
-        Some(body_length) => Look::Plain(PlainHead { length, status, body_length, set_cookies }),
+        Some(body_length) => {
+            Look::Plain(PlainHead { length, status, body_length, set_cookies, applied_action })
+        }
         None => Look::NotPlain,
     }
 }

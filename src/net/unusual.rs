@@ -18,6 +18,7 @@ use super::connection::Connection;
 use super::exchange::{self, Current, Exchange};
 use super::framing::Framing;
 use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
+use super::plain::APPLIED_ACTION;
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::runtime::fork;
@@ -98,6 +99,7 @@ impl Reader {
             location: text(header::LOCATION),
             // A date would have to be compared with a clock that is not the server's.
             retry_after: text(header::RETRY_AFTER).and_then(|v| v.parse().ok()).map(Duration::from_secs),
+            applied_action: text(header::HeaderName::from_static(APPLIED_ACTION)),
             body: bytes,
             repeated: false,
         })

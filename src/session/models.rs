@@ -198,7 +198,17 @@ impl Server for Vcenter {
             fault("NotAuthenticated")
         };
         let body = format!("{ENVELOPE}{answer}</soapenv:Body></soapenv:Envelope>").into_bytes();
-        Ok((HttpReply { status, location: None, retry_after: None, body, repeated: false }, set_cookie))
+        Ok((
+            HttpReply {
+                status,
+                location: None,
+                retry_after: None,
+                applied_action: None,
+                body,
+                repeated: false,
+            },
+            set_cookie,
+        ))
     }
 
     fn ends(&self, request: &HttpRequest) {

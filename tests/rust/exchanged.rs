@@ -1,6 +1,9 @@
 //! A server that is not the one it was: upgraded, rolled back, restored, exchanged. What is known of it is doubted as soon as
 //! it contradicts that, and it is looked at once more for all.
 
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::Mutex;
+
 use serde_json::{Value, json};
 use vsession::vsession_state::*;
 
@@ -135,15 +138,16 @@ fn checks_of_the_session_tell_that_another_server_does_not_know_it_and_log_nobod
 #[test]
 fn a_logout_and_a_close_succeed_with_another_server() {
     for closes in [true, false] {
-        let (esx, session) = esx_in_place_of_vcenter(|config| config);
-        if closes {
-            session.close().unwrap();
-        } else {
+        let simulator = Simulator::start();
+        let session = quick(&simulator).open().unwrap();
+        session.login().unwrap();
+        knows_only(&simulator, "6.0", &invalid_request());
+        if !closes {
             session.logout().unwrap();
             assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT);
-            session.close().unwrap();
         }
-        assert_eq!((esx.stat("sessions"), esx.stat("logins")), (0, 0));
+        session.close().unwrap();
+        assert_eq!((simulator.stat("sessions"), simulator.stat("logins")), (0, 1));
     }
 }
 
@@ -404,4 +408,39 @@ fn an_api_version_that_the_server_does_not_speak_is_named_with_its_option() {
         assert!(error.message.contains(part), "{error:?}");
     }
     assert_eq!(simulator.stat("requests"), 1);
+}
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn collect(_: i32, message: *const c_char, _: *mut c_void) {
+    LINES.lock().unwrap().push(unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned());
+}
+
+#[test]
+fn a_server_that_takes_calls_for_another_version_is_told_in_the_log_at_each_login() {
+    child::held(child::child("exchanged::child_that_looks_at_its_log"));
+}
+
+#[test]
+#[ignore = "run by a_server_that_takes_calls_for_another_version_is_told_in_the_log_at_each_login"]
+fn child_that_looks_at_its_log() {
+    unsafe { vsession::ffi::library::vsession_set_log(4, Some(collect), std::ptr::null_mut()) };
+    for chunked in [false, true] {
+        let simulator = Simulator::start();
+        let action = format!("urn:vim25/{}", simulator.text("version"));
+        for (applied, told) in [("urn:vim25/9.0.0.0", 1), (action.as_str(), 0)] {
+            simulator.rule(
+                json!({"method": "*", "chunked": chunked, "headers": {"X-Applied-SOAPAction": applied}}),
+            );
+            LINES.lock().unwrap().clear();
+            let session = simulator.session();
+            session.login().unwrap();
+            (0..3).for_each(|_| drop(session.ping().unwrap()));
+            let lines = LINES.lock().unwrap().join("\n");
+            assert_eq!(lines.matches("answered in urn:vim25/9.0.0.0").count(), told, "{lines}");
+            session.close().unwrap();
+            simulator.clear_rules();
+        }
+    }
+    unsafe { vsession::ffi::library::vsession_set_log(0, None, std::ptr::null_mut()) };
 }
