@@ -24,6 +24,8 @@ fn many(size: usize, each: usize, piece: impl Fn(usize) -> String) -> String {
 
 /// Of those that may stand in scope at once, all but the envelope's own.
 const PREFIXES: usize = 30;
+/// As many attributes an element may have.
+const MOST: usize = 30;
 
 const FAMILIES: &[Family] = &[
     ("nested declarations", |n| nested(n, |i| format!("<a xmlns:p{i}='u{i}'>"), "</a>", 30)),
@@ -49,11 +51,11 @@ const FAMILIES: &[Family] = &[
     }),
     ("attributes of one element", |n| whole(&format!("<a{}/>", many(n, 12, |i| format!(" a{i}='1'"))))),
     ("attributes of many elements", |n| {
-        let attributes: String = (0..60).map(|i| format!(" a{i}=''")).collect();
-        whole(&format!("<r>{}</r>", format!("<a{attributes}/>").repeat(n / 400)))
+        let attributes: String = (0..MOST).map(|i| format!(" a{i}=''")).collect();
+        whole(&format!("<r>{}</r>", format!("<a{attributes}/>").repeat(n / 210)))
     }),
     ("attributes with long names", |n| {
-        let attributes: String = (0..60).map(|i| format!(" {}{i}=''", "a".repeat(n / 60))).collect();
+        let attributes: String = (0..MOST).map(|i| format!(" {}{i}=''", "a".repeat(n / MOST))).collect();
         whole(&format!("<a{attributes}/>"))
     }),
     ("depth", |n| nested(n, |_| "<a>".into(), "</a>", 7)),

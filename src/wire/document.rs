@@ -8,7 +8,7 @@ use std::ops::Range;
 use memchr::{memchr, memchr2, memchr3, memmem};
 
 /// Attributes of one element.
-const MOST_ATTRIBUTES: usize = 64;
+const MOST_ATTRIBUTES: usize = 32;
 /// Prefixes that are in scope at one place, each declaration counted.
 pub(super) const MOST_PREFIXES: usize = 32;
 /// Levels of elements.
@@ -103,6 +103,8 @@ pub(super) struct Binding {
     pub(super) level: usize,
     /// Bindings with one number have one namespace.
     number: usize,
+    /// The key of the prefix.
+    key: u64,
 }
 
 impl Binding {
@@ -123,6 +125,15 @@ struct Attribute {
     value: (usize, usize),
     /// The index of its binding.
     namespace: Option<usize>,
+    /// The keys of its name and of the part behind the prefix.
+    key: u64,
+    local_key: u64,
+}
+
+/// Differs for most names that differ: each is compared with many.
+fn key(name: &[u8]) -> u64 {
+    let tail = &name[name.len().saturating_sub(7)..];
+    tail.iter().fold(name.len() as u64, |key, byte| key << 8 | u64::from(*byte))
 }
 
 struct Reader<'a> {
@@ -550,10 +561,23 @@ impl<'a> Reader<'a> {
         let value = self.value()?;
         let text = self.text;
         let name = &text[start..name_end];
-        if self.attributes.iter().any(|other| &text[other.start..other.name_end] == name) {
+        let key_of_name = key(name.as_bytes());
+        let is_same = |other: &Attribute| {
+            other.key == key_of_name && text.as_bytes()[other.start..other.name_end] == *name.as_bytes()
+        };
+        if self.attributes.iter().any(is_same) {
             return Err(self.malformed("an element has an attribute twice"));
         }
-        self.attributes.push(Attribute { start, local, name_end, value, namespace: None });
+        let local_key = if local == start { key_of_name } else { key(&text.as_bytes()[local..name_end]) };
+        self.attributes.push(Attribute {
+            start,
+            local,
+            name_end,
+            value,
+            namespace: None,
+            key: key_of_name,
+            local_key,
+        });
         let prefix = match name.strip_prefix("xmlns") {
             Some("") => (name_end, name_end),
             Some(rest) if rest.starts_with(':') => (local, name_end),
@@ -576,7 +600,7 @@ impl<'a> Reader<'a> {
         }
         let same = self.bindings.iter().find(|binding| binding.uri(text) == uri);
         let number = same.map_or(value.0, |binding| binding.number);
-        self.bindings.push(Binding { prefix, uri: value, level, number });
+        self.bindings.push(Binding { prefix, uri: value, level, number, key: key(named.as_bytes()) });
         debug_assert!(outside < self.bindings.len());
         Ok(())
     }
@@ -587,7 +611,9 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let prefix = &self.text[start..local - 1];
-        let found = self.bindings.iter().rposition(|binding| binding.prefix(self.text) == prefix);
+        let wanted = key(prefix.as_bytes());
+        let is_it = |binding: &Binding| binding.key == wanted && binding.prefix(self.text) == prefix;
+        let found = self.bindings.iter().rposition(is_it);
         match found {
             Some(index) => Ok(Some(index)),
             None if prefix == "xml" => Ok(None),
@@ -608,7 +634,8 @@ impl<'a> Reader<'a> {
             let number = self.bindings[namespace].number;
             let name = &text[attribute.local..attribute.name_end];
             let twice = self.attributes[..i].iter().any(|other| {
-                other.namespace.is_some_and(|at| self.bindings[at].number == number)
+                other.local_key == attribute.local_key
+                    && other.namespace.is_some_and(|at| self.bindings[at].number == number)
                     && &text[other.local..other.name_end] == name
             });
             if twice {
