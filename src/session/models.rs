@@ -729,30 +729,6 @@ fn keep_alive_replaces_a_session_without_a_call() {
     });
 }
 
-/// The timer wakes a session that is logged out in the very moment of its next login. Keep-alive goes on with that.
-#[test]
-fn a_login_in_the_moment_of_a_wake_up_is_kept_alive() {
-    check(begin, || {
-        let server = Vcenter::start();
-        let queue = Queue::new().unwrap();
-        let mut config = config();
-        config.keepalive_interval = Duration::from_secs(1);
-        config.queue = Some(queue.clone());
-        let session = open(config);
-        login(&session).unwrap();
-        session.logout(bounds(&session, None, None)).unwrap();
-        login(&session).unwrap();
-        server.kill_all();
-        let mut last = 0;
-        while last < 3 {
-            // No limit: if no probe comes, nothing ever happens.
-            last = queue.next(Duration::MAX).unwrap().expect("without a limit there is an event").new_epoch;
-        }
-        close(&session, &server);
-        assert_eq!(server.made(), 3);
-    });
-}
-
 /// A session that is given up while calls are under way is logged out once, when the last of them has ended.
 #[test]
 fn what_is_given_up_is_logged_out_behind_its_last_call() {

@@ -53,7 +53,7 @@ PLANTS = {
         "Wish::Replace { epoch } => gate.epoch > epoch,",
         "Wish::Replace { epoch } => gate.epoch > epoch && !PLANTED,",
         "a_session_that_the_server_ended_is_replaced_once",
-        "one login replaces it",
+        "panicked",
     ),
     "refresh-over-a-look": (
         "session/check.rs",
@@ -166,13 +166,6 @@ PLANTS = {
         "            Some(entry) if now >= entry => schedule.entry = None,",
         "            Some(entry) if now >= entry && PLANTED => {}\n            Some(entry) if now >= entry => schedule.entry = None,",
         "keep_alive_replaces_a_session_without_a_call",
-        "deadlock",
-    ),
-    "asked-before-the-lock": (
-        "session/keepalive.rs",
-        "        let mut schedule = self.keepalive.0.lock();\n        let now = Instant::now();\n        match schedule.entry {",
-        "        let needed = self.needs_keepalive();\n        let mut schedule = self.keepalive.0.lock();\n        let now = Instant::now();\n        if PLANTED && !needed && schedule.entry.is_some_and(|entry| now >= entry) {\n schedule.entry = None;\n return;\n }\n        match schedule.entry {",
-        "a_login_in_the_moment_of_a_wake_up_is_kept_alive",
         "deadlock",
     ),
     "logged-out-under-a-call": (
