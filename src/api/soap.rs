@@ -162,22 +162,33 @@ impl Endpoint {
             [] => None,
             headers => cookie::of_reply(headers.iter().map(Secret::reveal), now_ms()),
         };
-        let http = sent?;
-        let repeated = http.repeated;
-        let sent = [
-            call.cookie.map_or("", cookie::bare_value),
-            secret.map_or("", Secret::reveal),
-            session_cookie.as_ref().map_or("", |cookie| cookie.reveal().trim_matches('"')),
-        ];
+        let mut http = sent?;
+        // Put together where they are needed: most replies are plain.
+        let session_cookie = session_cookie.as_ref();
+        let secrets = || {
+            [
+                call.cookie.map_or("", cookie::bare_value),
+                secret.map_or("", Secret::reveal),
+                session_cookie.map_or("", |cookie| cookie.reveal().trim_matches('"')),
+            ]
+        };
         if call.commit_when_sent {
-            self.look_at_applied(call.action, &http, Hidden(&sent));
+            self.look_at_applied(call.action, &http, Hidden(&secrets()));
         }
-        answer(call, http, Hidden(&sent))
+        if http.status == 200 {
+            match reply::read_plain(std::mem::take(&mut http.body)) {
+                Ok(reply) => return Ok(Answered { reply }),
+                Err(body) => http.body = body,
+            }
+        }
+        let repeated = http.repeated;
+        answer(call, http, Hidden(&secrets()))
             .map_err(|error| if repeated { error.after_another_try() } else { error })
     }
 }
 
-/// What the reply to a call says. It may repeat the secrets that the call sent.
+/// What a reply says that is not of the plain form. It may repeat the secrets that the call sent.
+#[inline(never)]
 fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
     let status = http.status;
     if status != 200 && status != 500 {
@@ -185,7 +196,7 @@ fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
     }
     // Only an error needs to show how the reply began.
     let start = if status == 500 { http.body[..http.body.len().min(BEGINNING)].to_vec() } else { Vec::new() };
-    match reply::read(http.body, call.method, hidden) {
+    match reply::read_unusual(http.body, call.method, hidden) {
         Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
         Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status, hidden)),
         Err(error) if status == 500 && error.status() != Status::VSESSION_E_RESOURCE => {

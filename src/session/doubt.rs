@@ -3,17 +3,14 @@
 //! is known, the server is looked at once more; how often is bounded by a pause that grows.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::gate::{Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot};
 use crate::api::discovery;
 use crate::api::service::Service;
-use crate::api::session_manager::{self, Login};
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
-use crate::runtime::wait::{Bounds, Watch};
-use crate::runtime::workers;
+use crate::runtime::wait::Watch;
 use crate::sync::{Arc, Instant};
 
 /// What may be done at once the first time, and then only after a pause that doubles. A long time without it makes it the first
@@ -159,7 +156,8 @@ impl Session {
             gate.service = Some(found.clone());
             let snapshot = self.snapshot();
             if changed && snapshot.login.is_some() {
-                self.shown.replace(Snapshot { service: Some(found.clone()), ..(*snapshot).clone() });
+                let service = Some(found.clone());
+                self.shown.replace(Snapshot { service, elsewhere: true, ..(*snapshot).clone() });
             }
         }
         drop(gate);
@@ -167,7 +165,7 @@ impl Session {
             log!(
                 Warning,
                 "{} is not the server that it was: {} before, {} now",
-                self.config.url.host,
+                self.endpoint.server(),
                 known.action,
                 found.action
             );
@@ -191,21 +189,9 @@ impl Session {
             log!(
                 Warning,
                 "{} does not say whether the session lives, which a call was answered as if it did not: {error}",
-                self.config.url.host
+                self.endpoint.server()
             );
         }
         allowed
-    }
-
-    /// Logs out a session that was given up and may live. Nobody waits for it.
-    pub(super) fn end_given_up(self: &Arc<Self>, service: Arc<Service>, login: Login) {
-        const LONGEST: Duration = Duration::from_secs(10);
-        let session = self.clone();
-        // Without a thread for it the server ends that session in its own time.
-        let _ = workers::groups().probes.run(move |thread| {
-            if let (Ok(()), Ok(watch)) = (thread, Watch::new(Bounds::with_timeout(LONGEST))) {
-                let _ = session_manager::logout(&session.endpoint, &service, &login.cookie, &Rc::new(watch));
-            }
-        });
     }
 }

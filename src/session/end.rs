@@ -151,7 +151,7 @@ impl Session {
             return Ok(());
         }
         self.send_logout(&snapshot, &watch).map_err(|error| {
-            log!(Warning, "the session on {} was closed but not logged out: {error}", self.config.url.host);
+            log!(Warning, "the session on {} was closed but not logged out: {error}", self.endpoint.server());
             unfinished(&error)
         })
     }

@@ -67,18 +67,18 @@ impl Session {
     }
 
     /// The server says that the session is gone. Returns it where it is to be logged out, which is not done here because the
-    /// gate's lock is held. Whether readers are still shown it depends on what follows.
+    /// gate's lock is held. Another server than the one that made it is not asked to end it: it may have made one of that name. Whether readers are still shown it depends on what follows.
     #[must_use]
     pub(super) fn give_up(&self, gate: &mut Gate) -> Option<Arc<Snapshot>> {
         if gate.on_trial {
             gate.failures = gate.failures.saturating_add(1);
-            let error = not_accepted(&self.config.url.host);
+            let error = not_accepted(&self.endpoint.server());
             let next = gate.logged_in + self.backoff(gate.failures, &error);
             gate.automatic = Automatic::NotBefore(next, error);
         }
         self.transition(gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
         let snapshot = self.snapshot();
-        snapshot.uses.give_up().then_some(snapshot)
+        (!snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
     }
 
     /// Shows readers that there is no session, and none in its place at once.
@@ -104,11 +104,11 @@ impl Session {
     }
 }
 
-fn not_accepted(host: &str) -> Error {
+fn not_accepted(server: &str) -> Error {
     Error::new(
         Status::VSESSION_E_NOT_AUTHENTICATED,
         format!(
-            "{host} accepted the login and then did not know its session: another server behind the same address may have answered, or something in between removes cookies"
+            "{server} accepted the login and then did not know its session: another server behind the same address may have answered, or something in between removes cookies"
         ),
     )
     .with(|d| d.retriable = true)

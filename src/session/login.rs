@@ -104,9 +104,8 @@ impl Session {
             self.free_gate();
             return result;
         }
-        let mut given_up = None;
         if let Task::Check { epoch } = task {
-            match self.lives(epoch, &watch, &mut given_up) {
+            match self.lives(epoch, &watch) {
                 Ok(true) => {
                     self.note_proof(epoch);
                     self.free_gate();
@@ -126,21 +125,11 @@ impl Session {
         }
         let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
         let result = self.establish(flight, by_hand, &watch);
-        let outcome = self.settle(result, by_hand);
-        if let Some((service, login)) = given_up {
-            self.end_given_up(service, login);
-        }
-        outcome
+        self.settle(result, by_hand)
     }
 
-    /// Whether the server still knows the session of this epoch. `given_up` is set to one that is taken for gone although
-    /// it may live.
-    fn lives(
-        &self,
-        epoch: u64,
-        watch: &Rc<Watch>,
-        given_up: &mut Option<(Arc<Service>, Login)>,
-    ) -> Result<bool> {
+    /// Whether the server still knows the session of this epoch.
+    fn lives(&self, epoch: u64, watch: &Rc<Watch>) -> Result<bool> {
         let snapshot = self.snapshot();
         let (Some(login), Some(service), true) =
             (&snapshot.login, &snapshot.service, snapshot.epoch == epoch)
@@ -152,13 +141,7 @@ impl Session {
         });
         match asked {
             Ok((_, user)) => Ok(user.is_some_and(|user| user.key == login.user.key)),
-            Err(error) if error.is_no_answer() => {
-                let gives_up = self.gives_up_unproven(&error);
-                if gives_up {
-                    *given_up = Some((service.clone(), login.clone()));
-                }
-                Ok(!gives_up)
-            }
+            Err(error) if error.is_no_answer() => Ok(!self.gives_up_unproven(&error)),
             Err(error) => Err(error),
         }
     }
@@ -186,7 +169,7 @@ impl Session {
         if let Some(given_up) = given_up {
             self.log_out_later(given_up);
         }
-        log!(Info, "the session with {} has ended on the server", self.config.url.host);
+        log!(Info, "the session with {} has ended on the server", self.endpoint.server());
         Ok(goes_on)
     }
 
@@ -301,7 +284,7 @@ impl Session {
             let user = self.config.username.as_ref().or(gate.user.as_ref());
             let credentials = user.map(|user| Fingerprint::of(user, &password));
             if credentials.is_some_and(|credentials| gate.refused.contains(credentials)) {
-                return Err(refused_before(&self.config.url.host));
+                return Err(refused_before(&self.endpoint.server()));
             }
             *self.given_password.lock() = Some(password);
             gate.new_password = true;
@@ -343,7 +326,7 @@ impl Session {
             if let Ok(Made { service, login, .. }) = result {
                 // Closed while the login was out: nobody will use this session, so it must not stay on the server.
                 if let Err(error) = self.end_orphan(&service, &login) {
-                    log!(Warning, "a session on {} could not be logged out: {error}", self.config.url.host);
+                    log!(Warning, "a session on {} could not be logged out: {error}", self.endpoint.server());
                     self.gate.lock().left_behind = Some(error);
                 }
             }
@@ -357,7 +340,7 @@ impl Session {
                 let epoch = gate.epoch;
                 drop(gate);
                 self.keepalive_after_login(by_hand);
-                log!(Info, "logged in to {} (epoch {epoch})", self.config.url.host);
+                log!(Info, "logged in to {} (epoch {epoch})", self.endpoint.server());
                 Ok(Outcome::Ready)
             }
             // A check that could not be made, for example for want of a descriptor: that says nothing of the session.
@@ -371,7 +354,7 @@ impl Session {
                 if looked_only {
                     return Err(error);
                 }
-                log!(Warning, "login to {} failed: {error}", self.config.url.host);
+                log!(Warning, "login to {} failed: {error}", self.endpoint.server());
                 Err(error)
             }
         }
@@ -482,11 +465,11 @@ fn is_refusal(error: &Error) -> bool {
     matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
 }
 
-fn refused_before(host: &str) -> Error {
+fn refused_before(server: &str) -> Error {
     Error::new(
         Status::VSESSION_E_INVALID_LOGIN,
         format!(
-            "{host} has refused this user with this password; the password was not taken: set another one, or call vsession_login to have what was set before tried again"
+            "{server} has refused this user with this password; the password was not taken: set another one, or call vsession_login to have what was set before tried again"
         ),
     )
 }

@@ -22,6 +22,8 @@ pub(crate) struct Snapshot {
     pub(crate) service: Option<Arc<Service>>,
     /// There was a session, which the server does not know any more.
     pub(super) lost: bool,
+    /// The login was made before the server turned out to be another one, which may never have known it.
+    pub(super) elsewhere: bool,
     pub(super) uses: Arc<Uses>,
 }
 

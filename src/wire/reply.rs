@@ -65,31 +65,22 @@ impl std::fmt::Display for Flaw {
     }
 }
 
-/// Reads the body of an HTTP reply to a call of `method`, which may repeat the secrets that the call sent.
-pub(crate) fn read(body: Vec<u8>, method: &str, hidden: Hidden) -> Result<Answer> {
-    let body = match String::from_utf8(body) {
-        Ok(text) => {
-            if let Some(scanned) = scan::reply(&text) {
-                let response = scanned.response;
-                let simple = simple_text(&text, scanned.value).map_err(|error| {
-                    error.with(|d| d.executed = executed(&text[response.clone()], method))
-                })?;
-                return Ok(Answer::Reply(Reply {
-                    response,
-                    text: simple,
-                    withholds: false,
-                    flaw: None,
-                    xml: text,
-                }));
-            }
-            text.into_bytes()
-        }
-        Err(error) => error.into_bytes(),
-    };
-    read_unusual(body, method, hidden)
+/// Reads the body of an HTTP reply of the form that nearly all replies have. The body comes back where it is of another.
+pub(crate) fn read_plain(body: Vec<u8>) -> std::result::Result<Reply, Vec<u8>> {
+    let xml = String::from_utf8(body).map_err(|error| error.into_bytes())?;
+    let Some(scanned) = scan::reply(&xml) else { return Err(xml.into_bytes()) };
+    let Ok(text) = simple_text(&xml, scanned.value) else { return Err(xml.into_bytes()) };
+    Ok(Reply { response: scanned.response, text, withholds: false, flaw: None, xml })
 }
 
-fn read_unusual(body: Vec<u8>, method: &str, hidden: Hidden) -> Result<Answer> {
+/// Reads a body of any form.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read(body: Vec<u8>, method: &str, hidden: Hidden) -> Result<Answer> {
+    read_plain(body).map(Answer::Reply).or_else(|body| read_unusual(body, method, hidden))
+}
+
+/// Reads the body of an HTTP reply to a call of `method`, which may repeat the secrets that the call sent.
+pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Hidden) -> Result<Answer> {
     let (text, flaw) = repaired(body);
     let mut found = Found::default();
     let read = document::document(&text, &mut found);
