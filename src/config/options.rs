@@ -315,10 +315,13 @@ const OPTIONS: &[Opt] = &[
 pub(super) fn set(config: &mut Config, name: &str, value: &str) -> Result<()> {
     let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
         let names: Vec<_> = OPTIONS.iter().map(|o| o.name).collect();
-        // The name is not repeated either: it may have been mixed up with the value.
+        // What does not look like a name may be a value in the wrong place, and that may be a secret.
+        let looks_like_one = name.len() <= 64
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_'));
+        let shown = if looks_like_one { format!("named '{name}'") } else { "of this name".into() };
         return Err(Error::invalid_argument(
             "name",
-            format!("there is no option of this name; the options are {}", names.join(", ")),
+            format!("there is no option {shown}; the options are {}", names.join(", ")),
         ));
     };
     let set = |config: &mut Config| match value.len() {

@@ -11,8 +11,8 @@ use memchr::{memchr, memchr2, memchr3, memmem};
 const MOST_ATTRIBUTES: usize = 32;
 /// Prefixes that are in scope at one place, each declaration counted.
 pub(super) const MOST_PREFIXES: usize = 32;
-/// Levels of elements.
-pub(super) const DEEPEST: usize = 4096;
+/// Levels of elements: the names of those that are open take 16 MiB then.
+pub(super) const DEEPEST: usize = 1 << 20;
 /// A reference such as `&#x10FFFF;` is shorter; zeros may stand before the number.
 const LONGEST_REFERENCE: usize = 32;
 

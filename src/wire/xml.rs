@@ -59,6 +59,8 @@ const NODE: usize = 300;
 const MOST_NODES: usize = 16 * 1024;
 /// Each may be repeated for each element that declares another.
 const MOST_DECLARATIONS: usize = 512;
+/// The parser calls itself for each level, and a caller's stack may be small.
+const MOST_LEVELS: usize = 128;
 
 /// Parses a small document: one that the library itself asked for. What would be dear is refused before the parser sees it.
 pub(crate) fn parse(text: &str) -> Result<Document<'_>> {
@@ -72,6 +74,9 @@ pub(crate) fn parse(text: &str) -> Result<Document<'_>> {
     document::document(text, &mut census).map_err(|problem| unreadable(text, problem, Hidden::NOTHING))?;
     if census.nodes > MOST_NODES || census.declarations > MOST_DECLARATIONS {
         return Err(protocol("has far more elements than any description of a server or of a session"));
+    }
+    if census.levels > MOST_LEVELS {
+        return Err(protocol("is nested far deeper than any description of a server or of a session"));
     }
     // The parser would end the process.
     let need = census.nodes * NODE + 2 * text.len() + census.declarations * NODE;
@@ -95,12 +100,14 @@ pub(crate) fn parse(text: &str) -> Result<Document<'_>> {
 struct Census {
     nodes: usize,
     declarations: usize,
+    levels: usize,
 }
 
 impl Listener for Census {
     fn began(&mut self, start: &Start) -> std::result::Result<(), Problem> {
         // With a text before it and one behind it.
         self.nodes += 3 + start.attributes();
+        self.levels = self.levels.max(start.level);
         self.declarations += start.bindings().filter(|binding| binding.level == start.level).count();
         Ok(())
     }
@@ -280,13 +287,13 @@ mod tests {
         let large = format!("<a>{}</a>", "x".repeat(LARGEST_TREE));
         let many = format!("<a>{}</a>", "<b/>".repeat(MOST_NODES));
         let declaring = format!("<a>{}</a>", "<b xmlns:c='d'/>".repeat(MOST_DECLARATIONS + 1));
-        for text in [large, many, declaring] {
+        let deep = format!("{}{}", "<a>".repeat(MOST_LEVELS + 1), "</a>".repeat(MOST_LEVELS + 1));
+        for text in [large, many, declaring, deep] {
             assert_eq!(parse(&text).unwrap_err().status(), Status::VSESSION_E_PROTOCOL);
         }
-        let deep = format!("{}{}", "<a>".repeat(5000), "</a>".repeat(5000));
         let prefixes = (0..100).map(|i| format!(" xmlns:p{i}='u'")).collect::<String>();
         let attributes = (0..100).map(|i| format!(" a{i}='u'")).collect::<String>();
-        for text in [deep, format!("<a{prefixes}/>"), format!("<a{attributes}/>")] {
+        for text in [format!("<a{prefixes}/>"), format!("<a{attributes}/>")] {
             assert_eq!(parse(&text).unwrap_err().status(), Status::VSESSION_E_MALFORMED_XML);
         }
     }

@@ -126,8 +126,11 @@ static void handles_that_were_freed_are_closed(void)
             stale = queue.id;
         }
         }
-        bool closes = strcmp(status_functions[i].name, "vsession_close") == 0; /* closing again is fine */
-        refuses(&status_functions[i], stale, closes ? VSESSION_OK : VSESSION_E_CLOSED);
+        const char *name = status_functions[i].name;
+        bool closes = strcmp(name, "vsession_close") == 0; /* closing again is fine */
+        /* A queue beside the object that a function works on is an argument like any other: the object is not closed. */
+        bool beside = status_functions[i].kind == KIND_vsession_queue && strncmp(name, "vsession_queue", strlen("vsession_queue")) != 0;
+        refuses(&status_functions[i], stale, closes ? VSESSION_OK : beside ? VSESSION_E_INVALID_ARGUMENT : VSESSION_E_CLOSED);
     }
 }
 
