@@ -163,11 +163,11 @@ func TestDeadHandlesAreErrors(t *testing.T) {
 		{"resetting a freed token", func() error { return token.Reset() }, Closed},
 		{"second free of a token", func() error { return token.Free() }, Closed},
 		{"firing the null token", func() error { return Token{}.Fire() }, InvalidHandle},
-		{"call with a freed token", func() error { return call(living, Options{Cancel: token}) }, Closed},
+		{"call with a freed token", func() error { return call(living, Options{Cancel: token}) }, InvalidArgument},
 		{"event of a freed queue", func() error { return next(queue) }, Closed},
 		{"second free of a queue", func() error { return queue.Free() }, Closed},
 		{"event of the null queue", func() error { return next(Queue{}) }, InvalidHandle},
-		{"configuring a freed queue", func() error { return livingConfig.SetQueue(queue) }, Closed},
+		{"configuring a freed queue", func() error { return livingConfig.SetQueue(queue) }, InvalidArgument},
 	}
 	atOnce(16, func(int) {
 		for _, c := range cases {
