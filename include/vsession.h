@@ -528,8 +528,8 @@ typedef struct vsession_soap_call {
      */
     size_t struct_size;
     /**
-     * The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object: all
-     * that begin with `Login`, `Logout`, `CloneSession` and `ImpersonateUser`. Use `vsession_login` and `vsession_logout`.
+     * The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object:
+     * `Logout`, `CloneSession`, `ImpersonateUser`, and all that begin with `Login`. Use `vsession_login` and `vsession_logout`.
      */
     const char *method;
     /**
@@ -763,7 +763,8 @@ vsession_status vsession_credentials_fail(struct vsession_credentials *credentia
 vsession_status vsession_error_status(const struct vsession_error *error);
 
 /**
- * What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no secret.
+ * What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no
+ * secret of the request, also where the server repeats it.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
@@ -778,8 +779,8 @@ const char *vsession_error_fault_name(const struct vsession_error *error);
 
 /**
  * The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
- * it is a document of its own; without secrets that the server repeats. NULL when there is none, or when it is larger than
- * 1 MiB.
+ * it is a document of its own; without secrets of the request that the server repeats. NULL when there is none, when it is
+ * larger than 1 MiB, or when memory does not suffice for its copies.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
@@ -1378,7 +1379,7 @@ vsession_status vsession_keepalive_stop(struct vsession session,
  * user name stays that of the option `username`, or of the credentials function where that option is not set.
  * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
  * user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
- * `vsession_login` sends refused credentials again.
+ * `vsession_login` sends refused credentials again. After 64 refused pairs of user and password it alone sends others too.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;

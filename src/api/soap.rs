@@ -192,7 +192,12 @@ impl Endpoint {
 fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
     let status = http.status;
     if status != 200 && status != 500 {
-        return Err(unexpected_status(&http, hidden));
+        // Whatever stands in front of the server may have changed the status of its fault.
+        let unexpected = unexpected_status(&http, hidden);
+        return match reply::read_unusual(http.body, call.method, hidden) {
+            Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status, hidden)),
+            _ => Err(unexpected),
+        };
     }
     // Only an error needs to show how the reply began.
     let start = if status == 500 { http.body[..http.body.len().min(BEGINNING)].to_vec() } else { Vec::new() };

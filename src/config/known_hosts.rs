@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::url;
 use crate::net::Thumbprint;
 
 /// The thumbprints that the text names for this server. Empty lines and comments, which begin with `#`, are skipped.
@@ -66,10 +67,12 @@ impl Host {
             // Eight to the resolver and ten to people.
             Some((_, true)) => return None,
             Some((address, false)) => return Some(Host::Address(address.into())),
+            // A number that is none of an address, or a range of them.
+            None if url::looks_like_ipv4(text) => return None,
             None => {}
         }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-        (text.chars().all(is_name) && text.starts_with(|c: char| c != '.')).then(|| Host::name(text))
+        let whole = text.split('.').all(|part| !part.starts_with('-') && !part.ends_with('-'));
+        (url::is_name(text) && whole).then(|| Host::name(text))
     }
 
     fn v6(text: &str) -> Option<Host> {
@@ -222,6 +225,13 @@ mod tests {
             "v\u{200b}c",
             "v\u{feff}c",
             "münchen",
+            "vc..",
+            "v..c",
+            "vc-",
+            "-vc",
+            "10.1.2.256",
+            "10.258.3",
+            "10.1.2.3-10.1.2.9",
             "*.example.com",
             "vc,other",
             "https://vc",

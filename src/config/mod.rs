@@ -177,7 +177,7 @@ impl Config {
             Error::new(
                 Status::VSESSION_E_CONFIG,
                 format!(
-                    "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open"
+                    "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open, or GOVC_USERNAME and GOVC_PASSWORD where the environment is read"
                 ),
             )
         };

@@ -49,8 +49,8 @@ pub struct vsession_call_options {
 pub struct vsession_soap_call {
     /// `sizeof(vsession_soap_call)`.
     pub struct_size: usize,
-    /// The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object: all
-    /// that begin with `Login`, `Logout`, `CloneSession` and `ImpersonateUser`. Use `vsession_login` and `vsession_logout`.
+    /// The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object:
+    /// `Logout`, `CloneSession`, `ImpersonateUser`, and all that begin with `Login`. Use `vsession_login` and `vsession_logout`.
     pub method: *const c_char,
     /// The type of the managed object that it is called on, for example `ServiceInstance` or `VirtualMachine`.
     pub this_type: *const c_char,

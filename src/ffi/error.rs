@@ -56,7 +56,8 @@ pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> 
     guard::read(error, vsession_status::VSESSION_OK, |e| e.status)
 }
 
-/// What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no secret.
+/// What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no
+/// secret of the request, also where the server repeats it.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
@@ -73,8 +74,8 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 }
 
 /// The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
-/// it is a document of its own; without secrets that the server repeats. NULL when there is none, or when it is larger than
-/// 1 MiB.
+/// it is a document of its own; without secrets of the request that the server repeats. NULL when there is none, when it is
+/// larger than 1 MiB, or when memory does not suffice for its copies.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]

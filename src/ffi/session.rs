@@ -321,7 +321,7 @@ pub unsafe extern "C" fn vsession_keepalive_stop(
 /// user name stays that of the option `username`, or of the credentials function where that option is not set.
 /// Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
 /// user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
-/// `vsession_login` sends refused credentials again.
+/// `vsession_login` sends refused credentials again. After 64 refused pairs of user and password it alone sends others too.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;

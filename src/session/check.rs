@@ -41,13 +41,18 @@ impl Session {
         if snapshot.usable().is_none() {
             return Ok(false);
         }
-        let active = self.ask_about_it(&mut snapshot, &watch, |login, service| {
+        let asked = self.ask_about_it(&mut snapshot, &watch, |login, service| {
             match session_manager::session_is_active(&self.endpoint, service, login, &watch)? {
                 Some(answer) => Ok(answer),
                 None => session_manager::current_session(&self.endpoint, service, &login.cookie, &watch)
                     .map(|user| user.is_some_and(|user| user.key == login.user.key)),
             }
-        })?;
+        });
+        if asked.is_err() && snapshot.usable().is_none() {
+            // Another thread has found out meanwhile.
+            return self.check_open().map(|()| false);
+        }
+        let active = asked?;
         self.note_success();
         if active {
             self.note_proof(snapshot.epoch);

@@ -100,9 +100,10 @@ impl Refused {
 
     /// The answer to whoever would have to send them. Made anew each time from what the server said.
     pub(super) fn answer(&self) -> Error {
+        let advice = if self.credentials.len() < Refused::MOST { REFUSED } else { TOO_MANY_REFUSED };
         match &self.error {
-            Some(error) => not_tried(error, REFUSED),
-            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, REFUSED),
+            Some(error) => not_tried(error, advice),
+            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, advice),
         }
     }
 }
@@ -290,6 +291,8 @@ impl Gate {
 }
 
 const REFUSED: &str = "the credentials were refused and are not tried again by themselves; call vsession_set_password with others, or vsession_login when they are right";
+
+const TOO_MANY_REFUSED: &str = "so many credentials were refused that no others are tried by themselves; set the right ones and call vsession_login";
 
 /// An earlier error as the answer to a call that made no request. It is never stored: an error that is built from it would
 /// grow with each answer.

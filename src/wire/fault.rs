@@ -33,12 +33,58 @@ pub(crate) struct Fault {
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
 
+/// The fault in a reply that is not well-formed, if it is one that decides about the session or the credentials: those must
+/// be known in whatever text they stand. Its name alone is read.
+pub(super) fn recognised(text: &str) -> Option<Fault> {
+    let at =
+        begins_with(text, "Fault", |behind| matches!(behind, b'>' | b'/') || behind.is_ascii_whitespace())?;
+    let (before, fault) = text.split_at(at);
+    if !before.contains("Body") || before.contains("Response") {
+        return None;
+    }
+    let known = REFUSALS.iter().chain(NO_PERMISSION).chain([&NOT_AUTHENTICATED]);
+    let (_, name) = known.filter_map(|name| Some((place_of_name(fault, name)?, *name))).min()?;
+    Some(Fault { name: name.to_string(), ..Fault::default() })
+}
+
+/// Where a tag begins whose local name is followed by such a byte.
+fn begins_with(text: &str, local: &str, ends: impl Fn(u8) -> bool) -> Option<usize> {
+    let bytes = text.as_bytes();
+    text.match_indices(local).find_map(|(at, _)| {
+        let prefix = text[..at]
+            .trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'));
+        let is_name = prefix.len() == at || bytes[at - 1] == b':';
+        let is_tag =
+            is_name && prefix.ends_with('<') && bytes.get(at + local.len()).copied().is_some_and(&ends);
+        is_tag.then(|| prefix.len() - 1)
+    })
+}
+
+/// Where the type of an element, or the element itself, has this name.
+fn place_of_name(fault: &str, name: &str) -> Option<usize> {
+    let bytes = fault.as_bytes();
+    let typed = fault.match_indices(name).find_map(|(at, _)| {
+        let behind = bytes.get(at + name.len());
+        let before =
+            fault[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'));
+        let quote = before.as_bytes().last().copied().filter(|quote| matches!(quote, b'"' | b'\''))?;
+        let whole = before.len() == at || bytes[at - 1] == b':';
+        let is_type = before[..before.len() - 1].trim_end().strip_suffix('=')?.trim_end().ends_with("type");
+        (whole && behind == Some(&quote) && is_type).then_some(at)
+    });
+    let element = begins_with(fault, &format!("{name}Fault"), |behind| {
+        matches!(behind, b'>' | b'/') || behind.is_ascii_whitespace()
+    });
+    typed.into_iter().chain(element).min()
+}
+
 /// What may say what a fault is about, by its worth.
 const SUBJECTS: [&str; 4] = ["privilegeId", "obj", "invalidProperty", "name"];
 
 /// Where the parts of a fault stand in its document. It listens to what the fault holds.
 #[derive(Default)]
 pub(super) struct Parts {
+    code: Open,
     string: Open,
     reason: Open,
     in_reason: bool,
@@ -93,6 +139,7 @@ impl Parts {
     pub(super) fn began(&mut self, start: &Start, depth: usize) {
         let name = start.name();
         match (depth, name) {
+            (0, "faultcode") => self.code.begin(start),
             (0, "faultstring") => self.string.begin(start),
             (0, "Reason") => self.in_reason = true,
             (1, "Text") if self.in_reason => self.reason.begin(start),
@@ -119,8 +166,9 @@ impl Parts {
     }
 
     pub(super) fn ended(&mut self, level: usize, depth: usize, tag: &Range<usize>) {
-        for part in
-            [&mut self.string, &mut self.reason, &mut self.detail].into_iter().chain(&mut self.subjects)
+        for part in [&mut self.code, &mut self.string, &mut self.reason, &mut self.detail]
+            .into_iter()
+            .chain(&mut self.subjects)
         {
             part.ended(level, tag);
         }
@@ -143,7 +191,12 @@ impl Parts {
         let message = message.trim();
         let object = self.subjects[1].text(text);
         Fault {
-            objection: objection(&name, message, object.as_deref()),
+            objection: match self.code.text(text) {
+                Some(code) if code.trim().rsplit(':').next() == Some("VersionMismatch") => {
+                    Some(Objection::Version)
+                }
+                _ => objection(&name, message, object.as_deref()),
+            },
             name,
             message: message.to_string(),
             xml: self.detail_with_declarations(text).unwrap_or_default(),
@@ -319,9 +372,13 @@ impl Fault {
             Status::VSESSION_E_FAULT => Executed::VSESSION_EXECUTED_YES,
             _ => Executed::VSESSION_EXECUTED_NO,
         };
+        // It is copied some times on its way to the caller, and a copy that finds no memory would end the process.
+        let room = Vec::<u8>::new().try_reserve_exact(8 * self.xml.len()).is_ok();
         Error::new(status, message).with(|d| {
             d.fault_name = Some(name).filter(|n| !n.is_empty());
-            d.fault_xml = Some(without_secrets(&self.xml, &hidden)).filter(|x| !x.is_empty());
+            d.fault_xml = Some(&self.xml)
+                .filter(|xml| room && !xml.is_empty())
+                .map(|xml| without_secrets(xml, &hidden));
             d.http_status = http_status;
             d.executed = executed;
             d.objection = self.objection;
@@ -329,7 +386,7 @@ impl Fault {
     }
 }
 
-/// What a fault objects to. Servers name these faults, or say it in words that they do not translate.
+/// What a fault objects to. Servers name these faults, or say it in words.
 fn objection(name: &str, message: &str, object: Option<&str>) -> Option<Objection> {
     let unnamed = matches!(name, "" | "InvalidRequest" | "RuntimeFault" | "MethodFault");
     let words = message.to_ascii_lowercase();
@@ -340,7 +397,11 @@ fn objection(name: &str, message: &str, object: Option<&str>) -> Option<Objectio
             Some(Objection::Object(named.or_else(|| object_in(message))))
         }
         _ if !unnamed => None,
-        _ if words.contains("unsupported version") || words.contains("unsupported namespace") => {
+        // The second stands in each language.
+        _ if ["unsupported version", "urn:vim25/", "unsupported namespace"]
+            .iter()
+            .any(|said| words.contains(said)) =>
+        {
             Some(Objection::Version)
         }
         _ if words.contains("has already been deleted or has not been completely created") => {
@@ -409,6 +470,11 @@ mod tests {
         let object = |id: &str| Some(Objection::Object(Some(id.to_string())));
         for (detail, message, expected) in [
             (String::new(), version, Some(Objection::Version)),
+            (
+                String::new(),
+                "Nicht unterst\u{fc}tzte Versions-URI \u{201e}urn:vim25/8.0.2.0\u{201c}",
+                Some(Objection::Version),
+            ),
             (named("InvalidRequest", ""), version, Some(Objection::Version)),
             (named("InvalidRequest", ""), "", Some(Objection::Request { silent: true })),
             (named("InvalidRequest", ""), "Unexpected element", Some(Objection::Request { silent: false })),

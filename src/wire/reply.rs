@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use roxmltree::{Document, Node};
 
-use super::document::{self, Listener, Problem, Start};
-use super::fault::{Fault, NOT_AUTHENTICATED, Parts};
+use super::document::{self, Listener, Problem, Start, What};
+use super::fault::{self, Fault, NOT_AUTHENTICATED, Parts};
 use super::scan::{self, Field};
 use super::xml::{self, child};
 use crate::error::{Error, Result};
@@ -90,6 +90,12 @@ pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Hidden) -> Resul
     };
     let failed = |error: Error| error.with(|d| d.executed = executed);
     let not_soap = |reason: &str| failed(xml::not_soap(&text, reason, hidden));
+    if let Err(problem) = &read
+        && problem.what != What::NoMemory
+        && let Some(fault) = fault::recognised(&text)
+    {
+        return Ok(Answer::Fault(fault));
+    }
     let seen = match (read, flaw) {
         (Ok(seen), _) => seen,
         (Err(problem), None) => return Err(failed(xml::unreadable(&text, problem, hidden))),

@@ -149,3 +149,76 @@ fn the_text_of_a_return_value_goes_on_behind_a_comment() {
     }
     good_again(session);
 }
+
+/// Faults that a server, or what stands in front of it, sent in a form that is not the usual one: the HTTP status and the body.
+fn damaged(kind: &str) -> Vec<(u16, String)> {
+    let good = String::from_utf8(fault(kind, b"a")).unwrap();
+    let ampersand = String::from_utf8(fault(kind, b"a & b")).unwrap();
+    let tag = format!("{kind}Fault ");
+    vec![
+        (200, ampersand.clone()),
+        (500, ampersand),
+        (500, String::from_utf8(fault(kind, b"&nbsp;")).unwrap()),
+        (500, good.replace(&tag, &format!("{tag}a=\"1\" a=\"2\" "))),
+        (500, good.replace(&tag, &format!("{tag}\u{1} "))),
+        (500, format!("{good}\u{0}")),
+        (500, format!("\n<?xml version=\"1.0\"?>{good}")),
+        (500, format!("<!DOCTYPE x>{good}")),
+        (500, good[..good.find("</detail>").unwrap()].to_string()),
+        (401, good.clone()),
+        (403, good.clone()),
+        (404, good.clone()),
+        (503, good),
+    ]
+}
+
+#[test]
+fn refused_credentials_are_known_in_whatever_form_the_refusal_comes() {
+    // Canned: the simulator writes XML, and a fault with HTTP 500.
+    for (status, body) in damaged("InvalidLogin") {
+        let simulator = Simulator::start();
+        simulator
+            .rule(json!({"method": "Login", "status": status, "content_type": "text/xml", "body": body}));
+        let config = simulator.config().with("relogin.backoff_ms", "1").with("relogin.max_backoff_ms", "1");
+        let session = config.open().unwrap();
+        for _ in 0..5 {
+            let error = session.ping().unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN, "{status} {body}: {error:?}");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert_eq!(simulator.calls("Login"), 1, "{status} {body}");
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_dead_session_is_replaced_in_whatever_form_the_server_says_so() {
+    // Canned: the simulator writes XML, and a fault with HTTP 500.
+    for (status, body) in damaged("NotAuthenticated") {
+        let simulator = Simulator::start();
+        let session = simulator.session();
+        session.login().unwrap();
+        simulator.kill_sessions();
+        let rule = json!({"method": "CurrentTime", "times": 1, "status": status, "content_type": "text/xml", "body": body});
+        simulator.rule(rule);
+        session.ping().unwrap_or_else(|error| panic!("{status} {body}: {error:?}"));
+        assert_eq!((session.epoch(), simulator.stat("logins")), (2, 2));
+        session.close().unwrap();
+    }
+}
+
+#[test]
+fn a_reply_that_only_speaks_of_a_fault_is_none() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    // Canned: no server answers so.
+    for body in [
+        "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval><fault xsi:type=\"NotAuthenticated\"/>&</returnval></CurrentTimeResponse>",
+        "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval><Fault xsi:type=\"NotAuthenticated\"/>&</returnval></CurrentTimeResponse>",
+    ] {
+        let reply = with_length("", envelope(body).as_bytes());
+        let error = answered_by(&canned, session, reply).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_YES));
+    }
+    good_again(session);
+}
