@@ -354,6 +354,25 @@ mod tests {
         }
     }
 
+    /// The timer wakes a session by an entry of before, while a login completes that relies on that entry.
+    #[test]
+    fn a_login_beside_a_wake_up_does_not_lose_keep_alive() {
+        let session = open(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap());
+        let mut schedule = session.keepalive.0.lock();
+        schedule.entry = Some(Instant::now());
+        let waking = {
+            let session = session.clone();
+            std::thread::spawn(move || session.wake())
+        };
+        // It comes as far as the lock.
+        std::thread::sleep(Duration::from_millis(100));
+        publish_login(&session);
+        drop(schedule);
+        waking.join().unwrap();
+        let schedule = session.keepalive.0.lock();
+        assert!(schedule.entry.is_some() || schedule.probing, "nobody will ask it for a sign of life");
+    }
+
     #[test]
     fn a_panic_in_a_probe_does_not_end_keep_alive() {
         let probes = Arc::new(AtomicU32::new(0));
