@@ -93,23 +93,23 @@ plant() {
 
 # A fault in the library for each target: the copy in `$copy` gets them all.
 plant_all() {
-    plant wire/scan.rs 's/ends_with(b"]]")/ends_with(b"]]]]")/'                     # reply: the scan takes "]]>"
-    plant wire/fault.rs '/_ => Executed/ s/_NO/_YES/'                               # fault
-    plant wire/versions.rs 's/len() <= 32/len() <= 40/'                             # versions
-    plant wire/service_content.rs 's/is_none_or(|(_, id)| id.is_empty())/is_none()/' # service_content
-    plant wire/xml.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/'  # current_session
-    plant wire/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
-    plant wire/envelope.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
+    plant soap/scan.rs 's/ends_with(b"]]")/ends_with(b"]]]]")/'                     # reply: the scan takes "]]>"
+    plant soap/fault.rs '/_ => Executed/ s/_NO/_YES/'                               # fault
+    plant vim/versions.rs 's/len() <= 32/len() <= 40/'                             # versions
+    plant vim/service_content.rs 's/is_none_or(|(_, id)| id.is_empty())/is_none()/' # service_content
+    plant soap/xml.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/'  # current_session
+    plant soap/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
+    plant soap/envelope.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
     plant runtime/secret.rs 's/strip_suffix(beginning)).last()/strip_suffix(beginning)).nth(1000)/' # redaction
     plant config/url.rs 's/is not a port (1 to 65535){CODES}/is not a port: {number}/' # url
     plant config/options.rs 's/(least..=most).contains/(least..=most + 1).contains/' # option
     plant config/env.rs 's/"environment variable {name}: {problem}"/"environment: {}{problem}", \&name[name.len()..]/' # environment
     plant config/proxy.rs 's/"it is a kind of proxy that is not supported".into()/format!("{address} is not supported")/' # proxy
     plant config/known_hosts.rs 's/number + 1/number/'                              # known_hosts
-    plant net/plain.rs '/is("content-encoding") =>/d; /is("transfer-encoding") =>/d' # head
+    plant http/plain.rs '/is("content-encoding") =>/d; /is("transfer-encoding") =>/d' # head
     plant net/trust.rs '/^fn not_pem/,/^}/ s/format!("not PEM: {problem}")/format!("not PEM: {error} {problem}")/' # pem
     plant net/certificate.rs 's/return Err(CertificateError::NotValidYet);//'       # certificate
-    plant net/unusual.rs '/^fn explain/,/^}/ s/VSESSION_E_PROTOCOL/VSESSION_E_CONFIG/' # http
+    plant http/unusual.rs '/^fn explain/,/^}/ s/VSESSION_E_PROTOCOL/VSESSION_E_CONFIG/' # http
     plant ffi/call.rs 's/size.min(size_of::<T>()),/size_of::<T>(),/'                # api
 }
 

@@ -2,27 +2,27 @@
 //! check what must hold of the outcome. Each stands beside what it reads, in the layer's own `fuzzing`; here is the
 //! table of them. Compiled for the fuzzer (`fuzz/`) and for tests, which replay the corpora; no part of the library.
 
-use crate::{config, net, wire};
+use crate::{config, http, net, soap, vim};
 
 /// Takes any bytes, and panics where a promise does not hold.
 pub type Target = fn(&[u8]);
 
 /// The targets by name. A new one is a line here and a folder with seeds in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
-    ("reply", wire::reply::read_every_way),
-    ("fault", wire::fuzzing::fault),
-    ("versions", wire::fuzzing::versions),
-    ("service_content", wire::fuzzing::service_content),
-    ("current_session", wire::fuzzing::current_session),
-    ("set_cookie", wire::fuzzing::set_cookie),
-    ("arguments", wire::fuzzing::arguments),
-    ("redaction", wire::fuzzing::redaction),
+    ("reply", vim::fuzzing::reply),
+    ("fault", soap::fuzzing::fault),
+    ("versions", vim::fuzzing::versions),
+    ("service_content", vim::fuzzing::service_content),
+    ("current_session", vim::fuzzing::current_session),
+    ("set_cookie", soap::fuzzing::set_cookie),
+    ("arguments", soap::fuzzing::arguments),
+    ("redaction", soap::fuzzing::redaction),
     ("url", config::fuzzing::url),
     ("option", config::fuzzing::option),
     ("environment", config::fuzzing::environment),
     ("proxy", config::fuzzing::proxy),
     ("known_hosts", config::fuzzing::known_hosts),
-    ("head", net::fuzzing::head),
+    ("head", http::fuzzing::head),
     ("pem", net::fuzzing::pem),
     ("certificate", net::fuzzing::certificate),
 ];

@@ -1,7 +1,7 @@
 //! One vSphere session, safe from every thread: a shared library with a C ABI.
 //!
 //! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
-//! `ffi → session → {auth, api, config} → wire → net → runtime → {sys, error, status, state, sync}`.
+//! `ffi → session → auth → config → vim → soap → http → net → runtime → {sys, error, status, state, sync}`.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 // Under the model checker no connection is made, and the models use what they look at.
@@ -15,16 +15,19 @@ mod session;
 /// Ways into a server.
 mod auth;
 
-/// What can be asked of a server, one request at a time.
-mod api;
-
 /// Options, URL and environment.
 mod config;
 
-/// Envelopes, replies, faults: the protocol as text.
-mod wire;
+/// The vim25 service: discovery, SessionManager.
+mod vim;
 
-/// HTTP over connections of our own making.
+/// Calls: envelopes, replies, faults.
+mod soap;
+
+/// Requests, replies, and the connections that they share.
+mod http;
+
+/// Connections: names, proxies, TCP, TLS, trust.
 mod net;
 
 /// Waiting, workers, events, log, secrets.

@@ -21,9 +21,10 @@ LAYERS = [
     ["ffi"],
     ["session"],
     ["auth"],
-    ["api"],
     ["config"],
-    ["wire"],
+    ["vim"],
+    ["soap"],
+    ["http"],
     ["net"],
     ["runtime"],
     ["sys", "error", "status", "state", "sync"],
@@ -67,11 +68,11 @@ DELIBERATE = [
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
     ("once_cell::race::OnceBox", "net/roots.rs", NOT_MODELLED),
     ("std::thread_local", "net/exchange.rs", NOT_MODELLED),
-    ("std::thread_local", "net/unusual.rs", NOT_MODELLED),
-    ("arc_swap::ArcSwapOption", "net/unusual.rs", NOT_MODELLED),
+    ("std::thread_local", "http/unusual.rs", NOT_MODELLED),
+    ("arc_swap::ArcSwapOption", "http/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),
     ("std::sync::mpsc", "ffi/library.rs", "vsession_shutdown, which is in no model; its wait must not need a descriptor"),
-    ("shuttle::lazy_static", "net/model.rs", "is compiled for the models alone, where it is new for each run"),
+    ("shuttle::lazy_static", "http/model.rs", "is compiled for the models alone, where it is new for each run"),
     ("std::sync::Mutex", "session/models.rs", "the ledger of a model's server: no step of the library's"),
 ]
 
@@ -257,9 +258,9 @@ def check(source):
 # File, text that is added to it, and a part of the complaint that must follow.
 BREACHES = [
     ("runtime/wait.rs", "use crate::net::Settings;", "'runtime' uses 'net'"),
-    ("net/client.rs", "use crate::wire::xml;", "'net' uses 'wire'"),
-    ("wire/xml.rs", "use crate::{error::Error as E, session::{Session, Cell}};", "'wire' uses 'session'"),
-    ("config/mod.rs", "fn f() { crate::api::soap::next_operation_id(); }", "'config' uses 'api'"),
+    ("http/client.rs", "use crate::soap::xml;", "'http' uses 'soap'"),
+    ("soap/xml.rs", "use crate::{error::Error as E, session::{Session, Cell}};", "'soap' uses 'session'"),
+    ("vim/service.rs", "fn f() { crate::config::f(); }", "'vim' uses 'config'"),
     ("auth/password.rs", "use super::super::session::Session;", "'auth' uses 'session'"),
     ("error.rs", "use super::runtime::log;", "'error' uses 'runtime'"),
     ("status.rs", "use crate::error::Error;", "a circle: "),
@@ -281,14 +282,14 @@ BREACHES = [
     ("runtime/workers.rs", "thread_local! { static X: u8 = 1; }", "'std::thread_local' is"),
     ("ffi/handles.rs", "static X: std::sync::atomic::AtomicBool = Y;", "'std::sync::atomic::AtomicBool' is"),
     ("ffi/handles.rs", "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }", "'std::thread::yield_now' is"),
-    ("net/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
+    ("http/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
     ("session/gate.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
     ("net/roots.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ]
 # What looks like a breach and is none.
 HARMLESS = [
     ("runtime/wait.rs", '// use crate::net::Settings; unsafe\nconst X: &str = "crate::session \\" unsafe";'),
-    ("session/gate.rs", "use super::cell::Cell as C; use crate::net::Client;"),
+    ("session/gate.rs", "use super::cell::Cell as C; use crate::http::Client;"),
     ("session/gate.rs", "#[cfg(test)] mod more { use std::sync::{Arc, Mutex}; fn f() { std::thread::yield_now(); } }"),
     ("session/gate.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
     ("session/gate.rs", "use crate::sys::{self, Interest}; use crate::sync::thread; fn f() { thread::yield_now(); }"),

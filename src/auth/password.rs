@@ -3,15 +3,15 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::api::service::Service;
-use crate::api::session_manager::{self, Login};
-use crate::api::soap::{Answered, Call, Endpoint, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
+use crate::soap::call::{Answered, Call, Endpoint, next_operation_id};
+use crate::soap::cookie;
 use crate::status::{Executed, Status};
-use crate::wire::cookie;
-use crate::wire::user_session::{UserSession, login_arguments, read_login};
+use crate::vim::service::Service;
+use crate::vim::session_manager::{self, Login};
+use crate::vim::user_session::{UserSession, login_arguments, read_login};
 
 /// How long the logout of a session that cannot be used may take. The deadline of the login may have passed.
 const CLEAN_UP: Duration = Duration::from_secs(10);

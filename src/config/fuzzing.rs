@@ -115,7 +115,7 @@ fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
         _ if value.len() > login_text::MOST => Some(false),
         "url" | "proxy" | "no_proxy" => None,
         "username" | "password" | "locale" => Some(login_text::check(value).is_ok()),
-        "api_version" => Some(value == "auto" || crate::wire::versions::is_version(value)),
+        "api_version" => Some(value == "auto" || crate::vim::versions::is_version(value)),
         "user_agent" => {
             Some((1..=256).contains(&value.len()) && value.chars().all(|c| (' '..='~').contains(&c)))
         }

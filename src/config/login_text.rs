@@ -1,7 +1,7 @@
 //! What user name, password and locale must be like before they are sent. A login is XML, which cannot carry every character;
 //! what arrives as something else is a wrong password, and the server counts it.
 
-use crate::wire::xml;
+use crate::soap::xml;
 
 /// The longest of them, in bytes.
 pub(crate) const MOST: usize = 64 << 10;

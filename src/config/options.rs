@@ -8,7 +8,7 @@ use super::{Config, Probe, Relogin, login_text};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
-use crate::wire::versions::is_version;
+use crate::vim::versions::is_version;
 
 struct Opt {
     name: &'static str,

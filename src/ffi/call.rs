@@ -12,8 +12,8 @@ use crate::error::{Error, Result};
 use crate::runtime::secret::excerpt;
 use crate::runtime::wait::Signal;
 use crate::session::{CallOptions, MethodCall, Target, Timeout};
-use crate::wire::envelope::{Reference, check_arguments};
-use crate::wire::xml::{is_name, is_text};
+use crate::soap::envelope::{Reference, check_arguments};
+use crate::soap::xml::{is_name, is_text};
 
 /// `timeout_ms` of a call that may take as long as it likes.
 pub const VSESSION_NO_TIMEOUT: u32 = u32::MAX;

@@ -6,7 +6,7 @@ use super::guard;
 use super::strings::required;
 use crate::session::{Snapshot, View};
 use crate::sync::Arc;
-use crate::wire::user_session::UserSession;
+use crate::vim::user_session::UserSession;
 
 /// One login's identity and server: a snapshot that never changes and is never mixed from two logins. Owned by the caller
 /// and freed with `vsession_info_free`; any thread may read it, and it outlives the session. Accessors take NULL too and

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::error::vsession_error;
 use super::userdata::UserData;
 use super::{guard, handles};
-use crate::api::service;
 use crate::error::Error;
+use crate::http;
 use crate::net;
 use crate::runtime::log::{self, Level};
 use crate::runtime::secret::Wiped;
@@ -17,6 +17,7 @@ use crate::session::Session;
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
 use crate::sync::Instant;
+use crate::vim::service;
 
 /// How important a log message is; a level includes those above it.
 #[repr(i32)]
@@ -200,6 +201,7 @@ pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error
             workers::renew_after_fork();
             timer::renew_after_fork();
             net::renew_after_fork();
+            http::renew_after_fork();
             service::renew_after_fork();
             handles::renew_after_fork();
             fork::start_afresh();

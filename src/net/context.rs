@@ -1,6 +1,8 @@
 //! With whom an exchange was, and how far it had come: added to an error when it leaves this layer, so that every message names
 //! the server, or the proxy where it is the proxy's.
 
+use std::io;
+
 use super::Settings;
 use super::exchange::{Exchange, Phase};
 use crate::error::Error;
@@ -8,7 +10,7 @@ use crate::status::Status;
 
 /// The error with the names that it lacks.
 #[cold]
-pub(super) fn named(error: Error, settings: &Settings, exchange: &Exchange) -> Error {
+pub(crate) fn named(error: Error, settings: &Settings, exchange: &Exchange) -> Error {
     let message = &error.detail().message;
     let whom = whom(settings, exchange);
     let message = match error.status() {
@@ -23,7 +25,7 @@ pub(super) fn named(error: Error, settings: &Settings, exchange: &Exchange) -> E
 
 /// A deadline that passed before one of the permitted connections was free.
 #[cold]
-pub(super) fn no_permit(error: Error, settings: &Settings) -> Error {
+pub(crate) fn no_permit(error: Error, settings: &Settings) -> Error {
     if error.status() != Status::VSESSION_E_TIMEOUT {
         return error;
     }
@@ -60,4 +62,16 @@ fn doing(settings: &Settings, exchange: &Exchange) -> String {
         Phase::Exchange if exchange.sent.get() => format!("{whom} had not answered"),
         Phase::Exchange => format!("the request was to be sent to {whom}"),
     }
+}
+
+/// The failure of a system call that the system had no room for, `doing` something.
+pub(crate) fn shortage(doing: &str, error: &io::Error) -> Error {
+    Error::new(
+        Status::VSESSION_E_RESOURCE,
+        format!(
+            "{doing}: this process or system lacks descriptors, ports or memory ({error}); close some files, raise the limit \
+             (ulimit -n) or lower 'max_connections'"
+        ),
+    )
+    .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
 }

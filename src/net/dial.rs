@@ -7,12 +7,12 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use super::Settings;
-use super::connection::Stream;
+use super::context::shortage;
 use super::exchange::{Exchange, Phase};
-use super::message::shortage;
 use super::proxy;
 use super::resolve;
 use super::socket::{Socket, no_answer};
+use super::stream::Stream;
 use super::tls::TlsStream;
 use super::trust::Trust;
 use crate::error::{Error, Result};
@@ -27,14 +27,14 @@ const LEAD: Duration = Duration::from_millis(250);
 const AT_A_TIME: usize = sys::MAX_POLLED - 1;
 
 /// Makes the connections of one client.
-pub(super) struct Dialer {
-    pub(super) settings: Settings,
-    pub(super) trust: Option<Trust>,
+pub(crate) struct Dialer {
+    pub(crate) settings: Settings,
+    pub(crate) trust: Option<Trust>,
 }
 
 impl Dialer {
     /// A connection to the server, through the proxy where there is one.
-    pub(super) fn dial(&self, exchange: &Exchange) -> io::Result<Stream> {
+    pub(crate) fn dial(&self, exchange: &Exchange) -> io::Result<Stream> {
         let until = Instant::now().checked_add(self.settings.connect_timeout);
         let (host, port) = (self.settings.host.as_str(), self.settings.port);
         let (next_host, next_port) = match &self.settings.proxy {

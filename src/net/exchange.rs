@@ -11,7 +11,7 @@ use crate::status::Status;
 
 /// How far an exchange has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     Lookup,
     Connect,
     /// A proxy is asked for a connection to the server.
@@ -24,24 +24,24 @@ pub(super) enum Phase {
 
 /// The request under way on this thread.
 #[derive(Debug)]
-pub(super) struct Exchange {
-    pub(super) watch: Rc<Watch>,
+pub(crate) struct Exchange {
+    pub(crate) watch: Rc<Watch>,
     /// Once bytes are out, wait for the reply whoever cancels: a login's outcome must not be lost.
-    pub(super) commit_when_sent: bool,
-    pub(super) phase: Cell<Phase>,
+    pub(crate) commit_when_sent: bool,
+    pub(crate) phase: Cell<Phase>,
     /// The connection had served an earlier request.
-    pub(super) reused: Cell<bool>,
+    pub(crate) reused: Cell<bool>,
     /// What is written from now on is the request, and no longer the handshake.
-    pub(super) sending: Cell<bool>,
+    pub(crate) sending: Cell<bool>,
     /// Bytes of the request were handed to the kernel. From here on nobody can prove that the server did not run it: a
     /// reset can overtake the acknowledgement of what was received.
-    pub(super) sent: Cell<bool>,
+    pub(crate) sent: Cell<bool>,
     /// Bytes of a reply arrived.
-    pub(super) answered: Cell<bool>,
+    pub(crate) answered: Cell<bool>,
     /// So many more may arrive: what is no part of a reply's body, such as preliminary replies, could go on for ever.
-    pub(super) left: Cell<u64>,
+    pub(crate) left: Cell<u64>,
     /// The peer has said that it will send no more.
-    pub(super) ended: Cell<bool>,
+    pub(crate) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it; ureq's own error says less.
     failure: RefCell<Option<Error>>,
 }
@@ -54,14 +54,14 @@ thread_local! {
 
 /// Makes an exchange the thread's current one until it is dropped; then the one before is current again (a callback
 /// may make requests of its own).
-pub(super) struct Current {
+pub(crate) struct Current {
     exchange: Rc<Exchange>,
     previous: Option<Rc<Exchange>>,
 }
 
 impl Current {
     /// `most`: the bytes that may arrive.
-    pub(super) fn begin(watch: &Rc<Watch>, commit_when_sent: bool, most: u64) -> Current {
+    pub(crate) fn begin(watch: &Rc<Watch>, commit_when_sent: bool, most: u64) -> Current {
         let exchange = Rc::new(Exchange {
             watch: watch.clone(),
             commit_when_sent,
@@ -93,29 +93,29 @@ impl Drop for Current {
 }
 
 /// The thread's current exchange. Connections are only ever used inside one.
-pub(super) fn current() -> Rc<Exchange> {
+pub(crate) fn current() -> Rc<Exchange> {
     CURRENT.with(|c| c.borrow().clone()).expect("connections are used inside an exchange")
 }
 
 impl Exchange {
     /// Records why the exchange failed, and makes an error of a kind that ureq never takes for the end of a body.
     #[cold]
-    pub(super) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
+    pub(crate) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
         self.failure.borrow_mut().get_or_insert_with(|| error.into());
         std::io::ErrorKind::Other.into()
     }
 
     /// It was none: the server answered.
-    pub(super) fn forget_failure(&self) {
+    pub(crate) fn forget_failure(&self) {
         *self.failure.borrow_mut() = None;
     }
 
-    pub(super) fn failure(&self) -> Option<Error> {
+    pub(crate) fn failure(&self) -> Option<Error> {
         self.failure.borrow().clone()
     }
 
     /// Why an operation on a connection failed: what it recorded.
-    pub(super) fn reason(&self, error: std::io::Error) -> Error {
+    pub(crate) fn reason(&self, error: std::io::Error) -> Error {
         self.failure().unwrap_or_else(|| {
             Error::new(Status::VSESSION_E_CONNECTION, format!("the connection failed: {error}"))
         })
@@ -123,12 +123,12 @@ impl Exchange {
 
     /// Called between two pieces of a large request: where the peer reads as fast as we write, nothing waits, and the waits
     /// are what a token or a deadline ends.
-    pub(super) fn go_on(&self, rest: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn go_on(&self, rest: &[u8]) -> std::io::Result<()> {
         if rest.is_empty() { Ok(()) } else { self.watch.check().map_err(|stop| self.fail(stop)) }
     }
 
     /// Called before the request is written.
-    pub(super) fn begin_to_send(&self) -> Result<(), Stop> {
+    pub(crate) fn begin_to_send(&self) -> Result<(), Stop> {
         if !self.sending.replace(true) {
             self.watch.check()?;
             if self.commit_when_sent {

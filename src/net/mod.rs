@@ -1,40 +1,27 @@
-//! HTTP to one server, over connections that this layer makes itself, so that every phase can be cancelled, every
-//! certificate is checked, and it is known what was sent when something fails. Requests and plain replies take a short
-//! way; all other replies are read by ureq.
-//! Nothing here knows of SOAP or of sessions.
+//! Connections: names, proxies, TCP, TLS and trust. Every phase can be cancelled, every certificate is checked, and it is
+//! known what was sent when something fails. Nothing here knows of HTTP, but for what a proxy is asked.
 
-mod buffers;
 mod certificate;
-mod client;
-mod connection;
-mod context;
-mod dial;
-mod exchange;
-mod framing;
+pub(crate) mod context;
+pub(crate) mod dial;
+pub(crate) mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod key;
-mod message;
-#[cfg(vsession_model)]
-pub(crate) mod model;
-mod permits;
-mod plain;
-mod pool;
 mod probe;
 mod proxy;
 mod records;
 mod refusal;
 mod resolve;
 mod roots;
-mod socket;
-mod tls;
-mod trust;
-mod unusual;
+pub(crate) mod socket;
+pub(crate) mod stream;
+pub(crate) mod tls;
+pub(crate) mod trust;
 
 pub(crate) use certificate::{Certificate, Thumbprint, read_pem};
-pub(crate) use client::{Client, renew_after_fork};
-pub(crate) use message::{HttpReply, HttpRequest, Method};
 pub(crate) use probe::certificates;
+pub(crate) use resolve::renew_after_fork;
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -3,10 +3,10 @@
 use std::rc::Rc;
 
 use super::Settings;
-use super::connection::Stream;
 use super::context;
 use super::dial::Dialer;
 use super::exchange::Current;
+use super::stream::Stream;
 use super::trust::Trust;
 use crate::error::{Error, Result};
 use crate::runtime::wait::Watch;

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use once_cell::sync::OnceCell;
 
-use super::message::shortage;
+use super::context::shortage;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
@@ -31,12 +31,12 @@ type Lookups = HashMap<(String, u16), Arc<Lookup>>;
 static UNDER_WAY: PerProcess<Mutex<Lookups>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's lookups.
-pub(super) fn renew_after_fork() {
+pub(crate) fn renew_after_fork() {
     UNDER_WAY.renew();
 }
 
 /// The addresses of `host`, which `option` names, at least one. They are waited for until the moment `until`.
-pub(super) fn addresses(
+pub(crate) fn addresses(
     host: &str,
     port: u16,
     option: &str,

@@ -4,8 +4,8 @@ use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
+use super::context::shortage;
 use super::exchange::{Exchange, Phase};
-use super::message::shortage;
 use crate::error::Error;
 use crate::runtime::wait::{Ready, Watch};
 use crate::status::Status;
@@ -13,10 +13,10 @@ use crate::sync::Instant;
 use crate::sys::{self, Idle, Interest};
 
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     /// While the connection is being made, no wait lasts beyond this.
-    pub(super) connect_until: Option<Instant>,
+    pub(crate) connect_until: Option<Instant>,
     /// A read is likely to find nothing yet.
     wait_first: bool,
     /// Reads may block, up to the limit that `Watch::receive` wants.
@@ -25,24 +25,24 @@ pub(super) struct Socket {
 
 impl Socket {
     /// `stream` is connected and non-blocking.
-    pub(super) fn new(stream: TcpStream, connect_until: Option<Instant>) -> Socket {
+    pub(crate) fn new(stream: TcpStream, connect_until: Option<Instant>) -> Socket {
         Socket { stream, connect_until, wait_first: true, blocking: false }
     }
 
     /// Lets reads block from now on, which takes fewer system calls. It takes two itself, so it is for connections that serve
     /// more than one request.
-    pub(super) fn block(&mut self) {
+    pub(crate) fn block(&mut self) {
         self.blocking = self.blocking
             || self.stream.set_read_timeout(Some(Watch::LONGEST_READ)).is_ok()
                 && self.stream.set_nonblocking(false).is_ok();
     }
 
-    pub(super) fn look(&self) -> Idle {
+    pub(crate) fn look(&self) -> Idle {
         sys::look(&self.stream)
     }
 
     /// Reads what there is, waiting for the first byte. 0: the peer has closed.
-    pub(super) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
         if !self.wait_first {
             // Where the peer sends faster than is read, nothing waits, and the waits are what a deadline ends.
             exchange.watch.check().map_err(|stop| exchange.fail(stop))?;
@@ -72,7 +72,7 @@ impl Socket {
     }
 
     /// Reads what has already arrived; `None` when nothing has.
-    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
+    pub(crate) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match sys::receive_now(&self.stream, buffer) {
             Ok(n) => Ok(Some(n)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
@@ -81,7 +81,7 @@ impl Socket {
     }
 
     /// Writes all of `bytes`.
-    pub(super) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+    pub(crate) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
         while !bytes.is_empty() {
             let n = self.write(bytes, exchange)?;
             bytes = &bytes[n..];
@@ -90,7 +90,7 @@ impl Socket {
         Ok(())
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<usize> {
+    pub(crate) fn write(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<usize> {
         loop {
             match sys::send_now(&self.stream, bytes) {
                 Ok(n) => {
@@ -144,7 +144,7 @@ fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
 }
 
 /// The error of a phase that took longer than making a connection may take.
-pub(super) fn no_answer(where_and_when: &str, option: &str) -> Error {
+pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
     Error::new(
         Status::VSESSION_E_CONNECT,
         format!(

@@ -17,7 +17,7 @@ use crate::sync::Arc;
 use crate::sys::Idle;
 
 #[derive(Debug)]
-pub(super) struct TlsStream {
+pub(crate) struct TlsStream {
     tls: ClientConnection,
     socket: Socket,
     records: Records,
@@ -62,7 +62,7 @@ impl Write for Wire<'_> {
 
 impl TlsStream {
     /// Does the handshake on a fresh connection.
-    pub(super) fn handshake(
+    pub(crate) fn handshake(
         socket: Socket,
         host: &str,
         trust: &Trust,
@@ -100,11 +100,11 @@ impl TlsStream {
     }
 
     /// The certificates that the server showed, its own first.
-    pub(super) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+    pub(crate) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         self.tls.peer_certificates().unwrap_or(&[])
     }
 
-    pub(super) fn socket(&mut self) -> &mut Socket {
+    pub(crate) fn socket(&mut self) -> &mut Socket {
         &mut self.socket
     }
 
@@ -147,7 +147,7 @@ impl TlsStream {
         Ok(n)
     }
 
-    pub(super) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+    pub(crate) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
         while !bytes.is_empty() {
             let n = self.tls.writer().write(bytes)?;
             bytes = &bytes[n..];
@@ -158,7 +158,7 @@ impl TlsStream {
     }
 
     /// 0: the peer has closed, and said so within TLS. A connection that just ends is an error: somebody may have cut it.
-    pub(super) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+    pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
         loop {
             match self.tls.reader().read(buffer) {
                 Ok(n) => return Ok(n),
@@ -180,12 +180,12 @@ impl TlsStream {
     }
 
     /// Bytes are there to be read.
-    pub(super) fn has_more(&self) -> bool {
+    pub(crate) fn has_more(&self) -> bool {
         self.socket.look() == Idle::Data
     }
 
     /// Nothing has arrived that was not read, be it a part of a record.
-    pub(super) fn is_at_rest(&mut self) -> bool {
+    pub(crate) fn is_at_rest(&mut self) -> bool {
         self.records.is_between() && self.is_silent()
     }
 
@@ -200,7 +200,7 @@ impl TlsStream {
 
     /// Whether a resting connection can serve a request. The server may have sent session tickets meanwhile: those are
     /// taken in, and anything else makes the connection unfit, be it a part of a record.
-    pub(super) fn is_good(&mut self) -> bool {
+    pub(crate) fn is_good(&mut self) -> bool {
         match self.socket.look() {
             Idle::Quiet => true,
             Idle::Closed => false,
@@ -210,7 +210,7 @@ impl TlsStream {
 
     /// Whether the server has said something on a fresh connection. Tickets may come at any time there, and what has come only
     /// in part is judged when it is whole.
-    pub(super) fn speaks_unasked(&mut self) -> bool {
+    pub(crate) fn speaks_unasked(&mut self) -> bool {
         let sound = self.socket.look() != Idle::Data || self.take_tickets();
         self.began_unasked = !self.records.is_between();
         sound && self.has_said_something()
@@ -263,7 +263,7 @@ fn no_tls(http: bool) -> Error {
     )
 }
 
-pub(super) fn spoke_first() -> Error {
+pub(crate) fn spoke_first() -> Error {
     Error::new(
         Status::VSESSION_E_PROTOCOL,
         "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",

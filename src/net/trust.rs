@@ -24,14 +24,14 @@ use crate::sync::Arc;
 
 /// How the certificates of one server are judged.
 #[derive(Clone)]
-pub(super) struct Trust {
+pub(crate) struct Trust {
     config: Arc<ClientConfig>,
     server: Arc<str>,
 }
 
 impl Trust {
     /// `server`: host and port, for messages.
-    pub(super) fn new(tls: &Tls, server: &str) -> Result<Trust> {
+    pub(crate) fn new(tls: &Tls, server: &str) -> Result<Trust> {
         // A pin is held also where the rest is not looked at.
         let judge = if !tls.thumbprints.is_empty() {
             Judge::Pinned(tls.thumbprints.clone())
@@ -47,7 +47,7 @@ impl Trust {
     }
 
     /// For a look at a server: shows whatever certificate it has.
-    pub(super) fn to_look(tls: &Tls, server: &str) -> Result<Trust> {
+    pub(crate) fn to_look(tls: &Tls, server: &str) -> Result<Trust> {
         Trust::with(Judge::Look, tls, server)
     }
 
@@ -76,12 +76,12 @@ impl Trust {
         Ok(Trust { config: Arc::new(config), server })
     }
 
-    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
+    pub(crate) fn client_config(&self) -> Arc<ClientConfig> {
         self.config.clone()
     }
 
     /// Host and port, for messages.
-    pub(super) fn server(&self) -> Arc<str> {
+    pub(crate) fn server(&self) -> Arc<str> {
         self.server.clone()
     }
 }

@@ -8,10 +8,10 @@ use crate::runtime::secret::Wiped;
 use crate::runtime::timer::Sleeper;
 use crate::runtime::wait::Bounds;
 use crate::runtime::workers;
+use crate::soap::envelope::Reference;
 use crate::state::Reason;
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, Mutex};
-use crate::wire::envelope::Reference;
 
 /// A call with its own copy of everything.
 pub(crate) struct OwnedCall {

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use super::gate::{Outcome, Wish};
 use super::given_up::Use;
 use super::{Session, Snapshot, Timeout};
-use crate::api::service::{SERVICE_INSTANCE, Service};
-use crate::api::soap::{Answered, Call, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::wait::{Bounds, Signal, Watch};
+use crate::soap::call::{Answered, Call, next_operation_id};
+use crate::soap::envelope::Reference;
+use crate::soap::reply::Reply;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
-use crate::wire::envelope::Reference;
-use crate::wire::reply::Reply;
+use crate::vim::service::{SERVICE_INSTANCE, Service};
 
 /// A request goes out at most this often: once, and again for each time that it was answered with NotAuthenticated,
 /// which proves that it did not run, or read properties without a session. Two replacements in one call mean that something else is wrong.

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 
 use super::{Session, Snapshot};
-use crate::api::service::Service;
-use crate::api::session_manager::{self, Login};
 use crate::error::Result;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::sync::Arc;
+use crate::vim::service::Service;
+use crate::vim::session_manager::{self, Login};
 
 impl Session {
     /// Asks the server for the session's record and publishes it. Never logs in.

@@ -6,12 +6,12 @@ use std::rc::Rc;
 
 use super::gate::{Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot};
-use crate::api::discovery;
-use crate::api::service::Service;
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::wait::Watch;
 use crate::sync::{Arc, Instant};
+use crate::vim::discovery;
+use crate::vim::service::Service;
 
 /// What may be done at once the first time, and then only after a pause that doubles. A long time without it makes it the first
 /// time again.

@@ -6,14 +6,14 @@ use std::rc::Rc;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot, closed};
-use crate::api::service::Service;
-use crate::api::session_manager;
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::Arc;
+use crate::vim::service::Service;
+use crate::vim::session_manager;
 
 /// A close of which the server does not know yet.
 #[derive(Clone)]

@@ -12,7 +12,6 @@ use once_cell::sync::OnceCell;
 use super::doubt::{Doubts, name_of};
 use super::login::Task;
 use super::{Session, closed, not_logged_in};
-use crate::api::service::Service;
 use crate::config::{Config, Relogin};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Kind, now_ms};
@@ -22,6 +21,7 @@ use crate::runtime::workers;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, AtomicBool, Instant, Ordering, thread_local};
+use crate::vim::service::Service;
 
 /// What the gate's lock guards.
 pub(super) struct Gate {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use super::gate::{Automatic, Gate};
 use super::{Session, Snapshot};
-use crate::api::session_manager;
 use crate::error::Error;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::runtime::workers;
+use crate::soap::reply::Reply;
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::{Arc, Ordering};
-use crate::wire::reply::Reply;
+use crate::vim::session_manager;
 
 /// How long the logout of a session that was given up may take.
 const LONGEST_LOGOUT: Duration = Duration::from_secs(10);

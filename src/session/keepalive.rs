@@ -9,7 +9,6 @@ use std::time::Duration;
 use super::call::{CallOptions, MethodCall, Target};
 use super::gate::Wish;
 use super::{Session, Timeout, chance, not_logged_in};
-use crate::api::service::SERVICE_INSTANCE;
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
 use crate::runtime::event::Kind;
@@ -19,6 +18,7 @@ use crate::runtime::workers::{self, NoThread};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex};
+use crate::vim::service::SERVICE_INSTANCE;
 
 /// The longest that a probe waits for the server.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);

@@ -7,8 +7,6 @@ use std::time::Duration;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
 use super::{Session, Snapshot, chance, closed};
-use crate::api::service::Service;
-use crate::api::session_manager::{self, Login};
 use crate::auth::password::{self, Credentials};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Kind};
@@ -19,6 +17,8 @@ use crate::runtime::workers::NoThread;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, Instant, Ordering};
+use crate::vim::service::Service;
+use crate::vim::session_manager::{self, Login};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]

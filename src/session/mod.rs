@@ -25,13 +25,13 @@ pub(crate) use snapshot::{Snapshot, View};
 
 use std::time::Duration;
 
-use crate::api::soap::Endpoint;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::net::Client;
+use crate::http::Client;
 use crate::runtime::log::log;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
+use crate::soap::call::Endpoint;
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, AtomicU64, Instant, Mutex, RandomState};

@@ -8,11 +8,10 @@ use std::time::Duration;
 use super::call::{CallOptions, MethodCall, Target};
 use super::gate::Phase;
 use super::{Session, Timeout};
-use crate::api::service::{self, SERVICE_INSTANCE};
 use crate::config::{Config, CredentialsSource};
 use crate::error::{Error, Result};
-use crate::net::model::{Server, serve_with};
-use crate::net::{self, HttpReply, HttpRequest};
+use crate::http::model::{Server, serve_with};
+use crate::http::{self, HttpReply, HttpRequest};
 use crate::runtime::event::Queue;
 use crate::runtime::models::{self as runtime, end};
 use crate::runtime::secret::Secret;
@@ -21,10 +20,11 @@ use crate::state::State;
 use crate::status::Status;
 use crate::sync::model::{check, one_in};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Instant, Ordering, thread};
+use crate::vim::service::{self, SERVICE_INSTANCE};
 
 pub(crate) fn begin() {
     runtime::begin();
-    net::renew_after_fork();
+    http::renew_after_fork();
     service::renew_after_fork();
 }
 

@@ -5,11 +5,11 @@ use std::ops::Deref;
 
 use once_cell::race::OnceBox;
 
-use crate::api::service::Service;
-use crate::api::session_manager::Login;
 use crate::error::Result;
 use crate::runtime::numbered::thread_number;
 use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::vim::service::Service;
+use crate::vim::session_manager::Login;
 
 /// A session at one moment.
 #[derive(Clone, Debug, Default)]

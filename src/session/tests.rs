@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::gate::{Flight, Next, Phase, Wish};
 use super::login::Failure;
 use super::*;
-use crate::api::service::Service;
-use crate::api::session_manager::Login;
 use crate::config::CredentialsSource;
 use crate::runtime::secret::Secret;
-use crate::wire::service_content::ServiceContent;
-use crate::wire::user_session::UserSession;
+use crate::vim::service::Service;
+use crate::vim::service_content::ServiceContent;
+use crate::vim::session_manager::Login;
+use crate::vim::user_session::UserSession;
 
 /// A session with a server that is not there.
 fn session() -> Arc<Session> {

@@ -6,10 +6,10 @@ use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
+use crate::soap::envelope::Reference;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, Weak};
-use crate::wire::envelope::Reference;
-use crate::wire::service_content::ServiceContent;
+use crate::vim::service_content::ServiceContent;
 
 /// The type and id that every server gives its root object.
 pub(crate) const SERVICE_INSTANCE: &str = "ServiceInstance";
@@ -70,9 +70,9 @@ impl Service {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::api::discovery::soap_action;
+    use crate::vim::discovery::soap_action;
 
-    pub(in crate::api) fn service(version: &str) -> Service {
+    pub(in crate::vim) fn service(version: &str) -> Service {
         let text = "<R><returnval><sessionManager type=\"SessionManager\">sm</sessionManager>\
             <propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about/></returnval></R>";
         let content = ServiceContent::read(roxmltree::Document::parse(text).unwrap().root_element()).unwrap();

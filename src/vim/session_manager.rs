@@ -3,13 +3,13 @@
 use std::rc::Rc;
 
 use super::service::Service;
-use super::soap::{Call, Endpoint, LOGOUT, next_operation_id};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
+use crate::soap::call::{Call, Endpoint, LOGOUT, next_operation_id};
+use crate::soap::envelope::element;
 use crate::status::{Executed, Status};
-use crate::wire::envelope::element;
-use crate::wire::user_session::{UserSession, current_session_query, read_current_session};
+use crate::vim::user_session::{UserSession, current_session_query, read_current_session};
 
 /// A session as the server sees it, with the right to use it.
 #[derive(Clone, Debug)]

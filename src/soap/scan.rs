@@ -45,7 +45,7 @@ pub(super) fn reply(text: &str) -> Option<Scanned> {
 const MOST_FIELDS: usize = 256;
 
 /// An element without children: its name and its text.
-pub(super) type Field<'a> = (&'a str, Cow<'a, str>);
+pub(crate) type Field<'a> = (&'a str, Cow<'a, str>);
 
 /// The children of the one return value, when they are all without children.
 pub(super) fn fields(text: &str) -> Option<Vec<Field<'_>>> {

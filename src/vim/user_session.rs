@@ -4,12 +4,12 @@ use std::ffi::CString;
 
 use roxmltree::Node;
 
-use super::envelope::{Reference, element};
-use super::reply::Reply;
-use super::scan::Field;
-use super::xml::{child, child_text, date_time_ms, text_of, xsi_type};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
+use crate::soap::envelope::{Reference, element};
+use crate::soap::reply::Reply;
+use crate::soap::scan::Field;
+use crate::soap::xml::{child, child_text, date_time_ms, text_of, xsi_type};
 use crate::status::Status;
 
 /// The server's record of a session. Texts are kept as C strings, because that is how they are handed out.
@@ -91,8 +91,8 @@ pub(crate) fn read_login(reply: &Reply) -> Result<UserSession> {
 pub(crate) fn current_session_query(session_manager: Reference) -> String {
     format!(
         "<specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet><objectSet><obj type=\"{}\">{}</obj><skip>false</skip></objectSet></specSet><options></options>",
-        super::xml::escape(session_manager.kind),
-        super::xml::escape(session_manager.id),
+        crate::soap::xml::escape(session_manager.kind),
+        crate::soap::xml::escape(session_manager.id),
     )
 }
 

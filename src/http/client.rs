@@ -6,19 +6,18 @@ use std::rc::Rc;
 
 use ureq::http::Uri;
 
-use super::Settings;
 use super::connection::Connection;
-use super::context;
-use super::dial::Dialer;
-use super::exchange::Current;
 use super::message::{self, HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::permits::Permits;
 use super::plain::{self, Look, PlainHead};
 use super::pool::Pool;
-use super::resolve;
-use super::trust::Trust;
 use super::unusual::Reader;
 use crate::error::{Error, Result};
+use crate::net::Settings;
+use crate::net::context;
+use crate::net::dial::Dialer;
+use crate::net::exchange::Current;
+use crate::net::trust::Trust;
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::{Executed, Status};
@@ -51,7 +50,6 @@ static CLIENTS: PerProcess<Clients> = PerProcess::new();
 /// In a forked child: forgets the parent's connections.
 pub(crate) fn renew_after_fork() {
     CLIENTS.renew();
-    resolve::renew_after_fork();
 }
 
 impl Client {
@@ -269,8 +267,9 @@ fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Method, Proxy, ProxyKind};
     use super::*;
+    use crate::http::Method;
+    use crate::net::{Proxy, ProxyKind};
     use crate::runtime::secret::Secret;
     use crate::runtime::wait::Bounds;
     use std::io::{Read, Write};

@@ -15,12 +15,12 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, NextTimeout, Transport};
 
 use super::connection::Connection;
-use super::exchange::{self, Current, Exchange};
 use super::framing::Framing;
 use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::plain::APPLIED_ACTION;
 use super::pool::Pool;
 use crate::error::{Error, Result};
+use crate::net::exchange::{self, Current, Exchange};
 use crate::runtime::fork;
 use crate::runtime::secret::Secret;
 use crate::status::Status;

@@ -98,9 +98,9 @@ impl Sleeper for Pool {
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use super::super::connection::Stream;
-    use super::super::socket::Socket;
     use super::*;
+    use crate::net::socket::Socket;
+    use crate::net::stream::Stream;
 
     struct Peers {
         listener: TcpListener,

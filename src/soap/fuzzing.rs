@@ -1,24 +1,22 @@
 //! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Most targets put the bytes where a server's words stand in a
 //! document that is otherwise good, because a fuzzer seldom makes a whole envelope.
 
+use super::cookie;
 use super::document;
 use super::envelope::{Reference, Request, check_arguments};
 use super::fault::NOT_AUTHENTICATED;
 use super::reply::{self, Answer};
-use super::service_content::ServiceContent;
-use super::user_session::{UserSession, read_current_session};
-use super::xml::{self, child, escape};
-use super::{cookie, versions};
+use super::xml::{child, escape};
 use crate::error::Error;
 use crate::runtime::secret::{Hidden, LEFT_OUT};
 use crate::status::{Executed, Status};
 
-fn text(bytes: &[u8]) -> Option<&str> {
+pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
 /// An error of a reader is the server's fault, and says something.
-fn is_the_servers(error: &Error) {
+pub(crate) fn is_the_servers(error: &Error) {
     use Status::*;
     let detail = error.detail();
     let known = [VSESSION_E_NOT_SOAP, VSESSION_E_MALFORMED_XML, VSESSION_E_DTD, VSESSION_E_PROTOCOL];
@@ -49,67 +47,6 @@ pub(crate) fn fault(bytes: &[u8]) {
             );
             assert_eq!(detail.fault_name.is_some(), !named.is_empty());
             assert!(detail.message.starts_with("Method: the server answered with the fault "));
-        }
-    }
-}
-
-/// The document of versions.
-pub(crate) fn versions(bytes: &[u8]) {
-    let inside = format!(
-        "<namespaces><namespace><name>urn:vim25</name>{}</namespace></namespaces>",
-        String::from_utf8_lossy(bytes)
-    );
-    for document in [bytes, inside.as_bytes()] {
-        if let Some(version) = versions::newest(document) {
-            // It becomes part of a header.
-            let fits = (1..=32).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_graphic());
-            assert!(fits, "{version}");
-        }
-    }
-}
-
-/// What stands inside of a ServiceContent.
-pub(crate) fn service_content(bytes: &[u8]) {
-    let Some(inside) = text(bytes) else { return };
-    let document = format!("<R xmlns=\"urn:vim25\"><returnval>{inside}</returnval></R>");
-    let Ok(parsed) = xml::parse(&document) else { return };
-    match ServiceContent::read(parsed.root_element()) {
-        Err(error) => is_the_servers(&error),
-        Ok(content) => {
-            for needed in ["sessionManager", "propertyCollector"] {
-                let (kind, id) = content.by_name(needed).expect("what is needed is there");
-                assert!(!id.is_empty(), "{content:?}");
-                // The only one of its type is found by its type too.
-                if let Some(found) = content.by_type(kind.to_str().unwrap()) {
-                    assert_eq!(found.id, id.to_str().unwrap());
-                }
-            }
-            assert!(content.by_type("").is_none_or(|r| r.kind.is_empty()));
-            let _ = (content.about("apiType"), content.about(""));
-        }
-    }
-}
-
-/// What stands inside of the answer to the question for `currentSession`, and of a UserSession.
-pub(crate) fn current_session(bytes: &[u8]) {
-    let Some(inside) = text(bytes) else { return };
-    let document = format!(
-        "<R xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><returnval>{inside}</returnval></R>"
-    );
-    let Ok(parsed) = xml::parse(&document) else { return };
-    let returned = child(parsed.root_element(), "returnval").expect("it is there");
-    let sessions = [read_current_session(parsed.root_element()), UserSession::read(returned).map(Some)];
-    for session in sessions {
-        match session {
-            Err(error) => is_the_servers(&error),
-            Ok(None) => {}
-            Ok(Some(session)) => {
-                assert!(!session.key.is_empty());
-                // The years 1 to 9999, and the zones around them.
-                let years = -62_135_683_200_000..=253_402_387_200_000;
-                assert!(years.contains(&session.login_time_ms), "{session:?}");
-                assert!(years.contains(&session.last_active_ms), "{session:?}");
-            }
         }
     }
 }

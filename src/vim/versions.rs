@@ -3,8 +3,8 @@
 
 use roxmltree::Node;
 
-use super::reply;
-use super::xml::{self, child_text, text_of};
+use crate::soap::reply;
+use crate::soap::xml::{self, child_text, text_of};
 
 /// The newest released version of `urn:vim25` that the document lists, after names that a server has for itself, such as
 /// `uA046D008`. `None`: it lists none, or is no such document.

@@ -52,7 +52,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// The largest document that becomes a tree. Those that do describe a server or a session, and take some kilobytes.
-pub(super) const LARGEST_TREE: usize = 256 * 1024;
+pub(crate) const LARGEST_TREE: usize = 256 * 1024;
 /// What a tree takes for a node, for an attribute and for a prefix in scope, with what is free while it grows.
 const NODE: usize = 300;
 /// Elements, attributes and texts of such a document.

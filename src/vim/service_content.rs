@@ -6,10 +6,10 @@ use std::ffi::CString;
 
 use roxmltree::Node;
 
-use super::envelope::Reference;
 use super::user_session::c_string;
-use super::xml::{child, text_of};
 use crate::error::{Error, Result};
+use crate::soap::envelope::Reference;
+use crate::soap::xml::{child, text_of};
 use crate::status::Status;
 
 /// What RetrieveServiceContent returns. Texts are kept as C strings, because that is how they are handed out.

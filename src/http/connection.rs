@@ -4,62 +4,15 @@
 use std::io;
 
 use super::buffers::SoapBuffers;
-use super::exchange::Exchange;
-use super::socket::Socket;
-use super::tls::{TlsStream, spoke_first};
 use crate::error::Error;
+use crate::net::exchange::Exchange;
+use crate::net::stream::Stream;
+use crate::net::tls::spoke_first;
 use crate::status::Status;
-use crate::sys::Idle;
 
 /// The most that may wait in the buffer for the end of its line or head. ureq bounds heads by less than this, but not the
 /// lines between chunks.
 const MOST_PENDING: usize = 128 * 1024;
-
-#[derive(Debug)]
-pub(super) enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream>),
-}
-
-impl Stream {
-    fn write_all(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
-        match self {
-            Stream::Plain(socket) => socket.write_all(bytes, exchange),
-            Stream::Tls(tls) => tls.write_all(bytes, exchange),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
-        match self {
-            Stream::Plain(socket) => socket.read(buffer, exchange),
-            Stream::Tls(tls) => tls.read(buffer, exchange),
-        }
-    }
-
-    /// Bytes are there before any were sent.
-    fn speaks_unasked(&mut self) -> bool {
-        match self {
-            Stream::Plain(socket) => socket.look() == Idle::Data,
-            Stream::Tls(tls) => tls.speaks_unasked(),
-        }
-    }
-
-    /// There are bytes to read on a connection that takes no more.
-    fn has_said_something(&self, exchange: &Exchange) -> bool {
-        exchange.sent.get()
-            && match self {
-                Stream::Plain(socket) => socket.look() == Idle::Data,
-                Stream::Tls(tls) => tls.has_more(),
-            }
-    }
-
-    fn is_good(&mut self) -> bool {
-        match self {
-            Stream::Plain(socket) => socket.look() == Idle::Quiet,
-            Stream::Tls(tls) => tls.is_good(),
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -148,21 +101,13 @@ impl Connection {
     /// Whether it can serve another request, now that a reply was read to its end. What follows that end, be it the beginning of
     /// a record, is nobody's. What the kernel holds is seen when the connection is taken for a request.
     pub(super) fn is_reusable(&mut self) -> bool {
-        !self.spent
-            && self.buffers.input().is_empty()
-            && match &mut self.stream {
-                Stream::Plain(_) => true,
-                Stream::Tls(tls) => tls.is_at_rest(),
-            }
+        !self.spent && self.buffers.input().is_empty() && self.stream.is_at_rest()
     }
 
     /// Forgets what the last request left behind, and prepares for more.
     pub(super) fn rest(&mut self) {
         self.buffers.forget();
-        match &mut self.stream {
-            Stream::Plain(socket) => socket.block(),
-            Stream::Tls(tls) => tls.socket().block(),
-        }
+        self.stream.block();
     }
 
     /// Whether it can serve a request after it has rested.
@@ -171,7 +116,7 @@ impl Connection {
     }
 
     pub(super) fn is_tls(&self) -> bool {
-        matches!(self.stream, Stream::Tls(_))
+        self.stream.is_tls()
     }
 }
 
@@ -181,8 +126,9 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::rc::Rc;
 
-    use super::super::exchange::Current;
     use super::*;
+    use crate::net::exchange::Current;
+    use crate::net::socket::Socket;
     use crate::runtime::wait::{Bounds, Watch};
 
     #[test]

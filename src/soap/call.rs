@@ -6,23 +6,23 @@ use std::rc::Rc;
 use ureq::http::Uri;
 
 use crate::error::{Error, Result};
-use crate::net::{Client, HttpReply, HttpRequest, Method};
+use crate::http::{Client, HttpReply, HttpRequest, Method};
 use crate::runtime::event::now_ms;
 use crate::runtime::fork;
 use crate::runtime::log::log;
 use crate::runtime::secret::{Hidden, SHOWN, Secret};
 use crate::runtime::wait::Watch;
+use crate::soap::cookie;
+use crate::soap::envelope::{self, Reference};
+use crate::soap::reply::{self, Answer, Reply};
 use crate::status::{Executed, Status};
 use crate::sync::{Arc, AtomicU64, Ordering};
-use crate::wire::cookie;
-use crate::wire::envelope::{self, Reference};
-use crate::wire::reply::{self, Answer, Reply};
 
 /// As much of a reply as an error may look at: more than it shows, with secrets that begin there and are escaped.
 const BEGINNING: usize = 64 * 1024;
 
 /// The method that ends a session.
-pub(super) const LOGOUT: &str = "Logout";
+pub(crate) const LOGOUT: &str = "Logout";
 
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
@@ -100,7 +100,7 @@ impl Endpoint {
 
     /// An error of what this server answered, with its name.
     #[cold]
-    pub(super) fn named(&self, error: Error) -> Error {
+    pub(crate) fn named(&self, error: Error) -> Error {
         let about_an_answer = error.is_no_answer() || error.detail().http_status != 0;
         let server = self.server();
         if !about_an_answer || error.detail().message.contains(&server) {
@@ -212,7 +212,7 @@ fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
 }
 
 /// What to do about a redirection, which is not followed.
-pub(super) fn redirection(http: &HttpReply, hidden: Hidden) -> String {
+pub(crate) fn redirection(http: &HttpReply, hidden: Hidden) -> String {
     let target = hidden.quote(http.location.as_deref().unwrap_or("?"), 400);
     format!("it redirects to '{target}': if that is the right server, put it into 'url'")
 }
@@ -257,7 +257,7 @@ fn http_error(status: u16, advice: &str, body: &[u8], hidden: Hidden) -> Error {
 }
 
 /// How a body begins, for a message.
-pub(super) fn first_words(body: &[u8], hidden: Hidden) -> String {
+pub(crate) fn first_words(body: &[u8], hidden: Hidden) -> String {
     match hidden.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), SHOWN) {
         start if start.is_empty() => "an empty body".into(),
         start => format!("a body that begins with '{start}'"),

@@ -1,13 +1,12 @@
 //! What is asked over HTTP and what comes back, and what is said of a reply that is none.
 
 use std::cell::RefCell;
-use std::io;
 use std::time::Duration;
 
 use ureq::http::Uri;
 
-use super::exchange::Exchange;
 use crate::error::Error;
+use crate::net::exchange::Exchange;
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 
@@ -55,18 +54,6 @@ pub(crate) struct HttpReply {
     pub(crate) body: Vec<u8>,
     /// The request was sent before, and that time may have been served too.
     pub(crate) repeated: bool,
-}
-
-/// The failure of a system call that the system had no room for, `doing` something.
-pub(super) fn shortage(doing: &str, error: &io::Error) -> Error {
-    Error::new(
-        Status::VSESSION_E_RESOURCE,
-        format!(
-            "{doing}: this process or system lacks descriptors, ports or memory ({error}); close some files, raise the limit \
-             (ulimit -n) or lower 'max_connections'"
-        ),
-    )
-    .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
 }
 
 pub(super) fn no_memory() -> Error {

@@ -4,15 +4,15 @@
 use std::rc::Rc;
 
 use super::service::{SERVICE_INSTANCE, Service};
-use super::soap::{Call, Endpoint, first_words, next_operation_id, redirection};
 use crate::error::{Error, Objection, Result};
-use crate::net::HttpReply;
+use crate::http::HttpReply;
 use crate::runtime::secret::Hidden;
 use crate::runtime::wait::Watch;
+use crate::soap::call::{Call, Endpoint, first_words, next_operation_id, redirection};
+use crate::soap::envelope::Reference;
 use crate::status::{Executed, Status};
-use crate::wire::envelope::Reference;
-use crate::wire::service_content::ServiceContent;
-use crate::wire::versions;
+use crate::vim::service_content::ServiceContent;
+use crate::vim::versions;
 
 /// The version for a server that does not list its own. Servers tell their service content in it whether they list it or not.
 const OLD_VERSION: &str = "5.5";
@@ -174,7 +174,7 @@ impl Objection {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::service::tests::service;
+    use crate::vim::service::tests::service;
 
     fn objecting(objection: Objection) -> Error {
         Error::new(Status::VSESSION_E_FAULT, "planted").with(|d| d.objection = Some(objection))

@@ -1,10 +1,10 @@
 //! Texts that are dear to read: each family makes one of about a given size. For the test that any text is read in a time
 //! that grows with its size alone.
 
-use super::envelope::check_arguments;
-use super::reply::{self, Answer};
 use super::{user_session, versions};
 use crate::runtime::secret::Hidden;
+use crate::soap::envelope::check_arguments;
+use crate::soap::reply::{self, Answer};
 
 type Family = (&'static str, fn(usize) -> String);
 

@@ -1,0 +1,74 @@
+//! A connected byte stream: TCP, or TLS over it.
+
+use std::io;
+
+use super::exchange::Exchange;
+use super::socket::Socket;
+use super::tls::TlsStream;
+use crate::sys::Idle;
+
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream>),
+}
+
+impl Stream {
+    pub(crate) fn write_all(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.write_all(bytes, exchange),
+            Stream::Tls(tls) => tls.write_all(bytes, exchange),
+        }
+    }
+
+    pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+        match self {
+            Stream::Plain(socket) => socket.read(buffer, exchange),
+            Stream::Tls(tls) => tls.read(buffer, exchange),
+        }
+    }
+
+    /// Bytes are there before any were sent.
+    pub(crate) fn speaks_unasked(&mut self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.look() == Idle::Data,
+            Stream::Tls(tls) => tls.speaks_unasked(),
+        }
+    }
+
+    /// There are bytes to read on a connection that takes no more.
+    pub(crate) fn has_said_something(&self, exchange: &Exchange) -> bool {
+        exchange.sent.get()
+            && match self {
+                Stream::Plain(socket) => socket.look() == Idle::Data,
+                Stream::Tls(tls) => tls.has_more(),
+            }
+    }
+
+    pub(crate) fn is_good(&mut self) -> bool {
+        match self {
+            Stream::Plain(socket) => socket.look() == Idle::Quiet,
+            Stream::Tls(tls) => tls.is_good(),
+        }
+    }
+
+    /// Nothing has arrived that was not read, as far as this side holds it, be it a part of a TLS record.
+    pub(crate) fn is_at_rest(&mut self) -> bool {
+        match self {
+            Stream::Plain(_) => true,
+            Stream::Tls(tls) => tls.is_at_rest(),
+        }
+    }
+
+    /// Lets reads block from now on; see `Socket::block`.
+    pub(crate) fn block(&mut self) {
+        match self {
+            Stream::Plain(socket) => socket.block(),
+            Stream::Tls(tls) => tls.socket().block(),
+        }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Stream::Tls(_))
+    }
+}

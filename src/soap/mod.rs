@@ -1,0 +1,12 @@
+//! SOAP: a call is an envelope that goes out over HTTP, and a reply or a fault that comes in.
+
+pub(crate) mod call;
+pub(crate) mod cookie;
+mod document;
+pub(crate) mod envelope;
+pub(crate) mod fault;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
+pub(crate) mod reply;
+pub(crate) mod scan;
+pub(crate) mod xml;
