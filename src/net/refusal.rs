@@ -260,9 +260,15 @@ fn of_name(outline: &Outline<'_>, server: &ServerName<'_>) -> Refusal {
     )
 }
 
-/// What a failed handshake or a broken record means for the caller, where no certificate was refused by us.
+/// What a failed handshake or a broken record means for the caller. Where our own verifier refused the certificate, rustls
+/// hands back the error that it made.
 pub(super) fn of_tls(error: &rustls::Error, server: &str) -> Error {
     use rustls::Error::*;
+    if let InvalidCertificate(CertificateError::Other(other)) = error
+        && let Some(refused) = other.0.downcast_ref::<Error>()
+    {
+        return refused.clone();
+    }
     let (what, advice): (String, &str) = match error {
         AlertReceived(alert) => of_alert(*alert),
         InvalidMessage(_) => (
@@ -393,6 +399,15 @@ mod tests {
             assert!(message.starts_with("TLS with vc:443 failed: ") && message.contains("; "), "{message}");
             assert!(!shows_inner_names(message), "{error:?}: {message}");
         }
+    }
+
+    #[test]
+    fn a_refusal_of_our_verifier_comes_back_out_of_rustls_error() {
+        let refused = not_pinned().error("vc:443", &Thumbprint::sha256(&certificate()));
+        let other = rustls::OtherError(crate::sync::Arc::new(refused.clone()));
+        let told = of_tls(&CertificateError::Other(other).into(), "vc:443");
+        assert_eq!(told.status(), Status::VSESSION_E_UNTRUSTED);
+        assert_eq!(told.detail().message, refused.detail().message);
     }
 
     #[test]

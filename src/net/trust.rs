@@ -10,13 +10,13 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
 
 use super::certificate::{Outline, Thumbprint, read_pem};
 use super::key::{self, Unproven, Version};
 use super::refusal::{self, Refusal};
 use super::roots::Roots;
-use super::{Identity, Tls, exchange};
+use super::{Identity, Tls};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
@@ -176,9 +176,11 @@ impl std::fmt::Debug for Verifier {
 }
 
 impl Verifier {
-    /// rustls' error does not carry the certificate; the message for the user does.
-    fn refuse(&self, refusal: &Refusal, certificate: &[u8]) {
-        exchange::current().fail(refusal.error(&self.server, &Thumbprint::sha256(certificate)));
+    /// rustls' own errors do not carry the certificate; the message for the user does. `refusal::of_tls` takes this error out
+    /// again where the handshake fails.
+    fn refuse(&self, refusal: &Refusal, certificate: &[u8]) -> rustls::Error {
+        let error = refusal.error(&self.server, &Thumbprint::sha256(certificate));
+        CertificateError::Other(OtherError(Arc::new(error))).into()
     }
 
     fn check_handshake(
@@ -194,10 +196,7 @@ impl Verifier {
             Err(Unproven::Key(_)) if matches!(self.judge, Judge::Look) => {
                 Ok(HandshakeSignatureValid::assertion())
             }
-            Err(unproven) => {
-                self.refuse(&refusal::of_handshake(&unproven), certificate);
-                Err(CertificateError::BadSignature.into())
-            }
+            Err(unproven) => Err(self.refuse(&refusal::of_handshake(&unproven), certificate)),
         }
     }
 }
@@ -218,10 +217,7 @@ impl ServerCertVerifier for Verifier {
             Judge::Pinned(_) => Err(refusal::not_pinned()),
             Judge::Listed(roots) => roots.judge(certificate, between, server, now, algorithms),
         };
-        judged.map(|()| ServerCertVerified::assertion()).map_err(|refusal| {
-            self.refuse(&refusal, certificate);
-            CertificateError::ApplicationVerificationFailure.into()
-        })
+        judged.map(|()| ServerCertVerified::assertion()).map_err(|refusal| self.refuse(&refusal, certificate))
     }
 
     fn verify_tls12_signature(
