@@ -9,7 +9,7 @@ use super::cancel::vsession_cancel;
 use super::handles;
 use super::strings::{optional, required, with_length};
 use crate::error::{Error, Result};
-use crate::runtime::secret::excerpt;
+use crate::runtime::redact::excerpt;
 use crate::runtime::wait::Signal;
 use crate::session::{CallOptions, MethodCall, Target, Timeout};
 use crate::soap::envelope::{Reference, check_arguments};

@@ -159,11 +159,11 @@ pub unsafe extern "C" fn vsession_shutdown(
             let bounds = Bounds { deadline: Some(end), ..Bounds::default() };
             let (bounds_here, done_here) = (bounds.clone(), done.clone());
             let (closing, ending_there) = (session.clone(), ending.clone());
-            let staffed = workers::groups().calls.run(move |thread| {
+            let started = workers::pools().calls.run(move |thread| {
                 let closed = thread.map_err(Error::from);
                 let _ = done.send(closed.and_then(|()| closing.finish_close(ending_there, bounds)));
             });
-            if staffed.is_err() {
+            if started.is_err() {
                 let _ = done_here.send(session.finish_close(ending, bounds_here));
             }
         }
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn vsession_shutdown(
                 Err(_) => break,
             }
         }
-        let stopped = timer::stop(end) & workers::groups().stop(end);
+        let stopped = timer::stop(end) & workers::pools().stop(end);
         match first_error {
             Some(error) => Err(error),
             None if !stopped => Err(Error::new(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::message::{HttpReply, HttpRequest};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
-use crate::runtime::wait::{Signal, Stop, Watch};
+use crate::runtime::wait::{Signal, WaitError, Watch};
 use crate::status::Executed;
 use crate::sync::model::{Socket, one_in};
 use crate::sync::{Arc, Instant, Mutex};
@@ -33,7 +33,7 @@ pub(crate) fn serve_with(server: Arc<dyn Server>) {
 
 pub(super) fn answer(request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
     let server = SERVER.lock().clone().expect("the model has a server");
-    let fail = |stop: Stop, executed| Error::from(stop).with(|d| d.executed = executed);
+    let fail = |stop: WaitError, executed| Error::from(stop).with(|d| d.executed = executed);
     watch.commit(false);
     pause(watch).map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_NO))?;
     watch.check().map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_NO))?;
@@ -53,14 +53,14 @@ pub(super) fn answer(request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpRep
 }
 
 /// Waits for the reply, as sockets do.
-fn read(watch: &Watch) -> std::result::Result<(), Stop> {
+fn read(watch: &Watch) -> std::result::Result<(), WaitError> {
     if one_in(2) {
         return Ok(());
     }
     let arrives = Instant::now() + Duration::from_millis(10);
     let socket = Socket::with_reply_at(arrives);
     match watch.receive(&socket, &mut [0])? {
-        None => watch.signal_until(&Signal::new(), Some(arrives)).map(|_| ()),
+        None => watch.wait_for_until(&Signal::new(), Some(arrives)).map(|_| ()),
         Some(result) => {
             assert_eq!(result.ok(), Some(1), "the end of a connection that nobody ended");
             Ok(())
@@ -69,9 +69,9 @@ fn read(watch: &Watch) -> std::result::Result<(), Stop> {
 }
 
 /// What the network takes.
-fn pause(watch: &Watch) -> std::result::Result<(), Stop> {
+fn pause(watch: &Watch) -> std::result::Result<(), WaitError> {
     if one_in(2) {
-        watch.signal_until(&Signal::new(), Some(Instant::now() + Duration::from_millis(10)))?;
+        watch.wait_for_until(&Signal::new(), Some(Instant::now() + Duration::from_millis(10)))?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::runtime::wait::{Signal, Stop, Watch};
+use crate::runtime::wait::{Signal, WaitError, Watch};
 use crate::sync::{Arc, Mutex};
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Permits {
         Some(Permit(self))
     }
 
-    pub(super) fn take(&self, watch: &Watch) -> Result<Permit<'_>, Stop> {
+    pub(super) fn take(&self, watch: &Watch) -> Result<Permit<'_>, WaitError> {
         let turn = {
             let mut state = self.0.lock();
             if state.free > 0 {
@@ -39,7 +39,7 @@ impl Permits {
             state.line.push_back(turn.clone());
             turn
         };
-        match watch.signal(&turn) {
+        match watch.wait_for(&turn) {
             // Who gave a permit back has handed it to us.
             Ok(()) => Ok(Permit(self)),
             Err(stop) => {
@@ -114,7 +114,7 @@ mod tests {
         let patient = Watch::new(Bounds::default()).unwrap();
         let held = permits.take(&patient).unwrap();
         let hasty = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();
-        assert_eq!(permits.take(&hasty).err(), Some(Stop::TimedOut));
+        assert_eq!(permits.take(&hasty).err(), Some(WaitError::TimedOut));
         drop(held);
         assert!(permits.take(&patient).is_ok());
         assert_eq!(permits.0.lock().free, 1);

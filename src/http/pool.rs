@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::connection::Connection;
-use crate::runtime::numbered::thread_number;
+use crate::runtime::thread_number::thread_number;
 use crate::runtime::timer::{self, Sleeper};
 use crate::sync::{Arc, Instant, Mutex, Weak};
 

@@ -16,7 +16,6 @@ use super::stream::Stream;
 use super::tls::TlsStream;
 use super::trust::Trust;
 use crate::error::{Error, Result};
-use crate::runtime::wait::Ready;
 use crate::status::Status;
 use crate::sync::Instant;
 use crate::sys::{self, Interest};
@@ -120,8 +119,8 @@ impl Dialer {
             } else {
                 until
             };
-            match exchange.watch.descriptors(&watched, wake)? {
-                Ready::Descriptor(index) => {
+            match exchange.watch.wait_ready(&watched, wake)? {
+                Some(index) => {
                     let (address, stream) = trying.remove(index);
                     match stream.take_error() {
                         Ok(None) => return Ok(stream),
@@ -129,10 +128,10 @@ impl Dialer {
                     }
                     next_start = Instant::now();
                 }
-                Ready::NotYet if until.is_some_and(|until| Instant::now() >= until) => {
+                None if until.is_some_and(|until| Instant::now() >= until) => {
                     return Err(no_answer(&format!("at {}", self.next()), self.option()));
                 }
-                Ready::NotYet => {}
+                None => {}
             }
         }
     }

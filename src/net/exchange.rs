@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use crate::error::Error;
-use crate::runtime::wait::{Stop, Watch};
+use crate::runtime::wait::{WaitError, Watch};
 use crate::status::Status;
 
 /// How far an exchange has come.
@@ -128,7 +128,7 @@ impl Exchange {
     }
 
     /// Called before the request is written.
-    pub(crate) fn begin_to_send(&self) -> Result<(), Stop> {
+    pub(crate) fn begin_to_send(&self) -> Result<(), WaitError> {
         if !self.sending.replace(true) {
             self.watch.check()?;
             if self.commit_when_sent {

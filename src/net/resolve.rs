@@ -47,7 +47,7 @@ pub(crate) fn addresses(
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let lookup = join_or_start(host, port);
-    if !watch.signal_until(&lookup.done, until)? {
+    if !watch.wait_for_until(&lookup.done, until)? {
         return Err(unknown(host, option, "the name service did not answer within connect_timeout_ms"));
     }
     if let Some(none) = lookup.no_thread.get() {
@@ -86,8 +86,8 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
         lookup
     };
     let running = lookup.clone();
-    let started = key.clone();
-    let staffed = workers::groups().names.run(move |thread| {
+    let name = key.clone();
+    let started = workers::pools().names.run(move |thread| {
         if let Err(none) = thread {
             return running.leave(&key, none);
         }
@@ -95,9 +95,9 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
         UNDER_WAY.get().lock().remove(&key);
         running.done.fire();
     });
-    if let Err(none) = staffed {
+    if let Err(none) = started {
         // Not on this thread: nothing could end it.
-        lookup.leave(&started, none);
+        lookup.leave(&name, none);
     }
     lookup
 }

@@ -7,7 +7,7 @@ use std::os::fd::AsRawFd;
 use super::context::shortage;
 use super::exchange::{Exchange, Phase};
 use crate::error::Error;
-use crate::runtime::wait::{Ready, Watch};
+use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::Instant;
 use crate::sys::{self, Idle, Interest};
@@ -107,9 +107,9 @@ impl Socket {
 
     fn wait(&self, interest: Interest, exchange: &Exchange) -> io::Result<()> {
         let descriptor = [(self.stream.as_raw_fd(), interest)];
-        match exchange.watch.descriptors(&descriptor, self.connect_until) {
-            Ok(Ready::Descriptor(_)) => Ok(()),
-            Ok(Ready::NotYet) => Err(exchange.fail(match exchange.phase.get() {
+        match exchange.watch.wait_ready(&descriptor, self.connect_until) {
+            Ok(Some(_)) => Ok(()),
+            Ok(None) => Err(exchange.fail(match exchange.phase.get() {
                 Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
                 _ => no_answer("during the handshake", "url"),
             })),

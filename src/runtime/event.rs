@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::sync::{Arc, EventFd, Mutex};
 use crate::sys::Interest;
 
-use super::wait::{Bounds, Ready, Signal, Stop, Watch};
+use super::wait::{Bounds, Signal, WaitError, Watch};
 
 /// What an event tells. Numbers are part of the ABI.
 #[allow(non_camel_case_types)]
@@ -137,14 +137,14 @@ impl Queue {
         }
         let watch = Watch::new(Bounds::with_timeout(timeout))?;
         loop {
-            match watch.descriptors_or(&[(self.fd(), Interest::Read)], &self.closed) {
-                Ok(Ready::Descriptor(_)) => {
+            match watch.wait_ready_or(&[(self.fd(), Interest::Read)], &self.closed) {
+                Ok(Some(_)) => {
                     if let Some(event) = self.pop() {
                         return Ok(Some(event));
                     }
                 }
-                Ok(Ready::NotYet) => return Err(closed()),
-                Err(stop @ Stop::Failed(_)) => return Err(stop.into()),
+                Ok(None) => return Err(closed()),
+                Err(error @ WaitError::Failed(_)) => return Err(error.into()),
                 Err(_) => return Ok(None),
             }
         }

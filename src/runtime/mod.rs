@@ -1,13 +1,15 @@
-//! What every layer above stands on and what knows nothing of vSphere: waiting, threads, events, log, secrets.
+//! What all layers above use and what knows nothing of vSphere: waiting, worker threads, the timer, event queues, the log,
+//! secrets, fork.
 
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod log;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;
-pub(crate) mod numbered;
 pub(crate) mod process;
+pub(crate) mod redact;
 pub(crate) mod secret;
+pub(crate) mod thread_number;
 pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod workers;

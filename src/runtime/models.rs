@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::event::{Event, Kind, MOST_PENDING, Queue};
 use super::timer::{self, Sleeper};
-use super::wait::{Bounds, Signal, Stop, Watch};
-use super::workers::{self, Workers};
+use super::wait::{Bounds, Signal, WaitError, Watch};
+use super::workers::{self, WorkerPool};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::model::{check, is_readable, one_in};
@@ -22,7 +22,7 @@ pub(crate) fn begin() {
 
 /// Ends the library's own threads, as `vsession_shutdown` does.
 pub(crate) fn end() {
-    assert!(workers::groups().stop(never()), "workers that do not end");
+    assert!(workers::pools().stop(never()), "workers that do not end");
     assert!(timer::stop(never()), "a timer that does not end");
 }
 
@@ -48,12 +48,14 @@ fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
                     close: None,
                 };
                 let end = bounds.deadline;
-                let waited = Watch::new(bounds).unwrap().signal(&done);
+                let waited = Watch::new(bounds).unwrap().wait_for(&done);
                 match waited {
                     Ok(()) => assert!(done.has_fired(), "woken by nothing"),
-                    Err(Stop::Cancelled) => assert!(cancel && token.has_fired()),
-                    Err(Stop::TimedOut) => assert!(end.is_some_and(|end| Instant::now() >= end)),
-                    Err(Stop::Closed | Stop::Failed(_)) => panic!("nothing closes, and the system can wait"),
+                    Err(WaitError::Cancelled) => assert!(cancel && token.has_fired()),
+                    Err(WaitError::TimedOut) => assert!(end.is_some_and(|end| Instant::now() >= end)),
+                    Err(WaitError::Closed | WaitError::Failed(_)) => {
+                        panic!("nothing closes, and the system can wait")
+                    }
                 }
             })
         };
@@ -62,7 +64,7 @@ fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
         waiters.push(thread::spawn(move || firing.fire()));
         done.fire();
         waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
-        assert_eq!((done.waits(), token.waits()), (0, 0), "a wait that ended leaves nothing behind");
+        assert_eq!((done.waits(), token.waits()), (0, 0), "a wait that ended leaves its waker in the list");
     });
 }
 
@@ -73,9 +75,9 @@ fn an_inner_wait_does_not_swallow_the_outer_ones_wake_up() {
         let (outer, inner) = (Arc::new(Signal::new()), Arc::new(Signal::new()));
         let fires = [outer.clone(), inner.clone()].map(|signal| thread::spawn(move || signal.fire()));
         let watch = Watch::new(Bounds { cancel: Some(outer), ..Bounds::default() }).unwrap();
-        let _ = watch.signal_until(&Signal::new(), Some(Instant::now() + ms(1)));
-        assert_eq!(Watch::new(Bounds::default()).unwrap().signal(&inner), Ok(()));
-        assert_eq!(watch.signal(&Signal::new()), Err(Stop::Cancelled));
+        let _ = watch.wait_for_until(&Signal::new(), Some(Instant::now() + ms(1)));
+        assert_eq!(Watch::new(Bounds::default()).unwrap().wait_for(&inner), Ok(()));
+        assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::Cancelled));
         fires.into_iter().for_each(|fire| fire.join().unwrap());
     });
 }
@@ -115,7 +117,7 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
                     let weak: Weak<Bell> = Arc::downgrade(&bell);
                     timer::wake_at(bell.due, weak).unwrap();
                     // No limit: a wake-up that is lost is a deadlock.
-                    Watch::new(Bounds::default()).unwrap().signal(&bell.heard).unwrap();
+                    Watch::new(Bounds::default()).unwrap().wait_for(&bell.heard).unwrap();
                     assert_eq!(bell.rung.load(Ordering::SeqCst), 1);
                     assert_eq!(bell.early.load(Ordering::SeqCst), 0, "woken early");
                 }
@@ -141,7 +143,7 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
 #[test]
 fn workers_do_each_job_once_and_end() {
     check(begin, || {
-        let workers = Workers::new("model", if one_in(2) { 1 } else { 2 });
+        let workers = WorkerPool::new("model", if one_in(2) { 1 } else { 2 });
         let jobs: [_; 4] = std::array::from_fn(|_| Arc::new((Signal::new(), AtomicUsize::new(0))));
         let give = |jobs: &[Arc<(Signal, AtomicUsize)>]| {
             let (workers, jobs) = (workers.clone(), jobs.to_vec());
@@ -163,7 +165,7 @@ fn workers_do_each_job_once_and_end() {
         give(&jobs[3..]).join().unwrap();
         for job in &jobs {
             // No limit: a job that nobody does is a deadlock.
-            Watch::new(Bounds::default()).unwrap().signal(&job.0).unwrap();
+            Watch::new(Bounds::default()).unwrap().wait_for(&job.0).unwrap();
             assert_eq!(job.1.load(Ordering::SeqCst), 1, "a job done twice");
         }
         workers.begin_to_stop();

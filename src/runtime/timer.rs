@@ -1,5 +1,5 @@
-//! One thread that wakes things when their time has come. Ten thousand sleepers are ten thousand entries in a heap, and
-//! no more threads. The thread is started by the first entry and ends when there has been none for a while.
+//! The timer: one thread with a heap of times. Ten thousand sleepers cost ten thousand entries and no more threads. The first
+//! entry starts the thread, which ends after some seconds without one.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -13,15 +13,15 @@ use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak};
 use crate::sys;
 
-/// Something that wants to be woken. It is held weakly: what is gone by its time is not woken.
+/// Something that the timer or a `Signal` wakes. Both hold it weakly and skip what is gone.
 pub(crate) trait Sleeper: Send + Sync {
-    /// Its time has come. Runs on the timer's thread, so it must neither wait nor work long.
+    /// Runs on the timer's thread, or on the thread that fires the signal, so it must neither wait nor work long.
     fn wake(self: Arc<Self>);
 }
 
 struct Entry {
     at: Instant,
-    /// Breaks ties in the order of arrival.
+    /// Orders entries with equal times by arrival.
     number: u64,
     sleeper: Weak<dyn Sleeper>,
 }
@@ -51,32 +51,32 @@ struct Timer {
 #[derive(Default)]
 struct State {
     entries: BinaryHeap<Reverse<Entry>>,
-    /// With so many entries it is time to look for sleepers that are gone.
-    crowded: usize,
-    numbers: u64,
-    /// The thread that wakes the sleepers, where there is one.
+    /// The number of entries at which those of dropped sleepers are removed.
+    purge_at: usize,
+    last_number: u64,
+    /// The timer's thread, if it runs.
     thread: Option<JoinHandle<()>>,
-    /// It has nothing to do any more, and ends.
+    /// A thread that is about to end.
     ended: Option<JoinHandle<()>>,
-    /// What sleeps is not worth waiting for: the program shuts the library down.
+    /// The thread ends although sleepers wait: the program shuts the library down.
     stopping: bool,
 }
 
 static TIMER: PerProcess<Timer> = PerProcess::new();
 
-/// In a forked child: forgets the parent's sleepers.
+/// Forgets the parent's sleepers, in a forked child.
 pub(crate) fn renew_after_fork() {
     TIMER.renew();
-    UNSTAFFED.store(false, Ordering::Relaxed);
+    START_FAILED.store(false, Ordering::Relaxed);
 }
 
-/// Ends the thread, and waits for that until `end`. False: it is still at work.
+/// Ends the thread and waits for it until `end`. Returns false if it still runs.
 pub(crate) fn stop(end: Instant) -> bool {
     let timer = TIMER.get();
     {
         let mut state = timer.state.lock();
         state.stopping = true;
-        state.call();
+        state.notify();
     }
     while timer.state.lock().thread.is_some() && Instant::now() < end {
         thread::sleep(Duration::from_millis(1));
@@ -89,62 +89,62 @@ pub(crate) fn stop(end: Instant) -> bool {
         }
         state.ended.take()
     };
-    // Until it is gone the library must not be unloaded.
+    // The library must not be unloaded before the thread is gone.
     ended.into_iter().for_each(|handle| drop(handle.join()));
     true
 }
 
 impl State {
-    /// Forgets sleepers that are gone when there may be as many of them as of the others: an entry keeps the memory of its
-    /// sleeper until its moment comes.
-    fn make_room(&mut self) {
-        if self.entries.len() >= self.crowded {
+    /// Removes the entries of dropped sleepers once they may be as many as the others: an entry keeps the memory of its
+    /// sleeper.
+    fn purge(&mut self) {
+        if self.entries.len() >= self.purge_at {
             self.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
-            self.crowded = LEAST_CROWD.max(2 * self.entries.len());
+            self.purge_at = MIN_PURGE.max(2 * self.entries.len());
         }
     }
 
-    /// Has the thread look at the entries again.
-    fn call(&self) {
+    /// Wakes the thread to look at the entries again.
+    fn notify(&self) {
         if let Some(thread) = &self.thread {
             thread.thread().unpark();
         }
     }
 }
 
-/// So many entries are never too many.
-const LEAST_CROWD: usize = 64;
+/// Fewer entries are never purged.
+const MIN_PURGE: usize = 64;
 
-/// How long the thread stays with nothing to do.
+/// How long the thread waits for an entry before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// Wakes `sleeper` at `at`, by the monotonic clock. An entry cannot be taken back: who wakes looks whether there still is
-/// something to do. Where no thread can be had that is said, and the sleeper is woken once there is one: the next entry and
-/// the next use of the library try again.
+/// Wakes `sleeper` at `at`, by the monotonic clock. An entry cannot be removed: the sleeper must check whether there is still
+/// something to do. If no thread can be started the error is returned and the entry stays: the next entry and the next
+/// use of the library try again.
 pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) -> std::result::Result<(), NoThread> {
     let timer = TIMER.get();
     let mut state = timer.state.lock();
-    state.numbers += 1;
-    let number = state.numbers;
-    state.make_room();
+    state.last_number += 1;
+    let number = state.last_number;
+    state.purge();
     let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
     state.entries.push(Reverse(Entry { at, number, sleeper }));
     if state.thread.is_some() {
         if first {
-            state.call();
+            state.notify();
         }
         return Ok(());
     }
     timer.start(&mut state)
 }
 
-/// There are sleepers, and no thread could be had to wake them.
-static UNSTAFFED: AtomicBool = AtomicBool::new(false);
+/// There are entries, and the thread could not be started.
+static START_FAILED: AtomicBool = AtomicBool::new(false);
 
-/// Tries again to start the thread, where it could not be had. Called whenever the library is used.
+/// Tries again to start the thread if that failed before. Called whenever the library is used.
 #[inline]
 pub(crate) fn retry() {
-    if UNSTAFFED.load(Ordering::Relaxed) {
+    if START_FAILED.load(Ordering::Relaxed) {
         start_again();
     }
 }
@@ -158,9 +158,9 @@ fn start_again() {
     }
 }
 
-/// `at`, put off by at most a 32nd of `pause` and by 17 seconds: sleepers whose times are near each other are woken
-/// together, which costs less than to wake threads for each. The moments are multiples of a power of two, so sleepers
-/// with different pauses meet too.
+/// `at`, rounded up by at most 1/32 of `pause` and at most 17 seconds, so that sleepers with near times are woken together:
+/// waking threads once for all is cheaper. Times are multiples of a power of two, so that those of sleepers with
+/// different pauses coincide too.
 pub(crate) fn about(at: Instant, pause: Duration) -> Instant {
     static ORIGIN: OnceBox<Instant> = OnceBox::new();
     let origin = *ORIGIN.get_or_init(|| Box::new(Instant::now()));
@@ -174,7 +174,7 @@ impl Timer {
         let mine = self.clone();
         let builder = thread::Builder::new().name("vsession-timer".into()).stack_size(128 * 1024);
         let started = sys::without_signals(|| builder.spawn(move || mine.run()));
-        UNSTAFFED.store(started.is_err(), Ordering::Relaxed);
+        START_FAILED.store(started.is_err(), Ordering::Relaxed);
         state.thread = Some(started?);
         Ok(())
     }
@@ -189,7 +189,7 @@ impl Timer {
                     let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
                     if let Some(sleeper) = due {
                         drop(state);
-                        // One that panics must not take the others' clock with it.
+                        // A panic must not end the timer for the others.
                         let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sleeper.wake()));
                         state = self.state.lock();
                     }
@@ -212,7 +212,7 @@ impl Timer {
         }
         state.ended = state.thread.take();
         if state.stopping {
-            // What lives on relies on its entry, when the library is used again.
+            // Sleepers that outlive the shutdown rely on their entries when the library is used again.
             state.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
         }
     }
@@ -248,14 +248,14 @@ mod tests {
         wake_at(start + Duration::from_millis(300), gone).unwrap();
         for expected in 1..=3 {
             let (number, at) = bells.recv_timeout(Duration::from_secs(10)).unwrap();
-            assert_eq!(number, expected, "one that is gone is not woken");
+            assert_eq!(number, expected, "a dropped sleeper is not woken");
             let ms = held.iter().find(|(bell, _)| bell.0 == number).unwrap().1;
             assert!(at >= start + Duration::from_millis(ms));
         }
     }
 
     #[test]
-    fn near_moments_become_one_and_none_comes_early_or_much_later() {
+    fn near_times_are_rounded_to_one_and_none_comes_early_or_much_later() {
         let start = Instant::now();
         let mut woken = Vec::new();
         for n in 0..1000 {
@@ -272,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn those_that_are_gone_are_forgotten_before_their_time() {
+    fn entries_of_dropped_sleepers_are_removed_before_their_time() {
         let mut state = State::default();
         let (sender, _wakes) = channel();
         let lives: Vec<_> = (0..100).map(|n| Arc::new(Bell(n, Mutex::new(sender.clone())))).collect();
         for n in 0..10_000 {
             let gone: Arc<dyn Sleeper> = Arc::new(Bell(n, Mutex::new(sender.clone())));
             let sleeper: Arc<dyn Sleeper> = if n % 100 == 0 { lives[n as usize / 100].clone() } else { gone };
-            state.make_room();
+            state.purge();
             let at = Instant::now() + Duration::from_secs(600);
             state.entries.push(Reverse(Entry { at, number: n.into(), sleeper: Arc::downgrade(&sleeper) }));
             assert!(

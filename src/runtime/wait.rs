@@ -1,8 +1,7 @@
-//! Every wait of the library ends here, and each can be ended from outside: by a deadline, by a cancellation token, by
-//! the close of what it belongs to. A blocked thread waits in `poll` for its socket and for one descriptor of its own,
-//! that of its waker; whoever ends the wait raises it. So a session, a token or a login under way costs no descriptor,
-//! however many there are. The one wait that nearly every call has, that for the reply, is a blocking read, which takes one
-//! system call in place of two; whoever ends that one shuts the socket down.
+//! All waits of the library's callers. Each ends by a deadline, by a cancellation token, or by the close of the object to which
+//! it belongs. A blocked thread waits in `poll` for its socket and for its waker, one eventfd for each thread; the thread that
+//! ends the wait raises the waker. Sessions, tokens and logins therefore cost no descriptors. Nearly every call has one wait
+//! for the reply, which is a blocking read: one system call instead of two. To end it, the socket is shut down.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -19,18 +18,19 @@ use crate::sync::{
 };
 use crate::sys::{self, Interest};
 
-/// Something that happens once and that threads may wait for: a token fires, a session closes, a login ends.
+/// An event that threads may wait for: a token fires, a session closes, a login ends. Once fired it stays so until `reset`.
+/// It has nothing to do with the signals of POSIX.
 #[derive(Default)]
 pub(crate) struct Signal {
     fired: AtomicBool,
     waiting: Mutex<Waiting>,
 }
 
-/// Who is to be told.
+/// Whom `fire` wakes.
 #[derive(Default)]
 struct Waiting {
     threads: Vec<Arc<Waker>>,
-    /// What has no thread that waits for it. Woken by the thread that fires.
+    /// Objects for which no thread waits. The thread that fires runs their `wake`.
     observers: Vec<Weak<dyn Sleeper>>,
 }
 
@@ -45,10 +45,10 @@ impl Signal {
         Signal::default()
     }
 
-    /// Makes it happen and wakes every thread that waits for it. May be called any number of times, from any thread.
+    /// Sets the flag and wakes all waiters. Any thread may call it, any number of times.
     pub(crate) fn fire(&self) {
         self.fired.store(true, Ordering::SeqCst);
-        // A waiter enters the list before it looks at the flag, so it is either in the list now or will see the flag.
+        // A waiter enters the list before it reads the flag, so either it is in the list now or it will see the flag.
         let observers = {
             let waiting = self.waiting.lock();
             waiting.threads.iter().for_each(|waker| waker.raise());
@@ -61,12 +61,12 @@ impl Signal {
         self.fired.load(Ordering::SeqCst)
     }
 
-    /// Makes it unhappened, for a token that is to be used again.
+    /// Clears the flag, so that a token can be used again.
     pub(crate) fn reset(&self) {
         self.fired.store(false, Ordering::SeqCst);
     }
 
-    /// How many wait for it, for the models.
+    /// How many threads wait, for the models.
     #[cfg(all(test, vsession_model))]
     pub(super) fn waits(&self) -> usize {
         self.waiting.lock().threads.len()
@@ -101,27 +101,27 @@ impl Bounds {
         [&self.close, &self.cancel].into_iter().flatten()
     }
 
-    /// Whether what they bound should stop now.
-    pub(crate) fn check(&self) -> std::result::Result<(), Stop> {
+    /// Fails once one of the bounds is reached.
+    pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
         self.check_signals()?;
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => Err(Stop::TimedOut),
+            Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
             _ => Ok(()),
         }
     }
 
-    fn check_signals(&self) -> std::result::Result<(), Stop> {
+    fn check_signals(&self) -> std::result::Result<(), WaitError> {
         if self.close.as_ref().is_some_and(|s| s.has_fired()) {
-            return Err(Stop::Closed);
+            return Err(WaitError::Closed);
         }
         if self.cancel.as_ref().is_some_and(|s| s.has_fired()) {
-            return Err(Stop::Cancelled);
+            return Err(WaitError::Cancelled);
         }
         Ok(())
     }
 
-    /// Has `observer` woken when any of the bounds is reached, by the thread that reaches it. It may be woken without a
-    /// reason, and must look. Where there is no thread for the timer, the deadline may be late.
+    /// Registers `observer` to be woken when one of the bounds is reached, on the thread that reaches it. Wake-ups may be
+    /// spurious: the observer must check the bounds. Where the timer has no thread, the deadline may be noticed late.
     pub(crate) fn observe(&self, observer: &Weak<dyn Sleeper>) -> std::result::Result<(), NoThread> {
         for signal in self.signals() {
             signal.waiting.lock().observers.push(observer.clone());
@@ -129,7 +129,7 @@ impl Bounds {
         self.deadline.map_or(Ok(()), |deadline| timer::wake_at(deadline, observer.clone()))
     }
 
-    /// Takes back what `observe` did, but for the timer's entry.
+    /// Undoes `observe`, except for the timer's entry.
     pub(crate) fn unobserve(&self, observer: &Weak<dyn Sleeper>) {
         for signal in self.signals() {
             let observers = &mut signal.waiting.lock().observers;
@@ -140,30 +140,30 @@ impl Bounds {
     }
 }
 
-/// Why a wait ended without what it waited for.
+/// Why a wait ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
+pub(crate) enum WaitError {
     Closed,
     Cancelled,
     TimedOut,
-    /// The system cannot wait, for this reason (`errno`).
+    /// The system call failed with this `errno`.
     Failed(i32),
 }
 
-impl From<Stop> for Error {
+impl From<WaitError> for Error {
     #[cold]
-    fn from(stop: Stop) -> Error {
-        match stop {
-            Stop::Closed => Error::new(
+    fn from(error: WaitError) -> Error {
+        match error {
+            WaitError::Closed => Error::new(
                 Status::VSESSION_E_CLOSED,
                 "closed by another thread while this call was under way",
             ),
-            Stop::Cancelled => Error::new(Status::VSESSION_E_CANCELLED, "the cancellation token fired"),
-            Stop::TimedOut => Error::new(
+            WaitError::Cancelled => Error::new(Status::VSESSION_E_CANCELLED, "the cancellation token fired"),
+            WaitError::TimedOut => Error::new(
                 Status::VSESSION_E_TIMEOUT,
                 "the deadline passed; give the call a larger timeout_ms, or see whether the server answers at all",
             ),
-            Stop::Failed(os_error) => Error::new(
+            WaitError::Failed(os_error) => Error::new(
                 Status::VSESSION_E_RESOURCE,
                 format!(
                     "the system cannot wait for descriptors (ppoll: {}); it lacks memory, or the limit of open files is below what one wait needs",
@@ -175,15 +175,6 @@ impl From<Stop> for Error {
     }
 }
 
-/// What a wait for descriptors found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ready {
-    /// The descriptor with this index.
-    Descriptor(usize),
-    /// None of them until the moment asked for.
-    NotYet,
-}
-
 /// Ends the waits of one thread.
 #[derive(Debug)]
 struct Waker {
@@ -191,17 +182,17 @@ struct Waker {
     read: Mutex<BlockedRead>,
 }
 
-/// The blocking read that the thread is in, if it is in one.
+/// The thread's blocking read, if it is in one.
 #[derive(Debug, Default)]
 struct BlockedRead {
     socket: Option<RawFd>,
-    /// It was ended from outside.
+    /// Another thread ended it.
     ended: bool,
 }
 
 impl Waker {
     fn raise(&self) {
-        // The socket stands here exactly as long as its thread cannot close it: that takes the lock first.
+        // While the socket stands here its thread cannot close it: the thread takes this lock first.
         let mut read = self.read.lock();
         match read.socket {
             Some(socket) => {
@@ -216,21 +207,21 @@ impl Waker {
         *self.read.lock() = BlockedRead { socket: Some(socket), ended: false };
     }
 
-    /// Whether the read was ended from outside.
+    /// Whether another thread ended the read.
     fn end_read(&self) -> bool {
         std::mem::take(&mut *self.read.lock()).ended
     }
 }
 
 thread_local! {
-    /// The thread's waker, and how many forks ago it was made: a child must not share its parent's.
+    /// The thread's waker, and how many forks preceded it: a child must not share its parent's.
     static WAKER: RefCell<Option<(u64, Arc<Waker>)>> = const { RefCell::new(None) };
-    /// How many watches of this thread stand in the lists of their signals: more than one inside of callbacks.
+    /// How many of this thread's watches are enlisted with their signals: more than one inside callbacks.
     static ENLISTED: Cell<usize> = const { Cell::new(0) };
 }
 
 fn thread_waker() -> Result<Arc<Waker>> {
-    // In a thread that is ending, or in an exit handler, the thread's values are gone already: one for this wait will do.
+    // In an exit handler or while a thread ends, its thread-locals are gone: a waker for this wait alone will do.
     let kept = WAKER.try_with(|cell| cell.borrow().clone()).ok().flatten();
     if let Some((forks, waker)) = kept
         && forks == fork::forks()
@@ -253,14 +244,14 @@ pub(crate) struct Watch {
     waker: Arc<Waker>,
     /// The thread's waker stands in the lists of `bounds`. Done at the first real wait: many calls have none.
     enlisted: Cell<bool>,
-    /// From here on only the deadline counts: the outcome of what was sent must be learnt.
+    /// Only the deadline ends waits: the outcome of what was sent must be learnt.
     committed: Cell<bool>,
-    /// A blocking read was ended from outside; its socket is of no more use.
-    ended: Cell<Option<Stop>>,
+    /// Another thread ended a blocking read, and its socket cannot be used again.
+    ended: Cell<Option<WaitError>>,
 }
 
 impl Watch {
-    /// How long a blocking read may last: the limit that its socket has. A deadline that is nearer needs another wait.
+    /// The receive timeout of sockets for `receive`. A nearer deadline needs `poll`.
     pub(crate) const LONGEST_READ: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(bounds: Bounds) -> Result<Watch> {
@@ -277,21 +268,21 @@ impl Watch {
         &self.bounds
     }
 
-    /// Lets only the deadline end the waits from now on, or everything again.
+    /// Whether only the deadline ends waits from now on.
     pub(crate) fn commit(&self, committed: bool) {
         self.committed.set(committed);
     }
 
-    /// Whether the call should stop now.
-    pub(crate) fn check(&self) -> std::result::Result<(), Stop> {
+    /// Fails once the call should end.
+    pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
         match self.bounds.deadline {
             _ if !self.committed.get() => self.bounds.check(),
-            Some(deadline) if Instant::now() >= deadline => Err(Stop::TimedOut),
+            Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
             _ => Ok(()),
         }
     }
 
-    fn check_signals(&self) -> std::result::Result<(), Stop> {
+    fn check_signals(&self) -> std::result::Result<(), WaitError> {
         match self.ended.get() {
             Some(stop) => Err(stop),
             None if self.committed.get() => Ok(()),
@@ -299,44 +290,44 @@ impl Watch {
         }
     }
 
-    /// Waits until one of `descriptors` (at most three) is ready, or until the moment `until`.
-    pub(crate) fn descriptors(
+    /// Waits until one of `descriptors` (at most three) is ready, and returns its index; `None` at the time `until`.
+    pub(crate) fn wait_ready(
         &self,
         descriptors: &[(RawFd, Interest)],
         until: Option<Instant>,
-    ) -> std::result::Result<Ready, Stop> {
+    ) -> std::result::Result<Option<usize>, WaitError> {
         self.wait(descriptors, until, || false)
     }
 
-    /// Reads from a blocking socket whose receive timeout is `LONGEST_READ`. `None`: nothing has come by then, or this wait
-    /// cannot be made so; wait for the descriptor. When it returns an error of its own, the socket is of no more use.
+    /// Reads from a blocking socket whose receive timeout is `LONGEST_READ`. `None`: nothing arrived in this time, or a blocking
+    /// read is not possible here; use `wait_ready`. After a `WaitError` the socket cannot be used again.
     pub(crate) fn receive(
         &self,
         socket: &impl AsRawFd,
         buffer: &mut [u8],
-    ) -> std::result::Result<Option<io::Result<usize>>, Stop> {
+    ) -> std::result::Result<Option<io::Result<usize>>, WaitError> {
         let near = |deadline: Instant| deadline < Instant::now() + Watch::LONGEST_READ;
         if self.bounds.deadline.is_some_and(near) {
             return Ok(None);
         }
         if self.committed.get() {
-            // Nothing but the deadline ends it, and that is not near.
+            // Only the deadline ends it, and that is not near.
             return Ok(match receive(socket, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
                 result => Some(result),
             });
         }
         self.enlist();
-        // What ends a wait further out, of a call from whose callback this one is made, would end this one.
+        // Inside a callback, whatever ends the outer call's wait would end this read.
         if ENLISTED.try_with(Cell::get) != Ok(1) {
             return Ok(None);
         }
         self.waker.begin_read(socket.as_raw_fd());
-        // Who fires sets the flag first, and then either we see it or the waker stops the read.
+        // `fire` sets the flag before it raises wakers, so either we see the flag or the waker ends the read.
         let result = self.check_signals().map(|()| receive(socket, buffer));
         if self.waker.end_read() {
-            // A token that was reset at once has cancelled the call all the same.
-            let stop = self.bounds.check_signals().err().unwrap_or(Stop::Cancelled);
+            // A token that was reset at once has cancelled this call nevertheless.
+            let stop = self.bounds.check_signals().err().unwrap_or(WaitError::Cancelled);
             self.ended.set(Some(stop));
         }
         match (result?, self.ended.get()) {
@@ -347,28 +338,28 @@ impl Watch {
     }
 
     /// Waits until `signal` has fired.
-    pub(crate) fn signal(&self, signal: &Signal) -> std::result::Result<(), Stop> {
-        self.descriptors_or(&[], signal).map(|_| ())
+    pub(crate) fn wait_for(&self, signal: &Signal) -> std::result::Result<(), WaitError> {
+        self.wait_ready_or(&[], signal).map(|_| ())
     }
 
-    /// Waits until `signal` has fired, or until the moment `until`; says whether it has.
-    pub(crate) fn signal_until(
+    /// Waits until `signal` has fired or the time is `until`. Returns whether it has fired.
+    pub(crate) fn wait_for_until(
         &self,
         signal: &Signal,
         until: Option<Instant>,
-    ) -> std::result::Result<bool, Stop> {
+    ) -> std::result::Result<bool, WaitError> {
         signal.enlist(&self.waker);
         let result = self.wait(&[], until, || signal.has_fired());
         signal.dismiss(&self.waker);
         result.map(|_| signal.has_fired())
     }
 
-    /// Waits until one of `descriptors` (at most three) is ready or `signal` has fired (`NotYet`).
-    pub(crate) fn descriptors_or(
+    /// Waits until one of `descriptors` (at most three) is ready, and returns its index; `None` once `signal` has fired.
+    pub(crate) fn wait_ready_or(
         &self,
         descriptors: &[(RawFd, Interest)],
         signal: &Signal,
-    ) -> std::result::Result<Ready, Stop> {
+    ) -> std::result::Result<Option<usize>, WaitError> {
         signal.enlist(&self.waker);
         let result = self.wait(descriptors, None, || signal.has_fired());
         signal.dismiss(&self.waker);
@@ -379,15 +370,15 @@ impl Watch {
         &self,
         descriptors: &[(RawFd, Interest)],
         until: Option<Instant>,
-        happened: impl Fn() -> bool,
-    ) -> std::result::Result<Ready, Stop> {
+        is_done: impl Fn() -> bool,
+    ) -> std::result::Result<Option<usize>, WaitError> {
         self.enlist();
         let mut wanted = [(self.waker.event.fd(), Interest::Read); sys::MAX_POLLED];
         wanted[1..=descriptors.len()].copy_from_slice(descriptors);
         let wanted = &wanted[..=descriptors.len()];
         loop {
-            if happened() {
-                return Ok(Ready::NotYet);
+            if is_done() {
+                return Ok(None);
             }
             self.check_signals()?;
             let end = match (self.bounds.deadline, until) {
@@ -397,26 +388,26 @@ impl Watch {
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
             let ready = match poll(wanted, left) {
                 Ok(ready) => ready,
-                // The kernel lacks memory, or the limit of open files is tiny; waiting on would spin.
-                Err(error) => return Err(Stop::Failed(error.raw_os_error().unwrap_or(0))),
+                // The kernel lacks memory, or the limit of open files is tiny. Another try would spin.
+                Err(error) => return Err(WaitError::Failed(error.raw_os_error().unwrap_or(0))),
             };
-            // What this call waits for comes before what would end it: a reply that is there is taken.
+            // A ready descriptor counts before a waker: a reply that has arrived is taken.
             if let Some(index) = ready[1..wanted.len()].iter().position(|r| *r) {
-                return Ok(Ready::Descriptor(index));
+                return Ok(Some(index));
             }
             if ready[0] {
-                // Whoever raised it set its flag first, so the flags, read after this, tell all. A raise that was
-                // meant for an outer call of this thread is not lost either: that call reads its flags before it waits.
+                // `fire` sets the flag before it raises, so the flags, read after this, say why. A raise meant for an
+                // outer call of this thread is not lost: that call reads its flags before it waits.
                 self.waker.event.drain();
                 continue;
             }
             if let Some(end) = end {
                 let now = Instant::now();
                 if self.bounds.deadline.is_some_and(|deadline| now >= deadline) {
-                    return Err(Stop::TimedOut);
+                    return Err(WaitError::TimedOut);
                 }
                 if now >= end {
-                    return Ok(Ready::NotYet);
+                    return Ok(None);
                 }
             }
         }
@@ -464,10 +455,10 @@ mod tests {
             firing.fire();
         });
         let watch = Watch::new(bounds(&token)).unwrap();
-        assert_eq!(watch.signal(&never), Err(Stop::Cancelled));
+        assert_eq!(watch.wait_for(&never), Err(WaitError::Cancelled));
         thread.join().unwrap();
         drop(watch);
-        assert!(token.waiting.lock().threads.is_empty(), "a wait that ended leaves nothing behind");
+        assert!(token.waiting.lock().threads.is_empty(), "a wait that ended leaves its waker in the list");
     }
 
     #[test]
@@ -475,14 +466,14 @@ mod tests {
         let token = Arc::new(Signal::new());
         token.fire();
         let watch = Watch::new(bounds(&token)).unwrap();
-        assert_eq!(watch.signal(&Signal::new()), Err(Stop::Cancelled));
+        assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::Cancelled));
     }
 
     #[test]
     fn a_deadline_ends_a_wait() {
         let start = Instant::now();
         let watch = Watch::new(Bounds::with_timeout(Duration::from_millis(30))).unwrap();
-        assert_eq!(watch.signal(&Signal::new()), Err(Stop::TimedOut));
+        assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::TimedOut));
         assert!(start.elapsed() >= Duration::from_millis(30));
     }
 
@@ -494,7 +485,7 @@ mod tests {
             Watch::new(Bounds { cancel: Some(token), ..Bounds::with_timeout(Duration::from_millis(10)) })
                 .unwrap();
         watch.commit(true);
-        assert_eq!(watch.signal(&Signal::new()), Err(Stop::TimedOut));
+        assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::TimedOut));
     }
 
     #[test]
@@ -504,11 +495,11 @@ mod tests {
         outer.enlist();
         outer_token.fire();
         let inner = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();
-        assert_eq!(inner.signal(&Signal::new()), Err(Stop::TimedOut));
-        assert_eq!(outer.signal(&Signal::new()), Err(Stop::Cancelled));
+        assert_eq!(inner.wait_for(&Signal::new()), Err(WaitError::TimedOut));
+        assert_eq!(outer.wait_for(&Signal::new()), Err(WaitError::Cancelled));
     }
 
-    /// A connection whose reads block as `receive` wants it, and its peer.
+    /// A connection whose reads block as `receive` needs them, and its peer.
     fn blocking_pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -516,7 +507,7 @@ mod tests {
         (stream, listener.accept().unwrap().0)
     }
 
-    /// Has `then` run once the waker's thread is in a blocking read.
+    /// Runs `then` once the waker's thread is in a blocking read.
     fn during_the_read(watch: &Watch, then: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
         let waker = watch.waker.clone();
         thread::spawn(move || {
@@ -541,26 +532,30 @@ mod tests {
                     firing.reset();
                 }
             });
-            assert!(matches!(watch.receive(&stream, &mut [0; 8]), Err(Stop::Cancelled)));
-            assert_eq!(watch.check_signals(), Err(Stop::Cancelled), "the connection is of no more use");
+            assert!(matches!(watch.receive(&stream, &mut [0; 8]), Err(WaitError::Cancelled)));
+            assert_eq!(
+                watch.check_signals(),
+                Err(WaitError::Cancelled),
+                "the connection cannot be used again"
+            );
             thread.join().unwrap();
             assert!(watch.waker.read.lock().socket.is_none());
         }
     }
 
     #[test]
-    fn what_arrives_is_read_and_an_end_is_told() {
+    fn a_blocking_read_returns_what_arrives_and_the_end_of_the_stream() {
         let (stream, mut peer) = blocking_pair();
         let watch = Watch::new(bounds(&Arc::default())).unwrap();
         let mut buffer = [0; 8];
         let thread = during_the_read(&watch, move || peer.write_all(b"reply").unwrap());
         assert!(matches!(watch.receive(&stream, &mut buffer), Ok(Some(Ok(5)))));
-        thread.join().unwrap(); // its end of the connection is closed
+        thread.join().unwrap(); // this closes the peer's end
         assert!(matches!(watch.receive(&stream, &mut buffer), Ok(Some(Ok(0)))));
     }
 
     #[test]
-    fn nothing_but_the_deadline_ends_a_committed_blocking_read() {
+    fn only_the_deadline_ends_a_committed_blocking_read() {
         let (stream, mut peer) = blocking_pair();
         let token = Arc::new(Signal::new());
         token.fire();
@@ -572,7 +567,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocking_read_is_not_made_where_something_else_could_end_it_or_its_deadline_is_near() {
+    fn no_read_blocks_inside_a_callback_or_near_its_deadline() {
         let (stream, _peer) = blocking_pair();
         let none = |watch: &Watch| matches!(watch.receive(&stream, &mut [0; 8]), Ok(None));
         assert!(none(&Watch::new(Bounds::with_timeout(Duration::from_millis(900))).unwrap()));
@@ -591,7 +586,7 @@ mod tests {
         let threads: Vec<_> = (0..16)
             .map(|_| {
                 let done = done.clone();
-                thread::spawn(move || Watch::new(Bounds::default()).unwrap().signal(&done))
+                thread::spawn(move || Watch::new(Bounds::default()).unwrap().wait_for(&done))
             })
             .collect();
         thread::sleep(Duration::from_millis(10));

@@ -1,8 +1,8 @@
-//! Threads for work that no caller should do on its own thread. They are started on demand up to a bound, take their
-//! jobs in order, and end when they have had nothing to do for a while. A process that never needs one has none.
+//! Pools of worker threads, for work that must not run on a caller's thread. WorkerPool start on demand up to a limit, take jobs in
+//! order, and end after some seconds without a job. A process that needs none has none.
 //!
-//! A job may last: a server does not answer, a name server is silent, a function of the program's asks a person. So a
-//! worker that has been at one job for long counts for nothing in the bound, and another takes the next job.
+//! A job may block for long: a server or a name server does not answer, or one of the program's functions asks a person.
+//! A worker that has been at one job for half a second therefore no longer counts against the limit.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
 use crate::sync::{Arc, Instant, Mutex};
 use crate::sys;
 
-/// Told whether it runs on a worker. Where none can be had it is called all the same, on some thread, and must not wait.
+/// Called with `Ok` on a worker. Called with `Err` on any thread where no worker could be started; then it must not wait.
 type Job = Box<dyn FnOnce(std::result::Result<(), NoThread>) + Send>;
 
-/// The system gave no thread, for this reason (`errno`).
+/// The system could start no thread, for this reason (`errno`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NoThread(i32);
 
@@ -34,147 +34,146 @@ impl From<NoThread> for Error {
         Error::new(
             Status::VSESSION_E_RESOURCE,
             format!(
-                "the system gave the library no thread ({reason}); raise the limit of threads or of memory, or try again later"
+                "the system could not start a thread for the library ({reason}); raise the limit of threads or of memory, or try again later"
             ),
         )
         .with(|d| d.os_error = os_error)
     }
 }
 
-/// How long an idle worker stays.
+/// How long a worker waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// A worker that has been at its job for longer does not keep another from being started.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// A worker that has been at one job for this long is slow: it no longer counts against the limit.
+const SLOW_AFTER: Duration = Duration::from_millis(500);
 
-/// How many workers at most may have others in their place.
-const MOST_SLOW: usize = 64;
+/// How many slow workers may be replaced at a time.
+const MAX_SLOW: usize = 64;
 
-/// A group of workers for one kind of work. Kinds are apart so that work which waits for other work cannot starve it.
-pub(crate) struct Workers {
+/// The workers for one kind of work. Each kind has its own, so that jobs which wait for other jobs cannot starve them.
+pub(crate) struct WorkerPool {
     name: &'static str,
-    /// How many there are at most, those not counted who are slow.
-    most: usize,
-    /// What a thread gets for its stack.
-    stack: usize,
+    /// The maximum number of workers, slow ones not counted.
+    limit: usize,
+    stack_size: usize,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// In the order in which they came, each with its number.
+    /// Waiting jobs in the order of arrival, each with its number.
     jobs: VecDeque<(u64, Job)>,
-    numbers: u64,
-    /// Those that run, and those that are being started.
+    last_number: u64,
+    /// How many threads run or are being started.
     threads: usize,
-    /// The threads, with some that have ended.
+    /// Handles of the threads, some of which may have ended.
     handles: Vec<JoinHandle<()>>,
-    /// Workers that wait to be called.
+    /// WorkerPool that wait for a job.
     idle: Vec<Thread>,
-    /// Workers at a job, and since when.
+    /// WorkerPool that run a job, and since when.
     busy: Vec<(ThreadId, Instant)>,
-    /// The timer will look for slow workers.
+    /// The timer has an entry that will look for slow workers.
     watched: bool,
-    /// So many threads wait for the workers to end, which they do as soon as they have nothing to do.
+    /// How many threads wait in `wait_for_end`. Meanwhile workers end as soon as they have no job.
     stopping: usize,
 }
 
 impl State {
-    /// How many threads there may be at the moment.
-    fn places(&self, most: usize, now: Instant) -> usize {
-        let slow = self.busy.iter().filter(|(_, since)| now.duration_since(*since) >= PATIENCE).count();
-        most + slow.min(MOST_SLOW)
+    /// How many threads there may be now: the limit, and a substitute for each slow worker.
+    fn max_threads(&self, limit: usize, now: Instant) -> usize {
+        let slow = self.busy.iter().filter(|(_, since)| now.duration_since(*since) >= SLOW_AFTER).count();
+        limit + slow.min(MAX_SLOW)
     }
 
-    /// When the next worker will count as slow, if it stays at its job.
+    /// When the next worker becomes slow, unless its job ends first.
     fn next_slow(&self, now: Instant) -> Instant {
-        let soon = self.busy.iter().map(|(_, since)| *since + PATIENCE).filter(|at| *at > now);
-        soon.min().unwrap_or(now + PATIENCE)
+        let soon = self.busy.iter().map(|(_, since)| *since + SLOW_AFTER).filter(|at| *at > now);
+        soon.min().unwrap_or(now + SLOW_AFTER)
     }
 }
 
-/// The groups of the process. Logins, probes, a lookup and the timer make nine threads when nobody is slow, however many
-/// sessions there are.
-pub(crate) struct Groups {
-    /// Name lookups, which nobody can interrupt.
-    pub(crate) names: Arc<Workers>,
+/// The pools of the process. The number of threads does not depend on the number of sessions.
+pub(crate) struct Pools {
+    /// Name lookups, which cannot be interrupted.
+    pub(crate) names: Arc<WorkerPool>,
     /// Keep-alive probes.
-    pub(crate) probes: Arc<Workers>,
-    /// Calls that a program does not want to wait for.
-    pub(crate) calls: Arc<Workers>,
-    /// Logins: one at a time for a session.
-    pub(crate) logins: Arc<Workers>,
+    pub(crate) probes: Arc<WorkerPool>,
+    /// Asynchronous calls.
+    pub(crate) calls: Arc<WorkerPool>,
+    /// Logins, at most one at a time for each session.
+    pub(crate) logins: Arc<WorkerPool>,
 }
 
-impl Default for Groups {
-    fn default() -> Groups {
-        Groups {
-            names: Workers::new("vsession-names", 2),
-            probes: Workers::new("vsession-probe", 3),
-            calls: Workers::new("vsession-call", 8),
-            logins: Workers::new("vsession-login", 3),
+impl Default for Pools {
+    fn default() -> Pools {
+        Pools {
+            names: WorkerPool::new("vsession-names", 2),
+            probes: WorkerPool::new("vsession-probe", 3),
+            calls: WorkerPool::new("vsession-call", 8),
+            logins: WorkerPool::new("vsession-login", 3),
         }
     }
 }
 
-static GROUPS: PerProcess<Groups> = PerProcess::new();
+static POOLS: PerProcess<Pools> = PerProcess::new();
 
-pub(crate) fn groups() -> Arc<Groups> {
-    GROUPS.get()
+pub(crate) fn pools() -> Arc<Pools> {
+    POOLS.get()
 }
 
-/// In a forked child: forgets the parent's threads.
+/// Forgets the parent's threads, in a forked child.
 pub(crate) fn renew_after_fork() {
-    GROUPS.renew();
+    POOLS.renew();
 }
 
-impl Groups {
-    /// Has idle workers end, and waits for all to end until `end`. False: some are still at work.
+impl Pools {
+    /// Ends the workers and waits for them until `end`. Returns false if some still run a job.
     pub(crate) fn stop(&self, end: Instant) -> bool {
         let all = [&self.names, &self.probes, &self.calls, &self.logins];
-        all.into_iter().for_each(|group| group.begin_to_stop());
-        // Each is waited for, also after one that did not end.
-        all.into_iter().filter(|group| !group.wait_for_end(end)).count() == 0
+        all.into_iter().for_each(|pool| pool.begin_to_stop());
+        // No short circuit: every pool is waited for, even after one that did not end.
+        all.into_iter().filter(|pool| !pool.wait_for_end(end)).count() == 0
     }
 }
 
-impl Workers {
-    pub(super) fn new(name: &'static str, most: usize) -> Arc<Workers> {
-        Workers::with_stack(name, most, 256 * 1024)
+impl WorkerPool {
+    pub(super) fn new(name: &'static str, limit: usize) -> Arc<WorkerPool> {
+        WorkerPool::with_stack_size(name, limit, 256 * 1024)
     }
 
-    fn with_stack(name: &'static str, most: usize, stack: usize) -> Arc<Workers> {
-        Arc::new(Workers { name, most, stack, state: Mutex::new(State::default()) })
+    fn with_stack_size(name: &'static str, limit: usize, stack_size: usize) -> Arc<WorkerPool> {
+        Arc::new(WorkerPool { name, limit, stack_size, state: Mutex::new(State::default()) })
     }
 
-    /// Has `job` run on one of the workers. True: all workers have something to do, so that it will have to wait. Where no
-    /// worker runs and none can be started, the job is dropped and that is said. A job that relied on a worker which another
-    /// caller was about to start, in vain, is told so itself.
+    /// Gives `job` to a worker. Returns true if all workers are busy, so that the job has to wait. If no worker runs and none
+    /// can be started, the job is dropped and the error returned. Other waiting jobs, which relied on a worker whose start
+    /// failed, are called with the error.
     pub(crate) fn run(
         self: &Arc<Self>,
         job: impl FnOnce(std::result::Result<(), NoThread>) + Send + 'static,
     ) -> std::result::Result<bool, NoThread> {
         let number = {
             let mut state = self.state.lock();
-            state.numbers += 1;
-            let number = state.numbers;
+            state.last_number += 1;
+            let number = state.last_number;
             state.jobs.push_back((number, Box::new(job)));
             number
         };
-        match self.staff() {
+        match self.dispatch() {
             Ok(now) => Ok(!now),
             Err(none) if self.give_up(none, Some(number)) => Err(none),
-            // A worker has taken it after all.
+            // A worker has taken it meanwhile.
             Err(_) => Ok(false),
         }
     }
 
-    /// Nobody will run what waits. True: the job with this number was among it, and is dropped.
+    /// Fails the waiting jobs, unless a worker runs. Returns true if the job with this number was among them; that one is
+    /// dropped.
     fn give_up(&self, none: NoThread, number: Option<u64>) -> bool {
         let left = {
             let mut state = self.state.lock();
             if state.threads > 0 {
-                // Somebody else has had more luck, or will come here.
+                // Another thread started a worker, or its start is under way and leads here if it fails.
                 return false;
             }
             std::mem::take(&mut state.jobs)
@@ -190,14 +189,14 @@ impl Workers {
         mine
     }
 
-    /// Has idle workers end, and the others after their jobs.
+    /// Ends the idle workers now and the others after their jobs.
     pub(super) fn begin_to_stop(&self) {
         let mut state = self.state.lock();
         state.stopping += 1;
         state.idle.drain(..).for_each(|worker| worker.unpark());
     }
 
-    /// Waits for all to end. False: some are still at work.
+    /// Waits for all workers to end. Returns false if some still run a job at `end`.
     pub(super) fn wait_for_end(&self, end: Instant) -> bool {
         while self.state.lock().threads > 0 && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
@@ -210,13 +209,13 @@ impl Workers {
             }
             std::mem::take(&mut state.handles)
         };
-        // They do nothing any more; but until they are gone the library must not be unloaded.
+        // The library must not be unloaded before the threads are gone.
         handles.into_iter().for_each(|handle| drop(handle.join()));
         true
     }
 
-    /// Sees to it that somebody takes the next job, now (true) or when a worker turns out to be slow.
-    fn staff(self: &Arc<Self>) -> std::result::Result<bool, NoThread> {
+    /// Finds a worker for the next job. Returns false if the job has to wait until a worker is free or turns out to be slow.
+    fn dispatch(self: &Arc<Self>) -> std::result::Result<bool, NoThread> {
         let mut state = self.state.lock();
         if let Some(worker) = state.idle.pop() {
             drop(state);
@@ -227,7 +226,7 @@ impl Workers {
             return Ok(true);
         }
         let mut now = Instant::now();
-        if state.threads < state.places(self.most, now) {
+        if state.threads < state.max_threads(self.limit, now) {
             state.threads += 1;
             drop(state);
             let Err(none) = self.start() else { return Ok(true) };
@@ -235,23 +234,23 @@ impl Workers {
             if state.threads == 0 {
                 return Err(none);
             }
-            // It waits for those who are at work, and for another try.
+            // The job waits for a running worker, or for the next attempt to start one.
             now = Instant::now();
         }
         if !std::mem::replace(&mut state.watched, true) {
             let at = state.next_slow(now);
             drop(state);
             let me: Arc<dyn Sleeper> = self.clone();
-            // Where the timer has no thread either, those at work take the job, and the timer starts when it can.
+            // If the timer gets no thread either, a running worker takes the job.
             let _ = timer::wake_at(at, Arc::downgrade(&me));
         }
         Ok(false)
     }
 
-    /// Starts a worker that is counted already.
+    /// Starts a worker, which `threads` already counts.
     fn start(self: &Arc<Self>) -> std::result::Result<(), NoThread> {
         let workers = self.clone();
-        let builder = thread::Builder::new().name(self.name.into()).stack_size(self.stack);
+        let builder = thread::Builder::new().name(self.name.into()).stack_size(self.stack_size);
         let started = sys::without_signals(|| builder.spawn(move || workers.work()));
         let mut state = self.state.lock();
         match started {
@@ -274,13 +273,13 @@ impl Workers {
             if let Some((_, job)) = state.jobs.pop_front() {
                 state.busy.push((me.id(), Instant::now()));
                 drop(state);
-                // A job reports its own failures; a panic in one must not take the thread's accounting with it.
+                // Jobs report their own failures. A panic must not end the thread without its bookkeeping.
                 let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| job(Ok(()))));
                 state = self.state.lock();
                 state.busy.retain(|(id, _)| *id != me.id());
                 continue;
             }
-            if state.stopping > 0 || state.threads > state.places(self.most, Instant::now()) {
+            if state.stopping > 0 || state.threads > state.max_threads(self.limit, Instant::now()) {
                 break;
             }
             state.idle.push(me.clone());
@@ -294,7 +293,7 @@ impl Workers {
         state.threads -= 1;
     }
 
-    /// Waits to be called. False: for too long.
+    /// Waits for a job. Returns false if none came in time.
     fn wait_idle(&self, me: &Thread) -> bool {
         let end = Instant::now() + IDLE;
         loop {
@@ -311,17 +310,17 @@ impl Workers {
     }
 }
 
-impl Sleeper for Workers {
-    /// Jobs had to wait: by now some worker may be slow, and others may be started for them.
+impl Sleeper for WorkerPool {
+    /// Jobs wait. If workers have become slow meanwhile, others are started.
     fn wake(self: Arc<Self>) {
         let waiting = {
             let mut state = self.state.lock();
             state.watched = false;
             state.jobs.len()
         };
-        // Each round starts one, until there is none to start; then the last one asks the timer again.
-        for _ in 0..waiting.min(MOST_SLOW) {
-            match self.staff() {
+        // Each round starts one worker. The round that cannot start another makes the next timer entry.
+        for _ in 0..waiting.min(MAX_SLOW) {
+            match self.dispatch() {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(none) => {
@@ -339,9 +338,9 @@ mod tests {
     use std::sync::mpsc;
 
     #[test]
-    fn every_job_is_told_where_no_thread_can_be_had_or_its_caller_is() {
-        // More than there are addresses for.
-        let workers = Workers::with_stack("test", 2, 1 << 47);
+    fn a_failed_thread_start_is_reported_to_the_job_or_to_its_caller() {
+        // A stack larger than the address space.
+        let workers = WorkerPool::with_stack_size("test", 2, 1 << 47);
         let told = AtomicUsize::new(0);
         let told: &'static AtomicUsize = Box::leak(Box::new(told));
         std::thread::scope(|scope| {
@@ -363,10 +362,9 @@ mod tests {
         assert!(workers.state.lock().jobs.is_empty());
     }
 
-    /// One that is at work will take it, however long that lasts; whoever asked can wait for it as for any other.
     #[test]
-    fn a_job_for_which_no_further_thread_can_be_had_waits_and_is_said_to() {
-        let workers = Workers::new("test", 2);
+    fn a_job_waits_for_a_running_worker_where_no_other_can_be_started() {
+        let workers = WorkerPool::new("test", 2);
         let (release, released) = mpsc::channel::<()>();
         let (begun, begins) = mpsc::channel();
         let job = move |_| {
@@ -375,23 +373,23 @@ mod tests {
         };
         assert_eq!(workers.run(job), Ok(false));
         begins.recv_timeout(Duration::from_secs(60)).unwrap();
-        // As if the system gave no more: the next one would need more addresses than there are.
-        let starved = Workers { name: "test", most: 2, stack: 1 << 47, state: Mutex::default() };
+        // The next thread would need a stack larger than the address space.
+        let starved = WorkerPool { name: "test", limit: 2, stack_size: 1 << 47, state: Mutex::default() };
         std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.lock());
         let starved = Arc::new(starved);
         let (done, all) = mpsc::channel();
         assert_eq!(starved.run(move |thread| done.send(thread).unwrap()), Ok(true));
-        // The worker looks into its own group: what waits there is what it would have found.
+        // The running worker looks into its own pool, so the waiting job goes back there.
         std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.lock());
         release.send(()).unwrap();
         assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(Ok(())));
     }
 
     #[test]
-    fn no_more_threads_than_the_bound_run_every_job() {
-        /// How many of 30 jobs ran at once, where none was held up for so long that it counts as slow.
+    fn no_more_threads_than_the_limit_run_all_jobs() {
+        /// How many of 30 jobs ran at the same time; `None` if one took so long that its worker became slow.
         fn peak() -> Option<usize> {
-            let workers = Workers::new("test", 3);
+            let workers = WorkerPool::new("test", 3);
             let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let (done, all) = mpsc::channel();
             let start = Instant::now();
@@ -406,16 +404,16 @@ mod tests {
                 ran.unwrap();
             }
             (0..30).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
-            (start.elapsed() < PATIENCE).then(|| peak.load(Ordering::SeqCst))
+            (start.elapsed() < SLOW_AFTER).then(|| peak.load(Ordering::SeqCst))
         }
-        // On a busy machine two may have done it all before the third had its turn.
+        // On a busy machine two workers may do everything before the third runs.
         let peaks: Vec<_> = (0..20).filter_map(|_| peak()).collect();
         assert_eq!(peaks.iter().max(), Some(&3), "{peaks:?}");
     }
 
     #[test]
-    fn workers_that_are_slow_do_not_hold_up_the_others_and_are_few() {
-        let workers = Workers::new("test", 2);
+    fn slow_workers_are_replaced_and_surplus_ones_end() {
+        let workers = WorkerPool::new("test", 2);
         let (release, released) = mpsc::channel::<()>();
         let released = Arc::new(Mutex::new(released));
         let (done, all) = mpsc::channel();
@@ -433,30 +431,30 @@ mod tests {
         let (quick, ran) = mpsc::channel();
         workers.run(move |_| quick.send(Instant::now()).unwrap()).unwrap();
         let at = ran.recv_timeout(Duration::from_secs(60)).unwrap();
-        // Two at a time while nobody is slow: it is the eighth.
-        assert!(at >= start + 3 * PATIENCE, "{:?}", at - start);
+        // The eighth job, two at a time, each of which becomes slow first.
+        assert!(at >= start + 3 * SLOW_AFTER, "{:?}", at - start);
         (0..7).for_each(|_| release.send(()).unwrap());
         (0..7).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
         let end = Instant::now() + Duration::from_secs(60);
         while workers.state.lock().threads > 2 {
-            assert!(Instant::now() < end, "those that are too many end");
+            assert!(Instant::now() < end, "surplus workers end");
             thread::sleep(Duration::from_millis(5));
         }
     }
 
     #[test]
-    fn however_many_are_slow_there_is_an_end_to_threads() {
+    fn the_number_of_threads_is_bounded_however_many_workers_are_slow() {
         let now = Instant::now() + Duration::from_secs(3600);
         let busy =
             |number, since| State { busy: vec![(thread::current().id(), since); number], ..State::default() };
-        assert_eq!(busy(8, now).places(8, now), 8, "they have just begun");
-        assert_eq!(busy(5, now - PATIENCE).places(8, now), 8 + 5);
-        assert_eq!(busy(1000, now - PATIENCE).places(8, now), 8 + MOST_SLOW);
+        assert_eq!(busy(8, now).max_threads(8, now), 8, "they have just begun");
+        assert_eq!(busy(5, now - SLOW_AFTER).max_threads(8, now), 8 + 5);
+        assert_eq!(busy(1000, now - SLOW_AFTER).max_threads(8, now), 8 + MAX_SLOW);
     }
 
     #[test]
     fn a_job_that_panics_leaves_the_workers_usable() {
-        let workers = Workers::new("test", 1);
+        let workers = WorkerPool::new("test", 1);
         let (done, all) = mpsc::channel();
         workers.run(|_| panic!("a planted panic")).unwrap();
         workers.run(move |_| done.send(()).unwrap()).unwrap();

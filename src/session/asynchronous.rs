@@ -129,7 +129,7 @@ impl Session {
         let observer: Arc<dyn Sleeper> = queued.clone();
         let observer = Arc::downgrade(&observer);
         let (running, running_observer) = (queued.clone(), observer.clone());
-        let waits = workers::groups().calls.run(move |thread| {
+        let waits = workers::pools().calls.run(move |thread| {
             let Some(promise) = running.take() else { return };
             running.bounds.unobserve(&running_observer);
             let outcome = thread

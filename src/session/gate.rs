@@ -12,10 +12,10 @@ use once_cell::sync::OnceCell;
 use super::doubt::{Doubts, name_of};
 use super::login::Task;
 use super::{Session, closed, not_logged_in};
+use crate::auth::fingerprint::Fingerprint;
 use crate::config::{Config, Relogin};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Kind, now_ms};
-use crate::runtime::secret::Fingerprint;
 use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
 use crate::state::{Reason, State};
@@ -215,7 +215,7 @@ impl Flight {
                 "called from a callback of this session's own login, which it could only wait for",
             ));
         }
-        Ok(watch.signal(&self.done)?)
+        Ok(watch.wait_for(&self.done)?)
     }
 
     /// What came of it, once `done` has fired.
@@ -325,11 +325,11 @@ impl Session {
                 Next::Join(flight) => (flight, false),
                 Next::Start(flight, task) => {
                     let (session, flying) = (self.clone(), flight.clone());
-                    let staffed = workers::groups().logins.run(move |thread| match thread {
+                    let started = workers::pools().logins.run(move |thread| match thread {
                         Ok(()) => session.fly(&flying, task, None),
                         Err(none) => session.ground(&flying, none),
                     });
-                    if staffed.is_err() {
+                    if started.is_err() {
                         // No thread can be had. Ours can do it, as long as we may wait.
                         flown_here = true;
                         self.fly(&flight, task, Some(watch));

@@ -93,7 +93,7 @@ impl Session {
     pub(super) fn log_out_later(self: &Arc<Self>, given_up: Arc<Snapshot>) {
         let session = self.clone();
         // Where no thread can be had it stays until the server ends it.
-        let _ = workers::groups().probes.run(move |thread| {
+        let _ = workers::pools().probes.run(move |thread| {
             if thread.is_ok()
                 && let Some((login, service)) = given_up.usable()
                 && let Ok(watch) = Watch::new(Bounds::with_timeout(LONGEST_LOGOUT))

@@ -299,8 +299,8 @@ impl Sleeper for Session {
         schedule.probing = true;
         drop(schedule);
         let session = self.clone();
-        let staffed = workers::groups().probes.run(move |thread| session.probe_and_reschedule(thread));
-        if let Err(none) = staffed {
+        let started = workers::pools().probes.run(move |thread| session.probe_and_reschedule(thread));
+        if let Err(none) = started {
             self.probe_and_reschedule(Err(none));
         }
     }

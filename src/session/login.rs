@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
 use super::{Session, Snapshot, chance, closed};
+use crate::auth::fingerprint::Fingerprint;
 use crate::auth::password::{self, Credentials};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Event, Kind};
 use crate::runtime::log::log;
-use crate::runtime::secret::{Fingerprint, Secret};
+use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::runtime::workers::NoThread;
 use crate::state::{Reason, State};

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use once_cell::race::OnceBox;
 
 use crate::error::Result;
-use crate::runtime::numbered::thread_number;
+use crate::runtime::thread_number::thread_number;
 use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Mutex, Ordering};
 use crate::vim::service::Service;
 use crate::vim::session_manager::Login;

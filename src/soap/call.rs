@@ -10,7 +10,8 @@ use crate::http::{Client, HttpReply, HttpRequest, Method};
 use crate::runtime::event::now_ms;
 use crate::runtime::fork;
 use crate::runtime::log::log;
-use crate::runtime::secret::{Hidden, SHOWN, Secret};
+use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
+use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::soap::cookie;
 use crate::soap::envelope::{self, Reference};
@@ -81,14 +82,14 @@ impl Endpoint {
 
     /// Tells the log of a server that takes calls for another version of the API than they are of. At logins only, or the log
     /// would be full of it.
-    fn look_at_applied(&self, action: &str, http: &HttpReply, hidden: Hidden) {
+    fn look_at_applied(&self, action: &str, http: &HttpReply, hidden: Redactor) {
         let Some(applied) = &http.applied_action else { return };
         if applied.trim_matches(['"', ' ']) != action {
             log!(
                 Warning,
                 "{} was asked in the version {action} and answered in {}; set 'api_version' to one that it speaks",
                 self.server(),
-                hidden.quote(applied, SHOWN)
+                hidden.quote(applied, EXCERPT_LENGTH)
             );
         }
     }
@@ -173,7 +174,7 @@ impl Endpoint {
             ]
         };
         if call.commit_when_sent {
-            self.look_at_applied(call.action, &http, Hidden(&secrets()));
+            self.look_at_applied(call.action, &http, Redactor(&secrets()));
         }
         if http.status == 200 {
             match reply::read_plain(std::mem::take(&mut http.body)) {
@@ -182,14 +183,14 @@ impl Endpoint {
             }
         }
         let repeated = http.repeated;
-        answer(call, http, Hidden(&secrets()))
+        answer(call, http, Redactor(&secrets()))
             .map_err(|error| if repeated { error.after_another_try() } else { error })
     }
 }
 
 /// What a reply says that is not of the plain form. It may repeat the secrets that the call sent.
 #[inline(never)]
-fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
+fn answer(call: &Call, http: HttpReply, hidden: Redactor) -> Result<Answered> {
     let status = http.status;
     if status != 200 && status != 500 {
         // Whatever stands in front of the server may have changed the status of its fault.
@@ -212,12 +213,12 @@ fn answer(call: &Call, http: HttpReply, hidden: Hidden) -> Result<Answered> {
 }
 
 /// What to do about a redirection, which is not followed.
-pub(crate) fn redirection(http: &HttpReply, hidden: Hidden) -> String {
+pub(crate) fn redirection(http: &HttpReply, hidden: Redactor) -> String {
     let target = hidden.quote(http.location.as_deref().unwrap_or("?"), 400);
     format!("it redirects to '{target}': if that is the right server, put it into 'url'")
 }
 
-fn unexpected_status(http: &HttpReply, hidden: Hidden) -> Error {
+fn unexpected_status(http: &HttpReply, hidden: Redactor) -> Error {
     let advice = match http.status {
         300..=399 => format!("; {}", redirection(http, hidden)),
         401 | 403 => {
@@ -239,7 +240,7 @@ fn later(http: &HttpReply) -> String {
     }
 }
 
-fn http_error(status: u16, advice: &str, body: &[u8], hidden: Hidden) -> Error {
+fn http_error(status: u16, advice: &str, body: &[u8], hidden: Redactor) -> Error {
     let shown = first_words(body, hidden);
     Error::new(
         Status::VSESSION_E_HTTP,
@@ -257,8 +258,8 @@ fn http_error(status: u16, advice: &str, body: &[u8], hidden: Hidden) -> Error {
 }
 
 /// How a body begins, for a message.
-pub(crate) fn first_words(body: &[u8], hidden: Hidden) -> String {
-    match hidden.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), SHOWN) {
+pub(crate) fn first_words(body: &[u8], hidden: Redactor) -> String {
+    match hidden.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), EXCERPT_LENGTH) {
         start if start.is_empty() => "an empty body".into(),
         start => format!("a body that begins with '{start}'"),
     }

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::document::{Binding, Start, plain_text};
 use crate::error::{Error, Objection};
-use crate::runtime::secret::Hidden;
+use crate::runtime::redact::Redactor;
 use crate::status::{Executed, Status};
 
 /// The faults that say that the credentials are no good: InvalidLogin and those derived from it.
@@ -267,7 +267,7 @@ fn declares(tag: &str, name: &str) -> bool {
 }
 
 /// The fault's XML without the secrets: struck out of texts and values; a tag that holds one loses its name.
-fn without_secrets(xml: &str, hidden: &Hidden) -> String {
+fn without_secrets(xml: &str, hidden: &Redactor) -> String {
     let mut clean = String::with_capacity(xml.len());
     let mut rest = xml;
     while !rest.is_empty() {
@@ -282,10 +282,10 @@ fn without_secrets(xml: &str, hidden: &Hidden) -> String {
         let (piece, behind) = rest.split_at(length);
         rest = behind;
         if !piece.starts_with('<') {
-            clean.push_str(hidden.struck_out_of_xml(piece).as_deref().unwrap_or(piece));
+            clean.push_str(hidden.redact_xml(piece).as_deref().unwrap_or(piece));
         } else if piece.starts_with("<!") || piece.starts_with("<?") {
             // A section or a comment is left out as a whole.
-            if hidden.struck_out_of_xml(piece).is_none() {
+            if hidden.redact_xml(piece).is_none() {
                 clean.push_str(piece);
             }
         } else {
@@ -309,14 +309,14 @@ fn end_of_tag(text: &str) -> usize {
     text.len()
 }
 
-fn tag_without_secrets(tag: &str, hidden: &Hidden, clean: &mut String) {
+fn tag_without_secrets(tag: &str, hidden: &Redactor, clean: &mut String) {
     let mut rest = tag;
     while let Some(at) = rest.find(['"', '\'']) {
         names_without_secrets(&rest[..=at], hidden, clean);
         let quote = &rest[at..=at];
         let end = rest[at + 1..].find(quote).map_or(rest.len(), |end| at + 1 + end);
         let value = &rest[at + 1..end];
-        clean.push_str(hidden.struck_out_of_xml(value).as_deref().unwrap_or(value));
+        clean.push_str(hidden.redact_xml(value).as_deref().unwrap_or(value));
         clean.push_str(quote);
         rest = rest.get(end + 1..).unwrap_or("");
     }
@@ -324,7 +324,7 @@ fn tag_without_secrets(tag: &str, hidden: &Hidden, clean: &mut String) {
 }
 
 /// The part of a tag between its values.
-fn names_without_secrets(part: &str, hidden: &Hidden, clean: &mut String) {
+fn names_without_secrets(part: &str, hidden: &Redactor, clean: &mut String) {
     let is_mark = |c: char| c.is_ascii_whitespace() || matches!(c, '<' | '>' | '/' | '=' | '"' | '\'' | ':');
     for piece in part.split_inclusive(is_mark) {
         let name = piece.trim_end_matches(is_mark);
@@ -344,7 +344,7 @@ impl Fault {
     }
 
     /// The fault as an error of the call of `method`. It may repeat the secrets that the call sent.
-    pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Hidden) -> Error {
+    pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Redactor) -> Error {
         let status = self.status();
         // Those that the library knows are no echo.
         let name = match status {
@@ -427,7 +427,7 @@ mod tests {
         let text = format!(
             r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:n='a"b'><e:Body xmlns="urn:outer"><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring>{detail}</e:Fault></e:Body></e:Envelope>"#
         );
-        match reply::read(text.into_bytes(), "Method", Hidden::NOTHING) {
+        match reply::read(text.into_bytes(), "Method", Redactor::NOTHING) {
             Ok(Answer::Fault(fault)) => fault,
             other => panic!("{other:?}"),
         }
@@ -441,7 +441,7 @@ mod tests {
         );
         assert_eq!(fault.name, NOT_AUTHENTICATED);
         assert!(fault.xml.starts_with("<detail"));
-        let error = fault.into_error("CurrentTime", 500, Hidden::NOTHING);
+        let error = fault.into_error("CurrentTime", 500, Redactor::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_NOT_AUTHENTICATED);
         assert!(error.detail().message.contains("System.View"));
     }
@@ -451,7 +451,7 @@ mod tests {
         let fault =
             read(r#"<detail><InvalidLoginFault xmlns="urn:vim25"/></detail>"#, "Anmeldung fehlgeschlagen");
         assert_eq!(fault.name, "InvalidLogin");
-        let error = fault.into_error("Login", 500, Hidden::NOTHING);
+        let error = fault.into_error("Login", 500, Redactor::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_INVALID_LOGIN);
         assert!(error.detail().message.contains("Anmeldung fehlgeschlagen"));
     }
@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn a_fault_without_detail_is_still_a_fault() {
-        let error = read("", "Unsupported version URI").into_error("LoginByToken", 500, Hidden::NOTHING);
+        let error = read("", "Unsupported version URI").into_error("LoginByToken", 500, Redactor::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_FAULT);
         assert_eq!(error.detail().fault_name, None);
     }
@@ -541,7 +541,7 @@ mod tests {
             ("xsi", "<detail"),
             ("vim25", "urn:outer"),
         ] {
-            let error = read(&detail, "The Server says e").into_error("M", 500, Hidden(&[secret]));
+            let error = read(&detail, "The Server says e").into_error("M", 500, Redactor(&[secret]));
             let xml = error.detail().fault_xml.clone().unwrap();
             assert!(roxmltree::Document::parse(&xml).is_ok(), "{secret}: {xml}");
             assert!(xml.contains(kept), "{secret}: {xml}");
@@ -552,7 +552,7 @@ mod tests {
         let error = read("<detail><F xsi:type='NotAuthenticated'/></detail>", "").into_error(
             "M",
             500,
-            Hidden(&["Auth"]),
+            Redactor(&["Auth"]),
         );
         assert_eq!(error.detail().fault_name.as_deref(), Some("NotAuthenticated"));
     }

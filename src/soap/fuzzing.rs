@@ -8,7 +8,7 @@ use super::fault::NOT_AUTHENTICATED;
 use super::reply::{self, Answer};
 use super::xml::{child, escape};
 use crate::error::Error;
-use crate::runtime::secret::{Hidden, LEFT_OUT};
+use crate::runtime::redact::{Redactor, WITHHELD};
 use crate::status::{Executed, Status};
 
 pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
@@ -30,13 +30,13 @@ pub(crate) fn fault(bytes: &[u8]) {
     let body = format!(
         r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>{inside}</e:Fault></e:Body></e:Envelope>"#
     );
-    match reply::read(body.into_bytes(), "Method", Hidden::NOTHING) {
+    match reply::read(body.into_bytes(), "Method", Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => panic!("a fault taken for a reply: {reply:?}"),
         Err(error) => is_the_servers(&error),
         Ok(Answer::Fault(fault)) => {
             assert!(!fault.name.contains(':') && fault.name.chars().count() <= 256, "{fault:?}");
             let named = fault.name.clone();
-            let error = fault.into_error("Method", 500, Hidden::NOTHING);
+            let error = fault.into_error("Method", 500, Redactor::NOTHING);
             let detail = error.detail();
             assert!(error.is_fault() && !error.is_outage() && detail.http_status == 500, "{error:?}");
             assert_eq!(detail.status == Status::VSESSION_E_NOT_AUTHENTICATED, named == NOT_AUTHENTICATED);
@@ -97,16 +97,16 @@ pub(crate) fn redaction(bytes: &[u8]) {
     let Some((secret, around)) = text(bytes).and_then(|text| text.split_once('\0')) else { return };
     // What is shown in the place of a secret, or of a character, could be a part of such a one. A shorter secret is only
     // found as a word.
-    let shown = [LEFT_OUT, "***…"].concat();
+    let shown = [WITHHELD, "***…"].concat();
     if secret.chars().count() < 4
         || secret
             .chars()
             .any(|c| shown.contains(c) && !c.is_alphanumeric() || c.is_control() || c.is_whitespace())
-        || LEFT_OUT.contains(secret)
+        || WITHHELD.contains(secret)
     {
         return;
     }
-    let hidden = Hidden(&[secret]);
+    let hidden = Redactor(&[secret]);
     let escaped = escape(secret).into_owned();
     for text in [
         around.to_string(),
@@ -120,7 +120,7 @@ pub(crate) fn redaction(bytes: &[u8]) {
         assert!(hidden.quote(&text, 80).chars().count() <= 80 * 10);
         // As the text of an element, it stays one.
         let piece = escape(&text).into_owned();
-        let clean = hidden.struck_out_of_xml(&piece).unwrap_or(piece);
+        let clean = hidden.redact_xml(&piece).unwrap_or(piece);
         if !clean.contains(|c| !document::is_allowed(c)) {
             let element = format!("<a>{clean}</a>");
             assert!(document::document(&element, &mut Nothing).is_ok(), "{secret:?}: {element:?}");

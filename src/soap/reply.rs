@@ -10,7 +10,7 @@ use super::fault::{self, Fault, NOT_AUTHENTICATED, Parts};
 use super::scan::{self, Field};
 use super::xml::{self, child};
 use crate::error::{Error, Result};
-use crate::runtime::secret::Hidden;
+use crate::runtime::redact::Redactor;
 use crate::status::{Executed, Status};
 
 /// The reply of a method that succeeded.
@@ -75,12 +75,12 @@ pub(crate) fn read_plain(body: Vec<u8>) -> std::result::Result<Reply, Vec<u8>> {
 
 /// Reads a body of any form.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn read(body: Vec<u8>, method: &str, hidden: Hidden) -> Result<Answer> {
+pub(crate) fn read(body: Vec<u8>, method: &str, hidden: Redactor) -> Result<Answer> {
     read_plain(body).map(Answer::Reply).or_else(|body| read_unusual(body, method, hidden))
 }
 
 /// Reads the body of an HTTP reply to a call of `method`, which may repeat the secrets that the call sent.
-pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Hidden) -> Result<Answer> {
+pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Redactor) -> Result<Answer> {
     let (text, flaw) = repaired(body);
     let mut found = Found::default();
     let read = document::document(&text, &mut found);
@@ -343,7 +343,7 @@ fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option
 pub(crate) fn read_every_way(body: &[u8]) {
     let _ = std::str::from_utf8(body).map(scan_is_as_strict_as_the_parser);
     let _ = std::str::from_utf8(body).map(document_is_as_strict_as_the_parser);
-    match read(body.to_vec(), "Method", Hidden::NOTHING) {
+    match read(body.to_vec(), "Method", Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => {
             assert!(reply.xml.len() == body.len());
             assert!(reply.flaw.is_some() || reply.xml.as_bytes() == body);
@@ -351,7 +351,7 @@ pub(crate) fn read_every_way(body: &[u8]) {
             fields_are_as_the_parser_sees_them(&reply);
         }
         Ok(Answer::Fault(fault)) => {
-            let error = fault.into_error("Method", 500, Hidden::NOTHING);
+            let error = fault.into_error("Method", 500, Redactor::NOTHING);
             assert!(error.status() != Status::VSESSION_OK);
         }
         Err(error) => assert!(error.status() != Status::VSESSION_OK),
@@ -364,7 +364,9 @@ fn scan_is_as_strict_as_the_parser(text: &str) -> bool {
     let Some(scanned) = scan::reply(text) else { return false };
     let value = scanned.value.map(|at| document::plain_text(&text[at]).unwrap());
     assert_eq!(read_by_tree(text), Ok((Some(scanned.response.clone()), value.clone())), "{text}");
-    let Ok(Answer::Reply(reply)) = read_unusual(text.into(), "M", Hidden::NOTHING) else { panic!("{text}") };
+    let Ok(Answer::Reply(reply)) = read_unusual(text.into(), "M", Redactor::NOTHING) else {
+        panic!("{text}")
+    };
     assert!(
         scanned.response == reply.response && value == reply.text && !reply.withholds,
         "{text}: {reply:?}"
@@ -378,7 +380,7 @@ fn scan_is_as_strict_as_the_parser(text: &str) -> bool {
 #[cfg(any(test, fuzzing))]
 fn document_is_as_strict_as_the_parser(text: &str) -> bool {
     let tree = read_by_tree(text);
-    match read_unusual(text.into(), "M", Hidden::NOTHING) {
+    match read_unusual(text.into(), "M", Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) if reply.flaw.is_none() => {
             // The parser forgets to make a line feed of a carriage return before a reference.
             let lines = |text: Option<String>| text.map(|text| text.replace('\r', "\n"));
@@ -423,7 +425,7 @@ mod tests {
     }
 
     fn reply(content: &str) -> Reply {
-        match read(envelope(content), "M", Hidden::NOTHING).unwrap() {
+        match read(envelope(content), "M", Redactor::NOTHING).unwrap() {
             Answer::Reply(reply) => reply,
             Answer::Fault(fault) => panic!("{fault:?}"),
         }
@@ -433,7 +435,7 @@ mod tests {
     fn an_envelope_without_a_body_is_no_answer() {
         let empty =
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header/></s:Envelope>";
-        let Err(error) = read(empty.into(), "M", Hidden::NOTHING) else { panic!("an answer") };
+        let Err(error) = read(empty.into(), "M", Redactor::NOTHING) else { panic!("an answer") };
         assert_eq!(error.status(), crate::status::Status::VSESSION_E_NOT_SOAP);
     }
 
@@ -486,7 +488,7 @@ mod tests {
 
     /// What the parser lets pass although XML does not.
     fn is_leniency(text: &str) -> bool {
-        let problem = match read_unusual(text.into(), "M", Hidden::NOTHING) {
+        let problem = match read_unusual(text.into(), "M", Redactor::NOTHING) {
             Ok(Answer::Reply(reply)) => return reply.flaw.is_some(),
             Ok(Answer::Fault(_)) => return false,
             Err(error) => error.detail().message.clone(),
@@ -577,14 +579,14 @@ mod tests {
 
     #[test]
     fn what_is_not_soap_is_told_apart() {
-        let status = |body: &[u8]| read(body.to_vec(), "M", Hidden::NOTHING).unwrap_err().status();
+        let status = |body: &[u8]| read(body.to_vec(), "M", Redactor::NOTHING).unwrap_err().status();
         assert_eq!(status(b"<html><body>502</body></html>"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(b"\xff\xfe\x00"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(b""), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(&envelope("")), Status::VSESSION_E_PROTOCOL);
         let whole = envelope("<R><returnval>x</returnval></R>");
         for cut in 1..whole.len() {
-            assert!(read(whole[..cut].to_vec(), "M", Hidden::NOTHING).is_err(), "cut at {cut}");
+            assert!(read(whole[..cut].to_vec(), "M", Redactor::NOTHING).is_err(), "cut at {cut}");
         }
     }
 }

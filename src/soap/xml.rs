@@ -7,7 +7,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use super::document::{self, Listener, Problem, Start, What};
 use crate::error::{Error, Result};
-use crate::runtime::secret::{Hidden, SHOWN};
+use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::status::Status;
 
 /// Text as it may stand between tags or in a quoted attribute. Made in one piece: a text that grows leaves copies behind,
@@ -71,7 +71,7 @@ pub(crate) fn parse(text: &str) -> Result<Document<'_>> {
         return Err(protocol("is far larger than any description of a server or of a session"));
     }
     let mut census = Census::default();
-    document::document(text, &mut census).map_err(|problem| unreadable(text, problem, Hidden::NOTHING))?;
+    document::document(text, &mut census).map_err(|problem| unreadable(text, problem, Redactor::NOTHING))?;
     if census.nodes > MOST_NODES || census.declarations > MOST_DECLARATIONS {
         return Err(protocol("has far more elements than any description of a server or of a session"));
     }
@@ -123,7 +123,7 @@ pub(crate) fn no_memory() -> Error {
 }
 
 /// The error for a reply that is no document.
-pub(super) fn unreadable(text: &str, problem: Problem, hidden: Hidden) -> Error {
+pub(super) fn unreadable(text: &str, problem: Problem, hidden: Redactor) -> Error {
     let Problem { at, what } = problem;
     match what {
         What::NoMemory => no_memory(),
@@ -159,8 +159,8 @@ fn looks_like_html(text: &str) -> bool {
 }
 
 /// The error for a reply that is something else than SOAP.
-pub(super) fn not_soap(text: &str, reason: &str, hidden: Hidden) -> Error {
-    let start = hidden.quote(text, SHOWN);
+pub(super) fn not_soap(text: &str, reason: &str, hidden: Redactor) -> Error {
+    let start = hidden.quote(text, EXCERPT_LENGTH);
     Error::new(
         Status::VSESSION_E_NOT_SOAP,
         format!(

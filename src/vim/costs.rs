@@ -2,7 +2,7 @@
 //! that grows with its size alone.
 
 use super::{user_session, versions};
-use crate::runtime::secret::Hidden;
+use crate::runtime::redact::Redactor;
 use crate::soap::envelope::check_arguments;
 use crate::soap::reply::{self, Answer};
 
@@ -123,7 +123,7 @@ const FAMILIES: &[Family] = &[
 
 /// Reads a text as all that it may be taken for.
 pub(crate) fn read_as_everything(text: &str) {
-    const SECRETS: Hidden = Hidden(&["secret-1", "a&amp;x"]);
+    const SECRETS: Redactor = Redactor(&["secret-1", "a&amp;x"]);
     // What stands for bytes that are not UTF-8.
     let body: Vec<u8> = text.bytes().map(|b| if b == 0x7f { 0xff } else { b }).collect();
     let _ = versions::newest(&body);

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::service::{SERVICE_INSTANCE, Service};
 use crate::error::{Error, Objection, Result};
 use crate::http::HttpReply;
-use crate::runtime::secret::Hidden;
+use crate::runtime::redact::Redactor;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, first_words, next_operation_id, redirection};
 use crate::soap::envelope::Reference;
@@ -72,7 +72,7 @@ fn listed_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Option<Strin
     let status = document.status;
     let advice = match status {
         200 => return Ok(versions::newest(&document.body)),
-        300..=399 => redirection(&document, Hidden::NOTHING),
+        300..=399 => redirection(&document, Redactor::NOTHING),
         407 => "a proxy asks for credentials".to_string(),
         408 | 429 | 500..=599 => return Err(not_ready(&document)),
         // Something in between forbids or does not know that document, which is not needed.
@@ -87,7 +87,7 @@ fn listed_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Option<Strin
 
 /// The error of a server that is starting or overloaded, or of its front.
 fn not_ready(document: &HttpReply) -> Error {
-    let (status, begins) = (document.status, first_words(&document.body, Hidden::NOTHING));
+    let (status, begins) = (document.status, first_words(&document.body, Redactor::NOTHING));
     let wait = match document.retry_after {
         Some(time) => format!("in {} s, as it asks", time.as_secs()),
         None => "later".into(),

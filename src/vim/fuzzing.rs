@@ -3,7 +3,7 @@
 use super::service_content::ServiceContent;
 use super::user_session::{UserSession, read_current_session, read_login};
 use super::versions;
-use crate::runtime::secret::Hidden;
+use crate::runtime::redact::Redactor;
 use crate::soap::fuzzing::{is_the_servers, text};
 use crate::soap::reply::{self, Answer};
 use crate::soap::xml::{self, child};
@@ -73,7 +73,7 @@ pub(crate) fn current_session(bytes: &[u8]) {
 pub(crate) fn reply(body: &[u8]) {
     let _ = versions::newest(body);
     reply::read_every_way(body);
-    if let Ok(Answer::Reply(reply)) = reply::read(body.to_vec(), "Method", Hidden::NOTHING) {
+    if let Ok(Answer::Reply(reply)) = reply::read(body.to_vec(), "Method", Redactor::NOTHING) {
         let _ = reply.look(ServiceContent::read);
         let _ = reply.look(read_current_session);
         let _ = read_login(&reply);

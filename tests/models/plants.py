@@ -36,8 +36,8 @@ PLANTS = {
     ),
     "login-not-committed": (
         "runtime/wait.rs",
-        "        if self.committed.get() {\n            // Nothing but the deadline ends it",
-        "        if self.committed.get() && !PLANTED {\n            // Nothing but the deadline ends it",
+        "        if self.committed.get() {\n            // Only the deadline ends it",
+        "        if self.committed.get() && !PLANTED {\n            // Only the deadline ends it",
         "a_login_that_nobody_waits_for_is_given_up_or_kept",
         "a session was made and not kept",
     ),
@@ -205,8 +205,8 @@ PLANTS = {
     ),
     "flags-not-read-before-a-wait": (
         "runtime/wait.rs",
-        "            if happened() {\n                return Ok(Ready::NotYet);\n            }\n            self.check_signals()?;",
-        "            if happened() {\n                return Ok(Ready::NotYet);\n            }\n            if !(PLANTED && until.is_none() && descriptors.is_empty()) {\n self.check_signals()?;\n }",
+        "            if is_done() {\n                return Ok(None);\n            }\n            self.check_signals()?;",
+        "            if is_done() {\n                return Ok(None);\n            }\n            if !(PLANTED && until.is_none() && descriptors.is_empty()) {\n self.check_signals()?;\n }",
         "an_inner_wait_does_not_swallow_the_outer_ones_wake_up",
         "deadlock",
     ),
@@ -215,7 +215,7 @@ PLANTS = {
         "            for signal in self.bounds.signals() {\n                signal.dismiss(&self.waker);",
         "            for signal in self.bounds.signals().filter(|_| !PLANTED) {\n                signal.dismiss(&self.waker);",
         "a_wait_ends_by_its_signal_its_token_or_its_deadline",
-        "a wait that ended leaves nothing behind",
+        "a wait that ended leaves its waker in the list",
     ),
     "timer-ends-without-a-look": (
         "runtime/timer.rs",

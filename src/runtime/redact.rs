@@ -1,0 +1,336 @@
+//! Redaction: removes secrets from text that a peer sent, and bounds what an error or a log line repeats of it. The library's
+//! own words are never redacted: a short password is part of many of them.
+
+use super::secret::MASK;
+
+/// Texts that every server sends in the same words. They do not echo what we sent, and a gap in one would spell a secret.
+const STANDARD: &[&str] = &[
+    "Cannot complete login due to an incorrect user name or password.",
+    "Cannot complete login due to an incorrect user name or password",
+    "The session is not authenticated.",
+    "Permission to perform this operation was denied.",
+    "Unsupported version URI",
+    "InvalidLogin",
+    "InvalidLoginFault",
+    "NotAuthenticated",
+    "NotAuthenticatedFault",
+    "NoPermission",
+    "NoPermissionFault",
+    "RestrictedByAdministrator",
+    "PasswordExpired",
+    "System.View",
+    "urn:vim25",
+    "http://schemas.xmlsoap.org/soap/envelope/",
+    "http://www.w3.org/2001/XMLSchema-instance",
+    "http://www.w3.org/2001/XMLSchema",
+];
+
+/// Names from SOAP and from vSphere's faults. They do not echo what we sent either.
+const STANDARD_NAMES: &[&str] = &[
+    "Detail",
+    "Fault",
+    "detail",
+    "fault",
+    "faultCause",
+    "faultMessage",
+    "invalidProperty",
+    "localizedMessage",
+    "name",
+    "obj",
+    "object",
+    "privilegeId",
+    "type",
+    "vim25",
+    "xml",
+    "xmlns",
+    "xsd",
+    "xsi",
+];
+
+/// Replaces a text in which a gap would show what was removed.
+pub(crate) const WITHHELD: &str = "(its text repeats a secret and is left out)";
+
+/// Removes the secrets that were sent to a peer from what the peer answers.
+#[derive(Clone, Copy)]
+pub(crate) struct Redactor<'a>(pub(crate) &'a [&'a str]);
+
+impl Redactor<'_> {
+    pub(crate) const NOTHING: Redactor<'static> = Redactor(&[]);
+
+    /// The first `max` characters of a peer's text, fit for a message.
+    pub(crate) fn quote(&self, text: &str, max: usize) -> String {
+        let text = text.trim();
+        if STANDARD.contains(&text) {
+            return excerpt_of(text, max);
+        }
+        let mut shown = String::new();
+        let (mut at, mut count) = (0, 0);
+        while at < text.len() {
+            if count >= max {
+                shown.push(CUT);
+                break;
+            }
+            match self.at(text, at) {
+                Some((_, true)) => return WITHHELD.into(),
+                Some((length, false)) => {
+                    shown.push_str(MASK);
+                    at += length;
+                    count += MASK.len();
+                }
+                None => {
+                    let character = text[at..].chars().next().unwrap_or_default();
+                    push_shown(&mut shown, character);
+                    at += character.len_utf8();
+                    count += 1;
+                }
+            }
+        }
+        shown
+    }
+
+    /// A peer's name: all of it, or nothing.
+    pub(crate) fn name(&self, name: &str) -> String {
+        if self.is_in_name(name) { MASK.into() } else { excerpt_of(name, 200) }
+    }
+
+    /// Whether the name contains a secret.
+    pub(crate) fn is_in_name(&self, name: &str) -> bool {
+        !STANDARD.contains(&name)
+            && !STANDARD_NAMES.contains(&name)
+            && self.0.iter().any(|secret| {
+                !secret.is_empty() && (*secret == name || secret.len() >= SHORT && name.contains(secret))
+            })
+    }
+
+    /// A piece of XML (text between tags, or an attribute's value) without the secrets. `None`: it contains none.
+    pub(crate) fn redact_xml(&self, piece: &str) -> Option<String> {
+        if STANDARD.contains(&piece) {
+            return None;
+        }
+        let mut clean = String::new();
+        let (mut at, mut kept) = (0, 0);
+        while at < piece.len() {
+            match self.at(piece, at) {
+                Some((_, true)) => return Some(MASK.into()),
+                Some((length, false)) => {
+                    clean.push_str(&piece[kept..at]);
+                    clean.push_str(MASK);
+                    at += length;
+                    // A reference such as `&amp;` must not be cut.
+                    if !piece.is_char_boundary(at) || cuts_reference(piece, at) {
+                        return Some(MASK.into());
+                    }
+                    kept = at;
+                }
+                None => {
+                    at += decoded(&piece[at..]).filter(|_| piece[at..].starts_with('&')).map_or_else(
+                        || piece[at..].chars().next().map_or(1, char::len_utf8),
+                        |(_, length)| length,
+                    );
+                }
+            }
+        }
+        if !clean.is_empty() {
+            clean.push_str(&piece[kept..]);
+            return Some(clean);
+        }
+        // The secret may have been escaped before it was put into XML.
+        let plain = without_references(piece);
+        let found = plain != piece && plain.char_indices().any(|(at, _)| self.at(&plain, at).is_some());
+        found.then(|| MASK.into())
+    }
+
+    /// The length of the secret that begins here, and whether a gap in its place would reveal it.
+    fn at(&self, text: &str, at: usize) -> Option<(usize, bool)> {
+        self.0.iter().filter(|secret| !secret.is_empty()).find_map(|secret| {
+            let rest = &text[at..];
+            let length = length_of(rest, secret)?;
+            let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
+            let alone = !is_part(text[..at].chars().next_back()) && !is_part(rest[length..].chars().next());
+            // A secret this short is part of many words.
+            if secret.chars().count() < SHORT && !alone {
+                return None;
+            }
+            let is_word = secret.chars().count() < 8 || secret.chars().all(char::is_alphabetic);
+            Some((length, is_word))
+        })
+    }
+}
+
+/// A secret with fewer characters is only looked for as a whole word.
+const SHORT: usize = 4;
+
+/// The text that a piece of XML stands for.
+fn without_references(piece: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = piece;
+    while let Some(at) = rest.find('&') {
+        plain.push_str(&rest[..at]);
+        let (character, length) = decoded(&rest[at..]).unwrap_or(('&', 1));
+        plain.push(character);
+        rest = &rest[at + length..];
+    }
+    plain.push_str(rest);
+    plain
+}
+
+/// Whether `at` is inside a reference such as `&amp;`.
+fn cuts_reference(piece: &str, at: usize) -> bool {
+    let before = &piece[..at];
+    before
+        .rfind('&')
+        .is_some_and(|begin| decoded(&piece[begin..]).is_some_and(|(_, length)| begin + length > at))
+}
+
+/// The length of the secret at the start of the text, where XML, URL or JSON escapes may stand for its characters.
+fn length_of(text: &str, secret: &str) -> Option<usize> {
+    if text.starts_with(secret) {
+        return Some(secret.len());
+    }
+    let mut at = 0;
+    for wanted in secret.chars() {
+        let rest = &text[at..];
+        let next = rest.chars().next()?;
+        at += match decoded(rest) {
+            Some((character, length)) if character == wanted => length,
+            _ if next == wanted => next.len_utf8(),
+            _ => return None,
+        };
+    }
+    Some(at)
+}
+
+/// The character for which an escape at the start of the text stands, and the length of the escape.
+fn decoded(text: &str) -> Option<(char, usize)> {
+    let bytes = text.as_bytes();
+    match bytes.first()? {
+        b'&' => {
+            let length = bytes.iter().take(12).position(|b| *b == b';')? + 1;
+            let name = &text[1..length - 1];
+            let number = |digits, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
+            let character = match name {
+                "amp" => '&',
+                "lt" => '<',
+                "gt" => '>',
+                "quot" => '"',
+                "apos" => '\'',
+                _ => match name.strip_prefix('#')?.strip_prefix(['x', 'X']) {
+                    Some(digits) => number(digits, 16)?,
+                    None => number(&name[1..], 10)?,
+                },
+            };
+            Some((character, length))
+        }
+        b'%' => {
+            let mut character = [0; 4];
+            for length in 1..=4 {
+                let digits = text.get(3 * length - 3..3 * length)?.strip_prefix('%')?;
+                character[length - 1] = u8::from_str_radix(digits, 16).ok()?;
+                if let Ok(text) = std::str::from_utf8(&character[..length]) {
+                    return Some((text.chars().next()?, 3 * length));
+                }
+            }
+            None
+        }
+        b'+' => Some((' ', 1)),
+        b'\\' if bytes.get(1) == Some(&b'u') => {
+            let number = u32::from_str_radix(text.get(2..6)?, 16).ok()?;
+            Some((char::from_u32(number)?, 6))
+        }
+        b'\\' => text[1..].chars().next().map(|character| (character, 1 + character.len_utf8())),
+        _ => None,
+    }
+}
+
+/// Marks a text that was cut.
+const CUT: char = '…';
+
+/// The start of a peer's text, for an error or a log line: bounded, on one line, and without characters that change how
+/// the rest is displayed.
+pub(crate) fn excerpt(text: &str) -> String {
+    excerpt_of(text, EXCERPT_LENGTH)
+}
+
+/// How many characters an excerpt has at most.
+pub(crate) const EXCERPT_LENGTH: usize = 80;
+
+fn excerpt_of(text: &str, max: usize) -> String {
+    let mut chars = text.trim().chars();
+    let mut shown = String::new();
+    chars.by_ref().take(max).for_each(|c| push_shown(&mut shown, c));
+    if chars.next().is_some() {
+        shown.push(CUT);
+    }
+    shown
+}
+
+fn push_shown(shown: &mut String, character: char) {
+    match character {
+        '\t' | '\n' | '\r' => shown.push(' '),
+        c if is_format_control(c) => shown.extend(c.escape_unicode()),
+        c => shown.push(c),
+    }
+}
+
+/// Whether a character controls how others are displayed: it could forge a line of a log, or reverse a message.
+pub(crate) fn is_format_control(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peers_text_is_redacted_whatever_its_escapes() {
+        let quote = |text: &str, secret: &str| Redactor(&[secret]).quote(text, 80);
+        assert_eq!(
+            quote("user bob, password hunter42!, hunter42!", "hunter42!"),
+            "user bob, password ***, ***"
+        );
+        assert_eq!(quote("nothing", ""), "nothing");
+        let secret = "p<w&\"x'\u{e4} 1";
+        for echo in [
+            secret,
+            "p&lt;w&amp;&quot;x&apos;\u{e4} 1",
+            "p&lt;w&amp;\"x'&#xE4; 1",
+            "p%3Cw%26%22x%27%C3%A4+1",
+            "p<w&\\\"x'\\u00e4 1",
+        ] {
+            assert_eq!(quote(&format!("bad {echo}."), secret), "bad ***.", "{echo}");
+        }
+        assert_eq!(quote(&"hunter42!".repeat(50), "hunter42!"), format!("{}…", "***".repeat(27)));
+    }
+
+    #[test]
+    fn a_gap_never_spells_the_secret() {
+        let standard = "Cannot complete login due to an incorrect user name or password.";
+        for secret in ["e", "login", "password", "incorrect user"] {
+            assert_eq!(Redactor(&[secret]).quote(standard, 80), standard);
+        }
+        assert_eq!(Redactor(&["login"]).quote("the login of bob failed", 80), WITHHELD);
+        assert_eq!(Redactor(&["bob"]).quote("the login of bob failed", 80), WITHHELD);
+        assert_eq!(Redactor(&["e"]).quote("the login of bob failed", 80), "the login of bob failed");
+        assert_eq!(Redactor(&["login"]).name("InvalidLogin"), "InvalidLogin");
+        assert_eq!(Redactor(&["hunter42"]).name("xhunter42Fault"), "***");
+    }
+
+    #[test]
+    fn redacted_xml_is_still_xml() {
+        let clean = |piece: &str, secret: &str| Redactor(&[secret]).redact_xml(piece);
+        assert_eq!(clean("a &amp; b", "amp"), None);
+        assert_eq!(clean("say hunter42&lt; now", "hunter42<").as_deref(), Some("say *** now"));
+        assert_eq!(clean("x hunter42&lt;", "hunter42&").as_deref(), Some("***"));
+        assert_eq!(clean("the login failed", "login").as_deref(), Some("***"));
+    }
+
+    #[test]
+    fn an_excerpt_is_bounded_and_stays_on_one_line() {
+        assert_eq!(excerpt(" whole\n"), "whole");
+        assert_eq!(excerpt("a\r\nb\u{202e}c\u{2028}\u{1b}[2J\0"), "a  b\\u{202e}c\\u{2028}\\u{1b}[2J\\u{0}");
+        assert_eq!(excerpt(&"x".repeat(1000)), format!("{}…", "x".repeat(80)));
+    }
+}
