@@ -28,7 +28,7 @@ pub(crate) struct Detail {
     pub(crate) retriable: bool,
     /// How long the server asks to be left alone, or the library still waits before a login.
     pub(crate) retry_after: Option<Duration>,
-    pub(crate) executed: Executed,
+    executed: Executed,
     /// What a fault objects to in the request itself.
     pub(crate) objection: Option<Objection>,
     /// It came of a question that the library asked for its own sake, before a login.
@@ -50,6 +50,8 @@ pub(crate) enum Objection {
 }
 
 impl Error {
+    /// An error whose request may have run, unless the status itself says that none was sent. Where more is known, the maker
+    /// adds `not_run` or `ran`; nothing else decides it.
     #[cold]
     pub(crate) fn new(status: Status, message: impl Into<String>) -> Error {
         use Status::*;
@@ -72,10 +74,17 @@ impl Error {
             os_error: 0,
             retriable,
             retry_after: None,
-            // What failed by a defect of ours may have come any far.
             executed: match status {
-                VSESSION_E_INTERNAL => Executed::VSESSION_EXECUTED_MAYBE,
-                _ => Executed::VSESSION_EXECUTED_NO,
+                VSESSION_E_INVALID_ARGUMENT
+                | VSESSION_E_INVALID_HANDLE
+                | VSESSION_E_REENTRANT
+                | VSESSION_E_FORKED
+                | VSESSION_E_CONFIG
+                | VSESSION_E_RESOLVE
+                | VSESSION_E_CONNECT
+                | VSESSION_E_UNTRUSTED
+                | VSESSION_E_SESSION_CHANGED => Executed::VSESSION_EXECUTED_NO,
+                _ => Executed::VSESSION_EXECUTED_MAYBE,
             },
             objection: None,
             own_question: false,
@@ -94,12 +103,28 @@ impl Error {
         self
     }
 
-    /// The error of a call that another try, or another thread's, may have run.
-    pub(crate) fn after_another_try(self) -> Error {
+    /// The maker proves that the server did not run the request: nothing was sent, or the answer says so.
+    #[cold]
+    pub(crate) fn not_run(self) -> Error {
+        self.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO)
+    }
+
+    /// The maker proves that the server ran the request: the answer is the method's own.
+    #[cold]
+    pub(crate) fn ran(self) -> Error {
+        self.with(|d| d.executed = Executed::VSESSION_EXECUTED_YES)
+    }
+
+    /// Takes back the proof that the request did not run: an earlier attempt, or another thread's, may have run it.
+    pub(crate) fn may_have_run(self) -> Error {
         match self.0.executed {
             Executed::VSESSION_EXECUTED_NO => self.with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE),
             _ => self,
         }
+    }
+
+    pub(crate) fn executed(&self) -> Executed {
+        self.0.executed
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -166,3 +191,39 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_may_have_run_unless_the_maker_of_its_error_proves_otherwise() {
+        use Status::*;
+        let sends_nothing = [
+            VSESSION_E_INVALID_ARGUMENT,
+            VSESSION_E_INVALID_HANDLE,
+            VSESSION_E_REENTRANT,
+            VSESSION_E_FORKED,
+            VSESSION_E_CONFIG,
+            VSESSION_E_RESOLVE,
+            VSESSION_E_CONNECT,
+            VSESSION_E_UNTRUSTED,
+            VSESSION_E_SESSION_CHANGED,
+        ];
+        for status in Status::ALL.iter().copied().filter(|status| *status != VSESSION_OK) {
+            let error = Error::new(status, "");
+            let expected = match sends_nothing.contains(&status) {
+                true => Executed::VSESSION_EXECUTED_NO,
+                false => Executed::VSESSION_EXECUTED_MAYBE,
+            };
+            assert_eq!(error.executed(), expected, "{status:?}");
+            assert_eq!(
+                error.clone().may_have_run().executed(),
+                Executed::VSESSION_EXECUTED_MAYBE,
+                "{status:?}"
+            );
+            assert_eq!(error.clone().not_run().executed(), Executed::VSESSION_EXECUTED_NO);
+            assert_eq!(error.ran().may_have_run().executed(), Executed::VSESSION_EXECUTED_YES);
+        }
+    }
+}

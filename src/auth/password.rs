@@ -61,7 +61,7 @@ pub(crate) fn log_in(
         (Err(error), cookie) => {
             // Unless the server refused, it made a session that we cannot describe: leave none behind.
             if let Some(cookie) = cookie
-                && error.detail().executed != Executed::VSESSION_EXECUTED_NO
+                && error.executed() != Executed::VSESSION_EXECUTED_NO
                 && let Ok(watch) = Watch::new(Bounds::with_timeout(CLEAN_UP))
             {
                 let _ = session_manager::logout(endpoint, service, &cookie, &Rc::new(watch));
@@ -72,5 +72,5 @@ pub(crate) fn log_in(
 }
 
 fn read_user(answered: &Answered) -> Result<UserSession> {
-    read_login(&answered.reply).map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_YES))
+    read_login(&answered.reply).map_err(Error::ran)
 }

@@ -17,7 +17,7 @@ pub(super) const MOST: usize = 16 << 20;
 /// The bytes of a file. `source` says in messages where its path came from: `option 'tls.ca_file'`.
 pub(super) fn read(source: &str, file: &Path, most: usize) -> Result<Wiped<Vec<u8>>> {
     let refused = |status, why: &dyn std::fmt::Display| {
-        Error::new(status, format!("{source}: '{}' {why}", file.display()))
+        Error::new(status, format!("{source}: '{}' {why}", file.display())).not_run()
     };
     let cannot = |error: &io::Error| {
         // The process lacks descriptors or memory: the file may be as it should be.

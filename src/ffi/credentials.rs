@@ -72,7 +72,7 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
                     (status, _) => {
                         let status = vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_CONFIG);
                         let reason = failure.unwrap_or_else(|| "it gave no reason".into());
-                        Err(Error::new(status, format!("the credentials function has no credentials: {reason}")))
+                        Err(Error::new(status, format!("the credentials function has no credentials: {reason}")).not_run())
                     }
                 }
             }))

@@ -43,7 +43,7 @@ impl vsession_error {
             retry_after_ms: detail
                 .retry_after
                 .map_or(0, |time| time.as_millis().try_into().unwrap_or(u32::MAX)),
-            executed: detail.executed,
+            executed: error.executed(),
         }
     }
 }

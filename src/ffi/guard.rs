@@ -7,7 +7,7 @@ use super::error::vsession_error;
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::{fork, timer};
-use crate::status::{Executed, Status, vsession_status};
+use crate::status::{Status, vsession_status};
 
 /// Runs the body of a function that returns a status. `err` may be NULL; otherwise it is always written: NULL on success,
 /// an error that the caller owns on failure.
@@ -36,9 +36,7 @@ pub(super) fn status_even_after_fork(
             let error = Error::new(
                 Status::VSESSION_E_INTERNAL,
                 format!("a defect in the library (panic: {message}); please report it"),
-            )
-            // What was sent before it is not known here.
-            .with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE);
+            );
             put_error(err, Some(error), Status::VSESSION_E_INTERNAL)
         }
     }
@@ -104,7 +102,11 @@ mod tests {
         assert_eq!(status, Status::VSESSION_E_INTERNAL);
         // SAFETY: the guard has just made it.
         let executed = unsafe { super::super::error::vsession_error_executed(error) };
-        assert_eq!(executed, Executed::VSESSION_EXECUTED_MAYBE, "nobody knows what it did before");
+        assert_eq!(
+            executed,
+            crate::status::Executed::VSESSION_EXECUTED_MAYBE,
+            "nobody knows what it did before"
+        );
         // SAFETY: the guard has just made it.
         let message = unsafe { std::ffi::CStr::from_ptr(super::super::error::vsession_error_message(error)) };
         assert!(message.to_string_lossy().contains("a planted panic"));

@@ -149,7 +149,9 @@ fn take_slot() -> Result<(usize, u32)> {
         return Ok(taken);
     }
     if free.made == MOST_SLOTS {
-        return Err(Error::new(Status::VSESSION_E_RESOURCE, "too many handles are open; close some"));
+        return Err(
+            Error::new(Status::VSESSION_E_RESOURCE, "too many handles are open; close some").not_run()
+        );
     }
     if free.made.is_multiple_of(CHUNK) {
         let slots: Box<[Slot]> =
@@ -276,7 +278,8 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
         Some(_) if is_gone(id, wanted) => Error::new(
             Status::VSESSION_E_CLOSED,
             format!("argument '{argument}': this {name} was closed or freed"),
-        ),
+        )
+        .not_run(),
         _ => Error::new(
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': not a handle that the library gave out"),

@@ -20,7 +20,7 @@ use crate::net::exchange::Current;
 use crate::net::trust::Trust;
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
-use crate::status::{Executed, Status};
+use crate::status::Status;
 use crate::sync::{Arc, Mutex, RandomState, Weak};
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
@@ -114,7 +114,7 @@ impl Client {
             // Among others that end sessions it does wait: a thousand may be closed at once.
             Some(None) => self.endings.take(watch),
         };
-        let _permit = permit.map_err(|stop| context::no_permit(stop.into(), self.settings()))?;
+        let _permit = permit.map_err(|stop| context::no_permit(stop.into(), self.settings()).not_run())?;
         #[cfg(vsession_model)]
         return super::model::answer(request, watch);
         #[cfg(not(vsession_model))]
@@ -144,13 +144,8 @@ impl Client {
                     continue;
                 }
             }
-            let executed = if not_run && !repeated {
-                Executed::VSESSION_EXECUTED_NO
-            } else {
-                Executed::VSESSION_EXECUTED_MAYBE
-            };
             let failure = context::named(failure, self.settings(), &exchange);
-            return Err(failure.with(|d| d.executed = executed));
+            return Err(if not_run && !repeated { failure.not_run() } else { failure.may_have_run() });
         }
     }
 

@@ -8,7 +8,6 @@ use super::message::{HttpReply, HttpRequest};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Signal, WaitError, Watch};
-use crate::status::Executed;
 use crate::sync::model::{Socket, one_in};
 use crate::sync::{Arc, Instant, Mutex};
 
@@ -33,10 +32,10 @@ pub(crate) fn serve_with(server: Arc<dyn Server>) {
 
 pub(super) fn answer(request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
     let server = SERVER.lock().clone().expect("the model has a server");
-    let fail = |stop: WaitError, executed| Error::from(stop).with(|d| d.executed = executed);
+    let not_sent = |stop: WaitError| Error::from(stop).not_run();
     watch.commit(false);
-    pause(watch).map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_NO))?;
-    watch.check().map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_NO))?;
+    pause(watch).map_err(not_sent)?;
+    watch.check().map_err(not_sent)?;
     if request.commit_when_sent {
         watch.commit(true);
     }
@@ -44,7 +43,7 @@ pub(super) fn answer(request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpRep
     let reply = server.serve(request);
     let waited = read(watch);
     server.ends(request);
-    waited.map_err(|stop| fail(stop, Executed::VSESSION_EXECUTED_MAYBE))?;
+    waited?;
     let (reply, cookie) = reply?;
     if let Some(place) = request.set_cookies {
         *place.borrow_mut() = cookie.into_iter().collect();

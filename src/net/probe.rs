@@ -20,13 +20,13 @@ pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec
             "the address is http://, where there is no certificate; use https://",
         ));
     };
-    watch.check()?;
+    watch.check().map_err(|stop| Error::from(stop).not_run())?;
     let trust = Trust::to_look(tls, &settings.server())?;
     let dialer = Dialer { settings: settings.clone(), trust: Some(trust) };
     let exchange = Current::begin(watch, false, u64::MAX);
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),
         Ok(Stream::Plain(_)) => Err(Error::new(Status::VSESSION_E_INTERNAL, "a connection without TLS")),
-        Err(error) => Err(context::named(exchange.reason(error), settings, &exchange)),
+        Err(error) => Err(context::named(exchange.reason(error), settings, &exchange).not_run()),
     }
 }

@@ -61,7 +61,9 @@ impl Trust {
         let verifier = Verifier { judge, server: server.clone(), provider: provider.clone() };
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)
-            .map_err(|e| Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")))?
+            .map_err(|e| {
+                Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")).not_run()
+            })?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &tls.identity {

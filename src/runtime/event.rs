@@ -94,6 +94,7 @@ impl Queue {
                 Status::VSESSION_E_RESOURCE,
                 format!("no descriptor for the event queue: {e}; raise the limit of open files"),
             )
+            .not_run()
             .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
         })?;
         Ok(Arc::new(Queue { pending: Mutex::default(), readable, closed: Signal::new() }))
@@ -182,7 +183,7 @@ impl Queue {
 }
 
 fn closed() -> Error {
-    Error::new(Status::VSESSION_E_CLOSED, "the event queue was freed")
+    Error::new(Status::VSESSION_E_CLOSED, "the event queue was freed").not_run()
 }
 
 impl Pending {

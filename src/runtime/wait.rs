@@ -230,6 +230,7 @@ fn thread_waker() -> Result<Arc<Waker>> {
     }
     let event = EventFd::new().map_err(|e| {
         Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
+            .not_run()
             .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
     })?;
     let waker = Arc::new(Waker { event, read: Mutex::new(BlockedRead::default()) });

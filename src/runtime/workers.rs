@@ -37,6 +37,7 @@ impl From<NoThread> for Error {
                 "the system could not start a thread for the library ({reason}); raise the limit of threads or of memory, or try again later"
             ),
         )
+        .not_run()
         .with(|d| d.os_error = os_error)
     }
 }

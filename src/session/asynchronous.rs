@@ -10,7 +10,7 @@ use crate::runtime::wait::Bounds;
 use crate::runtime::workers;
 use crate::soap::envelope::Reference;
 use crate::state::Reason;
-use crate::status::{Executed, Status};
+use crate::status::Status;
 use crate::sync::{Arc, Mutex};
 
 /// A call with its own copy of everything.
@@ -68,8 +68,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         let outcome = self.outcome.take().unwrap_or_else(|| {
-            Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it")
-                .with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE))
+            Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
         });
         // Under the gate's lock, as other events are told, so that epochs do not go back.
         let gate = self.session.gate.lock();
@@ -107,8 +106,7 @@ impl Sleeper for Queued {
         if let Err(stop) = self.bounds.check()
             && let Some(promise) = self.take()
         {
-            let error = Error::from(stop).with(|d| d.executed = Executed::VSESSION_EXECUTED_NO);
-            promise.keep(Err(error));
+            promise.keep(Err(Error::from(stop).not_run()));
         }
     }
 }

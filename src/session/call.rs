@@ -71,7 +71,7 @@ impl Session {
     ) -> Result<SessionReply> {
         let mut may_have_run = false;
         self.attempts(bounds, call, options, &mut may_have_run)
-            .map_err(|error| if may_have_run { error.after_another_try() } else { error })
+            .map_err(|error| if may_have_run { error.may_have_run() } else { error })
     }
 
     /// `may_have_run` is set when an attempt but the last one may have run.
@@ -86,7 +86,7 @@ impl Session {
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let mut attempt = 1;
         loop {
-            let snapshot = self.usable_snapshot(options, &watch).map_err(call_not_run)?;
+            let snapshot = self.usable_snapshot(options, &watch).map_err(Error::not_run)?;
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let under_way = Use::begin(self, &snapshot);
             let result = self.endpoint.call(
@@ -119,7 +119,7 @@ impl Session {
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
                 *may_have_run |= match &result {
                     Ok(_) => true,
-                    Err(error) => error.detail().executed != Executed::VSESSION_EXECUTED_NO,
+                    Err(error) => error.executed() != Executed::VSESSION_EXECUTED_NO,
                 };
                 let replaced = self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch);
                 if let (Err(own), Err(failure)) = (&result, &replaced)
@@ -128,7 +128,7 @@ impl Session {
                 {
                     return Err(with_failed_login(own, failure));
                 }
-                match replaced.map_err(call_not_run)? {
+                match replaced.map_err(Error::not_run)? {
                     Outcome::Ready => {
                         attempt += 1;
                         continue;
@@ -136,10 +136,7 @@ impl Session {
                     // The account lacks a privilege: the answer stands.
                     Outcome::StillAlive => {}
                     Outcome::Gone => {
-                        return Err(self.why_gone().with(|d| {
-                            d.executed = Executed::VSESSION_EXECUTED_NO;
-                            d.operation_id = Some(operation_id.clone());
-                        }));
+                        return Err(self.why_gone().with(|d| d.operation_id = Some(operation_id.clone())));
                     }
                 }
             }
@@ -150,6 +147,7 @@ impl Session {
                     Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {
+                    // That answer proves that the call did not run.
                     if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED {
                         self.check_open()?;
                     }
@@ -177,7 +175,7 @@ impl Session {
             return Ok(false);
         }
         let cleared = self.look_at_server(snapshot, !options.no_relogin, watch);
-        self.check_open()?;
+        self.check_open().map_err(Error::may_have_run)?;
         Ok(cleared.unwrap_or(false) && (objection.proves_not_run(this) || options.idempotent))
     }
 
@@ -246,11 +244,6 @@ fn unflawed(answered: Answered, method: &str, operation_id: &str) -> Result<Answ
     reply
         .map(|reply| Answered { reply })
         .map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))
-}
-
-/// The error of a login or a check as that of the call which needed it, and which was not run.
-fn call_not_run(error: Error) -> Error {
-    error.with(|d| d.executed = Executed::VSESSION_EXECUTED_NO)
 }
 
 /// The call's own answer, where a login in its favour came to nothing that says more.

@@ -41,11 +41,11 @@ impl Session {
     pub(crate) fn logout(&self, bounds: Bounds) -> Result<()> {
         let watch = Rc::new(Watch::new(bounds)?);
         loop {
-            watch.check()?;
+            watch.check().map_err(|stop| Error::from(stop).not_run())?;
             let (busy, flight, snapshot) = {
                 let mut gate = self.gate.lock();
                 let busy = match &gate.phase {
-                    Phase::Closed => return Err(closed()),
+                    Phase::Closed => return Err(closed().not_run()),
                     Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => {
                         Some(flight.clone())
                     }
@@ -68,7 +68,7 @@ impl Session {
             };
             if let Some(busy) = busy {
                 // Whatever comes of it, look again.
-                busy.wait(&watch)?;
+                busy.wait(&watch).map_err(Error::not_run)?;
                 continue;
             }
             let Some(flight) = flight else { continue };
@@ -141,7 +141,7 @@ impl Session {
         // A login that is out ends with a logout of its own; see `settle`. A check or a logout needs no waiting for.
         // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
         if let Some(flight) = flight.filter(|flight| !alive && !flight.is_flown_here()) {
-            flight.wait(&watch).map_err(|error| unfinished(&error))?;
+            flight.wait(&watch).map_err(|error| unfinished(&error.not_run()))?;
             if let Some(error) = self.gate.lock().left_behind.take() {
                 return Err(unfinished(&error));
             }

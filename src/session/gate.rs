@@ -19,7 +19,7 @@ use crate::runtime::event::{Event, Kind, now_ms};
 use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
 use crate::state::{Reason, State};
-use crate::status::{Executed, Status};
+use crate::status::Status;
 use crate::sync::{Arc, AtomicBool, Instant, Ordering, thread_local};
 use crate::vim::service::Service;
 
@@ -103,7 +103,7 @@ impl Refused {
         let advice = if self.credentials.len() < Refused::MOST { REFUSED } else { TOO_MANY_REFUSED };
         match &self.error {
             Some(error) => not_tried(error, advice),
-            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, advice),
+            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, advice).not_run(),
         }
     }
 }
@@ -267,7 +267,8 @@ impl Gate {
             _ if config.relogin == Relogin::Never => Err(Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
                 "there is no session, and 'relogin' is 'never'; call vsession_login",
-            )),
+            )
+            .not_run()),
             Automatic::Allowed => Ok(()),
             Automatic::AfterLogout => Err(not_logged_in()),
             Automatic::Refused { look_again }
@@ -297,10 +298,7 @@ const TOO_MANY_REFUSED: &str = "so many credentials were refused that no others 
 /// An earlier error as the answer to a call that made no request. It is never stored: an error that is built from it would
 /// grow with each answer.
 fn not_tried(earlier: &Error, advice: &str) -> Error {
-    earlier.clone().with(|d| {
-        d.message = format!("{advice} ({})", d.message);
-        d.executed = Executed::VSESSION_EXECUTED_NO;
-    })
+    earlier.clone().with(|d| d.message = format!("{advice} ({})", d.message)).not_run()
 }
 
 impl Session {
@@ -308,18 +306,22 @@ impl Session {
     pub(super) fn through_gate(self: &Arc<Self>, wish: Wish, watch: &Watch) -> Result<Outcome> {
         // A check that was under way before we saw what we saw may have asked too early to answer for us.
         let mut first_valid = 0;
+        // The login that was wished for: one that others sent on the way may have been it.
+        let mut may_have_run = false;
+        let judged =
+            |error: Error, may_have_run| if may_have_run { error.may_have_run() } else { error.not_run() };
         loop {
             let mut flown_here = false;
-            watch.check()?;
+            watch.check().map_err(|stop| judged(stop.into(), may_have_run))?;
             let (next, flights) = {
                 let mut gate = self.gate.lock();
-                let next = self.next_at_gate(&mut gate, wish)?;
+                let next = self.next_at_gate(&mut gate, wish).map_err(|error| judged(error, may_have_run))?;
                 (next, gate.flights)
             };
             let (flight, started) = match next {
                 Next::Return(outcome) => return Ok(outcome),
                 Next::Wait(flight) => {
-                    flight.wait(watch)?;
+                    flight.wait(watch).map_err(|error| judged(error, may_have_run))?;
                     continue;
                 }
                 Next::Join(flight) => (flight, false),
@@ -343,9 +345,9 @@ impl Session {
             if let Err(error) = flight.wait(watch) {
                 self.leave(&flight);
                 let error = self.late_at_gate(error);
-                let sent = flight.may_have_run.load(Ordering::SeqCst);
-                return Err(if sent { error.after_another_try() } else { error });
+                return Err(judged(error, may_have_run || flight.may_have_run.load(Ordering::SeqCst)));
             }
+            may_have_run |= flight.may_have_run.load(Ordering::SeqCst);
             match (wish, flight.outcome()) {
                 (Wish::Replace { .. }, Ok(Outcome::StillAlive)) if flight.number < first_valid => {}
                 // It was a check: either there is a session now, or a login has to be started.
@@ -457,7 +459,8 @@ impl Session {
             _ => Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
                 "the session has ended, and no automatic login is allowed now; call vsession_login",
-            ),
+            )
+            .not_run(),
         }
     }
 

@@ -88,7 +88,7 @@ impl Session {
             ));
         }
         if self.state() == State::VSESSION_STATE_CLOSED {
-            return Err(super::closed());
+            return Err(super::closed().not_run());
         }
         let mut schedule = self.keepalive.0.lock();
         schedule.stopped = false;
@@ -101,7 +101,7 @@ impl Session {
     /// Stops keep-alive. Waits for no probe.
     pub(crate) fn keepalive_stop(&self) -> Result<()> {
         if self.state() == State::VSESSION_STATE_CLOSED {
-            return Err(super::closed());
+            return Err(super::closed().not_run());
         }
         self.keepalive.0.lock().stopped = true;
         Ok(())

@@ -409,7 +409,7 @@ impl Session {
             // Nobody waited for it any more: that says nothing about the server.
             Status::VSESSION_E_CANCELLED => {}
             // Nor does it that this process lacked something, and nothing was sent that a pause would spare.
-            Status::VSESSION_E_RESOURCE if error.detail().executed == Executed::VSESSION_EXECUTED_NO => {}
+            Status::VSESSION_E_RESOURCE if error.executed() == Executed::VSESSION_EXECUTED_NO => {}
             // What was refused is given up already; the next login tries something else.
             _ if newer_password => {}
             _ => {
@@ -473,4 +473,5 @@ fn refused_before(server: &str) -> Error {
             "{server} has refused this user with this password; the password was not taken: set another one, or call vsession_login to have what was set before tried again"
         ),
     )
+    .not_run()
 }

@@ -104,7 +104,7 @@ impl Session {
     }
 
     fn check_open(&self) -> Result<()> {
-        if self.state() == State::VSESSION_STATE_CLOSED { Err(closed()) } else { Ok(()) }
+        if self.state() == State::VSESSION_STATE_CLOSED { Err(closed().not_run()) } else { Ok(()) }
     }
 
     /// Why there is no session: what a close ended may look as if the server had ended it.
@@ -187,5 +187,5 @@ fn closed() -> Error {
 }
 
 fn not_logged_in() -> Error {
-    Error::new(Status::VSESSION_E_NOT_AUTHENTICATED, "there is no session; call vsession_login")
+    Error::new(Status::VSESSION_E_NOT_AUTHENTICATED, "there is no session; call vsession_login").not_run()
 }

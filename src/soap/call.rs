@@ -16,7 +16,7 @@ use crate::runtime::wait::Watch;
 use crate::soap::cookie;
 use crate::soap::envelope::{self, Reference};
 use crate::soap::reply::{self, Answer, Reply};
-use crate::status::{Executed, Status};
+use crate::status::Status;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
 /// As much of a reply as an error may look at: more than it shows, with secrets that begin there and are escaped.
@@ -184,7 +184,7 @@ impl Endpoint {
         }
         let repeated = http.repeated;
         answer(call, http, Redactor(&secrets()))
-            .map_err(|error| if repeated { error.after_another_try() } else { error })
+            .map_err(|error| if repeated { error.may_have_run() } else { error })
     }
 }
 
@@ -242,19 +242,15 @@ fn later(http: &HttpReply) -> String {
 
 fn http_error(status: u16, advice: &str, body: &[u8], hidden: Redactor) -> Error {
     let shown = first_words(body, hidden);
-    Error::new(
+    let error = Error::new(
         Status::VSESSION_E_HTTP,
         format!("the server answered HTTP {status} with {shown} in place of SOAP{advice}"),
     )
     .with(|d| {
         d.http_status = status;
         d.retriable = matches!(status, 429 | 502..=504);
-        d.executed = if is_refused(status) {
-            Executed::VSESSION_EXECUTED_NO
-        } else {
-            Executed::VSESSION_EXECUTED_MAYBE
-        };
-    })
+    });
+    if is_refused(status) { error.not_run() } else { error }
 }
 
 /// How a body begins, for a message.

@@ -6,7 +6,7 @@ use std::ops::Range;
 use super::document::{Binding, Start, plain_text};
 use crate::error::{Error, Objection};
 use crate::runtime::redact::Redactor;
-use crate::status::{Executed, Status};
+use crate::status::Status;
 
 /// The faults that say that the credentials are no good: InvalidLogin and those derived from it.
 const REFUSALS: &[&str] = &["InvalidLogin", "PasswordExpired", "NoClientCertificate", "NoSubjectName"];
@@ -367,22 +367,21 @@ impl Fault {
             }
             _ => {}
         }
-        // These faults are answered before the method does anything.
-        let executed = match status {
-            Status::VSESSION_E_FAULT => Executed::VSESSION_EXECUTED_YES,
-            _ => Executed::VSESSION_EXECUTED_NO,
-        };
         // It is copied some times on its way to the caller, and a copy that finds no memory would end the process.
         let room = Vec::<u8>::new().try_reserve_exact(8 * self.xml.len()).is_ok();
-        Error::new(status, message).with(|d| {
+        let error = Error::new(status, message).with(|d| {
             d.fault_name = Some(name).filter(|n| !n.is_empty());
             d.fault_xml = Some(&self.xml)
                 .filter(|xml| room && !xml.is_empty())
                 .map(|xml| without_secrets(xml, &hidden));
             d.http_status = http_status;
-            d.executed = executed;
             d.objection = self.objection;
-        })
+        });
+        match status {
+            Status::VSESSION_E_FAULT => error.ran(),
+            // The others are answered before the method does anything.
+            _ => error.not_run(),
+        }
     }
 }
 

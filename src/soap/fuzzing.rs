@@ -42,7 +42,7 @@ pub(crate) fn fault(bytes: &[u8]) {
             assert_eq!(detail.status == Status::VSESSION_E_NOT_AUTHENTICATED, named == NOT_AUTHENTICATED);
             assert_eq!(
                 detail.status == Status::VSESSION_E_FAULT,
-                detail.executed == Executed::VSESSION_EXECUTED_YES,
+                error.executed() == Executed::VSESSION_EXECUTED_YES,
                 "only a fault of the method's own shows that it ran"
             );
             assert_eq!(detail.fault_name.is_some(), !named.is_empty());

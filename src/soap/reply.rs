@@ -11,7 +11,7 @@ use super::scan::{self, Field};
 use super::xml::{self, child};
 use crate::error::{Error, Result};
 use crate::runtime::redact::Redactor;
-use crate::status::{Executed, Status};
+use crate::status::Status;
 
 /// The reply of a method that succeeded.
 #[derive(Debug)]
@@ -84,11 +84,8 @@ pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Redactor) -> Res
     let (text, flaw) = repaired(body);
     let mut found = Found::default();
     let read = document::document(&text, &mut found);
-    let executed = match &found.name {
-        Some(_) => executed(&text[found.response_begun..], method),
-        None => Executed::VSESSION_EXECUTED_MAYBE,
-    };
-    let failed = |error: Error| error.with(|d| d.executed = executed);
+    let ran = found.name.is_some() && is_response_of(method, &text[found.response_begun..]);
+    let failed = |error: Error| if ran { error.ran() } else { error };
     let not_soap = |reason: &str| failed(xml::not_soap(&text, reason, hidden));
     if let Err(problem) = &read
         && problem.what != What::NoMemory
@@ -125,15 +122,12 @@ pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Redactor) -> Res
     Ok(Answer::Reply(Reply { response, text: simple, withholds: found.withholds, flaw, xml: text }))
 }
 
-/// Whether the method ran, as far as this beginning of a response shows: its own response comes from nobody else.
-fn executed(response: &str, method: &str) -> Executed {
+/// Whether this is the beginning of the method's own response element, which proves that the method ran.
+fn is_response_of(method: &str, response: &str) -> bool {
     let tag = response.strip_prefix('<').unwrap_or(response);
     let end = tag.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(tag.len());
     let name = &tag[tag[..end].find(':').map_or(0, |colon| colon + 1)..end];
-    match name.strip_suffix("Response") {
-        Some(own) if own == method => Executed::VSESSION_EXECUTED_YES,
-        _ => Executed::VSESSION_EXECUTED_MAYBE,
-    }
+    name.strip_suffix("Response") == Some(method)
 }
 
 /// The body as text, with question marks in the place of what no XML may hold, so that every place stays the same; and the
@@ -293,28 +287,25 @@ impl Reply {
             look(content.expect("a reply was read from this text"))
         };
         // The parser refuses a reference to what XML does not allow.
-        let looked = match self.flaw {
+        match self.flaw {
             Some(_) if self.xml.len() <= xml::LARGEST_TREE => {
                 parsed(&document::without_bad_references(&self.xml))
             }
             _ => parsed(&self.xml),
-        };
-        looked.map_err(|error| error.with(|d| d.executed = Executed::VSESSION_EXECUTED_YES))
+        }
     }
 
     /// The reply to a caller, to whom it can only be given as the server sent it.
     pub(crate) fn unflawed(self, method: &str) -> Result<Reply> {
         let Some(flaw) = self.flaw else { return Ok(self) };
-        Err(Error::new(
+        let error = Error::new(
             Status::VSESSION_E_MALFORMED_XML,
             format!(
                 "{method}: the server answered, but its reply holds {flaw}; ask for less, without the object or the property whose text holds it, or correct that text on the server"
             ),
         )
-        .with(|d| {
-            d.executed = executed(&self.xml[self.response.clone()], method);
-            d.http_status = 200;
-        }))
+        .with(|d| d.http_status = 200);
+        Err(if is_response_of(method, &self.xml[self.response.clone()]) { error.ran() } else { error })
     }
 }
 

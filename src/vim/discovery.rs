@@ -10,7 +10,7 @@ use crate::runtime::redact::Redactor;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, first_words, next_operation_id, redirection};
 use crate::soap::envelope::Reference;
-use crate::status::{Executed, Status};
+use crate::status::Status;
 use crate::vim::service_content::ServiceContent;
 use crate::vim::versions;
 
@@ -118,13 +118,14 @@ fn given_version(error: Error, version: &str) -> Error {
 /// nothing of the credentials or of a session.
 fn before_the_login(error: Error) -> Error {
     let is_fault = error.is_fault();
-    error.with(|d| {
-        d.executed = Executed::VSESSION_EXECUTED_NO;
-        d.own_question = true;
-        if is_fault {
-            d.status = Status::VSESSION_E_FAULT;
-        }
-    })
+    error
+        .with(|d| {
+            d.own_question = true;
+            if is_fault {
+                d.status = Status::VSESSION_E_FAULT;
+            }
+        })
+        .not_run()
 }
 
 /// What the library asks for its own sake, or a program asks without anything of its own in the request.

@@ -63,6 +63,7 @@ impl Service {
                     Status::VSESSION_E_PROTOCOL,
                     format!("the server's service content lacks '{name}'"),
                 )
+                .not_run()
             })
     }
 }

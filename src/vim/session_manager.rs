@@ -8,7 +8,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, LOGOUT, next_operation_id};
 use crate::soap::envelope::element;
-use crate::status::{Executed, Status};
+use crate::status::Status;
 use crate::vim::user_session::{UserSession, current_session_query, read_current_session};
 
 /// A session as the server sees it, with the right to use it.
@@ -75,10 +75,7 @@ pub(crate) fn current_session(
 
 /// A reply that says something else than was asked. Whoever said it, the question may have been run.
 fn unclear(endpoint: &Endpoint, error: Error) -> Error {
-    endpoint.named(error).with(|d| {
-        d.http_status = 200;
-        d.executed = Executed::VSESSION_EXECUTED_MAYBE;
-    })
+    endpoint.named(error).with(|d| d.http_status = 200)
 }
 
 /// Asks the server whether a session lives, by SessionIsActive. `None`: the server will not say, because the privilege
