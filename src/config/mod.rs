@@ -22,6 +22,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 use crate::net;
 use crate::runtime::event::Queue;
+use crate::runtime::log::log;
 use crate::runtime::secret::{Secret, Wiped};
 use crate::status::Status;
 use crate::sync::Arc;
@@ -203,6 +204,20 @@ impl Config {
         Ok(())
     }
 
+    /// The options of TLS that are set although the server is reached without it. They are no error: the environment may set them
+    /// for other servers. A thumbprint is meant for this one.
+    fn options_without_effect(&self) -> impl Iterator<Item = &'static str> {
+        let options = [
+            ("tls.ca_file", !self.tls_ca_files.is_empty()),
+            ("tls.known_hosts", !self.tls_known_hosts.is_empty()),
+            ("tls.min_version", self.tls_only_1_3),
+            ("certificate", self.certificate.is_some()),
+            ("private_key", self.private_key.is_some()),
+        ];
+        let https = self.url.https;
+        options.into_iter().filter(move |(_, set)| *set && !https).map(|(option, _)| option)
+    }
+
     /// What the network layer needs; reads the certificate files.
     pub(crate) fn net(&self) -> Result<net::Settings> {
         if !self.url.https && !self.tls_thumbprints.is_empty() {
@@ -210,6 +225,12 @@ impl Config {
                 Status::VSESSION_E_CONFIG,
                 "option 'tls.thumbprint' is set, and the address is http://, where there is no certificate; use https://",
             ));
+        }
+        for option in self.options_without_effect() {
+            log!(
+                Warning,
+                "option '{option}' has no effect: 'url' is http://, where there is no TLS; write https://"
+            );
         }
         let tls = if self.url.https { Some(self.tls()?) } else { None };
         Ok(net::Settings {
@@ -309,6 +330,27 @@ fn read_file(option: &str, file: &Path) -> Result<Wiped<Vec<u8>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn options_of_tls_that_http_makes_void_are_told() {
+        for (option, value) in [
+            ("tls.ca_file", "/ca.pem"),
+            ("tls.known_hosts", "/known_hosts"),
+            ("tls.min_version", "1.3"),
+            ("certificate", "/client.pem"),
+            ("private_key", "/client.key"),
+        ] {
+            for (url, told) in [("http://vc", vec![option]), ("https://vc", vec![])] {
+                let mut config = Config::new(url).unwrap();
+                assert_eq!(config.options_without_effect().count(), 0);
+                config.set(option, value).unwrap();
+                assert_eq!(config.options_without_effect().collect::<Vec<_>>(), told);
+            }
+            let mut config = Config::new("http://vc").unwrap();
+            config.set(option, value).unwrap();
+            config.net().unwrap();
+        }
+    }
 
     #[test]
     fn a_file_without_an_end_is_an_error() {

@@ -7,7 +7,6 @@ use super::buffers::SoapBuffers;
 use crate::error::Error;
 use crate::net::exchange::Exchange;
 use crate::net::stream::Stream;
-use crate::net::tls::spoke_first;
 use crate::status::Status;
 
 /// The most that may wait in the buffer for the end of its line or head. ureq bounds heads by less than this, but not the
@@ -33,8 +32,8 @@ impl Connection {
     /// something, that is the answer.
     pub(super) fn send(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
-        if std::mem::take(&mut self.fresh) && self.stream.speaks_unasked() {
-            return Err(exchange.fail(spoke_first()));
+        if std::mem::take(&mut self.fresh) {
+            self.stream.before_first_request(exchange)?;
         }
         let sent = self.write(body, exchange);
         self.buffers.sent();

@@ -12,6 +12,7 @@ use super::{Proxy, ProxyKind};
 use crate::error::Error;
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
+use crate::sys::Idle;
 
 /// The most that a proxy may say before the tunnel stands.
 const MOST_REPLY: usize = 16 * 1024;
@@ -40,6 +41,18 @@ fn failed(exchange: &Exchange, proxy: &Proxy, problem: &str) -> io::Error {
     ))
 }
 
+/// Sends what the proxy is asked. One that has refused the connection already takes no more, and its answer lies unread: it is
+/// read next.
+fn ask(socket: &mut Socket, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+    socket.write_all(bytes, exchange).or_else(|lost| {
+        if socket.look() != Idle::Data {
+            return Err(lost);
+        }
+        exchange.forget_failure();
+        Ok(())
+    })
+}
+
 fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
     let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let mut request = Wiped::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
@@ -51,7 +64,7 @@ fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: 
         request.push_str("\r\n");
     }
     request.push_str("\r\n");
-    socket.write_all(request.as_bytes(), exchange)?;
+    ask(socket, request.as_bytes(), exchange)?;
     // One byte at a time: what follows the head belongs to the server.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -82,7 +95,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
     const PASSWORD: u8 = 2;
     let offer: &[u8] =
         if proxy.user.is_some() { &[5, 2, NO_PASSWORD, PASSWORD] } else { &[5, 1, NO_PASSWORD] };
-    socket.write_all(offer, exchange)?;
+    ask(socket, offer, exchange)?;
     match read::<2>(socket, proxy, exchange)? {
         [5, NO_PASSWORD] => {}
         [5, PASSWORD] if proxy.user.is_some() => {
@@ -99,7 +112,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
             request.extend_from_slice(user.as_bytes());
             request.push(password.len() as u8);
             request.extend_from_slice(password.as_bytes());
-            socket.write_all(&request, exchange)?;
+            ask(socket, &request, exchange)?;
             if read::<2>(socket, proxy, exchange)?[1] != 0 {
                 return Err(failed(exchange, proxy, "refused the credentials"));
             }
@@ -124,7 +137,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
         Err(_) => return Err(failed(exchange, proxy, "cannot be told a host name of more than 255 bytes")),
     }
     request.extend_from_slice(&port.to_be_bytes());
-    socket.write_all(&request, exchange)?;
+    ask(socket, &request, exchange)?;
     let [_, reply, _, kind] = read::<4>(socket, proxy, exchange)?;
     if reply != 0 {
         let reason = match reply {
@@ -159,4 +172,41 @@ fn read<const N: usize>(socket: &mut Socket, proxy: &Proxy, exchange: &Exchange)
         }
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::net::exchange::Current;
+    use crate::net::socket::reset_unread;
+    use crate::runtime::wait::{Bounds, Watch};
+
+    /// The failure where the proxy has said `answer` and reset the connection before it is asked anything.
+    fn refused(kind: ProxyKind, answer: &[u8]) -> Error {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        own.set_nonblocking(true).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(answer).unwrap();
+        reset_unread(peer, own.try_clone().unwrap());
+        let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+        let proxy = Proxy { kind, host: "p".into(), port: 3128, user: None, password: None };
+        open_tunnel(&mut Socket::new(own, None), &proxy, "vc", 443, &exchange).unwrap_err();
+        exchange.failure().unwrap()
+    }
+
+    #[test]
+    fn a_proxy_that_refuses_before_it_is_asked_is_heard() {
+        let error = refused(ProxyKind::Connect, b"HTTP/1.1 503 Too many clients\r\n\r\n");
+        assert_eq!(error.status(), Status::VSESSION_E_PROXY);
+        assert!(error.detail().message.contains("HTTP 503"), "{error}");
+        let error = refused(ProxyKind::Socks5, &[5, 255]);
+        assert_eq!(error.status(), Status::VSESSION_E_PROXY);
+        assert!(error.detail().message.contains("way to log in"), "{error}");
+        assert_eq!(refused(ProxyKind::Connect, b"").status(), Status::VSESSION_E_CONNECTION);
+    }
 }

@@ -152,3 +152,15 @@ pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
         ),
     )
 }
+
+/// `peer` resets the connection behind what it has said, which lies unread at `own`, where writes fail from now on.
+#[cfg(test)]
+pub(super) fn reset_unread(peer: TcpStream, mut own: TcpStream) {
+    use std::io::Write;
+    // What a socket has not read makes its close a reset.
+    own.write_all(b"x").unwrap();
+    drop(peer);
+    while own.write(b"").is_ok() {
+        std::thread::yield_now();
+    }
+}

@@ -4,7 +4,7 @@ use std::io;
 
 use super::exchange::Exchange;
 use super::socket::Socket;
-use super::tls::TlsStream;
+use super::tls::{TlsStream, spoke_first};
 use crate::sys::Idle;
 
 #[derive(Debug)]
@@ -28,16 +28,17 @@ impl Stream {
         }
     }
 
-    /// Bytes are there before any were sent.
-    pub(crate) fn speaks_unasked(&mut self) -> bool {
+    /// Fails where the server has spoken before it was asked, or has refused the connection.
+    pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
         match self {
-            Stream::Plain(socket) => socket.look() == Idle::Data,
-            Stream::Tls(tls) => tls.speaks_unasked(),
+            Stream::Plain(socket) if socket.look() == Idle::Data => Err(exchange.fail(spoke_first())),
+            Stream::Plain(_) => Ok(()),
+            Stream::Tls(tls) => tls.before_first_request(exchange),
         }
     }
 
     /// There are bytes to read on a connection that takes no more.
-    pub(crate) fn has_said_something(&self, exchange: &Exchange) -> bool {
+    pub(crate) fn has_said_something(&mut self, exchange: &Exchange) -> bool {
         exchange.sent.get()
             && match self {
                 Stream::Plain(socket) => socket.look() == Idle::Data,

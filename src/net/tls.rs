@@ -68,6 +68,12 @@ impl TlsStream {
         trust: &Trust,
         exchange: &Exchange,
     ) -> io::Result<TlsStream> {
+        let mut stream = TlsStream::new(socket, host, trust, exchange)?;
+        stream.complete_handshake(exchange)?;
+        Ok(stream)
+    }
+
+    fn new(socket: Socket, host: &str, trust: &Trust, exchange: &Exchange) -> io::Result<TlsStream> {
         let server = trust.server();
         // A dot at the end belongs to the name lookup and stands in no certificate.
         let bare = host.strip_suffix('.').unwrap_or(host);
@@ -83,20 +89,21 @@ impl TlsStream {
                 format!("TLS with {server} could not be set up: {e}"),
             ))
         })?;
-        let mut stream =
-            TlsStream { tls, socket, records: Records::default(), began_unasked: false, deaf: false, server };
-        while stream.tls.is_handshaking() {
-            stream.write_records(exchange)?;
-            if stream.tls.is_handshaking() && stream.read_records(exchange)? == 0 {
+        Ok(TlsStream { tls, socket, records: Records::default(), began_unasked: false, deaf: false, server })
+    }
+
+    fn complete_handshake(&mut self, exchange: &Exchange) -> io::Result<()> {
+        while self.tls.is_handshaking() {
+            self.write_records(exchange)?;
+            if self.tls.is_handshaking() && self.read_records(exchange)? == 0 {
                 // As when it resets it: more often a front without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
                     Status::VSESSION_E_CONNECTION,
-                    format!("{} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?", stream.server),
+                    format!("{} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?", self.server),
                 )));
             }
         }
-        stream.write_records(exchange)?;
-        Ok(stream)
+        self.write_records(exchange)
     }
 
     /// The certificates that the server showed, its own first.
@@ -119,24 +126,31 @@ impl TlsStream {
             let (tls, mut wire) = self.wire(exchange);
             if let Err(error) = tls.write_tls(&mut wire) {
                 self.deaf = true;
-                return Err(error);
+                return Err(self.cause_of_lost_write(error, exchange));
             }
         }
         Ok(())
     }
 
-    /// Reads what the peer sent and has rustls digest it. 0: the peer has closed the TCP connection.
+    /// A server that refuses a connection sends an alert and closes. When the close arrives during a write, the write fails
+    /// although the alert lies unread, and the alert is the answer. On a connection that has served requests it is none: such a
+    /// connection is given up, and the request is sent on another.
+    fn cause_of_lost_write(&mut self, error: io::Error, exchange: &Exchange) -> io::Error {
+        let lost = exchange.failure().filter(|lost| lost.status() == Status::VSESSION_E_CONNECTION);
+        let Some(lost) = lost.filter(|_| !exchange.reused.get()) else { return error };
+        exchange.forget_failure();
+        match self.receive_arrived() {
+            Err(refused) => self.fail(&refused, exchange),
+            Ok(_) => exchange.fail(lost),
+        }
+    }
+
+    /// Reads what the peer sent and has rustls process it. 0: the peer has closed the TCP connection.
     fn read_records(&mut self, exchange: &Exchange) -> io::Result<usize> {
         let (tls, mut wire) = self.wire(exchange);
         let n = tls.read_tls(&mut wire)?;
         if let Err(error) = tls.process_new_packets() {
-            if tls.is_handshaking() && self.records.is_none() {
-                return Err(exchange.fail(no_tls(self.records.is_http())));
-            }
-            let (tls, mut wire) = self.wire(exchange);
-            // The alert tells the server why; whether it still gets it changes nothing.
-            let _ = tls.write_tls(&mut wire);
-            return Err(exchange.fail(refusal::of_tls(&error, &self.server)));
+            return Err(self.fail(&error, exchange));
         }
         if self.began_unasked && self.records.is_between() {
             self.began_unasked = false;
@@ -145,6 +159,21 @@ impl TlsStream {
             }
         }
         Ok(n)
+    }
+
+    /// Fails the exchange with what rustls objects to, and tells the server.
+    #[cold]
+    fn fail(&mut self, error: &rustls::Error, exchange: &Exchange) -> io::Error {
+        if self.tls.is_handshaking() && self.records.is_none() {
+            return exchange.fail(no_tls(self.records.is_http()));
+        }
+        let failed = exchange.fail(refusal::of_tls(error, &self.server));
+        if !self.deaf {
+            // The alert tells the server why. Whether it arrives changes nothing, and the first failure counts.
+            let (tls, mut wire) = self.wire(exchange);
+            let _ = tls.write_tls(&mut wire);
+        }
+        failed
     }
 
     pub(crate) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
@@ -180,8 +209,8 @@ impl TlsStream {
     }
 
     /// Bytes are there to be read.
-    pub(crate) fn has_more(&self) -> bool {
-        self.socket.look() == Idle::Data
+    pub(crate) fn has_more(&mut self) -> bool {
+        self.has_said_something() || self.socket.look() == Idle::Data
     }
 
     /// Nothing has arrived that was not read, be it a part of a record.
@@ -204,30 +233,35 @@ impl TlsStream {
         match self.socket.look() {
             Idle::Quiet => true,
             Idle::Closed => false,
-            Idle::Data => self.take_tickets() && self.is_at_rest() && self.socket.look() == Idle::Quiet,
+            Idle::Data => {
+                self.receive_arrived() == Ok(true) && self.is_at_rest() && self.socket.look() == Idle::Quiet
+            }
         }
     }
 
-    /// Whether the server has said something on a fresh connection. Tickets may come at any time there, and what has come only
-    /// in part is judged when it is whole.
-    pub(crate) fn speaks_unasked(&mut self) -> bool {
-        let sound = self.socket.look() != Idle::Data || self.take_tickets();
+    /// Fails where the server has refused a fresh connection, or has sent data before any was asked for. Tickets may come at any
+    /// time there, and what has come only in part is judged when it is whole.
+    pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
+        let open = self.socket.look() != Idle::Data
+            || self.receive_arrived().map_err(|error| self.fail(&error, exchange))?;
         self.began_unasked = !self.records.is_between();
-        sound && self.has_said_something()
+        if open && self.has_said_something() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
     }
 
-    /// Takes in what has arrived. False: the connection is of no use.
+    /// Has rustls process what has arrived, without waiting for more. False: nothing more will come, or more has come than tickets
+    /// take.
     #[cold]
-    fn take_tickets(&mut self) -> bool {
+    fn receive_arrived(&mut self) -> Result<bool, rustls::Error> {
         let TlsStream { tls, socket, records, .. } = self;
         let mut arrived = Arrived { socket, records, left: MOST_TICKETS };
         loop {
             match tls.read_tls(&mut arrived) {
                 // Behind its farewell it reads no more.
-                Ok(0) => return false,
-                Ok(_) if tls.process_new_packets().is_err() => return false,
-                Ok(_) => {}
-                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+                Ok(0) => return Ok(false),
+                Ok(_) => {
+                    tls.process_new_packets()?;
+                }
+                Err(error) => return Ok(error.kind() == io::ErrorKind::WouldBlock),
             }
         }
     }
@@ -268,4 +302,143 @@ pub(crate) fn spoke_first() -> Error {
         Status::VSESSION_E_PROTOCOL,
         "the server spoke before it was asked, which HTTP servers do not; check the port in 'url'",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::rc::Rc;
+
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::server::WebPkiClientVerifier;
+    use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
+
+    use super::*;
+    use crate::net::Tls;
+    use crate::net::exchange::Current;
+    use crate::net::socket::reset_unread;
+    use crate::runtime::wait::{Bounds, Watch};
+
+    const PEM: &[u8] = include_bytes!("../../tests/rust/support/canned.pem");
+
+    /// A server that requires a client certificate, and a client that has none.
+    struct Pair {
+        server: ServerConnection,
+        /// The server's end.
+        peer: TcpStream,
+        /// The client's end once more.
+        own: TcpStream,
+        client: TlsStream,
+        exchange: Current,
+    }
+
+    impl Pair {
+        /// Before the first byte of the handshake.
+        fn new(version: &'static SupportedProtocolVersion) -> Pair {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            own.set_nonblocking(true).unwrap();
+            let (peer, _) = listener.accept().unwrap();
+            let chain: Vec<_> = CertificateDer::pem_slice_iter(PEM).map(Result::unwrap).collect();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let mut roots = RootCertStore::empty();
+            roots.add(chain[0].clone()).unwrap();
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+            let config = ServerConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_client_cert_verifier(verifier.build().unwrap())
+                .with_single_cert(chain, PrivateKeyDer::from_pem_slice(PEM).unwrap())
+                .unwrap();
+            let server = ServerConnection::new(Arc::new(config)).unwrap();
+            let tls =
+                Tls { verify: false, ca: None, thumbprints: Vec::new(), only_1_3: false, identity: None };
+            let trust = Trust::new(&tls, "vc:443").unwrap();
+            let socket = Socket::new(own.try_clone().unwrap(), None);
+            let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+            let client = TlsStream::new(socket, "vc", &trust, &exchange).unwrap();
+            Pair { server, peer, own, client, exchange }
+        }
+
+        /// The server reads until it has something to say, and says it.
+        fn server_speaks(&mut self) {
+            while !self.server.wants_write() {
+                self.server.read_tls(&mut self.peer).unwrap();
+                let _ = self.server.process_new_packets();
+            }
+            self.server.write_tls(&mut self.peer).unwrap();
+            while self.server.wants_write() {
+                self.server.write_tls(&mut self.peer).unwrap();
+            }
+        }
+
+        /// The client's part of the handshake, until there is nothing more to read.
+        fn handshake_of_1_3() -> Pair {
+            let mut pair = Pair::new(&rustls::version::TLS13);
+            pair.client.write_records(&pair.exchange).unwrap();
+            pair.server_speaks();
+            pair.client.complete_handshake(&pair.exchange).unwrap();
+            pair
+        }
+
+        /// The server's alert lies unread, and every write fails.
+        fn server_refuses_and_resets(mut self) -> (TlsStream, Current) {
+            self.server_speaks();
+            reset_unread(self.peer, self.own);
+            (self.client, self.exchange)
+        }
+    }
+
+    fn is_refusal(exchange: &Current) {
+        let error = exchange.failure().unwrap();
+        assert_eq!(error.status(), Status::VSESSION_E_TLS, "{error}");
+        assert!(error.detail().message.contains("client certificate"), "{error}");
+    }
+
+    #[test]
+    fn an_alert_that_comes_before_the_request_is_the_answer() {
+        let mut pair = Pair::handshake_of_1_3();
+        pair.server_speaks();
+        while pair.client.socket.look() != Idle::Data {
+            std::thread::yield_now();
+        }
+        assert!(pair.client.before_first_request(&pair.exchange).is_err());
+        is_refusal(&pair.exchange);
+        assert!(!pair.exchange.sent.get());
+    }
+
+    #[test]
+    fn an_alert_that_comes_while_the_request_is_written_is_the_answer() {
+        let pair = Pair::handshake_of_1_3();
+        let (mut client, exchange) = pair.server_refuses_and_resets();
+        assert!(client.write_all(b"request", &exchange).is_err());
+        is_refusal(&exchange);
+    }
+
+    #[test]
+    fn an_alert_that_comes_after_the_request_is_the_answer() {
+        let mut pair = Pair::handshake_of_1_3();
+        pair.client.before_first_request(&pair.exchange).unwrap();
+        pair.client.write_all(b"request", &pair.exchange).unwrap();
+        pair.server_speaks();
+        assert!(pair.client.read(&mut [0; 100], &pair.exchange).is_err());
+        is_refusal(&pair.exchange);
+    }
+
+    #[test]
+    fn an_alert_that_comes_while_the_handshake_is_written_is_the_answer() {
+        let mut pair = Pair::new(&rustls::version::TLS12);
+        pair.client.write_records(&pair.exchange).unwrap();
+        pair.server_speaks();
+        while !pair.client.tls.wants_write() {
+            pair.client.read_records(&pair.exchange).unwrap();
+        }
+        // handshake_failure, as many servers put it that miss a certificate.
+        pair.peer.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
+        let Pair { peer, own, mut client, exchange, .. } = pair;
+        reset_unread(peer, own);
+        assert!(client.complete_handshake(&exchange).is_err());
+        is_refusal(&exchange);
+    }
 }

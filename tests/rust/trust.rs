@@ -417,6 +417,28 @@ fn a_client_certificate_is_shown_in_each_form_of_its_key() {
     trusted(&config.with("private_key", &keys.path("ec.sec1")));
 }
 
+/// In either version its alert may come before, during or after what is written next.
+#[test]
+fn a_server_that_requires_a_client_certificate_is_told_from_one_that_fails() {
+    let keys = ClientKeys::make();
+    for version in ["1.2", "1.3"] {
+        let simulator = Simulator::with(&[
+            "-require-client-cert",
+            "-client-ca",
+            &keys.path("rsa.crt"),
+            "-tls-max",
+            version,
+        ]);
+        let session = simulator.config().with("relogin", "never").open().unwrap();
+        for _ in 0..64 {
+            let error = session.login().unwrap_err();
+            assert_eq!(error.status, status::VSESSION_E_TLS, "TLS {version}: {}", error.message);
+            assert!(error.message.contains("client certificate") && !error.retriable, "{}", error.message);
+        }
+        session.close().unwrap();
+    }
+}
+
 /// Old tools make certificates of version 1, and some editors put a mark before the text.
 #[test]
 fn a_client_certificate_of_version_1_is_as_good_as_another() {
