@@ -41,13 +41,23 @@ def build():
     )  # fmt: skip
 
 
+# What is added to the name of a path that reads replies, by how the server answers.
+MANNERS = {"plain": "", "chunked": ", chunked", "9.0.1": ", chunked and gzipped"}
+
+
 def measure():
     """Instructions of one step of each path, by its name."""
-    server = Server("some machines")
+    return {path + suffix: count for manner, suffix in MANNERS.items() for path, count in measure_as(manner).items()}
+
+
+def measure_as(manner):
+    server = Server("some machines", manner)
     try:
         with tempfile.TemporaryDirectory(prefix="vsession-callgrind-") as directory:
             out = Path(directory) / "out"
-            command = ["valgrind", "--tool=callgrind", "--read-inline-info=no", f"--callgrind-out-file={out}", PROGRAM]
+            command = ["valgrind", "--tool=callgrind", "--read-inline-info=no", f"--callgrind-out-file={out}", PROGRAM, "paths"]
+            if manner != "plain":
+                command.append("replies=only")
             environment = {**os.environ, **server.environment()}
             ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
             if ran.returncode != 0:

@@ -15,13 +15,20 @@ FLAGS = {
     "inventory": ["-tls=false", "-vms", "10000"],
     "some machines": ["-tls=false", "-vms", "500"],
 }
+# How servers answer: with a Content-Length, which is the simulator's own way; and as vCenter 9.0.1 does, which chunks its
+# replies, and compresses them for clients that ask.
+MANNERS = {
+    "plain": ["-like", "plain"],
+    "chunked": ["-like", "9.0.1", "-gzip=false"],
+    "9.0.1": ["-like", "9.0.1"],
+}
 
 
 class Server:
-    def __init__(self, kind):
+    def __init__(self, kind, manner="plain"):
         self.directory = tempfile.TemporaryDirectory(prefix="vsession-bench-")
         self.process = subprocess.Popen(
-            [SIMULATOR, "-exit-on-stdin-eof", "-log", "0", "-dir", self.directory.name, *FLAGS[kind]],
+            [SIMULATOR, "-exit-on-stdin-eof", "-log", "0", "-dir", self.directory.name, *MANNERS[manner], *FLAGS[kind]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

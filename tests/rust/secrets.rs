@@ -58,7 +58,7 @@ fn a_cookie_that_a_server_repeats_is_struck_out() {
     let session = simulator.session();
     session.login().unwrap();
     let cookie = session.cookie().unwrap();
-    let secret = cookie.split_once('=').unwrap().1;
+    let secret = cookie.split_once('=').unwrap().1.trim_matches('"');
     simulator.rule(
         json!({"method": "CurrentTime", "times": 1, "status": 502, "body": format!("Cookie: {cookie}")}),
     );
@@ -70,8 +70,11 @@ fn a_cookie_that_a_server_repeats_is_struck_out() {
         let body = format!("{}{cookie}", "x".repeat(before - "vmware_soap_session=".len()));
         simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": status, "body": body}));
         let error = session.ping().unwrap_err();
-        assert!(error.message.contains("vmware_soap_session=***"), "{}", error.message);
-        assert!(!error.message.contains(&format!("={}", &secret[..1])), "{}", error.message);
+        let message = error.message.replace('"', "");
+        // What is left of a cookie of which only the quote is shown is nothing.
+        let shown = ["vmware_soap_session=***", "vmware_soap_session=…"];
+        assert!(shown.iter().any(|end| message.contains(end)), "{message}");
+        assert!(!message.contains(&format!("={}", &secret[..1])), "{message}");
     }
     simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault_message": format!("bad {cookie}"),
         "fault_xml": format!("<F>{cookie}</F>")}));

@@ -120,6 +120,18 @@ func newControl(p *program) http.Handler {
 		p.server.setWire(req)
 		answer(w, struct{}{})
 	})
+	mux.HandleFunc("POST /manner", func(w http.ResponseWriter, r *http.Request) {
+		req := *p.front.answering.Load()
+		if !read(w, r, &req) {
+			return
+		}
+		if err := req.check(); err != nil {
+			fail(w, err)
+			return
+		}
+		p.front.answering.Store(&req)
+		answer(w, req)
+	})
 	mux.HandleFunc("POST /listener/stop", func(w http.ResponseWriter, _ *http.Request) {
 		p.server.stop()
 		answer(w, struct{}{})

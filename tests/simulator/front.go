@@ -6,7 +6,9 @@ import (
 	"log"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/vmware/govmomi/vim25/soap"
@@ -21,6 +23,8 @@ type front struct {
 	stats   *stats
 	journal *journal
 	stop    <-chan struct{}
+
+	answering atomic.Pointer[answering]
 }
 
 // call is one request under way.
@@ -30,12 +34,14 @@ type call struct {
 	httpMethod   string
 	path         string
 	method       string // SOAP method, or the HTTP method of any other request
-	cookie       string // session cookie, header or SOAP header, without quotes
+	cookie       string // the session that the cookie, in a header or SOAP header, names
+	sentCookie   string // its value as sent, without quotes
 	soapAction   string // without quotes
 	cookieHeader string // the Cookie header as sent: a real vCenter wants its quotes back
 	key          string // the same if it belonged to a live session
 	rest         bool   // cookie is a REST session id
 	probe        bool   // a POST with an action: no REST login
+	tls          bool
 	body         []byte
 	newKey       string
 	released     bool
@@ -44,6 +50,7 @@ type call struct {
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c := &call{start: now(), httpMethod: r.Method, path: r.URL.Path, method: r.Method}
 	c.soapAction = strings.Trim(r.Header.Get("SOAPAction"), `"`)
+	c.tls = r.TLS != nil
 	f.stats.inFlight.Add(1)
 	defer f.release(c)
 
@@ -78,8 +85,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rep := f.run(r, c)
 	f.done(r, c, rep, nil)
-	f.release(c)
-	rep.send(w)
+	f.answer(w, r, c, rep, &rule{})
 }
 
 // streams tells of the requests that carry files and are not kept back.
@@ -113,8 +119,25 @@ func (f *front) identify(r *http.Request, c *call) {
 	if c.cookie == "" {
 		c.cookie = c.envelope.cookie
 	}
+	c.sentCookie, c.cookie = c.cookie, keyOfCookie(c.cookie)
 	if c.cookie != "" && f.account.isLive(c.cookie) {
 		c.key = c.cookie
+	}
+}
+
+// passKey puts the key of the session, which is the simulator's own cookie, in
+// the place of the cookie that a manner's client has sent.
+func (c *call) passKey(r *http.Request) {
+	if c.sentCookie == c.cookie {
+		return
+	}
+	for i, value := range r.Header["Cookie"] {
+		r.Header["Cookie"][i] = strings.ReplaceAll(value, c.sentCookie, c.cookie)
+	}
+	if c.envelope.cookie == c.sentCookie {
+		c.body = slices.Concat(c.body[:c.cookieAt], []byte(c.cookie), c.body[c.cookieAt+len(c.sentCookie):])
+		c.envelope.cookie = c.cookie
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
 	}
 }
 
@@ -141,6 +164,7 @@ func (f *front) run(r *http.Request, c *call) *reply {
 		f.runRest(rep, r, c)
 		return rep
 	}
+	c.passKey(r)
 	live, allowed := f.account.enter(c.cookie)
 	if live {
 		defer f.account.leave(c.cookie)
@@ -226,7 +250,7 @@ func (f *front) log(r *http.Request, c *call, rl *rule, result string) {
 		StartNs: c.start, EndNs: now(),
 		HTTPMethod: c.httpMethod, Path: c.path, Method: c.method,
 		SessionKey: c.key, Cookie: c.cookie, CookieHeader: c.cookieHeader, OperationID: c.operationID,
-		UserAgent: r.UserAgent(), SoapAction: c.soapAction,
+		UserAgent: r.UserAgent(), SoapAction: c.soapAction, AcceptEncoding: r.Header.Get("Accept-Encoding"),
 		Result: result, NewSessionKey: c.newKey,
 	}
 	if rl != nil {
@@ -264,15 +288,93 @@ func (f *front) serveBy(w http.ResponseWriter, r *http.Request, c *call, rl *rul
 		f.cut(r, c, rl, true)
 	}
 	f.done(r, c, rep, rl) // before gzip hides the fault's name
+	f.answer(w, r, c, rep, rl)
+}
+
+// answer sends the reply in the manner of now, and as the rule says.
+func (f *front) answer(w http.ResponseWriter, r *http.Request, c *call, rep *reply, rl *rule) {
+	if rl.ContentType != "" {
+		rep.header.Set("Content-Type", rl.ContentType)
+	}
+	how := f.answering.Load()
+	m := how.manner(c, rep)
+	if m != nil {
+		m.adopt(c, rep, rl.canned())
+	}
 	rep.dress(rl)
-	if rl.spoils() {
+	if m != nil && m.compresses && how.Gzip && asksForGzip(r) && rep.header.Get("Content-Encoding") == "" {
+		rep.compress()
+	}
+	_, takenOver := w.(*exchange)
+	switch {
+	case rl.spoils():
 		f.release(c)
-		rep.spoil(w, rl, f.rules)
-	} else if rl.TruncateAt == nil && rl.Drip == nil && !rl.Chunked {
+		rep.spoil(w, rl, f.framing(r, c, rep, rl, m), f.rules)
+	case m != nil || takenOver || rl.Chunks != "" || rl.ChunkSize > 0:
+		f.answerPast(w, r, c, rep, rl, m)
+	case rl.TruncateAt == nil && rl.Drip == nil && !rl.Chunked:
 		f.release(c)
 		rep.send(w)
-	} else if !rep.sendBy(w, rl, f.pause) {
+	default:
+		if !rep.sendBy(w, rl, f.pause) {
+			f.cut(r, c, rl, false)
+		}
+	}
+}
+
+// framing says how an answer is laid out that does not pass net/http.
+func (f *front) framing(r *http.Request, c *call, rep *reply, rl *rule, m *manner) framing {
+	how := f.answering.Load()
+	out := framing{manner: m, chunked: rl.chunks(), chunkSize: len(rep.body)/3 + 1, noBody: r.Method == http.MethodHead}
+	if m != nil {
+		out.chunkSize = defaultChunkSize
+		if !out.chunked && rl.LengthOff == 0 {
+			out.chunked = m.chunks(c, rep)
+		}
+	}
+	switch {
+	case rl.ChunkSize > 0:
+		out.chunkSize = rl.ChunkSize
+	case rl.Drip != nil:
+		out.chunkSize = rl.Drip.Bytes
+	case how.ChunkSize > 0:
+		out.chunkSize = how.ChunkSize
+	}
+	return out
+}
+
+// answerPast sends an answer past net/http, and serves the connection from then
+// on.
+func (f *front) answerPast(w http.ResponseWriter, r *http.Request, c *call, rep *reply, rl *rule, m *manner) {
+	e, isNew, err := takeOver(w, r)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if isNew {
+		defer e.conn.Close()
+	}
+	framing := f.framing(r, c, rep, rl, m)
+	framing.closes = e.closes()
+	l := rep.layOut(framing)
+	whole := rl.TruncateAt == nil || l.cut(*rl.TruncateAt)
+	writes := f.answering.Load().Chunks
+	if rl.Chunks != "" {
+		writes = rl.Chunks
+	}
+	var pause func()
+	if rl.Drip != nil {
+		l.split(rl.Drip.Bytes)
+		pause = func() { f.pause(millis(rl.Drip.EveryMs)) }
+	} else if whole {
+		f.release(c)
+	}
+	if err := e.send(l, writes, pause); err != nil || !whole {
 		f.cut(r, c, rl, false)
+	}
+	e.closed = e.closed || strings.EqualFold(rep.header.Get("Connection"), "close")
+	if isNew && !e.closed {
+		f.release(c)
+		e.serve(f)
 	}
 }
 

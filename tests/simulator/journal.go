@@ -12,22 +12,23 @@ func now() int64 { return int64(time.Since(started)) }
 
 // entry is one completed request.
 type entry struct {
-	Seq           int64  `json:"seq"`
-	StartNs       int64  `json:"start_ns"`
-	EndNs         int64  `json:"end_ns"`
-	HTTPMethod    string `json:"http_method"`
-	Path          string `json:"path"`
-	Method        string `json:"method"`
-	SessionKey    string `json:"session_key,omitempty"`
-	Cookie        string `json:"cookie,omitempty"`
-	CookieHeader  string `json:"cookie_header,omitempty"`
-	OperationID   string `json:"operation_id,omitempty"`
-	UserAgent     string `json:"user_agent,omitempty"`
-	SoapAction    string `json:"soap_action,omitempty"`
-	Result        string `json:"result"`
-	NewSessionKey string `json:"new_session_key,omitempty"`
-	Rule          int    `json:"rule,omitempty"`
-	Connection    int64  `json:"connection,omitempty"`
+	Seq            int64  `json:"seq"`
+	StartNs        int64  `json:"start_ns"`
+	EndNs          int64  `json:"end_ns"`
+	HTTPMethod     string `json:"http_method"`
+	Path           string `json:"path"`
+	Method         string `json:"method"`
+	SessionKey     string `json:"session_key,omitempty"`
+	Cookie         string `json:"cookie,omitempty"`
+	CookieHeader   string `json:"cookie_header,omitempty"`
+	OperationID    string `json:"operation_id,omitempty"`
+	UserAgent      string `json:"user_agent,omitempty"`
+	SoapAction     string `json:"soap_action,omitempty"`
+	AcceptEncoding string `json:"accept_encoding,omitempty"`
+	Result         string `json:"result"`
+	NewSessionKey  string `json:"new_session_key,omitempty"`
+	Rule           int    `json:"rule,omitempty"`
+	Connection     int64  `json:"connection,omitempty"`
 }
 
 // journal keeps the last entries in a ring, in order of completion. An entry

@@ -22,6 +22,7 @@ type program struct {
 	journal  *journal
 	identity *identity
 	server   *server
+	front    *front
 	control  *http.Server
 	tunnel   int
 
@@ -44,6 +45,7 @@ type announcement struct {
 	Mode     string `json:"mode"`
 	PID      int    `json:"pid"`
 	Version  string `json:"version"`
+	Like     string `json:"like"`
 }
 
 func start(o *options) (*program, error) {
@@ -81,11 +83,12 @@ func start(o *options) (*program, error) {
 		config.MaxVersion = o.tlsMax
 		reg.SessionManager().TLS = p.identity.simulatorConfig
 	}
-	handler := &front{
+	p.front = &front{
 		inner: p.model.Service.ServeMux, account: p.account, rules: p.rules,
 		stats: p.stats, journal: p.journal, stop: p.stopping,
 	}
-	p.server = newServer(address, config, handler, p.stats, o.verbose)
+	p.front.answering.Store(&o.answering)
+	p.server = newServer(address, config, p.front, p.stats, o.verbose)
 	if err := p.server.start(); err != nil {
 		return nil, err
 	}
@@ -112,6 +115,7 @@ func (p *program) announcement() announcement {
 		Host: p.server.address, Control: "http://" + p.controlAddress,
 		Tunnel: p.tunnel, Mode: p.options.mode, PID: os.Getpid(),
 		Version: p.model.ServiceContent.About.ApiVersion,
+		Like:    p.front.answering.Load().Like,
 	}
 	if p.options.tls {
 		scheme = "https"
@@ -151,5 +155,6 @@ func (p *program) wait() {
 	defer cancel()
 	_ = p.control.Shutdown(ctx) // lets the answer to POST /shutdown out
 	_ = p.server.http.Close()
+	p.server.closeAll(false, false) // those that were taken over from net/http
 	p.model.Remove()
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"compress/gzip"
 	"net/http"
 	"strconv"
 	"time"
@@ -76,16 +75,8 @@ func cannedReply(rl *rule, e envelope) *reply {
 
 // dress applies what a rule says of headers and encoding.
 func (r *reply) dress(rl *rule) {
-	if rl.ContentType != "" {
-		r.header.Set("Content-Type", rl.ContentType)
-	}
 	if rl.Gzip {
-		var out bytes.Buffer
-		z := gzip.NewWriter(&out)
-		_, _ = z.Write(r.body)
-		_ = z.Close()
-		r.body = out.Bytes()
-		r.header.Set("Content-Encoding", "gzip")
+		r.compress()
 	}
 	for name, value := range rl.Headers {
 		r.header.Set(name, value)

@@ -40,6 +40,8 @@ type rule struct {
 	Headers    map[string]string `json:"headers,omitempty"`
 	SetCookie  string            `json:"set_cookie,omitempty"`
 	Chunked    bool              `json:"chunked,omitempty"`
+	Chunks     string            `json:"chunks,omitempty"`
+	ChunkSize  int               `json:"chunk_size,omitempty"`
 	Gzip       bool              `json:"gzip,omitempty"`
 	TruncateAt *int64            `json:"truncate_at,omitempty"`
 	Drip       *drip             `json:"drip,omitempty"`
@@ -96,6 +98,9 @@ func (r *rule) check() error {
 	if r.TruncateAt != nil && *r.TruncateAt < 0 {
 		return errors.New("truncate_at is negative")
 	}
+	if err := checkChunks(r.Chunks, r.ChunkSize); err != nil {
+		return err
+	}
 	if r.Stop != nil && !isEnd(r.Stop.Then) {
 		return errors.New(`stop needs then: "reset", "close" or "stall"`)
 	}
@@ -110,6 +115,9 @@ func (r *rule) check() error {
 	}
 	return nil
 }
+
+// chunks tells whether the answer is chunked, whatever the manner.
+func (r *rule) chunks() bool { return r.Chunked || r.Chunks != "" || r.ChunkSize > 0 }
 
 func (r *rule) matches(c *call) bool {
 	if r.Method != "" && r.Method != "*" && r.Method != c.method {

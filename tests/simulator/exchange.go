@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// exchange is a request and its answer on a connection that was taken over from
+// net/http, because an answer on it is not in net/http's form. All later
+// requests of the connection are served here. It is also the
+// http.ResponseWriter for answers that are.
+type exchange struct {
+	conn    net.Conn
+	in      *bufio.Reader
+	request *http.Request
+	header  http.Header
+	ready   <-chan bool // once the request's body was read: see watch
+	closed  bool
+}
+
+// takeOver takes the connection of the request over, where that has not
+// happened before. The caller answers the request by write, and then calls
+// serve where the second result says so.
+func takeOver(w http.ResponseWriter, r *http.Request) (e *exchange, isNew bool, err error) {
+	if e, ok := w.(*exchange); ok {
+		return e, false, nil
+	}
+	conn, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return nil, false, err
+	}
+	return &exchange{conn: conn, in: buffered.Reader, request: r}, true, nil
+}
+
+// closes tells whether the connection ends behind the answer.
+func (e *exchange) closes() bool { return e.request.Close || !e.request.ProtoAtLeast(1, 1) }
+
+func (e *exchange) Header() http.Header {
+	if e.header == nil {
+		e.header = make(http.Header)
+	}
+	return e.header
+}
+
+func (e *exchange) WriteHeader(int) {}
+
+func (e *exchange) Write([]byte) (int, error) {
+	return 0, errors.New("answers on a connection that was taken over are laid out by the front")
+}
+
+// Hijack is for answers that are spoilt.
+func (e *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	e.closed = true
+	return e.conn, bufio.NewReadWriter(e.in, bufio.NewWriter(e.conn)), nil
+}
+
+// serve answers the requests that follow, until the connection ends. The first
+// one came by net/http, which knows more of the connection than a later one.
+func (e *exchange) serve(handler http.Handler) {
+	defer e.conn.Close()
+	if e.closes() {
+		return
+	}
+	first, ready := e.request, e.watch()
+	for {
+		e.setIdle(true)
+		if !<-ready {
+			return
+		}
+		e.setIdle(false)
+		request, err := http.ReadRequest(e.in)
+		if err != nil {
+			return
+		}
+		request.RemoteAddr, request.TLS = first.RemoteAddr, first.TLS
+		next := &exchange{conn: e.conn, in: e.in}
+		if !next.handle(handler, request.WithContext(first.Context())) {
+			return
+		}
+		ready = next.ready
+	}
+}
+
+// handle has one request answered, and tells whether the connection goes on.
+func (e *exchange) handle(handler http.Handler, r *http.Request) (goesOn bool) {
+	e.request = r
+	body := &requestBody{ReadCloser: r.Body, ended: sync.OnceFunc(func() { e.ready = e.watch() })}
+	if strings.EqualFold(r.Header.Get("Expect"), "100-continue") {
+		body.began = sync.OnceFunc(func() { _, _ = io.WriteString(e.conn, "HTTP/1.1 100 Continue\r\n\r\n") })
+	}
+	if r.Body == http.NoBody {
+		body.ended()
+	}
+	e.request.Body = body
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler {
+				panic(p)
+			}
+			goesOn = false
+		}
+	}()
+	handler.ServeHTTP(e, e.request)
+	_, err := io.Copy(io.Discard, body)
+	return err == nil && !e.closed
+}
+
+// watch reads ahead while nobody else reads: true once a byte has come. The
+// reader is still net/http's, which cancels the context of the first request,
+// and so of all, where the connection ends instead.
+func (e *exchange) watch() <-chan bool {
+	ready := make(chan bool, 1)
+	go func() {
+		_, err := e.in.Peek(1)
+		ready <- err == nil
+	}()
+	return ready
+}
+
+func (e *exchange) setIdle(idle bool) {
+	if c := socket(e.conn); c != nil {
+		c.idle.Store(idle)
+	}
+}
+
+// requestBody tells when it is first read and when it has ended.
+type requestBody struct {
+	io.ReadCloser
+	began, ended func()
+}
+
+func (b *requestBody) Read(p []byte) (int, error) {
+	if b.began != nil {
+		b.began()
+	}
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		b.ended()
+	}
+	return n, err
+}
+
+// send writes an answer: all in one write, each part or each byte in a write of
+// its own. A pause may come between parts with data.
+func (e *exchange) send(l layout, writes string, pause func()) error {
+	if pause == nil && writes == chunksWhole {
+		_, err := e.conn.Write(l.bytes())
+		return err
+	}
+	pieces := [][]byte{l.head}
+	for _, p := range l.parts {
+		pieces = append(pieces, p.bytes())
+	}
+	for i, piece := range pieces {
+		if pause != nil && i > 1 && len(l.parts[i-1].data) > 0 {
+			pause()
+		}
+		size := len(piece)
+		if writes == chunksBytes {
+			size = 1
+		}
+		for ; len(piece) > 0; piece = piece[size:] {
+			if _, err := e.conn.Write(piece[:size]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
