@@ -67,7 +67,6 @@ DELIBERATE = [
     ("once_cell::race::OnceBox", "ffi/handles.rs", ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
     ("once_cell::race::OnceBox", "net/roots.rs", NOT_MODELLED),
-    ("std::thread_local", "net/exchange.rs", NOT_MODELLED),
     ("std::thread_local", "http/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "http/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),

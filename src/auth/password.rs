@@ -1,6 +1,5 @@
 //! Login with user name and password (`SessionManager.Login`).
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -29,7 +28,7 @@ pub(crate) fn log_in(
     endpoint: &Endpoint,
     service: &Service,
     credentials: &Credentials,
-    watch: &Rc<Watch>,
+    watch: &Watch,
 ) -> Result<Login> {
     let arguments =
         login_arguments(&credentials.user, credentials.password.reveal(), credentials.locale.as_deref());
@@ -64,7 +63,7 @@ pub(crate) fn log_in(
                 && error.executed() != Executed::VSESSION_EXECUTED_NO
                 && let Ok(watch) = Watch::new(Bounds::with_timeout(CLEAN_UP))
             {
-                let _ = session_manager::logout(endpoint, service, &cookie, &Rc::new(watch));
+                let _ = session_manager::logout(endpoint, service, &cookie, &watch);
             }
             Err(error)
         }

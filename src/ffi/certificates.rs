@@ -1,7 +1,6 @@
 //! `vsession_certificates`: what a server shows in the TLS handshake, for a program that asks its user whom to trust.
 
 use std::ffi::c_char;
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::call::{self, vsession_call_options};
@@ -87,7 +86,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
         };
         let deadline = timeout.and_then(|t: Duration| Instant::now().checked_add(t));
         let watch = Watch::new(Bounds { deadline, close: None, cancel: options.cancel })?;
-        let chain = net::certificates(&config.net()?, &Rc::new(watch))?;
+        let chain = net::certificates(&config.net()?, &watch)?;
         let all = chain.iter().map(|der| Described::of(der)).collect();
         out.put(Box::into_raw(Box::new(vsession_certificates { all })));
         Ok(())

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
-use std::rc::Rc;
 
 use ureq::http::Uri;
 
@@ -16,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::net::Settings;
 use crate::net::context;
 use crate::net::dial::Dialer;
-use crate::net::exchange::Current;
+use crate::net::exchange::Exchange;
 use crate::net::trust::Trust;
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
@@ -107,7 +106,7 @@ impl Client {
 
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
     /// replaced without a word, provided that the request cannot have run.
-    pub(crate) fn send(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
+    pub(crate) fn send(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
         let permit = match request.ends_session.then(|| self.permits.try_take()) {
             None => self.permits.take(watch),
             Some(Some(permit)) => Ok(permit),
@@ -121,14 +120,14 @@ impl Client {
         self.send_on_some_connection(request, watch)
     }
 
-    fn send_on_some_connection(&self, request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
+    fn send_on_some_connection(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
         let mut may_run_twice = request.idempotent;
         let mut repeated = false;
         loop {
             // What was not sent, or may be sent twice, binds nobody to wait for it.
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
-            let exchange = Current::begin(watch, request.commit_when_sent, most);
+            let exchange = Exchange::new(watch, request.commit_when_sent, most);
             let failure = match self.send_once(request, &exchange) {
                 Ok(reply) => return Ok(HttpReply { repeated, ..reply }),
                 Err(error) => error,
@@ -149,7 +148,7 @@ impl Client {
         }
     }
 
-    fn send_once(&self, request: &HttpRequest, exchange: &Current) -> Result<HttpReply> {
+    fn send_once(&self, request: &HttpRequest, exchange: &Exchange) -> Result<HttpReply> {
         let mut connection = match self.pool.take() {
             Some(connection) => {
                 exchange.reused.set(true);
@@ -180,7 +179,7 @@ impl Client {
         &self,
         connection: Connection,
         request: &HttpRequest,
-        exchange: &Current,
+        exchange: &Exchange,
     ) -> Result<HttpReply> {
         if self.dialer.trust.is_some() {
             return self.unusual.read(connection, request, exchange);
@@ -198,7 +197,7 @@ impl Client {
         mut connection: Connection,
         head: PlainHead,
         request: &HttpRequest,
-        exchange: &Current,
+        exchange: &Exchange,
     ) -> Result<HttpReply> {
         connection.buffers.consume(head.length);
         if let Some(place) = request.set_cookies {
@@ -311,8 +310,8 @@ mod tests {
         }
     }
 
-    fn watch(timeout: Duration) -> Rc<Watch> {
-        Rc::new(Watch::new(Bounds::with_timeout(timeout)).unwrap())
+    fn watch(timeout: Duration) -> Watch {
+        Watch::new(Bounds::with_timeout(timeout)).unwrap()
     }
 
     #[test]

@@ -123,10 +123,9 @@ impl Connection {
 mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
-    use std::rc::Rc;
 
     use super::*;
-    use crate::net::exchange::Current;
+    use crate::net::exchange::Exchange;
     use crate::net::socket::Socket;
     use crate::runtime::wait::{Bounds, Watch};
 
@@ -136,7 +135,8 @@ mod tests {
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut server, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
-        let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+        let watch = Watch::new(Bounds::default()).unwrap();
+        let exchange = Exchange::new(&watch, false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
         for lengths in [[0, 1, 2, 0], [8000, 191, 2, 3], [10, 30_000, 10, 20_000], [9000, 0, 0, 8192]] {
             let pieces = [0, 1, 2, 3].map(|i| "abcd"[i..=i].repeat(lengths[i]));
@@ -159,7 +159,8 @@ mod tests {
         server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
         assert_eq!(socket.peek(&mut [0]).unwrap(), 1, "it has arrived");
         socket.set_nonblocking(true).unwrap();
-        let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+        let watch = Watch::new(Bounds::default()).unwrap();
+        let exchange = Exchange::new(&watch, false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
         assert!(connection.send(&["request"], &exchange).is_err());
         assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_PROTOCOL);

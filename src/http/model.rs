@@ -1,7 +1,6 @@
 //! The network under the model checker: a model gives a server, and each request is given to it, in place of a connection.
 //! Connecting and waiting for the reply take time or not, and end as the real ones do.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::message::{HttpReply, HttpRequest};
@@ -30,7 +29,7 @@ pub(crate) fn serve_with(server: Arc<dyn Server>) {
     *SERVER.lock() = Some(server);
 }
 
-pub(super) fn answer(request: &HttpRequest, watch: &Rc<Watch>) -> Result<HttpReply> {
+pub(super) fn answer(request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
     let server = SERVER.lock().clone().expect("the model has a server");
     let not_sent = |stop: WaitError| Error::from(stop).not_run();
     watch.commit(false);

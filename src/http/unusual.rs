@@ -2,10 +2,11 @@
 //! replies, other versions and much that is wrong. It is lent the connection on which the request has left already; what
 //! it writes of a request itself is dropped, and what has arrived it finds in the buffer.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -20,9 +21,10 @@ use super::message::{HttpReply, HttpRequest, incomplete, no_memory, too_large};
 use super::plain::APPLIED_ACTION;
 use super::pool::Pool;
 use crate::error::{Error, Result};
-use crate::net::exchange::{self, Current, Exchange};
+use crate::net::exchange::Exchange;
 use crate::runtime::fork;
 use crate::runtime::secret::Secret;
+use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::{Arc, AtomicBool, Ordering};
 
@@ -47,13 +49,21 @@ impl Reader {
         &self,
         connection: Connection,
         request: &HttpRequest,
-        exchange: &Current,
+        exchange: &Exchange,
     ) -> Result<HttpReply> {
         let tls = connection.is_tls();
+        let lent = Rc::new(LentExchange::of(exchange)?);
+        let previous = CURRENT.with(|current| current.replace(Some(lent.clone())));
         LENT.with(|lent| lent.replace(Some(connection)));
-        self.run(request).map_err(|failed| match failed {
+        let read = self.run(request);
+        CURRENT.with(|current| *current.borrow_mut() = previous);
+        exchange.answered.set(lent.answered.get());
+        exchange.ended.set(lent.ended.get());
+        read.map_err(|failed| match failed {
             Failed::Here(error) => error,
-            Failed::InUreq(error) => exchange.failure().unwrap_or_else(|| explain(&error, exchange, tls)),
+            Failed::InUreq(error) => {
+                lent.failure.borrow_mut().take().unwrap_or_else(|| explain(&error, exchange, tls))
+            }
         })
     }
 
@@ -165,7 +175,53 @@ impl<E: Into<ureq::Error>> From<E> for Failed {
     }
 }
 
+/// What ureq's transport, which is told nothing of its caller, has to know of the exchange. It lives no longer than ureq's part
+/// in reading replies.
+struct LentExchange {
+    watch: Watch,
+    answered: Cell<bool>,
+    ended: Cell<bool>,
+    reused: bool,
+    sent: bool,
+    left: Cell<u64>,
+    failure: RefCell<Option<Error>>,
+}
+
+impl LentExchange {
+    fn of(exchange: &Exchange) -> Result<LentExchange> {
+        let watch = Watch::new(exchange.watch.bounds().clone())?;
+        watch.commit(exchange.commit_when_sent);
+        Ok(LentExchange {
+            watch,
+            answered: exchange.answered.clone(),
+            ended: exchange.ended.clone(),
+            reused: exchange.reused.get(),
+            sent: exchange.sent.get(),
+            left: exchange.left.clone(),
+            failure: RefCell::new(None),
+        })
+    }
+
+    fn fill(&self, connection: &mut Connection) -> std::io::Result<bool> {
+        let exchange = Exchange::new(&self.watch, false, self.left.get());
+        exchange.answered.set(self.answered.get());
+        exchange.reused.set(self.reused);
+        exchange.sent.set(self.sent);
+        let filled = connection.fill(&exchange);
+        self.answered.set(exchange.answered.get());
+        self.ended.set(self.ended.get() || exchange.ended.get());
+        self.left.set(exchange.left.get());
+        if filled.is_err() {
+            *self.failure.borrow_mut() = exchange.failure();
+        }
+        filled
+    }
+}
+
 thread_local! {
+    static CURRENT: ManuallyDrop<RefCell<Option<Rc<LentExchange>>>> =
+        const { ManuallyDrop::new(RefCell::new(None)) };
+
     /// The connection that ureq is to be given when it asks this thread for one. Without a destructor, so that it is there
     /// in exit handlers too; whoever lends takes back.
     static LENT: ManuallyDrop<RefCell<Option<Connection>>> = const { ManuallyDrop::new(RefCell::new(None)) };
@@ -228,8 +284,9 @@ impl Transport for Lent {
     }
 
     fn await_input(&mut self, _: NextTimeout) -> std::result::Result<bool, ureq::Error> {
-        let exchange = exchange::current();
-        Ok(self.connection().fill(&exchange)?)
+        let exchange = CURRENT.with(|current| current.borrow().clone());
+        let exchange = exchange.expect("ureq reads while it is lent a connection");
+        Ok(exchange.fill(self.connection())?)
     }
 
     /// ureq asks when the reply was read to its end and nothing forbids to use the connection again. It goes to our pool

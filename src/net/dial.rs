@@ -41,7 +41,7 @@ impl Dialer {
             None => (host, port),
         };
         exchange.phase.set(Phase::Lookup);
-        let stream = resolve::addresses(next_host, next_port, self.option(), until, &exchange.watch)
+        let stream = resolve::addresses(next_host, next_port, self.option(), until, exchange.watch)
             .and_then(|addresses| {
                 exchange.phase.set(Phase::Connect);
                 self.first_to_answer(addresses, until, exchange)

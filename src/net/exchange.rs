@@ -1,9 +1,7 @@
-//! What is known of the request that the current thread is making. ureq's interfaces carry no word about the caller, so
-//! the connections find it here; a request runs on one thread from begin to end.
+//! One request and its reply as the connection sees them: what bounds the waits, how far it has come, what was sent. A
+//! request runs on one thread from beginning to end.
 
 use std::cell::{Cell, RefCell};
-use std::mem::ManuallyDrop;
-use std::rc::Rc;
 
 use crate::error::Error;
 use crate::runtime::wait::{WaitError, Watch};
@@ -22,11 +20,11 @@ pub(crate) enum Phase {
     Exchange,
 }
 
-/// The request under way on this thread.
+/// One request under way, from the connection that it needs to the end of its reply.
 #[derive(Debug)]
-pub(crate) struct Exchange {
-    pub(crate) watch: Rc<Watch>,
-    /// Once bytes are out, wait for the reply whoever cancels: a login's outcome must not be lost.
+pub(crate) struct Exchange<'a> {
+    pub(crate) watch: &'a Watch,
+    /// Once bytes are out, only the deadline ends the wait for the reply: a login's outcome must not be lost.
     pub(crate) commit_when_sent: bool,
     pub(crate) phase: Cell<Phase>,
     /// The connection had served an earlier request.
@@ -38,32 +36,19 @@ pub(crate) struct Exchange {
     pub(crate) sent: Cell<bool>,
     /// Bytes of a reply arrived.
     pub(crate) answered: Cell<bool>,
-    /// So many more may arrive: what is no part of a reply's body, such as preliminary replies, could go on for ever.
+    /// So many more bytes may arrive: what is no part of a reply's body, such as interim replies, could go on for ever.
     pub(crate) left: Cell<u64>,
     /// The peer has said that it will send no more.
     pub(crate) ended: Cell<bool>,
-    /// The first failure, with what the connection knew of it; ureq's own error says less.
+    /// The first failure, with what the connection knew of it.
     failure: RefCell<Option<Error>>,
 }
 
-thread_local! {
-    /// Without a destructor, so that it is there in exit handlers too; `Current` empties it.
-    static CURRENT: ManuallyDrop<RefCell<Option<Rc<Exchange>>>> =
-        const { ManuallyDrop::new(RefCell::new(None)) };
-}
-
-/// Makes an exchange the thread's current one until it is dropped; then the one before is current again (a callback
-/// may make requests of its own).
-pub(crate) struct Current {
-    exchange: Rc<Exchange>,
-    previous: Option<Rc<Exchange>>,
-}
-
-impl Current {
+impl<'a> Exchange<'a> {
     /// `most`: the bytes that may arrive.
-    pub(crate) fn begin(watch: &Rc<Watch>, commit_when_sent: bool, most: u64) -> Current {
-        let exchange = Rc::new(Exchange {
-            watch: watch.clone(),
+    pub(crate) fn new(watch: &'a Watch, commit_when_sent: bool, most: u64) -> Exchange<'a> {
+        Exchange {
+            watch,
             commit_when_sent,
             phase: Cell::new(Phase::Exchange),
             reused: Cell::new(false),
@@ -73,31 +58,9 @@ impl Current {
             left: Cell::new(most),
             ended: Cell::new(false),
             failure: RefCell::new(None),
-        });
-        let previous = CURRENT.with(|c| c.replace(Some(exchange.clone())));
-        Current { exchange, previous }
+        }
     }
-}
 
-impl std::ops::Deref for Current {
-    type Target = Exchange;
-    fn deref(&self) -> &Exchange {
-        &self.exchange
-    }
-}
-
-impl Drop for Current {
-    fn drop(&mut self) {
-        CURRENT.with(|c| *c.borrow_mut() = self.previous.take());
-    }
-}
-
-/// The thread's current exchange. Connections are only ever used inside one.
-pub(crate) fn current() -> Rc<Exchange> {
-    CURRENT.with(|c| c.borrow().clone()).expect("connections are used inside an exchange")
-}
-
-impl Exchange {
     /// Records why the exchange failed, and makes an error of a kind that ureq never takes for the end of a body.
     #[cold]
     pub(crate) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
@@ -150,7 +113,7 @@ mod tests {
     fn a_large_request_is_ended_between_its_pieces() {
         let token = Arc::new(Signal::new());
         let watch = Watch::new(Bounds { cancel: Some(token.clone()), ..Bounds::default() }).unwrap();
-        let exchange = Current::begin(&Rc::new(watch), false, u64::MAX);
+        let exchange = Exchange::new(&watch, false, u64::MAX);
         assert!(exchange.go_on(b"rest").is_ok());
         token.fire();
         assert!(exchange.go_on(b"").is_ok(), "all of it is out");

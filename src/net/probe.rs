@@ -1,11 +1,9 @@
 //! Looks at a server's certificates without trusting them: nothing is sent but the handshake.
 
-use std::rc::Rc;
-
 use super::Settings;
 use super::context;
 use super::dial::Dialer;
-use super::exchange::Current;
+use super::exchange::Exchange;
 use super::stream::Stream;
 use super::trust::Trust;
 use crate::error::{Error, Result};
@@ -13,7 +11,7 @@ use crate::runtime::wait::Watch;
 use crate::status::Status;
 
 /// The certificates that the server shows, as DER, its own first.
-pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn certificates(settings: &Settings, watch: &Watch) -> Result<Vec<Vec<u8>>> {
     let Some(tls) = &settings.tls else {
         return Err(Error::new(
             Status::VSESSION_E_CONFIG,
@@ -23,7 +21,7 @@ pub(crate) fn certificates(settings: &Settings, watch: &Rc<Watch>) -> Result<Vec
     watch.check().map_err(|stop| Error::from(stop).not_run())?;
     let trust = Trust::to_look(tls, &settings.server())?;
     let dialer = Dialer { settings: settings.clone(), trust: Some(trust) };
-    let exchange = Current::begin(watch, false, u64::MAX);
+    let exchange = Exchange::new(watch, false, u64::MAX);
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),
         Ok(Stream::Plain(_)) => Err(Error::new(Status::VSESSION_E_INTERNAL, "a connection without TLS")),

@@ -178,10 +178,8 @@ fn read<const N: usize>(socket: &mut Socket, proxy: &Proxy, exchange: &Exchange)
 mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
-    use std::rc::Rc;
 
     use super::*;
-    use crate::net::exchange::Current;
     use crate::net::socket::reset_unread;
     use crate::runtime::wait::{Bounds, Watch};
 
@@ -193,7 +191,8 @@ mod tests {
         let (mut peer, _) = listener.accept().unwrap();
         peer.write_all(answer).unwrap();
         reset_unread(peer, own.try_clone().unwrap());
-        let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+        let watch = Watch::new(Bounds::default()).unwrap();
+        let exchange = Exchange::new(&watch, false, u64::MAX);
         let proxy = Proxy { kind, host: "p".into(), port: 3128, user: None, password: None };
         open_tunnel(&mut Socket::new(own, None), &proxy, "vc", 443, &exchange).unwrap_err();
         exchange.failure().unwrap()

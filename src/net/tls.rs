@@ -35,7 +35,7 @@ struct Wire<'a> {
     records: &'a mut Records,
     /// Reads nothing beyond the record that has begun.
     one_record: bool,
-    exchange: &'a Exchange,
+    exchange: &'a Exchange<'a>,
 }
 
 impl Read for Wire<'_> {
@@ -307,7 +307,6 @@ pub(crate) fn spoke_first() -> Error {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
-    use std::rc::Rc;
 
     use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::pem::PemObject;
@@ -316,7 +315,6 @@ mod tests {
 
     use super::*;
     use crate::net::Tls;
-    use crate::net::exchange::Current;
     use crate::net::socket::reset_unread;
     use crate::runtime::wait::{Bounds, Watch};
 
@@ -330,7 +328,7 @@ mod tests {
         /// The client's end once more.
         own: TcpStream,
         client: TlsStream,
-        exchange: Current,
+        exchange: Exchange<'static>,
     }
 
     impl Pair {
@@ -356,7 +354,8 @@ mod tests {
                 Tls { verify: false, ca: None, thumbprints: Vec::new(), only_1_3: false, identity: None };
             let trust = Trust::new(&tls, "vc:443").unwrap();
             let socket = Socket::new(own.try_clone().unwrap(), None);
-            let exchange = Current::begin(&Rc::new(Watch::new(Bounds::default()).unwrap()), false, u64::MAX);
+            let watch = Box::leak(Box::new(Watch::new(Bounds::default()).unwrap()));
+            let exchange = Exchange::new(watch, false, u64::MAX);
             let client = TlsStream::new(socket, "vc", &trust, &exchange).unwrap();
             Pair { server, peer, own, client, exchange }
         }
@@ -383,14 +382,14 @@ mod tests {
         }
 
         /// The server's alert lies unread, and every write fails.
-        fn server_refuses_and_resets(mut self) -> (TlsStream, Current) {
+        fn server_refuses_and_resets(mut self) -> (TlsStream, Exchange<'static>) {
             self.server_speaks();
             reset_unread(self.peer, self.own);
             (self.client, self.exchange)
         }
     }
 
-    fn is_refusal(exchange: &Current) {
+    fn is_refusal(exchange: &Exchange) {
         let error = exchange.failure().unwrap();
         assert_eq!(error.status(), Status::VSESSION_E_TLS, "{error}");
         assert!(error.detail().message.contains("client certificate"), "{error}");

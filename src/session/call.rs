@@ -1,8 +1,6 @@
 //! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it
 //! replaced once for everybody and send the call once more.
 
-use std::rc::Rc;
-
 use super::gate::{Outcome, Wish};
 use super::given_up::Use;
 use super::{Session, Snapshot, Timeout};
@@ -82,7 +80,7 @@ impl Session {
         options: &CallOptions,
         may_have_run: &mut bool,
     ) -> Result<SessionReply> {
-        let watch = Rc::new(Watch::new(bounds)?);
+        let watch = Watch::new(bounds)?;
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let mut attempt = 1;
         loop {

@@ -1,7 +1,5 @@
 //! Asking the server about the session: who it belongs to, whether it lives. Status reads never do this; these do.
 
-use std::rc::Rc;
-
 use super::{Session, Snapshot};
 use crate::error::Result;
 use crate::runtime::wait::{Bounds, Watch};
@@ -68,7 +66,7 @@ impl Session {
     fn ask_about_it<T>(
         self: &Arc<Self>,
         snapshot: &mut Arc<Snapshot>,
-        watch: &Rc<Watch>,
+        watch: &Watch,
         question: impl Fn(&Login, &Service) -> Result<T>,
     ) -> Result<T> {
         let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
@@ -84,11 +82,11 @@ impl Session {
         answer.inspect_err(|error| self.note_failure(error))
     }
 
-    fn begin_check(&self, bounds: Bounds) -> Result<(Arc<Snapshot>, Rc<Watch>)> {
+    fn begin_check(&self, bounds: Bounds) -> Result<(Arc<Snapshot>, Watch)> {
         // In this order: a close takes the login out of the snapshot.
         let snapshot = self.snapshot();
         self.check_open()?;
-        Ok((snapshot, Rc::new(Watch::new(bounds)?)))
+        Ok((snapshot, Watch::new(bounds)?))
     }
 
     /// Puts a refreshed record in place, unless a login or logout came in between.

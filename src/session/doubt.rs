@@ -2,8 +2,6 @@
 //! server may have taken its place since: restored, exchanged, another member of a cluster. Where an answer contradicts what
 //! is known, the server is looked at once more; how often is bounded by a pause that grows.
 
-use std::rc::Rc;
-
 use super::gate::{Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot};
 use crate::error::{Error, Result};
@@ -97,7 +95,7 @@ impl Session {
     }
 
     /// The flight of a look. `service`: what the answer contradicted.
-    pub(super) fn look(&self, service: usize, watch: &Rc<Watch>) -> Result<Outcome> {
+    pub(super) fn look(&self, service: usize, watch: &Watch) -> Result<Outcome> {
         let known = self.snapshot().service.clone().filter(|known| name_of(known) == service);
         let changed = match known {
             // Somebody has learned something else meanwhile.
@@ -113,7 +111,7 @@ impl Session {
         &self,
         service: Arc<Service>,
         by_hand: bool,
-        watch: &Rc<Watch>,
+        watch: &Watch,
         mut question: impl FnMut(&Service) -> Result<T>,
     ) -> Result<(Arc<Service>, T)> {
         let error = match question(&service) {
@@ -132,14 +130,14 @@ impl Session {
     }
 
     /// What the server is, as it says now.
-    pub(super) fn discover(&self, watch: &Rc<Watch>) -> Result<Arc<Service>> {
+    pub(super) fn discover(&self, watch: &Watch) -> Result<Arc<Service>> {
         let version = self.config.api_version.as_deref();
         discovery::discover(&self.endpoint, version, watch).map(Service::shared)
     }
 
     /// Looks at the server again. `None`: it is as it was known. Another one is shown to readers too: the session, if it
     /// lives on, is one with that server.
-    fn rediscover(&self, known: &Arc<Service>, watch: &Rc<Watch>) -> Result<Option<Arc<Service>>> {
+    fn rediscover(&self, known: &Arc<Service>, watch: &Watch) -> Result<Option<Arc<Service>>> {
         self.gate.lock().doubts.looks.note(self);
         let result = self.discover(watch);
         let mut gate = self.gate.lock();

@@ -2,7 +2,6 @@
 //! cannot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
 use super::{Session, Snapshot, closed};
@@ -39,7 +38,7 @@ impl Session {
 
     /// Ends the session on the server. Automatic logins stay off until the next `login`.
     pub(crate) fn logout(&self, bounds: Bounds) -> Result<()> {
-        let watch = Rc::new(Watch::new(bounds)?);
+        let watch = Watch::new(bounds)?;
         loop {
             watch.check().map_err(|stop| Error::from(stop).not_run())?;
             let (busy, flight, snapshot) = {
@@ -94,7 +93,7 @@ impl Session {
         }
     }
 
-    fn send_logout(&self, snapshot: &Snapshot, watch: &Rc<Watch>) -> Result<()> {
+    fn send_logout(&self, snapshot: &Snapshot, watch: &Watch) -> Result<()> {
         let (Some(login), Some(service)) = (&snapshot.login, &snapshot.service) else { return Ok(()) };
         let log_out =
             |service: &Service| session_manager::logout(&self.endpoint, service, &login.cookie, watch);
@@ -137,7 +136,6 @@ impl Session {
         let Ending { flight, alive } = ending;
         // From here on the close itself must not be ended by its own signal.
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
-        let watch = Rc::new(watch);
         // A login that is out ends with a logout of its own; see `settle`. A check or a logout needs no waiting for.
         // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
         if let Some(flight) = flight.filter(|flight| !alive && !flight.is_flown_here()) {

@@ -1,7 +1,6 @@
 //! Sessions that the server does not know any more, or never did: what is to be done about the one, and when the next may be
 //! made. A login whose session is refused at once is paid for as a failed one is.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::gate::{Automatic, Gate};
@@ -98,7 +97,7 @@ impl Session {
                 && let Some((login, service)) = given_up.usable()
                 && let Ok(watch) = Watch::new(Bounds::with_timeout(LONGEST_LOGOUT))
             {
-                let _ = session_manager::logout(&session.endpoint, service, &login.cookie, &Rc::new(watch));
+                let _ = session_manager::logout(&session.endpoint, service, &login.cookie, &watch);
             }
         });
     }

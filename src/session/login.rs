@@ -2,7 +2,6 @@
 //! worker.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
 use std::time::Duration;
 
 use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
@@ -97,7 +96,7 @@ impl Session {
 
     fn carry_out(self: &Arc<Self>, flight: &Arc<Flight>, task: Task, bounds: Bounds) -> Result<Outcome> {
         let watch = match Watch::new(bounds) {
-            Ok(watch) => Rc::new(watch),
+            Ok(watch) => watch,
             Err(error) => return self.settle(Err(error.into()), false),
         };
         if let Task::Look { service } = task {
@@ -130,7 +129,7 @@ impl Session {
     }
 
     /// Whether the server still knows the session of this epoch.
-    fn lives(&self, epoch: u64, watch: &Rc<Watch>) -> Result<bool> {
+    fn lives(&self, epoch: u64, watch: &Watch) -> Result<bool> {
         let snapshot = self.snapshot();
         let (Some(login), Some(service), true) =
             (&snapshot.login, &snapshot.service, snapshot.epoch == epoch)
@@ -182,12 +181,7 @@ impl Session {
     }
 
     /// Discovers the server where it is not known, and logs in.
-    fn establish(
-        &self,
-        flight: &Flight,
-        by_hand: bool,
-        watch: &Rc<Watch>,
-    ) -> std::result::Result<Made, Failure> {
+    fn establish(&self, flight: &Flight, by_hand: bool, watch: &Watch) -> std::result::Result<Made, Failure> {
         let (user, password, fingerprint) = self.credentials_to_send(by_hand)?;
         // A function may have taken its time.
         watch.check().map_err(Error::from)?;
@@ -456,7 +450,7 @@ impl Session {
     }
 
     fn end_orphan(&self, service: &Service, login: &Login) -> Result<()> {
-        let watch = Rc::new(Watch::new(self.own_bounds())?);
+        let watch = Watch::new(self.own_bounds())?;
         session_manager::logout(&self.endpoint, service, &login.cookie, &watch)
     }
 }

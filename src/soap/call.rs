@@ -1,7 +1,6 @@
 //! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
 
 use std::cell::RefCell;
-use std::rc::Rc;
 
 use ureq::http::Uri;
 
@@ -63,7 +62,7 @@ impl Endpoint {
     }
 
     /// The document that lists the versions of the API.
-    pub(crate) fn versions_document(&self, watch: &Rc<Watch>) -> Result<HttpReply> {
+    pub(crate) fn versions_document(&self, watch: &Watch) -> Result<HttpReply> {
         self.client.send(
             &HttpRequest {
                 method: Method::Get,
@@ -111,7 +110,7 @@ impl Endpoint {
     }
 
     /// Makes a call. A fault is an error that carries it.
-    pub(crate) fn call(&self, call: &Call, watch: &Rc<Watch>) -> Result<Answered> {
+    pub(crate) fn call(&self, call: &Call, watch: &Watch) -> Result<Answered> {
         self.call_for_session(call, watch, None, &mut None)
     }
 
@@ -121,7 +120,7 @@ impl Endpoint {
     pub(crate) fn call_for_session(
         &self,
         call: &Call,
-        watch: &Rc<Watch>,
+        watch: &Watch,
         secret: Option<&Secret>,
         cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
@@ -132,7 +131,7 @@ impl Endpoint {
     fn exchange(
         &self,
         call: &Call,
-        watch: &Rc<Watch>,
+        watch: &Watch,
         secret: Option<&Secret>,
         session_cookie: &mut Option<Secret>,
     ) -> Result<Answered> {

@@ -1,8 +1,6 @@
 //! How a server is got to know before a login, and when what is known of it is to be doubted. Nothing here is kept: that
 //! is the session's work.
 
-use std::rc::Rc;
-
 use super::service::{SERVICE_INSTANCE, Service};
 use crate::error::{Error, Objection, Result};
 use crate::http::HttpReply;
@@ -18,7 +16,7 @@ use crate::vim::versions;
 const OLD_VERSION: &str = "5.5";
 
 /// Asks the server: two requests, or one when the version is given.
-pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Watch>) -> Result<Service> {
+pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch) -> Result<Service> {
     let service = match version {
         Some(version) => retrieve(endpoint, version, watch).map_err(|error| given_version(error, version)),
         None => listed_version(endpoint, watch).and_then(|version| match version {
@@ -30,7 +28,7 @@ pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Rc<Wa
 }
 
 /// The service of a server that lists no version that we know to read.
-fn discover_unlisted(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Service> {
+fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
     let old = retrieve(endpoint, OLD_VERSION, watch)?;
     let version = old.content.about("apiVersion").and_then(|version| version.to_str().ok());
     let Some(version) = version.filter(|version| versions::is_released(version)).map(str::to_string) else {
@@ -42,7 +40,7 @@ fn discover_unlisted(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Service> 
     }
 }
 
-fn retrieve(endpoint: &Endpoint, version: &str, watch: &Rc<Watch>) -> Result<Service> {
+fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service> {
     let action = soap_action(version);
     let answered = endpoint.call(
         &Call {
@@ -67,7 +65,7 @@ pub(super) fn soap_action(version: &str) -> String {
 }
 
 /// The newest version that the server lists. `None`: it lists none, or does not show its list.
-fn listed_version(endpoint: &Endpoint, watch: &Rc<Watch>) -> Result<Option<String>> {
+fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
     let document = endpoint.versions_document(watch)?;
     let status = document.status;
     let advice = match status {

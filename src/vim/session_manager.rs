@@ -1,7 +1,5 @@
 //! The operations of the server's SessionManager that concern the session itself.
 
-use std::rc::Rc;
-
 use super::service::Service;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
@@ -20,12 +18,7 @@ pub(crate) struct Login {
 }
 
 /// Ends a session. A session that is gone already counts as ended.
-pub(crate) fn logout(
-    endpoint: &Endpoint,
-    service: &Service,
-    cookie: &Secret,
-    watch: &Rc<Watch>,
-) -> Result<()> {
+pub(crate) fn logout(endpoint: &Endpoint, service: &Service, cookie: &Secret, watch: &Watch) -> Result<()> {
     let result = endpoint.call(
         &Call {
             method: LOGOUT,
@@ -51,7 +44,7 @@ pub(crate) fn current_session(
     endpoint: &Endpoint,
     service: &Service,
     cookie: &Secret,
-    watch: &Rc<Watch>,
+    watch: &Watch,
 ) -> Result<Option<UserSession>> {
     let answered = endpoint.call(
         &Call {
@@ -84,7 +77,7 @@ pub(crate) fn session_is_active(
     endpoint: &Endpoint,
     service: &Service,
     login: &Login,
-    watch: &Rc<Watch>,
+    watch: &Watch,
 ) -> Result<Option<bool>> {
     let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
     let arguments =
