@@ -186,7 +186,7 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.0.status.name().to_string_lossy(), self.0.message)
+        write!(f, "{}: {}", self.0.status.name(), self.0.message)
     }
 }
 

@@ -1,7 +1,7 @@
 //! One vSphere session, safe from every thread: a shared library with a C ABI.
 //!
 //! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
-//! `ffi → session → auth → config → vim → soap → http → net → runtime → {sys, error, status, state, sync}`.
+//! `ffi → session → auth → config → vim → soap → http → net → runtime → {sys, error, status, state, text, sync}`.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 // Under the model checker no connection is made, and the models use what they look at.
@@ -47,6 +47,7 @@ pub mod fuzzing;
 mod error;
 mod state;
 mod status;
+mod text;
 
 pub use runtime::event::vsession_event_kind;
 pub use state::{vsession_reason, vsession_state};

@@ -1,6 +1,6 @@
 //! The states of a session and the reasons for a change, as the C API names them. Numbers are part of the ABI.
 
-use std::ffi::CStr;
+use crate::status::named;
 
 /// Where a session stands. Reading it makes no request and waits for nothing.
 #[allow(non_camel_case_types)]
@@ -26,40 +26,23 @@ pub enum vsession_state {
 }
 
 pub(crate) use vsession_state as State;
-use vsession_state::*;
+
+named! {
+    vsession_state:
+    VSESSION_STATE_INVALID => "invalid",
+    VSESSION_STATE_LOGGED_OUT => "logged out",
+    VSESSION_STATE_LOGGING_IN => "logging in",
+    VSESSION_STATE_ACTIVE => "active",
+    VSESSION_STATE_UNREACHABLE => "unreachable",
+    VSESSION_STATE_EXPIRED => "expired",
+    VSESSION_STATE_REJECTED => "rejected",
+    VSESSION_STATE_CLOSED => "closed",
+}
 
 impl vsession_state {
-    /// A short lower-case name, for example `active`.
-    pub fn name(self) -> &'static CStr {
-        match self {
-            VSESSION_STATE_INVALID => c"invalid",
-            VSESSION_STATE_LOGGED_OUT => c"logged out",
-            VSESSION_STATE_LOGGING_IN => c"logging in",
-            VSESSION_STATE_ACTIVE => c"active",
-            VSESSION_STATE_UNREACHABLE => c"unreachable",
-            VSESSION_STATE_EXPIRED => c"expired",
-            VSESSION_STATE_REJECTED => c"rejected",
-            VSESSION_STATE_CLOSED => c"closed",
-        }
-    }
-
-    /// The state with this number; `VSESSION_STATE_INVALID` when there is none.
-    pub fn from_number(number: i32) -> vsession_state {
-        match number {
-            1 => VSESSION_STATE_LOGGED_OUT,
-            2 => VSESSION_STATE_LOGGING_IN,
-            3 => VSESSION_STATE_ACTIVE,
-            4 => VSESSION_STATE_UNREACHABLE,
-            5 => VSESSION_STATE_EXPIRED,
-            6 => VSESSION_STATE_REJECTED,
-            7 => VSESSION_STATE_CLOSED,
-            _ => VSESSION_STATE_INVALID,
-        }
-    }
-
     /// Whether there is a session that calls may use.
     pub(crate) fn is_usable(self) -> bool {
-        matches!(self, VSESSION_STATE_ACTIVE | VSESSION_STATE_UNREACHABLE)
+        matches!(self, State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE)
     }
 }
 
@@ -94,41 +77,17 @@ pub enum vsession_reason {
 
 pub(crate) use vsession_reason as Reason;
 
-impl vsession_reason {
-    /// A short lower-case name, for example `relogin`.
-    pub fn name(self) -> &'static CStr {
-        match self {
-            Reason::VSESSION_REASON_NONE => c"none",
-            Reason::VSESSION_REASON_LOGIN => c"login",
-            Reason::VSESSION_REASON_RELOGIN => c"relogin",
-            Reason::VSESSION_REASON_LOGOUT => c"logout",
-            Reason::VSESSION_REASON_EXPIRED => c"expired",
-            Reason::VSESSION_REASON_REFUSED => c"refused",
-            Reason::VSESSION_REASON_LOGIN_FAILED => c"login failed",
-            Reason::VSESSION_REASON_UNREACHABLE => c"unreachable",
-            Reason::VSESSION_REASON_RECOVERED => c"recovered",
-            Reason::VSESSION_REASON_CLOSE => c"close",
-            Reason::VSESSION_REASON_NEW_CREDENTIALS => c"new credentials",
-        }
-    }
-
-    /// The reason with this number, if there is one.
-    pub fn from_number(number: i32) -> Option<vsession_reason> {
-        use vsession_reason::*;
-        [
-            VSESSION_REASON_NONE,
-            VSESSION_REASON_LOGIN,
-            VSESSION_REASON_RELOGIN,
-            VSESSION_REASON_LOGOUT,
-            VSESSION_REASON_EXPIRED,
-            VSESSION_REASON_REFUSED,
-            VSESSION_REASON_LOGIN_FAILED,
-            VSESSION_REASON_UNREACHABLE,
-            VSESSION_REASON_RECOVERED,
-            VSESSION_REASON_CLOSE,
-            VSESSION_REASON_NEW_CREDENTIALS,
-        ]
-        .into_iter()
-        .find(|reason| *reason as i32 == number)
-    }
+named! {
+    vsession_reason:
+    VSESSION_REASON_NONE => "none",
+    VSESSION_REASON_LOGIN => "login",
+    VSESSION_REASON_RELOGIN => "relogin",
+    VSESSION_REASON_LOGOUT => "logout",
+    VSESSION_REASON_EXPIRED => "expired",
+    VSESSION_REASON_REFUSED => "refused",
+    VSESSION_REASON_LOGIN_FAILED => "login failed",
+    VSESSION_REASON_UNREACHABLE => "unreachable",
+    VSESSION_REASON_RECOVERED => "recovered",
+    VSESSION_REASON_CLOSE => "close",
+    VSESSION_REASON_NEW_CREDENTIALS => "new credentials",
 }

@@ -1,7 +1,35 @@
 //! The status that every fallible function returns. The names are the C names, so that one search finds a status in the
 //! header, in the code and in a bug report. Numbers are part of the ABI: they are never changed and never reused.
 
-use std::ffi::CStr;
+/// Gives an enumeration of the C API the list of its values, their names, and the way back from a number. A variant that is
+/// missing does not compile. The enumeration itself is written out, because cbindgen does not see what a macro makes.
+macro_rules! named {
+    ($type:ident: $($variant:ident),+ $(,)?) => {
+        $crate::status::named! { $type: $($variant => stringify!($variant)),+ }
+    };
+    ($type:ident: $($variant:ident => $name:expr),+ $(,)?) => {
+        impl $type {
+            /// Every value, in the order of the numbers.
+            pub const ALL: &'static [$type] = &[$($type::$variant),+];
+
+            /// The name, for people.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($type::$variant => $name),+
+                }
+            }
+
+            /// The value with this number, if there is one.
+            pub const fn from_number(number: i32) -> Option<$type> {
+                $(if number == $type::$variant as i32 {
+                    return Some($type::$variant);
+                })+
+                None
+            }
+        }
+    };
+}
+pub(crate) use named;
 
 /// What became of a call. `VSESSION_OK` is 0; everything else is an error, described further by a `vsession_error`.
 ///
@@ -75,79 +103,9 @@ pub enum vsession_status {
 }
 
 pub(crate) use vsession_status as Status;
-use vsession_status::*;
 
-impl vsession_status {
-    /// Every status, in the order of the numbers.
-    pub const ALL: &'static [vsession_status] = &[
-        VSESSION_OK,
-        VSESSION_E_INVALID_ARGUMENT,
-        VSESSION_E_INVALID_HANDLE,
-        VSESSION_E_CLOSED,
-        VSESSION_E_REENTRANT,
-        VSESSION_E_FORKED,
-        VSESSION_E_INTERNAL,
-        VSESSION_E_CONFIG,
-        VSESSION_E_RESOURCE,
-        VSESSION_E_CANCELLED,
-        VSESSION_E_TIMEOUT,
-        VSESSION_E_RESOLVE,
-        VSESSION_E_CONNECT,
-        VSESSION_E_TLS,
-        VSESSION_E_UNTRUSTED,
-        VSESSION_E_CONNECTION,
-        VSESSION_E_PROXY,
-        VSESSION_E_HTTP,
-        VSESSION_E_NOT_SOAP,
-        VSESSION_E_MALFORMED_XML,
-        VSESSION_E_REPLY_TOO_LARGE,
-        VSESSION_E_DTD,
-        VSESSION_E_PROTOCOL,
-        VSESSION_E_INVALID_LOGIN,
-        VSESSION_E_NOT_AUTHENTICATED,
-        VSESSION_E_NO_PERMISSION,
-        VSESSION_E_FAULT,
-        VSESSION_E_SESSION_CHANGED,
-    ];
-
-    /// The C name, for example `VSESSION_E_TIMEOUT`.
-    pub fn name(self) -> &'static CStr {
-        match self {
-            VSESSION_OK => c"VSESSION_OK",
-            VSESSION_E_INVALID_ARGUMENT => c"VSESSION_E_INVALID_ARGUMENT",
-            VSESSION_E_INVALID_HANDLE => c"VSESSION_E_INVALID_HANDLE",
-            VSESSION_E_CLOSED => c"VSESSION_E_CLOSED",
-            VSESSION_E_REENTRANT => c"VSESSION_E_REENTRANT",
-            VSESSION_E_FORKED => c"VSESSION_E_FORKED",
-            VSESSION_E_INTERNAL => c"VSESSION_E_INTERNAL",
-            VSESSION_E_CONFIG => c"VSESSION_E_CONFIG",
-            VSESSION_E_RESOURCE => c"VSESSION_E_RESOURCE",
-            VSESSION_E_CANCELLED => c"VSESSION_E_CANCELLED",
-            VSESSION_E_TIMEOUT => c"VSESSION_E_TIMEOUT",
-            VSESSION_E_RESOLVE => c"VSESSION_E_RESOLVE",
-            VSESSION_E_CONNECT => c"VSESSION_E_CONNECT",
-            VSESSION_E_TLS => c"VSESSION_E_TLS",
-            VSESSION_E_UNTRUSTED => c"VSESSION_E_UNTRUSTED",
-            VSESSION_E_CONNECTION => c"VSESSION_E_CONNECTION",
-            VSESSION_E_PROXY => c"VSESSION_E_PROXY",
-            VSESSION_E_HTTP => c"VSESSION_E_HTTP",
-            VSESSION_E_NOT_SOAP => c"VSESSION_E_NOT_SOAP",
-            VSESSION_E_MALFORMED_XML => c"VSESSION_E_MALFORMED_XML",
-            VSESSION_E_REPLY_TOO_LARGE => c"VSESSION_E_REPLY_TOO_LARGE",
-            VSESSION_E_DTD => c"VSESSION_E_DTD",
-            VSESSION_E_PROTOCOL => c"VSESSION_E_PROTOCOL",
-            VSESSION_E_INVALID_LOGIN => c"VSESSION_E_INVALID_LOGIN",
-            VSESSION_E_NOT_AUTHENTICATED => c"VSESSION_E_NOT_AUTHENTICATED",
-            VSESSION_E_NO_PERMISSION => c"VSESSION_E_NO_PERMISSION",
-            VSESSION_E_FAULT => c"VSESSION_E_FAULT",
-            VSESSION_E_SESSION_CHANGED => c"VSESSION_E_SESSION_CHANGED",
-        }
-    }
-
-    /// The status with this number, if there is one.
-    pub fn from_number(number: i32) -> Option<vsession_status> {
-        Self::ALL.iter().copied().find(|s| *s as i32 == number)
-    }
+named! {
+    vsession_status: VSESSION_OK, VSESSION_E_INVALID_ARGUMENT, VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED, VSESSION_E_REENTRANT, VSESSION_E_FORKED, VSESSION_E_INTERNAL, VSESSION_E_CONFIG, VSESSION_E_RESOURCE, VSESSION_E_CANCELLED, VSESSION_E_TIMEOUT, VSESSION_E_RESOLVE, VSESSION_E_CONNECT, VSESSION_E_TLS, VSESSION_E_UNTRUSTED, VSESSION_E_CONNECTION, VSESSION_E_PROXY, VSESSION_E_HTTP, VSESSION_E_NOT_SOAP, VSESSION_E_MALFORMED_XML, VSESSION_E_REPLY_TOO_LARGE, VSESSION_E_DTD, VSESSION_E_PROTOCOL, VSESSION_E_INVALID_LOGIN, VSESSION_E_NOT_AUTHENTICATED, VSESSION_E_NO_PERMISSION, VSESSION_E_FAULT, VSESSION_E_SESSION_CHANGED,
 }
 
 /// Whether the server ran the call that failed.

@@ -26,7 +26,7 @@ pub unsafe extern "C" fn vsession_cancel_new(
 ) -> vsession_status {
     guard::status(err, || {
         let out = place(out, "out")?;
-        let id = handles::insert::<Signal>(|_, _| Ok(Arc::new(Signal::new())))?;
+        let id = handles::insert::<Signal>(|_| Ok(Arc::new(Signal::new())))?;
         out.put(vsession_cancel { id });
         Ok(())
     })

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::call::{self, vsession_call_options};
 use super::config::vsession_config;
 use super::error::vsession_error;
-use super::strings::{Terminated, optional, place};
+use super::strings::{borrowed, optional, place};
 use super::{guard, handles};
 use crate::config::Config;
 use crate::error::Error;
@@ -15,6 +15,7 @@ use crate::runtime::wait::{Bounds, Watch};
 use crate::session::Timeout;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Instant, Mutex};
+use crate::text::Text;
 
 /// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
 /// changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
@@ -23,24 +24,24 @@ pub struct vsession_certificates {
 }
 
 struct Described {
-    subject: Terminated,
-    issuer: Terminated,
+    subject: Text,
+    issuer: Text,
     not_before_ms: i64,
     not_after_ms: i64,
-    sha256: Terminated,
-    sha1: Terminated,
+    sha256: Text,
+    sha1: Text,
 }
 
 impl Described {
     fn of(der: &[u8]) -> Described {
         let certificate = Certificate::describe(der);
         Described {
-            subject: Terminated::new(certificate.subject),
-            issuer: Terminated::new(certificate.issuer),
+            subject: Text::from(certificate.subject),
+            issuer: Text::from(certificate.issuer),
             not_before_ms: certificate.not_before_ms,
             not_after_ms: certificate.not_after_ms,
-            sha256: Terminated::new(certificate.sha256.to_string()),
-            sha1: Terminated::new(certificate.sha1.to_string()),
+            sha256: Text::from(certificate.sha256.to_string()),
+            sha1: Text::from(certificate.sha1.to_string()),
         }
     }
 }
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn vsession_certificates_subject(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| c.subject.as_ptr())
+    read(certificates, index, std::ptr::null(), |c| borrowed(&c.subject))
 }
 
 /// Who issued it.
@@ -129,7 +130,7 @@ pub unsafe extern "C" fn vsession_certificates_issuer(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| c.issuer.as_ptr())
+    read(certificates, index, std::ptr::null(), |c| borrowed(&c.issuer))
 }
 
 /// From when it is valid: milliseconds since 1970, UTC.
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha256(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| c.sha256.as_ptr())
+    read(certificates, index, std::ptr::null(), |c| borrowed(&c.sha256))
 }
 
 /// Its SHA-1 thumbprint, for comparing with what old tools show.
@@ -173,7 +174,7 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| c.sha1.as_ptr())
+    read(certificates, index, std::ptr::null(), |c| borrowed(&c.sha1))
 }
 
 /// Frees certificates. NULL is allowed.

@@ -23,7 +23,7 @@ pub struct vsession_config {
 }
 
 fn insert(config: Config) -> crate::error::Result<vsession_config> {
-    handles::insert::<Mutex<Arc<Config>>>(|_, _| Ok(Arc::new(Mutex::new(Arc::new(config)))))
+    handles::insert::<Mutex<Arc<Config>>>(|_| Ok(Arc::new(Mutex::new(Arc::new(config)))))
         .map(|id| vsession_config { id })
 }
 

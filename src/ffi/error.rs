@@ -3,19 +3,20 @@
 use std::ffi::c_char;
 
 use super::guard;
-use super::strings::{Terminated, borrowed};
+use super::strings::{borrowed, optional_borrowed};
 use crate::error::Error;
 use crate::status::{vsession_executed, vsession_status};
+use crate::text::Text;
 
 /// Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read
 /// it, and it outlives the session that it came from. Every accessor takes NULL too.
 pub struct vsession_error {
     status: vsession_status,
-    message: Terminated,
-    fault_name: Option<Terminated>,
-    fault_xml: Option<Terminated>,
+    message: Text,
+    fault_name: Option<Text>,
+    fault_xml: Option<Text>,
     http_status: i32,
-    operation_id: Option<Terminated>,
+    operation_id: Option<Text>,
     os_error: i32,
     retriable: bool,
     retry_after_ms: u32,
@@ -30,10 +31,10 @@ impl vsession_error {
 
     pub(super) fn of(error: &Error) -> vsession_error {
         let detail = error.detail();
-        let text = |t: &Option<String>| t.as_ref().map(|t| Terminated::new(t.as_str()));
+        let text = |t: &Option<String>| t.as_ref().map(|t| Text::from(t.as_str()));
         vsession_error {
             status: detail.status,
-            message: Terminated::new(detail.message.as_str()),
+            message: Text::from(detail.message.as_str()),
             fault_name: text(&detail.fault_name),
             fault_xml: text(&detail.fault_xml),
             http_status: i32::from(detail.http_status),
@@ -62,7 +63,7 @@ pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) -> *const c_char {
-    guard::read(error, c"".as_ptr(), |e| e.message.as_ptr())
+    guard::read(error, c"".as_ptr(), |e| borrowed(&e.message))
 }
 
 /// The vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or named none.
@@ -70,7 +71,7 @@ pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| borrowed(&e.fault_name))
+    guard::read(error, std::ptr::null(), |e| optional_borrowed(&e.fault_name))
 }
 
 /// The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
@@ -80,7 +81,7 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| borrowed(&e.fault_xml))
+    guard::read(error, std::ptr::null(), |e| optional_borrowed(&e.fault_xml))
 }
 
 /// The HTTP status of the reply; 0 when no reply arrived.
@@ -96,7 +97,7 @@ pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| borrowed(&e.operation_id))
+    guard::read(error, std::ptr::null(), |e| optional_borrowed(&e.operation_id))
 }
 
 /// The `errno` behind the error; 0 when there is none.

@@ -4,6 +4,7 @@ use super::error::vsession_error;
 use super::guard;
 use super::reply::vsession_reply;
 use super::session::vsession;
+use super::strings::name_of;
 use crate::runtime::event::{Event, vsession_event_kind};
 use crate::session::CallOutcome;
 use crate::state::{vsession_reason, vsession_state};
@@ -131,9 +132,7 @@ pub unsafe extern "C" fn vsession_event_reply(event: *const vsession_event) -> *
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char {
-    guard::accessor(c"".as_ptr(), || {
-        vsession_event_kind::from_number(kind).map_or(c"unknown", vsession_event_kind::name).as_ptr()
-    })
+    guard::accessor(c"".as_ptr(), || name_of!(vsession_event_kind, kind, c"unknown"))
 }
 
 /// Frees an event. NULL is allowed.

@@ -7,9 +7,10 @@ use once_cell::race::OnceBox;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
+use crate::runtime::handle::{Id, Published, Publisher, SLOT_BITS, next_generation};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Signal;
-use crate::session::{Cell, Session};
+use crate::session::Session;
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, ArcSwapOption, Mutex};
@@ -72,40 +73,22 @@ handled!(Mutex<Arc<Config>>, Config);
 handled!(Signal, Cancel);
 handled!(Queue, Queue);
 
-/// A number as C holds it: generation (32 bits) | slot (24) | kind (8).
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Id(u64);
-
-impl Id {
-    fn new(generation: u32, slot: usize, kind: Kind) -> Id {
-        Id(u64::from(generation) << 32 | (slot as u64) << 8 | kind as u64)
-    }
-    fn generation(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-    fn slot(self) -> usize {
-        (self.0 >> 8) as usize & (MOST_SLOTS - 1)
-    }
-    fn kind(self) -> u8 {
-        self.0 as u8
-    }
-}
-
 struct Entry {
     id: Id,
     object: Object,
 }
 
 struct Slot {
-    cell: Cell,
+    /// What readers see who have the handle of a session.
+    words: Published,
     entry: ArcSwapOption<Entry>,
 }
 
 /// Few in models, so that slots come round.
 const CHUNK: usize = if cfg!(vsession_model) { 2 } else { 1024 };
-const MOST_SLOTS: usize = CHUNK << 14;
+const MOST_SLOTS: usize = 1 << if cfg!(vsession_model) { 15 } else { SLOT_BITS };
 
-/// Slots are made a chunk at a time and never freed, so a reader may hold on to a cell.
+/// Slots are made a chunk at a time and never freed, so a reader may hold on to the words in one.
 static CHUNKS: [OnceBox<[Slot; CHUNK]>; MOST_SLOTS / CHUNK] = [const { OnceBox::new() }; MOST_SLOTS / CHUNK];
 
 /// Slots that are free, with the generation that the next handle gets, oldest first; and how many were ever made.
@@ -121,16 +104,16 @@ fn slot(index: usize) -> Option<&'static Slot> {
     CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)
 }
 
-/// Puts an object behind a new handle. `make` is given the handle's number and its cell.
-pub(super) fn insert<T: Handled>(make: impl FnOnce(u64, &'static Cell) -> Result<Arc<T>>) -> Result<u64> {
+/// Puts an object behind a new handle. `make` is given what publishes to the readers of that handle.
+pub(super) fn insert<T: Handled>(make: impl FnOnce(Publisher) -> Result<Arc<T>>) -> Result<u64> {
     let (index, generation) = take_slot()?;
-    let id = Id::new(generation, index, T::KIND);
+    let id = Id::new(generation, index, T::KIND as u8);
     let slot = slot(index).expect("a slot that was taken exists");
-    slot.cell.assign(generation, T::KIND as u8, State::VSESSION_STATE_LOGGED_OUT);
-    match make(id.0, &slot.cell) {
+    slot.words.assign(id);
+    match make(Publisher::new(id, &slot.words)) {
         Ok(object) => {
             slot.entry.store(Some(Arc::new(Entry { id, object: T::into_object(object) })));
-            Ok(id.0)
+            Ok(id.number())
         }
         Err(error) => {
             give_back(index, generation);
@@ -155,7 +138,7 @@ fn take_slot() -> Result<(usize, u32)> {
     }
     if free.made.is_multiple_of(CHUNK) {
         let slots: Box<[Slot]> =
-            (0..CHUNK).map(|_| Slot { cell: Cell::new(), entry: ArcSwapOption::empty() }).collect();
+            (0..CHUNK).map(|_| Slot { words: Published::new(), entry: ArcSwapOption::empty() }).collect();
         let _ = slots.try_into().map(|slots| CHUNKS[free.made / CHUNK].set(slots));
     }
     free.made += 1;
@@ -163,9 +146,9 @@ fn take_slot() -> Result<(usize, u32)> {
 }
 
 fn give_back(index: usize, generation: u32) {
-    let next = generation.wrapping_add(1).max(1);
+    let next = next_generation(generation);
     if let Some(slot) = slot(index) {
-        slot.cell.retire(next);
+        slot.words.retire(next);
     }
     FREE.get().lock().list.push_back((index, next));
 }
@@ -174,7 +157,7 @@ fn give_back(index: usize, generation: u32) {
 pub(super) fn sessions() -> Vec<(u64, Arc<Session>)> {
     let of_slot = |slot: &'static Slot| {
         let entry = slot.entry.load_full()?;
-        Some((entry.id.0, Session::from_object(&entry.object)?.clone()))
+        Some((entry.id.number(), Session::from_object(&entry.object)?.clone()))
     };
     slots().filter_map(of_slot).collect()
 }
@@ -189,9 +172,9 @@ pub(super) fn renew_after_fork() {
     let all = FREE.get();
     let mut free = all.lock();
     for (index, slot) in slots().enumerate() {
-        let generation = ((slot.cell.word() >> 32) as u32).wrapping_add(1).max(1);
+        let generation = next_generation(slot.words.generation());
         std::mem::forget(slot.entry.swap(None));
-        slot.cell.retire(generation);
+        slot.words.retire(generation);
         free.list.push_back((index, generation));
         free.made = index + 1;
     }
@@ -213,7 +196,7 @@ pub(super) fn of_argument<T: Handled>(handle: u64, argument: &str) -> Result<Arc
 
 /// Looks at the object behind a handle, without a reference of its own: for what is done often and is over at once.
 pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce(&Arc<T>) -> R) -> Result<R> {
-    let id = Id(handle);
+    let id = Id::from_number(handle);
     if let Some(slot) = slot(id.slot()).filter(|_| id.kind() == T::KIND as u8) {
         let entry = slot.entry.load();
         if let Some(entry) = entry.as_ref().filter(|e| e.id == id)
@@ -228,7 +211,7 @@ pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce
 /// Takes the object away from its handle. Of several threads that do so, one gets it.
 pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     let object = get::<T>(handle, argument)?;
-    let id = Id(handle);
+    let id = Id::from_number(handle);
     let slot = slot(id.slot()).ok_or_else(|| why_not(id, T::KIND, argument))?;
     let current = slot.entry.load_full();
     let mine = current.filter(|entry| entry.id == id);
@@ -242,28 +225,15 @@ pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> 
     Err(why_not(id, T::KIND, argument))
 }
 
-/// Whether this handle once stood for an object of this kind and no longer does.
-pub(super) fn is_stale<T: Handled>(handle: u64) -> bool {
-    let id = Id(handle);
-    id.kind() == T::KIND as u8
-        && id.generation() > 0
-        && slot(id.slot()).is_some_and(|slot| (slot.cell.word() >> 32) as u32 > id.generation())
-}
-
 /// Whether this handle stood for an object that was taken away: its slot has a later generation, or will have at once, for
-/// the object goes first. Asked when no object was found. Generation 0 is never given out.
-fn is_gone(id: Id, kind: Kind) -> bool {
-    id.generation() > 0
-        && slot(id.slot()).is_some_and(|slot| {
-            let word = slot.cell.word();
-            (word >> 32) as u32 > id.generation()
-                || Cell::split(word).0 == Cell::word_of(id.generation(), kind as u8)
-        })
+/// the object goes first. Asked when no object was found.
+fn is_gone(id: Id) -> bool {
+    slot(id.slot()).is_some_and(|slot| slot.words.was_given_to(id))
 }
 
 fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
     let name = wanted.c_name();
-    if id.0 == 0 {
+    if id.number() == 0 {
         return Error::new(
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': the null handle; make a {name} first"),
@@ -275,7 +245,7 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
             Status::VSESSION_E_INVALID_HANDLE,
             format!("argument '{argument}': a handle of kind {}, where {name} is wanted", kind.c_name()),
         ),
-        Some(_) if is_gone(id, wanted) => Error::new(
+        Some(_) if is_gone(id) => Error::new(
             Status::VSESSION_E_CLOSED,
             format!("argument '{argument}': this {name} was closed or freed"),
         )
@@ -287,14 +257,19 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
     }
 }
 
+/// The slot of a session's handle.
+#[inline]
+fn session_slot(id: Id) -> Option<&'static Slot> {
+    slot(id.slot()).filter(|_| id.kind() == Kind::Session as u8)
+}
+
 /// The state behind a session's handle. Two loads and no lock.
 #[inline]
 pub(super) fn state(handle: u64) -> State {
-    let id = Id(handle);
-    let slot = slot(id.slot()).filter(|_| id.kind() == Kind::Session as u8);
-    match slot.map(|slot| Cell::split(slot.cell.word())) {
-        Some((owner, state)) if owner == Cell::word_of(id.generation(), Kind::Session as u8) => state,
-        _ if is_stale::<Session>(handle) => State::VSESSION_STATE_CLOSED,
+    let id = Id::from_number(handle);
+    match session_slot(id).map(|slot| (slot, slot.words.state_of(id))) {
+        Some((_, Some(state))) => state,
+        Some((slot, None)) if slot.words.was_given_to(id) => State::VSESSION_STATE_CLOSED,
         _ => State::VSESSION_STATE_INVALID,
     }
 }
@@ -302,11 +277,8 @@ pub(super) fn state(handle: u64) -> State {
 /// The epoch behind a session's handle; 0 when there is none.
 #[inline]
 pub(super) fn epoch(handle: u64) -> u64 {
-    let id = Id(handle);
-    match slot(id.slot()) {
-        Some(slot) if id.kind() == Kind::Session as u8 => slot.cell.epoch(id.generation()),
-        _ => 0,
-    }
+    let id = Id::from_number(handle);
+    session_slot(id).map_or(0, |slot| slot.words.epoch_of(id))
 }
 
 #[cfg(test)]
@@ -314,7 +286,7 @@ mod tests {
     use super::*;
 
     fn token() -> u64 {
-        insert::<Signal>(|_, _| Ok(Arc::new(Signal::new()))).unwrap()
+        insert::<Signal>(|_| Ok(Arc::new(Signal::new()))).unwrap()
     }
 
     fn status<T>(result: Result<T>) -> Status {
@@ -352,7 +324,7 @@ mod tests {
             remove::<Signal>(handle, "h").unwrap();
             old.push(handle);
         }
-        let slots: std::collections::HashSet<_> = old.iter().map(|h| Id(*h).slot()).collect();
+        let slots: std::collections::HashSet<_> = old.iter().map(|h| Id::from_number(*h).slot()).collect();
         assert!(slots.len() < old.len(), "slots are used again");
         for handle in old {
             assert_eq!(status(get::<Signal>(handle, "h")), Status::VSESSION_E_CLOSED);
@@ -362,7 +334,7 @@ mod tests {
     #[test]
     fn a_handle_of_another_kind_in_a_sessions_slot_has_no_state() {
         let config = Arc::new(Config::new("http://127.0.0.1:1/sdk").unwrap());
-        let session = insert::<Session>(|id, cell| Session::open(id, cell, config)).unwrap();
+        let session = insert::<Session>(|publisher| Session::open(publisher, config)).unwrap();
         assert_eq!(state(session), State::VSESSION_STATE_LOGGED_OUT);
         for kind in (0..=255).filter(|kind| *kind != Kind::Session as u64) {
             assert_eq!(state(session & !255 | kind), State::VSESSION_STATE_INVALID, "{kind}");

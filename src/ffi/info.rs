@@ -1,11 +1,12 @@
 //! `vsession_info`: who a session belongs to and what server it is with, at one moment.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 use super::guard;
-use super::strings::required;
+use super::strings::{borrowed, required};
 use crate::session::{Snapshot, View};
 use crate::sync::Arc;
+use crate::text::Text;
 use crate::vim::user_session::UserSession;
 
 /// One login's identity and server: a snapshot that never changes and is never mixed from two logins. Owned by the caller
@@ -30,8 +31,8 @@ where
     guard::read(info.cast::<View>(), otherwise, |s| look(s).unwrap_or(otherwise))
 }
 
-fn user_text(info: *const vsession_info, field: fn(&UserSession) -> &CStr) -> *const c_char {
-    read(info, std::ptr::null(), |s| s.login.as_ref().map(|l| field(&l.user).as_ptr()))
+fn user_text(info: *const vsession_info, field: fn(&UserSession) -> &Text) -> *const c_char {
+    read(info, std::ptr::null(), |s| s.login.as_ref().map(|l| borrowed(field(&l.user))))
 }
 
 fn user_number(info: *const vsession_info, field: fn(&UserSession) -> i64) -> i64 {
@@ -146,7 +147,7 @@ pub unsafe extern "C" fn vsession_info_about(
     read(info, std::ptr::null(), |s| {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let field = unsafe { required(field, "field") }.ok()?;
-        s.service.as_ref()?.content.about(field).map(|c| c.as_ptr())
+        s.service.as_ref()?.content.about(field).map(borrowed)
     })
 }
 
@@ -162,7 +163,7 @@ pub unsafe extern "C" fn vsession_info_service_id(
     read(info, std::ptr::null(), |s| {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let name = unsafe { required(name, "name") }.ok()?;
-        s.service.as_ref()?.content.by_name(name).map(|(_, id)| id.as_ptr())
+        s.service.as_ref()?.content.by_name(name).map(|(_, id)| borrowed(id))
     })
 }
 
@@ -177,7 +178,7 @@ pub unsafe extern "C" fn vsession_info_service_type(
     read(info, std::ptr::null(), |s| {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let name = unsafe { required(name, "name") }.ok()?;
-        s.service.as_ref()?.content.by_name(name).map(|(kind, _)| kind.as_ptr())
+        s.service.as_ref()?.content.by_name(name).map(|(kind, _)| borrowed(kind))
     })
 }
 

@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::time::Duration;
 
 use super::error::vsession_error;
+use super::strings::name_of;
 use super::userdata::UserData;
 use super::{guard, handles};
 use crate::error::Error;
@@ -68,9 +69,7 @@ pub extern "C" fn vsession_version_number() -> u32 {
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_status_name(status: i32) -> *const c_char {
-    guard::accessor(c"".as_ptr(), || {
-        vsession_status::from_number(status).map_or(c"VSESSION_E_UNKNOWN", vsession_status::name).as_ptr()
-    })
+    guard::accessor(c"".as_ptr(), || name_of!(vsession_status, status, c"VSESSION_E_UNKNOWN"))
 }
 
 /// The name of a state for people, for example `active`. Never NULL.
@@ -78,7 +77,7 @@ pub extern "C" fn vsession_status_name(status: i32) -> *const c_char {
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_state_name(state: i32) -> *const c_char {
-    guard::accessor(c"".as_ptr(), || vsession_state::from_number(state).name().as_ptr())
+    guard::accessor(c"".as_ptr(), || name_of!(vsession_state, state, c"invalid"))
 }
 
 /// The name of a reason for people, for example `relogin`; empty for a number that this version does not know.
@@ -86,9 +85,7 @@ pub extern "C" fn vsession_state_name(state: i32) -> *const c_char {
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
-    guard::accessor(c"".as_ptr(), || {
-        vsession_reason::from_number(reason).map_or(c"", vsession_reason::name).as_ptr()
-    })
+    guard::accessor(c"".as_ptr(), || name_of!(vsession_reason, reason, c""))
 }
 
 /// Sends the library's log to `sink`; messages above `level` are not made. One sink for the process: a later call replaces

@@ -22,7 +22,7 @@ fn begin() {
 }
 
 fn token() -> u64 {
-    insert::<Signal>(|_, _| Ok(Arc::new(Signal::new()))).unwrap()
+    insert::<Signal>(|_| Ok(Arc::new(Signal::new()))).unwrap()
 }
 
 /// Many take the object away and use it meanwhile. One gets to remove it; nobody finds it afterwards.
@@ -66,7 +66,7 @@ fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
                     for _ in 0..6 {
                         let object = Arc::new(Signal::new());
                         let kept = object.clone();
-                        let handle = insert::<Signal>(|_, _| Ok(object)).unwrap();
+                        let handle = insert::<Signal>(|_| Ok(object)).unwrap();
                         assert!(handle != old && !seen.contains(&handle), "a handle was given out twice");
                         seen.push(handle);
                         let found = get::<Signal>(handle, "h").unwrap();
@@ -118,7 +118,7 @@ fn close(handle: u64) {
 fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
     check(begin, || {
         let server = Vcenter::start();
-        let open = || insert::<Session>(|id, cell| Session::open(id, cell, Arc::new(config()))).unwrap();
+        let open = || insert::<Session>(|publisher| Session::open(publisher, Arc::new(config()))).unwrap();
         let first = open();
         let closers = [(); 2].map(|()| thread::spawn(move || close(first)));
         let reader = thread::spawn(move || {

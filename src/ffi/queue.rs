@@ -29,7 +29,7 @@ pub unsafe extern "C" fn vsession_queue_new(
     guard::status(err, || {
         let out = place(out, "out")?;
         let queue = Queue::new()?;
-        let id = handles::insert::<Queue>(|_, _| Ok(queue))?;
+        let id = handles::insert::<Queue>(|_| Ok(queue))?;
         out.put(vsession_queue { id });
         Ok(())
     })

@@ -3,18 +3,19 @@
 use std::ffi::c_char;
 
 use super::guard;
-use super::strings::{Terminated, borrowed};
+use super::strings::{borrowed, optional_borrowed};
 use crate::session::SessionReply;
+use crate::text::Text;
 
 /// The reply to a call. Owned by the caller and freed with `vsession_reply_free`; it never changes, so any thread may read
 /// it, and it outlives the session. Accessors take NULL too and answer it with NULL or 0.
 pub struct vsession_reply {
     /// The envelope.
-    xml: Terminated,
+    xml: Text,
     response: std::ops::Range<usize>,
-    text: Option<Terminated>,
+    text: Option<Text>,
     epoch: u64,
-    operation_id: Terminated,
+    operation_id: Text,
 }
 
 impl vsession_reply {
@@ -25,11 +26,11 @@ impl vsession_reply {
 
     pub(super) fn of(answer: SessionReply) -> vsession_reply {
         vsession_reply {
-            xml: Terminated::new(answer.reply.xml),
+            xml: Text::from(answer.reply.xml),
             response: answer.reply.response,
-            text: answer.reply.text.map(Terminated::new),
+            text: answer.reply.text.map(Text::from),
             epoch: answer.epoch,
-            operation_id: Terminated::new(answer.operation_id),
+            operation_id: Text::from(answer.operation_id),
         }
     }
 }
@@ -52,8 +53,8 @@ pub unsafe extern "C" fn vsession_reply_xml(
 ) -> *const c_char {
     put_length(length, 0);
     guard::read(reply, std::ptr::null(), |r| {
-        put_length(length, r.xml.text().len());
-        r.xml.as_ptr()
+        put_length(length, r.xml.len());
+        borrowed(&r.xml)
     })
 }
 
@@ -69,7 +70,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 ) -> *const c_char {
     put_length(length, 0);
     guard::read(reply, std::ptr::null(), |r| {
-        let part = &r.xml.text()[r.response.clone()];
+        let part = &r.xml[r.response.clone()];
         put_length(length, part.len());
         part.as_ptr().cast()
     })
@@ -81,7 +82,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *const c_char {
-    guard::read(reply, std::ptr::null(), |r| borrowed(&r.text))
+    guard::read(reply, std::ptr::null(), |r| optional_borrowed(&r.text))
 }
 
 /// The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as
@@ -98,7 +99,7 @@ pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_reply) -> *const c_char {
-    guard::read(reply, std::ptr::null(), |r| r.operation_id.as_ptr())
+    guard::read(reply, std::ptr::null(), |r| borrowed(&r.operation_id))
 }
 
 /// Frees a reply. NULL is allowed.

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn vsession_open(
     guard::status(err, || {
         let out = place(out, "out")?;
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?.lock().clone();
-        let id = handles::insert(|id, cell| Session::open(id, cell, config))?;
+        let id = handles::insert(|publisher| Session::open(publisher, config))?;
         out.put(vsession { id });
         Ok(())
     })

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char};
 
 use crate::config::login_text;
 use crate::error::{Error, Result};
+use crate::text::Text;
 
 /// The text behind a pointer.
 ///
@@ -86,27 +87,44 @@ impl<T> Place<T> {
     }
 }
 
-/// Text with a NUL behind it. A NUL inside, which no peer can put there through XML, ends it early for C.
-pub(super) struct Terminated(String);
-
-impl Terminated {
-    pub(super) fn new(text: impl Into<String>) -> Terminated {
-        let mut text = text.into();
-        text.push('\0');
-        Terminated(text)
-    }
-
-    /// Without the NUL.
-    pub(super) fn text(&self) -> &str {
-        &self.0[..self.0.len() - 1]
-    }
-
-    pub(super) fn as_ptr(&self) -> *const c_char {
-        self.0.as_ptr().cast()
-    }
+/// A text that is borrowed from an object.
+pub(super) fn borrowed(text: &Text) -> *const c_char {
+    text.address().cast()
 }
 
-/// A string that is borrowed from an object, or NULL.
-pub(super) fn borrowed(text: &Option<Terminated>) -> *const c_char {
-    text.as_ref().map_or(std::ptr::null(), Terminated::as_ptr)
+/// The same, or NULL.
+pub(super) fn optional_borrowed(text: &Option<Text>) -> *const c_char {
+    text.as_ref().map_or(std::ptr::null(), borrowed)
 }
+
+/// The longest name of a number, with the NUL behind it.
+const LONGEST_NAME: usize = 40;
+
+/// A name with NULs behind it, made when the library is compiled.
+pub(super) const fn c_name(name: &str) -> [u8; LONGEST_NAME] {
+    let (mut with_nul, mut at) = ([0; LONGEST_NAME], 0);
+    assert!(name.len() < LONGEST_NAME);
+    while at < name.len() {
+        with_nul[at] = name.as_bytes()[at];
+        at += 1;
+    }
+    with_nul
+}
+
+/// The name of a number of an enumeration as a constant C string, and what is said of other numbers.
+macro_rules! name_of {
+    ($type:ty, $number:expr, $otherwise:expr) => {{
+        const COUNT: usize = <$type>::ALL.len();
+        static NAMES: [[u8; 40]; COUNT] = {
+            let (mut names, mut at) = ([[0; 40]; COUNT], 0);
+            while at < COUNT {
+                names[at] = $crate::ffi::strings::c_name(<$type>::ALL[at].name());
+                at += 1;
+            }
+            names
+        };
+        let found = <$type>::ALL.iter().position(|value| *value as i32 == $number);
+        found.map_or($otherwise.as_ptr(), |at| NAMES[at].as_ptr().cast())
+    }};
+}
+pub(super) use name_of;

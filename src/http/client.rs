@@ -21,6 +21,7 @@ use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, RandomState, Weak};
+use crate::text::ROOM;
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
 /// smaller, and chunks so small that they double its size are no server's.
@@ -211,8 +212,8 @@ impl Client {
         let arrived = connection.buffers.input();
         let arrived = &arrived[..arrived.len().min(length)];
         // Memory whose size the server decides: where there is none, the call fails and the program goes on.
-        // A byte more, so that a text can end with a NUL without being copied.
-        if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len()) + 1).is_err() {
+        // With room to become a `Text` without being copied.
+        if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len()) + ROOM).is_err() {
             return Err(no_memory());
         }
         body.extend_from_slice(arrived);
@@ -222,7 +223,7 @@ impl Client {
             if filled == body.len() {
                 // What was only announced takes no memory.
                 let more = (length - filled).min(filled.max(MOST_AT_ONCE));
-                if body.try_reserve_exact(more + 1).is_err() {
+                if body.try_reserve_exact(more + ROOM).is_err() {
                     return Err(no_memory());
                 }
                 body.resize(filled + more, 0);

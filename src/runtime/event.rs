@@ -3,13 +3,12 @@
 //! pile up unread they are merged, so that the latest state is always told and memory does not grow.
 
 use std::collections::{HashMap, VecDeque};
-use std::ffi::CStr;
 use std::os::fd::RawFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
 use crate::state::{Reason, State};
-use crate::status::Status;
+use crate::status::{Status, named};
 use crate::sync::{Arc, EventFd, Mutex};
 use crate::sys::Interest;
 
@@ -219,31 +218,16 @@ impl Pending {
     }
 }
 
+named! {
+    vsession_event_kind:
+    VSESSION_EVENT_STATE_CHANGED => "state changed",
+    VSESSION_EVENT_SESSION_REPLACED => "session replaced",
+    VSESSION_EVENT_KEEPALIVE_FAILED => "keep-alive failed",
+    VSESSION_EVENT_CREDENTIALS_WANTED => "credentials wanted",
+    VSESSION_EVENT_COMPLETION => "completion",
+}
+
 impl vsession_event_kind {
-    const ALL: [Kind; 5] = [
-        Kind::VSESSION_EVENT_STATE_CHANGED,
-        Kind::VSESSION_EVENT_SESSION_REPLACED,
-        Kind::VSESSION_EVENT_KEEPALIVE_FAILED,
-        Kind::VSESSION_EVENT_CREDENTIALS_WANTED,
-        Kind::VSESSION_EVENT_COMPLETION,
-    ];
-
-    /// A short lower-case name, for example `state changed`.
-    pub fn name(self) -> &'static CStr {
-        match self {
-            Kind::VSESSION_EVENT_STATE_CHANGED => c"state changed",
-            Kind::VSESSION_EVENT_SESSION_REPLACED => c"session replaced",
-            Kind::VSESSION_EVENT_KEEPALIVE_FAILED => c"keep-alive failed",
-            Kind::VSESSION_EVENT_CREDENTIALS_WANTED => c"credentials wanted",
-            Kind::VSESSION_EVENT_COMPLETION => c"completion",
-        }
-    }
-
-    /// The kind with this number, if there is one.
-    pub fn from_number(number: i32) -> Option<vsession_event_kind> {
-        Kind::ALL.into_iter().find(|kind| *kind as i32 == number)
-    }
-
     fn merges(self) -> bool {
         self != Kind::VSESSION_EVENT_COMPLETION
     }
@@ -297,7 +281,7 @@ mod tests {
     fn unread_events_merge_and_keep_the_first_and_the_last() {
         let queue = Queue::new().unwrap();
         queue.push(event(2, Kind::VSESSION_EVENT_STATE_CHANGED, 7, 8));
-        let state = |n: u64| State::from_number((n % 7) as i32 + 1);
+        let state = |n: u64| State::from_number((n % 7) as i32 + 1).unwrap();
         for epoch in 0..1000 {
             let changed = event(1, Kind::VSESSION_EVENT_STATE_CHANGED, epoch, epoch + 1);
             queue.push(Event { old_state: state(epoch), new_state: state(epoch + 1), ..changed });

@@ -3,6 +3,7 @@
 
 pub(crate) mod event;
 pub(crate) mod fork;
+pub(crate) mod handle;
 pub(crate) mod log;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::event::{Event, Kind, MOST_PENDING, Queue};
+use super::handle::Publisher;
 use super::timer::{self, Sleeper};
 use super::wait::{Bounds, Signal, WaitError, Watch};
 use super::workers::{self, WorkerPool};
@@ -263,5 +264,20 @@ fn a_queue_that_closes_ends_its_readers_and_holds_nothing() {
         teller.join().unwrap();
         assert_eq!(queue.waiting(), 0, "events that nobody will read");
         assert!(!is_readable(queue.fd()), "a queue that was freed is readable");
+    });
+}
+
+/// A session that does not know yet that its slot has gone to another.
+#[test]
+fn published_words_are_changed_by_their_owner_alone() {
+    check(begin, || {
+        let owner = Publisher::alone();
+        let late = thread::spawn(move || {
+            owner.set_state(State::VSESSION_STATE_LOGGING_IN);
+            owner.raise_epoch(1);
+        });
+        let next = owner.hand_over();
+        late.join().unwrap();
+        assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
     });
 }

@@ -74,7 +74,7 @@ impl Drop for Promise {
         let gate = self.session.gate.lock();
         self.queue.push(Event {
             kind: Kind::VSESSION_EVENT_COMPLETION,
-            session: self.session.id,
+            session: self.session.publisher.handle(),
             old_state: gate.state,
             new_state: gate.state,
             reason: Reason::VSESSION_REASON_NONE,

@@ -490,7 +490,7 @@ impl Session {
             return;
         }
         let old = std::mem::replace(&mut gate.state, state);
-        self.cell.set_state(self.generation(), state);
+        self.publisher.set_state(state);
         let old_epoch = std::mem::replace(&mut gate.told_epoch, gate.epoch);
         let event = self.event(gate, Kind::VSESSION_EVENT_STATE_CHANGED, reason, error);
         self.push(Event { old_state: old, old_epoch, ..event });
@@ -507,7 +507,7 @@ impl Session {
     pub(super) fn event(&self, gate: &Gate, kind: Kind, reason: Reason, error: Option<Error>) -> Event {
         Event {
             kind,
-            session: self.id,
+            session: self.publisher.handle(),
             old_state: gate.state,
             new_state: gate.state,
             reason,

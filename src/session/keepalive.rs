@@ -222,7 +222,7 @@ impl Session {
             Probe::CurrentSession => self.probe_current_session(longest),
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
-                match probe(self.id) {
+                match probe(self.publisher.handle()) {
                     Status::VSESSION_OK => {
                         self.note_success();
                         self.note_proof(epoch);
@@ -237,7 +237,7 @@ impl Session {
                         self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
                     }
                     status => {
-                        let name = status.name().to_string_lossy();
+                        let name = status.name();
                         Err(Error::new(status, format!("the program's keep-alive function returned {name}")))
                     }
                 }

@@ -250,10 +250,10 @@ impl Session {
             self.given_password.lock().clone()
         };
         let (user, password) = match (&self.config.credentials_source, given) {
-            (Some(source), None) => (source.0)(self.id)?,
+            (Some(source), None) => (source.0)(self.publisher.handle())?,
             // The function still says for whom.
             (Some(source), Some(password)) if self.config.username.is_none() => {
-                (source.0)(self.id).map(|(user, _)| (user, password))?
+                (source.0)(self.publisher.handle()).map(|(user, _)| (user, password))?
             }
             (_, given) => self.config.credentials(given)?,
         };

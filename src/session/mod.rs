@@ -4,7 +4,6 @@
 
 mod asynchronous;
 mod call;
-mod cell;
 mod check;
 mod doubt;
 mod end;
@@ -20,7 +19,6 @@ mod tests;
 
 pub(crate) use asynchronous::Outcome as CallOutcome;
 pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
-pub(crate) use cell::Cell;
 pub(crate) use snapshot::{Snapshot, View};
 
 use std::time::Duration;
@@ -28,6 +26,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Client;
+use crate::runtime::handle::Publisher;
 use crate::runtime::log::log;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
@@ -41,10 +40,8 @@ use snapshot::Shown;
 
 /// One session with one server. Shared by reference; every method may be called from any thread.
 pub(crate) struct Session {
-    /// The handle, as events name it.
-    id: u64,
-    /// State and epoch, where the handle table's readers find them.
-    cell: &'static Cell,
+    /// Shows state and epoch to those who have nothing but the handle, which it knows too.
+    publisher: Publisher,
     config: Arc<Config>,
     endpoint: Endpoint,
     /// What readers see. Replaced under the gate's lock, or when the session is closed.
@@ -62,8 +59,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Makes a session without touching the network. `cell` belongs to it until it is closed.
-    pub(crate) fn open(id: u64, cell: &'static Cell, config: Arc<Config>) -> Result<Arc<Session>> {
+    /// Makes a session without touching the network.
+    pub(crate) fn open(publisher: Publisher, config: Arc<Config>) -> Result<Arc<Session>> {
         let settings = config.net()?;
         if settings.tls.as_ref().is_some_and(|tls| !tls.verify) {
             log!(
@@ -83,8 +80,7 @@ impl Session {
         let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
         let keepalive_interval = config.keepalive_interval;
         Ok(Arc::new(Session {
-            id,
-            cell,
+            publisher,
             config,
             endpoint,
             shown: Shown::new(),
@@ -96,10 +92,10 @@ impl Session {
         }))
     }
 
-    /// The state as readers see it. The cell goes to another handle some time after the close, so what it said counts
-    /// only if we are not closed by then.
+    /// The state as readers see it. What was published may be another session's some time after the close, so it counts only
+    /// if this one is not closed by then.
     fn state(&self) -> State {
-        let state = self.cell.state();
+        let state = self.publisher.state();
         if self.closed.has_fired() { State::VSESSION_STATE_CLOSED } else { state }
     }
 
@@ -140,12 +136,7 @@ impl Session {
     }
 
     fn show_epoch(&self, epoch: u64) {
-        self.cell.raise_epoch(self.generation(), epoch);
-    }
-
-    /// That of the handle, by which the cell knows its owner.
-    fn generation(&self) -> u32 {
-        (self.id >> 32) as u32
+        self.publisher.raise_epoch(epoch);
     }
 
     /// The limits of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.

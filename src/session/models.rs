@@ -272,11 +272,10 @@ pub(crate) fn finish(server: &Vcenter) {
 
 /// Reads as programs do, and holds what was read against what was read before, until `enough`.
 fn read(session: &Arc<Session>, enough: &AtomicBool) {
-    let generation = (session.id >> 32) as u32;
     let mut newest = 0;
     loop {
         let last = enough.load(Ordering::SeqCst);
-        let epoch = session.cell.epoch(generation);
+        let epoch = session.publisher.epoch();
         assert!(epoch >= newest, "the epoch went back from {newest} to {epoch}");
         newest = epoch;
         // In this order: who sees the state finds the snapshot.
@@ -284,12 +283,12 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
         let snapshot = session.snapshot();
         assert!(snapshot.epoch >= newest, "an epoch was shown before its snapshot");
         if active && newest == 0 {
-            assert!(session.cell.epoch(generation) > 0, "active, and no login was ever shown");
+            assert!(session.publisher.epoch() > 0, "active, and no login was ever shown");
         }
         if let Ok(snapshot) = session.view() {
             let login = snapshot.login.as_ref().unwrap();
             let number = |text: &str| text.rsplit('-').next().unwrap().parse::<u64>().unwrap();
-            let key = login.user.key.to_str().unwrap();
+            let key = &*login.user.key;
             assert_eq!(
                 number(login.cookie.reveal()),
                 number(key),
@@ -297,7 +296,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
             );
             assert_eq!(number(key), snapshot.epoch, "the epoch of one login, the key of another");
             assert!(snapshot.epoch >= newest, "an older login was read");
-            let shown = session.cell.epoch(generation);
+            let shown = session.publisher.epoch();
             // 0: closed and forgotten meanwhile.
             assert!(shown >= snapshot.epoch, "an epoch that is older than a snapshot seen before");
             newest = shown;
@@ -578,26 +577,6 @@ fn refused_credentials_are_sent_once() {
     });
 }
 
-/// A session that does not know yet that its slot has gone to another.
-#[test]
-fn a_cell_is_changed_by_its_owner_alone() {
-    check(begin, || {
-        let cell = Arc::new(super::Cell::new());
-        cell.assign(1, 1, State::VSESSION_STATE_LOGGED_OUT);
-        let late = {
-            let cell = cell.clone();
-            thread::spawn(move || {
-                cell.set_state(1, State::VSESSION_STATE_LOGGING_IN);
-                cell.raise_epoch(1, 1);
-            })
-        };
-        cell.retire(2);
-        cell.assign(2, 1, State::VSESSION_STATE_LOGGED_OUT);
-        late.join().unwrap();
-        assert_eq!((cell.state(), cell.epoch(2)), (State::VSESSION_STATE_LOGGED_OUT, 0));
-    });
-}
-
 /// A login, a look and what else is under way when the session is closed come to their ends after it.
 #[test]
 fn a_closed_session_touches_nothing_of_anothers() {
@@ -622,14 +601,10 @@ fn a_closed_session_touches_nothing_of_anothers() {
         };
         session.close(bounds(&session, None, None)).unwrap();
         // As the handle's table does, which gives the slot to another session then.
-        session.cell.assign(session.generation() + 1, 1, State::VSESSION_STATE_LOGGED_OUT);
+        let next = session.publisher.hand_over();
         caller.join().unwrap();
         end();
-        assert_eq!(
-            session.cell.state(),
-            State::VSESSION_STATE_LOGGED_OUT,
-            "another session's state was changed"
-        );
+        assert_eq!(next.state(), State::VSESSION_STATE_LOGGED_OUT, "another session's state was changed");
         let mut closed = false;
         while let Some(event) = queue.next(Duration::ZERO).unwrap() {
             assert!(!closed, "{event:?} was told after the close");

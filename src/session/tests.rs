@@ -1,6 +1,6 @@
 //! Orders of events that no server can bring about on purpose.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::gate::{Flight, Next, Phase, Wish};
@@ -20,11 +20,7 @@ fn session() -> Arc<Session> {
 }
 
 pub(super) fn open(config: Config) -> Arc<Session> {
-    static GENERATION: AtomicU32 = AtomicU32::new(1);
-    let cell: &'static Cell = Box::leak(Box::new(Cell::new()));
-    let generation = GENERATION.fetch_add(1, Ordering::Relaxed);
-    cell.assign(generation, 1, State::VSESSION_STATE_LOGGED_OUT);
-    Session::open(u64::from(generation) << 32 | 1, cell, Arc::new(config)).unwrap()
+    Session::open(Publisher::alone(), Arc::new(config)).unwrap()
 }
 
 /// Logs in without a server.
@@ -98,14 +94,13 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
         service: first.service.clone(),
         ..Snapshot::default()
     });
-    let generation = session.generation();
-    assert_eq!(session.cell.epoch(generation), 1);
+    assert_eq!(session.publisher.epoch(), 1);
     assert_eq!(session.identity().unwrap().epoch, 2);
-    assert_eq!(session.cell.epoch(generation), 2);
-    // A reader that comes late does nothing to the slot's next owner.
-    session.cell.assign(generation + 1, 1, State::VSESSION_STATE_LOGGED_OUT);
+    assert_eq!(session.publisher.epoch(), 2);
+    // A reader that comes late does nothing to the next handle's.
+    let next = session.publisher.hand_over();
     session.show_epoch(3);
-    assert_eq!((session.cell.epoch(generation), session.cell.epoch(generation + 1)), (0, 0));
+    assert_eq!((session.publisher.epoch(), next.epoch()), (0, 0));
 }
 
 #[test]
@@ -140,14 +135,13 @@ fn a_credentials_function_that_returns_the_status_of_refused_credentials_has_non
 
 /// What comes late, after the close, when the slot of the handle may be another's already.
 #[test]
-fn a_closed_session_changes_no_cell_and_tells_nothing() {
+fn a_closed_session_publishes_and_tells_nothing() {
     let queue = crate::runtime::event::Queue::new().unwrap();
     let config = Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap();
     let session = open(Config { queue: Some(queue.clone()), ..config });
     session.begin_close().unwrap();
     while queue.next(Duration::ZERO).unwrap().is_some() {}
-    let next = session.generation() + 1;
-    session.cell.assign(next, 1, State::VSESSION_STATE_LOGGED_OUT);
+    let next = session.publisher.hand_over();
     let mut gate = session.gate.lock();
     let reason = crate::state::Reason::VSESSION_REASON_LOGIN;
     session.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
@@ -155,10 +149,9 @@ fn a_closed_session_changes_no_cell_and_tells_nothing() {
     drop(gate);
     session.show_epoch(7);
     session.tell_failed_probe(Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
-    assert_eq!(session.cell.state(), State::VSESSION_STATE_LOGGED_OUT);
-    assert_eq!(session.cell.epoch(next), 0);
+    assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
     assert!(queue.next(Duration::ZERO).unwrap().is_none());
     // Nor by whoever does not know of the close.
-    session.cell.set_state(session.generation(), State::VSESSION_STATE_ACTIVE);
-    assert_eq!(session.cell.state(), State::VSESSION_STATE_LOGGED_OUT);
+    session.publisher.set_state(State::VSESSION_STATE_ACTIVE);
+    assert_eq!(next.state(), State::VSESSION_STATE_LOGGED_OUT);
 }

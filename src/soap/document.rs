@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr2, memchr3, memmem};
 
+use crate::text::ROOM;
+
 /// Attributes of one element.
 const MOST_ATTRIBUTES: usize = 32;
 /// Prefixes that are in scope at one place, each declaration counted.
@@ -202,10 +204,10 @@ pub(super) fn content(text: &str, listener: &mut impl Listener) -> Read<Seen> {
 }
 
 /// The text between two tags that have no element between them, as a parser gives it: without comments and processing
-/// instructions, with what references and CDATA sections stand for. With room for a NUL. `None`: there is no memory.
+/// instructions, with what references and CDATA sections stand for. With room to become a `Text`. `None`: there is no memory.
 pub(super) fn plain_text(text: &str) -> Option<String> {
     let mut plain = String::new();
-    plain.try_reserve_exact(text.len() + 1).ok()?;
+    plain.try_reserve_exact(text.len() + ROOM).ok()?;
     let mut rest = text;
     while let Some(at) = memchr3(b'&', b'<', b'\r', rest.as_bytes()) {
         plain.push_str(&rest[..at]);

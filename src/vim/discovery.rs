@@ -30,7 +30,7 @@ pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch
 /// The service of a server that lists no version that we know to read.
 fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
     let old = retrieve(endpoint, OLD_VERSION, watch)?;
-    let version = old.content.about("apiVersion").and_then(|version| version.to_str().ok());
+    let version = old.content.about("apiVersion").map(|version| &**version);
     let Some(version) = version.filter(|version| versions::is_released(version)).map(str::to_string) else {
         return Ok(old);
     };

@@ -35,8 +35,8 @@ pub(crate) fn service_content(bytes: &[u8]) {
                 let (kind, id) = content.by_name(needed).expect("what is needed is there");
                 assert!(!id.is_empty(), "{content:?}");
                 // The only one of its type is found by its type too.
-                if let Some(found) = content.by_type(kind.to_str().unwrap()) {
-                    assert_eq!(found.id, id.to_str().unwrap());
+                if let Some(found) = content.by_type(kind) {
+                    assert_eq!(found.id, &**id);
                 }
             }
             assert!(content.by_type("").is_none_or(|r| r.kind.is_empty()));

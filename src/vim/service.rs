@@ -55,16 +55,10 @@ impl Service {
     }
 
     fn reference(&self, name: &str) -> Result<Reference<'_>> {
-        self.content
-            .by_name(name)
-            .and_then(|(kind, id)| Some(Reference { kind: kind.to_str().ok()?, id: id.to_str().ok()? }))
-            .ok_or_else(|| {
-                Error::new(
-                    Status::VSESSION_E_PROTOCOL,
-                    format!("the server's service content lacks '{name}'"),
-                )
+        self.content.by_name(name).map(|(kind, id)| Reference { kind, id }).ok_or_else(|| {
+            Error::new(Status::VSESSION_E_PROTOCOL, format!("the server's service content lacks '{name}'"))
                 .not_run()
-            })
+        })
     }
 }
 

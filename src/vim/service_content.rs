@@ -2,23 +2,22 @@
 //! are always taken from here, because vCenter and ESXi name the same objects differently.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 
 use roxmltree::Node;
 
-use super::user_session::c_string;
 use crate::error::{Error, Result};
 use crate::soap::envelope::Reference;
 use crate::soap::xml::{child, text_of};
 use crate::status::Status;
+use crate::text::Text;
 
-/// What RetrieveServiceContent returns. Texts are kept as C strings, because that is how they are handed out.
+/// What RetrieveServiceContent returns.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ServiceContent {
     /// The fields of `about`, by name.
-    about: BTreeMap<String, CString>,
+    about: BTreeMap<String, Text>,
     /// The references, by property name: type and id.
-    references: BTreeMap<String, (CString, CString)>,
+    references: BTreeMap<String, (Text, Text)>,
 }
 
 impl ServiceContent {
@@ -34,14 +33,14 @@ impl ServiceContent {
         let about = about
             .children()
             .filter(Node::is_element)
-            .map(|n| (n.tag_name().name().to_string(), c_string(&text_of(n))))
+            .map(|n| (n.tag_name().name().to_string(), Text::from(&*text_of(n))))
             .collect();
         let references = content
             .children()
             .filter_map(|n| {
                 let kind = n.attribute("type")?;
                 let name = n.tag_name().name().to_string();
-                Some((name, (c_string(kind), c_string(text_of(n).trim()))))
+                Some((name, (Text::from(kind), Text::from(text_of(n).trim()))))
             })
             .collect();
         let content = ServiceContent { about, references };
@@ -54,28 +53,28 @@ impl ServiceContent {
     }
 
     /// A field of `about`, for example `apiType`.
-    pub(crate) fn about(&self, field: &str) -> Option<&CString> {
+    pub(crate) fn about(&self, field: &str) -> Option<&Text> {
         self.about.get(field)
     }
 
     /// Type and id of a reference by its property name, for example `rootFolder`.
-    pub(crate) fn by_name(&self, name: &str) -> Option<(&CString, &CString)> {
+    pub(crate) fn by_name(&self, name: &str) -> Option<(&Text, &Text)> {
         self.references.get(name).map(|(kind, id)| (kind, id))
     }
 
     /// Whether a reference has this id.
     pub(crate) fn names(&self, id: &str) -> bool {
-        self.references.values().any(|(_, known)| known.to_bytes() == id.as_bytes())
+        self.references.values().any(|(_, known)| **known == *id)
     }
 
     /// The reference whose type is `kind`, for the types of which a server has one: managers and collectors.
     pub(crate) fn by_type(&self, kind: &str) -> Option<Reference<'_>> {
-        let mut found = self.references.values().filter(|(k, _)| k.to_bytes() == kind.as_bytes());
+        let mut found = self.references.values().filter(|(k, _)| **k == *kind);
         let (kind, id) = found.next()?;
         if found.next().is_some() {
             return None;
         }
-        Some(Reference { kind: kind.to_str().ok()?, id: id.to_str().ok()? })
+        Some(Reference { kind, id })
     }
 }
 
@@ -99,8 +98,8 @@ mod tests {
         )
         .unwrap();
         assert_eq!(content.by_type("SessionManager").unwrap().id, "ha-sessionmgr");
-        assert_eq!(content.by_name("rootFolder").unwrap().1.to_str(), Ok("ha-folder-root"));
-        assert_eq!(content.about("apiType").unwrap().to_str(), Ok("HostAgent"));
+        assert_eq!(&**content.by_name("rootFolder").unwrap().1, "ha-folder-root");
+        assert_eq!(&**content.about("apiType").unwrap(), "HostAgent");
         assert!(content.by_type("VirtualMachine").is_none());
     }
 

@@ -79,9 +79,7 @@ pub(crate) fn session_is_active(
     login: &Login,
     watch: &Watch,
 ) -> Result<Option<bool>> {
-    let text = |c: &std::ffi::CStr| c.to_string_lossy().into_owned();
-    let arguments =
-        [element("sessionID", &text(&login.user.key)), element("userName", &text(&login.user.user_name))];
+    let arguments = [element("sessionID", &login.user.key), element("userName", &login.user.user_name)];
     let answered = endpoint.call(
         &Call {
             method: "SessionIsActive",

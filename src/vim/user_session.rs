@@ -1,7 +1,5 @@
 //! `UserSession`: who a session belongs to, as Login returns it and as `SessionManager.currentSession` tells it.
 
-use std::ffi::CString;
-
 use roxmltree::Node;
 
 use crate::error::{Error, Result};
@@ -11,28 +9,24 @@ use crate::soap::reply::Reply;
 use crate::soap::scan::Field;
 use crate::soap::xml::{child, child_text, date_time_ms, text_of, xsi_type};
 use crate::status::Status;
+use crate::text::Text;
 
-/// The server's record of a session. Texts are kept as C strings, because that is how they are handed out.
+/// The server's record of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UserSession {
-    pub(crate) key: CString,
-    pub(crate) user_name: CString,
-    pub(crate) full_name: CString,
+    pub(crate) key: Text,
+    pub(crate) user_name: Text,
+    pub(crate) full_name: Text,
     /// Milliseconds since 1970, UTC; 0 when the server does not say.
     pub(crate) login_time_ms: i64,
     pub(crate) last_active_ms: i64,
-    pub(crate) locale: CString,
-    pub(crate) message_locale: CString,
-    pub(crate) ip_address: CString,
-    pub(crate) user_agent: CString,
+    pub(crate) locale: Text,
+    pub(crate) message_locale: Text,
+    pub(crate) ip_address: Text,
+    pub(crate) user_agent: Text,
     pub(crate) extension: bool,
     /// -1 when the server does not say.
     pub(crate) call_count: i64,
-}
-
-/// XML text cannot hold a NUL, so nothing is ever lost here.
-pub(crate) fn c_string(text: &str) -> CString {
-    CString::new(text).unwrap_or_default()
 }
 
 impl UserSession {
@@ -49,7 +43,7 @@ impl UserSession {
     /// The session that these fields describe, each by its name; the first counts of several with one name.
     pub(super) fn of(fields: &[Field]) -> Result<UserSession> {
         let find = |name| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value);
-        let text = |name| c_string(find(name).unwrap_or(""));
+        let text = |name| Text::from(find(name).unwrap_or(""));
         let time = |name| find(name).and_then(date_time_ms).unwrap_or(0);
         let key = text("key");
         if key.is_empty() {
@@ -150,12 +144,9 @@ mod tests {
             "<objects><propSet><name>currentSession</name><val xsi:type=\"UserSession\">{SESSION}</val></propSet></objects>"
         );
         let session = current(&set).unwrap().unwrap();
-        assert_eq!(session.key.to_str(), Ok("52-1"));
+        assert_eq!(&*session.key, "52-1");
         assert_eq!(session.login_time_ms, 1_709_210_096_000);
-        assert_eq!(
-            (session.call_count, session.last_active_ms, session.full_name.to_bytes()),
-            (7, 0, &b""[..])
-        );
+        assert_eq!((session.call_count, session.last_active_ms, &*session.full_name), (7, 0, ""));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl fmt::Display for Outcome {
             Outcome::Done => f.write_str("ok"),
             Outcome::NoSession => f.write_str("ok: no session"),
             Outcome::Failed { status, http, retriable, executed } => {
-                let name = status.name().to_str().unwrap().trim_start_matches("VSESSION_E_");
+                let name = status.name().trim_start_matches("VSESSION_E_");
                 f.write_str(name)?;
                 if *http != 0 && *http != 200 {
                     write!(f, " {http}")?;
