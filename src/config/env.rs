@@ -4,7 +4,9 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use super::{Config, login_file, options};
+use super::credentials::login_text_of;
+use super::files::NamedFile;
+use super::{Config, options};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
@@ -66,7 +68,7 @@ fn blame(name: &str, problem: &str) -> Error {
 fn contents_or_value(name: &str, value: Wiped<String>) -> Result<Wiped<String>> {
     let path = Path::new(value.as_str());
     match std::fs::metadata(path) {
-        Ok(about) if !about.is_dir() => login_file(&format!("environment variable {name}"), path, str::trim),
+        Ok(metadata) if !metadata.is_dir() => login_text_of(&NamedFile::of_variable(name, path), str::trim),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             Err(blame(name, &format!("it may name a file, which cannot be looked at: {error}")))
         }

@@ -1,7 +1,8 @@
-//! Reads the files that a configuration names. Any path may stand there, so this never waits: a pipe without a writer, a
-//! terminal or a device would hold the caller for ever. Only regular files are read, each up to a bound, and what was read
-//! is wiped from memory afterwards, because it may be a secret.
+//! The files that a configuration names. A path may lead to anything, so reading never waits: a pipe without a writer, a
+//! terminal or a device would hold the caller for ever. Only regular files are read, each up to a bound, and their content is
+//! wiped from memory afterwards, because it may be a secret.
 
+use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -10,64 +11,87 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
+use crate::sys;
 
 /// The most that a file with certificates, keys or known hosts may hold.
 pub(super) const MOST: usize = 16 << 20;
 
-/// The bytes of a file. `source` says in messages where its path came from: `option 'tls.ca_file'`.
-pub(super) fn read(source: &str, file: &Path, most: usize) -> Result<Wiped<Vec<u8>>> {
-    let refused = |status, why: &dyn std::fmt::Display| {
-        Error::new(status, format!("{source}: '{}' {why}", file.display())).not_run()
-    };
-    let cannot = |error: &io::Error| {
-        // The process lacks descriptors or memory: the file may be as it should be.
-        let status = match error.raw_os_error() {
-            Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Status::VSESSION_E_RESOURCE,
-            _ => Status::VSESSION_E_CONFIG,
-        };
-        refused(status, &format!("cannot be read: {error}"))
-            .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
-    };
-    let unfit = |about: &Metadata| match kind(about) {
-        Some(kind) => {
-            Err(refused(Status::VSESSION_E_CONFIG, &format!("is {kind}, and no regular file; name a file")))
-        }
-        None => Ok(()),
-    };
-    // Opening alone may have an effect on what is no file, so its kind is looked at before. Another may take its place
-    // meanwhile, so it is looked at once more.
-    unfit(&std::fs::metadata(file).map_err(|e| cannot(&e))?)?;
-    let mut opened = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-        .open(file)
-        .map_err(|e| cannot(&e))?;
-    let about = opened.metadata().map_err(|e| cannot(&e))?;
-    unfit(&about)?;
-    let length = usize::try_from(about.len()).unwrap_or(usize::MAX);
-    let bytes = read_at_most(&mut opened, length, most).map_err(|e| cannot(&e))?;
-    if bytes.len() > most {
-        let most =
-            if most >= 1 << 20 { format!("{} MiB", most >> 20) } else { format!("{} KiB", most >> 10) };
-        return Err(refused(Status::VSESSION_E_CONFIG, &format!("is larger than {most}; name another file")));
-    }
-    Ok(bytes)
+/// A path and where it was named. It prints as messages begin: `option 'tls.ca_file': '/etc/ca.pem'`.
+pub(super) struct NamedFile<'a> {
+    source: String,
+    path: &'a Path,
 }
 
-/// The same, for what must be text.
-pub(super) fn read_text(source: &str, file: &Path, most: usize) -> Result<Wiped<String>> {
-    let mut bytes = read(source, file, most)?;
-    match String::from_utf8(std::mem::take(&mut *bytes)) {
-        Ok(text) => Ok(Wiped::new(text)),
-        Err(error) => {
-            let bytes = Wiped::new(error.into_bytes());
-            let why = match bytes.as_slice() {
-                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is UTF-16",
-                _ => "is not UTF-8",
-            };
-            let message = format!("{source}: '{}' {why}; save it as UTF-8", file.display());
-            Err(Error::new(Status::VSESSION_E_CONFIG, message))
+impl fmt::Display for NamedFile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: '{}'", self.source, self.path.display())
+    }
+}
+
+impl<'a> NamedFile<'a> {
+    pub(super) fn of_option(option: &str, path: &'a Path) -> NamedFile<'a> {
+        NamedFile { source: format!("option '{option}'"), path }
+    }
+
+    pub(super) fn of_variable(variable: &str, path: &'a Path) -> NamedFile<'a> {
+        NamedFile { source: format!("environment variable {variable}"), path }
+    }
+
+    /// The error of a file that cannot be used. `problem` completes the sentence that the file's name begins.
+    pub(super) fn unusable(&self, problem: impl fmt::Display) -> Error {
+        Error::new(Status::VSESSION_E_CONFIG, format!("{self} {problem}"))
+    }
+
+    /// The content of the file.
+    pub(super) fn read(&self, most: usize) -> Result<Wiped<Vec<u8>>> {
+        // Opening alone may have an effect on what is no regular file, so its kind is checked before. Another file may take its
+        // place meanwhile, so the kind is checked once more.
+        self.check_kind(std::fs::metadata(self.path))?;
+        let opened =
+            OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(self.path);
+        let mut opened = opened.map_err(|error| self.unreadable(&error))?;
+        let metadata = self.check_kind(opened.metadata())?;
+        let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        let bytes = read_at_most(&mut opened, length, most).map_err(|error| self.unreadable(&error))?;
+        if bytes.len() > most {
+            let most =
+                if most >= 1 << 20 { format!("{} MiB", most >> 20) } else { format!("{} KiB", most >> 10) };
+            return Err(self.unusable(format!("is larger than {most}; name another file")));
         }
+        Ok(bytes)
+    }
+
+    /// The content of a file that must be text.
+    pub(super) fn read_text(&self, most: usize) -> Result<Wiped<String>> {
+        let mut bytes = self.read(most)?;
+        match String::from_utf8(std::mem::take(&mut *bytes)) {
+            Ok(text) => Ok(Wiped::new(text)),
+            Err(error) => {
+                let bytes = Wiped::new(error.into_bytes());
+                let encoding = match bytes.as_slice() {
+                    [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "is UTF-16",
+                    _ => "is not UTF-8",
+                };
+                Err(self.unusable(format!("{encoding}; save it as UTF-8")))
+            }
+        }
+    }
+
+    fn check_kind(&self, metadata: io::Result<Metadata>) -> Result<Metadata> {
+        let metadata = metadata.map_err(|error| self.unreadable(&error))?;
+        match kind(&metadata) {
+            None => Ok(metadata),
+            Some(kind) => Err(self.unusable(format!("is {kind}, and no regular file; name a file"))),
+        }
+    }
+
+    fn unreadable(&self, error: &io::Error) -> Error {
+        // A shortage says nothing about the file.
+        let status =
+            if sys::is_shortage(error) { Status::VSESSION_E_RESOURCE } else { Status::VSESSION_E_CONFIG };
+        Error::new(status, format!("{self} cannot be read: {error}"))
+            .not_run()
+            .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
     }
 }
 
@@ -85,10 +109,10 @@ fn kind(about: &Metadata) -> Option<&'static str> {
     })
 }
 
-/// Reads up to one byte more than `most`. Room that proves too small is replaced and wiped: a vector that grows by itself
+/// Reads up to one byte more than `most`. A buffer that proves too small is replaced and wiped: a vector that grows on its own
 /// leaves copies behind.
 fn read_at_most(file: &mut File, length: usize, most: usize) -> io::Result<Wiped<Vec<u8>>> {
-    // Files of /proc state no length.
+    // Files of /proc report no length.
     let mut bytes = with_room(length.clamp(4096, most.max(4096)) + 1)?;
     while bytes.len() <= most {
         if bytes.len() == bytes.capacity() {
@@ -140,7 +164,7 @@ mod tests {
     }
 
     fn refusal(file: &Path, most: usize) -> (Status, String, i32) {
-        let error = read("option 'x'", file, most).map(|_| ()).unwrap_err();
+        let error = NamedFile::of_option("x", file).read(most).map(|_| ()).unwrap_err();
         let detail = error.detail();
         assert!(detail.message.starts_with(&format!("option 'x': '{}' ", file.display())), "{error}");
         (detail.status, detail.message.clone(), detail.os_error)
@@ -152,7 +176,7 @@ mod tests {
         for length in [0, 1, 4095, 4096, 4097, 4098, 100_000] {
             let bytes = vec![b'x'; length];
             let file = folder.file("file", &bytes);
-            assert!(*read("option 'x'", &file, 100_000).unwrap() == bytes, "{length}");
+            assert!(*NamedFile::of_option("x", &file).read(100_000).unwrap() == bytes, "{length}");
         }
         let (status, message, _) = refusal(&folder.file("file", &[b'x'; 4097]), 4096);
         assert_eq!(status, Status::VSESSION_E_CONFIG);
@@ -162,7 +186,8 @@ mod tests {
         let (_, message, _) = refusal(&file, MOST);
         assert!(message.contains("larger than 16 MiB"), "{message}");
         // Its length is told as zero.
-        assert!(!read("option 'x'", Path::new("/proc/self/status"), MOST).unwrap().is_empty());
+        let status = NamedFile::of_option("x", Path::new("/proc/self/status"));
+        assert!(!status.read(MOST).unwrap().is_empty());
     }
 
     #[test]
@@ -195,7 +220,7 @@ mod tests {
     #[test]
     fn text_is_utf_8() {
         let folder = Folder::new("text");
-        let text = |bytes: &[u8]| read_text("option 'x'", &folder.file("text", bytes), MOST);
+        let text = |bytes: &[u8]| NamedFile::of_option("x", &folder.file("text", bytes)).read_text(MOST);
         assert_eq!(*text("é".as_bytes()).unwrap(), "é");
         for (bytes, why) in [(&b"\xff\xfep\0"[..], "UTF-16"), (b"p\xe9", "not UTF-8")] {
             let message = text(bytes).map(|_| ()).unwrap_err().detail().message.clone();

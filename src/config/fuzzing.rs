@@ -1,7 +1,7 @@
 //! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Secrets are planted into the bytes, and no message and no
 //! value that prints may show them.
 
-use super::exceptions::Exceptions;
+use super::no_proxy::NoProxy;
 use super::{Config, from_environment, known_hosts, proxy, url};
 use super::{login_text, options};
 use crate::error::Error;
@@ -186,14 +186,14 @@ pub(crate) fn environment(bytes: &[u8]) {
 pub(crate) fn proxy(bytes: &[u8]) {
     let Some(given) = text(bytes) else { return };
     let (address, list) = given.split_once('\0').unwrap_or((given, ""));
-    let exceptions = Exceptions::parse(list);
+    let exceptions = NoProxy::parse(list);
     for anywhere in planted(address) {
         if let Err(problem) = proxy::Choice::parse(&anywhere) {
             shows_no_secret(&problem, &anywhere);
         }
     }
     for anywhere in planted(list) {
-        let problem = Exceptions::parse(&anywhere).problem();
+        let problem = NoProxy::parse(&anywhere).problem();
         shows_no_secret(&problem.unwrap_or_default(), &anywhere);
     }
     for address in [address.to_string(), format!("http://user:{SECRET}{address}@proxy:3128")] {

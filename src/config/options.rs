@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::exceptions::Exceptions;
+use super::no_proxy::NoProxy;
 use super::{Config, Probe, Relogin, login_text};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
@@ -168,7 +168,7 @@ const OPTIONS: &[Opt] = &[
         default: "",
         about: "Servers to reach without the proxy. `example.com` and `.example.com` cover the domain and what is below it, `*.example.com` only the latter; `10.0.0.0/8` and `2001:db8::/32` cover servers that the URL names by address. What curl or Go takes past the proxy goes past it; what neither understands is refused: here at once, in NO_PROXY and no_proxy (which count with `proxy` = `env` where this option is not set) by `vsession_open`, unless another entry names the server.",
         set: |c, v| {
-            let list = Exceptions::parse(v);
+            let list = NoProxy::parse(v);
             if let Some(problem) = list.problem() {
                 return Err(problem);
             }

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use super::env;
-use super::exceptions::Exceptions;
+use super::no_proxy::NoProxy;
 use super::url::{Authority, Url, split_scheme};
 use crate::error::{Error, Result};
 use crate::net::{Proxy, ProxyKind};
@@ -55,11 +55,11 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
 /// The proxy for this server. Variables are looked at only where the option says so.
 pub(super) fn for_server(
     choice: &Choice,
-    no_proxy: Option<&Exceptions>,
+    no_proxy: Option<&NoProxy>,
     url: &Url,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Proxy>> {
-    let excepted = |list: &Exceptions| list.cover(&url.host, url.port);
+    let excepted = |list: &NoProxy| list.covers(&url.host, url.port);
     match choice {
         Choice::None => Ok(None),
         Choice::At(proxy) => Ok(Some(proxy.clone()).filter(|_| !no_proxy.is_some_and(excepted))),
@@ -95,8 +95,8 @@ fn of_environment(https: bool, variable: &impl Fn(&str) -> Option<OsString>) -> 
 fn excepted_by_environment(url: &Url, variable: &impl Fn(&str) -> Option<OsString>) -> Result<bool> {
     let mut unread = None;
     for name in ["NO_PROXY", "no_proxy"] {
-        let list = env::text(variable, name)?.map(|list| Exceptions::parse(&list)).unwrap_or_default();
-        if list.cover(&url.host, url.port) {
+        let list = env::text(variable, name)?.map(|list| NoProxy::parse(&list)).unwrap_or_default();
+        if list.covers(&url.host, url.port) {
             return Ok(true);
         }
         unread = unread.or(list.problem().map(|problem| blame(name, &problem)));
@@ -236,9 +236,7 @@ mod tests {
     fn exceptions_go_past_the_proxy() {
         let proxy = Choice::parse("http://p:1").unwrap();
         let host = |url, list| {
-            for_server(&proxy, Some(&Exceptions::parse(list)), &server(url), |_| None)
-                .unwrap()
-                .map(|p| p.host)
+            for_server(&proxy, Some(&NoProxy::parse(list)), &server(url), |_| None).unwrap().map(|p| p.host)
         };
         assert_eq!(host("vc.example.com", "vc.example.com"), None);
         assert_eq!(host("vc.example.com", "a, .example.com"), None);
@@ -284,7 +282,7 @@ mod tests {
             assert!(error.detail().message.contains(name), "{error}");
         }
         // The option goes before the variables, which nobody looks at then.
-        let list = Exceptions::parse("example.com");
+        let list = NoProxy::parse("example.com");
         let environment = |name: &str| match name {
             "http_proxy" => Some("http://p:1".into()),
             _ => Some("10.*".into()),

@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ring::digest;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::{self, PemObject};
 use x509_cert::der::asn1::ObjectIdentifier;
 use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{AnyRef, DateTime, Decode, Reader, SliceReader, Tag, Tagged};
@@ -243,45 +241,6 @@ impl Certificate {
             sha256: Thumbprint::sha256(der),
             sha1: Thumbprint::sha1(der),
         }
-    }
-}
-
-/// The certificates of a PEM file. What the message says names no word of the file: it may hold a key.
-pub(crate) fn read_pem(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
-    let file = file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file);
-    let mut all = Vec::new();
-    for (index, certificate) in CertificateDer::pem_slice_iter(file).enumerate() {
-        let number = index + 1;
-        let certificate = certificate
-            .map_err(|error| format!("is not PEM: {} (certificate {number} of the file)", not_pem(&error)))?;
-        if Outline::of(&certificate).is_none() {
-            return Err(format!(
-                "certificate {number} of the file cannot be read; what it holds is no certificate"
-            ));
-        }
-        all.push(certificate.to_vec());
-    }
-    if all.is_empty() {
-        let hint = match file {
-            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "; it is UTF-16, save it as UTF-8",
-            [0x30, length, ..] if (0x81..=0x83).contains(length) => {
-                "; it seems to be DER, convert it (openssl x509 -inform der)"
-            }
-            _ => "",
-        };
-        return Err(format!("holds no certificate; it must be PEM with at least one{hint}"));
-    }
-    Ok(all)
-}
-
-/// rustls' own words repeat the line in question, which may be a key.
-fn not_pem(error: &pem::Error) -> &'static str {
-    match error {
-        pem::Error::MissingSectionEnd { .. } => "a section has no end",
-        pem::Error::IllegalSectionStart { .. } => {
-            "a line that begins a section goes on behind it; the line ends may have been lost"
-        }
-        _ => "what stands in a section is not base64",
     }
 }
 

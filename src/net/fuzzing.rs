@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{Certificate, Outline, read_pem};
+use super::certificate::{Certificate, Outline};
 use super::key;
 use super::roots::Roots;
 use super::trust::Trust;
-use super::{Identity, Tls};
+use super::{ClientCertificate, Tls};
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 
@@ -25,16 +25,23 @@ pub(crate) fn pem(bytes: &[u8]) {
             );
         }
     };
-    let plain = Tls { verify: true, ca: None, thumbprints: Vec::new(), only_1_3: false, identity: None };
-    match read_pem(bytes) {
+    let plain =
+        Tls { verify: true, ca: None, thumbprints: Vec::new(), only_1_3: false, client_certificate: None };
+    match super::pem::certificates(bytes) {
         Err(problem) => shows_no_word(&problem),
         // Each certificate is good for something: it stands for itself at least.
         Ok(all) => {
             assert!(!all.is_empty() && Trust::new(&Tls { ca: Some(all), ..plain.clone() }, "vc").is_ok())
         }
     }
-    let identity = Identity { certificate: text.as_bytes().to_vec(), key: Secret::new(text) };
-    let Err(error) = Trust::new(&Tls { identity: Some(identity), verify: false, ..plain }, "vc") else {
+    let certificate = ClientCertificate {
+        chain: text.as_bytes().to_vec(),
+        key: Secret::new(text),
+        chain_source: "option 'certificate': 'a.pem'".into(),
+        key_source: "option 'private_key': 'b.pem'".into(),
+    };
+    let Err(error) = Trust::new(&Tls { client_certificate: Some(certificate), verify: false, ..plain }, "vc")
+    else {
         return;
     };
     assert_eq!(error.status(), Status::VSESSION_E_CONFIG, "{error}");

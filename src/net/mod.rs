@@ -2,12 +2,14 @@
 //! known what was sent when something fails. Nothing here knows of HTTP, but for what a proxy is asked.
 
 mod certificate;
+mod client_certificate;
 pub(crate) mod context;
 pub(crate) mod dial;
 pub(crate) mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod key;
+pub(crate) mod pem;
 mod probe;
 mod proxy;
 mod records;
@@ -19,7 +21,8 @@ pub(crate) mod stream;
 pub(crate) mod tls;
 pub(crate) mod trust;
 
-pub(crate) use certificate::{Certificate, Thumbprint, read_pem};
+pub(crate) use certificate::{Certificate, Thumbprint};
+pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use probe::certificates;
 pub(crate) use resolve::renew_after_fork;
 
@@ -57,16 +60,7 @@ pub(crate) struct Tls {
     /// Not less than TLS 1.3; otherwise 1.2 will do.
     pub(crate) only_1_3: bool,
     /// What we show when the server asks.
-    pub(crate) identity: Option<Identity>,
-}
-
-/// A client certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Identity {
-    /// PEM: the certificate and those between it and its root.
-    pub(crate) certificate: Vec<u8>,
-    /// PEM.
-    pub(crate) key: Secret,
+    pub(crate) client_certificate: Option<ClientCertificate>,
 }
 
 /// A proxy to go through.

@@ -367,7 +367,7 @@ mod tests {
     /// A self-signed certificate.
     fn certificate() -> Vec<u8> {
         let pem = include_bytes!("../../tests/rust/support/canned.pem");
-        crate::net::read_pem(pem).unwrap().remove(0)
+        crate::net::pem::certificates(pem).unwrap().remove(0)
     }
 
     #[test]

@@ -350,8 +350,13 @@ mod tests {
                 .with_single_cert(chain, PrivateKeyDer::from_pem_slice(PEM).unwrap())
                 .unwrap();
             let server = ServerConnection::new(Arc::new(config)).unwrap();
-            let tls =
-                Tls { verify: false, ca: None, thumbprints: Vec::new(), only_1_3: false, identity: None };
+            let tls = Tls {
+                verify: false,
+                ca: None,
+                thumbprints: Vec::new(),
+                only_1_3: false,
+                client_certificate: None,
+            };
             let trust = Trust::new(&tls, "vc:443").unwrap();
             let socket = Socket::new(own.try_clone().unwrap(), None);
             let watch = Box::leak(Box::new(Watch::new(Bounds::default()).unwrap()));

@@ -2,23 +2,19 @@
 //! are verified whatever the decision rests on, so the server always proves that it holds the key of the certificate that
 //! it shows.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::ring::sign::any_supported_type;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
 
-use super::certificate::{Outline, Thumbprint, read_pem};
+use super::Tls;
+use super::certificate::Thumbprint;
 use super::key::{self, Unproven, Version};
 use super::refusal::{self, Refusal};
 use super::roots::Roots;
-use super::{Identity, Tls};
 use crate::error::{Error, Result};
-use crate::runtime::secret::Wiped;
 use crate::status::Status;
 use crate::sync::Arc;
 
@@ -66,12 +62,10 @@ impl Trust {
             })?
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(verifier));
-        let mut config = match &tls.identity {
+        let mut config = match &tls.client_certificate {
             None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let identity = read_identity(identity)?;
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity)))
-            }
+            Some(certificate) => builder
+                .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate.certified_key()?))),
         };
         // A resumed connection would not be judged anew.
         config.resumption = Resumption::disabled();
@@ -86,72 +80,6 @@ impl Trust {
     pub(crate) fn server(&self) -> Arc<str> {
         self.server.clone()
     }
-}
-
-fn bad_option(option: &str, problem: &str) -> Error {
-    Error::new(Status::VSESSION_E_CONFIG, format!("option '{option}': {problem}"))
-}
-
-/// A private key in DER, which is wiped after its use.
-struct Key {
-    kind: &'static str,
-    der: Wiped<Vec<u8>>,
-}
-
-impl Key {
-    fn der(&self) -> PrivateKeyDer<'_> {
-        let der = self.der.as_slice();
-        match self.kind {
-            "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(der.into()),
-            "EC PRIVATE KEY" => PrivateKeyDer::Sec1(der.into()),
-            _ => PrivateKeyDer::Pkcs8(der.into()),
-        }
-    }
-}
-
-/// The first private key of a file. Read here, because the reader of certificates leaves copies behind.
-fn read_key(pem: &str) -> Option<Key> {
-    let find = |kind: &'static str| {
-        let (_, after) = pem.split_once(&format!("-----BEGIN {kind}-----"))?;
-        let (inside, _) = after.split_once(&format!("-----END {kind}-----"))?;
-        let mut base64 = Wiped::new(String::with_capacity(inside.len()));
-        base64.extend(inside.chars().filter(|c| !c.is_whitespace()));
-        let mut der = Wiped::new(vec![0; base64.len()]);
-        let length = BASE64_STANDARD.decode_slice(base64.as_bytes(), &mut der).ok()?;
-        der.truncate(length);
-        Some(Key { kind, der })
-    };
-    ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"].into_iter().find_map(find)
-}
-
-fn read_identity(identity: &Identity) -> Result<CertifiedKey> {
-    let chain = read_pem(&identity.certificate)
-        .map_err(|problem| bad_option("certificate", &format!("the file {problem}")))?;
-    let pem = identity.key.reveal();
-    if pem.contains("ENCRYPTED") {
-        return Err(bad_option(
-            "private_key",
-            "the key is encrypted; decrypt it (openssl pkey) and protect the file by its permissions",
-        ));
-    }
-    let key = read_key(pem).ok_or_else(|| {
-        bad_option("private_key", "no private key found; it must be PEM with PKCS#8, PKCS#1 or SEC1")
-    })?;
-    let key = any_supported_type(&key.der()).map_err(|_| {
-        bad_option(
-            "private_key",
-            "the key cannot be used; it must be RSA with 2048 to 4096 bits, ECDSA on P-256 or P-384, or Ed25519",
-        )
-    })?;
-    // Compared here, because a certificate of any form may be shown.
-    let of_certificate = Outline::of(&chain[0]).map(|outline| outline.key);
-    if key.public_key().is_some_and(|key| Some(key.as_ref()) != of_certificate) {
-        return Err(bad_option(
-            "private_key",
-            "the key does not belong to the first certificate of 'certificate'",
-        ));
-    }
-    Ok(CertifiedKey::new(chain.into_iter().map(CertificateDer::from).collect(), key))
 }
 
 enum Judge {

@@ -459,13 +459,29 @@ fn a_client_certificate_of_version_1_is_as_good_as_another() {
 fn a_key_that_does_not_fit_its_certificate_or_is_encrypted_is_told() {
     let keys = ClientKeys::make();
     let simulator = Simulator::start();
-    for (key, word) in
+    let refused = |certificate: &str, key: Option<&str>| {
+        let config = simulator.config().with("certificate", &keys.path(certificate));
+        let config = match key {
+            Some(key) => config.with("private_key", &keys.path(key)),
+            None => config,
+        };
+        let error = config.open().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{certificate}, {key:?}");
+        error.message
+    };
+    for (key, problem) in
         [("ec.sec1", "does not belong"), ("rsa.encrypted", "encrypted"), ("rsa.crt", "no private key")]
     {
-        let config = simulator.config().with("certificate", &keys.path("rsa.crt"));
-        let error = config.with("private_key", &keys.path(key)).open().unwrap_err();
-        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{key}");
-        assert!(error.message.contains(word), "{}", error.message);
+        let message = refused("rsa.crt", Some(key));
+        assert!(message.starts_with(&format!("option 'private_key': '{}' ", keys.path(key))), "{message}");
+        assert!(message.contains(problem), "{message}");
+    }
+    for (certificate, key, problem) in
+        [("rsa.pkcs8", Some("rsa.pkcs8"), "no certificate"), ("rsa.crt", None, "no private key")]
+    {
+        let message = refused(certificate, key);
+        let file = format!("option 'certificate': '{}' ", keys.path(certificate));
+        assert!(message.starts_with(&file) && message.contains(problem), "{message}");
     }
 }
 

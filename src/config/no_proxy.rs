@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::url::{is_name, looks_like_ipv4, port};
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Exceptions {
+pub(crate) struct NoProxy {
     rules: Vec<Rule>,
     /// The first entry that cannot be understood, counted from one.
     unread: Option<usize>,
@@ -35,12 +35,12 @@ enum Who {
     },
 }
 
-impl Exceptions {
+impl NoProxy {
     /// Reads a list whose entries stand between commas or blanks.
-    pub(super) fn parse(list: &str) -> Exceptions {
+    pub(super) fn parse(list: &str) -> NoProxy {
         let entries =
             list.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|entry| !entry.is_empty());
-        let mut all = Exceptions::default();
+        let mut all = NoProxy::default();
         for (number, entry) in entries.enumerate() {
             match Rule::parse(&entry.to_ascii_lowercase()) {
                 Some(rule) => all.rules.push(rule),
@@ -61,7 +61,7 @@ impl Exceptions {
 
     /// Whether the server is one of them. `host` is a name in small letters or an address without brackets. Names are not
     /// looked up, so a network covers servers that are named by their address.
-    pub(super) fn cover(&self, host: &str, port: u16) -> bool {
+    pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
         let host = host.strip_suffix('.').unwrap_or(host);
         self.rules.iter().any(|rule| {
@@ -217,9 +217,9 @@ mod tests {
     #[test]
     fn what_curl_or_go_takes_past_the_proxy_goes_past_it() {
         for (list, host, curl, go, here) in TABLE {
-            let exceptions = Exceptions::parse(list);
+            let exceptions = NoProxy::parse(list);
             assert_eq!(exceptions.problem(), None, "{list}");
-            assert_eq!(exceptions.cover(host, 443), *here, "{list:?} and {host}");
+            assert_eq!(exceptions.covers(host, 443), *here, "{list:?} and {host}");
             assert!(*here || !curl && !go, "{list:?} and {host}");
         }
     }
@@ -267,9 +267,9 @@ mod tests {
             "b\u{fc}cher.example",
             "::ffff:10.0.0.0/129",
         ] {
-            let exceptions = Exceptions::parse(&format!("a.example, {entry}"));
+            let exceptions = NoProxy::parse(&format!("a.example, {entry}"));
             let problem = exceptions.problem().unwrap_or_else(|| panic!("{entry} is understood"));
-            assert!(problem.contains("entry 2 ") && exceptions.cover("a.example", 443), "{problem}");
+            assert!(problem.contains("entry 2 ") && exceptions.covers("a.example", 443), "{problem}");
         }
     }
 }
