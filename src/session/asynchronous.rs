@@ -3,7 +3,7 @@
 use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply, Target};
 use crate::error::{Error, Result};
-use crate::runtime::event::{Completion, Event, Kind, Queue, now_ms};
+use crate::runtime::event::{Completion, Kind, Queue};
 use crate::runtime::secret::Wiped;
 use crate::runtime::timer::Sleeper;
 use crate::runtime::wait::Bounds;
@@ -72,19 +72,10 @@ impl Drop for Promise {
         });
         // Under the gate's lock, as other events are told, so that epochs do not go back.
         let gate = self.session.gate.lock();
-        self.queue.push(Event {
-            kind: Kind::VSESSION_EVENT_COMPLETION,
-            session: self.session.publisher.handle(),
-            old_state: gate.state,
-            new_state: gate.state,
-            reason: Reason::VSESSION_REASON_NONE,
-            old_epoch: gate.epoch,
-            new_epoch: gate.epoch,
-            error: outcome.as_ref().err().cloned(),
-            time_ms: now_ms(),
-            merged: 0,
-            completion: Some(Completion { tag: self.tag, result: Arc::new(outcome) }),
-        });
+        let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
+        let notice = gate.machine.notice(kind, reason, outcome.as_ref().err());
+        let completion = Completion { tag: self.tag, result: Arc::new(outcome) };
+        self.queue.push(self.session.event(notice, Some(completion)));
     }
 }
 

@@ -3,13 +3,14 @@
 
 use super::gate::{Outcome, Wish};
 use super::given_up::Use;
+use super::state::Input;
 use super::{Session, Snapshot, Timeout};
 use crate::error::{Error, Result};
 use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::soap::call::{Answered, Call, next_operation_id};
 use crate::soap::envelope::Reference;
 use crate::soap::reply::Reply;
-use crate::state::{Reason, State};
+use crate::state::State;
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
 use crate::vim::service::{SERVICE_INSTANCE, Service};
@@ -210,10 +211,7 @@ impl Session {
         self.keepalive.note_traffic();
         if self.state() == State::VSESSION_STATE_UNREACHABLE {
             let mut gate = self.gate.lock();
-            if gate.state == State::VSESSION_STATE_UNREACHABLE {
-                let reason = Reason::VSESSION_REASON_RECOVERED;
-                self.transition(&mut gate, State::VSESSION_STATE_ACTIVE, reason, None);
-            }
+            self.feed(&mut gate, Input::Answered);
         }
     }
 
@@ -224,11 +222,7 @@ impl Session {
         }
         if error.is_outage() && self.state() == State::VSESSION_STATE_ACTIVE {
             let mut gate = self.gate.lock();
-            if gate.state == State::VSESSION_STATE_ACTIVE {
-                gate.service = None;
-                let reason = Reason::VSESSION_REASON_UNREACHABLE;
-                self.transition(&mut gate, State::VSESSION_STATE_UNREACHABLE, reason, Some(error.clone()));
-            }
+            self.feed(&mut gate, Input::NotAnswered { error });
         }
     }
 }

@@ -102,11 +102,10 @@ impl Session {
     /// The server no longer knows the session of this epoch.
     pub(super) fn note_expired(self: &Arc<Self>, epoch: u64) {
         let mut gate = self.gate.lock();
-        if gate.epoch != epoch || !gate.state.is_usable() {
+        if gate.machine.epoch() != epoch || !gate.machine.state().is_usable() {
             return;
         }
-        let given_up = self.give_up(&mut gate);
-        self.show_loss(&gate);
+        let given_up = self.give_up(&mut gate, false);
         drop(gate);
         if let Some(given_up) = given_up {
             self.log_out_later(given_up);

@@ -2,22 +2,16 @@
 //! server may have taken its place since: restored, exchanged, another member of a cluster. Where an answer contradicts what
 //! is known, the server is looked at once more; how often is bounded by a pause that grows.
 
-use super::gate::{Gate, Outcome, Phase, Wish};
+
+use super::backoff::{Now, Throttle};
+use super::gate::{Gate, Outcome, Wish};
 use super::{Session, Snapshot};
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::wait::Watch;
-use crate::sync::{Arc, Instant};
+use crate::sync::Arc;
 use crate::vim::discovery;
 use crate::vim::service::Service;
-
-/// What may be done at once the first time, and then only after a pause that doubles. A long time without it makes it the first
-/// time again.
-#[derive(Default)]
-pub(super) struct Pace {
-    times: u32,
-    not_before: Option<Instant>,
-}
 
 /// What a session doubts.
 #[derive(Default)]
@@ -25,32 +19,16 @@ pub(super) struct Doubts {
     /// An answer contradicted what is known of the server, and the server has not been looked at since.
     open: bool,
     /// Looks at the server.
-    looks: Pace,
+    looks: Throttle,
     /// Sessions that were given up although nobody said that they are gone.
-    given_up: Pace,
-}
-
-impl Pace {
-    fn allows(&self) -> bool {
-        self.not_before.is_none_or(|moment| Instant::now() >= moment)
-    }
-
-    fn note(&mut self, session: &Session) {
-        let now = Instant::now();
-        let calm = session.config.max_backoff;
-        if self.not_before.is_some_and(|moment| now.saturating_duration_since(moment) > calm) {
-            self.times = 0;
-        }
-        self.times = self.times.saturating_add(1);
-        self.not_before = now.checked_add(session.pause(self.times));
-    }
+    given_up: Throttle,
 }
 
 impl Gate {
     /// Whether the server may be looked at for the sake of an answer; the doubt stays where not.
     pub(super) fn may_look(&mut self) -> bool {
         self.doubts.open = true;
-        self.doubts.looks.allows()
+        self.doubts.looks.allows(Now::read())
     }
 }
 
@@ -138,7 +116,11 @@ impl Session {
     /// Looks at the server again. `None`: it is as it was known. Another one is shown to readers too: the session, if it
     /// lives on, is one with that server.
     fn rediscover(&self, known: &Arc<Service>, watch: &Watch) -> Result<Option<Arc<Service>>> {
-        self.gate.lock().doubts.looks.note(self);
+        {
+            let mut gate = self.gate.lock();
+            let backoff = gate.machine.backoff();
+            gate.doubts.looks.note(backoff, Now::read());
+        }
         let result = self.discover(watch);
         let mut gate = self.gate.lock();
         let found = match result {
@@ -150,7 +132,7 @@ impl Session {
         };
         gate.doubts.open = false;
         let changed = *found != **known;
-        if !matches!(gate.phase, Phase::Closed) {
+        if !gate.machine.is_closed() {
             gate.service = Some(found.clone());
             let snapshot = self.snapshot();
             if changed && snapshot.login.is_some() {
@@ -177,9 +159,10 @@ impl Session {
     pub(super) fn gives_up_unproven(&self, error: &Error) -> bool {
         let allowed = {
             let mut gate = self.gate.lock();
-            let allowed = gate.doubts.given_up.allows();
+            let (now, backoff) = (Now::read(), gate.machine.backoff());
+            let allowed = gate.doubts.given_up.allows(now);
             if allowed {
-                gate.doubts.given_up.note(self);
+                gate.doubts.given_up.note(backoff, now);
             }
             allowed
         };

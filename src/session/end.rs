@@ -3,12 +3,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::gate::{Automatic, Flight, Gate, Outcome, Phase, Wish};
+use super::gate::{Flight, Outcome, Phase, Wish};
+use super::state::Input;
 use super::{Session, Snapshot, closed};
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
-use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::Arc;
 use crate::vim::service::Service;
@@ -43,8 +43,10 @@ impl Session {
             watch.check().map_err(|stop| Error::from(stop).not_run())?;
             let (busy, flight, snapshot) = {
                 let mut gate = self.gate.lock();
+                if gate.machine.is_closed() {
+                    return Err(closed().not_run());
+                }
                 let busy = match &gate.phase {
-                    Phase::Closed => return Err(closed().not_run()),
                     Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => {
                         Some(flight.clone())
                     }
@@ -53,8 +55,8 @@ impl Session {
                 let snapshot = self.snapshot();
                 let flight = match busy {
                     Some(_) => None,
-                    None if !gate.state.is_usable() || snapshot.login.is_none() => {
-                        self.forget_login(&mut gate);
+                    None if !gate.machine.state().is_usable() || snapshot.login.is_none() => {
+                        self.feed(&mut gate, Input::LoggedOut);
                         return Ok(());
                     }
                     None => {
@@ -84,7 +86,7 @@ impl Session {
                 if matches!(gate.phase, Phase::Logout(_)) {
                     gate.phase = Phase::Idle;
                     if result.is_ok() {
-                        self.forget_login(&mut gate);
+                        self.feed(&mut gate, Input::LoggedOut);
                     }
                 }
             }
@@ -100,14 +102,6 @@ impl Session {
         self.ask(service.clone(), true, watch, log_out).map(|_| ())
     }
 
-    /// Shows readers that there is no session.
-    fn forget_login(&self, gate: &mut Gate) {
-        self.shown.replace(Snapshot { epoch: gate.epoch, ..Snapshot::default() });
-        gate.automatic = Automatic::AfterLogout;
-        gate.logouts += 1;
-        self.transition(gate, State::VSESSION_STATE_LOGGED_OUT, Reason::VSESSION_REASON_LOGOUT, None);
-    }
-
     /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The
     /// second close finds nothing to do.
     pub(crate) fn close(&self, bounds: Bounds) -> Result<()> {
@@ -118,13 +112,15 @@ impl Session {
     pub(crate) fn begin_close(&self) -> Option<Ending> {
         let ending = {
             let mut gate = self.gate.lock();
-            let flight = match std::mem::replace(&mut gate.phase, Phase::Closed) {
-                Phase::Closed => return None,
+            if gate.machine.is_closed() {
+                return None;
+            }
+            let flight = match std::mem::replace(&mut gate.phase, Phase::Idle) {
                 Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => Some(flight),
                 Phase::Idle => None,
             };
-            let alive = gate.state.is_usable();
-            self.transition(&mut gate, State::VSESSION_STATE_CLOSED, Reason::VSESSION_REASON_CLOSE, None);
+            let alive = gate.machine.state().is_usable();
+            self.feed(&mut gate, Input::Closed);
             Ending { flight, alive }
         };
         self.closed.fire();

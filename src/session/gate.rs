@@ -5,49 +5,29 @@
 //! The lock in here guards only the bookkeeping. It is never held while anything is waited for.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 
+use super::backoff::Now;
 use super::doubt::{Doubts, name_of};
 use super::login::Task;
-use super::{Session, closed, not_logged_in};
-use crate::auth::fingerprint::Fingerprint;
-use crate::config::{Config, Relogin};
+use super::state::{Input, Machine, Notice, Readers};
+use super::{Session, Snapshot, closed};
+use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::runtime::event::{Event, Kind, now_ms};
+use crate::runtime::event::{Completion, Event, now_ms};
 use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers;
-use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::{Arc, AtomicBool, Instant, Ordering, thread_local};
 use crate::vim::service::Service;
+use crate::vim::session_manager::Login;
 
 /// What the gate's lock guards.
 pub(super) struct Gate {
-    pub(super) state: State,
+    pub(super) machine: Machine,
     pub(super) phase: Phase,
-    pub(super) automatic: Automatic,
-    /// Logins that failed in a row, or brought no successful call.
-    pub(super) failures: u32,
-    /// The credentials that the server has refused.
-    pub(super) refused: Refused,
-    /// Whom the last credentials were for.
-    pub(super) user: Option<String>,
-    /// The program gave another password since a login last looked.
-    pub(super) new_password: bool,
-    /// The epoch of the last login.
-    pub(super) epoch: u64,
-    /// When that was.
-    pub(super) logged_in: Instant,
-    /// A session has been replaced, and no call has succeeded since: when the server does not know the new one either, the
-    /// next login has to wait.
-    pub(super) on_trial: bool,
-    /// How often the program has logged out.
-    pub(super) logouts: u64,
-    /// The epoch of the last event.
-    told_epoch: u64,
-    /// What is known of the server; forgotten after an outage, because another one may come back.
+    /// What is known of the server.
     pub(super) service: Option<Arc<Service>>,
     pub(super) doubts: Doubts,
     /// How many flights there have been; their numbers tell which began after something was seen.
@@ -58,56 +38,6 @@ pub(super) struct Gate {
     pub(super) left_behind: Option<Error>,
 }
 
-/// Credentials that only a login by hand may send again. Nothing is ever forgotten but what the server accepts later: the
-/// list could otherwise be filled until it has forgotten what is to be sent again.
-#[derive(Default)]
-pub(super) struct Refused {
-    credentials: Vec<Fingerprint>,
-    /// Those that the server accepted last.
-    accepted: Option<Fingerprint>,
-    /// What the server said to the last ones.
-    error: Option<Error>,
-}
-
-impl Refused {
-    /// With so many refused, no others are sent without being asked for but those that were accepted last.
-    const MOST: usize = 64;
-
-    /// The server refused them, in these words.
-    pub(super) fn note(&mut self, credentials: Fingerprint, error: &Error) {
-        self.accepted.take_if(|accepted| *accepted == credentials);
-        if !self.contains(credentials) && self.credentials.len() < Refused::MOST {
-            self.credentials.push(credentials);
-        }
-        self.error = Some(error.clone());
-    }
-
-    /// The server accepted them.
-    pub(super) fn accept(&mut self, credentials: Fingerprint) {
-        self.credentials.retain(|refused| *refused != credentials);
-        self.accepted = Some(credentials);
-    }
-
-    pub(super) fn contains(&self, credentials: Fingerprint) -> bool {
-        self.credentials.contains(&credentials)
-    }
-
-    /// Whether these may be sent without being asked for.
-    pub(super) fn stops(&self, credentials: Fingerprint) -> bool {
-        let full = self.credentials.len() == Refused::MOST && self.accepted != Some(credentials);
-        full || self.contains(credentials)
-    }
-
-    /// The answer to whoever would have to send them. Made anew each time from what the server said.
-    pub(super) fn answer(&self) -> Error {
-        let advice = if self.credentials.len() < Refused::MOST { REFUSED } else { TOO_MANY_REFUSED };
-        match &self.error {
-            Some(error) => not_tried(error, advice),
-            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, advice).not_run(),
-        }
-    }
-}
-
 /// Who is changing the session.
 pub(super) enum Phase {
     Idle,
@@ -116,21 +46,6 @@ pub(super) enum Phase {
     /// The question whether the server still is what is known of it.
     Look(Arc<Flight>),
     Logout(Arc<Flight>),
-    Closed,
-}
-
-/// Whether the library may log in by itself.
-pub(super) enum Automatic {
-    Allowed,
-    /// Not after a logout: the program must ask.
-    AfterLogout,
-    /// Not with credentials that were refused. Where they may change by themselves, they may be looked at again from
-    /// then on.
-    Refused {
-        look_again: Instant,
-    },
-    /// Not yet: the last attempt failed.
-    NotBefore(Instant, Error),
 }
 
 /// One login, check or logout under way, and what those who wait for it need.
@@ -228,20 +143,10 @@ impl Flight {
 }
 
 impl Gate {
-    pub(super) fn new() -> Gate {
+    pub(super) fn new(config: &Config) -> Gate {
         Gate {
-            state: State::VSESSION_STATE_LOGGED_OUT,
+            machine: Machine::new(config, Instant::now()),
             phase: Phase::Idle,
-            automatic: Automatic::Allowed,
-            failures: 0,
-            refused: Refused::default(),
-            user: None,
-            new_password: false,
-            epoch: 0,
-            logged_in: Instant::now(),
-            on_trial: false,
-            logouts: 0,
-            told_epoch: 0,
             service: None,
             doubts: Doubts::default(),
             flights: 0,
@@ -255,50 +160,6 @@ impl Gate {
         self.waiting = 1;
         Arc::new(Flight { number: self.flights, by_hand, ..Flight::default() })
     }
-
-    /// Why an automatic login begins.
-    pub(super) fn login_reason(&self) -> Reason {
-        if self.epoch == 0 { Reason::VSESSION_REASON_LOGIN } else { Reason::VSESSION_REASON_RELOGIN }
-    }
-
-    /// Whether the library may log in now without being asked to.
-    fn automatic_login(&self, config: &Config) -> Result<()> {
-        match &self.automatic {
-            _ if config.relogin == Relogin::Never => Err(Error::new(
-                Status::VSESSION_E_NOT_AUTHENTICATED,
-                "there is no session, and 'relogin' is 'never'; call vsession_login",
-            )
-            .not_run()),
-            Automatic::Allowed => Ok(()),
-            Automatic::AfterLogout => Err(not_logged_in()),
-            Automatic::Refused { look_again }
-                if config.credentials_may_change() && Instant::now() >= *look_again =>
-            {
-                Ok(())
-            }
-            Automatic::Refused { .. } => Err(self.refused.answer()),
-            Automatic::NotBefore(moment, error) => {
-                let left = moment.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Ok(());
-                }
-                let ms = left.as_micros().div_ceil(1000);
-                let advice = format!("the last login failed; the next automatic one may start in {ms} ms");
-                Err(not_tried(error, &advice)
-                    .with(|d| d.retry_after = Some(Duration::from_millis(ms as u64))))
-            }
-        }
-    }
-}
-
-const REFUSED: &str = "the credentials were refused and are not tried again by themselves; call vsession_set_password with others, or vsession_login when they are right";
-
-const TOO_MANY_REFUSED: &str = "so many credentials were refused that no others are tried by themselves; set the right ones and call vsession_login";
-
-/// An earlier error as the answer to a call that made no request. It is never stored: an error that is built from it would
-/// grow with each answer.
-fn not_tried(earlier: &Error, advice: &str) -> Error {
-    earlier.clone().with(|d| d.message = format!("{advice} ({})", d.message)).not_run()
 }
 
 impl Session {
@@ -376,14 +237,16 @@ impl Session {
     }
 
     pub(super) fn next_at_gate(&self, gate: &mut Gate, wish: Wish) -> Result<Next> {
-        let served = gate.state.is_usable()
+        if gate.machine.is_closed() {
+            return Err(closed());
+        }
+        let served = gate.machine.state().is_usable()
             && match wish {
                 Wish::LogIn | Wish::NeedSession => true,
-                Wish::Replace { epoch } => gate.epoch > epoch,
+                Wish::Replace { epoch } => gate.machine.epoch() > epoch,
                 Wish::Look { .. } => false,
             };
         match &gate.phase {
-            Phase::Closed => return Err(closed()),
             Phase::Logout(flight) => return Ok(Next::Wait(flight.clone())),
             _ if matches!(wish, Wish::Look { .. }) => return Ok(self.look_at_gate(gate, wish)),
             // Also while others ask whether that session lives: their answer is none to this wish.
@@ -400,21 +263,18 @@ impl Session {
             Phase::Idle => {}
         }
         let task = match wish {
-            Wish::LogIn => Task::LogIn { reason: Reason::VSESSION_REASON_LOGIN, by_hand: true },
-            Wish::Replace { epoch } if gate.state.is_usable() => Task::Check { epoch },
+            Wish::LogIn => Task::LogIn { by_hand: true },
+            Wish::Replace { epoch } if gate.machine.state().is_usable() => Task::Check { epoch },
             Wish::NeedSession | Wish::Replace { .. } | Wish::Look { .. } => {
-                gate.automatic_login(&self.config)?;
-                Task::LogIn { reason: gate.login_reason(), by_hand: false }
+                gate.machine.may_log_in(&self.account.lock(), Instant::now())?;
+                Task::LogIn { by_hand: false }
             }
         };
-        let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
+        let by_hand = matches!(task, Task::LogIn { by_hand: true });
         let flight = gate.new_flight(by_hand);
         gate.phase = Phase::Login(flight.clone());
-        // Where credentials were refused, the flight first looks whether there are others.
-        if let Task::LogIn { reason, by_hand } = task
-            && (by_hand || !matches!(gate.automatic, Automatic::Refused { .. }))
-        {
-            self.transition(gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
+        if let Task::LogIn { by_hand } = task {
+            self.feed(gate, Input::LoginBegins { by_hand });
         }
         Ok(Next::Start(flight, task))
     }
@@ -435,7 +295,6 @@ impl Session {
             Phase::Look(flight) | Phase::Login(flight) | Phase::Logout(flight) => {
                 return Next::Wait(flight.clone());
             }
-            Phase::Closed => return Next::Return(Outcome::StillAlive),
             Phase::Idle => {}
         }
         if !gate.may_look() && !by_hand {
@@ -446,29 +305,17 @@ impl Session {
         Next::Start(flight, Task::Look { service })
     }
 
-    /// Whether a login may follow a check that found the session gone.
-    pub(super) fn may_relogin(&self, gate: &Gate) -> bool {
-        gate.automatic_login(&self.config).is_ok()
-    }
-
     /// Why no login has followed.
     pub(super) fn why_gone(&self) -> Error {
         let gate = self.gate.lock();
-        match (&gate.automatic, gate.automatic_login(&self.config)) {
-            (Automatic::NotBefore(..), Err(error)) => error,
-            _ => Error::new(
-                Status::VSESSION_E_NOT_AUTHENTICATED,
-                "the session has ended, and no automatic login is allowed now; call vsession_login",
-            )
-            .not_run(),
-        }
+        gate.machine.why_not_replaced(&self.account.lock(), Instant::now())
     }
 
     /// Whether a flight that somebody else began did what a login by hand does: it sent the newest credentials, or could not
     /// although it would have sent any.
     fn tried_for(&self, flight: &Flight) -> bool {
         let sent = flight.by_hand || flight.may_have_run.load(Ordering::SeqCst);
-        sent && !self.gate.lock().new_password
+        sent && !self.account.lock().newer_given
     }
 
     /// A thread stops waiting for a flight. The last one to go takes the purpose with it.
@@ -483,46 +330,60 @@ impl Session {
         }
     }
 
-    /// Changes the state and tells the queue. Under the gate's lock, so that events come in the order of the changes. A
-    /// closed session changes no more, whoever comes late.
-    pub(super) fn transition(&self, gate: &mut Gate, state: State, reason: Reason, error: Option<Error>) {
-        if gate.state == state || gate.state == State::VSESSION_STATE_CLOSED {
-            return;
-        }
-        let old = std::mem::replace(&mut gate.state, state);
-        self.publisher.set_state(state);
-        let old_epoch = std::mem::replace(&mut gate.told_epoch, gate.epoch);
-        let event = self.event(gate, Kind::VSESSION_EVENT_STATE_CHANGED, reason, error);
-        self.push(Event { old_state: old, old_epoch, ..event });
+    /// Feeds the state machine and carries out what follows, under the gate's lock, so that events come in the order of the
+    /// changes.
+    pub(super) fn feed(&self, gate: &mut Gate, input: Input) {
+        self.feed_with(gate, input, None);
     }
 
-    /// Tells of something that happened to the session as it is. Of a closed one nothing is told.
-    pub(super) fn tell(&self, gate: &Gate, event: Event) {
-        if gate.state != State::VSESSION_STATE_CLOSED {
-            self.push(event);
+    /// The same with the login that readers are to see.
+    pub(super) fn feed_with(&self, gate: &mut Gate, input: Input, login: Option<(Login, Arc<Service>)>) {
+        let effects = gate.machine.feed(&mut self.account.lock(), Now::read(), input);
+        let epoch = gate.machine.epoch();
+        match (effects.readers, login) {
+            (Readers::NewLogin, Some((login, service))) => {
+                gate.service = Some(service.clone());
+                let (login, service) = (Some(login), Some(service));
+                self.shown.replace(Snapshot { epoch, login, service, ..Snapshot::default() });
+                // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
+                self.show_epoch(epoch);
+            }
+            (Readers::LoggedOut, _) => {
+                self.shown.replace(Snapshot { epoch, ..Snapshot::default() });
+            }
+            (Readers::NewLogin | Readers::Lost | Readers::Keep, _) => {}
+        }
+        if effects.forget_server {
+            gate.service = None;
+        }
+        for notice in effects.notices {
+            if notice.new_state != notice.old_state {
+                self.publisher.set_state(notice.new_state);
+            }
+            if let Some(queue) = &self.config.queue {
+                queue.push(self.event(notice, None));
+            }
+        }
+        // After the state: where the snapshot says that the session was lost, the state says so too.
+        if effects.readers == Readers::Lost && self.snapshot().login.is_some() {
+            self.shown.replace(Snapshot { epoch, lost: true, ..Snapshot::default() });
         }
     }
 
-    /// An event about the session as it is.
-    pub(super) fn event(&self, gate: &Gate, kind: Kind, reason: Reason, error: Option<Error>) -> Event {
+    /// A notice of the state machine as the event that a program reads.
+    pub(super) fn event(&self, notice: Notice, completion: Option<Completion>) -> Event {
         Event {
-            kind,
+            kind: notice.kind,
             session: self.publisher.handle(),
-            old_state: gate.state,
-            new_state: gate.state,
-            reason,
-            old_epoch: gate.epoch,
-            new_epoch: gate.epoch,
-            error,
+            old_state: notice.old_state,
+            new_state: notice.new_state,
+            reason: notice.reason,
+            old_epoch: notice.old_epoch,
+            new_epoch: notice.new_epoch,
+            error: notice.error,
             time_ms: now_ms(),
             merged: 0,
-            completion: None,
-        }
-    }
-
-    fn push(&self, event: Event) {
-        if let Some(queue) = &self.config.queue {
-            queue.push(event);
+            completion,
         }
     }
 }

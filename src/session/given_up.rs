@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use super::gate::{Automatic, Gate};
+use super::gate::Gate;
+use super::state::Input;
 use super::{Session, Snapshot};
-use crate::error::Error;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::runtime::workers;
 use crate::soap::reply::Reply;
-use crate::state::{Reason, State};
-use crate::status::Status;
 use crate::sync::{Arc, Ordering};
 use crate::vim::session_manager;
 
@@ -50,9 +48,8 @@ impl Session {
     #[cold]
     fn note_first_proof(&self, epoch: u64) {
         let mut gate = self.gate.lock();
-        if gate.epoch == epoch {
-            gate.on_trial = false;
-            gate.failures = 0;
+        if gate.machine.epoch() == epoch {
+            self.feed(&mut gate, Input::Proven);
             self.proven.store(epoch, Ordering::Relaxed);
         }
     }
@@ -65,26 +62,14 @@ impl Session {
         }
     }
 
-    /// The server says that the session is gone. Returns it where it is to be logged out, which is not done here because the
-    /// gate's lock is held. Another server than the one that made it is not asked to end it: it may have made one of that name. Whether readers are still shown it depends on what follows.
+    /// The server says that the session is gone. `replace`: a login may follow at once, and the gate says whether it does. Returns
+    /// the session where it is to be logged out, which is not done here because the gate's lock is held. Another server than the
+    /// one that made it is not asked to end it: it may have made one of that name.
     #[must_use]
-    pub(super) fn give_up(&self, gate: &mut Gate) -> Option<Arc<Snapshot>> {
-        if gate.on_trial {
-            gate.failures = gate.failures.saturating_add(1);
-            let error = not_accepted(&self.endpoint.server());
-            let next = gate.logged_in + self.backoff(gate.failures, &error);
-            gate.automatic = Automatic::NotBefore(next, error);
-        }
-        self.transition(gate, State::VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None);
-        let snapshot = self.snapshot();
-        (!snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
-    }
-
-    /// Shows readers that there is no session, and none in its place at once.
-    pub(super) fn show_loss(&self, gate: &Gate) {
-        if self.snapshot().login.is_some() {
-            self.shown.replace(Snapshot { epoch: gate.epoch, lost: true, ..Snapshot::default() });
-        }
+    pub(super) fn give_up(&self, gate: &mut Gate, replace: bool) -> Option<Arc<Snapshot>> {
+        let (had_session, snapshot) = (gate.machine.state().is_usable(), self.snapshot());
+        self.feed(gate, Input::Expired { server: &self.endpoint.server(), replace });
+        (had_session && !snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
     }
 
     /// Has a session logged out that was given up: it may live on all the same, behind another node of the same address or
@@ -101,16 +86,6 @@ impl Session {
             }
         });
     }
-}
-
-fn not_accepted(server: &str) -> Error {
-    Error::new(
-        Status::VSESSION_E_NOT_AUTHENTICATED,
-        format!(
-            "{server} accepted the login and then did not know its session: another server behind the same address may have answered, or something in between removes cookies"
-        ),
-    )
-    .with(|d| d.retriable = true)
 }
 
 /// Whether a session alone gets such a reply. Some methods are open to anybody, and a property read without a session may come

@@ -6,16 +6,17 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::backoff::{Backoff, jitter};
 use super::call::{CallOptions, MethodCall, Target};
 use super::gate::Wish;
-use super::{Session, Timeout, chance, not_logged_in};
+use super::state::Input;
+use super::{Session, Timeout, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
-use crate::runtime::event::Kind;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::runtime::workers::{self, NoThread};
-use crate::state::{Reason, State};
+use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex};
 use crate::vim::service::SERVICE_INSTANCE;
@@ -73,7 +74,7 @@ impl Schedule {
     fn restart(&mut self, spread: f64) {
         self.last_traffic = Instant::now();
         self.failures = 0;
-        self.pause = self.interval.mul_f64(1.0 - spread * chance());
+        self.pause = self.interval.mul_f64(1.0 - spread * jitter());
     }
 }
 
@@ -162,7 +163,7 @@ impl Session {
     fn probe_and_reschedule(self: &Arc<Self>, thread: std::result::Result<(), NoThread>) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
-        let logouts = self.gate.lock().logouts;
+        let logouts = self.gate.lock().machine.logouts();
         // A panic in a probe must not be the end of keep-alive.
         let probe = || thread.map_err(Error::from).and_then(|()| self.probe());
         let result = catch_unwind(AssertUnwindSafe(probe)).unwrap_or_else(|_| {
@@ -172,7 +173,7 @@ impl Session {
             ))
         });
         let status = result.as_ref().err().map(Error::status);
-        let ended = self.gate.lock().logouts != logouts;
+        let ended = self.gate.lock().machine.logouts() != logouts;
         let mut schedule = self.keepalive.0.lock();
         schedule.probing = false;
         match result {
@@ -182,11 +183,12 @@ impl Session {
             Err(error) => {
                 schedule.failures = schedule.failures.saturating_add(1);
                 schedule.last_traffic = Instant::now();
-                schedule.pause = self.backoff(schedule.failures, &error).min(schedule.interval);
+                let pause = Backoff::of(&self.config).after(schedule.failures, &error, jitter());
+                schedule.pause = pause.min(schedule.interval);
                 // Credentials that still are the refused ones are no news.
                 let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
                 if news && schedule.runs() {
-                    self.tell_failed_probe(error, logouts);
+                    self.tell_failed_probe(&error, logouts);
                 }
             }
         }
@@ -267,14 +269,13 @@ impl Session {
         }
     }
 
-    pub(super) fn tell_failed_probe(&self, error: Error, logouts: u64) {
+    pub(super) fn tell_failed_probe(&self, error: &Error, logouts: u64) {
         // Under the gate's lock, or it might come after what a later login tells.
-        let gate = self.gate.lock();
-        if gate.logouts != logouts {
+        let mut gate = self.gate.lock();
+        if gate.machine.logouts() != logouts {
             return;
         }
-        let (kind, reason) = (Kind::VSESSION_EVENT_KEEPALIVE_FAILED, Reason::VSESSION_REASON_NONE);
-        self.tell(&gate, self.event(&gate, kind, reason, Some(error)));
+        self.feed(&mut gate, Input::KeepAliveFailed { error });
     }
 }
 

@@ -2,21 +2,20 @@
 //! worker.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
-use super::gate::{Automatic, Flight, Gate, Outcome, Phase};
-use super::{Session, Snapshot, chance, closed};
+use super::gate::{Flight, Gate, Outcome, Phase};
+use super::state::Input;
+use super::{Session, closed};
 use crate::auth::fingerprint::Fingerprint;
 use crate::auth::password::{self, Credentials};
 use crate::error::{Error, Result};
-use crate::runtime::event::{Event, Kind};
 use crate::runtime::log::log;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::runtime::workers::NoThread;
-use crate::state::{Reason, State};
-use crate::status::{Executed, Status};
-use crate::sync::{Arc, Instant, Ordering};
+use crate::state::State;
+use crate::status::Status;
+use crate::sync::{Arc, Ordering};
 use crate::vim::service::Service;
 use crate::vim::session_manager::{self, Login};
 
@@ -24,7 +23,6 @@ use crate::vim::session_manager::{self, Login};
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Task {
     LogIn {
-        reason: Reason,
         by_hand: bool,
     },
     /// Ask whether the session of this epoch lives; replace it if not.
@@ -123,7 +121,7 @@ impl Session {
                 }
             }
         }
-        let by_hand = matches!(task, Task::LogIn { by_hand: true, .. });
+        let by_hand = matches!(task, Task::LogIn { by_hand: true });
         let result = self.establish(flight, by_hand, &watch);
         self.settle(result, by_hand)
     }
@@ -149,20 +147,12 @@ impl Session {
     /// Marks the session as ended by the server. True: a login is to follow in the same flight.
     fn declare_expired(self: &Arc<Self>) -> Result<bool> {
         let mut gate = self.gate.lock();
-        if matches!(gate.phase, Phase::Closed) {
+        if gate.machine.is_closed() {
             return Err(closed());
         }
-        let given_up = self.give_up(&mut gate);
-        let goes_on = self.may_relogin(&gate);
-        if goes_on {
-            self.transition(
-                &mut gate,
-                State::VSESSION_STATE_LOGGING_IN,
-                Reason::VSESSION_REASON_RELOGIN,
-                None,
-            );
-        } else {
-            self.show_loss(&gate);
+        let given_up = self.give_up(&mut gate, true);
+        let goes_on = gate.machine.state() == State::VSESSION_STATE_LOGGING_IN;
+        if !goes_on {
             gate.phase = Phase::Idle;
         }
         drop(gate);
@@ -197,7 +187,7 @@ impl Session {
             Ok((service, login)) => Ok(Made { service, login, credentials: fingerprint }),
             Err(error) if is_refusal(&error) => {
                 let error = self.with_source_of_password(error);
-                self.gate.lock().refused.note(fingerprint, &error);
+                self.account.lock().refused.note(fingerprint, &error);
                 Err(Failure::Refused(error))
             }
             Err(error) => Err(error.into()),
@@ -206,7 +196,7 @@ impl Session {
 
     /// A refusal, with where the password came from if it can be mended there.
     fn with_source_of_password(&self, error: Error) -> Error {
-        let given = self.config.credentials_source.is_some() || self.given_password.lock().is_some();
+        let given = self.config.credentials_source.is_some() || self.account.lock().given.is_some();
         match &self.config.password_file {
             Some(file) if !given => error.with(|d| {
                 d.message.push_str(&format!(
@@ -227,27 +217,26 @@ impl Session {
         loop {
             let (user, password) = self.credentials()?;
             let fingerprint = Fingerprint::of(&user, &password);
-            let mut gate = self.gate.lock();
-            gate.user = Some(user.clone());
-            if !by_hand && gate.refused.stops(fingerprint) {
+            let mut account = self.account.lock();
+            account.user = Some(user.clone());
+            if !by_hand && account.refused.stops(fingerprint) {
                 // Another password was given while we read the old one.
-                if gate.new_password {
+                if account.newer_given {
                     continue;
                 }
-                return Err(Failure::NotSent(gate.refused.answer()));
+                return Err(Failure::NotSent(account.refused.answer()));
             }
-            // A look at whether there are others has found some.
-            let reason = gate.login_reason();
-            self.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
+            drop(account);
+            self.feed(&mut self.gate.lock(), Input::CredentialsFound);
             return Ok((user, password, fingerprint));
         }
     }
 
     fn credentials(&self) -> Result<(String, Secret)> {
         let given = {
-            let mut gate = self.gate.lock();
-            gate.new_password = false;
-            self.given_password.lock().clone()
+            let mut account = self.account.lock();
+            account.newer_given = false;
+            account.given.clone()
         };
         let (user, password) = match (&self.config.credentials_source, given) {
             (Some(source), None) => (source.0)(self.publisher.handle())?,
@@ -272,41 +261,26 @@ impl Session {
         }
         {
             let mut gate = self.gate.lock();
-            if matches!(gate.phase, Phase::Closed) {
+            if gate.machine.is_closed() {
                 return Err(closed());
             }
+            let mut account = self.account.lock();
             // A credentials function may be the one to say for whom; then it is whom it named last.
-            let user = self.config.username.as_ref().or(gate.user.as_ref());
+            let user = self.config.username.as_ref().or(account.user.as_ref());
             let credentials = user.map(|user| Fingerprint::of(user, &password));
-            if credentials.is_some_and(|credentials| gate.refused.contains(credentials)) {
+            if credentials.is_some_and(|credentials| account.refused.contains(credentials)) {
                 return Err(refused_before(&self.endpoint.server()));
             }
-            *self.given_password.lock() = Some(password);
-            gate.new_password = true;
-            let stopped = credentials.is_some_and(|credentials| gate.refused.stops(credentials));
-            if stopped {
+            account.given = Some(password);
+            account.newer_given = true;
+            if credentials.is_some_and(|credentials| account.refused.stops(credentials)) {
                 return Ok(());
             }
-            if matches!(gate.automatic, Automatic::Refused { .. }) {
-                gate.automatic = Automatic::Allowed;
-            }
-            if gate.state == State::VSESSION_STATE_REJECTED {
-                let resting = self.resting_state();
-                let reason = Reason::VSESSION_REASON_NEW_CREDENTIALS;
-                self.transition(&mut gate, resting, reason, None);
-            }
+            drop(account);
+            self.feed(&mut gate, Input::NewCredentials);
         }
         self.keepalive_soon();
         Ok(())
-    }
-
-    /// What the state is when there is no session and none is being made.
-    fn resting_state(&self) -> State {
-        if self.snapshot().had_login() {
-            State::VSESSION_STATE_EXPIRED
-        } else {
-            State::VSESSION_STATE_LOGGED_OUT
-        }
     }
 
     /// Publishes what came of a login and frees the gate.
@@ -316,7 +290,7 @@ impl Session {
         by_hand: bool,
     ) -> Result<Outcome> {
         let mut gate = self.gate.lock();
-        if matches!(gate.phase, Phase::Closed) {
+        if gate.machine.is_closed() {
             drop(gate);
             if let Ok(Made { service, login, .. }) = result {
                 // Closed while the login was out: nobody will use this session, so it must not stay on the server.
@@ -330,123 +304,37 @@ impl Session {
         gate.phase = Phase::Idle;
         match result {
             Ok(Made { service, login, credentials }) => {
-                gate.refused.accept(credentials);
+                self.account.lock().refused.accept(credentials);
                 self.publish(&mut gate, service, login, by_hand);
-                let epoch = gate.epoch;
+                let epoch = gate.machine.epoch();
                 drop(gate);
                 self.keepalive_after_login(by_hand);
                 log!(Info, "logged in to {} (epoch {epoch})", self.endpoint.server());
                 Ok(Outcome::Ready)
             }
             // A check that could not be made, for example for want of a descriptor: that says nothing of the session.
-            Err(failure) if gate.state.is_usable() => Err(failure.error().clone()),
+            Err(failure) if gate.machine.state().is_usable() => Err(failure.error().clone()),
             Err(failure) => {
-                let looked_only = gate.state == State::VSESSION_STATE_REJECTED;
-                self.show_loss(&gate);
-                self.note_failed_login(&mut gate, &failure);
+                let looked_only = gate.machine.state() == State::VSESSION_STATE_REJECTED;
+                let error = failure.error();
+                self.feed(
+                    &mut gate,
+                    match &failure {
+                        Failure::Refused(_) | Failure::NotSent(_) => Input::LoginRefused { error },
+                        Failure::Other(_) => Input::LoginFailed { error },
+                    },
+                );
                 drop(gate);
-                let error = failure.error().clone();
-                if looked_only {
-                    return Err(error);
+                if !looked_only {
+                    log!(Warning, "login to {} failed: {error}", self.endpoint.server());
                 }
-                log!(Warning, "login to {} failed: {error}", self.endpoint.server());
-                Err(error)
+                Err(error.clone())
             }
         }
     }
 
     pub(super) fn publish(&self, gate: &mut Gate, service: Arc<Service>, login: Login, by_hand: bool) {
-        let old_epoch = gate.epoch;
-        let replaces = old_epoch > 0;
-        self.shown.replace(Snapshot {
-            epoch: old_epoch + 1,
-            login: Some(login),
-            service: Some(service.clone()),
-            ..Snapshot::default()
-        });
-        gate.service = Some(service);
-        gate.epoch = old_epoch + 1;
-        gate.logged_in = Instant::now();
-        if !gate.on_trial {
-            gate.failures = 0;
-        }
-        gate.on_trial |= replaces && !by_hand;
-        gate.automatic = Automatic::Allowed;
-        // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
-        self.show_epoch(gate.epoch);
-        let old_state = gate.state;
-        let reason = if replaces { Reason::VSESSION_REASON_RELOGIN } else { Reason::VSESSION_REASON_LOGIN };
-        self.transition(gate, State::VSESSION_STATE_ACTIVE, reason, None);
-        if replaces {
-            let event = self.event(gate, Kind::VSESSION_EVENT_SESSION_REPLACED, reason, None);
-            self.tell(gate, Event { old_state, old_epoch, ..event });
-        }
-    }
-
-    fn note_failed_login(&self, gate: &mut Gate, failure: &Failure) {
-        let error = failure.error();
-        let refused = !matches!(failure, Failure::Other(_));
-        let newer_password = refused && gate.new_password;
-        match error.status() {
-            _ if refused && !newer_password => {
-                gate.failures = gate.failures.saturating_add(1);
-                let look_again = Instant::now() + self.backoff(gate.failures, error);
-                gate.automatic = Automatic::Refused { look_again };
-                // A look that found nothing new is no news.
-                if gate.state != State::VSESSION_STATE_REJECTED {
-                    let reason = Reason::VSESSION_REASON_REFUSED;
-                    self.transition(gate, State::VSESSION_STATE_REJECTED, reason, Some(error.clone()));
-                    self.tell_credentials_wanted(gate, error.clone());
-                }
-                return;
-            }
-            // Nobody waited for it any more: that says nothing about the server.
-            Status::VSESSION_E_CANCELLED => {}
-            // Nor does it that this process lacked something, and nothing was sent that a pause would spare.
-            Status::VSESSION_E_RESOURCE if error.executed() == Executed::VSESSION_EXECUTED_NO => {}
-            // What was refused is given up already; the next login tries something else.
-            _ if newer_password => {}
-            _ => {
-                gate.failures = gate.failures.saturating_add(1);
-                let next = Instant::now() + self.backoff(gate.failures, error);
-                match &mut gate.automatic {
-                    // After a logout or a refusal, automatic logins stay off whatever comes of one that was asked for.
-                    Automatic::AfterLogout => {}
-                    Automatic::Refused { look_again } => *look_again = next,
-                    automatic => *automatic = Automatic::NotBefore(next, error.clone()),
-                }
-            }
-        }
-        if error.is_outage() {
-            gate.service = None;
-        }
-        let resting = match gate.automatic {
-            Automatic::Refused { .. } => State::VSESSION_STATE_REJECTED,
-            _ => self.resting_state(),
-        };
-        self.transition(gate, resting, Reason::VSESSION_REASON_LOGIN_FAILED, Some(error.clone()));
-    }
-
-    pub(super) fn tell_credentials_wanted(&self, gate: &Gate, error: Error) {
-        let (kind, reason) = (Kind::VSESSION_EVENT_CREDENTIALS_WANTED, Reason::VSESSION_REASON_REFUSED);
-        self.tell(gate, self.event(gate, kind, reason, Some(error)));
-    }
-
-    /// Doubles with each failure up to the limit; half of it is chance, so that many clients do not come back at once. It
-    /// comes on top of what the server asks for.
-    pub(super) fn backoff(&self, failures: u32, error: &Error) -> Duration {
-        let asked = error.detail().retry_after.unwrap_or_default();
-        asked.saturating_add(self.pause(failures)).min(self.config.max_backoff)
-    }
-
-    /// The same where the server asks for nothing.
-    pub(super) fn pause(&self, failures: u32) -> Duration {
-        let longest = self
-            .config
-            .backoff
-            .saturating_mul(1u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX))
-            .min(self.config.max_backoff);
-        longest.mul_f64(0.5 + 0.5 * chance())
+        self.feed_with(gate, Input::LoginSucceeded { by_hand }, Some((login, service)));
     }
 
     fn end_orphan(&self, service: &Service, login: &Login) -> Result<()> {

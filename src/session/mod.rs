@@ -2,7 +2,9 @@
 //! whole; what changes it goes through one gate. The gate's lock is held for a few instructions and never across I/O, a
 //! wait or a callback.
 
+mod account;
 mod asynchronous;
+mod backoff;
 mod call;
 mod check;
 mod doubt;
@@ -14,6 +16,7 @@ mod login;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;
 mod snapshot;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -28,12 +31,12 @@ use crate::error::{Error, Result};
 use crate::http::Client;
 use crate::runtime::handle::Publisher;
 use crate::runtime::log::log;
-use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::soap::call::Endpoint;
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, AtomicU64, Instant, Mutex, RandomState};
+use crate::sync::{Arc, AtomicU64, Instant, Mutex};
+use account::Account;
 use gate::Gate;
 use keepalive::KeepAlive;
 use snapshot::Shown;
@@ -52,8 +55,8 @@ pub(crate) struct Session {
     keepalive: KeepAlive,
     /// The epoch of the newest session that has brought a successful call.
     proven: AtomicU64,
-    /// The password that the program gave after the session was opened.
-    given_password: Mutex<Option<Secret>>,
+    /// What is about the account and not about one session.
+    account: Mutex<Account>,
     /// Ends every wait when the session is closed.
     closed: Arc<Signal>,
 }
@@ -79,15 +82,16 @@ impl Session {
         let client = Client::shared(&settings)?;
         let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
         let keepalive_interval = config.keepalive_interval;
+        let gate = Mutex::new(Gate::new(&config));
         Ok(Arc::new(Session {
             publisher,
             config,
             endpoint,
             shown: Shown::new(),
-            gate: Mutex::new(Gate::new()),
             keepalive: KeepAlive::new(keepalive_interval),
             proven: AtomicU64::new(0),
-            given_password: Mutex::new(None),
+            account: Mutex::default(),
+            gate,
             closed: Arc::new(Signal::new()),
         }))
     }
@@ -158,12 +162,6 @@ impl Session {
         const LONGEST: Duration = Duration::from_secs(120);
         Bounds::with_timeout(self.config.timeout.unwrap_or(LONGEST).min(LONGEST))
     }
-}
-
-/// A number from 0 to 1, different each time; spreads what would come at once, and is good for nothing else.
-fn chance() -> f64 {
-    use std::hash::BuildHasher;
-    RandomState::new().hash_one(0u8) as f64 / u64::MAX as f64
 }
 
 /// How long a call may take.

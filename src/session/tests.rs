@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::gate::{Flight, Next, Phase, Wish};
 use super::login::Failure;
+use super::state::Input;
 use super::*;
 use crate::config::CredentialsSource;
 use crate::runtime::secret::Secret;
@@ -142,13 +143,12 @@ fn a_closed_session_publishes_and_tells_nothing() {
     session.begin_close().unwrap();
     while queue.next(Duration::ZERO).unwrap().is_some() {}
     let next = session.publisher.hand_over();
-    let mut gate = session.gate.lock();
-    let reason = crate::state::Reason::VSESSION_REASON_LOGIN;
-    session.transition(&mut gate, State::VSESSION_STATE_LOGGING_IN, reason, None);
-    session.tell_credentials_wanted(&gate, Error::new(Status::VSESSION_E_INVALID_LOGIN, "late"));
-    drop(gate);
+    let refused = Error::new(Status::VSESSION_E_INVALID_LOGIN, "late");
+    for input in [Input::LoginBegins { by_hand: true }, Input::LoginRefused { error: &refused }] {
+        session.feed(&mut session.gate.lock(), input);
+    }
     session.show_epoch(7);
-    session.tell_failed_probe(Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
+    session.tell_failed_probe(&Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
     assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
     assert!(queue.next(Duration::ZERO).unwrap().is_none());
     // Nor by whoever does not know of the close.

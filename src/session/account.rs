@@ -1,0 +1,81 @@
+//! What all server sessions of one `Session` share, because it is about the account and not about a session: the credentials
+//! that a server refused, the number of failed logins, and the password that the program gave later.
+
+use crate::auth::fingerprint::Fingerprint;
+use crate::error::Error;
+use crate::runtime::secret::Secret;
+use crate::status::Status;
+
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) refused: Refused,
+    /// Logins that failed in a row, or brought no successful call.
+    pub(super) failures: u32,
+    /// The password that the program gave after the session was opened.
+    pub(super) given: Option<Secret>,
+    /// The program has given a password that no login has read yet.
+    pub(super) newer_given: bool,
+    /// The user whom the last credentials were for.
+    pub(super) user: Option<String>,
+}
+
+/// Credentials that only a login by hand may send again. Entries leave only when the server accepts the credentials: a list
+/// that forgot others could be filled until it has forgotten the ones to be sent again.
+#[derive(Default)]
+pub(super) struct Refused {
+    credentials: Vec<Fingerprint>,
+    /// The credentials that the server accepted last.
+    accepted: Option<Fingerprint>,
+    /// What the server said to the last refused ones.
+    error: Option<Error>,
+}
+
+impl Refused {
+    /// With this many refused, the library sends no others by itself except those that were accepted last.
+    const CAPACITY: usize = 64;
+
+    const ADVICE: &str = "the credentials were refused and are not tried again by themselves; call vsession_set_password with others, or vsession_login when they are right";
+
+    const ADVICE_WHEN_FULL: &str = "so many credentials were refused that no others are tried by themselves; set the right ones and call vsession_login";
+
+    /// The server refused the credentials with this error.
+    pub(super) fn note(&mut self, credentials: Fingerprint, error: &Error) {
+        self.accepted.take_if(|accepted| *accepted == credentials);
+        if !self.contains(credentials) && self.credentials.len() < Refused::CAPACITY {
+            self.credentials.push(credentials);
+        }
+        self.error = Some(error.clone());
+    }
+
+    /// The server accepted the credentials.
+    pub(super) fn accept(&mut self, credentials: Fingerprint) {
+        self.credentials.retain(|refused| *refused != credentials);
+        self.accepted = Some(credentials);
+    }
+
+    pub(super) fn contains(&self, credentials: Fingerprint) -> bool {
+        self.credentials.contains(&credentials)
+    }
+
+    /// Whether an automatic login must not send these credentials.
+    pub(super) fn stops(&self, credentials: Fingerprint) -> bool {
+        let full = self.credentials.len() == Refused::CAPACITY && self.accepted != Some(credentials);
+        full || self.contains(credentials)
+    }
+
+    /// The error for callers who would need them sent. Built anew each time from what the server said.
+    pub(super) fn answer(&self) -> Error {
+        let full = self.credentials.len() >= Refused::CAPACITY;
+        let advice = if full { Refused::ADVICE_WHEN_FULL } else { Refused::ADVICE };
+        match &self.error {
+            Some(error) => not_tried(error, advice),
+            None => Error::new(Status::VSESSION_E_INVALID_LOGIN, advice).not_run(),
+        }
+    }
+}
+
+/// An earlier error as the answer to a call that made no request. It is never stored: an error built from it would grow
+/// with each answer.
+pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
+    earlier.clone().with(|d| d.message = format!("{advice} ({})", d.message)).not_run()
+}
