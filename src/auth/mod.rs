@@ -1,5 +1,45 @@
-//! The ways into a server, one file each. Each makes one attempt and returns the session, or says why there is none;
-//! when to try and who waits is the session's work.
+//! The ways into a server: a sign-in turns a credential into a server session, or says why there is none. Each sign-in is a file of
+//! its own and makes one attempt; when to try and who waits is the session's work.
 
+pub(crate) mod credential;
 pub(crate) mod fingerprint;
-pub(crate) mod password;
+mod password;
+
+use crate::error::{Error, Result};
+use crate::runtime::wait::Watch;
+use crate::soap::call::Endpoint;
+use crate::status::Status;
+use crate::vim::service::Service;
+use crate::vim::session_manager::Login;
+use credential::{Credential, Kind};
+
+/// What a server answers to a sign-in. Everything else is an error.
+pub(crate) enum SignIn<S> {
+    Accepted(S),
+    /// It refused the credential: sending it again could lock the account.
+    Refused(Error),
+}
+
+/// Signs in to the vim25 service.
+pub(crate) fn sign_in_to_vim(
+    endpoint: &Endpoint,
+    service: &Service,
+    credential: &Credential,
+    locale: Option<&str>,
+    watch: &Watch,
+) -> Result<SignIn<Login>> {
+    let result = match &credential.kind {
+        Kind::Password(password) => {
+            password::sign_in(endpoint, service, &credential.user, password, locale, watch)
+        }
+    };
+    match result {
+        Ok(login) => Ok(SignIn::Accepted(login)),
+        Err(error) if is_refusal(&error) => Ok(SignIn::Refused(credential.explain_refusal(error))),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
+}

@@ -15,23 +15,17 @@ use crate::vim::user_session::{UserSession, login_arguments, read_login};
 /// How long the logout of a session that cannot be used may take. The deadline of the login may have passed.
 const CLEAN_UP: Duration = Duration::from_secs(10);
 
-/// What is presented to the server.
-pub(crate) struct Credentials {
-    pub(crate) user: String,
-    pub(crate) password: Secret,
-    pub(crate) locale: Option<String>,
-}
-
 /// Makes one attempt. Once the request is out, only the deadline ends the wait for its reply, so that a session that the
 /// server made is always known here and can be ended.
-pub(crate) fn log_in(
+pub(super) fn sign_in(
     endpoint: &Endpoint,
     service: &Service,
-    credentials: &Credentials,
+    user: &str,
+    password: &Secret,
+    locale: Option<&str>,
     watch: &Watch,
 ) -> Result<Login> {
-    let arguments =
-        login_arguments(&credentials.user, credentials.password.reveal(), credentials.locale.as_deref());
+    let arguments = login_arguments(user, password.reveal(), locale);
     let mut cookie = None;
     let answered = endpoint.call_for_session(
         &Call {
@@ -46,7 +40,7 @@ pub(crate) fn log_in(
             commit_when_sent: true,
         },
         watch,
-        Some(&credentials.password),
+        Some(password),
         &mut cookie,
     );
     let cookie = cookie.as_ref().map(cookie::header);

@@ -1,66 +1,79 @@
-//! Where user name and password come from: the options themselves, a file that is read at each login, or a function of the
-//! program.
+//! Where credentials come from: the program's function, a password that it set later, a file, options. Each is read anew at each
+//! login, so that a credential that was rotated is found.
 
 use std::fmt;
 use std::path::Path;
 
 use super::files::NamedFile;
 use super::{Config, login_text};
+use crate::auth::credential::{Credential, Kind, Source};
 use crate::error::{Error, Result};
 use crate::runtime::secret::{Secret, Wiped};
 use crate::status::Status;
 use crate::sync::Arc;
 
-type AskForCredentials = dyn Fn(u64) -> Result<(String, Secret)> + Send + Sync;
+type AskForCredential = dyn Fn(u64) -> Result<Credential> + Send + Sync;
 
-/// The program's function that knows user name and password, given the session's handle.
+/// The program's function that gives credentials, called with the session's handle.
 #[derive(Clone)]
-pub(crate) struct CredentialsSource(pub(crate) Arc<AskForCredentials>);
+pub(crate) struct CredentialsFunction(pub(crate) Arc<AskForCredential>);
 
-impl fmt::Debug for CredentialsSource {
+impl fmt::Debug for CredentialsFunction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CredentialsSource")
+        f.write_str("CredentialsFunction")
     }
 }
 
 impl Config {
-    /// Whether a later login may find other credentials although the program sets none.
+    /// Whether another login may find other credentials than this one, without the program's doing.
     pub(crate) fn credentials_may_change(&self) -> bool {
-        self.credentials_source.is_some() || self.password_file.is_some()
+        self.credentials_function.is_some() || self.password_file.is_some()
     }
 
-    /// User name and password as they are now. `given` is a password that the program set later; it wins. A password file is read
-    /// each time, so that a rotated password is found.
-    pub(crate) fn credentials(&self, given: Option<Secret>) -> Result<(String, Secret)> {
-        let missing = |what: &str| {
-            Error::new(
-                Status::VSESSION_E_CONFIG,
-                format!(
-                    "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open, or GOVC_USERNAME and GOVC_PASSWORD where the environment is read"
-                ),
-            )
+    /// The credential for a login of the session with this handle. `given`: the password that the program set on the open
+    /// session, which wins.
+    pub(crate) fn credential(&self, given: Option<Secret>, handle: u64) -> Result<Credential> {
+        let credential = match (&self.credentials_function, given) {
+            (Some(function), None) => (function.0)(handle)?,
+            // The function still says for whom.
+            (Some(function), Some(password)) if self.username.is_none() => {
+                Credential::password((function.0)(handle)?.user, password, Source::Program)
+            }
+            (_, Some(password)) => Credential::password(self.user()?, password, Source::Program),
+            (None, None) => self.password_credential()?,
         };
-        let user = self.username.clone().ok_or_else(|| missing("user name"))?;
-        if let Some(password) = given {
-            return Ok((user, password));
-        }
-        if let Some(file) = &self.password_file {
-            return Ok((user, password_of(file)?));
-        }
-        let password = self.password.clone().ok_or_else(|| missing("password"))?;
-        Ok((user, password))
-    }
-
-    /// Whether this password may be sent at all. Its characters were checked when it was set.
-    pub(crate) fn check_password(&self, password: &Secret) -> Result<()> {
+        let Kind::Password(password) = &credential.kind;
         if password.reveal().is_empty() && !self.allow_empty_password {
             return Err(Error::new(
                 Status::VSESSION_E_CONFIG,
                 "the password is empty, so no login was sent; set one, or the option 'allow_empty_password' where the account has none",
             ));
         }
-        Ok(())
+        Ok(credential)
     }
+
+    fn password_credential(&self) -> Result<Credential> {
+        let user = self.user()?;
+        if let Some(path) = &self.password_file {
+            let source = Source::File { option: "password_file", path: path.clone() };
+            return Ok(Credential::password(user, password_of(path)?, source));
+        }
+        let password = self.password.clone().ok_or_else(|| missing("password"))?;
+        Ok(Credential::password(user, password, Source::Configuration))
+    }
+
+    fn user(&self) -> Result<String> {
+        self.username.clone().ok_or_else(|| missing("user name"))
+    }
+}
+
+fn missing(what: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_CONFIG,
+        format!(
+            "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open, or GOVC_USERNAME and GOVC_PASSWORD where the environment is read"
+        ),
+    )
 }
 
 /// The password that a file holds now. A moment later the file may hold another one, or may have been written at all.

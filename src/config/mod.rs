@@ -15,7 +15,7 @@ mod proxy;
 mod tls;
 mod url;
 
-pub(crate) use credentials::CredentialsSource;
+pub(crate) use credentials::CredentialsFunction;
 pub(crate) use env::from_environment;
 pub(crate) use keepalive::Probe;
 
@@ -71,8 +71,8 @@ pub(crate) struct Config {
     /// Zero: keep-alive runs only when it is started by hand.
     pub(crate) keepalive_interval: Duration,
     pub(crate) probe: Probe,
-    /// Asked for user name and password at each login.
-    pub(crate) credentials_source: Option<CredentialsSource>,
+    /// Asked for a credential at each login.
+    pub(crate) credentials_function: Option<CredentialsFunction>,
     /// Where events go.
     pub(crate) queue: Option<Arc<Queue>>,
 }
@@ -108,7 +108,7 @@ impl Config {
             close_logs_out: true,
             keepalive_interval: Duration::from_secs(600),
             probe: Probe::CurrentTime,
-            credentials_source: None,
+            credentials_function: None,
             queue: None,
         };
         config.set_url(url).map_err(|problem| Error::invalid_argument("url", problem))?;

@@ -8,7 +8,8 @@ use super::session::vsession;
 use super::strings::{login_text, required};
 use super::userdata::UserData;
 use super::{guard, handles};
-use crate::config::{Config, CredentialsSource};
+use crate::auth::credential::{Credential, Source};
+use crate::config::{Config, CredentialsFunction};
 use crate::error::Error;
 use crate::runtime::secret::Secret;
 use crate::status::vsession_status;
@@ -49,14 +50,14 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let source = function.map(|function| {
-            CredentialsSource(Arc::new(move |session| {
+            CredentialsFunction(Arc::new(move |session| {
                 let data = &data;
                 let mut credentials = vsession_credentials { user_and_password: None, failure: None, refused: None };
                 // SAFETY: the caller registered the function to be called so, with this pointer.
                 let status = unsafe { function(vsession { id: session }, &mut credentials, data.pointer()) };
                 let vsession_credentials { user_and_password, failure, refused } = credentials;
                 match (status, user_and_password) {
-                    (0, Some(pair)) => Ok(pair),
+                    (0, Some((user, password))) => Ok(Credential::password(user, password, Source::Function)),
                     // Whether the function passes on that it was refused, or does not look.
                     (_, None) if failure.is_none() && refused.is_some() => Err(Error::new(
                         vsession_status::VSESSION_E_CONFIG,
@@ -78,7 +79,7 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
             }))
         });
         // The old one goes when the lock is free: `free_data` is the program's code and may use this configuration.
-        let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).credentials_source, source);
+        let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).credentials_function, source);
         drop(old);
         Ok(())
     })

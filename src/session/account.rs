@@ -1,6 +1,7 @@
 //! What all server sessions of one `Session` share, because it is about the account and not about a session: the credentials
 //! that a server refused, the number of failed logins, and the password that the program gave later.
 
+use crate::auth::credential::Credential;
 use crate::auth::fingerprint::Fingerprint;
 use crate::error::Error;
 use crate::runtime::secret::Secret;
@@ -47,10 +48,13 @@ impl Refused {
         self.error = Some(error.clone());
     }
 
-    /// The server accepted the credentials.
-    pub(super) fn accept(&mut self, credentials: Fingerprint) {
-        self.credentials.retain(|refused| *refused != credentials);
-        self.accepted = Some(credentials);
+    /// The server accepted the credential.
+    pub(super) fn accept(&mut self, credential: &Credential) {
+        if !credential.reusable {
+            return self.note(credential.fingerprint, &used_up(credential));
+        }
+        self.credentials.retain(|refused| *refused != credential.fingerprint);
+        self.accepted = Some(credential.fingerprint);
     }
 
     pub(super) fn contains(&self, credentials: Fingerprint) -> bool {
@@ -78,4 +82,43 @@ impl Refused {
 /// with each answer.
 pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
     earlier.clone().with(|d| d.message = format!("{advice} ({})", d.message)).not_run()
+}
+
+fn used_up(credential: &Credential) -> Error {
+    let message = format!("the credential of '{}' serves for one login, which it has made", credential.user);
+    Error::new(Status::VSESSION_E_INVALID_LOGIN, message).not_run()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::credential::Source;
+
+    fn credential(password: &str) -> Credential {
+        Credential::password("u".into(), Secret::new(password), Source::Program)
+    }
+
+    #[test]
+    fn a_credential_that_serves_once_is_not_sent_again() {
+        let mut refused = Refused::default();
+        let ticket = Credential { reusable: false, ..credential("ticket") };
+        for accepted in [&credential("password"), &ticket] {
+            refused.accept(accepted);
+        }
+        assert!(!refused.stops(credential("password").fingerprint));
+        assert!(refused.stops(ticket.fingerprint));
+        assert!(refused.answer().detail().message.contains("serves for one login"));
+    }
+
+    #[test]
+    fn a_full_list_lets_only_the_accepted_credential_pass() {
+        let mut refused = Refused::default();
+        let error = Error::new(Status::VSESSION_E_INVALID_LOGIN, "no");
+        let good = credential("good");
+        refused.accept(&good);
+        let wrong = |n: usize| credential(&format!("wrong {n}")).fingerprint;
+        (0..Refused::CAPACITY).for_each(|n| refused.note(wrong(n), &error));
+        assert!(refused.stops(wrong(0)) && refused.stops(credential("never sent").fingerprint));
+        assert!(!refused.stops(good.fingerprint));
+    }
 }

@@ -2,7 +2,6 @@
 //! server may have taken its place since: restored, exchanged, another member of a cluster. Where an answer contradicts what
 //! is known, the server is looked at once more; how often is bounded by a pause that grows.
 
-
 use super::backoff::{Now, Throttle};
 use super::gate::{Gate, Outcome, Wish};
 use super::{Session, Snapshot};

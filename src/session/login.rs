@@ -6,9 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::gate::{Flight, Gate, Outcome, Phase};
 use super::state::Input;
 use super::{Session, closed};
+use crate::auth::credential::Credential;
 use crate::auth::fingerprint::Fingerprint;
-use crate::auth::password::{self, Credentials};
+use crate::auth::{self, SignIn};
 use crate::error::{Error, Result};
+use crate::runtime::event::now_ms;
 use crate::runtime::log::log;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Watch};
@@ -39,7 +41,7 @@ pub(super) enum Task {
 pub(super) struct Made {
     service: Arc<Service>,
     login: Login,
-    credentials: Fingerprint,
+    credential: Credential,
 }
 
 /// Why a login did not succeed.
@@ -172,7 +174,7 @@ impl Session {
 
     /// Discovers the server where it is not known, and logs in.
     fn establish(&self, flight: &Flight, by_hand: bool, watch: &Watch) -> std::result::Result<Made, Failure> {
-        let (user, password, fingerprint) = self.credentials_to_send(by_hand)?;
+        let credential = self.credential_to_send(by_hand)?;
         // A function may have taken its time.
         watch.check().map_err(Error::from)?;
         let known = self.gate.lock().service.clone();
@@ -180,47 +182,35 @@ impl Session {
             Some(service) => service,
             None => self.discover(watch)?,
         };
-        let credentials = Credentials { user, password, locale: self.config.locale.clone() };
         flight.may_have_run.store(true, Ordering::SeqCst);
-        let log_in = |service: &Service| password::log_in(&self.endpoint, service, &credentials, watch);
-        match self.ask(service, true, watch, log_in) {
-            Ok((service, login)) => Ok(Made { service, login, credentials: fingerprint }),
-            Err(error) if is_refusal(&error) => {
-                let error = self.with_source_of_password(error);
-                self.account.lock().refused.note(fingerprint, &error);
+        let locale = self.config.locale.as_deref();
+        let sign_in =
+            |service: &Service| auth::sign_in_to_vim(&self.endpoint, service, &credential, locale, watch);
+        let (service, answer) = self.ask(service, true, watch, sign_in)?;
+        let mut account = self.account.lock();
+        match answer {
+            SignIn::Accepted(login) => Ok(Made { service, login, credential }),
+            SignIn::Refused(error) => {
+                account.refused.note(credential.fingerprint, &error);
                 Err(Failure::Refused(error))
             }
-            Err(error) => Err(error.into()),
         }
     }
 
-    /// A refusal, with where the password came from if it can be mended there.
-    fn with_source_of_password(&self, error: Error) -> Error {
-        let given = self.config.credentials_source.is_some() || self.account.lock().given.is_some();
-        match &self.config.password_file {
-            Some(file) if !given => error.with(|d| {
-                d.message.push_str(&format!(
-                    "; the password is that of option 'password_file' ('{}')",
-                    file.display()
-                ));
-            }),
-            _ => error,
-        }
-    }
-
-    /// What to log in with. Credentials that were refused are sent again by hand only: repeating them could lock the
-    /// account.
-    fn credentials_to_send(
-        &self,
-        by_hand: bool,
-    ) -> std::result::Result<(String, Secret, Fingerprint), Failure> {
+    /// What to log in with. A credential that was refused is sent again by hand only: repeating it could lock the account.
+    fn credential_to_send(&self, by_hand: bool) -> std::result::Result<Credential, Failure> {
         loop {
-            let (user, password) = self.credentials()?;
-            let fingerprint = Fingerprint::of(&user, &password);
+            let given = {
+                let mut account = self.account.lock();
+                account.newer_given = false;
+                account.given.clone()
+            };
+            let credential = self.config.credential(given, self.publisher.handle())?;
+            credential.check_expiry(now_ms())?;
             let mut account = self.account.lock();
-            account.user = Some(user.clone());
-            if !by_hand && account.refused.stops(fingerprint) {
-                // Another password was given while we read the old one.
+            account.user = Some(credential.user.clone());
+            if !by_hand && account.refused.stops(credential.fingerprint) {
+                // Another one was given while we read the old one.
                 if account.newer_given {
                     continue;
                 }
@@ -228,26 +218,8 @@ impl Session {
             }
             drop(account);
             self.feed(&mut self.gate.lock(), Input::CredentialsFound);
-            return Ok((user, password, fingerprint));
+            return Ok(credential);
         }
-    }
-
-    fn credentials(&self) -> Result<(String, Secret)> {
-        let given = {
-            let mut account = self.account.lock();
-            account.newer_given = false;
-            account.given.clone()
-        };
-        let (user, password) = match (&self.config.credentials_source, given) {
-            (Some(source), None) => (source.0)(self.publisher.handle())?,
-            // The function still says for whom.
-            (Some(source), Some(password)) if self.config.username.is_none() => {
-                (source.0)(self.publisher.handle()).map(|(user, _)| (user, password))?
-            }
-            (_, given) => self.config.credentials(given)?,
-        };
-        self.config.check_password(&password)?;
-        Ok((user, password))
     }
 
     /// Another password for the logins to come. Leaves the state of refused credentials behind. One that was refused is
@@ -303,8 +275,8 @@ impl Session {
         }
         gate.phase = Phase::Idle;
         match result {
-            Ok(Made { service, login, credentials }) => {
-                self.account.lock().refused.accept(credentials);
+            Ok(Made { service, login, credential }) => {
+                self.account.lock().refused.accept(&credential);
                 self.publish(&mut gate, service, login, by_hand);
                 let epoch = gate.machine.epoch();
                 drop(gate);
@@ -341,11 +313,6 @@ impl Session {
         let watch = Watch::new(self.own_bounds())?;
         session_manager::logout(&self.endpoint, service, &login.cookie, &watch)
     }
-}
-
-/// Whether the server has refused the credentials: trying them again by ourselves could lock the account.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
 }
 
 fn refused_before(server: &str) -> Error {

@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::call::{CallOptions, MethodCall, Target};
 use super::gate::Phase;
 use super::{Session, Timeout};
-use crate::config::{Config, CredentialsSource};
+use crate::auth::credential::{Credential, Source};
+use crate::config::{Config, CredentialsFunction};
 use crate::error::{Error, Result};
 use crate::http::model::{Server, serve_with};
 use crate::http::{self, HttpReply, HttpRequest};
@@ -588,9 +589,9 @@ fn a_closed_session_touches_nothing_of_anothers() {
         (config.backoff, config.max_backoff) = (Duration::from_millis(1), Duration::from_millis(1));
         // A look finds nothing first, and others then.
         let asked = Arc::new(AtomicBool::new(false));
-        config.credentials_source = Some(CredentialsSource(Arc::new(move |_| {
+        config.credentials_function = Some(CredentialsFunction(Arc::new(move |_| {
             let password = if asked.swap(true, Ordering::SeqCst) { "new" } else { "old" };
-            Ok(("user".into(), Secret::new(password)))
+            Ok(Credential::password("user".into(), Secret::new(password), Source::Function))
         })));
         let session = open(config);
         assert!(login(&session).is_err());

@@ -7,7 +7,8 @@ use super::gate::{Flight, Next, Phase, Wish};
 use super::login::Failure;
 use super::state::Input;
 use super::*;
-use crate::config::CredentialsSource;
+use crate::auth::credential::{Credential, Source};
+use crate::config::CredentialsFunction;
 use crate::runtime::secret::Secret;
 use crate::vim::service::Service;
 use crate::vim::service_content::ServiceContent;
@@ -110,9 +111,9 @@ fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
     let panicking = panics.clone();
     let mut config = Config::new("http://127.0.0.1:1/sdk").unwrap();
     config.backoff = Duration::from_millis(1);
-    config.credentials_source = Some(CredentialsSource(Arc::new(move |_| {
+    config.credentials_function = Some(CredentialsFunction(Arc::new(move |_| {
         assert!(!panicking.load(Ordering::SeqCst), "planted");
-        Ok(("user".into(), Secret::new("pass")))
+        Ok(Credential::password("user".into(), Secret::new("pass"), Source::Function))
     })));
     let session = open(config);
     let log_in = || session.login(Bounds::with_timeout(Duration::from_secs(10))).unwrap_err().status();
@@ -125,7 +126,7 @@ fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
 #[test]
 fn a_credentials_function_that_returns_the_status_of_refused_credentials_has_none_refused() {
     let mut config = Config::new("http://127.0.0.1:1/sdk").unwrap();
-    config.credentials_source = Some(CredentialsSource(Arc::new(|_| {
+    config.credentials_function = Some(CredentialsFunction(Arc::new(|_| {
         Err(Error::new(Status::VSESSION_E_INVALID_LOGIN, "the vault does not know the program"))
     })));
     let session = open(config);
