@@ -2,11 +2,11 @@
 
 pub(crate) mod call;
 pub(crate) mod cookie;
+mod document;
 pub(crate) mod envelope;
 pub(crate) mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod redaction;
 pub(crate) mod reply;
-mod unreadable;
+pub(crate) mod scan;
 pub(crate) mod xml;

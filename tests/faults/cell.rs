@@ -70,10 +70,19 @@ impl fmt::Display for Cell {
     }
 }
 
+impl Cell {
+    /// Of a chunked reply only the line end behind the last chunk is missing, or a part of it. All data has arrived by then, and
+    /// RFC 9112 calls such a message complete, so a reader may take it or wait for the rest.
+    fn is_complete(&self) -> bool {
+        !self.fault.framed.is_empty() && matches!(self.place, Place::Last(1 | 2))
+    }
+}
+
 /// Where a fault is made. Each part notes how it is undone.
 pub struct Stage<'a> {
     pub simulator: &'a Simulator,
     request: &'static str,
+    framed: &'static [&'static str],
     byte: i64,
     undo: RefCell<Vec<fn(&Simulator)>>,
 }
@@ -90,7 +99,7 @@ impl Stage<'_> {
 
     /// Ends the reply at the cell's byte.
     pub fn stop(&self, then: &str) {
-        self.reply(json!({"stop": {"byte": self.byte, "then": then}}));
+        self.reply(framed(self.framed, json!({"stop": {"byte": self.byte, "then": then}})));
     }
 
     /// Has new connections fail below TLS.
@@ -155,6 +164,14 @@ impl Stage<'_> {
     }
 }
 
+/// A rule of the simulator with the fields that frame the reply.
+fn framed(framed: &[&str], mut rule: Value) -> Value {
+    for field in framed {
+        rule[*field] = true.into();
+    }
+    rule
+}
+
 /// How long a reply is.
 #[derive(Clone, Copy, Default)]
 pub struct Lengths {
@@ -169,8 +186,8 @@ pub struct Lane {
     events: Queue,
     descriptors: usize,
     threads: usize,
-    /// Of replies, by request and transport.
-    lengths: RefCell<HashMap<(&'static str, bool), Lengths>>,
+    /// Of replies, by request, transport and framing.
+    lengths: RefCell<HashMap<(&'static str, bool, &'static [&'static str]), Lengths>>,
 }
 
 impl Lane {
@@ -256,7 +273,8 @@ impl Lane {
         self.events.drain();
         let byte = cell.place.byte(lengths.head);
         let undo = RefCell::default();
-        let stage = Stage { simulator: scene.simulator, request: cell.entry.request, byte, undo };
+        let (request, framed) = (cell.entry.request, cell.fault.framed);
+        let stage = Stage { simulator: scene.simulator, request, framed, byte, undo };
         (cell.fault.begin)(&stage);
         let outcomes = together(cell.threads, |thread| {
             let start = Instant::now();
@@ -274,7 +292,7 @@ impl Lane {
         let (most, least) = limits(cell.entry, &scene);
         let wanted = Wanted {
             outcome,
-            or: or(cell.fault, cell.entry, cell.threads),
+            or: or(cell.fault, cell.entry, cell.threads).or(cell.is_complete().then_some(Outcome::Done)),
             of_many: cell.entry.of_many,
             most,
             least,
@@ -311,13 +329,14 @@ impl Lane {
 
     /// How long the reply to the entry point's request is.
     pub fn lengths(&self, cell: &Cell) -> Lengths {
-        let key = (cell.entry.request, cell.tls);
+        let key = (cell.entry.request, cell.tls, cell.fault.framed);
         if let Some(lengths) = self.lengths.borrow().get(&key) {
             return *lengths;
         }
         let entry = ENTRIES.iter().find(|entry| entry.request == key.0).unwrap_or(cell.entry);
         let scene = self.scene(&Cell { fault: &FAULTS[0], entry, ..*cell });
-        scene.simulator.rule(json!({"method": key.0, "stop": {"byte": 1_000_000, "then": "close"}}));
+        let stop = json!({"method": key.0, "stop": {"byte": 1_000_000, "then": "close"}});
+        scene.simulator.rule(framed(key.2, stop));
         (entry.run)(&scene, 0);
         let rules = scene.simulator.rules();
         let length = |field: &str| rules[0][field].as_i64().unwrap();

@@ -29,6 +29,8 @@ pub struct Fault {
     pub over: Over,
     /// It is done at several bytes.
     pub bytes: Bytes,
+    /// How the reply of which a byte is hit is framed: fields of a rule of the simulator.
+    pub framed: &'static [&'static str],
     /// The server runs the request; what is lost is its reply.
     pub runs: bool,
     /// Of the reply not even the head arrives, and so no cookie.
@@ -83,6 +85,7 @@ const REPLY: Fault = Fault {
     meets: Meets::Reply,
     over: Over::Tls,
     bytes: Bytes::None,
+    framed: &[],
     runs: false,
     headless: false,
     stalls: false,
@@ -96,6 +99,12 @@ const CONNECTION: Fault = Fault { meets: Meets::Connection, ..REPLY };
 const HANDSHAKE: Fault = Fault { bytes: Bytes::Handshake, ..CONNECTION };
 /// One at a byte of the reply.
 const BYTE: Fault = Fault { bytes: Bytes::Reply, runs: true, over: Over::Both, ..REPLY };
+/// One at a byte of a reply as current vCenters send it to a client that asks for no compression.
+const CHUNKED: Fault = Fault { framed: &["chunked"], ..BYTE };
+/// One at a byte of a reply as they send it to a client that does.
+const GZIPPED: Fault = Fault { framed: &["chunked", "gzip"], ..BYTE };
+/// A whole reply.
+const WHOLE: Fault = Fault { runs: true, over: Over::Both, ..REPLY };
 
 const REFUSED: Outcome = Outcome::failed(VSESSION_E_CONNECT, RETRIABLE, VSESSION_EXECUTED_NO);
 const LOST: Outcome = Outcome::failed(VSESSION_E_CONNECTION, RETRIABLE, VSESSION_EXECUTED_MAYBE);
@@ -154,6 +163,14 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "reset", says: "the connection is reset at a byte of the reply", begin: |s| s.stop("reset"), gives: LOST, ..BYTE },
     Fault { name: "close", says: "the connection is closed at a byte of the reply", begin: |s| s.stop("close"), gives: LOST, ..BYTE },
     Fault { name: "stall", says: "the reply stops at one of its bytes", begin: |s| s.stop("stall"), gives: LATE, stalls: true, ..BYTE },
+    Fault { name: "chunked-close", says: "the connection is closed at a byte of a chunked reply", begin: |s| s.stop("close"), gives: LOST, ..CHUNKED },
+    Fault { name: "chunked-stall", says: "a chunked reply stops at one of its bytes", begin: |s| s.stop("stall"), gives: LATE, stalls: true, ..CHUNKED },
+    Fault { name: "gzip-close", says: "the connection is closed at a byte of a chunked and compressed reply", begin: |s| s.stop("close"), gives: LOST, ..GZIPPED },
+    // Chunks of all sizes, in packets or TLS records of all sizes.
+    Fault { name: "chunks-whole", says: "a chunked reply arrives in one piece", begin: |s| s.reply(json!({"chunks": "whole", "chunk_size": 100})), ..WHOLE },
+    Fault { name: "chunks-each", says: "each chunk of a reply, of one byte, arrives by itself", begin: |s| s.reply(json!({"chunks": "each", "chunk_size": 1})), ..WHOLE },
+    Fault { name: "chunks-bytes", says: "each byte of a chunked reply arrives by itself", begin: |s| s.reply(json!({"chunks": "bytes"})), ..WHOLE },
+    Fault { name: "gzip-bytes", says: "each byte of a chunked and compressed reply arrives by itself", begin: |s| s.reply(json!({"chunks": "bytes", "gzip": true})), ..WHOLE },
     Fault { name: "reset-before", says: "the connection is reset before the request is run", begin: |s| s.reply(json!({"reset": "before"})), gives: LOST, ..REPLY },
     Fault { name: "close-before", says: "the connection is closed before the request is run", begin: |s| s.reply(json!({"close": "before"})), gives: LOST, ..REPLY },
     Fault { name: "reset-once", says: "the connection is reset once, after the request was run", begin: |s| s.reply(json!({"reset": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
