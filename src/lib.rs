@@ -7,6 +7,10 @@
 // Under the model checker no connection is made, and the models use what they look at.
 #![cfg_attr(vsession_model, allow(dead_code))]
 
+/// `planted!`: faults that show that the tests find them. First, since macros are known only below.
+#[macro_use]
+mod planted;
+
 pub mod ffi;
 
 /// Calls, the login gate, the snapshot: the heart.

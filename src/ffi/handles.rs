@@ -146,7 +146,7 @@ fn take_slot() -> Result<(usize, u32)> {
 }
 
 fn give_back(index: usize, generation: u32) {
-    let next = next_generation(generation);
+    let next = if planted!("generation-not-counted") { generation } else { next_generation(generation) };
     if let Some(slot) = slot(index) {
         slot.words.retire(next);
     }
@@ -199,7 +199,7 @@ pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce
     let id = Id::from_number(handle);
     if let Some(slot) = slot(id.slot()).filter(|_| id.kind() == T::KIND as u8) {
         let entry = slot.entry.load();
-        if let Some(entry) = entry.as_ref().filter(|e| e.id == id)
+        if let Some(entry) = entry.as_ref().filter(|e| e.id == id || planted!("any-generation-will-do"))
             && let Some(object) = T::from_object(&entry.object)
         {
             return Ok(look(object));
@@ -217,7 +217,8 @@ pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> 
     let mine = current.filter(|entry| entry.id == id);
     if let Some(mine) = mine {
         let previous = slot.entry.compare_and_swap(&mine, None);
-        if previous.as_ref().is_some_and(|p| Arc::ptr_eq(p, &mine)) {
+        let first = previous.as_ref().is_some_and(|p| Arc::ptr_eq(p, &mine));
+        if first || planted!("two-remove") {
             give_back(id.slot(), id.generation());
             return Ok(object);
         }

@@ -105,9 +105,10 @@ impl Queue {
 
     /// Appends an event. Never blocks on a reader.
     pub(crate) fn push(&self, event: Event) {
+        let too_early = planted!("put-into-a-freed-queue").then(|| self.closed.has_fired());
         let mut pending = self.pending.lock();
         // Under the lock, so that nothing is put into a queue that a close has emptied.
-        if self.closed.has_fired() {
+        if too_early.unwrap_or_else(|| self.closed.has_fired()) {
             return;
         }
         let session = event.session;
@@ -119,6 +120,9 @@ impl Queue {
             if *count > MOST_PENDING {
                 pending.merge(session);
             }
+        }
+        if planted!("raised-after-the-lock") {
+            drop(pending);
         }
         // Under the lock, so that a reader that takes the last event cannot drain this raise.
         self.readable.raise();

@@ -185,7 +185,9 @@ impl Timer {
         while !state.stopping {
             let now = Instant::now();
             match state.entries.peek().map(|Reverse(first)| first.at) {
-                Some(at) if at <= now => {
+                Some(at)
+                    if at <= now || (planted!("woken-early") && at <= now + Duration::from_millis(10)) =>
+                {
                     let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
                     if let Some(sleeper) = due {
                         drop(state);
@@ -199,7 +201,13 @@ impl Timer {
                     thread::park_timeout(at.saturating_duration_since(now));
                     state = self.state.lock();
                 }
-                None if idle_since.is_some_and(|since| now >= since + IDLE) => break,
+                None if idle_since.is_some_and(|since| now >= since + IDLE) => {
+                    if planted!("timer-ends-without-a-look") {
+                        drop(state);
+                        state = self.state.lock();
+                    }
+                    break;
+                }
                 None => {
                     idle_since = idle_since.or(Some(now));
                     drop(state);

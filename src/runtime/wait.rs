@@ -47,6 +47,10 @@ impl Signal {
 
     /// Sets the flag and wakes all waiters. Any thread may call it, any number of times.
     pub(crate) fn fire(&self) {
+        if planted!("flag-after-the-list") {
+            self.waiting.lock().threads.iter().for_each(|waker| waker.raise());
+            return self.fired.store(true, Ordering::SeqCst);
+        }
         self.fired.store(true, Ordering::SeqCst);
         // A waiter enters the list before it reads the flag, so either it is in the list now or it will see the flag.
         let observers = {
@@ -311,7 +315,7 @@ impl Watch {
         if self.bounds.deadline.is_some_and(near) {
             return Ok(None);
         }
-        if self.committed.get() {
+        if self.committed.get() && !planted!("login-not-committed") {
             // Only the deadline ends it, and that is not near.
             return Ok(match receive(socket, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -381,7 +385,12 @@ impl Watch {
             if is_done() {
                 return Ok(None);
             }
-            self.check_signals()?;
+            if !(planted!("flags-not-read-before-a-wait") && until.is_none() && descriptors.is_empty()) {
+                self.check_signals()?;
+            }
+            if planted!("drained-after-the-flags") {
+                self.waker.event.drain();
+            }
             let end = match (self.bounds.deadline, until) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -428,7 +437,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if self.enlisted.get() {
             let _ = ENLISTED.try_with(|number| number.set(number.get() - 1));
-            for signal in self.bounds.signals() {
+            for signal in self.bounds.signals().filter(|_| !planted!("left-in-the-list")) {
                 signal.dismiss(&self.waker);
             }
         }

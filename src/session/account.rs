@@ -58,7 +58,7 @@ impl Refused {
     }
 
     pub(super) fn contains(&self, credentials: Fingerprint) -> bool {
-        self.credentials.contains(&credentials)
+        self.credentials.contains(&credentials) && !planted!("refusal-forgotten")
     }
 
     /// Whether an automatic login must not send these credentials.

@@ -93,9 +93,14 @@ impl Session {
     fn publish_refreshed(&self, old: &Arc<Snapshot>, renewed: Login) {
         let _gate = self.gate.lock();
         let current = self.snapshot();
-        if Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some()) {
+        let same = Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some());
+        if same || planted!("refresh-over-a-login") {
             // What is known of the server may be newer than the answer.
-            self.shown.replace(Snapshot { login: Some(renewed), ..(*current).clone() });
+            let mut next = Snapshot { login: Some(renewed), ..(*current).clone() };
+            if planted!("refresh-over-a-look") {
+                next.service = old.service.clone();
+            }
+            self.shown.replace(next);
         }
     }
 

@@ -132,7 +132,8 @@ impl Session {
         gate.doubts.open = false;
         let changed = *found != **known;
         if !gate.machine.is_closed() {
-            gate.service = Some(found.clone());
+            let now_known = if planted!("found-and-forgotten") { known } else { &found };
+            gate.service = Some(now_known.clone());
             let snapshot = self.snapshot();
             if changed && snapshot.login.is_some() {
                 let service = Some(found.clone());

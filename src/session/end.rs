@@ -90,7 +90,9 @@ impl Session {
                     }
                 }
             }
-            flight.land(Ok(Outcome::Gone));
+            if !planted!("logout-does-not-land") {
+                flight.land(Ok(Outcome::Gone));
+            }
             return result.inspect_err(|error| self.note_failure(error));
         }
     }
@@ -134,7 +136,9 @@ impl Session {
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
         // A login that is out ends with a logout of its own; see `settle`. A check or a logout needs no waiting for.
         // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
-        if let Some(flight) = flight.filter(|flight| !alive && !flight.is_flown_here()) {
+        let waits =
+            |flight: &Arc<Flight>| !alive && !flight.is_flown_here() && !planted!("close-does-not-wait");
+        if let Some(flight) = flight.filter(waits) {
             flight.wait(&watch).map_err(|error| unfinished(&error.not_run()))?;
             if let Some(error) = self.gate.lock().left_behind.take() {
                 return Err(unfinished(&error));

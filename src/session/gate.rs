@@ -210,7 +210,8 @@ impl Session {
             }
             may_have_run |= flight.may_have_run.load(Ordering::SeqCst);
             match (wish, flight.outcome()) {
-                (Wish::Replace { .. }, Ok(Outcome::StillAlive)) if flight.number < first_valid => {}
+                (Wish::Replace { .. }, Ok(Outcome::StillAlive))
+                    if flight.number < first_valid && !planted!("answer-from-before") => {}
                 // It was a check: either there is a session now, or a login has to be started.
                 (Wish::LogIn | Wish::NeedSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
                 // It ended because all the others had left just as we came.
@@ -243,7 +244,7 @@ impl Session {
         let served = gate.machine.state().is_usable()
             && match wish {
                 Wish::LogIn | Wish::NeedSession => true,
-                Wish::Replace { epoch } => gate.machine.epoch() > epoch,
+                Wish::Replace { epoch } => gate.machine.epoch() > epoch && !planted!("newer-epoch-unseen"),
                 Wish::Look { .. } => false,
             };
         match &gate.phase {
@@ -254,6 +255,7 @@ impl Session {
                 return Ok(Next::Return(Outcome::Ready));
             }
             Phase::Look(flight) => return Ok(Next::Wait(flight.clone())),
+            _ if planted!("two-logins") => {}
             Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
             Phase::Login(flight) => {
                 let flight = flight.clone();
@@ -283,7 +285,8 @@ impl Session {
     fn look_at_gate(&self, gate: &mut Gate, wish: Wish) -> Next {
         let Wish::Look { service, by_hand } = wish else { return Next::Return(Outcome::StillAlive) };
         // Somebody else has looked, or has logged in or out.
-        if self.snapshot().service.as_ref().is_none_or(|known| name_of(known) != service) {
+        let changed = self.snapshot().service.as_ref().is_none_or(|known| name_of(known) != service);
+        if changed && !planted!("looked-at-unseen") {
             return Next::Return(Outcome::Ready);
         }
         match &gate.phase {
@@ -324,7 +327,8 @@ impl Session {
         if matches!(&gate.phase, Phase::Login(current) | Phase::Look(current) if Arc::ptr_eq(current, flight))
         {
             gate.waiting -= 1;
-            if gate.waiting == 0 {
+            let last = gate.waiting == 0 || planted!("abandoned-too-early");
+            if last && !planted!("never-abandoned") {
                 flight.abandoned.fire();
             }
         }
@@ -344,6 +348,9 @@ impl Session {
             (Readers::NewLogin, Some((login, service))) => {
                 gate.service = Some(service.clone());
                 let (login, service) = (Some(login), Some(service));
+                if planted!("epoch-before-snapshot") {
+                    self.show_epoch(epoch);
+                }
                 self.shown.replace(Snapshot { epoch, login, service, ..Snapshot::default() });
                 // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
                 self.show_epoch(epoch);

@@ -138,6 +138,9 @@ impl Session {
             schedule.entry = Some(due);
             let me: Arc<Session> = self.clone();
             let weak = Arc::downgrade(&me);
+            if planted!("keep-alive-holds-the-session") {
+                std::mem::forget(me);
+            }
             // Without a thread for the timer it wakes us when it has one; see there.
             let _ = timer::wake_at(due, weak);
         }
@@ -275,6 +278,13 @@ impl Session {
         if gate.machine.logouts() != logouts {
             return;
         }
+        if planted!("failed-probe-out-of-order") {
+            use crate::runtime::event::Kind::VSESSION_EVENT_KEEPALIVE_FAILED as FAILED;
+            let notice = gate.machine.notice(FAILED, crate::state::Reason::VSESSION_REASON_NONE, Some(error));
+            drop(gate);
+            crate::sync::thread::yield_now();
+            return self.config.queue.iter().for_each(|queue| queue.push(self.event(notice.clone(), None)));
+        }
         self.feed(&mut gate, Input::KeepAliveFailed { error });
     }
 }
@@ -284,6 +294,7 @@ impl Sleeper for Session {
         let mut schedule = self.keepalive.0.lock();
         let now = Instant::now();
         match schedule.entry {
+            Some(entry) if now >= entry && planted!("entry-not-cleared") => {}
             Some(entry) if now >= entry => schedule.entry = None,
             // An entry that an earlier one has replaced.
             _ => return,

@@ -221,6 +221,11 @@ impl Machine {
     /// Something has happened. A closed session changes no more and tells nothing.
     pub(super) fn feed(&mut self, account: &mut Account, now: Now, input: Input) -> Effects {
         let mut effects = Effects::default();
+        if planted!("a-closed-session-changes") && self.is_closed() {
+            let (kind, reason) = (Kind::VSESSION_EVENT_STATE_CHANGED, Reason::VSESSION_REASON_LOGIN);
+            effects.notices.push(self.notice(kind, reason, None));
+            return effects;
+        }
         let out = &mut effects;
         match input {
             Input::LoginBegins { by_hand } => match self.state {
@@ -436,6 +441,7 @@ impl Machine {
                 // After a logout or a refusal, automatic logins stay off whatever comes of one by hand.
                 Automatic::AfterLogout => {}
                 Automatic::Refused { read_again } => *read_again = next,
+                _ if planted!("no-pause-after-a-failure") => {}
                 automatic => *automatic = Automatic::NotBefore(next, error.clone()),
             }
         }
@@ -454,7 +460,7 @@ impl Machine {
     }
 
     fn expire(&mut self, account: &mut Account, now: Now, server: &str, out: &mut Effects) {
-        if self.on_trial {
+        if self.on_trial && !planted!("no-pause-after-a-login-of-no-use") {
             let error = not_accepted(server);
             let next = self.logged_in + self.pause_after_failure(account, &error, now);
             self.automatic = Automatic::NotBefore(next, error);

@@ -133,11 +133,6 @@ impl AsRawFd for Socket {
     }
 }
 
-/// Whether this planted fault is wanted. Only copies of the sources that `tests/models/run.sh prove` makes call it.
-pub(crate) fn planted(name: &str) -> bool {
-    std::env::var("VSESSION_MODEL_PLANT").is_ok_and(|plant| plant == name)
-}
-
 /// Runs `model` in many orders: half of the time in random ones, half of it in those of PCT, which changes the running thread
 /// seldom. `begin` puts what belongs to the process into its first state. See "Models" in CONTRIBUTING.md for the environment.
 pub(crate) fn check(begin: fn(), model: fn()) {

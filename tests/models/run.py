@@ -4,7 +4,7 @@
     tests/models/run.py [SECONDS] [WORD]     each model, or those with WORD in their name, for so long (1.5)
     tests/models/run.py replay NAME FILE     one schedule again, as a failure printed it
     tests/models/run.py in SECONDS           all of them, in about so long together
-    tests/models/run.py prove [WORD]         each planted fault of plants.py is found by the model that is to find it
+    tests/models/run.py prove [WORD]         each planted fault of tests/plants.toml is found by its model
 
 VSESSION_MODEL_SEED=N begins with other orders.
 """
@@ -13,22 +13,21 @@ import concurrent.futures
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import time
-
-from plants import PLANTS
+import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TARGET = ROOT / "target/model"
+PLANTS = tomllib.loads((ROOT / "tests/plants.toml").read_text())["models"]
 
 
-def build(sources):
-    """The unit tests with the model checker in the place of the primitives; the path of the program."""
+def build():
+    """Builds the unit tests with the model checker in the place of the primitives; returns the path of the program."""
     flags = {**os.environ, "RUSTFLAGS": "--cfg vsession_model"}
     command = ["cargo", "test", "--lib", "--no-run", "--quiet", "--profile", "model", "--message-format=json"]
-    command += ["--manifest-path", str(sources / "Cargo.toml"), "--target-dir", str(TARGET)]
+    command += ["--manifest-path", str(ROOT / "Cargo.toml"), "--target-dir", str(TARGET)]
     built = subprocess.run(command, env=flags, stdout=subprocess.PIPE, text=True)
     programs = re.findall(r'"name":"vsession".*"executable":"([^"]+)"', built.stdout)
     if built.returncode != 0 or len(programs) != 1:
@@ -56,9 +55,7 @@ def run(program, name, seconds, **environment):
 
 def run_all(seconds, word, together=False):
     """`together`: the seconds are for all of them, and not for each."""
-    for name, (file, right, *_) in PLANTS.items():
-        check_place(name, ROOT, file, right)
-    program = build(ROOT)
+    program = build()
     chosen = [name for name in names(program) if word in name]
     if together:
         seconds = seconds * os.cpu_count() / len(chosen)
@@ -82,43 +79,21 @@ def run_all(seconds, word, together=False):
 
 
 def replay(name, file):
-    held, said = run(build(ROOT), name, 0, VSESSION_MODEL_REPLAY=str(pathlib.Path(file).resolve()))
+    held, said = run(build(), name, 0, VSESSION_MODEL_REPLAY=str(pathlib.Path(file).resolve()))
     print(said)
     sys.exit(not held)
 
 
-def check_place(name, sources, file, right):
-    if (sources / "src" / file).read_text().count(right) != 1:
-        sys.exit(f"tests/models/plants.py: {name}: src/{file} does not have once what the fault replaces:\n{right}")
-
-
-def plant(sources):
-    """Puts every fault into the sources, each behind its name."""
-    for name, (file, right, wrong, _, _) in PLANTS.items():
-        path = sources / "src" / file
-        check_place(name, sources, file, right)
-        text = path.read_text()
-        path.write_text(text.replace(right, wrong.replace("PLANTED", f'crate::sync::model::planted("{name}")')))
-
-
 def prove(word=""):
     faults = [name for name in PLANTS if word in name]
-    copy = TARGET / "planted"
-    shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir(parents=True)
-    for part in ["Cargo.toml", "Cargo.lock", "build.rs", "cbindgen.toml"]:
-        shutil.copy(ROOT / part, copy)
-    for part in ["src", "tests/rust/support"]:  # a unit test reads a certificate there
-        shutil.copytree(ROOT / part, copy / part)
-    plant(copy)
-    program = build(copy)
+    program = build()
     there = names(program)
 
     def find(name):
-        _, _, _, model, message = PLANTS[name]
+        model, message = PLANTS[name]["model"], PLANTS[name]["says"]
         (full,) = [full for full in there if full.endswith(f"::{model}")]
         began = time.monotonic()
-        held, said = run(program, full, 60, VSESSION_MODEL_PLANT=name)
+        held, said = run(program, full, 60, VSESSION_PLANT=name)
         found = not held and message in said
         return found, full, f"{time.monotonic() - began:.1f} s: {message}" if found else said
 
@@ -128,11 +103,11 @@ def prove(word=""):
             missed += not found
             print(f"{'found' if found else 'MISSED'}  {name} by {model}: {said}")
         # What is found must be the fault: without one the same program holds.
-        for model, (held, said) in zip(there, pool.map(lambda model: run(program, model, 0.5), there)):
+        for model, (held, said) in zip(there, pool.map(lambda model: run(program, model, 0.5, VSESSION_PLANT=""), there)):
             missed += not held
             if not held:
                 print(f"without a fault: {model}\n{said}")
-    blind = [model for model in there if not any(model.endswith(f"::{fault[3]}") for fault in PLANTS.values())]
+    blind = [model for model in there if not any(model.endswith(f"::{fault['model']}") for fault in PLANTS.values())]
     for model in blind:
         print(f"no fault is planted for {model}")
     print(f"{len(faults)} faults, {missed} missed, {len(blind)} models without one")
