@@ -1,8 +1,9 @@
 //! `vsession_cancel`: a token that ends calls from another thread.
 
 use super::error::vsession_error;
+use super::guard::guard;
+use super::handles;
 use super::strings::place;
-use super::{guard, handles};
 use crate::runtime::wait::Signal;
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -24,7 +25,7 @@ pub unsafe extern "C" fn vsession_cancel_new(
     out: *mut vsession_cancel,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let id = handles::insert::<Signal>(|_| Ok(Arc::new(Signal::new())))?;
         out.put(vsession_cancel { id });
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn vsession_cancel_new(
 /// Errors: VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED when it was freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_fire(cancel: vsession_cancel) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || {
+    guard!(status(), || {
         handles::get::<Signal>(cancel.id, "cancel")?.fire();
         Ok(())
     })
@@ -50,7 +51,7 @@ pub extern "C" fn vsession_cancel_fire(cancel: vsession_cancel) -> vsession_stat
 /// Threads: safe from any thread. Blocks: never. Errors: as `vsession_cancel_fire`.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_reset(cancel: vsession_cancel) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || {
+    guard!(status(), || {
         handles::get::<Signal>(cancel.id, "cancel")?.reset();
         Ok(())
     })
@@ -61,7 +62,7 @@ pub extern "C" fn vsession_cancel_reset(cancel: vsession_cancel) -> vsession_sta
 /// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_free(cancel: vsession_cancel) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || match cancel.id {
+    guard!(status(), || match cancel.id {
         0 => Ok(()),
         id => handles::remove::<Signal>(id, "cancel").map(drop),
     })

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::call::{self, vsession_call_options};
 use super::config::vsession_config;
 use super::error::vsession_error;
+use super::guard::guard;
+use super::handles;
 use super::strings::{borrowed, optional, place};
-use super::{guard, handles};
 use crate::config::Config;
 use crate::error::Error;
 use crate::net::{self, Certificate};
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
     out: *mut *mut vsession_certificates,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         // SAFETY: by contract NULL or a NUL-terminated string, and NULL or valid call options.
         let (url, options) = unsafe { (optional(url, "url")?, call::options(options)?) };
@@ -94,13 +95,21 @@ pub unsafe extern "C" fn vsession_probe_certificate(
     })
 }
 
-fn read<T: Copy>(
-    certificates: *const vsession_certificates,
+fn of_one<T>(
+    certificates: &vsession_certificates,
     index: usize,
     otherwise: T,
-    look: impl FnOnce(&Described) -> T,
+    field: impl FnOnce(&Described) -> T,
 ) -> T {
-    guard::read(certificates, otherwise, |c| c.all.get(index).map_or(otherwise, look))
+    certificates.all.get(index).map_or(otherwise, field)
+}
+
+fn text_of_one(
+    certificates: &vsession_certificates,
+    index: usize,
+    field: fn(&Described) -> &Text,
+) -> *const c_char {
+    of_one(certificates, index, std::ptr::null(), |certificate| borrowed(field(certificate)))
 }
 
 /// How many certificates the server showed.
@@ -108,7 +117,7 @@ fn read<T: Copy>(
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_count(certificates: *const vsession_certificates) -> usize {
-    guard::read(certificates, 0, |c| c.all.len())
+    guard!(read(certificates, 0), |c| c.all.len())
 }
 
 /// Whom the certificate names (RFC 4514), for example `CN=vc.example.com,O=Example`.
@@ -119,7 +128,7 @@ pub unsafe extern "C" fn vsession_certificates_subject(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| borrowed(&c.subject))
+    guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.subject))
 }
 
 /// Who issued it.
@@ -130,7 +139,7 @@ pub unsafe extern "C" fn vsession_certificates_issuer(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| borrowed(&c.issuer))
+    guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.issuer))
 }
 
 /// From when it is valid: milliseconds since 1970, UTC.
@@ -141,7 +150,7 @@ pub unsafe extern "C" fn vsession_certificates_not_before_ms(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> i64 {
-    read(certificates, index, 0, |c| c.not_before_ms)
+    guard!(read(certificates, 0), |all| of_one(all, index, 0, |one| one.not_before_ms))
 }
 
 /// Until when it is valid: milliseconds since 1970, UTC.
@@ -152,7 +161,7 @@ pub unsafe extern "C" fn vsession_certificates_not_after_ms(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> i64 {
-    read(certificates, index, 0, |c| c.not_after_ms)
+    guard!(read(certificates, 0), |all| of_one(all, index, 0, |one| one.not_after_ms))
 }
 
 /// Its SHA-256 thumbprint, in the form that `tls.thumbprint` takes: `AB:CD:...`.
@@ -163,7 +172,7 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha256(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| borrowed(&c.sha256))
+    guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.sha256))
 }
 
 /// Its SHA-1 thumbprint, for comparing with what old tools show.
@@ -174,7 +183,7 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
     certificates: *const vsession_certificates,
     index: usize,
 ) -> *const c_char {
-    read(certificates, index, std::ptr::null(), |c| borrowed(&c.sha1))
+    guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.sha1))
 }
 
 /// Frees certificates. NULL is allowed.
@@ -182,8 +191,8 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
 /// Threads: safe from any thread, once for each result. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_free(certificates: *mut vsession_certificates) {
-    if !certificates.is_null() {
+    guard!(free(certificates), |certificates| {
         // SAFETY: the caller owns the certificates and frees them once.
-        guard::accessor((), || drop(unsafe { Box::from_raw(certificates) }));
-    }
+        drop(unsafe { Box::from_raw(certificates) })
+    })
 }

@@ -3,11 +3,12 @@
 use std::ffi::{c_char, c_void};
 
 use super::error::vsession_error;
+use super::guard::guard;
+use super::handles;
 use super::queue::vsession_queue;
 use super::session::vsession;
 use super::strings::{place, required};
 use super::userdata::UserData;
-use super::{guard, handles};
 use crate::config::{self, Config, Probe};
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
@@ -38,7 +39,7 @@ pub unsafe extern "C" fn vsession_config_new(
     out: *mut vsession_config,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         // SAFETY: by contract NULL or a NUL-terminated string.
         let url = unsafe { required(url, "url") }?;
@@ -58,7 +59,7 @@ pub unsafe extern "C" fn vsession_config_from_env(
     out: *mut vsession_config,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         out.put(insert(config::from_environment(|name| std::env::var_os(name))?)?);
         Ok(())
@@ -76,7 +77,7 @@ pub unsafe extern "C" fn vsession_config_set(
     value: *const c_char,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         // SAFETY: by contract NULL or NUL-terminated strings.
         let (name, value) = unsafe { (required(name, "name")?, required(value, "value")?) };
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn vsession_config_set_queue(
     queue: vsession_queue,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let queue = match queue.id {
             0 => None,
@@ -124,7 +125,7 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
     free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let probe = function.map_or(Probe::CurrentTime, |function| {
@@ -147,7 +148,7 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
 /// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_config_free(config: vsession_config) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || match config.id {
+    guard!(status(), || match config.id {
         0 => Ok(()),
         id => handles::remove::<Mutex<Arc<Config>>>(id, "config").map(drop),
     })

@@ -4,10 +4,11 @@ use std::ffi::{c_char, c_void};
 
 use super::config::vsession_config;
 use super::error::vsession_error;
+use super::guard::guard;
+use super::handles;
 use super::session::vsession;
 use super::strings::{login_text, required};
 use super::userdata::UserData;
-use super::{guard, handles};
 use crate::auth::credential::{Credential, Source};
 use crate::config::{Config, CredentialsFunction};
 use crate::error::Error;
@@ -46,7 +47,7 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     free_data: Option<unsafe extern "C" fn(data: *mut c_void)>,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let source = function.map(|function| {
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn vsession_credentials_set(
     username: *const c_char,
     password: *const c_char,
 ) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || {
+    guard!(status(), || {
         // SAFETY: NULL, or what the library gave to the credentials function that runs.
         let credentials =
             unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;
@@ -124,7 +125,7 @@ pub unsafe extern "C" fn vsession_credentials_fail(
     credentials: *mut vsession_credentials,
     message: *const c_char,
 ) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || {
+    guard!(status(), || {
         // SAFETY: NULL, or what the library gave to the credentials function that runs.
         let credentials =
             unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;

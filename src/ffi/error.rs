@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard;
+use super::guard::guard;
 use super::strings::{borrowed, optional_borrowed};
 use crate::error::Error;
 use crate::status::{vsession_executed, vsession_status};
@@ -54,7 +54,7 @@ impl vsession_error {
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> vsession_status {
-    guard::read(error, vsession_status::VSESSION_OK, |e| e.status)
+    guard!(read(error, vsession_status::VSESSION_OK), |e| e.status)
 }
 
 /// What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no
@@ -63,7 +63,7 @@ pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) -> *const c_char {
-    guard::read(error, c"".as_ptr(), |e| borrowed(&e.message))
+    guard!(read(error, c"".as_ptr()), |e| borrowed(&e.message))
 }
 
 /// The vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or named none.
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| optional_borrowed(&e.fault_name))
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_name))
 }
 
 /// The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| optional_borrowed(&e.fault_xml))
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_xml))
 }
 
 /// The HTTP status of the reply; 0 when no reply arrived.
@@ -89,7 +89,7 @@ pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error) -> i32 {
-    guard::read(error, 0, |e| e.http_status)
+    guard!(read(error, 0), |e| e.http_status)
 }
 
 /// The operation id that the request carried, which vCenter repeats in its log. NULL when no request was made.
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_error) -> *const c_char {
-    guard::read(error, std::ptr::null(), |e| optional_borrowed(&e.operation_id))
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.operation_id))
 }
 
 /// The `errno` behind the error; 0 when there is none.
@@ -105,7 +105,7 @@ pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_erro
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -> i32 {
-    guard::read(error, 0, |e| e.os_error)
+    guard!(read(error, 0), |e| e.os_error)
 }
 
 /// Whether the same call may succeed later without a change: an outage, an overload, a deadline. Whether it may be sent
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) -> bool {
-    guard::read(error, false, |e| e.retriable)
+    guard!(read(error, false), |e| e.retriable)
 }
 
 /// How long to wait before the call is repeated, in milliseconds; 0 when nobody said. Either the server asked to be left alone
@@ -125,7 +125,7 @@ pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_retry_after_ms(error: *const vsession_error) -> u32 {
-    guard::read(error, 0, |e| e.retry_after_ms)
+    guard!(read(error, 0), |e| e.retry_after_ms)
 }
 
 /// Whether the server ran the failed call.
@@ -133,7 +133,7 @@ pub unsafe extern "C" fn vsession_error_retry_after_ms(error: *const vsession_er
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -> vsession_executed {
-    guard::read(error, vsession_executed::VSESSION_EXECUTED_NO, |e| e.executed)
+    guard!(read(error, vsession_executed::VSESSION_EXECUTED_NO), |e| e.executed)
 }
 
 /// Frees an error. NULL is allowed.
@@ -141,8 +141,8 @@ pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -
 /// Threads: safe from any thread, once for each error. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_free(error: *mut vsession_error) {
-    if !error.is_null() {
+    guard!(free(error), |error| {
         // SAFETY: the caller owns the error and frees it once.
-        guard::accessor((), || drop(unsafe { Box::from_raw(error) }));
-    }
+        drop(unsafe { Box::from_raw(error) })
+    })
 }

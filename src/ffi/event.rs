@@ -1,7 +1,7 @@
 //! `vsession_event`: one thing that happened to a session.
 
 use super::error::vsession_error;
-use super::guard;
+use super::guard::guard;
 use super::reply::vsession_reply;
 use super::session::vsession;
 use super::strings::name_of;
@@ -35,7 +35,7 @@ impl vsession_event {
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_get_kind(event: *const vsession_event) -> i32 {
-    guard::read(event, 0, |e| e.event.kind as i32)
+    guard!(read(event, 0), |e| e.event.kind as i32)
 }
 
 /// The session that it happened to. It may have been closed since.
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn vsession_event_get_kind(event: *const vsession_event) -
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) -> vsession {
-    guard::read(event, vsession { id: 0 }, |e| vsession { id: e.event.session })
+    guard!(read(event, vsession { id: 0 }), |e| vsession { id: e.event.session })
 }
 
 /// The state before.
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) ->
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_old_state(event: *const vsession_event) -> vsession_state {
-    guard::read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.old_state)
+    guard!(read(event, vsession_state::VSESSION_STATE_INVALID), |e| e.event.old_state)
 }
 
 /// The state after.
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn vsession_event_old_state(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_new_state(event: *const vsession_event) -> vsession_state {
-    guard::read(event, vsession_state::VSESSION_STATE_INVALID, |e| e.event.new_state)
+    guard!(read(event, vsession_state::VSESSION_STATE_INVALID), |e| e.event.new_state)
 }
 
 /// Why it happened.
@@ -67,7 +67,7 @@ pub unsafe extern "C" fn vsession_event_new_state(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_reason(event: *const vsession_event) -> vsession_reason {
-    guard::read(event, vsession_reason::VSESSION_REASON_NONE, |e| e.event.reason)
+    guard!(read(event, vsession_reason::VSESSION_REASON_NONE), |e| e.event.reason)
 }
 
 /// The epoch before. 0: never logged in.
@@ -75,7 +75,7 @@ pub unsafe extern "C" fn vsession_event_reason(event: *const vsession_event) -> 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_old_epoch(event: *const vsession_event) -> u64 {
-    guard::read(event, 0, |e| e.event.old_epoch)
+    guard!(read(event, 0), |e| e.event.old_epoch)
 }
 
 /// The epoch after.
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn vsession_event_old_epoch(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_new_epoch(event: *const vsession_event) -> u64 {
-    guard::read(event, 0, |e| e.event.new_epoch)
+    guard!(read(event, 0), |e| e.event.new_epoch)
 }
 
 /// When it happened: milliseconds since 1970, UTC.
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn vsession_event_new_epoch(event: *const vsession_event) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_time_ms(event: *const vsession_event) -> i64 {
-    guard::read(event, 0, |e| e.event.time_ms)
+    guard!(read(event, 0), |e| e.event.time_ms)
 }
 
 /// How many earlier events of the same kind were merged into this one because nobody had read them.
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn vsession_event_time_ms(event: *const vsession_event) ->
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_merged(event: *const vsession_event) -> u32 {
-    guard::read(event, 0, |e| e.event.merged)
+    guard!(read(event, 0), |e| e.event.merged)
 }
 
 /// The failure behind the change; NULL where it was none.
@@ -107,7 +107,7 @@ pub unsafe extern "C" fn vsession_event_merged(event: *const vsession_event) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_error(event: *const vsession_event) -> *const vsession_error {
-    guard::read(event, std::ptr::null(), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
+    guard!(read(event, std::ptr::null()), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
 }
 
 /// The tag of the call that has ended, as it was given to `vsession_call_async`. 0 for other kinds of event.
@@ -115,7 +115,7 @@ pub unsafe extern "C" fn vsession_event_error(event: *const vsession_event) -> *
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_tag(event: *const vsession_event) -> u64 {
-    guard::read(event, 0, |e| e.event.completion.as_ref().map_or(0, |c| c.tag))
+    guard!(read(event, 0), |e| e.event.completion.as_ref().map_or(0, |c| c.tag))
 }
 
 /// The reply to the call that has ended; NULL when it failed (`vsession_event_error` says why) and for other kinds of
@@ -124,7 +124,7 @@ pub unsafe extern "C" fn vsession_event_tag(event: *const vsession_event) -> u64
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_reply(event: *const vsession_event) -> *const vsession_reply {
-    guard::read(event, std::ptr::null(), |e| e.reply.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
+    guard!(read(event, std::ptr::null()), |e| e.reply.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
 }
 
 /// The name of a kind of event for people, for example `state changed`. Never NULL.
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn vsession_event_reply(event: *const vsession_event) -> *
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char {
-    guard::accessor(c"".as_ptr(), || name_of!(vsession_event_kind, kind, c"unknown"))
+    guard!(accessor(c"".as_ptr()), || name_of!(vsession_event_kind, kind, c"unknown"))
 }
 
 /// Frees an event. NULL is allowed.
@@ -140,8 +140,8 @@ pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char
 /// Threads: safe from any thread, once for each event. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_free(event: *mut vsession_event) {
-    if !event.is_null() {
+    guard!(free(event), |event| {
         // SAFETY: the caller owns the event and frees it once.
-        guard::accessor((), || drop(unsafe { Box::from_raw(event) }));
-    }
+        drop(unsafe { Box::from_raw(event) })
+    })
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::c_char;
 
-use super::guard;
+use super::guard::guard;
 use super::strings::{borrowed, required};
 use crate::session::{Snapshot, View};
 use crate::sync::Arc;
 use crate::text::Text;
+use crate::vim::service_content::ServiceContent;
 use crate::vim::user_session::UserSession;
 
 /// One login's identity and server: a snapshot that never changes and is never mixed from two logins. Owned by the caller
@@ -24,19 +25,22 @@ impl vsession_info {
     }
 }
 
-fn read<T>(info: *const vsession_info, otherwise: T, look: impl FnOnce(&Snapshot) -> Option<T>) -> T
-where
-    T: Copy,
-{
-    guard::read(info.cast::<View>(), otherwise, |s| look(s).unwrap_or(otherwise))
+/// The snapshot behind an info.
+fn snapshot(info: &vsession_info) -> &Snapshot {
+    // SAFETY: an info is only made by `give`, from a view.
+    unsafe { &*std::ptr::from_ref(info).cast::<View>() }
 }
 
-fn user_text(info: *const vsession_info, field: fn(&UserSession) -> &Text) -> *const c_char {
-    read(info, std::ptr::null(), |s| s.login.as_ref().map(|l| borrowed(field(&l.user))))
+fn user<T>(info: &vsession_info, otherwise: T, field: impl FnOnce(&UserSession) -> T) -> T {
+    snapshot(info).login.as_ref().map_or(otherwise, |login| field(&login.user))
 }
 
-fn user_number(info: *const vsession_info, field: fn(&UserSession) -> i64) -> i64 {
-    read(info, 0, |s| s.login.as_ref().map(|l| field(&l.user)))
+fn user_text(info: &vsession_info, field: fn(&UserSession) -> &Text) -> *const c_char {
+    user(info, std::ptr::null(), |user| borrowed(field(user)))
+}
+
+fn content(info: &vsession_info) -> Option<&ServiceContent> {
+    snapshot(info).service.as_ref().map(|service| &service.content)
 }
 
 /// The epoch of the login: 1 for the first of a session, and so on.
@@ -44,7 +48,7 @@ fn user_number(info: *const vsession_info, field: fn(&UserSession) -> i64) -> i6
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_epoch(info: *const vsession_info) -> u64 {
-    read(info, 0, |s| Some(s.epoch))
+    guard!(read(info, 0), |info| snapshot(info).epoch)
 }
 
 /// The server's key of the session (`UserSession.key`): names the session, and is not the secret that grants its use.
@@ -52,7 +56,7 @@ pub unsafe extern "C" fn vsession_info_epoch(info: *const vsession_info) -> u64 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_key(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.key)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.key))
 }
 
 /// The user name as the server writes it (`UserSession.userName`).
@@ -60,7 +64,7 @@ pub unsafe extern "C" fn vsession_info_key(info: *const vsession_info) -> *const
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_user_name(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.user_name)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.user_name))
 }
 
 /// The user's full name; empty when the server has none.
@@ -68,7 +72,7 @@ pub unsafe extern "C" fn vsession_info_user_name(info: *const vsession_info) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_full_name(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.full_name)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.full_name))
 }
 
 /// When the login was, by the server's clock: milliseconds since 1970, UTC; 0 when the server does not say.
@@ -76,7 +80,7 @@ pub unsafe extern "C" fn vsession_info_full_name(info: *const vsession_info) -> 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_login_time_ms(info: *const vsession_info) -> i64 {
-    user_number(info, |u| u.login_time_ms)
+    guard!(read(info, 0), |info| user(info, 0, |user| user.login_time_ms))
 }
 
 /// When the server last saw the session, as of the login or the last refresh: milliseconds since 1970, UTC.
@@ -84,7 +88,7 @@ pub unsafe extern "C" fn vsession_info_login_time_ms(info: *const vsession_info)
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_last_active_ms(info: *const vsession_info) -> i64 {
-    user_number(info, |u| u.last_active_ms)
+    guard!(read(info, 0), |info| user(info, 0, |user| user.last_active_ms))
 }
 
 /// How many calls the server has counted, as of the login or the last refresh; -1 when it does not say.
@@ -92,7 +96,7 @@ pub unsafe extern "C" fn vsession_info_last_active_ms(info: *const vsession_info
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_call_count(info: *const vsession_info) -> i64 {
-    user_number(info, |u| u.call_count)
+    guard!(read(info, 0), |info| user(info, 0, |user| user.call_count))
 }
 
 /// The locale of the session, for example `en_US`.
@@ -100,7 +104,7 @@ pub unsafe extern "C" fn vsession_info_call_count(info: *const vsession_info) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_locale(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.locale)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.locale))
 }
 
 /// The locale of the server's messages in this session.
@@ -108,7 +112,7 @@ pub unsafe extern "C" fn vsession_info_locale(info: *const vsession_info) -> *co
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_message_locale(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.message_locale)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.message_locale))
 }
 
 /// The address that the server sees this client at; empty when it does not say.
@@ -116,7 +120,7 @@ pub unsafe extern "C" fn vsession_info_message_locale(info: *const vsession_info
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_ip_address(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.ip_address)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.ip_address))
 }
 
 /// The user agent that the server recorded; empty when it does not say.
@@ -124,7 +128,7 @@ pub unsafe extern "C" fn vsession_info_ip_address(info: *const vsession_info) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_user_agent(info: *const vsession_info) -> *const c_char {
-    user_text(info, |u| &u.user_agent)
+    guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.user_agent))
 }
 
 /// Whether the session belongs to an extension.
@@ -132,7 +136,7 @@ pub unsafe extern "C" fn vsession_info_user_agent(info: *const vsession_info) ->
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_is_extension(info: *const vsession_info) -> bool {
-    read(info, false, |s| s.login.as_ref().map(|l| l.user.extension))
+    guard!(read(info, false), |info| user(info, false, |user| user.extension))
 }
 
 /// A field of the server's `AboutInfo` by its name: `apiType` (`VirtualCenter` or `HostAgent`), `apiVersion`, `fullName`,
@@ -144,10 +148,11 @@ pub unsafe extern "C" fn vsession_info_about(
     info: *const vsession_info,
     field: *const c_char,
 ) -> *const c_char {
-    read(info, std::ptr::null(), |s| {
+    guard!(read(info, std::ptr::null()), |info| {
         // SAFETY: by contract NULL or a NUL-terminated string.
-        let field = unsafe { required(field, "field") }.ok()?;
-        s.service.as_ref()?.content.about(field).map(borrowed)
+        let field = unsafe { required(field, "field") }.ok();
+        let found = field.and_then(|field| content(info)?.about(field));
+        found.map_or(std::ptr::null(), borrowed)
     })
 }
 
@@ -160,10 +165,11 @@ pub unsafe extern "C" fn vsession_info_service_id(
     info: *const vsession_info,
     name: *const c_char,
 ) -> *const c_char {
-    read(info, std::ptr::null(), |s| {
+    guard!(read(info, std::ptr::null()), |info| {
         // SAFETY: by contract NULL or a NUL-terminated string.
-        let name = unsafe { required(name, "name") }.ok()?;
-        s.service.as_ref()?.content.by_name(name).map(|(_, id)| borrowed(id))
+        let name = unsafe { required(name, "name") }.ok();
+        let found = name.and_then(|name| content(info)?.by_name(name));
+        found.map_or(std::ptr::null(), |(_, id)| borrowed(id))
     })
 }
 
@@ -175,10 +181,11 @@ pub unsafe extern "C" fn vsession_info_service_type(
     info: *const vsession_info,
     name: *const c_char,
 ) -> *const c_char {
-    read(info, std::ptr::null(), |s| {
+    guard!(read(info, std::ptr::null()), |info| {
         // SAFETY: by contract NULL or a NUL-terminated string.
-        let name = unsafe { required(name, "name") }.ok()?;
-        s.service.as_ref()?.content.by_name(name).map(|(kind, _)| borrowed(kind))
+        let name = unsafe { required(name, "name") }.ok();
+        let found = name.and_then(|name| content(info)?.by_name(name));
+        found.map_or(std::ptr::null(), |(kind, _)| borrowed(kind))
     })
 }
 
@@ -187,8 +194,8 @@ pub unsafe extern "C" fn vsession_info_service_type(
 /// Threads: safe from any thread, once for each info. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_free(info: *mut vsession_info) {
-    if !info.is_null() {
+    guard!(free(info), |info| {
         // SAFETY: the pointer came from `Arc::into_raw` in `give`, and the caller gives its reference up once.
-        guard::accessor((), || drop(unsafe { Arc::from_raw(info.cast_const().cast::<View>()) }));
-    }
+        drop(unsafe { Arc::from_raw(info.cast_const().cast::<View>()) })
+    })
 }

@@ -4,9 +4,10 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::time::Duration;
 
 use super::error::vsession_error;
+use super::guard::guard;
+use super::handles;
 use super::strings::name_of;
 use super::userdata::UserData;
-use super::{guard, handles};
 use crate::error::Error;
 use crate::http;
 use crate::net;
@@ -47,8 +48,7 @@ pub type vsession_log_fn =
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_version() -> *const c_char {
-    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
-    guard::accessor(c"".as_ptr(), || VERSION.as_ptr().cast())
+    guard!(accessor(c"".as_ptr()), || concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast())
 }
 
 /// The version as a number: major × 1,000,000 + minor × 1,000 + patch.
@@ -56,7 +56,7 @@ pub extern "C" fn vsession_version() -> *const c_char {
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_version_number() -> u32 {
-    guard::accessor(0, || {
+    guard!(accessor(0), || {
         let mut parts = env!("CARGO_PKG_VERSION").split('.').map(|p| p.parse::<u32>().unwrap_or(0));
         let mut next = || parts.next().unwrap_or(0);
         next() * 1_000_000 + next() * 1_000 + next()
@@ -69,7 +69,7 @@ pub extern "C" fn vsession_version_number() -> u32 {
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_status_name(status: i32) -> *const c_char {
-    guard::accessor(c"".as_ptr(), || name_of!(vsession_status, status, c"VSESSION_E_UNKNOWN"))
+    guard!(accessor(c"".as_ptr()), || name_of!(vsession_status, status, c"VSESSION_E_UNKNOWN"))
 }
 
 /// The name of a state for people, for example `active`. Never NULL.
@@ -77,7 +77,7 @@ pub extern "C" fn vsession_status_name(status: i32) -> *const c_char {
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_state_name(state: i32) -> *const c_char {
-    guard::accessor(c"".as_ptr(), || name_of!(vsession_state, state, c"invalid"))
+    guard!(accessor(c"".as_ptr()), || name_of!(vsession_state, state, c"invalid"))
 }
 
 /// The name of a reason for people, for example `relogin`; empty for a number that this version does not know.
@@ -85,7 +85,7 @@ pub extern "C" fn vsession_state_name(state: i32) -> *const c_char {
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
-    guard::accessor(c"".as_ptr(), || name_of!(vsession_reason, reason, c""))
+    guard!(accessor(c"".as_ptr()), || name_of!(vsession_reason, reason, c""))
 }
 
 /// Sends the library's log to `sink`; messages above `level` are not made. One sink for the process: a later call replaces
@@ -96,7 +96,7 @@ pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, data: *mut c_void) {
-    guard::value((), || {
+    guard!(value(()), || {
         let level = level.clamp(0, vsession_log_level::VSESSION_LOG_DEBUG as c_int) as u8;
         let data = UserData::new(data, None);
         let sink = sink.map(|sink| {
@@ -117,13 +117,11 @@ pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, d
 /// Threads: safe from any thread, once for each string. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
-    if !string.is_null() {
-        guard::accessor((), || {
-            // SAFETY: the string came from `CString::into_raw` of this library and is freed once.
-            let owned = unsafe { CString::from_raw(string) };
-            drop(Wiped::new(owned.into_bytes()));
-        });
-    }
+    guard!(free(string), |string| {
+        // SAFETY: the string came from `CString::into_raw` of this library and is freed once.
+        let owned = unsafe { CString::from_raw(string) };
+        drop(Wiped::new(owned.into_bytes()));
+    })
 }
 
 /// Closes every session and ends the threads of the library: for a program that wants to leave nothing behind at its end.
@@ -138,7 +136,7 @@ pub unsafe extern "C" fn vsession_shutdown(
     timeout_ms: u32,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let end = Instant::now() + Duration::from_millis(timeout_ms.into());
         let (done, results) = std::sync::mpsc::channel();
         // All at once first: that ends the calls under way, which may have all the workers.
@@ -193,7 +191,7 @@ pub unsafe extern "C" fn vsession_shutdown(
 /// Threads: to be called before the child starts threads of its own that use the library. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error) -> vsession_status {
-    let body = || {
+    guard!(status_even_after_fork(err), || {
         if fork::is_forked_child() {
             workers::renew_after_fork();
             timer::renew_after_fork();
@@ -204,6 +202,5 @@ pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error
             fork::start_afresh();
         }
         Ok(())
-    };
-    guard::status_even_after_fork(err, body)
+    })
 }

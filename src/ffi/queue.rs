@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::error::vsession_error;
 use super::event::vsession_event;
+use super::guard::guard;
+use super::handles;
 use super::strings::place;
-use super::{guard, handles};
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 
@@ -26,7 +27,7 @@ pub unsafe extern "C" fn vsession_queue_new(
     out: *mut vsession_queue,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let queue = Queue::new()?;
         let id = handles::insert::<Queue>(|_| Ok(queue))?;
@@ -41,7 +42,7 @@ pub unsafe extern "C" fn vsession_queue_new(
 /// Threads: safe from any thread. Blocks: never. Owner: the queue's: valid until the queue is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_queue_fd(queue: vsession_queue) -> i32 {
-    guard::value(-1, || handles::get::<Queue>(queue.id, "queue").map_or(-1, |queue| queue.fd()))
+    guard!(value(-1), || handles::get::<Queue>(queue.id, "queue").map_or(-1, |queue| queue.fd()))
 }
 
 /// Takes the oldest event, waiting up to `timeout_ms` for one (0: not at all). When none came, `*out` is NULL and the
@@ -57,7 +58,7 @@ pub unsafe extern "C" fn vsession_queue_next(
     out: *mut *mut vsession_event,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let queue = handles::get::<Queue>(queue.id, "queue")?;
         let event = queue.next(Duration::from_millis(timeout_ms.into()))?;
@@ -72,7 +73,7 @@ pub unsafe extern "C" fn vsession_queue_next(
 /// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_queue_free(queue: vsession_queue) -> vsession_status {
-    guard::status(std::ptr::null_mut(), || match queue.id {
+    guard!(status(), || match queue.id {
         0 => Ok(()),
         id => {
             handles::remove::<Queue>(id, "queue")?.close();

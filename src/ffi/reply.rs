@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard;
+use super::guard::guard;
 use super::strings::{borrowed, optional_borrowed};
 use crate::session::SessionReply;
 use crate::text::Text;
@@ -35,11 +35,19 @@ impl vsession_reply {
     }
 }
 
-fn put_length(length: *mut usize, value: usize) {
+/// A part of a reply and its length; NULL and 0 for a NULL reply.
+fn part(
+    reply: *const vsession_reply,
+    length: *mut usize,
+    part: fn(&vsession_reply) -> &str,
+) -> *const c_char {
+    // SAFETY: by contract NULL, or a reply that the caller has not freed.
+    let found = unsafe { reply.as_ref() }.map(part);
     if !length.is_null() {
         // SAFETY: not NULL, and by contract a valid place.
-        unsafe { length.write(value) };
+        unsafe { length.write(found.map_or(0, str::len)) };
     }
+    found.map_or(std::ptr::null(), |part| part.as_ptr().cast())
 }
 
 /// The whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. `length`, where not NULL, is set to its length
@@ -51,11 +59,7 @@ pub unsafe extern "C" fn vsession_reply_xml(
     reply: *const vsession_reply,
     length: *mut usize,
 ) -> *const c_char {
-    put_length(length, 0);
-    guard::read(reply, std::ptr::null(), |r| {
-        put_length(length, r.xml.len());
-        borrowed(&r.xml)
-    })
+    guard!(accessor(std::ptr::null()), || part(reply, length, |reply| &reply.xml))
 }
 
 /// The response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`: a part of what
@@ -68,12 +72,7 @@ pub unsafe extern "C" fn vsession_reply_response(
     reply: *const vsession_reply,
     length: *mut usize,
 ) -> *const c_char {
-    put_length(length, 0);
-    guard::read(reply, std::ptr::null(), |r| {
-        let part = &r.xml[r.response.clone()];
-        put_length(length, part.len());
-        part.as_ptr().cast()
-    })
+    guard!(accessor(std::ptr::null()), || part(reply, length, |reply| &reply.xml[reply.response.clone()]))
 }
 
 /// The text of the return value where it is a single element without children: a string, a number, a time, a reference to
@@ -82,7 +81,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *const c_char {
-    guard::read(reply, std::ptr::null(), |r| optional_borrowed(&r.text))
+    guard!(read(reply, std::ptr::null()), |r| optional_borrowed(&r.text))
 }
 
 /// The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as
@@ -91,7 +90,7 @@ pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *c
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u64 {
-    guard::read(reply, 0, |r| r.epoch)
+    guard!(read(reply, 0), |r| r.epoch)
 }
 
 /// The operation id that the request carried, which vCenter repeats in its log.
@@ -99,7 +98,7 @@ pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_reply) -> *const c_char {
-    guard::read(reply, std::ptr::null(), |r| borrowed(&r.operation_id))
+    guard!(read(reply, std::ptr::null()), |r| borrowed(&r.operation_id))
 }
 
 /// Frees a reply. NULL is allowed.
@@ -107,8 +106,8 @@ pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_repl
 /// Threads: safe from any thread, once for each reply. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_free(reply: *mut vsession_reply) {
-    if !reply.is_null() {
+    guard!(free(reply), |reply| {
         // SAFETY: the caller owns the reply and frees it once.
-        guard::accessor((), || drop(unsafe { Box::from_raw(reply) }));
-    }
+        drop(unsafe { Box::from_raw(reply) })
+    })
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::call::{self, vsession_call_options, vsession_soap_call};
 use super::config::vsession_config;
 use super::error::vsession_error;
+use super::guard::guard;
+use super::handles;
 use super::info::vsession_info;
 use super::queue::vsession_queue;
 use super::reply::vsession_reply;
 use super::strings::{login_text, place};
-use super::{guard, handles};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
@@ -54,7 +55,7 @@ pub unsafe extern "C" fn vsession_open(
     out: *mut vsession,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?.lock().clone();
         let id = handles::insert(|publisher| Session::open(publisher, config))?;
@@ -79,7 +80,7 @@ pub unsafe extern "C" fn vsession_login(
     options: *const vsession_call_options,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
         session.login(bounds)
@@ -97,7 +98,7 @@ pub unsafe extern "C" fn vsession_logout(
     options: *const vsession_call_options,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
         session.logout(bounds)
@@ -118,7 +119,7 @@ pub unsafe extern "C" fn vsession_close(
     options: *const vsession_call_options,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         if session.id == 0 {
             return Ok(());
         }
@@ -144,7 +145,7 @@ pub unsafe extern "C" fn vsession_close(
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_get_state(session: vsession) -> vsession_state {
-    guard::value(vsession_state::VSESSION_STATE_INVALID, || handles::state(session.id))
+    guard!(value(vsession_state::VSESSION_STATE_INVALID), || handles::state(session.id))
 }
 
 /// The epoch of the session: how many logins it has had. It grows when the session is replaced; whoever keeps filters,
@@ -154,7 +155,7 @@ pub extern "C" fn vsession_get_state(session: vsession) -> vsession_state {
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_get_epoch(session: vsession) -> u64 {
-    guard::value(0, || handles::epoch(session.id))
+    guard!(value(0), || handles::epoch(session.id))
 }
 
 /// Who is logged in, as of the login or the last refresh. Makes no request. While a session is being replaced this is the
@@ -169,7 +170,7 @@ pub unsafe extern "C" fn vsession_get_info(
     out: *mut *mut vsession_info,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let view = handles::look(session.id, "session", |session: &Arc<Session>| session.view())??;
         out.put(vsession_info::give(view));
@@ -190,7 +191,7 @@ pub unsafe extern "C" fn vsession_refresh(
     out: *mut *mut vsession_info,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
         let snapshot = session.refresh(bounds)?;
@@ -214,7 +215,7 @@ pub unsafe extern "C" fn vsession_is_active(
     out: *mut bool,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
@@ -234,7 +235,7 @@ pub unsafe extern "C" fn vsession_get_cookie(
     out: *mut *mut c_char,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let snapshot = handles::get::<Session>(session.id, "session")?.identity()?;
         let cookie = snapshot.login.as_ref().map_or("", |login| login.cookie.reveal());
@@ -263,7 +264,7 @@ pub unsafe extern "C" fn vsession_call(
     out: *mut *mut vsession_reply,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let out = place(out, "out")?;
         let session = handles::get::<Session>(session.id, "session")?;
         // SAFETY: by contract NULL or valid call options.
@@ -289,7 +290,7 @@ pub unsafe extern "C" fn vsession_keepalive_start(
     interval_ms: u32,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let session = handles::get::<Session>(session.id, "session")?;
         let interval = match interval_ms {
             0 => None,
@@ -314,7 +315,7 @@ pub unsafe extern "C" fn vsession_keepalive_stop(
     session: vsession,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || handles::get::<Session>(session.id, "session")?.keepalive_stop())
+    guard!(status(err), || handles::get::<Session>(session.id, "session")?.keepalive_stop())
 }
 
 /// Gives the session another password, for the logins to come; it wins over the options and the credentials function. The
@@ -332,7 +333,7 @@ pub unsafe extern "C" fn vsession_set_password(
     password: *const c_char,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let session = handles::get::<Session>(session.id, "session")?;
         // SAFETY: by contract NULL or a NUL-terminated string.
         session.set_password(Secret::new(unsafe { login_text(password, "password") }?))
@@ -356,7 +357,7 @@ pub unsafe extern "C" fn vsession_call_async(
     tag: u64,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard::status(err, || {
+    guard!(status(err), || {
         let open = handles::get::<Session>(session.id, "session")?;
         let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
