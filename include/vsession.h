@@ -3,12 +3,14 @@
  *
  * Generated from src/ffi by cbindgen; do not edit. Change the Rust sources and run 'make generated'.
  *
- * Every function may be called from any thread unless its comment says otherwise. Handles (vsession, vsession_config,
- * vsession_cancel, vsession_queue) are passed by value. Results are objects behind pointers, each with a _free function
- * of its own. A function that can fail returns a vsession_status and takes a vsession_error ** last, which may be NULL;
- * otherwise it is set to NULL on success and to an error that the caller frees on failure (only VSESSION_E_FORKED comes
- * without one). Everything here exists since
- * version 0.1.0 unless its comment names a later one.
+ * Threads: every function may be called from any thread unless its comment says otherwise.
+ * Handles (vsession, vsession_config, vsession_cancel, vsession_queue) are passed by value. {0} is the null handle.
+ * Results are objects behind pointers. Each type has a _free function, and free() must not be used.
+ * Errors: a function that can fail returns a vsession_status. Most of them also take a vsession_error ** as their last
+ * parameter, which may be NULL. Otherwise it is set to NULL on success, and on failure to an error that the caller frees.
+ * VSESSION_E_FORKED alone comes without an error. A function that fails does not write its other results.
+ * Durations are in milliseconds, and times in milliseconds since 1970, UTC. Strings are UTF-8.
+ * Everything here exists since version 0.1.0 unless its comment names a later one. More: docs/conventions.md.
  *
  * SPDX-License-Identifier: Apache-2.0 OR MIT
  */
@@ -19,20 +21,20 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-/* Initialisers of the structures that carry their size. */
+/* Initialisers of the structures with struct_size. Zero is the default of every other member. */
 #define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options), 0, 0, { 0 }, NULL, 0, 0, 0 }
 #define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0 }
 
 
 /**
- * `timeout_ms` of a call that may take as long as it likes.
+ * The `timeout_ms` of a call without a time limit.
  */
 #define VSESSION_NO_TIMEOUT UINT32_MAX
 
 /**
- * What became of a call. `VSESSION_OK` is 0; everything else is an error, described further by a `vsession_error`.
+ * The result of a function. `VSESSION_OK` is 0; every other number is an error, which a `vsession_error` describes further.
  *
- * Numbers are never reused. Programs must treat a number that they do not know as an error.
+ * Numbers are never reused. A program must treat a number that it does not know as an error.
  */
 enum vsession_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -40,15 +42,15 @@ enum vsession_status
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * The call did what it says.
+     * Success.
      */
     VSESSION_OK = 0,
     /**
-     * An argument is NULL, not UTF-8, out of range or unknown; the message names it.
+     * An argument is NULL, not UTF-8, out of range or unknown. The message names the argument.
      */
     VSESSION_E_INVALID_ARGUMENT = 1,
     /**
-     * The handle is null, of another kind, or was never given out.
+     * The handle is null, of another kind, or none that the library returned.
      */
     VSESSION_E_INVALID_HANDLE = 2,
     /**
@@ -56,15 +58,15 @@ enum vsession_status
      */
     VSESSION_E_CLOSED = 3,
     /**
-     * The call came from a callback of the same session and could only wait for itself.
+     * The function was called from a callback of the same session and would wait for itself.
      */
     VSESSION_E_REENTRANT = 4,
     /**
-     * The process is a fork of the one that used the library; nothing was touched.
+     * The process is a forked child of the one that used the library. Nothing was done.
      */
     VSESSION_E_FORKED = 5,
     /**
-     * A defect in the library: a panic was caught at the boundary. Please report it.
+     * A defect in the library. Please report it.
      */
     VSESSION_E_INTERNAL = 6,
     /**
@@ -72,7 +74,7 @@ enum vsession_status
      */
     VSESSION_E_CONFIG = 7,
     /**
-     * The operating system refused a resource (memory, a thread, a file descriptor).
+     * The operating system refused memory, a thread or a file descriptor, or too many handles are open.
      */
     VSESSION_E_RESOURCE = 8,
     /**
@@ -88,11 +90,11 @@ enum vsession_status
      */
     VSESSION_E_RESOLVE = 40,
     /**
-     * No connection: refused, unreachable, or nobody answered.
+     * No connection could be made: it was refused, or the host is unreachable or did not answer.
      */
     VSESSION_E_CONNECT = 41,
     /**
-     * The TLS handshake failed for a reason other than trust.
+     * The TLS handshake failed, and not for lack of trust in the server's certificate.
      */
     VSESSION_E_TLS = 42,
     /**
@@ -104,11 +106,11 @@ enum vsession_status
      */
     VSESSION_E_CONNECTION = 44,
     /**
-     * The proxy refused or could not reach the server.
+     * The proxy refused the connection or could not reach the server.
      */
     VSESSION_E_PROXY = 45,
     /**
-     * An HTTP status that carries no SOAP reply (a proxy's 502, a 404, a redirect).
+     * The server answered with an HTTP status that carries no SOAP reply, for example a 404, a 502 or a redirection.
      */
     VSESSION_E_HTTP = 60,
     /**
@@ -116,8 +118,8 @@ enum vsession_status
      */
     VSESSION_E_NOT_SOAP = 61,
     /**
-     * The reply is XML that does not parse, for example because it was cut off, holds a character that XML does not allow, or
-     * exceeds the bounds of what is read.
+     * The reply is not well-formed XML, for example because it was cut off, or it exceeds the limits of the reader (see
+     * docs/conventions.md).
      */
     VSESSION_E_MALFORMED_XML = 62,
     /**
@@ -125,15 +127,15 @@ enum vsession_status
      */
     VSESSION_E_REPLY_TOO_LARGE = 63,
     /**
-     * The reply holds a document type declaration, which is refused.
+     * The reply contains a document type declaration, which the library refuses.
      */
     VSESSION_E_DTD = 64,
     /**
-     * The reply parses but lacks something that the protocol promises.
+     * The reply is well-formed but lacks something that the protocol requires.
      */
     VSESSION_E_PROTOCOL = 65,
     /**
-     * The server refused the credentials (fault InvalidLogin or one derived from it).
+     * The server refused the credentials (the fault InvalidLogin or one derived from it).
      */
     VSESSION_E_INVALID_LOGIN = 80,
     /**
@@ -141,15 +143,15 @@ enum vsession_status
      */
     VSESSION_E_NOT_AUTHENTICATED = 81,
     /**
-     * The session lives but lacks a privilege.
+     * The session is alive, but its account lacks a privilege.
      */
     VSESSION_E_NO_PERMISSION = 82,
     /**
-     * Any other SOAP fault; the error carries its name and its XML.
+     * Another SOAP fault. The error holds its name and its XML.
      */
     VSESSION_E_FAULT = 83,
     /**
-     * The session was replaced, and the call asked for the older one (`require_epoch`).
+     * The session was replaced, and the call required the older one (`require_epoch`).
      */
     VSESSION_E_SESSION_CHANGED = 84,
 };
@@ -170,15 +172,15 @@ enum vsession_executed
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * It is proven that the server did not run it: repeating it is safe.
+     * The server did not run it: no request was sent, or the answer proves it. Repeating it is safe.
      */
     VSESSION_EXECUTED_NO = 0,
     /**
-     * It cannot be known: the request was sent, and what came back, if anything, is not recognised as the method's own reply.
+     * It is not known: the request may have been sent, and no answer proves whether the server ran it.
      */
     VSESSION_EXECUTED_MAYBE = 1,
     /**
-     * The server answered it.
+     * The server ran it: the answer is the method's own reply or fault.
      */
     VSESSION_EXECUTED_YES = 2,
 };
@@ -191,7 +193,7 @@ typedef int32_t vsession_executed;
 #endif // __cplusplus
 
 /**
- * Where a session stands. Reading it makes no request and waits for nothing.
+ * The state of a session. Reading it makes no request and does not wait.
  */
 enum vsession_state
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -199,11 +201,11 @@ enum vsession_state
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * The handle is null, made up, or not a session.
+     * The handle is null, made up, or not that of a session.
      */
     VSESSION_STATE_INVALID = 0,
     /**
-     * No session: not logged in yet, or logged out.
+     * There is no session: not logged in yet, or logged out.
      */
     VSESSION_STATE_LOGGED_OUT = 1,
     /**
@@ -211,11 +213,11 @@ enum vsession_state
      */
     VSESSION_STATE_LOGGING_IN = 2,
     /**
-     * Logged in, as far as is known.
+     * Logged in, as far as the library knows.
      */
     VSESSION_STATE_ACTIVE = 3,
     /**
-     * Logged in, but the server did not answer the last request; the session may live on there.
+     * Logged in, but the server did not answer the last request. The session may still be alive on the server.
      */
     VSESSION_STATE_UNREACHABLE = 4,
     /**
@@ -223,7 +225,7 @@ enum vsession_state
      */
     VSESSION_STATE_EXPIRED = 5,
     /**
-     * The server refused the credentials; the library will not try them again by itself.
+     * The server refused the credentials. The library does not send them again by itself.
      */
     VSESSION_STATE_REJECTED = 6,
     /**
@@ -248,15 +250,15 @@ enum vsession_reason
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * There is no event to give a reason for.
+     * There is no event.
      */
     VSESSION_REASON_NONE = 0,
     /**
-     * A caller asked for a login, or a first call needed one.
+     * A caller asked for a login, or the first call needed one.
      */
     VSESSION_REASON_LOGIN = 1,
     /**
-     * The session had ended and is being replaced.
+     * The session ended and is being replaced.
      */
     VSESSION_REASON_RELOGIN = 2,
     /**
@@ -264,7 +266,7 @@ enum vsession_reason
      */
     VSESSION_REASON_LOGOUT = 3,
     /**
-     * The server says that the session is gone.
+     * The server said that the session is gone.
      */
     VSESSION_REASON_EXPIRED = 4,
     /**
@@ -280,7 +282,7 @@ enum vsession_reason
      */
     VSESSION_REASON_UNREACHABLE = 7,
     /**
-     * The server answers again.
+     * The server answered again.
      */
     VSESSION_REASON_RECOVERED = 8,
     /**
@@ -288,7 +290,7 @@ enum vsession_reason
      */
     VSESSION_REASON_CLOSE = 9,
     /**
-     * The program gave another password.
+     * The program set another password.
      */
     VSESSION_REASON_NEW_CREDENTIALS = 10,
 };
@@ -301,7 +303,7 @@ typedef int32_t vsession_reason;
 #endif // __cplusplus
 
 /**
- * How important a log message is; a level includes those above it.
+ * How important a log message is. A level includes the levels with smaller numbers.
  */
 enum vsession_log_level
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -309,19 +311,19 @@ enum vsession_log_level
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Nothing.
+     * No messages.
      */
     VSESSION_LOG_OFF = 0,
     /**
-     * Something failed and nobody else is told.
+     * A failure that no caller is told of.
      */
     VSESSION_LOG_ERROR = 1,
     /**
-     * Something failed and was dealt with, or is unsafe.
+     * A failure that the library has handled, or a setting that is unsafe.
      */
     VSESSION_LOG_WARNING = 2,
     /**
-     * Logins, logouts, sessions that ended.
+     * Logins, logouts, ended sessions.
      */
     VSESSION_LOG_INFO = 3,
     /**
@@ -338,7 +340,7 @@ typedef int32_t vsession_log_level;
 #endif // __cplusplus
 
 /**
- * What an event tells. Numbers are part of the ABI.
+ * The kind of an event.
  */
 enum vsession_event_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -350,17 +352,17 @@ enum vsession_event_kind
      */
     VSESSION_EVENT_STATE_CHANGED = 1,
     /**
-     * A login gave the session a new identity in place of one that ended. Filters, views and collectors of the older
-     * one are gone on the server: make them anew.
+     * A login replaced a session that had ended. Filters, views and collectors of the old session no longer exist on the
+     * server and must be made again.
      */
     VSESSION_EVENT_SESSION_REPLACED = 2,
     /**
-     * A keep-alive probe failed; it will be tried again.
+     * A keep-alive probe failed. The library will try again.
      */
     VSESSION_EVENT_KEEPALIVE_FAILED = 3,
     /**
-     * The server refused the credentials, and the library waits for others: `vsession_set_password`, the credentials
-     * function, or a login by hand.
+     * The server refused the credentials, and the library waits for others: from `vsession_set_password`, from the
+     * credentials function, or from a call of `vsession_login`.
      */
     VSESSION_EVENT_CREDENTIALS_WANTED = 4,
     /**
@@ -377,44 +379,44 @@ typedef int32_t vsession_event_kind;
 #endif // __cplusplus
 
 /**
- * The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
- * changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
+ * The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
+ * changes, so any thread may read it. For NULL, and for an index beyond the end, the accessors return NULL or 0.
  */
 typedef struct vsession_certificates vsession_certificates;
 
 /**
- * What a credentials function fills in. Valid during its call only.
+ * What a credentials function fills in. Valid only during the call of that function.
  */
 typedef struct vsession_credentials vsession_credentials;
 
 /**
- * Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read
- * it, and it outlives the session that it came from. Every accessor takes NULL too.
+ * Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read it,
+ * and it outlives the session that it came from. Every accessor accepts NULL.
  */
 typedef struct vsession_error vsession_error;
 
 /**
- * An event. Owned by the caller and freed with `vsession_event_free`. It never changes, so any thread may read it.
- * Accessors take NULL too and answer it with 0 or NULL.
+ * Something that happened to a session. Owned by the caller and freed with `vsession_event_free`. It never changes, so any
+ * thread may read it. For NULL the accessors return 0 or NULL.
  */
 typedef struct vsession_event vsession_event;
 
 /**
- * One login's identity and server: a snapshot that never changes and is never mixed from two logins. Owned by the caller
- * and freed with `vsession_info_free`; any thread may read it, and it outlives the session. Accessors take NULL too and
- * answer it with NULL or 0.
+ * The identity and the server of one login: a snapshot that never changes and never mixes two logins. Owned by the caller
+ * and freed with `vsession_info_free`. Any thread may read it, and it outlives the session. For NULL the accessors return
+ * NULL or 0.
  */
 typedef struct vsession_info vsession_info;
 
 /**
- * The reply to a call. Owned by the caller and freed with `vsession_reply_free`; it never changes, so any thread may read
- * it, and it outlives the session. Accessors take NULL too and answer it with NULL or 0.
+ * The reply to a call. Owned by the caller and freed with `vsession_reply_free`. It never changes, so any thread may read
+ * it, and it outlives the session. For NULL the accessors return NULL or 0.
  */
 typedef struct vsession_reply vsession_reply;
 
 /**
- * A cancellation token. A handle, passed by value; `{0}` is the null handle. One token may be given to any number of
- * calls, one after the other or at the same time. It costs no descriptor and no thread.
+ * A cancellation token: a handle, passed by value; `{0}` is the null handle. One token may be used for any number of calls,
+ * one after the other or at the same time. It uses no descriptor and no thread.
  */
 typedef struct vsession_cancel {
     /**
@@ -424,8 +426,8 @@ typedef struct vsession_cancel {
 } vsession_cancel;
 
 /**
- * A configuration: a server and options. A handle, passed by value; `{0}` is the null handle. One configuration may open
- * any number of sessions, each of which takes a copy of how it is at that moment.
+ * A configuration, that is a server and options: a handle, passed by value; `{0}` is the null handle. One configuration may
+ * open any number of sessions, and each session takes a copy of it at that moment.
  */
 typedef struct vsession_config {
     /**
@@ -435,8 +437,8 @@ typedef struct vsession_config {
 } vsession_config;
 
 /**
- * How a call is to be made. Initialise it with `VSESSION_CALL_OPTIONS_INIT` and set what is wanted; pass NULL where the
- * defaults will do. Nothing is kept after the call.
+ * How to make a call. Initialise it with `VSESSION_CALL_OPTIONS_INIT` and set what you need, or pass NULL for the defaults.
+ * The library keeps no reference to it after the call.
  */
 typedef struct vsession_call_options {
     /**
@@ -444,39 +446,39 @@ typedef struct vsession_call_options {
      */
     size_t struct_size;
     /**
-     * The longest that the call may take, with everything: waiting for others, connecting, a login, a repetition.
-     * 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
+     * The longest time that the call may take in milliseconds, including waits for other threads, connecting, a login and a
+     * repetition. 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
      */
     uint32_t timeout_ms;
     /**
-     * Non-zero: the call may run twice without harm, so it is sent once more when its connection is lost.
+     * Non-zero: the call may run twice without harm, so the library sends it once more when its connection is lost.
      */
     int32_t idempotent;
     /**
-     * A token that ends the call. `{0}`: none. One that was freed: VSESSION_E_INVALID_ARGUMENT.
+     * A token that ends the call. `{0}`: none. A token that was freed is VSESSION_E_INVALID_ARGUMENT.
      */
     struct vsession_cancel cancel;
     /**
-     * Names the call in the server's log. NULL: the library makes one up.
+     * Identifies the call in the server's log: at most 256 bytes, no control characters. NULL: the library makes one.
      */
     const char *operation_id;
     /**
-     * Non-zero: only through the session of this epoch, otherwise VSESSION_E_SESSION_CHANGED. For calls that use
-     * filters, views or collectors, which belong to one session. 0: through any.
+     * Non-zero: the call is only sent through the session of this epoch; otherwise it fails with
+     * VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any.
      */
     uint64_t require_epoch;
     /**
-     * Non-zero: never log in for this call; without a session it fails with VSESSION_E_NOT_AUTHENTICATED.
+     * Non-zero: do not log in for this call; without a session it fails with VSESSION_E_NOT_AUTHENTICATED.
      */
     int32_t no_relogin;
     /**
-     * Zero.
+     * Must be zero.
      */
     int32_t reserved;
 } vsession_call_options;
 
 /**
- * An event queue for any number of sessions. A handle, passed by value; `{0}` is the null handle.
+ * An event queue for any number of sessions: a handle, passed by value; `{0}` is the null handle.
  */
 typedef struct vsession_queue {
     /**
@@ -486,8 +488,8 @@ typedef struct vsession_queue {
 } vsession_queue;
 
 /**
- * A session with one vCenter or ESXi host, shared by any number of threads. A handle, passed by value; `{0}` is the null
- * handle. A handle that was closed, made up or of another kind is answered with a status, never with a crash.
+ * A session with one vCenter server or ESXi host, shared by any number of threads: a handle, passed by value; `{0}` is the
+ * null handle. A handle that was closed, made up or of another kind gives an error status and never a crash.
  */
 typedef struct vsession {
     /**
@@ -497,25 +499,26 @@ typedef struct vsession {
 } vsession;
 
 /**
- * Asks the program whether a session lives. Called on a thread of the library when the session has gone unused for the
- * keep-alive interval. It may take its time and call any function of the library on any session, login, logout and close
- * included. It returns VSESSION_OK when the session lives, VSESSION_E_NOT_AUTHENTICATED when it is gone (the library then
- * replaces it, where that is allowed), and another status when it could not find out: it will be asked again soon.
+ * Asks the program whether a session is alive. The library calls it on one of its own threads when the session has not been
+ * used for the keep-alive interval. The function may take long, and may call any function of the library on any session,
+ * including login, logout and close. It returns VSESSION_OK when the session is alive, VSESSION_E_NOT_AUTHENTICATED when
+ * it is gone (the library then replaces it if that is allowed), and another status when it could not find out; then it
+ * will be called again soon.
  */
 typedef int32_t (*vsession_keepalive_fn)(struct vsession session, void *data);
 
 /**
- * Tells user and password. Called at login time, on a thread of the library, so that a program need not leave them with
- * the library; the callers' deadlines hold while it runs. It may take its time (ask a person), and it may call any
- * function of the library. It fills in `credentials` with `vsession_credentials_set` and returns VSESSION_OK, or returns
- * another status, after `vsession_credentials_fail` where it has something to say.
+ * Supplies user name and password, so that a program need not leave them with the library. The library calls it at each
+ * login on one of its own threads; the callers' deadlines apply while it runs. The function may take long, for example to
+ * ask a person, and may call any function of the library. It fills in `credentials` with `vsession_credentials_set` and
+ * returns VSESSION_OK, or returns another status, and gives the reason with `vsession_credentials_fail` first.
  */
 typedef int32_t (*vsession_credentials_fn)(struct vsession session, struct vsession_credentials *credentials, void *data);
 
 /**
- * Receives log messages: the level, the text (UTF-8, valid during the call only), and the pointer that was registered.
- * Called on whatever thread has something to say, several at a time, with no lock of the library held; it may call any
- * function of the library.
+ * Receives log messages: the level (a `vsession_log_level`), the text (UTF-8, valid only during the call), and the pointer
+ * that was registered. It is called on the thread that makes the message, on several threads at a time, and while the
+ * library holds no lock. It may call any function of the library.
  */
 typedef void (*vsession_log_fn)(int32_t level, const char *message, void *data);
 
@@ -528,26 +531,28 @@ typedef struct vsession_soap_call {
      */
     size_t struct_size;
     /**
-     * The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object:
-     * `Logout`, `CloneSession`, `ImpersonateUser`, and all that begin with `Login`. Use `vsession_login` and `vsession_logout`.
+     * The method, for example `CurrentTime`. Methods that end a session or make another one are refused on any object:
+     * `Logout`, `CloneSession`, `ImpersonateUser`, and all whose names begin with `Login`. Use `vsession_login` and
+     * `vsession_logout`.
      */
     const char *method;
     /**
-     * The type of the managed object that it is called on, for example `ServiceInstance` or `VirtualMachine`.
+     * The type of the managed object that the method is called on, for example `ServiceInstance` or `VirtualMachine`.
      */
     const char *this_type;
     /**
-     * The id of that object, for example `vm-42`. NULL: the one object of this type that the server's ServiceContent
-     * names (ServiceInstance, SessionManager, PropertyCollector, ...), which vCenter and ESXi name differently.
+     * The id of that object, for example `vm-42`. NULL: the only object of this type in the server's ServiceContent
+     * (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi.
      */
     const char *this_id;
     /**
      * The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
-     * `xsi:` and `xsd:` may be used. What is not well-formed is refused with its line and column. NULL: none.
+     * The prefixes `xsi:` and `xsd:` may be used. XML that is not well-formed is refused, with its line and column in the
+     * message. NULL: no arguments.
      */
     const char *arguments;
     /**
-     * The length of `arguments` in bytes; 0 with arguments that are not NULL: they end with a NUL.
+     * The length of `arguments` in bytes. 0, with `arguments` that are not NULL: they end with a NUL.
      */
     size_t arguments_length;
 } vsession_soap_call;
@@ -557,45 +562,52 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Makes a token.
+ * Makes a cancellation token.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_cancel_free`.
+ * Errors: VSESSION_E_INVALID_ARGUMENT.
  */
 vsession_status vsession_cancel_new(struct vsession_cancel *out, struct vsession_error **err);
 
 /**
- * Fires a token: every call that was given it and still waits returns VSESSION_E_CANCELLED, and so does each that is
- * given it later, until it is reset. A reply that has arrived already is returned. A login that others wait for goes on for them.
+ * Fires a token: every call that was given the token and still waits returns VSESSION_E_CANCELLED, and so does every
+ * later call with it, until the token is reset. A reply that has already arrived is returned. A login that other
+ * callers wait for continues for them.
  *
  * Threads: safe from any thread, before, during or after the calls. Blocks: never.
- * Errors: VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED when it was freed.
+ * Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when the token was freed.
  */
 vsession_status vsession_cancel_fire(struct vsession_cancel cancel);
 
 /**
- * Makes a token that fired usable again. Calls that are still on their way out may or may not see it fired.
+ * Makes a fired token usable again. Calls that are about to return may or may not still see it as fired.
  *
- * Threads: safe from any thread. Blocks: never. Errors: as `vsession_cancel_fire`.
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when the token
+ * was freed.
  */
 vsession_status vsession_cancel_reset(struct vsession_cancel cancel);
 
 /**
- * Frees a token. Calls that use it go on and can no longer be ended by it. The null handle is allowed.
+ * Frees a token. Calls that use it continue and can no longer be ended by it. The null handle is allowed and does
+ * nothing.
  *
- * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when it was freed
+ * before.
  */
 vsession_status vsession_cancel_free(struct vsession_cancel cancel);
 
 /**
- * Asks the server at `url` for its certificates and trusts none of them: nothing is sent but the TLS handshake. The server must
- * hold the key of its certificate; one whose key cannot be checked here is shown all the same, and no session will trust it. A
- * program can show them to its user and then set `tls.thumbprint`. With `config` the connection is made as its options
- * say (proxy, TLS version, client certificate, timeouts), and `url` may be NULL for the server that it names; the null
- * handle stands for the defaults.
+ * Asks the server at `url` for its certificates without trusting them. Nothing is sent except the TLS handshake. The
+ * server must hold the key of its certificate; a certificate whose key cannot be checked here is returned all the
+ * same, and no session will trust it. A program can show the certificates to its user and then set `tls.thumbprint`.
  *
- * Threads: safe from any thread. Blocks: until the handshake is done, the deadline or the token.
+ * With `config`, the connection is made with its options (proxy, TLS version, client certificate, timeouts), and `url`
+ * may be NULL for the server that the configuration names. The null handle stands for the defaults.
+ *
+ * Threads: safe from any thread. Blocks: until the handshake is done, the deadline passes or the token fires.
  * Owner: the caller frees the result with `vsession_certificates_free`.
- * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CONFIG; what the network brings.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED for the configuration;
+ * VSESSION_E_CONFIG; errors of the network.
  */
 vsession_status vsession_probe_certificate(const char *url,
                                            struct vsession_config config,
@@ -604,86 +616,91 @@ vsession_status vsession_probe_certificate(const char *url,
                                            struct vsession_error **err);
 
 /**
- * How many certificates the server showed.
+ * Returns how many certificates the server sent.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 size_t vsession_certificates_count(const struct vsession_certificates *certificates);
 
 /**
- * Whom the certificate names (RFC 4514), for example `CN=vc.example.com,O=Example`.
+ * Returns the subject of a certificate (RFC 4514), for example `CN=vc.example.com,O=Example`.
  *
- * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
  */
 const char *vsession_certificates_subject(const struct vsession_certificates *certificates, size_t index);
 
 /**
- * Who issued it.
+ * Returns the issuer of a certificate (RFC 4514).
  *
- * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
  */
 const char *vsession_certificates_issuer(const struct vsession_certificates *certificates, size_t index);
 
 /**
- * From when it is valid: milliseconds since 1970, UTC.
+ * Returns the start of the validity of a certificate: milliseconds since 1970, UTC.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int64_t vsession_certificates_not_before_ms(const struct vsession_certificates *certificates, size_t index);
 
 /**
- * Until when it is valid: milliseconds since 1970, UTC.
+ * Returns the end of the validity of a certificate: milliseconds since 1970, UTC.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int64_t vsession_certificates_not_after_ms(const struct vsession_certificates *certificates, size_t index);
 
 /**
- * Its SHA-256 thumbprint, in the form that `tls.thumbprint` takes: `AB:CD:...`.
+ * Returns the SHA-256 thumbprint of a certificate, in the form that `tls.thumbprint` takes: `AB:CD:...`.
  *
- * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
  */
 const char *vsession_certificates_thumbprint_sha256(const struct vsession_certificates *certificates, size_t index);
 
 /**
- * Its SHA-1 thumbprint, for comparing with what old tools show.
+ * Returns the SHA-1 thumbprint of a certificate, to compare with what older tools show.
  *
- * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
  */
 const char *vsession_certificates_thumbprint_sha1(const struct vsession_certificates *certificates, size_t index);
 
 /**
- * Frees certificates. NULL is allowed.
+ * Frees certificates. NULL is allowed and does nothing.
  *
- * Threads: safe from any thread, once for each result. Blocks: never.
+ * Threads: safe from any thread, once for each object. Blocks: never.
  */
 void vsession_certificates_free(struct vsession_certificates *certificates);
 
 /**
- * Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`; `http://` is taken
- * too, for servers that speak nothing better. All options have their defaults; see docs/options.md.
+ * Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/path]`; the path is `/sdk`
+ * by default. `http://` is accepted too, and sends password and cookie in the clear. All options have their defaults;
+ * see docs/options.md.
  *
- * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_config_free`.
+ * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_config_free`; `url` remains
+ * the caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT.
  */
 vsession_status vsession_config_new(const char *url, struct vsession_config *out, struct vsession_error **err);
 
 /**
- * Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
- * GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE. As with `govc`, GOVC_USERNAME
- * and GOVC_PASSWORD may be paths of files: then these are read, once, and what they hold counts without the blanks around it.
+ * Makes a configuration from the environment variables that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD,
+ * GOVC_INSECURE, GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE. As in
+ * `govc`, GOVC_USERNAME and GOVC_PASSWORD may be paths of files. The files are read once, now, and white space around
+ * their contents is ignored.
  *
- * Threads: safe from any thread as long as none changes the environment. Blocks: reading these two files.
- * Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG names the variable.
+ * Threads: safe from any thread while no thread changes the environment. Blocks: only to read these two files.
+ * Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG, whose message names the variable;
+ * VSESSION_E_INVALID_ARGUMENT.
  */
-vsession_status vsession_config_from_env(struct vsession_config *out,
-                                         struct vsession_error **err);
+vsession_status vsession_config_from_env(struct vsession_config *out, struct vsession_error **err);
 
 /**
- * Sets an option by its name (docs/options.md lists them). Sessions that are open already are not affected.
+ * Sets an option by its name; docs/options.md lists the names and values. Sessions that are already open are not
+ * affected.
  *
- * Threads: safe from any thread. Blocks: never. Owner: the strings stay the caller's.
- * Errors: VSESSION_E_INVALID_ARGUMENT names the option and its good values.
+ * Threads: safe from any thread. Blocks: never. Owner: the strings remain the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT, whose message names the option and its valid values; VSESSION_E_INVALID_HANDLE;
+ * VSESSION_E_CLOSED.
  */
 vsession_status vsession_config_set(struct vsession_config config,
                                     const char *name,
@@ -691,21 +708,25 @@ vsession_status vsession_config_set(struct vsession_config config,
                                     struct vsession_error **err);
 
 /**
- * Has the sessions that are opened from now on put their events into `queue`. The null handle: into none.
+ * Makes sessions that are opened from now on put their events into `queue`. The null handle: into no queue.
  *
- * Threads: safe from any thread. Blocks: never. Owner: the queue stays the caller's.
+ * Threads: safe from any thread. Blocks: never. Owner: the queue remains the caller's.
+ * Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED for the configuration; VSESSION_E_INVALID_ARGUMENT for a queue
+ * that was freed.
  */
 vsession_status vsession_config_set_queue(struct vsession_config config,
                                           struct vsession_queue queue,
                                           struct vsession_error **err);
 
 /**
- * Has sessions that are opened from now on use `function` as their keep-alive probe in place of the option
- * `keepalive.probe`. NULL: CurrentTime again. `free_data`, where not NULL, is called with `data` when the last session
- * and configuration that use the function are gone.
+ * Makes sessions that are opened from now on use `function` as their keep-alive probe, in place of the option
+ * `keepalive.probe`. NULL: the probe is CurrentTime again. If `free_data` is not NULL, it is called once with `data`
+ * when the last session and configuration that use the function are gone.
  *
- * Threads: safe from any thread; `function` must be too. Blocks: never.
- * Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
+ * Threads: safe from any thread; `function` must be, too. Blocks: never.
+ * Owner: `data` remains the caller's, or is passed to `free_data` at the end; after an error it remains the caller's
+ * in any case.
+ * Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
 vsession_status vsession_config_set_keepalive_fn(struct vsession_config config,
                                                  vsession_keepalive_fn function,
@@ -714,20 +735,23 @@ vsession_status vsession_config_set_keepalive_fn(struct vsession_config config,
                                                  struct vsession_error **err);
 
 /**
- * Frees a configuration. Sessions that were opened from it live on. The null handle is allowed.
+ * Frees a configuration. Sessions that were opened with it stay open. The null handle is allowed and does nothing.
  *
- * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when it was freed
+ * before.
  */
 vsession_status vsession_config_free(struct vsession_config config);
 
 /**
- * Has sessions that are opened from now on ask `function` for user and password at each login, in place of the options
- * `username` and `password`. NULL: no longer. After refused credentials it is asked again now and then, and what it
- * says is tried only if it is something else. `free_data`, where not NULL, is called with `data` when the last session
- * and configuration that use the function are gone.
+ * Makes sessions that are opened from now on ask `function` for user name and password at each login, in place of the
+ * options `username` and `password`. NULL: the options are used again. After refused credentials the function is asked
+ * again from time to time, and its answer is only sent if it differs from what was refused. If `free_data` is not
+ * NULL, it is called once with `data` when the last session and configuration that use the function are gone.
  *
- * Threads: safe from any thread; `function` must be too. Blocks: never.
- * Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
+ * Threads: safe from any thread; `function` must be, too. Blocks: never.
+ * Owner: `data` remains the caller's, or is passed to `free_data` at the end; after an error it remains the caller's
+ * in any case.
+ * Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
 vsession_status vsession_config_set_credentials_fn(struct vsession_config config,
                                                    vsession_credentials_fn function,
@@ -736,11 +760,12 @@ vsession_status vsession_config_set_credentials_fn(struct vsession_config config
                                                    struct vsession_error **err);
 
 /**
- * Fills in user and password, from inside a credentials function. Both are copied. An empty user name and characters that
- * XML cannot carry are refused here; an empty password when the login looks at it, unless the option
+ * Fills in user name and password, from inside a credentials function. Both strings are copied. An empty user name,
+ * and characters that XML cannot carry, are refused here. An empty password is refused at login unless the option
  * `allow_empty_password` is set.
  *
- * Threads: on the thread of the credentials function. Blocks: never. Owner: the strings stay the caller's.
+ * Threads: only on the thread that runs the credentials function. Blocks: never. Owner: the strings remain the
+ * caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT.
  */
 vsession_status vsession_credentials_set(struct vsession_credentials *credentials,
@@ -748,412 +773,422 @@ vsession_status vsession_credentials_set(struct vsession_credentials *credential
                                          const char *password);
 
 /**
- * Says why there are no credentials, from inside a credentials function; the message becomes part of the login's error.
+ * Says why there are no credentials, from inside a credentials function. The message becomes part of the login's
+ * error.
  *
- * Threads: on the thread of the credentials function. Blocks: never. Owner: the string stays the caller's.
+ * Threads: only on the thread that runs the credentials function. Blocks: never. Owner: the string remains the
+ * caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT.
  */
 vsession_status vsession_credentials_fail(struct vsession_credentials *credentials, const char *message);
 
 /**
- * The status that the failed call returned. `VSESSION_OK` for NULL.
+ * Returns the status of the failed call; `VSESSION_OK` for NULL.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 vsession_status vsession_error_status(const struct vsession_error *error);
 
 /**
- * What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no
- * secret of the request, also where the server repeats it.
+ * Returns what went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. The message
+ * holds no secret of the request, even when the server repeats one.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
 const char *vsession_error_message(const struct vsession_error *error);
 
 /**
- * The vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or named none.
+ * Returns the vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or did not
+ * name it.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
 const char *vsession_error_fault_name(const struct vsession_error *error);
 
 /**
- * The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
- * it is a document of its own; without secrets of the request that the server repeats. NULL when there is none, when it is
- * larger than 1 MiB, or when memory does not suffice for its copies.
+ * Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own that declares the
+ * prefixes it uses. Secrets of the request are removed from it. NULL when there is no detail, when it is larger than 1
+ * MiB, or when there is not enough memory to copy it.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
 const char *vsession_error_fault_xml(const struct vsession_error *error);
 
 /**
- * The HTTP status of the reply; 0 when no reply arrived.
+ * Returns the HTTP status of the reply; 0 when no reply arrived.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int32_t vsession_error_http_status(const struct vsession_error *error);
 
 /**
- * The operation id that the request carried, which vCenter repeats in its log. NULL when no request was made.
+ * Returns the operation id of the request, which vCenter writes into its log. NULL when no request was made.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
 const char *vsession_error_operation_id(const struct vsession_error *error);
 
 /**
- * The `errno` behind the error; 0 when there is none.
+ * Returns the `errno` behind the error; 0 when there is none.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int32_t vsession_error_os_error(const struct vsession_error *error);
 
 /**
- * Whether the same call may succeed later without a change: an outage, an overload, a deadline. Whether it may be sent
- * again without running twice is another question; see `vsession_error_executed`.
+ * Returns whether the same call may succeed later without a change: after an outage, an overload or a deadline.
+ * Whether the call can be repeated without running twice is another question; see `vsession_error_executed`.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 bool vsession_error_retriable(const struct vsession_error *error);
 
 /**
- * How long to wait before the call is repeated, in milliseconds; 0 when nobody said. Either the server asked to be left alone
- * (`Retry-After`, with 429 and 503), or a login failed and the next automatic one may not start earlier: no request was made
- * then, and none would be made until that time has passed. The library's own logins and probes heed it; whoever repeats a call
- * should too.
+ * Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
+ * asked for a pause (`Retry-After`, with HTTP 429 and 503), or a login failed and the next automatic login has to
+ * wait; in the second case no request was made, and none will be made before that time has passed. The library's own
+ * logins and probes observe the pause. A program that repeats a call should observe it, too.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint32_t vsession_error_retry_after_ms(const struct vsession_error *error);
 
 /**
- * Whether the server ran the failed call.
+ * Returns whether the server ran the failed call. Only `VSESSION_EXECUTED_NO` makes it safe to repeat a call that is
+ * not idempotent. docs/conventions.md has a table.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 vsession_executed vsession_error_executed(const struct vsession_error *error);
 
 /**
- * Frees an error. NULL is allowed.
+ * Frees an error. NULL is allowed and does nothing. Do not free the error of an event.
  *
- * Threads: safe from any thread, once for each error. Blocks: never.
+ * Threads: safe from any thread, once for each object. Blocks: never.
  */
 void vsession_error_free(struct vsession_error *error);
 
 /**
- * What the event tells. 0 for NULL.
+ * Returns what kind of event this is (a `vsession_event_kind`); 0 for NULL.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int32_t vsession_event_get_kind(const struct vsession_event *event);
 
 /**
- * The session that it happened to. It may have been closed since.
+ * Returns the session that the event is about, which may have been closed since. The null handle for NULL.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 struct vsession vsession_event_session(const struct vsession_event *event);
 
 /**
- * The state before.
+ * Returns the state before the event.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 vsession_state vsession_event_old_state(const struct vsession_event *event);
 
 /**
- * The state after.
+ * Returns the state after the event.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 vsession_state vsession_event_new_state(const struct vsession_event *event);
 
 /**
- * Why it happened.
+ * Returns why the event happened.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 vsession_reason vsession_event_reason(const struct vsession_event *event);
 
 /**
- * The epoch before. 0: never logged in.
+ * Returns the epoch before the event; 0 when the session had never logged in.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint64_t vsession_event_old_epoch(const struct vsession_event *event);
 
 /**
- * The epoch after.
+ * Returns the epoch after the event.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint64_t vsession_event_new_epoch(const struct vsession_event *event);
 
 /**
- * When it happened: milliseconds since 1970, UTC.
+ * Returns when the event happened, by this machine's clock: milliseconds since 1970, UTC.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int64_t vsession_event_time_ms(const struct vsession_event *event);
 
 /**
- * How many earlier events of the same kind were merged into this one because nobody had read them.
+ * Returns how many earlier events of the same kind were merged into this one because nobody had read them.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint32_t vsession_event_merged(const struct vsession_event *event);
 
 /**
- * The failure behind the change; NULL where it was none.
+ * Returns the failure behind the event; NULL when there was none.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
  */
 const struct vsession_error *vsession_event_error(const struct vsession_event *event);
 
 /**
- * The tag of the call that has ended, as it was given to `vsession_call_async`. 0 for other kinds of event.
+ * Returns the tag of the completed call, as it was passed to `vsession_call_async`; 0 for events of other kinds.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint64_t vsession_event_tag(const struct vsession_event *event);
 
 /**
- * The reply to the call that has ended; NULL when it failed (`vsession_event_error` says why) and for other kinds of
- * event.
+ * Returns the reply to the completed call; NULL when the call failed (`vsession_event_error` says why) and for events
+ * of other kinds.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
  */
 const struct vsession_reply *vsession_event_reply(const struct vsession_event *event);
 
 /**
- * The name of a kind of event for people, for example `state changed`. Never NULL.
+ * Returns the name of a kind of event for people, for example `state changed`, or `unknown` for an unknown number.
+ * Never NULL.
  *
  * Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
  */
 const char *vsession_event_kind_name(int32_t kind);
 
 /**
- * Frees an event. NULL is allowed.
+ * Frees an event, with its error and its reply. NULL is allowed and does nothing.
  *
- * Threads: safe from any thread, once for each event. Blocks: never.
+ * Threads: safe from any thread, once for each object. Blocks: never.
  */
 void vsession_event_free(struct vsession_event *event);
 
 /**
- * The epoch of the login: 1 for the first of a session, and so on.
+ * Returns the epoch of the login: 1 for the first login of a session, and so on. 0 for NULL.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint64_t vsession_info_epoch(const struct vsession_info *info);
 
 /**
- * The server's key of the session (`UserSession.key`): names the session, and is not the secret that grants its use.
+ * Returns the server's key of the session (`UserSession.key`). It identifies the session and is not the secret that
+ * grants its use.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_key(const struct vsession_info *info);
 
 /**
- * The user name as the server writes it (`UserSession.userName`).
+ * Returns the user name as the server writes it (`UserSession.userName`).
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_user_name(const struct vsession_info *info);
 
 /**
- * The user's full name; empty when the server has none.
+ * Returns the user's full name; empty when the server has none.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_full_name(const struct vsession_info *info);
 
 /**
- * When the login was, by the server's clock: milliseconds since 1970, UTC; 0 when the server does not say.
+ * Returns when the login happened, by the server's clock: milliseconds since 1970, UTC; 0 when the server does not
+ * say.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int64_t vsession_info_login_time_ms(const struct vsession_info *info);
 
 /**
- * When the server last saw the session, as of the login or the last refresh: milliseconds since 1970, UTC.
+ * Returns when the server last saw the session, as of the login or the last refresh: milliseconds since 1970, UTC; 0
+ * when the server does not say.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int64_t vsession_info_last_active_ms(const struct vsession_info *info);
 
 /**
- * How many calls the server has counted, as of the login or the last refresh; -1 when it does not say.
+ * Returns how many calls the server has counted, as of the login or the last refresh; -1 when the server does not say,
+ * 0 for NULL.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 int64_t vsession_info_call_count(const struct vsession_info *info);
 
 /**
- * The locale of the session, for example `en_US`.
+ * Returns the locale of the session, for example `en_US`; empty when the server does not say.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_locale(const struct vsession_info *info);
 
 /**
- * The locale of the server's messages in this session.
+ * Returns the locale of the server's messages in this session; empty when the server does not say.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_message_locale(const struct vsession_info *info);
 
 /**
- * The address that the server sees this client at; empty when it does not say.
+ * Returns the address of this client as the server sees it; empty when the server does not say.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_ip_address(const struct vsession_info *info);
 
 /**
- * The user agent that the server recorded; empty when it does not say.
+ * Returns the user agent that the server recorded; empty when the server does not say.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_user_agent(const struct vsession_info *info);
 
 /**
- * Whether the session belongs to an extension.
+ * Returns whether the session belongs to an extension.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 bool vsession_info_is_extension(const struct vsession_info *info);
 
 /**
- * A field of the server's `AboutInfo` by its name: `apiType` (`VirtualCenter` or `HostAgent`), `apiVersion`, `fullName`,
- * `instanceUuid`, `version`, `build`, and so on. NULL when the server does not have it.
+ * Returns a field of the server's `AboutInfo` by its name: `apiType` (`VirtualCenter` or `HostAgent`), `apiVersion`,
+ * `fullName`, `instanceUuid`, `version`, `build`, and so on. NULL when the server does not have the field.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
-const char *vsession_info_about(const struct vsession_info *info,
-                                const char *field);
+const char *vsession_info_about(const struct vsession_info *info, const char *field);
 
 /**
- * The id of a managed object that the server's `ServiceContent` names, by the name of the property: `rootFolder`,
- * `propertyCollector`, `viewManager`, and so on. NULL when the server does not have it.
+ * Returns the id of a managed object that the server's `ServiceContent` names, by the name of the property:
+ * `rootFolder`, `propertyCollector`, `viewManager`, and so on. NULL when the server does not have the property.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_service_id(const struct vsession_info *info, const char *name);
 
 /**
- * The type of the same object, for example `Folder`.
+ * Returns the type of that object, for example `Folder`. NULL when the server does not have the property.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
  */
 const char *vsession_info_service_type(const struct vsession_info *info, const char *name);
 
 /**
- * Frees an info. NULL is allowed.
+ * Frees an info. NULL is allowed and does nothing.
  *
- * Threads: safe from any thread, once for each info. Blocks: never.
+ * Threads: safe from any thread, once for each object. Blocks: never.
  */
 void vsession_info_free(struct vsession_info *info);
 
 /**
- * The version of the library, for example `0.1.0`.
+ * Returns the version of the library, for example `0.1.0`. Never NULL.
  *
  * Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
  */
 const char *vsession_version(void);
 
 /**
- * The version as a number: major × 1,000,000 + minor × 1,000 + patch.
+ * Returns the version as a number: major × 1,000,000 + minor × 1,000 + patch.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint32_t vsession_version_number(void);
 
 /**
- * The name of a status, for example `VSESSION_E_TIMEOUT`; `VSESSION_E_UNKNOWN` for a number that this version does not
- * know. Never NULL.
+ * Returns the name of a status, for example `VSESSION_E_TIMEOUT`, or `VSESSION_E_UNKNOWN` for a number that this
+ * version does not know. Never NULL.
  *
  * Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
  */
 const char *vsession_status_name(int32_t status);
 
 /**
- * The name of a state for people, for example `active`. Never NULL.
+ * Returns the name of a state for people, for example `active`, or `invalid` for an unknown number. Never NULL.
  *
  * Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
  */
 const char *vsession_state_name(int32_t state);
 
 /**
- * The name of a reason for people, for example `relogin`; empty for a number that this version does not know.
+ * Returns the name of a reason for people, for example `relogin`, or an empty string for an unknown number. Never
+ * NULL.
  *
  * Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
  */
 const char *vsession_reason_name(int32_t reason);
 
 /**
- * Sends the library's log to `sink`; messages above `level` are not made. One sink for the process: a later call replaces
- * it, NULL or `VSESSION_LOG_OFF` ends it. Messages hold no password, cookie or token at any level.
+ * Sends the library's log messages to `sink`. Messages above `level` (a `vsession_log_level`; other numbers count as
+ * the nearest one) are not made. The process has one sink: a later call replaces it, and NULL or `VSESSION_LOG_OFF`
+ * removes it. No message at any level holds a password, cookie or token.
  *
- * The old sink may still be running on another thread when this returns; keep its `data` alive.
+ * The previous sink may still be running on another thread when this function returns, so keep its `data` alive.
  *
  * Threads: safe from any thread. Blocks: never.
  */
-void vsession_set_log(int level,
-                      vsession_log_fn sink,
-                      void *data);
+void vsession_set_log(int level, vsession_log_fn sink, void *data);
 
 /**
- * Frees a string that the library handed out as owned, for example by `vsession_get_cookie`. Its bytes are zeroed first.
- * NULL is allowed.
+ * Frees a string that the library returned as owned, for example by `vsession_get_cookie`. The bytes are zeroed first.
+ * NULL is allowed and does nothing.
  *
  * Threads: safe from any thread, once for each string. Blocks: never.
  */
 void vsession_string_free(char *string);
 
 /**
- * Closes every session and ends the threads of the library: for a program that wants to leave nothing behind at its end.
- * Sessions are closed side by side, each as by `vsession_close`. Configurations, tokens and queues stay and are freed by
- * their owners. The library may be used again afterwards.
+ * Closes every session and ends the threads of the library, so that a program leaves nothing behind at its end. The
+ * sessions are closed in parallel, each as by `vsession_close`. Configurations, tokens and queues stay open until
+ * their owners free them. The library can be used again afterwards.
  *
- * Threads: safe from any thread but those of callbacks. Blocks: up to `timeout_ms`.
- * Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads not be ended in time; the first error of a
- * close otherwise. The sessions are closed in any case.
+ * Threads: safe from any thread except those of callbacks. Blocks: up to `timeout_ms`.
+ * Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads did not end in time; otherwise the first
+ * error of a close. The sessions are closed in either case.
  */
-vsession_status vsession_shutdown(uint32_t timeout_ms,
-                                  struct vsession_error **err);
+vsession_status vsession_shutdown(uint32_t timeout_ms, struct vsession_error **err);
 
 /**
- * Lets a forked child use the library: every handle of the parent's is a dead one here, and new ones can be made. Until
- * then each function answers VSESSION_E_FORKED. The parent is not affected; its sessions stay its own and must not be
- * logged out from here. What the child inherited is left in memory as it is. In a process that is no forked child this
- * does nothing.
+ * Makes the library usable in a forked child. Every handle of the parent is a closed one in the child, and new handles
+ * can be made. Before this call every function that needs locks or memory returns VSESSION_E_FORKED in the child. The
+ * parent is not affected: its sessions remain its own and are not logged out. Memory that the child inherited stays as
+ * it is. In a process that is not a forked child this function does nothing.
  *
- * Threads: to be called before the child starts threads of its own that use the library. Blocks: never.
+ * Threads: call it before the child starts threads that use the library. Blocks: never.
  */
 vsession_status vsession_after_fork_child(struct vsession_error **err);
 
 /**
- * Makes a queue. Give it to a configuration with `vsession_config_set_queue`.
+ * Makes an event queue. `vsession_config_set_queue` assigns it to a configuration.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_queue_free`.
- * Errors: VSESSION_E_RESOURCE when no descriptor is left.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_RESOURCE when the process has no descriptor left.
  */
 vsession_status vsession_queue_new(struct vsession_queue *out, struct vsession_error **err);
 
 /**
- * A descriptor that is readable exactly while events wait: for poll, epoll, libuv, Go or asyncio. Only wait for it: do
- * not read, write or close it. -1 when the handle is not a queue.
+ * Returns a file descriptor that is readable exactly while events wait, for poll, epoll, libuv, Go or asyncio. Only
+ * wait for it: do not read, write or close it. Returns -1 when the handle is not an open queue.
  *
- * Threads: safe from any thread. Blocks: never. Owner: the queue's: valid until the queue is freed.
+ * Threads: safe from any thread. Blocks: never. Owner: the queue: valid until the queue is freed.
  */
 int32_t vsession_queue_fd(struct vsession_queue queue);
 
 /**
- * Takes the oldest event, waiting up to `timeout_ms` for one (0: not at all). When none came, `*out` is NULL and the
- * status is VSESSION_OK. Events of one session come in the order in which they happened. They are never lost: when a
- * session's events pile up unread they are merged, first state to last.
+ * Takes the oldest event from the queue and waits up to `timeout_ms` milliseconds for one (0: does not wait). When no
+ * event came, `*out` is NULL and the status is VSESSION_OK. Events of one session arrive in the order in which they
+ * happened. No event is lost: when unread events of a session pile up, they are merged, from the first state to the
+ * last.
  *
- * Threads: safe from any thread; several may wait, and each event goes to one. Blocks: up to `timeout_ms`.
- * Owner: the caller frees the event with `vsession_event_free`. Errors: VSESSION_E_CLOSED when the queue is freed.
+ * Threads: safe from any thread; several threads may wait, and each event goes to one of them. Blocks: up to
+ * `timeout_ms`.
+ * Owner: the caller frees the event with `vsession_event_free`. Errors: VSESSION_E_INVALID_ARGUMENT;
+ * VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when the queue was freed, also during the wait.
  */
 vsession_status vsession_queue_next(struct vsession_queue queue,
                                     uint32_t timeout_ms,
@@ -1161,25 +1196,26 @@ vsession_status vsession_queue_next(struct vsession_queue queue,
                                     struct vsession_error **err);
 
 /**
- * Frees a queue with the events in it; threads that wait for one return VSESSION_E_CLOSED. Sessions that use it go on
- * without. The null handle is allowed.
+ * Frees a queue and the events in it. Threads that wait for an event return VSESSION_E_CLOSED. Sessions that use the
+ * queue continue without it. The null handle is allowed and does nothing.
  *
- * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when it was freed
+ * before.
  */
 vsession_status vsession_queue_free(struct vsession_queue queue);
 
 /**
- * The whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. `length`, where not NULL, is set to its length
- * without the NUL.
+ * Returns the whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. If `length` is not NULL, it is set to
+ * the length in bytes without the NUL. NULL, with length 0, for a NULL reply.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
 const char *vsession_reply_xml(const struct vsession_reply *reply, size_t *length);
 
 /**
- * The response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`: a part of what
- * `vsession_reply_xml` gives, of the length that `length` is set to, and not NUL-terminated. Prefixes that it uses may be
- * declared on the envelope.
+ * Returns the response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`. It
+ * is a part of what `vsession_reply_xml` returns and is not NUL-terminated: its length in bytes is stored in `length`.
+ * Prefixes that it uses may be declared on the envelope. NULL, with length 0, for a NULL reply.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
@@ -1187,122 +1223,131 @@ const char *vsession_reply_response(const struct vsession_reply *reply,
                                     size_t *length);
 
 /**
- * The text of the return value where it is a single element without children: a string, a number, a time, a reference to
- * a task. References and CDATA sections are resolved, comments left out. NULL where the method returns nothing or something structured.
+ * Returns the text of the return value when that is a single element without children: a string, a number, a time, a
+ * reference to a task. Character references and CDATA sections are resolved, and comments are removed. NULL when the
+ * method returns nothing or a structure.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
 const char *vsession_reply_text(const struct vsession_reply *reply);
 
 /**
- * The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as
- * that session.
+ * Returns the epoch of the session that the call went through. Filters, views and collectors that the call made live
+ * as long as that session.
  *
  * Threads: safe from any thread. Blocks: never.
  */
 uint64_t vsession_reply_epoch(const struct vsession_reply *reply);
 
 /**
- * The operation id that the request carried, which vCenter repeats in its log.
+ * Returns the operation id of the request, which vCenter writes into its log.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
 const char *vsession_reply_operation_id(const struct vsession_reply *reply);
 
 /**
- * Frees a reply. NULL is allowed.
+ * Frees a reply. NULL is allowed and does nothing. Do not free the reply of an event.
  *
- * Threads: safe from any thread, once for each reply. Blocks: never.
+ * Threads: safe from any thread, once for each object. Blocks: never.
  */
 void vsession_reply_free(struct vsession_reply *reply);
 
 /**
- * Opens a session with a copy of a configuration. Makes no request: the login comes with `vsession_login` or with the
- * first call. The files that options name are read now.
+ * Opens a session with a copy of a configuration. It makes no request: `vsession_login` or the first call logs in. The
+ * files that options name are read now.
  *
  * Threads: safe from any thread. Blocks: never on the network.
- * Owner: the caller closes it with `vsession_close`; the configuration stays the caller's.
- * Errors: VSESSION_E_CONFIG when options contradict each other or a file is unusable.
+ * Owner: the caller closes it with `vsession_close`; the configuration remains the caller's.
+ * Errors: VSESSION_E_CONFIG when options contradict each other or a file cannot be used; VSESSION_E_INVALID_ARGUMENT;
+ * VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED for the configuration.
  */
 vsession_status vsession_open(struct vsession_config config, struct vsession *out, struct vsession_error **err);
 
 /**
- * Logs in. A session that is logged in already: VSESSION_OK without a request, unless an answer contradicted what is known
- * of the server, which then is looked at first. However many threads call this at the same
- * time, one login goes out and all get its result; each waits with its own deadline and token. Credentials that were
- * refused before are sent again, which nothing else does. When all of them have
- * stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept. The
- * login itself may take as long as the option `timeout_ms` says, at most two minutes, whatever the waiters' deadlines.
+ * Logs in. A session that is already logged in returns VSESSION_OK without a request, unless an earlier answer
+ * contradicted what is known of the server; then the server is examined first.
  *
- * Threads: safe from any thread. Blocks: until the login is decided, the deadline or the token.
- * Errors: VSESSION_E_INVALID_LOGIN when the credentials are refused; VSESSION_E_CONFIG when there are none; what the
- * network brings; VSESSION_E_CLOSED.
+ * However many threads call this at the same time, one login is sent and all of them get its result; each thread waits
+ * with its own deadline and token. Credentials that were refused before are sent again, which no other function does.
+ * When every waiting thread gives up before the credentials are sent, the login is abandoned; once they are sent, its
+ * result is kept. The login itself may take as long as the option `timeout_ms` says, but at most two minutes, whatever
+ * the deadlines of the waiting threads.
+ *
+ * Threads: safe from any thread. Blocks: until the login is decided, the deadline passes or the token fires.
+ * Errors: VSESSION_E_INVALID_LOGIN when the credentials are refused; VSESSION_E_CONFIG when there are no credentials;
+ * VSESSION_E_CLOSED; errors of the network and of the server.
  */
 vsession_status vsession_login(struct vsession session,
                                const struct vsession_call_options *options,
                                struct vsession_error **err);
 
 /**
- * Logs out. The handle stays usable; the library does not log in by itself again until `vsession_login` has been called.
- * Not logged in: VSESSION_OK without a request. When it fails, the session is kept and may be logged out again.
+ * Logs out. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
+ * called. Without a login it returns VSESSION_OK and makes no request. When the logout fails, the session is kept and
+ * can be logged out again.
  *
- * Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
- * Errors: what the network brings; VSESSION_E_CLOSED.
+ * Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
+ * Errors: VSESSION_E_CLOSED; errors of the network and of the server.
  */
 vsession_status vsession_logout(struct vsession session,
                                 const struct vsession_call_options *options,
                                 struct vsession_error **err);
 
 /**
- * Closes a session: calls that other threads have under way end with VSESSION_E_CLOSED, the server's session is logged
- * out (unless the option `close.logout` is false), and the handle is dead. The handle is dead whatever the status; an
- * error tells that the logout did not succeed, or that `options` are bad and the defaults were used. Closing again is
- * VSESSION_OK, and so is closing the null handle. Without options the logout may take as long as the option `timeout_ms`
- * says, two minutes by default: a program that is to end quickly passes a deadline, and no token that has fired.
+ * Closes a session. Calls of other threads end with VSESSION_E_CLOSED, the session on the server is logged out (unless
+ * the option `close.logout` is false), and the handle is closed.
  *
- * Threads: safe from any thread, at any time. Blocks: until the server has answered, the deadline or the token.
- * Errors: what the network brings; VSESSION_E_INVALID_HANDLE.
+ * The handle is closed whatever the status: an error means that the logout failed, or that `options` were invalid and
+ * the defaults were used. Closing a closed session, or the null handle, returns VSESSION_OK. Without options the
+ * logout may take as long as the option `timeout_ms` says, two minutes by default. A program that must end quickly
+ * passes a deadline, and no token that has fired.
+ *
+ * Threads: safe from any thread, at any time. Blocks: until the server answers, the deadline passes or the token
+ * fires.
+ * Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_INVALID_ARGUMENT; errors of the network and of the server.
  */
 vsession_status vsession_close(struct vsession session,
                                const struct vsession_call_options *options,
                                struct vsession_error **err);
 
 /**
- * Where the session stands. Makes no request and waits for nothing, while a login is under way too: two loads. A closed
- * handle is `VSESSION_STATE_CLOSED`, one that never was a session `VSESSION_STATE_INVALID`.
+ * Returns the state of the session. It makes no request and does not wait, not even during a login: two loads from
+ * memory. A closed handle gives `VSESSION_STATE_CLOSED`, and one that never was a session `VSESSION_STATE_INVALID`.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */
 vsession_state vsession_get_state(struct vsession session);
 
 /**
- * The epoch of the session: how many logins it has had. It grows when the session is replaced; whoever keeps filters,
- * views or collectors compares it with the one that they were made under. 0 before the first login and for a handle that
- * is not, or no longer, a session.
+ * Returns the epoch of the session: how many logins it has had. The epoch grows when the session is replaced. A
+ * program that keeps filters, views or collectors compares it with the epoch under which it made them. 0 before the
+ * first login, and for a handle that is not an open session.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */
 uint64_t vsession_get_epoch(struct vsession session);
 
 /**
- * Who is logged in, as of the login or the last refresh. Makes no request. While a session is being replaced this is the
- * old one or the new one, whole. Where the library knows that the session is gone and none has replaced it at once
- * (`VSESSION_STATE_EXPIRED`, `VSESSION_STATE_REJECTED`), there is none until the next login has succeeded.
+ * Returns the identity of the session as of the login or the last refresh. It makes no request. While a session is
+ * being replaced, the result is the old identity or the new one, never a mixture. When the library knows that the
+ * session is gone and no new one has replaced it (`VSESSION_STATE_EXPIRED`, `VSESSION_STATE_REJECTED`), there is no
+ * identity until the next login succeeds.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_info_free`.
- * Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session, or none any more; VSESSION_E_CLOSED.
+ * Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_INVALID_ARGUMENT;
+ * VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
-vsession_status vsession_get_info(struct vsession session,
-                                  struct vsession_info **out,
-                                  struct vsession_error **err);
+vsession_status vsession_get_info(struct vsession session, struct vsession_info **out, struct vsession_error **err);
 
 /**
- * Asks the server who is logged in (`SessionManager.currentSession`), which needs no privilege and counts as activity of
- * the session. Never logs in. `out` may be NULL.
+ * Asks the server who is logged in (`SessionManager.currentSession`). The request needs no privilege and counts as
+ * activity of the session. This function never logs in. `out` may be NULL.
  *
- * Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
- * Owner: the caller frees it with `vsession_info_free`.
- * Errors: VSESSION_E_NOT_AUTHENTICATED when the server knows no such session; what the network brings.
+ * Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
+ * Owner: the caller frees the info with `vsession_info_free`.
+ * Errors: VSESSION_E_NOT_AUTHENTICATED when the server does not know the session; VSESSION_E_CLOSED; errors of the
+ * network and of the server.
  */
 vsession_status vsession_refresh(struct vsession session,
                                  const struct vsession_call_options *options,
@@ -1310,12 +1355,13 @@ vsession_status vsession_refresh(struct vsession session,
                                  struct vsession_error **err);
 
 /**
- * Asks the server whether the session lives: `SessionIsActive`, or `currentSession` where the account lacks the privilege
- * for that or the server lacks the method. Never logs in. No session is an answer, `false`; a question that could not be
- * asked is an error and says nothing about the session.
+ * Asks the server whether the session is alive, by `SessionIsActive`, or by `currentSession` when the account lacks
+ * the privilege for that method or the server lacks the method. This function never logs in. Without a session the
+ * answer is `false`. When the question cannot be asked, the function returns an error, which says nothing about the
+ * session.
  *
- * Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
- * Errors: what the network brings; VSESSION_E_CLOSED.
+ * Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED; errors of the network and of the server.
  */
 vsession_status vsession_is_active(struct vsession session,
                                    const struct vsession_call_options *options,
@@ -1323,29 +1369,34 @@ vsession_status vsession_is_active(struct vsession session,
                                    struct vsession_error **err);
 
 /**
- * The session's cookie, for handing the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the quotes that
- * the server gave it. It is a secret: whoever has it is logged in. There is one whenever `vsession_get_info` has an identity.
+ * Returns the cookie of the session, to pass the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the
+ * quotes that the server gave it. The cookie is a secret: it grants the use of the session. There is a cookie whenever
+ * `vsession_get_info` returns an identity.
  *
- * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes it.
- * Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_CLOSED.
+ * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes
+ * it.
+ * Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_INVALID_ARGUMENT;
+ * VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
-vsession_status vsession_get_cookie(struct vsession session,
-                                    char **out,
-                                    struct vsession_error **err);
+vsession_status vsession_get_cookie(struct vsession session, char **out, struct vsession_error **err);
 
 /**
- * Calls a vim25 method through the session, logging in first where needed and allowed.
+ * Calls a vim25 method through the session, and logs in first when that is necessary and allowed.
  *
- * When the server answers that the caller is not authenticated, the library asks it whether the session lives. If it is
- * gone, it is replaced, once for all threads, and the call is sent again; if it lives, the account lacks a privilege, and
- * the fault is returned. A call runs at most once, unless `idempotent` is set. A session that replaced another and brought no
- * successful call is not replaced at once: the wait is that after a failed login (`vsession_error_retry_after_ms`). Methods that
- * end the session or make another are refused; see `method` in `vsession_soap_call`.
+ * When the server answers that the caller is not authenticated, the library asks it whether the session is alive. If
+ * the session is gone, it is replaced, once for all threads, and the call is sent again. If it is alive, the account
+ * lacks a privilege, and the fault is returned. A call runs at most once, unless `idempotent` is set. A new session
+ * that has not yet brought a successful call is not replaced at once: the library waits as after a failed login
+ * (`vsession_error_retry_after_ms`). Methods that end the session or make another one are refused; see `method` in
+ * `vsession_soap_call`.
  *
- * Threads: safe from any thread; calls of many threads run side by side. Blocks: until the reply is complete, the
- * deadline or the token. Owner: the caller frees the reply with `vsession_reply_free`; `call` and `options` stay the
- * caller's. Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_LOGIN, also when the credentials were refused
- * earlier; VSESSION_E_NOT_AUTHENTICATED; VSESSION_E_NO_PERMISSION; VSESSION_E_FAULT; what the network brings.
+ * Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the reply is complete, the
+ * deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `call` and
+ * `options` remain the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_LOGIN, also when the credentials were refused earlier;
+ * VSESSION_E_NOT_AUTHENTICATED; VSESSION_E_NO_PERMISSION; VSESSION_E_FAULT; VSESSION_E_SESSION_CHANGED;
+ * VSESSION_E_CLOSED; errors of the network and of the server. `vsession_error_executed` says whether the server ran
+ * the call.
  */
 vsession_status vsession_call(struct vsession session,
                               const struct vsession_soap_call *call,
@@ -1354,50 +1405,49 @@ vsession_status vsession_call(struct vsession session,
                               struct vsession_error **err);
 
 /**
- * Starts keep-alive, or changes its interval: when the session has gone unused for `interval_ms` (0: the option
- * `keepalive.interval_ms`), the server is asked for a sign of life. A login starts it by itself, logout and close end it.
- * Failures do not: it tries again with growing pauses, and an event tells.
+ * Starts keep-alive, or changes its interval. When the session has not been used for `interval_ms` milliseconds (0:
+ * the option `keepalive.interval_ms`), the library probes the server. A login starts keep-alive by itself; logout and
+ * close end it. A failed probe does not end it: the library tries again after growing pauses, and puts an event into
+ * the queue.
  *
- * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_ARGUMENT for an interval below 1000;
- * VSESSION_E_CLOSED.
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_ARGUMENT for an interval from 1 to 999;
+ * VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
-vsession_status vsession_keepalive_start(struct vsession session,
-                                         uint32_t interval_ms,
-                                         struct vsession_error **err);
+vsession_status vsession_keepalive_start(struct vsession session, uint32_t interval_ms, struct vsession_error **err);
 
 /**
- * Stops keep-alive until `vsession_keepalive_start` or the next `vsession_login` that logs in. A probe that is under way
- * is not waited for.
+ * Stops keep-alive until `vsession_keepalive_start` or the next `vsession_login` that logs in. It does not wait for a
+ * probe that is already running.
  *
- * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED.
+ * Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
-vsession_status vsession_keepalive_stop(struct vsession session,
-                                        struct vsession_error **err);
+vsession_status vsession_keepalive_stop(struct vsession session, struct vsession_error **err);
 
 /**
- * Gives the session another password, for the logins to come; it wins over the options and the credentials function. The
- * user name stays that of the option `username`, or of the credentials function where that option is not set.
- * Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
- * user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
- * `vsession_login` sends refused credentials again. After 64 refused pairs of user and password it alone sends others too.
+ * Gives the session another password for later logins. It takes precedence over the options and the credentials
+ * function. The user name is that of the option `username`, or of the credentials function when that option is not
+ * set.
  *
- * Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
+ * The session leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has
+ * already refused for this user is not accepted: the function returns VSESSION_E_INVALID_LOGIN, and neither the state
+ * nor the password that was set before changes. Only `vsession_login` sends refused credentials again. After 64
+ * refused pairs of user name and password, only `vsession_login` sends further ones.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: the string remains the caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;
- * VSESSION_E_INVALID_LOGIN; VSESSION_E_CLOSED.
+ * VSESSION_E_INVALID_LOGIN; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
-vsession_status vsession_set_password(struct vsession session,
-                                      const char *password,
-                                      struct vsession_error **err);
+vsession_status vsession_set_password(struct vsession session, const char *password, struct vsession_error **err);
 
 /**
- * Starts a call as by `vsession_call` and returns; its end is an event of kind `VSESSION_EVENT_COMPLETION` in `queue`,
- * with this `tag`, and the reply or the error. Every call that was started ends with exactly one such event, also when it
- * is cancelled or the session is closed. Calls run on eight threads of the library, and on more while some of them take
- * longer than half a second; the deadline counts from now. A call for which the system gives no thread ends at once, with
- * VSESSION_E_RESOURCE, and is not sent.
+ * Starts a call as by `vsession_call` and returns. When the call ends, an event of the kind
+ * `VSESSION_EVENT_COMPLETION` with this `tag` and the reply or the error is put into `queue`. Every call that was
+ * started ends with exactly one such event, also when it is cancelled or the session is closed. Calls run on eight
+ * threads of the library, and on more while some of them take longer than half a second. The deadline runs from now.
+ * When the system provides no thread for a call, the call is not sent and ends at once with VSESSION_E_RESOURCE.
  *
- * Threads: safe from any thread. Blocks: never. Owner: everything that is passed stays the caller's and is copied.
- * Errors: VSESSION_E_INVALID_ARGUMENT, VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED: then there is no event.
+ * Threads: safe from any thread. Blocks: never. Owner: all arguments are copied and remain the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED. After an error there is no event.
  */
 vsession_status vsession_call_async(struct vsession session,
                                     const struct vsession_soap_call *call,

@@ -2,24 +2,24 @@
 
 use crate::status::named;
 
-/// Where a session stands. Reading it makes no request and waits for nothing.
+/// The state of a session. Reading it makes no request and does not wait.
 #[allow(non_camel_case_types)]
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum vsession_state {
-    /// The handle is null, made up, or not a session.
+    /// The handle is null, made up, or not that of a session.
     VSESSION_STATE_INVALID = 0,
-    /// No session: not logged in yet, or logged out.
+    /// There is no session: not logged in yet, or logged out.
     VSESSION_STATE_LOGGED_OUT = 1,
     /// A login is under way.
     VSESSION_STATE_LOGGING_IN = 2,
-    /// Logged in, as far as is known.
+    /// Logged in, as far as the library knows.
     VSESSION_STATE_ACTIVE = 3,
-    /// Logged in, but the server did not answer the last request; the session may live on there.
+    /// Logged in, but the server did not answer the last request. The session may still be alive on the server.
     VSESSION_STATE_UNREACHABLE = 4,
     /// The server ended the session.
     VSESSION_STATE_EXPIRED = 5,
-    /// The server refused the credentials; the library will not try them again by itself.
+    /// The server refused the credentials. The library does not send them again by itself.
     VSESSION_STATE_REJECTED = 6,
     /// The handle was closed.
     VSESSION_STATE_CLOSED = 7,
@@ -51,15 +51,15 @@ impl vsession_state {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum vsession_reason {
-    /// There is no event to give a reason for.
+    /// There is no event.
     VSESSION_REASON_NONE = 0,
-    /// A caller asked for a login, or a first call needed one.
+    /// A caller asked for a login, or the first call needed one.
     VSESSION_REASON_LOGIN = 1,
-    /// The session had ended and is being replaced.
+    /// The session ended and is being replaced.
     VSESSION_REASON_RELOGIN = 2,
     /// A caller logged out.
     VSESSION_REASON_LOGOUT = 3,
-    /// The server says that the session is gone.
+    /// The server said that the session is gone.
     VSESSION_REASON_EXPIRED = 4,
     /// The server refused the credentials.
     VSESSION_REASON_REFUSED = 5,
@@ -67,11 +67,11 @@ pub enum vsession_reason {
     VSESSION_REASON_LOGIN_FAILED = 6,
     /// The server did not answer.
     VSESSION_REASON_UNREACHABLE = 7,
-    /// The server answers again.
+    /// The server answered again.
     VSESSION_REASON_RECOVERED = 8,
     /// The handle was closed.
     VSESSION_REASON_CLOSE = 9,
-    /// The program gave another password.
+    /// The program set another password.
     VSESSION_REASON_NEW_CREDENTIALS = 10,
 }
 

@@ -31,31 +31,31 @@ macro_rules! named {
 }
 pub(crate) use named;
 
-/// What became of a call. `VSESSION_OK` is 0; everything else is an error, described further by a `vsession_error`.
+/// The result of a function. `VSESSION_OK` is 0; every other number is an error, which a `vsession_error` describes further.
 ///
-/// Numbers are never reused. Programs must treat a number that they do not know as an error.
+/// Numbers are never reused. A program must treat a number that it does not know as an error.
 #[allow(non_camel_case_types)]
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum vsession_status {
-    /// The call did what it says.
+    /// Success.
     VSESSION_OK = 0,
 
-    /// An argument is NULL, not UTF-8, out of range or unknown; the message names it.
+    /// An argument is NULL, not UTF-8, out of range or unknown. The message names the argument.
     VSESSION_E_INVALID_ARGUMENT = 1,
-    /// The handle is null, of another kind, or was never given out.
+    /// The handle is null, of another kind, or none that the library returned.
     VSESSION_E_INVALID_HANDLE = 2,
     /// The handle was closed or freed, before the call or during it.
     VSESSION_E_CLOSED = 3,
-    /// The call came from a callback of the same session and could only wait for itself.
+    /// The function was called from a callback of the same session and would wait for itself.
     VSESSION_E_REENTRANT = 4,
-    /// The process is a fork of the one that used the library; nothing was touched.
+    /// The process is a forked child of the one that used the library. Nothing was done.
     VSESSION_E_FORKED = 5,
-    /// A defect in the library: a panic was caught at the boundary. Please report it.
+    /// A defect in the library. Please report it.
     VSESSION_E_INTERNAL = 6,
     /// Options are missing or contradict each other.
     VSESSION_E_CONFIG = 7,
-    /// The operating system refused a resource (memory, a thread, a file descriptor).
+    /// The operating system refused memory, a thread or a file descriptor, or too many handles are open.
     VSESSION_E_RESOURCE = 8,
 
     /// The cancellation token fired.
@@ -65,40 +65,40 @@ pub enum vsession_status {
 
     /// The host name has no address.
     VSESSION_E_RESOLVE = 40,
-    /// No connection: refused, unreachable, or nobody answered.
+    /// No connection could be made: it was refused, or the host is unreachable or did not answer.
     VSESSION_E_CONNECT = 41,
-    /// The TLS handshake failed for a reason other than trust.
+    /// The TLS handshake failed, and not for lack of trust in the server's certificate.
     VSESSION_E_TLS = 42,
     /// The server's certificate is not trusted.
     VSESSION_E_UNTRUSTED = 43,
     /// The connection was lost before the reply was complete.
     VSESSION_E_CONNECTION = 44,
-    /// The proxy refused or could not reach the server.
+    /// The proxy refused the connection or could not reach the server.
     VSESSION_E_PROXY = 45,
 
-    /// An HTTP status that carries no SOAP reply (a proxy's 502, a 404, a redirect).
+    /// The server answered with an HTTP status that carries no SOAP reply, for example a 404, a 502 or a redirection.
     VSESSION_E_HTTP = 60,
     /// The reply is not SOAP, for example an HTML page.
     VSESSION_E_NOT_SOAP = 61,
-    /// The reply is XML that does not parse, for example because it was cut off, holds a character that XML does not allow, or
-    /// exceeds the bounds of what is read.
+    /// The reply is not well-formed XML, for example because it was cut off, or it exceeds the limits of the reader (see
+    /// docs/conventions.md).
     VSESSION_E_MALFORMED_XML = 62,
     /// The reply is larger than `max_reply_bytes`.
     VSESSION_E_REPLY_TOO_LARGE = 63,
-    /// The reply holds a document type declaration, which is refused.
+    /// The reply contains a document type declaration, which the library refuses.
     VSESSION_E_DTD = 64,
-    /// The reply parses but lacks something that the protocol promises.
+    /// The reply is well-formed but lacks something that the protocol requires.
     VSESSION_E_PROTOCOL = 65,
 
-    /// The server refused the credentials (fault InvalidLogin or one derived from it).
+    /// The server refused the credentials (the fault InvalidLogin or one derived from it).
     VSESSION_E_INVALID_LOGIN = 80,
     /// There is no session, or it ended and was not replaced.
     VSESSION_E_NOT_AUTHENTICATED = 81,
-    /// The session lives but lacks a privilege.
+    /// The session is alive, but its account lacks a privilege.
     VSESSION_E_NO_PERMISSION = 82,
-    /// Any other SOAP fault; the error carries its name and its XML.
+    /// Another SOAP fault. The error holds its name and its XML.
     VSESSION_E_FAULT = 83,
-    /// The session was replaced, and the call asked for the older one (`require_epoch`).
+    /// The session was replaced, and the call required the older one (`require_epoch`).
     VSESSION_E_SESSION_CHANGED = 84,
 }
 
@@ -113,11 +113,11 @@ named! {
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum vsession_executed {
-    /// It is proven that the server did not run it: repeating it is safe.
+    /// The server did not run it: no request was sent, or the answer proves it. Repeating it is safe.
     VSESSION_EXECUTED_NO = 0,
-    /// It cannot be known: the request was sent, and what came back, if anything, is not recognised as the method's own reply.
+    /// It is not known: the request may have been sent, and no answer proves whether the server ran it.
     VSESSION_EXECUTED_MAYBE = 1,
-    /// The server answered it.
+    /// The server ran it: the answer is the method's own reply or fault.
     VSESSION_EXECUTED_YES = 2,
 }
 

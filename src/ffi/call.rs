@@ -15,31 +15,31 @@ use crate::session::{CallOptions, MethodCall, Target, Timeout};
 use crate::soap::envelope::{Reference, check_arguments};
 use crate::soap::xml::{is_name, is_text};
 
-/// `timeout_ms` of a call that may take as long as it likes.
+/// The `timeout_ms` of a call without a time limit.
 pub const VSESSION_NO_TIMEOUT: u32 = u32::MAX;
 
-/// How a call is to be made. Initialise it with `VSESSION_CALL_OPTIONS_INIT` and set what is wanted; pass NULL where the
-/// defaults will do. Nothing is kept after the call.
+/// How to make a call. Initialise it with `VSESSION_CALL_OPTIONS_INIT` and set what you need, or pass NULL for the defaults.
+/// The library keeps no reference to it after the call.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_call_options {
     /// `sizeof(vsession_call_options)`.
     pub struct_size: usize,
-    /// The longest that the call may take, with everything: waiting for others, connecting, a login, a repetition.
-    /// 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
+    /// The longest time that the call may take in milliseconds, including waits for other threads, connecting, a login and a
+    /// repetition. 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
     pub timeout_ms: u32,
-    /// Non-zero: the call may run twice without harm, so it is sent once more when its connection is lost.
+    /// Non-zero: the call may run twice without harm, so the library sends it once more when its connection is lost.
     pub idempotent: i32,
-    /// A token that ends the call. `{0}`: none. One that was freed: VSESSION_E_INVALID_ARGUMENT.
+    /// A token that ends the call. `{0}`: none. A token that was freed is VSESSION_E_INVALID_ARGUMENT.
     pub cancel: vsession_cancel,
-    /// Names the call in the server's log. NULL: the library makes one up.
+    /// Identifies the call in the server's log: at most 256 bytes, no control characters. NULL: the library makes one.
     pub operation_id: *const c_char,
-    /// Non-zero: only through the session of this epoch, otherwise VSESSION_E_SESSION_CHANGED. For calls that use
-    /// filters, views or collectors, which belong to one session. 0: through any.
+    /// Non-zero: the call is only sent through the session of this epoch; otherwise it fails with
+    /// VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any.
     pub require_epoch: u64,
-    /// Non-zero: never log in for this call; without a session it fails with VSESSION_E_NOT_AUTHENTICATED.
+    /// Non-zero: do not log in for this call; without a session it fails with VSESSION_E_NOT_AUTHENTICATED.
     pub no_relogin: i32,
-    /// Zero.
+    /// Must be zero.
     pub reserved: i32,
 }
 
@@ -49,18 +49,20 @@ pub struct vsession_call_options {
 pub struct vsession_soap_call {
     /// `sizeof(vsession_soap_call)`.
     pub struct_size: usize,
-    /// The method, for example `CurrentTime`. Those that end a session or make another are refused, whatever the object:
-    /// `Logout`, `CloneSession`, `ImpersonateUser`, and all that begin with `Login`. Use `vsession_login` and `vsession_logout`.
+    /// The method, for example `CurrentTime`. Methods that end a session or make another one are refused on any object:
+    /// `Logout`, `CloneSession`, `ImpersonateUser`, and all whose names begin with `Login`. Use `vsession_login` and
+    /// `vsession_logout`.
     pub method: *const c_char,
-    /// The type of the managed object that it is called on, for example `ServiceInstance` or `VirtualMachine`.
+    /// The type of the managed object that the method is called on, for example `ServiceInstance` or `VirtualMachine`.
     pub this_type: *const c_char,
-    /// The id of that object, for example `vm-42`. NULL: the one object of this type that the server's ServiceContent
-    /// names (ServiceInstance, SessionManager, PropertyCollector, ...), which vCenter and ESXi name differently.
+    /// The id of that object, for example `vm-42`. NULL: the only object of this type in the server's ServiceContent
+    /// (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi.
     pub this_id: *const c_char,
     /// The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
-    /// `xsi:` and `xsd:` may be used. What is not well-formed is refused with its line and column. NULL: none.
+    /// The prefixes `xsi:` and `xsd:` may be used. XML that is not well-formed is refused, with its line and column in the
+    /// message. NULL: no arguments.
     pub arguments: *const c_char,
-    /// The length of `arguments` in bytes; 0 with arguments that are not NULL: they end with a NUL.
+    /// The length of `arguments` in bytes. 0, with `arguments` that are not NULL: they end with a NUL.
     pub arguments_length: usize,
 }
 

@@ -8,8 +8,8 @@ use crate::runtime::wait::Signal;
 use crate::status::vsession_status;
 use crate::sync::Arc;
 
-/// A cancellation token. A handle, passed by value; `{0}` is the null handle. One token may be given to any number of
-/// calls, one after the other or at the same time. It costs no descriptor and no thread.
+/// A cancellation token: a handle, passed by value; `{0}` is the null handle. One token may be used for any number of calls,
+/// one after the other or at the same time. It uses no descriptor and no thread.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_cancel {
@@ -17,9 +17,10 @@ pub struct vsession_cancel {
     pub id: u64,
 }
 
-/// Makes a token.
+/// Makes a cancellation token.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_cancel_free`.
+/// Errors: VSESSION_E_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_cancel_new(
     out: *mut vsession_cancel,
@@ -33,11 +34,12 @@ pub unsafe extern "C" fn vsession_cancel_new(
     })
 }
 
-/// Fires a token: every call that was given it and still waits returns VSESSION_E_CANCELLED, and so does each that is
-/// given it later, until it is reset. A reply that has arrived already is returned. A login that others wait for goes on for them.
+/// Fires a token: every call that was given the token and still waits returns VSESSION_E_CANCELLED, and so does every
+/// later call with it, until the token is reset. A reply that has already arrived is returned. A login that other
+/// callers wait for continues for them.
 ///
 /// Threads: safe from any thread, before, during or after the calls. Blocks: never.
-/// Errors: VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED when it was freed.
+/// Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when the token was freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_fire(cancel: vsession_cancel) -> vsession_status {
     guard!(status(), || {
@@ -46,9 +48,10 @@ pub extern "C" fn vsession_cancel_fire(cancel: vsession_cancel) -> vsession_stat
     })
 }
 
-/// Makes a token that fired usable again. Calls that are still on their way out may or may not see it fired.
+/// Makes a fired token usable again. Calls that are about to return may or may not still see it as fired.
 ///
-/// Threads: safe from any thread. Blocks: never. Errors: as `vsession_cancel_fire`.
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when the token
+/// was freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_reset(cancel: vsession_cancel) -> vsession_status {
     guard!(status(), || {
@@ -57,9 +60,11 @@ pub extern "C" fn vsession_cancel_reset(cancel: vsession_cancel) -> vsession_sta
     })
 }
 
-/// Frees a token. Calls that use it go on and can no longer be ended by it. The null handle is allowed.
+/// Frees a token. Calls that use it continue and can no longer be ended by it. The null handle is allowed and does
+/// nothing.
 ///
-/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when it was freed
+/// before.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_free(cancel: vsession_cancel) -> vsession_status {
     guard!(status(), || match cancel.id {

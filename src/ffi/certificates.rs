@@ -18,8 +18,8 @@ use crate::status::vsession_status;
 use crate::sync::{Arc, Instant, Mutex};
 use crate::text::Text;
 
-/// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`; it never
-/// changes, so any thread may read it. Accessors take NULL and an index beyond the end too and answer with NULL or 0.
+/// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
+/// changes, so any thread may read it. For NULL, and for an index beyond the end, the accessors return NULL or 0.
 pub struct vsession_certificates {
     all: Vec<Described>,
 }
@@ -47,15 +47,17 @@ impl Described {
     }
 }
 
-/// Asks the server at `url` for its certificates and trusts none of them: nothing is sent but the TLS handshake. The server must
-/// hold the key of its certificate; one whose key cannot be checked here is shown all the same, and no session will trust it. A
-/// program can show them to its user and then set `tls.thumbprint`. With `config` the connection is made as its options
-/// say (proxy, TLS version, client certificate, timeouts), and `url` may be NULL for the server that it names; the null
-/// handle stands for the defaults.
+/// Asks the server at `url` for its certificates without trusting them. Nothing is sent except the TLS handshake. The
+/// server must hold the key of its certificate; a certificate whose key cannot be checked here is returned all the
+/// same, and no session will trust it. A program can show the certificates to its user and then set `tls.thumbprint`.
 ///
-/// Threads: safe from any thread. Blocks: until the handshake is done, the deadline or the token.
+/// With `config`, the connection is made with its options (proxy, TLS version, client certificate, timeouts), and `url`
+/// may be NULL for the server that the configuration names. The null handle stands for the defaults.
+///
+/// Threads: safe from any thread. Blocks: until the handshake is done, the deadline passes or the token fires.
 /// Owner: the caller frees the result with `vsession_certificates_free`.
-/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CONFIG; what the network brings.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED for the configuration;
+/// VSESSION_E_CONFIG; errors of the network.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_probe_certificate(
     url: *const c_char,
@@ -112,7 +114,7 @@ fn text_of_one(
     of_one(certificates, index, std::ptr::null(), |certificate| borrowed(field(certificate)))
 }
 
-/// How many certificates the server showed.
+/// Returns how many certificates the server sent.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -120,9 +122,9 @@ pub unsafe extern "C" fn vsession_certificates_count(certificates: *const vsessi
     guard!(read(certificates, 0), |c| c.all.len())
 }
 
-/// Whom the certificate names (RFC 4514), for example `CN=vc.example.com,O=Example`.
+/// Returns the subject of a certificate (RFC 4514), for example `CN=vc.example.com,O=Example`.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_subject(
     certificates: *const vsession_certificates,
@@ -131,9 +133,9 @@ pub unsafe extern "C" fn vsession_certificates_subject(
     guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.subject))
 }
 
-/// Who issued it.
+/// Returns the issuer of a certificate (RFC 4514).
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_issuer(
     certificates: *const vsession_certificates,
@@ -142,7 +144,7 @@ pub unsafe extern "C" fn vsession_certificates_issuer(
     guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.issuer))
 }
 
-/// From when it is valid: milliseconds since 1970, UTC.
+/// Returns the start of the validity of a certificate: milliseconds since 1970, UTC.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -153,7 +155,7 @@ pub unsafe extern "C" fn vsession_certificates_not_before_ms(
     guard!(read(certificates, 0), |all| of_one(all, index, 0, |one| one.not_before_ms))
 }
 
-/// Until when it is valid: milliseconds since 1970, UTC.
+/// Returns the end of the validity of a certificate: milliseconds since 1970, UTC.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -164,9 +166,9 @@ pub unsafe extern "C" fn vsession_certificates_not_after_ms(
     guard!(read(certificates, 0), |all| of_one(all, index, 0, |one| one.not_after_ms))
 }
 
-/// Its SHA-256 thumbprint, in the form that `tls.thumbprint` takes: `AB:CD:...`.
+/// Returns the SHA-256 thumbprint of a certificate, in the form that `tls.thumbprint` takes: `AB:CD:...`.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_thumbprint_sha256(
     certificates: *const vsession_certificates,
@@ -175,9 +177,9 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha256(
     guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.sha256))
 }
 
-/// Its SHA-1 thumbprint, for comparing with what old tools show.
+/// Returns the SHA-1 thumbprint of a certificate, to compare with what older tools show.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the certificates are freed.
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the result is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
     certificates: *const vsession_certificates,
@@ -186,9 +188,9 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
     guard!(read(certificates, std::ptr::null()), |all| text_of_one(all, index, |one| &one.sha1))
 }
 
-/// Frees certificates. NULL is allowed.
+/// Frees certificates. NULL is allowed and does nothing.
 ///
-/// Threads: safe from any thread, once for each result. Blocks: never.
+/// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_free(certificates: *mut vsession_certificates) {
     guard!(free(certificates), |certificates| {

@@ -14,8 +14,8 @@ use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
 
-/// A configuration: a server and options. A handle, passed by value; `{0}` is the null handle. One configuration may open
-/// any number of sessions, each of which takes a copy of how it is at that moment.
+/// A configuration, that is a server and options: a handle, passed by value; `{0}` is the null handle. One configuration may
+/// open any number of sessions, and each session takes a copy of it at that moment.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_config {
@@ -28,10 +28,12 @@ fn insert(config: Config) -> crate::error::Result<vsession_config> {
         .map(|id| vsession_config { id })
 }
 
-/// Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/sdk]`; `http://` is taken
-/// too, for servers that speak nothing better. All options have their defaults; see docs/options.md.
+/// Makes a configuration for the server at `url`: `[https://][user[:password]@]host[:port][/path]`; the path is `/sdk`
+/// by default. `http://` is accepted too, and sends password and cookie in the clear. All options have their defaults;
+/// see docs/options.md.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_config_free`.
+/// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_config_free`; `url` remains
+/// the caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_new(
@@ -48,12 +50,14 @@ pub unsafe extern "C" fn vsession_config_new(
     })
 }
 
-/// Makes a configuration from the environment that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD, GOVC_INSECURE,
-/// GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE. As with `govc`, GOVC_USERNAME
-/// and GOVC_PASSWORD may be paths of files: then these are read, once, and what they hold counts without the blanks around it.
+/// Makes a configuration from the environment variables that `govc` uses: GOVC_URL, GOVC_USERNAME, GOVC_PASSWORD,
+/// GOVC_INSECURE, GOVC_TLS_CA_CERTS, GOVC_TLS_KNOWN_HOSTS, GOVC_CERTIFICATE, GOVC_PRIVATE_KEY, GOVMOMI_LOCALE. As in
+/// `govc`, GOVC_USERNAME and GOVC_PASSWORD may be paths of files. The files are read once, now, and white space around
+/// their contents is ignored.
 ///
-/// Threads: safe from any thread as long as none changes the environment. Blocks: reading these two files.
-/// Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG names the variable.
+/// Threads: safe from any thread while no thread changes the environment. Blocks: only to read these two files.
+/// Owner: the caller frees it with `vsession_config_free`. Errors: VSESSION_E_CONFIG, whose message names the variable;
+/// VSESSION_E_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_from_env(
     out: *mut vsession_config,
@@ -66,10 +70,12 @@ pub unsafe extern "C" fn vsession_config_from_env(
     })
 }
 
-/// Sets an option by its name (docs/options.md lists them). Sessions that are open already are not affected.
+/// Sets an option by its name; docs/options.md lists the names and values. Sessions that are already open are not
+/// affected.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: the strings stay the caller's.
-/// Errors: VSESSION_E_INVALID_ARGUMENT names the option and its good values.
+/// Threads: safe from any thread. Blocks: never. Owner: the strings remain the caller's.
+/// Errors: VSESSION_E_INVALID_ARGUMENT, whose message names the option and its valid values; VSESSION_E_INVALID_HANDLE;
+/// VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_set(
     config: vsession_config,
@@ -85,9 +91,11 @@ pub unsafe extern "C" fn vsession_config_set(
     })
 }
 
-/// Has the sessions that are opened from now on put their events into `queue`. The null handle: into none.
+/// Makes sessions that are opened from now on put their events into `queue`. The null handle: into no queue.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: the queue stays the caller's.
+/// Threads: safe from any thread. Blocks: never. Owner: the queue remains the caller's.
+/// Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED for the configuration; VSESSION_E_INVALID_ARGUMENT for a queue
+/// that was freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_set_queue(
     config: vsession_config,
@@ -105,18 +113,21 @@ pub unsafe extern "C" fn vsession_config_set_queue(
     })
 }
 
-/// Asks the program whether a session lives. Called on a thread of the library when the session has gone unused for the
-/// keep-alive interval. It may take its time and call any function of the library on any session, login, logout and close
-/// included. It returns VSESSION_OK when the session lives, VSESSION_E_NOT_AUTHENTICATED when it is gone (the library then
-/// replaces it, where that is allowed), and another status when it could not find out: it will be asked again soon.
+/// Asks the program whether a session is alive. The library calls it on one of its own threads when the session has not been
+/// used for the keep-alive interval. The function may take long, and may call any function of the library on any session,
+/// including login, logout and close. It returns VSESSION_OK when the session is alive, VSESSION_E_NOT_AUTHENTICATED when
+/// it is gone (the library then replaces it if that is allowed), and another status when it could not find out; then it
+/// will be called again soon.
 pub type vsession_keepalive_fn = Option<unsafe extern "C" fn(session: vsession, data: *mut c_void) -> i32>;
 
-/// Has sessions that are opened from now on use `function` as their keep-alive probe in place of the option
-/// `keepalive.probe`. NULL: CurrentTime again. `free_data`, where not NULL, is called with `data` when the last session
-/// and configuration that use the function are gone.
+/// Makes sessions that are opened from now on use `function` as their keep-alive probe, in place of the option
+/// `keepalive.probe`. NULL: the probe is CurrentTime again. If `free_data` is not NULL, it is called once with `data`
+/// when the last session and configuration that use the function are gone.
 ///
-/// Threads: safe from any thread; `function` must be too. Blocks: never.
-/// Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
+/// Threads: safe from any thread; `function` must be, too. Blocks: never.
+/// Owner: `data` remains the caller's, or is passed to `free_data` at the end; after an error it remains the caller's
+/// in any case.
+/// Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
     config: vsession_config,
@@ -143,9 +154,10 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
     })
 }
 
-/// Frees a configuration. Sessions that were opened from it live on. The null handle is allowed.
+/// Frees a configuration. Sessions that were opened with it stay open. The null handle is allowed and does nothing.
 ///
-/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when it was freed
+/// before.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_config_free(config: vsession_config) -> vsession_status {
     guard!(status(), || match config.id {

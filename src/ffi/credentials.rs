@@ -16,7 +16,7 @@ use crate::runtime::secret::Secret;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
 
-/// What a credentials function fills in. Valid during its call only.
+/// What a credentials function fills in. Valid only during the call of that function.
 pub struct vsession_credentials {
     user_and_password: Option<(String, Secret)>,
     failure: Option<String>,
@@ -24,21 +24,23 @@ pub struct vsession_credentials {
     refused: Option<Error>,
 }
 
-/// Tells user and password. Called at login time, on a thread of the library, so that a program need not leave them with
-/// the library; the callers' deadlines hold while it runs. It may take its time (ask a person), and it may call any
-/// function of the library. It fills in `credentials` with `vsession_credentials_set` and returns VSESSION_OK, or returns
-/// another status, after `vsession_credentials_fail` where it has something to say.
+/// Supplies user name and password, so that a program need not leave them with the library. The library calls it at each
+/// login on one of its own threads; the callers' deadlines apply while it runs. The function may take long, for example to
+/// ask a person, and may call any function of the library. It fills in `credentials` with `vsession_credentials_set` and
+/// returns VSESSION_OK, or returns another status, and gives the reason with `vsession_credentials_fail` first.
 pub type vsession_credentials_fn = Option<
     unsafe extern "C" fn(session: vsession, credentials: *mut vsession_credentials, data: *mut c_void) -> i32,
 >;
 
-/// Has sessions that are opened from now on ask `function` for user and password at each login, in place of the options
-/// `username` and `password`. NULL: no longer. After refused credentials it is asked again now and then, and what it
-/// says is tried only if it is something else. `free_data`, where not NULL, is called with `data` when the last session
-/// and configuration that use the function are gone.
+/// Makes sessions that are opened from now on ask `function` for user name and password at each login, in place of the
+/// options `username` and `password`. NULL: the options are used again. After refused credentials the function is asked
+/// again from time to time, and its answer is only sent if it differs from what was refused. If `free_data` is not
+/// NULL, it is called once with `data` when the last session and configuration that use the function are gone.
 ///
-/// Threads: safe from any thread; `function` must be too. Blocks: never.
-/// Owner: `data` stays the caller's, or is given to `free_data`; after an error it stays the caller's in any case.
+/// Threads: safe from any thread; `function` must be, too. Blocks: never.
+/// Owner: `data` remains the caller's, or is passed to `free_data` at the end; after an error it remains the caller's
+/// in any case.
+/// Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     config: vsession_config,
@@ -86,11 +88,12 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     })
 }
 
-/// Fills in user and password, from inside a credentials function. Both are copied. An empty user name and characters that
-/// XML cannot carry are refused here; an empty password when the login looks at it, unless the option
+/// Fills in user name and password, from inside a credentials function. Both strings are copied. An empty user name,
+/// and characters that XML cannot carry, are refused here. An empty password is refused at login unless the option
 /// `allow_empty_password` is set.
 ///
-/// Threads: on the thread of the credentials function. Blocks: never. Owner: the strings stay the caller's.
+/// Threads: only on the thread that runs the credentials function. Blocks: never. Owner: the strings remain the
+/// caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_credentials_set(
@@ -116,9 +119,11 @@ pub unsafe extern "C" fn vsession_credentials_set(
     })
 }
 
-/// Says why there are no credentials, from inside a credentials function; the message becomes part of the login's error.
+/// Says why there are no credentials, from inside a credentials function. The message becomes part of the login's
+/// error.
 ///
-/// Threads: on the thread of the credentials function. Blocks: never. Owner: the string stays the caller's.
+/// Threads: only on the thread that runs the credentials function. Blocks: never. Owner: the string remains the
+/// caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_credentials_fail(

@@ -8,8 +8,8 @@ use crate::error::Error;
 use crate::status::{vsession_executed, vsession_status};
 use crate::text::Text;
 
-/// Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read
-/// it, and it outlives the session that it came from. Every accessor takes NULL too.
+/// Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read it,
+/// and it outlives the session that it came from. Every accessor accepts NULL.
 pub struct vsession_error {
     status: vsession_status,
     message: Text,
@@ -49,7 +49,7 @@ impl vsession_error {
     }
 }
 
-/// The status that the failed call returned. `VSESSION_OK` for NULL.
+/// Returns the status of the failed call; `VSESSION_OK` for NULL.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -57,8 +57,8 @@ pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> 
     guard!(read(error, vsession_status::VSESSION_OK), |e| e.status)
 }
 
-/// What went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. Holds no
-/// secret of the request, also where the server repeats it.
+/// Returns what went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. The message
+/// holds no secret of the request, even when the server repeats one.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
@@ -66,7 +66,8 @@ pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) ->
     guard!(read(error, c"".as_ptr()), |e| borrowed(&e.message))
 }
 
-/// The vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or named none.
+/// Returns the vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or did not
+/// name it.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
@@ -74,9 +75,9 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_name))
 }
 
-/// The detail element of the SOAP fault as the server sent it, with the declarations of the prefixes that it uses, so that
-/// it is a document of its own; without secrets of the request that the server repeats. NULL when there is none, when it is
-/// larger than 1 MiB, or when memory does not suffice for its copies.
+/// Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own that declares the
+/// prefixes it uses. Secrets of the request are removed from it. NULL when there is no detail, when it is larger than 1
+/// MiB, or when there is not enough memory to copy it.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
@@ -84,7 +85,7 @@ pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) 
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_xml))
 }
 
-/// The HTTP status of the reply; 0 when no reply arrived.
+/// Returns the HTTP status of the reply; 0 when no reply arrived.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -92,7 +93,7 @@ pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error
     guard!(read(error, 0), |e| e.http_status)
 }
 
-/// The operation id that the request carried, which vCenter repeats in its log. NULL when no request was made.
+/// Returns the operation id of the request, which vCenter writes into its log. NULL when no request was made.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
@@ -100,7 +101,7 @@ pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_erro
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.operation_id))
 }
 
-/// The `errno` behind the error; 0 when there is none.
+/// Returns the `errno` behind the error; 0 when there is none.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -108,8 +109,8 @@ pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -
     guard!(read(error, 0), |e| e.os_error)
 }
 
-/// Whether the same call may succeed later without a change: an outage, an overload, a deadline. Whether it may be sent
-/// again without running twice is another question; see `vsession_error_executed`.
+/// Returns whether the same call may succeed later without a change: after an outage, an overload or a deadline.
+/// Whether the call can be repeated without running twice is another question; see `vsession_error_executed`.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -117,10 +118,10 @@ pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) 
     guard!(read(error, false), |e| e.retriable)
 }
 
-/// How long to wait before the call is repeated, in milliseconds; 0 when nobody said. Either the server asked to be left alone
-/// (`Retry-After`, with 429 and 503), or a login failed and the next automatic one may not start earlier: no request was made
-/// then, and none would be made until that time has passed. The library's own logins and probes heed it; whoever repeats a call
-/// should too.
+/// Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
+/// asked for a pause (`Retry-After`, with HTTP 429 and 503), or a login failed and the next automatic login has to
+/// wait; in the second case no request was made, and none will be made before that time has passed. The library's own
+/// logins and probes observe the pause. A program that repeats a call should observe it, too.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -128,7 +129,8 @@ pub unsafe extern "C" fn vsession_error_retry_after_ms(error: *const vsession_er
     guard!(read(error, 0), |e| e.retry_after_ms)
 }
 
-/// Whether the server ran the failed call.
+/// Returns whether the server ran the failed call. Only `VSESSION_EXECUTED_NO` makes it safe to repeat a call that is
+/// not idempotent. docs/conventions.md has a table.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -136,9 +138,9 @@ pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -
     guard!(read(error, vsession_executed::VSESSION_EXECUTED_NO), |e| e.executed)
 }
 
-/// Frees an error. NULL is allowed.
+/// Frees an error. NULL is allowed and does nothing. Do not free the error of an event.
 ///
-/// Threads: safe from any thread, once for each error. Blocks: never.
+/// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_free(error: *mut vsession_error) {
     guard!(free(error), |error| {

@@ -10,8 +10,8 @@ use crate::session::CallOutcome;
 use crate::state::{vsession_reason, vsession_state};
 use crate::sync::Arc;
 
-/// An event. Owned by the caller and freed with `vsession_event_free`. It never changes, so any thread may read it.
-/// Accessors take NULL too and answer it with 0 or NULL.
+/// Something that happened to a session. Owned by the caller and freed with `vsession_event_free`. It never changes, so any
+/// thread may read it. For NULL the accessors return 0 or NULL.
 pub struct vsession_event {
     event: Event,
     error: Option<vsession_error>,
@@ -30,7 +30,7 @@ impl vsession_event {
     }
 }
 
-/// What the event tells. 0 for NULL.
+/// Returns what kind of event this is (a `vsession_event_kind`); 0 for NULL.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn vsession_event_get_kind(event: *const vsession_event) -
     guard!(read(event, 0), |e| e.event.kind as i32)
 }
 
-/// The session that it happened to. It may have been closed since.
+/// Returns the session that the event is about, which may have been closed since. The null handle for NULL.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -46,7 +46,7 @@ pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) ->
     guard!(read(event, vsession { id: 0 }), |e| vsession { id: e.event.session })
 }
 
-/// The state before.
+/// Returns the state before the event.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn vsession_event_old_state(event: *const vsession_event) 
     guard!(read(event, vsession_state::VSESSION_STATE_INVALID), |e| e.event.old_state)
 }
 
-/// The state after.
+/// Returns the state after the event.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn vsession_event_new_state(event: *const vsession_event) 
     guard!(read(event, vsession_state::VSESSION_STATE_INVALID), |e| e.event.new_state)
 }
 
-/// Why it happened.
+/// Returns why the event happened.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn vsession_event_reason(event: *const vsession_event) -> 
     guard!(read(event, vsession_reason::VSESSION_REASON_NONE), |e| e.event.reason)
 }
 
-/// The epoch before. 0: never logged in.
+/// Returns the epoch before the event; 0 when the session had never logged in.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -78,7 +78,7 @@ pub unsafe extern "C" fn vsession_event_old_epoch(event: *const vsession_event) 
     guard!(read(event, 0), |e| e.event.old_epoch)
 }
 
-/// The epoch after.
+/// Returns the epoch after the event.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn vsession_event_new_epoch(event: *const vsession_event) 
     guard!(read(event, 0), |e| e.event.new_epoch)
 }
 
-/// When it happened: milliseconds since 1970, UTC.
+/// Returns when the event happened, by this machine's clock: milliseconds since 1970, UTC.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -94,7 +94,7 @@ pub unsafe extern "C" fn vsession_event_time_ms(event: *const vsession_event) ->
     guard!(read(event, 0), |e| e.event.time_ms)
 }
 
-/// How many earlier events of the same kind were merged into this one because nobody had read them.
+/// Returns how many earlier events of the same kind were merged into this one because nobody had read them.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -102,7 +102,7 @@ pub unsafe extern "C" fn vsession_event_merged(event: *const vsession_event) -> 
     guard!(read(event, 0), |e| e.event.merged)
 }
 
-/// The failure behind the change; NULL where it was none.
+/// Returns the failure behind the event; NULL when there was none.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
 #[unsafe(no_mangle)]
@@ -110,7 +110,7 @@ pub unsafe extern "C" fn vsession_event_error(event: *const vsession_event) -> *
     guard!(read(event, std::ptr::null()), |e| e.error.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
 }
 
-/// The tag of the call that has ended, as it was given to `vsession_call_async`. 0 for other kinds of event.
+/// Returns the tag of the completed call, as it was passed to `vsession_call_async`; 0 for events of other kinds.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -118,8 +118,8 @@ pub unsafe extern "C" fn vsession_event_tag(event: *const vsession_event) -> u64
     guard!(read(event, 0), |e| e.event.completion.as_ref().map_or(0, |c| c.tag))
 }
 
-/// The reply to the call that has ended; NULL when it failed (`vsession_event_error` says why) and for other kinds of
-/// event.
+/// Returns the reply to the completed call; NULL when the call failed (`vsession_event_error` says why) and for events
+/// of other kinds.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the event is freed; do not free it.
 #[unsafe(no_mangle)]
@@ -127,7 +127,8 @@ pub unsafe extern "C" fn vsession_event_reply(event: *const vsession_event) -> *
     guard!(read(event, std::ptr::null()), |e| e.reply.as_ref().map_or(std::ptr::null(), std::ptr::from_ref))
 }
 
-/// The name of a kind of event for people, for example `state changed`. Never NULL.
+/// Returns the name of a kind of event for people, for example `state changed`, or `unknown` for an unknown number.
+/// Never NULL.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
@@ -135,9 +136,9 @@ pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char
     guard!(accessor(c"".as_ptr()), || name_of!(vsession_event_kind, kind, c"unknown"))
 }
 
-/// Frees an event. NULL is allowed.
+/// Frees an event, with its error and its reply. NULL is allowed and does nothing.
 ///
-/// Threads: safe from any thread, once for each event. Blocks: never.
+/// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_free(event: *mut vsession_event) {
     guard!(free(event), |event| {

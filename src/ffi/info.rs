@@ -10,9 +10,9 @@ use crate::text::Text;
 use crate::vim::service_content::ServiceContent;
 use crate::vim::user_session::UserSession;
 
-/// One login's identity and server: a snapshot that never changes and is never mixed from two logins. Owned by the caller
-/// and freed with `vsession_info_free`; any thread may read it, and it outlives the session. Accessors take NULL too and
-/// answer it with NULL or 0.
+/// The identity and the server of one login: a snapshot that never changes and never mixes two logins. Owned by the caller
+/// and freed with `vsession_info_free`. Any thread may read it, and it outlives the session. For NULL the accessors return
+/// NULL or 0.
 pub struct vsession_info {
     /// Never made: a pointer to it is a pointer to a `View`.
     _opaque: (),
@@ -43,7 +43,7 @@ fn content(info: &vsession_info) -> Option<&ServiceContent> {
     snapshot(info).service.as_ref().map(|service| &service.content)
 }
 
-/// The epoch of the login: 1 for the first of a session, and so on.
+/// Returns the epoch of the login: 1 for the first login of a session, and so on. 0 for NULL.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -51,7 +51,8 @@ pub unsafe extern "C" fn vsession_info_epoch(info: *const vsession_info) -> u64 
     guard!(read(info, 0), |info| snapshot(info).epoch)
 }
 
-/// The server's key of the session (`UserSession.key`): names the session, and is not the secret that grants its use.
+/// Returns the server's key of the session (`UserSession.key`). It identifies the session and is not the secret that
+/// grants its use.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -59,7 +60,7 @@ pub unsafe extern "C" fn vsession_info_key(info: *const vsession_info) -> *const
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.key))
 }
 
-/// The user name as the server writes it (`UserSession.userName`).
+/// Returns the user name as the server writes it (`UserSession.userName`).
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -67,7 +68,7 @@ pub unsafe extern "C" fn vsession_info_user_name(info: *const vsession_info) -> 
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.user_name))
 }
 
-/// The user's full name; empty when the server has none.
+/// Returns the user's full name; empty when the server has none.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -75,7 +76,8 @@ pub unsafe extern "C" fn vsession_info_full_name(info: *const vsession_info) -> 
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.full_name))
 }
 
-/// When the login was, by the server's clock: milliseconds since 1970, UTC; 0 when the server does not say.
+/// Returns when the login happened, by the server's clock: milliseconds since 1970, UTC; 0 when the server does not
+/// say.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -83,7 +85,8 @@ pub unsafe extern "C" fn vsession_info_login_time_ms(info: *const vsession_info)
     guard!(read(info, 0), |info| user(info, 0, |user| user.login_time_ms))
 }
 
-/// When the server last saw the session, as of the login or the last refresh: milliseconds since 1970, UTC.
+/// Returns when the server last saw the session, as of the login or the last refresh: milliseconds since 1970, UTC; 0
+/// when the server does not say.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -91,7 +94,8 @@ pub unsafe extern "C" fn vsession_info_last_active_ms(info: *const vsession_info
     guard!(read(info, 0), |info| user(info, 0, |user| user.last_active_ms))
 }
 
-/// How many calls the server has counted, as of the login or the last refresh; -1 when it does not say.
+/// Returns how many calls the server has counted, as of the login or the last refresh; -1 when the server does not say,
+/// 0 for NULL.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -99,7 +103,7 @@ pub unsafe extern "C" fn vsession_info_call_count(info: *const vsession_info) ->
     guard!(read(info, 0), |info| user(info, 0, |user| user.call_count))
 }
 
-/// The locale of the session, for example `en_US`.
+/// Returns the locale of the session, for example `en_US`; empty when the server does not say.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -107,7 +111,7 @@ pub unsafe extern "C" fn vsession_info_locale(info: *const vsession_info) -> *co
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.locale))
 }
 
-/// The locale of the server's messages in this session.
+/// Returns the locale of the server's messages in this session; empty when the server does not say.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -115,7 +119,7 @@ pub unsafe extern "C" fn vsession_info_message_locale(info: *const vsession_info
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.message_locale))
 }
 
-/// The address that the server sees this client at; empty when it does not say.
+/// Returns the address of this client as the server sees it; empty when the server does not say.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -123,7 +127,7 @@ pub unsafe extern "C" fn vsession_info_ip_address(info: *const vsession_info) ->
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.ip_address))
 }
 
-/// The user agent that the server recorded; empty when it does not say.
+/// Returns the user agent that the server recorded; empty when the server does not say.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -131,7 +135,7 @@ pub unsafe extern "C" fn vsession_info_user_agent(info: *const vsession_info) ->
     guard!(read(info, std::ptr::null()), |info| user_text(info, |user| &user.user_agent))
 }
 
-/// Whether the session belongs to an extension.
+/// Returns whether the session belongs to an extension.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -139,8 +143,8 @@ pub unsafe extern "C" fn vsession_info_is_extension(info: *const vsession_info) 
     guard!(read(info, false), |info| user(info, false, |user| user.extension))
 }
 
-/// A field of the server's `AboutInfo` by its name: `apiType` (`VirtualCenter` or `HostAgent`), `apiVersion`, `fullName`,
-/// `instanceUuid`, `version`, `build`, and so on. NULL when the server does not have it.
+/// Returns a field of the server's `AboutInfo` by its name: `apiType` (`VirtualCenter` or `HostAgent`), `apiVersion`,
+/// `fullName`, `instanceUuid`, `version`, `build`, and so on. NULL when the server does not have the field.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -156,8 +160,8 @@ pub unsafe extern "C" fn vsession_info_about(
     })
 }
 
-/// The id of a managed object that the server's `ServiceContent` names, by the name of the property: `rootFolder`,
-/// `propertyCollector`, `viewManager`, and so on. NULL when the server does not have it.
+/// Returns the id of a managed object that the server's `ServiceContent` names, by the name of the property:
+/// `rootFolder`, `propertyCollector`, `viewManager`, and so on. NULL when the server does not have the property.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -173,7 +177,7 @@ pub unsafe extern "C" fn vsession_info_service_id(
     })
 }
 
-/// The type of the same object, for example `Folder`.
+/// Returns the type of that object, for example `Folder`. NULL when the server does not have the property.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
 #[unsafe(no_mangle)]
@@ -189,9 +193,9 @@ pub unsafe extern "C" fn vsession_info_service_type(
     })
 }
 
-/// Frees an info. NULL is allowed.
+/// Frees an info. NULL is allowed and does nothing.
 ///
-/// Threads: safe from any thread, once for each info. Blocks: never.
+/// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_free(info: *mut vsession_info) {
     guard!(free(info), |info| {

@@ -21,29 +21,29 @@ use crate::status::vsession_status;
 use crate::sync::Instant;
 use crate::vim::service;
 
-/// How important a log message is; a level includes those above it.
+/// How important a log message is. A level includes the levels with smaller numbers.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum vsession_log_level {
-    /// Nothing.
+    /// No messages.
     VSESSION_LOG_OFF = 0,
-    /// Something failed and nobody else is told.
+    /// A failure that no caller is told of.
     VSESSION_LOG_ERROR = 1,
-    /// Something failed and was dealt with, or is unsafe.
+    /// A failure that the library has handled, or a setting that is unsafe.
     VSESSION_LOG_WARNING = 2,
-    /// Logins, logouts, sessions that ended.
+    /// Logins, logouts, ended sessions.
     VSESSION_LOG_INFO = 3,
     /// Every error that a call returned.
     VSESSION_LOG_DEBUG = 4,
 }
 
-/// Receives log messages: the level, the text (UTF-8, valid during the call only), and the pointer that was registered.
-/// Called on whatever thread has something to say, several at a time, with no lock of the library held; it may call any
-/// function of the library.
+/// Receives log messages: the level (a `vsession_log_level`), the text (UTF-8, valid only during the call), and the pointer
+/// that was registered. It is called on the thread that makes the message, on several threads at a time, and while the
+/// library holds no lock. It may call any function of the library.
 pub type vsession_log_fn =
     Option<unsafe extern "C" fn(level: i32, message: *const c_char, data: *mut c_void)>;
 
-/// The version of the library, for example `0.1.0`.
+/// Returns the version of the library, for example `0.1.0`. Never NULL.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
@@ -51,7 +51,7 @@ pub extern "C" fn vsession_version() -> *const c_char {
     guard!(accessor(c"".as_ptr()), || concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast())
 }
 
-/// The version as a number: major × 1,000,000 + minor × 1,000 + patch.
+/// Returns the version as a number: major × 1,000,000 + minor × 1,000 + patch.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -63,8 +63,8 @@ pub extern "C" fn vsession_version_number() -> u32 {
     })
 }
 
-/// The name of a status, for example `VSESSION_E_TIMEOUT`; `VSESSION_E_UNKNOWN` for a number that this version does not
-/// know. Never NULL.
+/// Returns the name of a status, for example `VSESSION_E_TIMEOUT`, or `VSESSION_E_UNKNOWN` for a number that this
+/// version does not know. Never NULL.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
@@ -72,7 +72,7 @@ pub extern "C" fn vsession_status_name(status: i32) -> *const c_char {
     guard!(accessor(c"".as_ptr()), || name_of!(vsession_status, status, c"VSESSION_E_UNKNOWN"))
 }
 
-/// The name of a state for people, for example `active`. Never NULL.
+/// Returns the name of a state for people, for example `active`, or `invalid` for an unknown number. Never NULL.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
@@ -80,7 +80,8 @@ pub extern "C" fn vsession_state_name(state: i32) -> *const c_char {
     guard!(accessor(c"".as_ptr()), || name_of!(vsession_state, state, c"invalid"))
 }
 
-/// The name of a reason for people, for example `relogin`; empty for a number that this version does not know.
+/// Returns the name of a reason for people, for example `relogin`, or an empty string for an unknown number. Never
+/// NULL.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: a constant: never freed.
 #[unsafe(no_mangle)]
@@ -88,10 +89,11 @@ pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
     guard!(accessor(c"".as_ptr()), || name_of!(vsession_reason, reason, c""))
 }
 
-/// Sends the library's log to `sink`; messages above `level` are not made. One sink for the process: a later call replaces
-/// it, NULL or `VSESSION_LOG_OFF` ends it. Messages hold no password, cookie or token at any level.
+/// Sends the library's log messages to `sink`. Messages above `level` (a `vsession_log_level`; other numbers count as
+/// the nearest one) are not made. The process has one sink: a later call replaces it, and NULL or `VSESSION_LOG_OFF`
+/// removes it. No message at any level holds a password, cookie or token.
 ///
-/// The old sink may still be running on another thread when this returns; keep its `data` alive.
+/// The previous sink may still be running on another thread when this function returns, so keep its `data` alive.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -111,8 +113,8 @@ pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, d
     });
 }
 
-/// Frees a string that the library handed out as owned, for example by `vsession_get_cookie`. Its bytes are zeroed first.
-/// NULL is allowed.
+/// Frees a string that the library returned as owned, for example by `vsession_get_cookie`. The bytes are zeroed first.
+/// NULL is allowed and does nothing.
 ///
 /// Threads: safe from any thread, once for each string. Blocks: never.
 #[unsafe(no_mangle)]
@@ -124,13 +126,13 @@ pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
     })
 }
 
-/// Closes every session and ends the threads of the library: for a program that wants to leave nothing behind at its end.
-/// Sessions are closed side by side, each as by `vsession_close`. Configurations, tokens and queues stay and are freed by
-/// their owners. The library may be used again afterwards.
+/// Closes every session and ends the threads of the library, so that a program leaves nothing behind at its end. The
+/// sessions are closed in parallel, each as by `vsession_close`. Configurations, tokens and queues stay open until
+/// their owners free them. The library can be used again afterwards.
 ///
-/// Threads: safe from any thread but those of callbacks. Blocks: up to `timeout_ms`.
-/// Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads not be ended in time; the first error of a
-/// close otherwise. The sessions are closed in any case.
+/// Threads: safe from any thread except those of callbacks. Blocks: up to `timeout_ms`.
+/// Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads did not end in time; otherwise the first
+/// error of a close. The sessions are closed in either case.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_shutdown(
     timeout_ms: u32,
@@ -183,12 +185,12 @@ pub unsafe extern "C" fn vsession_shutdown(
     })
 }
 
-/// Lets a forked child use the library: every handle of the parent's is a dead one here, and new ones can be made. Until
-/// then each function answers VSESSION_E_FORKED. The parent is not affected; its sessions stay its own and must not be
-/// logged out from here. What the child inherited is left in memory as it is. In a process that is no forked child this
-/// does nothing.
+/// Makes the library usable in a forked child. Every handle of the parent is a closed one in the child, and new handles
+/// can be made. Before this call every function that needs locks or memory returns VSESSION_E_FORKED in the child. The
+/// parent is not affected: its sessions remain its own and are not logged out. Memory that the child inherited stays as
+/// it is. In a process that is not a forked child this function does nothing.
 ///
-/// Threads: to be called before the child starts threads of its own that use the library. Blocks: never.
+/// Threads: call it before the child starts threads that use the library. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error) -> vsession_status {
     guard!(status_even_after_fork(err), || {

@@ -10,7 +10,7 @@ use super::strings::place;
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 
-/// An event queue for any number of sessions. A handle, passed by value; `{0}` is the null handle.
+/// An event queue for any number of sessions: a handle, passed by value; `{0}` is the null handle.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_queue {
@@ -18,10 +18,10 @@ pub struct vsession_queue {
     pub id: u64,
 }
 
-/// Makes a queue. Give it to a configuration with `vsession_config_set_queue`.
+/// Makes an event queue. `vsession_config_set_queue` assigns it to a configuration.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_queue_free`.
-/// Errors: VSESSION_E_RESOURCE when no descriptor is left.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_RESOURCE when the process has no descriptor left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_queue_new(
     out: *mut vsession_queue,
@@ -36,21 +36,24 @@ pub unsafe extern "C" fn vsession_queue_new(
     })
 }
 
-/// A descriptor that is readable exactly while events wait: for poll, epoll, libuv, Go or asyncio. Only wait for it: do
-/// not read, write or close it. -1 when the handle is not a queue.
+/// Returns a file descriptor that is readable exactly while events wait, for poll, epoll, libuv, Go or asyncio. Only
+/// wait for it: do not read, write or close it. Returns -1 when the handle is not an open queue.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: the queue's: valid until the queue is freed.
+/// Threads: safe from any thread. Blocks: never. Owner: the queue: valid until the queue is freed.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_queue_fd(queue: vsession_queue) -> i32 {
     guard!(value(-1), || handles::get::<Queue>(queue.id, "queue").map_or(-1, |queue| queue.fd()))
 }
 
-/// Takes the oldest event, waiting up to `timeout_ms` for one (0: not at all). When none came, `*out` is NULL and the
-/// status is VSESSION_OK. Events of one session come in the order in which they happened. They are never lost: when a
-/// session's events pile up unread they are merged, first state to last.
+/// Takes the oldest event from the queue and waits up to `timeout_ms` milliseconds for one (0: does not wait). When no
+/// event came, `*out` is NULL and the status is VSESSION_OK. Events of one session arrive in the order in which they
+/// happened. No event is lost: when unread events of a session pile up, they are merged, from the first state to the
+/// last.
 ///
-/// Threads: safe from any thread; several may wait, and each event goes to one. Blocks: up to `timeout_ms`.
-/// Owner: the caller frees the event with `vsession_event_free`. Errors: VSESSION_E_CLOSED when the queue is freed.
+/// Threads: safe from any thread; several threads may wait, and each event goes to one of them. Blocks: up to
+/// `timeout_ms`.
+/// Owner: the caller frees the event with `vsession_event_free`. Errors: VSESSION_E_INVALID_ARGUMENT;
+/// VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when the queue was freed, also during the wait.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_queue_next(
     queue: vsession_queue,
@@ -67,10 +70,11 @@ pub unsafe extern "C" fn vsession_queue_next(
     })
 }
 
-/// Frees a queue with the events in it; threads that wait for one return VSESSION_E_CLOSED. Sessions that use it go on
-/// without. The null handle is allowed.
+/// Frees a queue and the events in it. Threads that wait for an event return VSESSION_E_CLOSED. Sessions that use the
+/// queue continue without it. The null handle is allowed and does nothing.
 ///
-/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED when it was freed already.
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED when it was freed
+/// before.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_queue_free(queue: vsession_queue) -> vsession_status {
     guard!(status(), || match queue.id {

@@ -7,8 +7,8 @@ use super::strings::{borrowed, optional_borrowed};
 use crate::session::SessionReply;
 use crate::text::Text;
 
-/// The reply to a call. Owned by the caller and freed with `vsession_reply_free`; it never changes, so any thread may read
-/// it, and it outlives the session. Accessors take NULL too and answer it with NULL or 0.
+/// The reply to a call. Owned by the caller and freed with `vsession_reply_free`. It never changes, so any thread may read
+/// it, and it outlives the session. For NULL the accessors return NULL or 0.
 pub struct vsession_reply {
     /// The envelope.
     xml: Text,
@@ -50,8 +50,8 @@ fn part(
     found.map_or(std::ptr::null(), |part| part.as_ptr().cast())
 }
 
-/// The whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. `length`, where not NULL, is set to its length
-/// without the NUL.
+/// Returns the whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. If `length` is not NULL, it is set to
+/// the length in bytes without the NUL. NULL, with length 0, for a NULL reply.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
@@ -62,9 +62,9 @@ pub unsafe extern "C" fn vsession_reply_xml(
     guard!(accessor(std::ptr::null()), || part(reply, length, |reply| &reply.xml))
 }
 
-/// The response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`: a part of what
-/// `vsession_reply_xml` gives, of the length that `length` is set to, and not NUL-terminated. Prefixes that it uses may be
-/// declared on the envelope.
+/// Returns the response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`. It
+/// is a part of what `vsession_reply_xml` returns and is not NUL-terminated: its length in bytes is stored in `length`.
+/// Prefixes that it uses may be declared on the envelope. NULL, with length 0, for a NULL reply.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
@@ -75,8 +75,9 @@ pub unsafe extern "C" fn vsession_reply_response(
     guard!(accessor(std::ptr::null()), || part(reply, length, |reply| &reply.xml[reply.response.clone()]))
 }
 
-/// The text of the return value where it is a single element without children: a string, a number, a time, a reference to
-/// a task. References and CDATA sections are resolved, comments left out. NULL where the method returns nothing or something structured.
+/// Returns the text of the return value when that is a single element without children: a string, a number, a time, a
+/// reference to a task. Character references and CDATA sections are resolved, and comments are removed. NULL when the
+/// method returns nothing or a structure.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
@@ -84,8 +85,8 @@ pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *c
     guard!(read(reply, std::ptr::null()), |r| optional_borrowed(&r.text))
 }
 
-/// The epoch of the session that the call went through. Filters, views and collectors that the call made live as long as
-/// that session.
+/// Returns the epoch of the session that the call went through. Filters, views and collectors that the call made live
+/// as long as that session.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
@@ -93,7 +94,7 @@ pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u
     guard!(read(reply, 0), |r| r.epoch)
 }
 
-/// The operation id that the request carried, which vCenter repeats in its log.
+/// Returns the operation id of the request, which vCenter writes into its log.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
@@ -101,9 +102,9 @@ pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_repl
     guard!(read(reply, std::ptr::null()), |r| borrowed(&r.operation_id))
 }
 
-/// Frees a reply. NULL is allowed.
+/// Frees a reply. NULL is allowed and does nothing. Do not free the reply of an event.
 ///
-/// Threads: safe from any thread, once for each reply. Blocks: never.
+/// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_free(reply: *mut vsession_reply) {
     guard!(free(reply), |reply| {

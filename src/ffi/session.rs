@@ -22,8 +22,8 @@ use crate::state::vsession_state;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
 
-/// A session with one vCenter or ESXi host, shared by any number of threads. A handle, passed by value; `{0}` is the null
-/// handle. A handle that was closed, made up or of another kind is answered with a status, never with a crash.
+/// A session with one vCenter server or ESXi host, shared by any number of threads: a handle, passed by value; `{0}` is the
+/// null handle. A handle that was closed, made up or of another kind gives an error status and never a crash.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession {
@@ -43,12 +43,13 @@ unsafe fn begin(session: vsession, options: *const vsession_call_options) -> Res
     Ok((session, bounds))
 }
 
-/// Opens a session with a copy of a configuration. Makes no request: the login comes with `vsession_login` or with the
-/// first call. The files that options name are read now.
+/// Opens a session with a copy of a configuration. It makes no request: `vsession_login` or the first call logs in. The
+/// files that options name are read now.
 ///
 /// Threads: safe from any thread. Blocks: never on the network.
-/// Owner: the caller closes it with `vsession_close`; the configuration stays the caller's.
-/// Errors: VSESSION_E_CONFIG when options contradict each other or a file is unusable.
+/// Owner: the caller closes it with `vsession_close`; the configuration remains the caller's.
+/// Errors: VSESSION_E_CONFIG when options contradict each other or a file cannot be used; VSESSION_E_INVALID_ARGUMENT;
+/// VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED for the configuration.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_open(
     config: vsession_config,
@@ -64,16 +65,18 @@ pub unsafe extern "C" fn vsession_open(
     })
 }
 
-/// Logs in. A session that is logged in already: VSESSION_OK without a request, unless an answer contradicted what is known
-/// of the server, which then is looked at first. However many threads call this at the same
-/// time, one login goes out and all get its result; each waits with its own deadline and token. Credentials that were
-/// refused before are sent again, which nothing else does. When all of them have
-/// stopped waiting before the credentials were sent, the login is given up; once they were sent, its result is kept. The
-/// login itself may take as long as the option `timeout_ms` says, at most two minutes, whatever the waiters' deadlines.
+/// Logs in. A session that is already logged in returns VSESSION_OK without a request, unless an earlier answer
+/// contradicted what is known of the server; then the server is examined first.
 ///
-/// Threads: safe from any thread. Blocks: until the login is decided, the deadline or the token.
-/// Errors: VSESSION_E_INVALID_LOGIN when the credentials are refused; VSESSION_E_CONFIG when there are none; what the
-/// network brings; VSESSION_E_CLOSED.
+/// However many threads call this at the same time, one login is sent and all of them get its result; each thread waits
+/// with its own deadline and token. Credentials that were refused before are sent again, which no other function does.
+/// When every waiting thread gives up before the credentials are sent, the login is abandoned; once they are sent, its
+/// result is kept. The login itself may take as long as the option `timeout_ms` says, but at most two minutes, whatever
+/// the deadlines of the waiting threads.
+///
+/// Threads: safe from any thread. Blocks: until the login is decided, the deadline passes or the token fires.
+/// Errors: VSESSION_E_INVALID_LOGIN when the credentials are refused; VSESSION_E_CONFIG when there are no credentials;
+/// VSESSION_E_CLOSED; errors of the network and of the server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_login(
     session: vsession,
@@ -87,11 +90,12 @@ pub unsafe extern "C" fn vsession_login(
     })
 }
 
-/// Logs out. The handle stays usable; the library does not log in by itself again until `vsession_login` has been called.
-/// Not logged in: VSESSION_OK without a request. When it fails, the session is kept and may be logged out again.
+/// Logs out. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
+/// called. Without a login it returns VSESSION_OK and makes no request. When the logout fails, the session is kept and
+/// can be logged out again.
 ///
-/// Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
-/// Errors: what the network brings; VSESSION_E_CLOSED.
+/// Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
+/// Errors: VSESSION_E_CLOSED; errors of the network and of the server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_logout(
     session: vsession,
@@ -105,14 +109,17 @@ pub unsafe extern "C" fn vsession_logout(
     })
 }
 
-/// Closes a session: calls that other threads have under way end with VSESSION_E_CLOSED, the server's session is logged
-/// out (unless the option `close.logout` is false), and the handle is dead. The handle is dead whatever the status; an
-/// error tells that the logout did not succeed, or that `options` are bad and the defaults were used. Closing again is
-/// VSESSION_OK, and so is closing the null handle. Without options the logout may take as long as the option `timeout_ms`
-/// says, two minutes by default: a program that is to end quickly passes a deadline, and no token that has fired.
+/// Closes a session. Calls of other threads end with VSESSION_E_CLOSED, the session on the server is logged out (unless
+/// the option `close.logout` is false), and the handle is closed.
 ///
-/// Threads: safe from any thread, at any time. Blocks: until the server has answered, the deadline or the token.
-/// Errors: what the network brings; VSESSION_E_INVALID_HANDLE.
+/// The handle is closed whatever the status: an error means that the logout failed, or that `options` were invalid and
+/// the defaults were used. Closing a closed session, or the null handle, returns VSESSION_OK. Without options the
+/// logout may take as long as the option `timeout_ms` says, two minutes by default. A program that must end quickly
+/// passes a deadline, and no token that has fired.
+///
+/// Threads: safe from any thread, at any time. Blocks: until the server answers, the deadline passes or the token
+/// fires.
+/// Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_INVALID_ARGUMENT; errors of the network and of the server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_close(
     session: vsession,
@@ -139,8 +146,8 @@ pub unsafe extern "C" fn vsession_close(
     })
 }
 
-/// Where the session stands. Makes no request and waits for nothing, while a login is under way too: two loads. A closed
-/// handle is `VSESSION_STATE_CLOSED`, one that never was a session `VSESSION_STATE_INVALID`.
+/// Returns the state of the session. It makes no request and does not wait, not even during a login: two loads from
+/// memory. A closed handle gives `VSESSION_STATE_CLOSED`, and one that never was a session `VSESSION_STATE_INVALID`.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
@@ -148,9 +155,9 @@ pub extern "C" fn vsession_get_state(session: vsession) -> vsession_state {
     guard!(value(vsession_state::VSESSION_STATE_INVALID), || handles::state(session.id))
 }
 
-/// The epoch of the session: how many logins it has had. It grows when the session is replaced; whoever keeps filters,
-/// views or collectors compares it with the one that they were made under. 0 before the first login and for a handle that
-/// is not, or no longer, a session.
+/// Returns the epoch of the session: how many logins it has had. The epoch grows when the session is replaced. A
+/// program that keeps filters, views or collectors compares it with the epoch under which it made them. 0 before the
+/// first login, and for a handle that is not an open session.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
@@ -158,12 +165,14 @@ pub extern "C" fn vsession_get_epoch(session: vsession) -> u64 {
     guard!(value(0), || handles::epoch(session.id))
 }
 
-/// Who is logged in, as of the login or the last refresh. Makes no request. While a session is being replaced this is the
-/// old one or the new one, whole. Where the library knows that the session is gone and none has replaced it at once
-/// (`VSESSION_STATE_EXPIRED`, `VSESSION_STATE_REJECTED`), there is none until the next login has succeeded.
+/// Returns the identity of the session as of the login or the last refresh. It makes no request. While a session is
+/// being replaced, the result is the old identity or the new one, never a mixture. When the library knows that the
+/// session is gone and no new one has replaced it (`VSESSION_STATE_EXPIRED`, `VSESSION_STATE_REJECTED`), there is no
+/// identity until the next login succeeds.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_info_free`.
-/// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session, or none any more; VSESSION_E_CLOSED.
+/// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_INVALID_ARGUMENT;
+/// VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_get_info(
     session: vsession,
@@ -178,12 +187,13 @@ pub unsafe extern "C" fn vsession_get_info(
     })
 }
 
-/// Asks the server who is logged in (`SessionManager.currentSession`), which needs no privilege and counts as activity of
-/// the session. Never logs in. `out` may be NULL.
+/// Asks the server who is logged in (`SessionManager.currentSession`). The request needs no privilege and counts as
+/// activity of the session. This function never logs in. `out` may be NULL.
 ///
-/// Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
-/// Owner: the caller frees it with `vsession_info_free`.
-/// Errors: VSESSION_E_NOT_AUTHENTICATED when the server knows no such session; what the network brings.
+/// Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
+/// Owner: the caller frees the info with `vsession_info_free`.
+/// Errors: VSESSION_E_NOT_AUTHENTICATED when the server does not know the session; VSESSION_E_CLOSED; errors of the
+/// network and of the server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_refresh(
     session: vsession,
@@ -202,12 +212,13 @@ pub unsafe extern "C" fn vsession_refresh(
     })
 }
 
-/// Asks the server whether the session lives: `SessionIsActive`, or `currentSession` where the account lacks the privilege
-/// for that or the server lacks the method. Never logs in. No session is an answer, `false`; a question that could not be
-/// asked is an error and says nothing about the session.
+/// Asks the server whether the session is alive, by `SessionIsActive`, or by `currentSession` when the account lacks
+/// the privilege for that method or the server lacks the method. This function never logs in. Without a session the
+/// answer is `false`. When the question cannot be asked, the function returns an error, which says nothing about the
+/// session.
 ///
-/// Threads: safe from any thread. Blocks: until the server has answered, the deadline or the token.
-/// Errors: what the network brings; VSESSION_E_CLOSED.
+/// Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED; errors of the network and of the server.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_is_active(
     session: vsession,
@@ -224,11 +235,14 @@ pub unsafe extern "C" fn vsession_is_active(
     })
 }
 
-/// The session's cookie, for handing the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the quotes that
-/// the server gave it. It is a secret: whoever has it is logged in. There is one whenever `vsession_get_info` has an identity.
+/// Returns the cookie of the session, to pass the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the
+/// quotes that the server gave it. The cookie is a secret: it grants the use of the session. There is a cookie whenever
+/// `vsession_get_info` returns an identity.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes it.
-/// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_CLOSED.
+/// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes
+/// it.
+/// Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_INVALID_ARGUMENT;
+/// VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_get_cookie(
     session: vsession,
@@ -244,18 +258,22 @@ pub unsafe extern "C" fn vsession_get_cookie(
     })
 }
 
-/// Calls a vim25 method through the session, logging in first where needed and allowed.
+/// Calls a vim25 method through the session, and logs in first when that is necessary and allowed.
 ///
-/// When the server answers that the caller is not authenticated, the library asks it whether the session lives. If it is
-/// gone, it is replaced, once for all threads, and the call is sent again; if it lives, the account lacks a privilege, and
-/// the fault is returned. A call runs at most once, unless `idempotent` is set. A session that replaced another and brought no
-/// successful call is not replaced at once: the wait is that after a failed login (`vsession_error_retry_after_ms`). Methods that
-/// end the session or make another are refused; see `method` in `vsession_soap_call`.
+/// When the server answers that the caller is not authenticated, the library asks it whether the session is alive. If
+/// the session is gone, it is replaced, once for all threads, and the call is sent again. If it is alive, the account
+/// lacks a privilege, and the fault is returned. A call runs at most once, unless `idempotent` is set. A new session
+/// that has not yet brought a successful call is not replaced at once: the library waits as after a failed login
+/// (`vsession_error_retry_after_ms`). Methods that end the session or make another one are refused; see `method` in
+/// `vsession_soap_call`.
 ///
-/// Threads: safe from any thread; calls of many threads run side by side. Blocks: until the reply is complete, the
-/// deadline or the token. Owner: the caller frees the reply with `vsession_reply_free`; `call` and `options` stay the
-/// caller's. Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_LOGIN, also when the credentials were refused
-/// earlier; VSESSION_E_NOT_AUTHENTICATED; VSESSION_E_NO_PERMISSION; VSESSION_E_FAULT; what the network brings.
+/// Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the reply is complete, the
+/// deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `call` and
+/// `options` remain the caller's.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_LOGIN, also when the credentials were refused earlier;
+/// VSESSION_E_NOT_AUTHENTICATED; VSESSION_E_NO_PERMISSION; VSESSION_E_FAULT; VSESSION_E_SESSION_CHANGED;
+/// VSESSION_E_CLOSED; errors of the network and of the server. `vsession_error_executed` says whether the server ran
+/// the call.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_call(
     session: vsession,
@@ -278,12 +296,13 @@ pub unsafe extern "C" fn vsession_call(
     })
 }
 
-/// Starts keep-alive, or changes its interval: when the session has gone unused for `interval_ms` (0: the option
-/// `keepalive.interval_ms`), the server is asked for a sign of life. A login starts it by itself, logout and close end it.
-/// Failures do not: it tries again with growing pauses, and an event tells.
+/// Starts keep-alive, or changes its interval. When the session has not been used for `interval_ms` milliseconds (0:
+/// the option `keepalive.interval_ms`), the library probes the server. A login starts keep-alive by itself; logout and
+/// close end it. A failed probe does not end it: the library tries again after growing pauses, and puts an event into
+/// the queue.
 ///
-/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_ARGUMENT for an interval below 1000;
-/// VSESSION_E_CLOSED.
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_ARGUMENT for an interval from 1 to 999;
+/// VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_keepalive_start(
     session: vsession,
@@ -306,10 +325,10 @@ pub unsafe extern "C" fn vsession_keepalive_start(
     })
 }
 
-/// Stops keep-alive until `vsession_keepalive_start` or the next `vsession_login` that logs in. A probe that is under way
-/// is not waited for.
+/// Stops keep-alive until `vsession_keepalive_start` or the next `vsession_login` that logs in. It does not wait for a
+/// probe that is already running.
 ///
-/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_CLOSED.
+/// Threads: safe from any thread. Blocks: never. Errors: VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_keepalive_stop(
     session: vsession,
@@ -318,15 +337,18 @@ pub unsafe extern "C" fn vsession_keepalive_stop(
     guard!(status(err), || handles::get::<Session>(session.id, "session")?.keepalive_stop())
 }
 
-/// Gives the session another password, for the logins to come; it wins over the options and the credentials function. The
-/// user name stays that of the option `username`, or of the credentials function where that option is not set.
-/// Leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has refused for this
-/// user is not taken: VSESSION_E_INVALID_LOGIN, and neither the state nor the password that was set before changes. Only
-/// `vsession_login` sends refused credentials again. After 64 refused pairs of user and password it alone sends others too.
+/// Gives the session another password for later logins. It takes precedence over the options and the credentials
+/// function. The user name is that of the option `username`, or of the credentials function when that option is not
+/// set.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: the string stays the caller's.
+/// The session leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has
+/// already refused for this user is not accepted: the function returns VSESSION_E_INVALID_LOGIN, and neither the state
+/// nor the password that was set before changes. Only `vsession_login` sends refused credentials again. After 64
+/// refused pairs of user name and password, only `vsession_login` sends further ones.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: the string remains the caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;
-/// VSESSION_E_INVALID_LOGIN; VSESSION_E_CLOSED.
+/// VSESSION_E_INVALID_LOGIN; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_set_password(
     session: vsession,
@@ -340,14 +362,14 @@ pub unsafe extern "C" fn vsession_set_password(
     })
 }
 
-/// Starts a call as by `vsession_call` and returns; its end is an event of kind `VSESSION_EVENT_COMPLETION` in `queue`,
-/// with this `tag`, and the reply or the error. Every call that was started ends with exactly one such event, also when it
-/// is cancelled or the session is closed. Calls run on eight threads of the library, and on more while some of them take
-/// longer than half a second; the deadline counts from now. A call for which the system gives no thread ends at once, with
-/// VSESSION_E_RESOURCE, and is not sent.
+/// Starts a call as by `vsession_call` and returns. When the call ends, an event of the kind
+/// `VSESSION_EVENT_COMPLETION` with this `tag` and the reply or the error is put into `queue`. Every call that was
+/// started ends with exactly one such event, also when it is cancelled or the session is closed. Calls run on eight
+/// threads of the library, and on more while some of them take longer than half a second. The deadline runs from now.
+/// When the system provides no thread for a call, the call is not sent and ends at once with VSESSION_E_RESOURCE.
 ///
-/// Threads: safe from any thread. Blocks: never. Owner: everything that is passed stays the caller's and is copied.
-/// Errors: VSESSION_E_INVALID_ARGUMENT, VSESSION_E_INVALID_HANDLE, VSESSION_E_CLOSED: then there is no event.
+/// Threads: safe from any thread. Blocks: never. Owner: all arguments are copied and remain the caller's.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED. After an error there is no event.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_call_async(
     session: vsession,

@@ -14,20 +14,20 @@ use crate::sys::Interest;
 
 use super::wait::{Bounds, Signal, WaitError, Watch};
 
-/// What an event tells. Numbers are part of the ABI.
+/// The kind of an event.
 #[allow(non_camel_case_types)]
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum vsession_event_kind {
     /// The session's state changed.
     VSESSION_EVENT_STATE_CHANGED = 1,
-    /// A login gave the session a new identity in place of one that ended. Filters, views and collectors of the older
-    /// one are gone on the server: make them anew.
+    /// A login replaced a session that had ended. Filters, views and collectors of the old session no longer exist on the
+    /// server and must be made again.
     VSESSION_EVENT_SESSION_REPLACED = 2,
-    /// A keep-alive probe failed; it will be tried again.
+    /// A keep-alive probe failed. The library will try again.
     VSESSION_EVENT_KEEPALIVE_FAILED = 3,
-    /// The server refused the credentials, and the library waits for others: `vsession_set_password`, the credentials
-    /// function, or a login by hand.
+    /// The server refused the credentials, and the library waits for others: from `vsession_set_password`, from the
+    /// credentials function, or from a call of `vsession_login`.
     VSESSION_EVENT_CREDENTIALS_WANTED = 4,
     /// A call that was started with `vsession_call_async` has ended.
     VSESSION_EVENT_COMPLETION = 5,
