@@ -1,29 +1,30 @@
-//! The system calls that the standard library does not offer, each behind a safe function. With `ffi/`, this is the only
-//! file that may hold unsafe code.
+//! The system calls that the standard library does not offer, each behind a safe function. rustix makes most of them; those
+//! that it does not offer, and those on a descriptor that another thread may close meanwhile, are made through libc. With
+//! `ffi/`, this is the only file that may hold unsafe code.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
-}
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-/// The process or the system lacks descriptors or memory: that says nothing about whoever was to be reached.
+/// Whether the process or the system lacks descriptors or memory, which says nothing about the peer.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
 }
 
-/// Looks up the addresses of a name, as long as that takes. The resolver fails with codes of its own, which say neither that a
-/// name server was not asked for lack of a descriptor nor that the list of hosts was not read; errno does.
+/// Looks up the addresses of a name, however long that takes. The resolver's own error codes do not tell a name server that
+/// could not be asked for lack of a descriptor from a name that does not exist; errno does.
 pub(crate) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    // SAFETY: errno is the thread's own.
+    // SAFETY: errno belongs to this thread.
     unsafe { *libc::__errno_location() = 0 };
     (host, port).to_socket_addrs().map(Iterator::collect).map_err(|error| {
         let left = io::Error::last_os_error();
-        // It may have been overwritten meanwhile. What lacks now lacked then.
+        // errno may have been overwritten since. A shortage then is a shortage now.
         [Some(left), EventFd::new().err()].into_iter().flatten().find(is_shortage).unwrap_or(error)
     })
 }
@@ -34,26 +35,19 @@ pub(crate) struct EventFd(OwnedFd);
 
 impl EventFd {
     pub(crate) fn new() -> io::Result<EventFd> {
-        // SAFETY: eventfd takes no pointers; the descriptor it returns is ours alone.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        check(fd)?;
-        // SAFETY: `fd` was just opened and nobody else owns it.
-        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(EventFd(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
     }
 
     /// Makes the descriptor readable.
     pub(crate) fn raise(&self) {
-        let one = 1u64.to_ne_bytes();
-        // SAFETY: the buffer is eight readable bytes. The only failure of a non-blocking eventfd is a full counter,
-        // and then it is readable already.
-        unsafe { libc::write(self.0.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+        // It fails only when the counter is full, and then the descriptor is readable already.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 
     /// Makes the descriptor unreadable.
     pub(crate) fn drain(&self) {
-        let mut counter = [0u8; 8];
-        // SAFETY: the buffer is eight writable bytes. EAGAIN means that it was unreadable already.
-        unsafe { libc::read(self.0.as_raw_fd(), counter.as_mut_ptr().cast(), counter.len()) };
+        // It fails only when the descriptor is unreadable already.
+        let _ = rustix::io::read(&self.0, &mut [0; 8]);
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -61,7 +55,7 @@ impl EventFd {
     }
 }
 
-/// What a descriptor is waited for.
+/// What to wait for on a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Read,
@@ -71,8 +65,8 @@ pub(crate) enum Interest {
 /// The most descriptors that one wait may watch.
 pub(crate) const MAX_POLLED: usize = 9;
 
-/// Waits until one of the descriptors is ready or `timeout` has passed (`None`: no limit), and says which are.
-/// An interrupting signal handler ends the wait early with nothing ready; callers loop.
+/// Waits until one of the descriptors is ready or `timeout` has passed (`None`: no limit), and tells which are ready. A signal
+/// handler ends the wait early with none ready; callers loop.
 pub(crate) fn poll(
     wanted: &[(RawFd, Interest)],
     timeout: Option<Duration>,
@@ -106,122 +100,74 @@ pub(crate) fn poll(
     Ok(fds.map(|entry| entry.revents != 0))
 }
 
-/// Zeroes memory for good: the compiler cannot leave it out as it may leave out a write that nobody reads. Plain bytes,
-/// initialised or not.
+/// Zeroes memory, initialised or not. The compiler may leave out a plain write that nobody reads, but not this one.
 pub(crate) fn wipe<T: Bytes>(bytes: &mut [T]) {
-    // SAFETY: the slice is valid for so many bytes, and zero is a value that its bytes may have.
+    // SAFETY: the slice is valid for that many bytes, and each of them may be zero.
     unsafe { libc::explicit_bzero(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
 
-/// What is one byte and may be zero.
+/// Types of one byte that may be zero.
 pub(crate) trait Bytes {}
 impl Bytes for u8 {}
 impl Bytes for std::mem::MaybeUninit<u8> {}
 
-/// Starts a connection without waiting for it. The socket is non-blocking and stays so; it is writable once the
-/// connection stands or has failed, and `TcpStream::take_error` then tells which.
+/// Starts a connection without waiting for it. The socket is and stays non-blocking; it becomes writable once the connection is
+/// established or has failed, and `TcpStream::take_error` then tells which.
 pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-    // SAFETY: socket takes no pointers.
-    let fd = unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
-    check(fd)?;
-    // SAFETY: `fd` was just opened and nobody else owns it.
-    let stream = unsafe { TcpStream::from_raw_fd(fd) };
-    let result = match address {
-        SocketAddr::V4(v4) => {
-            let raw = libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
-                sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
-                sin_zero: [0; 8],
-            };
-            // SAFETY: `raw` is a sockaddr_in of the length given.
-            unsafe {
-                libc::connect(
-                    fd,
-                    std::ptr::from_ref(&raw).cast(),
-                    size_of::<libc::sockaddr_in>() as libc::socklen_t,
-                )
-            }
-        }
-        SocketAddr::V6(v6) => {
-            let raw = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
-                sin6_port: v6.port().to_be(),
-                sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
-                sin6_scope_id: v6.scope_id(),
-            };
-            // SAFETY: `raw` is a sockaddr_in6 of the length given.
-            unsafe {
-                libc::connect(
-                    fd,
-                    std::ptr::from_ref(&raw).cast(),
-                    size_of::<libc::sockaddr_in6>() as libc::socklen_t,
-                )
-            }
-        }
-    };
-    match check(result) {
-        Ok(_) => Ok(stream),
-        Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => Ok(stream),
-        Err(e) => Err(e),
+    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&socket, address) {
+        Ok(()) | Err(Errno::INPROGRESS) => Ok(socket.into()),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Reads from a socket; waits for the first byte where the socket is a blocking one, no longer than its timeout.
 pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    receive_with(socket, buffer, 0)
-}
-
-/// Reads what has arrived, also where the socket is a blocking one.
-pub(crate) fn receive_now(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    receive_with(socket, buffer, libc::MSG_DONTWAIT)
-}
-
-fn receive_with(socket: &impl AsRawFd, buffer: &mut [u8], flags: libc::c_int) -> io::Result<usize> {
     // SAFETY: the buffer is so many writable bytes.
-    let n = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    let n = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// Writes as much as fits, also where the socket is a blocking one, and without a SIGPIPE.
-pub(crate) fn send_now(socket: &impl AsRawFd, bytes: &[u8]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the buffer is so many readable bytes.
-    let n = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
-    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+/// Reads what has arrived, and never waits.
+pub(crate) fn receive_now(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let (n, _) = rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT)?;
+    Ok(n)
+}
+
+/// Writes as much as fits, and never waits or raises SIGPIPE.
+pub(crate) fn send_now(socket: &TcpStream, bytes: &[u8]) -> io::Result<usize> {
+    Ok(rustix::net::send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?)
 }
 
 /// Ends both directions of a connection, and with them a read that waits on it in another thread.
 pub(crate) fn shut_down(socket: RawFd) {
-    // SAFETY: shutdown takes no pointers; what is no socket is refused.
+    // SAFETY: shutdown takes no pointers; a descriptor that is no socket is refused.
     unsafe { libc::shutdown(socket, libc::SHUT_RDWR) };
 }
 
-/// What a look at a connection that should be idle shows.
+/// What waits to be read on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Idle {
-    /// Nothing to read: it can be used.
-    Quiet,
-    /// Bytes are waiting.
+pub(crate) enum Pending {
+    Nothing,
     Data,
-    /// The peer closed or reset it.
+    /// The peer closed or reset the connection.
     Closed,
 }
 
-/// Looks at a socket without reading from it and without waiting: one system call.
-pub(crate) fn look(socket: &impl AsRawFd) -> Idle {
-    match receive_with(socket, &mut [0], libc::MSG_PEEK | libc::MSG_DONTWAIT) {
-        Ok(0) => Idle::Closed,
-        Ok(_) => Idle::Data,
-        Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => Idle::Quiet,
-        Err(_) => Idle::Closed,
+/// What waits to be read, found with one system call that neither reads nor waits.
+pub(crate) fn pending(socket: &TcpStream) -> Pending {
+    match rustix::net::recv(socket, &mut [0], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+        Ok((0, _)) => Pending::Closed,
+        Ok(_) => Pending::Data,
+        Err(Errno::AGAIN) => Pending::Nothing,
+        Err(_) => Pending::Closed,
     }
 }
 
-/// At every fork of this process runs `before` on the thread that forks, and `in_child` in the child, which may only do what
-/// a signal handler may. False: there is no memory for it.
+/// Has every fork of this process run `before` on the thread that forks, and `in_child` in the child, which may only do what a
+/// signal handler may. False: there is not enough memory.
 #[must_use]
 pub(crate) fn at_fork(before: Option<extern "C" fn()>, in_child: Option<extern "C" fn()>) -> bool {
     type Handler = unsafe extern "C" fn();
@@ -230,13 +176,13 @@ pub(crate) fn at_fork(before: Option<extern "C" fn()>, in_child: Option<extern "
     unsafe { libc::pthread_atfork(before, None, in_child) == 0 }
 }
 
-/// Signals that a thread's own fault raises. The kernel ends a process whose thread blocks them, without a look at the
-/// program's handlers, and a callback may fault.
+/// Signals that a thread's own fault raises. The kernel ends a process whose thread blocks them without calling the program's
+/// handlers, and a callback may fault.
 const FAULTS: [libc::c_int; 6] =
     [libc::SIGSEGV, libc::SIGBUS, libc::SIGFPE, libc::SIGILL, libc::SIGTRAP, libc::SIGSYS];
 
-/// Starts a thread in `start` that has every signal blocked from its first instruction on, but for those that its own
-/// faults raise: a program's signals are handled by the program's threads.
+/// Runs `start`, which starts a thread, with all signals blocked but those that the thread's own faults raise. The thread
+/// inherits the mask, so the program's threads handle the program's signals.
 pub(crate) fn without_signals<T>(start: impl FnOnce() -> T) -> T {
     struct Restore(libc::sigset_t);
     impl Drop for Restore {
@@ -287,15 +233,15 @@ mod tests {
     }
 
     #[test]
-    fn look_tells_quiet_data_and_closed_apart() {
+    fn nothing_data_and_a_close_are_told_apart() {
         let (stream, mut peer) = connected_pair();
-        assert_eq!(look(&stream), Idle::Quiet);
+        assert_eq!(pending(&stream), Pending::Nothing);
         peer.write_all(b"x").unwrap();
         poll(&[(stream.as_raw_fd(), Interest::Read)], None).unwrap();
-        assert_eq!(look(&stream), Idle::Data);
+        assert_eq!(pending(&stream), Pending::Data);
         (&stream).read_exact(&mut [0]).unwrap();
         drop(peer);
         poll(&[(stream.as_raw_fd(), Interest::Read)], None).unwrap();
-        assert_eq!(look(&stream), Idle::Closed);
+        assert_eq!(pending(&stream), Pending::Closed);
     }
 }

@@ -12,7 +12,7 @@ use super::{Proxy, ProxyKind};
 use crate::error::Error;
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
-use crate::sys::Idle;
+use crate::sys::Pending;
 
 /// The most that a proxy may say before the tunnel stands.
 const MOST_REPLY: usize = 16 * 1024;
@@ -45,7 +45,7 @@ fn failed(exchange: &Exchange, proxy: &Proxy, problem: &str) -> io::Error {
 /// read next.
 fn ask(socket: &mut Socket, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
     socket.write_all(bytes, exchange).or_else(|lost| {
-        if socket.look() != Idle::Data {
+        if socket.pending() != Pending::Data {
             return Err(lost);
         }
         exchange.forget_failure();

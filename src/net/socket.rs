@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::Instant;
-use crate::sys::{self, Idle, Interest};
+use crate::sys::{self, Interest, Pending};
 
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -37,8 +37,9 @@ impl Socket {
                 && self.stream.set_nonblocking(false).is_ok();
     }
 
-    pub(crate) fn look(&self) -> Idle {
-        sys::look(&self.stream)
+    /// What waits to be read, without a wait.
+    pub(crate) fn pending(&self) -> Pending {
+        sys::pending(&self.stream)
     }
 
     /// Reads what there is, waiting for the first byte. 0: the peer has closed.

@@ -5,7 +5,7 @@ use std::io;
 use super::exchange::Exchange;
 use super::socket::Socket;
 use super::tls::{TlsStream, spoke_first};
-use crate::sys::Idle;
+use crate::sys::Pending;
 
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -31,7 +31,7 @@ impl Stream {
     /// Fails where the server has spoken before it was asked, or has refused the connection.
     pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
         match self {
-            Stream::Plain(socket) if socket.look() == Idle::Data => Err(exchange.fail(spoke_first())),
+            Stream::Plain(socket) if socket.pending() == Pending::Data => Err(exchange.fail(spoke_first())),
             Stream::Plain(_) => Ok(()),
             Stream::Tls(tls) => tls.before_first_request(exchange),
         }
@@ -41,14 +41,14 @@ impl Stream {
     pub(crate) fn has_said_something(&mut self, exchange: &Exchange) -> bool {
         exchange.sent.get()
             && match self {
-                Stream::Plain(socket) => socket.look() == Idle::Data,
+                Stream::Plain(socket) => socket.pending() == Pending::Data,
                 Stream::Tls(tls) => tls.has_more(),
             }
     }
 
     pub(crate) fn is_good(&mut self) -> bool {
         match self {
-            Stream::Plain(socket) => socket.look() == Idle::Quiet,
+            Stream::Plain(socket) => socket.pending() == Pending::Nothing,
             Stream::Tls(tls) => tls.is_good(),
         }
     }

@@ -14,7 +14,7 @@ use super::trust::Trust;
 use crate::error::Error;
 use crate::status::Status;
 use crate::sync::Arc;
-use crate::sys::Idle;
+use crate::sys::Pending;
 
 #[derive(Debug)]
 pub(crate) struct TlsStream {
@@ -210,7 +210,7 @@ impl TlsStream {
 
     /// Bytes are there to be read.
     pub(crate) fn has_more(&mut self) -> bool {
-        self.has_said_something() || self.socket.look() == Idle::Data
+        self.has_said_something() || self.socket.pending() == Pending::Data
     }
 
     /// Nothing has arrived that was not read, be it a part of a record.
@@ -230,11 +230,13 @@ impl TlsStream {
     /// Whether a resting connection can serve a request. The server may have sent session tickets meanwhile: those are
     /// taken in, and anything else makes the connection unfit, be it a part of a record.
     pub(crate) fn is_good(&mut self) -> bool {
-        match self.socket.look() {
-            Idle::Quiet => true,
-            Idle::Closed => false,
-            Idle::Data => {
-                self.receive_arrived() == Ok(true) && self.is_at_rest() && self.socket.look() == Idle::Quiet
+        match self.socket.pending() {
+            Pending::Nothing => true,
+            Pending::Closed => false,
+            Pending::Data => {
+                self.receive_arrived() == Ok(true)
+                    && self.is_at_rest()
+                    && self.socket.pending() == Pending::Nothing
             }
         }
     }
@@ -242,7 +244,7 @@ impl TlsStream {
     /// Fails where the server has refused a fresh connection, or has sent data before any was asked for. Tickets may come at any
     /// time there, and what has come only in part is judged when it is whole.
     pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
-        let open = self.socket.look() != Idle::Data
+        let open = self.socket.pending() != Pending::Data
             || self.receive_arrived().map_err(|error| self.fail(&error, exchange))?;
         self.began_unasked = !self.records.is_between();
         if open && self.has_said_something() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
@@ -404,7 +406,7 @@ mod tests {
     fn an_alert_that_comes_before_the_request_is_the_answer() {
         let mut pair = Pair::handshake_of_1_3();
         pair.server_speaks();
-        while pair.client.socket.look() != Idle::Data {
+        while pair.client.socket.pending() != Pending::Data {
             std::thread::yield_now();
         }
         assert!(pair.client.before_first_request(&pair.exchange).is_err());
