@@ -67,7 +67,7 @@ DELIBERATE = [
     ("once_cell::race::OnceBox", "session/snapshot.rs", ONCE),
     ("once_cell::race::OnceBox", "ffi/handles.rs", ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
-    ("once_cell::race::OnceBox", "net/roots.rs", NOT_MODELLED),
+    ("once_cell::race::OnceBox", "net/trust_store.rs", NOT_MODELLED),
     ("std::thread_local", "http/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "http/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),
@@ -284,7 +284,7 @@ BREACHES = [
     ("ffi/handles.rs", "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }", "'std::thread::yield_now' is"),
     ("http/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
     ("session/gate.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
-    ("net/roots.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
+    ("net/trust_store.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ]
 # What looks like a breach and is none.
 HARMLESS = [

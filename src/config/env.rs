@@ -1,4 +1,4 @@
-//! The environment that a vSphere user already has set for `govc`.
+//! The environment variables that vSphere users have set for `govc`.
 
 use std::ffi::OsString;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
 
-/// Variables and the options that they set, in order: what comes later wins.
+/// Variables and the options that they set, in this order.
 const VARIABLES: &[(&str, &str)] = &[
     ("GOVC_USERNAME", "username"),
     ("GOVC_PASSWORD", "password"),
@@ -47,7 +47,7 @@ pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> R
     Ok(config)
 }
 
-/// What a variable says; `None` where it is unset or empty.
+/// The value of a variable; `None` if it is unset or empty.
 pub(super) fn text(
     variable: &impl Fn(&str) -> Option<OsString>,
     name: &str,
@@ -63,20 +63,20 @@ fn blame(name: &str, problem: &str) -> Error {
     Error::new(Status::VSESSION_E_CONFIG, format!("environment variable {name}: {problem}"))
 }
 
-/// As `govc` takes it: a value that is the path of a file stands for what the file holds, without the blanks around it. Only
-/// the path of what is there is shown in a message; everything else may be the secret itself.
+/// As in `govc`, a value that is the path of a file stands for the file's content, without the blanks around it. Messages show a value
+/// only if it is the path of a file that exists; otherwise it may be the secret itself.
 fn contents_or_value(name: &str, value: Wiped<String>) -> Result<Wiped<String>> {
     let path = Path::new(value.as_str());
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => login_text_of(&NamedFile::of_variable(name, path), str::trim),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            Err(blame(name, &format!("it may name a file, which cannot be looked at: {error}")))
+            Err(blame(name, &format!("it may name a file, which cannot be examined: {error}")))
         }
         _ => Ok(value),
     }
 }
 
-/// What Go's `strconv.ParseBool` takes, and what the option takes.
+/// Accepts what Go's `strconv.ParseBool` accepts, and what the option accepts.
 fn insecure(value: &str) -> Result<bool> {
     match value {
         "t" | "T" => Ok(true),
@@ -152,7 +152,7 @@ mod tests {
                 .unwrap();
         assert_eq!(config.username.as_deref(), Some("svc@vsphere.local"));
         assert_eq!(config.password.unwrap().reveal(), "geheim");
-        // What is no file is the password itself.
+        // A value that names no file is the password itself.
         for value in ["/no/such/file", "/tmp", ".", "geheim", &"g".repeat(5000)] {
             let config = read(&[("GOVC_URL", "vc"), ("GOVC_PASSWORD", value)]).unwrap();
             assert_eq!(config.password.unwrap().reveal(), value);

@@ -1,5 +1,5 @@
-//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Secrets are planted into the bytes, and no message and no
-//! value that prints may show them.
+//! What the fuzzer feeds to this layer; see `src/fuzzing.rs`. Secrets are planted into the bytes, and no message and no printed value
+//! may show them.
 
 use super::no_proxy::NoProxy;
 use super::{Config, from_environment, known_hosts, proxy, url};

@@ -1,5 +1,5 @@
-//! Files of known hosts in the format of `govc`: lines of `host[:port] THUMBPRINT`, the port 443 where none is named.
-//! A line that names the server in any spelling counts. To pass one over would trust somebody else, so a line whose name
+//! Known-hosts files in `govc`'s format: lines of `host[:port] THUMBPRINT`, with the port 443 by default. A line counts if it
+//! names the server in any spelling. A line that is passed over would leave its server without its pin, so a line whose host
 //! cannot be understood is an error.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::url;
 use crate::net::Thumbprint;
 
-/// The thumbprints that the text names for this server. Empty lines and comments, which begin with `#`, are skipped.
+/// The thumbprints that the text names for this server. Empty lines and comments (`#`) are skipped.
 pub(super) fn thumbprints(text: &str, host: &str, port: u16) -> Result<Vec<Thumbprint>, String> {
     let server = (Host::of_server(host), port);
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -20,7 +20,7 @@ pub(super) fn thumbprints(text: &str, host: &str, port: u16) -> Result<Vec<Thumb
             return Err(format!("line {number}: more than a host name and a thumbprint"));
         }
         let meant = meanings(name)
-            .ok_or_else(|| format!("line {number}: what it begins with is no host name; write host:port"))?;
+            .ok_or_else(|| format!("line {number}: it does not begin with a host name; write host:port"))?;
         if !meant.contains(&server) {
             continue;
         }
@@ -36,7 +36,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
 }
 
-/// A name or an address without regard to its spelling.
+/// A name or an address, whatever its spelling.
 #[derive(Debug, PartialEq, Eq)]
 enum Host {
     Name(String),
@@ -44,7 +44,7 @@ enum Host {
 }
 
 impl Host {
-    /// The server's, as the URL has it.
+    /// The host of the server's URL.
     fn of_server(host: &str) -> Host {
         match host.parse::<IpAddr>() {
             Ok(address) => Host::Address(address.to_canonical()),
@@ -55,7 +55,7 @@ impl Host {
         }
     }
 
-    /// That of a line, without port. `None`: it could be anything.
+    /// The host of a line, without port. `None`: it could be anything.
     fn of_line(text: &str) -> Option<Host> {
         if let Some(rest) = text.strip_prefix('[') {
             return Host::v6(rest.strip_suffix(']')?);
@@ -64,10 +64,10 @@ impl Host {
             return Some(Host::Address(address.into()));
         }
         match numbers(text) {
-            // Eight to the resolver and ten to people.
+            // With a leading zero: octal to the resolver, decimal to people.
             Some((_, true)) => return None,
             Some((address, false)) => return Some(Host::Address(address.into())),
-            // A number that is none of an address, or a range of them.
+            // A number that is no address, or a range of addresses.
             None if url::looks_like_ipv4(text) => return None,
             None => {}
         }
@@ -76,7 +76,7 @@ impl Host {
     }
 
     fn v6(text: &str) -> Option<Host> {
-        // Through whichever interface.
+        // The zone names the interface, which does not matter.
         let address = text.split_once('%').map_or(text, |(address, _)| address);
         Some(Host::Address(IpAddr::from(address.parse::<Ipv6Addr>().ok()?).to_canonical()))
     }
@@ -86,7 +86,7 @@ impl Host {
     }
 }
 
-/// The servers that the first word of a line may mean: `::1:443` without brackets is one address, or another with a port.
+/// The servers that the first word of a line may mean. `::1:443` without brackets is an address, or another address with a port.
 fn meanings(word: &str) -> Option<Vec<(Host, u16)>> {
     const HTTPS: u16 = 443;
     let mut all = Vec::new();
@@ -105,8 +105,8 @@ fn meanings(word: &str) -> Option<Vec<(Host, u16)>> {
     (!all.is_empty()).then_some(all)
 }
 
-/// An IPv4 address in one of the forms that the resolver takes beside four decimal numbers: `127.1`, `0x7f000001`. Also
-/// whether a number in it begins with a zero, which makes it an octal one.
+/// An IPv4 address in one of the forms that the resolver accepts besides four decimal numbers: `127.1`, `0x7f000001`. Also whether
+/// it holds an octal number, which begins with a zero.
 fn numbers(text: &str) -> Option<(Ipv4Addr, bool)> {
     let text = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     let mut octal = false;
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(thumbprints("vc nonsense", "other", 443), Ok(vec![]));
     }
 
-    /// Passed over, each of these would leave the server without its pin.
+    /// If one of these lines were passed over, the server would be without its pin.
     #[test]
     fn a_server_is_found_in_every_spelling() {
         let a = Thumbprint::sha256(b"a");

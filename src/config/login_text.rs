@@ -1,12 +1,12 @@
-//! What user name, password and locale must be like before they are sent. A login is XML, which cannot carry every character;
-//! what arrives as something else is a wrong password, and the server counts it.
+//! The rules for user name, password and locale. A login is XML, which cannot carry every character, and the server counts a
+//! password that arrives changed as a wrong one.
 
 use crate::soap::xml;
 
-/// The longest of them, in bytes.
+/// The longest text, in bytes.
 pub(crate) const MOST: usize = 64 << 10;
 
-/// Refuses what cannot be sent in a login. The message repeats no part of the text: it may be a password.
+/// Refuses text that a login cannot carry. The message repeats no part of the text, which may be a password.
 pub(crate) fn check(text: &str) -> Result<(), String> {
     if text.len() > MOST {
         return Err("it is longer than 64 KiB".into());

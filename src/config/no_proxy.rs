@@ -1,6 +1,6 @@
-//! Servers to reach without the proxy: the option `no_proxy` and the variables NO_PROXY and no_proxy. What curl or Go takes
-//! past the proxy goes past it here too. What neither understands is told, because a list that is read in another way than
-//! it was meant sends a password through a proxy.
+//! Servers to reach without the proxy: the option `no_proxy` and the variables NO_PROXY and no_proxy. A server that curl or Go
+//! would reach without the proxy is reached without it here too. An entry that neither understands is reported, because a list
+//! that is misread sends a password through a proxy.
 
 use std::net::IpAddr;
 
@@ -9,26 +9,26 @@ use super::url::{is_name, looks_like_ipv4, port};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NoProxy {
     rules: Vec<Rule>,
-    /// The first entry that cannot be understood, counted from one.
-    unread: Option<usize>,
+    /// The number of the first entry that cannot be understood, from one.
+    unknown: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct Rule {
-    who: Who,
+    target: Target,
     /// `None`: any.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
-enum Who {
-    Everybody,
-    /// Addresses with the same first bits; one address where these are all.
+enum Target {
+    All,
+    /// Addresses with the same first `bits`; a single address has all bits.
     Network {
         address: IpAddr,
         bits: u8,
     },
-    /// A name, and what ends in a dot and that name.
+    /// The subdomains of a name, and the name itself if `itself`.
     Domain {
         name: String,
         itself: bool,
@@ -36,7 +36,7 @@ enum Who {
 }
 
 impl NoProxy {
-    /// Reads a list whose entries stand between commas or blanks.
+    /// Reads a list whose entries are separated by commas or blanks.
     pub(super) fn parse(list: &str) -> NoProxy {
         let entries =
             list.split(|c: char| c == ',' || c.is_ascii_whitespace()).filter(|entry| !entry.is_empty());
@@ -44,39 +44,39 @@ impl NoProxy {
         for (number, entry) in entries.enumerate() {
             match Rule::parse(&entry.to_ascii_lowercase()) {
                 Some(rule) => all.rules.push(rule),
-                None => all.unread = all.unread.or(Some(number + 1)),
+                None => all.unknown = all.unknown.or(Some(number + 1)),
             }
         }
         all
     }
 
-    /// What could not be understood, by its number alone: somebody may have put an address with a password there.
+    /// The message about an entry that cannot be understood. It shows only the number: the entry may hold a password.
     pub(super) fn problem(&self) -> Option<String> {
-        self.unread.map(|number| {
+        self.unknown.map(|number| {
             format!(
                 "entry {number} is not understood; write hosts, domains, addresses and networks such as vc.example.com, .example.com, 10.0.0.0/8 or [::1]:443, separated by commas"
             )
         })
     }
 
-    /// Whether the server is one of them. `host` is a name in small letters or an address without brackets. Names are not
-    /// looked up, so a network covers servers that are named by their address.
+    /// Whether the list covers the server. `host` is a name in lower case, or an address without brackets. Names are not resolved, so a
+    /// network covers only servers that are named by address.
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
         let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
         let host = host.strip_suffix('.').unwrap_or(host);
         self.rules.iter().any(|rule| {
             rule.port.is_none_or(|only| only == port)
-                && match (&rule.who, address) {
-                    (Who::Everybody, _) => true,
-                    (Who::Network { address: network, bits }, Some(address)) => {
+                && match (&rule.target, address) {
+                    (Target::All, _) => true,
+                    (Target::Network { address: network, bits }, Some(address)) => {
                         share_bits(*network, address, *bits)
                     }
-                    (Who::Domain { name, itself }, None) => match host.strip_suffix(name.as_str()) {
+                    (Target::Domain { name, itself }, None) => match host.strip_suffix(name.as_str()) {
                         Some("") => *itself,
                         Some(before) => before.ends_with('.'),
                         None => false,
                     },
-                    (Who::Network { .. }, None) | (Who::Domain { .. }, Some(_)) => false,
+                    (Target::Network { .. }, None) | (Target::Domain { .. }, Some(_)) => false,
                 }
         })
     }
@@ -86,32 +86,32 @@ impl Rule {
     fn parse(entry: &str) -> Option<Rule> {
         if let Some((address, bits)) = entry.split_once('/') {
             let (address, bits) = (address.parse().ok()?, number(bits)?);
-            return Some(Rule { who: network(address, bits)?, port: None });
+            return Some(Rule { target: network(address, bits)?, port: None });
         }
         if let Ok(address) = entry.parse() {
-            return Some(Rule { who: one_address(address), port: None });
+            return Some(Rule { target: one_address(address), port: None });
         }
         if let Some(rest) = entry.strip_prefix('[') {
             let (address, rest) = rest.split_once(']')?;
             let address: std::net::Ipv6Addr = address.parse().ok()?;
             let port = if rest.is_empty() { None } else { Some(port(rest.strip_prefix(':')?)?) };
-            return Some(Rule { who: one_address(address.into()), port });
+            return Some(Rule { target: one_address(address.into()), port });
         }
         let (name, port) = match entry.split_once(':') {
             Some((name, number)) => (name, Some(port(number)?)),
             None => (entry, None),
         };
-        let who = match name.parse() {
+        let target = match name.parse() {
             Ok(address) => one_address(address),
             Err(_) => domain(name)?,
         };
-        Some(Rule { who, port })
+        Some(Rule { target, port })
     }
 }
 
-fn domain(name: &str) -> Option<Who> {
+fn domain(name: &str) -> Option<Target> {
     if name == "*" {
-        return Some(Who::Everybody);
+        return Some(Target::All);
     }
     // `.example.com` covers example.com itself for curl and not for Go, `*.example.com` for neither.
     let (name, itself) = match name.strip_prefix("*.") {
@@ -119,15 +119,15 @@ fn domain(name: &str) -> Option<Who> {
         None => (name.strip_prefix('.').unwrap_or(name), true),
     };
     let good = is_name(name) && !looks_like_ipv4(name);
-    good.then(|| Who::Domain { name: name.strip_suffix('.').unwrap_or(name).to_string(), itself })
+    good.then(|| Target::Domain { name: name.strip_suffix('.').unwrap_or(name).to_string(), itself })
 }
 
-fn one_address(address: IpAddr) -> Who {
+fn one_address(address: IpAddr) -> Target {
     let address = address.to_canonical();
-    Who::Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    Target::Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }
 }
 
-fn network(address: IpAddr, bits: u8) -> Option<Who> {
+fn network(address: IpAddr, bits: u8) -> Option<Target> {
     if bits > if address.is_ipv4() { 32 } else { 128 } {
         return None;
     }
@@ -135,9 +135,9 @@ fn network(address: IpAddr, bits: u8) -> Option<Who> {
     let canonical = address.to_canonical();
     Some(match bits.checked_sub(96) {
         Some(rest) if canonical.is_ipv4() && address.is_ipv6() => {
-            Who::Network { address: canonical, bits: rest }
+            Target::Network { address: canonical, bits: rest }
         }
-        _ => Who::Network { address, bits },
+        _ => Target::Network { address, bits },
     })
 }
 
@@ -158,7 +158,7 @@ fn share_bits(a: IpAddr, b: IpAddr, bits: u8) -> bool {
 mod tests {
     use super::*;
 
-    /// Lists, servers, and whether curl 7.88.1 (`--noproxy`) and Go 1.26 (NO_PROXY) go past the proxy; what is here follows.
+    /// Lists, hosts, and whether curl 7.88.1 (`--noproxy`), Go 1.26 (NO_PROXY) and this library bypass the proxy.
     const TABLE: &[(&str, &str, bool, bool, bool)] = &[
         // list, host, curl, Go, here
         ("10.0.0.0/8", "10.1.2.3", true, true, true),
@@ -207,7 +207,7 @@ mod tests {
         ("10.0.0.0/8", "::ffff:10.1.2.3", false, true, true),
         ("::ffff:10.0.0.0/104", "10.1.2.3", false, true, true),
         ("::ffff:10.0.0.0/104", "11.1.2.3", false, false, false),
-        // Neither takes the brackets without a port, but what is meant is plain.
+        // Neither accepts brackets without a port, but the meaning is clear.
         ("[2001:db8::1]", "2001:db8::1", false, false, true),
         ("*:443", "vc.example.com", false, false, true),
         ("*:80", "vc.example.com", false, false, false),
@@ -215,7 +215,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_curl_or_go_takes_past_the_proxy_goes_past_it() {
+    fn a_server_that_curl_or_go_reaches_directly_is_reached_directly() {
         for (list, host, curl, go, here) in TABLE {
             let exceptions = NoProxy::parse(list);
             assert_eq!(exceptions.problem(), None, "{list}");
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_told_by_its_number() {
+    fn an_entry_that_is_not_understood_is_reported_by_its_number() {
         for entry in [
             "10.0.0.0/33",
             "10.0.0.0/",

@@ -1,4 +1,4 @@
-//! The options by name: one table, from which setting, errors and documentation come. A new option is one entry.
+//! The options by name: one table, from which setters, errors and documentation are made. A new option is one entry.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::vim::versions::is_version;
 
 struct Opt {
     name: &'static str,
-    /// Which values are good, for messages and the documentation.
+    /// The good values, for messages and the documentation.
     values: &'static str,
     #[cfg_attr(not(test), expect(dead_code, reason = "for the documentation, which a test writes"))]
     default: &'static str,
@@ -26,7 +26,7 @@ const OPTIONS: &[Opt] = &[
         name: "url",
         values: "`[https://][user[:password]@]host[:port][/sdk]`",
         default: "",
-        about: "The server. `https` and `/sdk` are implied; user and password are taken from it and never sent as part of it.",
+        about: "The server. `https` and `/sdk` are implied. User name and password are taken out of it and never sent as a part of it.",
         set: |c, v| c.set_url(v),
     },
     Opt {
@@ -44,7 +44,7 @@ const OPTIONS: &[Opt] = &[
         name: "password",
         values: "text",
         default: "",
-        about: "The password. Kept in memory that is zeroed when the last session and configuration that use it are gone. An empty one is not sent; see `allow_empty_password`.",
+        about: "The password. Its memory is zeroed when the last session and configuration that use it are gone. An empty one is not sent; see `allow_empty_password`.",
         set: |c, v| {
             login_text::check(v)?;
             c.password = Some(Secret::new(v));
@@ -55,7 +55,7 @@ const OPTIONS: &[Opt] = &[
         name: "password_file",
         values: "a path",
         default: "",
-        about: "A file with the password, read at every login, so that a rotated password is found. Wins over `password`. UTF-8, a regular file of at most 64 KiB; a byte order mark at its beginning and line ends at its end are not part of the password. A file that is empty or cannot be used fails the login before anything is sent.",
+        about: "A file with the password, read at every login, so that a rotated password is found. Takes precedence over `password`. It must be a regular file of at most 64 KiB in UTF-8; a byte order mark at its beginning and line ends at its end are not part of the password. If the file is empty or cannot be used, the login fails before anything is sent.",
         set: |c, v| {
             c.password_file = path(v);
             Ok(())
@@ -76,14 +76,14 @@ const OPTIONS: &[Opt] = &[
         name: "tls.verify",
         values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
         default: "true",
-        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody who sits between; a thumbprint that `tls.thumbprint` or `tls.known_hosts` names for the server is demanded all the same.",
+        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody in between; a thumbprint that `tls.thumbprint` or `tls.known_hosts` names for the server is demanded all the same.",
         set: |c, v| boolean(v).map(|v| c.tls_verify = v),
     },
     Opt {
         name: "tls.ca_file",
         values: "paths of PEM files, separated by `:`",
         default: "the system's roots",
-        about: "The certificates to trust in place of the system's. A CA certificate (basicConstraints CA:TRUE, and no key usage that forbids to issue) is an authority for all servers; any other stands for itself alone, as the certificate of a server, whose name and dates are compared. Read when a session is opened.",
+        about: "The certificates to trust instead of the system's. A CA certificate (basicConstraints CA:TRUE, and no key usage that forbids it to issue certificates) is a trust anchor for all servers. Any other certificate is trusted only as a server's own certificate, whose name and dates are verified. Read when a session is opened.",
         set: |c, v| {
             let files = paths(v);
             if files.is_empty() && !v.is_empty() {
@@ -97,13 +97,13 @@ const OPTIONS: &[Opt] = &[
         name: "tls.thumbprint",
         values: "SHA-256 or SHA-1 in hexadecimal, with or without colons; several separated by commas",
         default: "",
-        about: "Trust only a certificate with one of these thumbprints, on every connection, whoever issued it and whatever name, dates and form it has. Wins over `tls.verify`, `tls.known_hosts` and `tls.ca_file`. An empty value is refused, because nothing would be pinned.",
+        about: "Trust only a certificate with one of these thumbprints, on every connection, whoever issued it and whatever name, dates and form it has. Takes precedence over `tls.verify`, `tls.known_hosts` and `tls.ca_file`. An empty value is refused, because it would pin nothing.",
         set: |c, v| {
             let all: Option<Vec<_>> =
                 v.split(',').filter(|t| !t.trim().is_empty()).map(Thumbprint::parse).collect();
             let all = all.ok_or("is not a thumbprint (64 or 40 hexadecimal digits)")?;
             if all.is_empty() {
-                return Err("holds no thumbprint; leave the option alone where none is to be demanded".into());
+                return Err("holds no thumbprint; do not set the option to pin none".into());
             }
             c.tls_thumbprints = all;
             Ok(())
@@ -113,11 +113,11 @@ const OPTIONS: &[Opt] = &[
         name: "tls.known_hosts",
         values: "paths of files, separated by `:`",
         default: "",
-        about: "Files in govc's format, lines of `host[:port] THUMBPRINT`, the port 443 where none is named. Where they name the server, in whatever spelling, only a certificate with that thumbprint is trusted, with `tls.verify=false` too; where not, the other rules hold. A line whose host cannot be understood is an error. Read when a session is opened.",
+        about: "Files in govc's format: lines of `host[:port] THUMBPRINT`, with the port 443 by default. If they name the server, in any spelling, only a certificate with that thumbprint is trusted, with `tls.verify=false` too; otherwise the other options decide. A line whose host cannot be understood is an error. Read when a session is opened.",
         set: |c, v| {
             c.tls_known_hosts = paths(v);
             if c.tls_known_hosts.is_empty() {
-                return Err("names no file; leave the option alone where no server is to be pinned".into());
+                return Err("names no file; do not set the option to pin no server".into());
             }
             Ok(())
         },
@@ -126,7 +126,7 @@ const OPTIONS: &[Opt] = &[
         name: "tls.min_version",
         values: "`1.2` or `1.3`",
         default: "1.2",
-        about: "The lowest version of TLS to speak. Older ones than 1.2 are not supported.",
+        about: "The lowest version of TLS to speak. Versions before 1.2 are not supported.",
         set: |c, v| match v {
             "1.2" | "1.3" => {
                 c.tls_only_1_3 = v == "1.3";
@@ -139,7 +139,7 @@ const OPTIONS: &[Opt] = &[
         name: "certificate",
         values: "path of a PEM file",
         default: "",
-        about: "The certificate to show when the server asks for one, followed by those between it and its root. Read when a session is opened.",
+        about: "The client certificate to present when the server asks for one, followed by the intermediate certificates. Read when a session is opened.",
         set: |c, v| {
             c.certificate = path(v);
             Ok(())
@@ -149,7 +149,7 @@ const OPTIONS: &[Opt] = &[
         name: "private_key",
         values: "path of a PEM file (PKCS#8, PKCS#1 or SEC1, not encrypted)",
         default: "the file of `certificate`",
-        about: "The key of `certificate`.",
+        about: "The private key of `certificate`.",
         set: |c, v| {
             c.private_key = path(v);
             Ok(())
@@ -159,14 +159,14 @@ const OPTIONS: &[Opt] = &[
         name: "proxy",
         values: "`none`, `env`, or `http://[user:password@]host[:port]`, or `socks5://[user:password@]host[:port]`",
         default: "none",
-        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5, which resolves the server's name. The port is 80 or 1080 where none is named. What has a meaning in a URL is written in percent codes in user and password. `env` takes it from HTTPS_PROXY (for http:// from http_proxy, in small letters only) or ALL_PROXY, and NO_PROXY; the environment is looked at only then, when a session is opened.",
+        about: "The proxy to reach the server through: HTTP CONNECT or SOCKS 5. The proxy resolves the server's name. The default port is 80 or 1080. Characters with a meaning in a URL are percent-encoded in user name and password. `env` takes the proxy from HTTPS_PROXY (for http:// from http_proxy, in lower case only) or ALL_PROXY, and the exceptions from NO_PROXY; the environment is read only then, when a session is opened.",
         set: |c, v| super::proxy::Choice::parse(v).map(|v| c.proxy = v),
     },
     Opt {
         name: "no_proxy",
-        values: "hosts, domains, addresses and networks, each but a network with `:port` if need be, or `*`; separated by commas or blanks",
+        values: "hosts, domains and addresses, each with an optional `:port`; networks; or `*`; separated by commas or blanks",
         default: "",
-        about: "Servers to reach without the proxy. `example.com` and `.example.com` cover the domain and what is below it, `*.example.com` only the latter; `10.0.0.0/8` and `2001:db8::/32` cover servers that the URL names by address. What curl or Go takes past the proxy goes past it; what neither understands is refused: here at once, in NO_PROXY and no_proxy (which count with `proxy` = `env` where this option is not set) by `vsession_open`, unless another entry names the server.",
+        about: "Servers to reach without the proxy. `example.com` and `.example.com` cover the domain and its subdomains, `*.example.com` only the subdomains; `10.0.0.0/8` and `2001:db8::/32` cover servers that the URL names by address. A server that curl or Go would reach without the proxy is reached without it. An entry that neither understands is refused: in this option at once; in NO_PROXY and no_proxy, which apply with `proxy` = `env` if this option is not set, by `vsession_open`, unless another entry names the server.",
         set: |c, v| {
             let list = NoProxy::parse(v);
             if let Some(problem) = list.problem() {
@@ -180,42 +180,42 @@ const OPTIONS: &[Opt] = &[
         name: "timeout_ms",
         values: "0 to 4294967294; 0: no limit",
         default: "120000",
-        about: "How long a call may take in all, with connecting, waiting, a login and a repetition. A call's own `timeout_ms` goes before.",
+        about: "How long a call may take in all, including connecting, waiting, a login and a retry. A call's own `timeout_ms` takes precedence.",
         set: |c, v| milliseconds(v).map(|v| c.timeout = Some(v).filter(|v| !v.is_zero())),
     },
     Opt {
         name: "connect_timeout_ms",
         values: "1 to 4294967294",
         default: "15000",
-        about: "How long making one connection may take: name, TCP and TLS together.",
+        about: "How long making one connection may take: DNS, TCP, proxy and TLS together.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.connect_timeout = v),
     },
     Opt {
         name: "max_connections",
         values: "1 to 1024",
         default: "64",
-        about: "How many connections to the server may exist at a time. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
+        about: "The maximum number of connections to the server at a time. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
         set: |c, v| number(v, 1, 1024).map(|v| c.max_connections = v as usize),
     },
     Opt {
         name: "idle_timeout_ms",
         values: "1 to 4294967294",
         default: "15000",
-        about: "How long a connection may rest unused before it is closed. Longer than the server's own limit, and more calls meet a connection that the server is about to close.",
+        about: "How long a connection may be idle before it is closed. With a value above the server's own limit, more calls meet a connection that the server is about to close.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.idle_timeout = v),
     },
     Opt {
         name: "max_reply_bytes",
         values: "1024 to 4294967295",
         default: "67108864",
-        about: "The largest reply that is read. Most take their own size in memory; a fault, or a reply with XML that servers seldom write, several times as much while it is parsed.",
+        about: "The size limit of a reply. Most replies take their own size in memory; a fault, or a reply with XML that servers seldom write, takes several times as much while it is parsed.",
         set: |c, v| number(v, 1024, u32::MAX.into()).map(|v| c.max_reply_bytes = v),
     },
     Opt {
         name: "user_agent",
         values: "printable ASCII, of 1 to 256 characters",
         default: "libvsession/VERSION",
-        about: "How the program names itself; vCenter shows it in its list of sessions.",
+        about: "The name of the program (User-Agent); vCenter shows it in its list of sessions.",
         set: |c, v| {
             if !(1..=256).contains(&v.len()) || !v.bytes().all(|b| (0x20..=0x7e).contains(&b)) {
                 return Err("must be printable ASCII, of 1 to 256 characters".into());
@@ -228,7 +228,7 @@ const OPTIONS: &[Opt] = &[
         name: "api_version",
         values: "a version such as `8.0.2.0`, or `auto`",
         default: "auto",
-        about: "The version of the vim25 API to speak. `auto` takes the newest released one that the server lists, or where it shows no list, the one that its `AboutInfo` names; and another when the server turns out to be another one.",
+        about: "The version of the vim25 API to speak. `auto` takes the newest released version that the server lists or, if it has no list, the version in its `AboutInfo`; and a new choice when the server turns out to have been replaced.",
         set: |c, v| match v {
             "auto" => {
                 c.api_version = None;
@@ -245,7 +245,7 @@ const OPTIONS: &[Opt] = &[
         name: "relogin",
         values: "`auto` or `never`",
         default: "auto",
-        about: "Whether the library logs in by itself, at the first call and when the session has ended. With `never` such calls fail with VSESSION_E_NOT_AUTHENTICATED.",
+        about: "Whether the library logs in on its own, at the first call and when the session has ended. With `never` such calls fail with VSESSION_E_NOT_AUTHENTICATED.",
         set: |c, v| {
             c.relogin = match v {
                 "auto" => Relogin::Auto,
@@ -259,7 +259,7 @@ const OPTIONS: &[Opt] = &[
         name: "relogin.backoff_ms",
         values: "1 to 4294967294",
         default: "1000",
-        about: "After an automatic login failed for another reason than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. What the server asks for with `Retry-After` comes on top.",
+        about: "After an automatic login failed for a reason other than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. The delay that the server asks for with `Retry-After` is added.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.backoff = v),
     },
     Opt {
@@ -273,7 +273,7 @@ const OPTIONS: &[Opt] = &[
         name: "keepalive.interval_ms",
         values: "0, or 1000 to 4294967294; 0: none",
         default: "600000",
-        about: "How long a session may go unused before it is asked for a sign of life. Other successful traffic puts it off. The server ends idle sessions after 30 minutes or so.",
+        about: "How long a session may be unused before keep-alive sends a probe. Other successful calls put it off. The server ends idle sessions after 30 minutes or so.",
         set: |c, v| match milliseconds(v)? {
             v if v.is_zero() || v >= Duration::from_secs(1) => {
                 c.keepalive_interval = v;
@@ -286,7 +286,7 @@ const OPTIONS: &[Opt] = &[
         name: "keepalive.probe",
         values: "`current_time` or `current_session`",
         default: "current_time",
-        about: "How: by CurrentTime, or by reading SessionManager.currentSession, which needs no privilege and refreshes what is known of the session. `vsession_config_set_keepalive_fn` gives a function of the program's own.",
+        about: "The probe of keep-alive: CurrentTime, or a read of SessionManager.currentSession, which needs no privilege and refreshes what is known of the session. `vsession_config_set_keepalive_fn` sets a function of the program instead.",
         set: |c, v| {
             c.probe = match v {
                 "current_time" => Probe::CurrentTime,
@@ -300,14 +300,14 @@ const OPTIONS: &[Opt] = &[
         name: "close.logout",
         values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
         default: "true",
-        about: "Whether `vsession_close` logs the session out. `false` leaves it to whoever was given its cookie.",
+        about: "Whether `vsession_close` logs the session out. `false` leaves the session alive for another holder of its cookie.",
         set: |c, v| boolean(v).map(|v| c.close_logs_out = v),
     },
     Opt {
         name: "allow_empty_password",
         values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
         default: "false",
-        about: "Whether an empty password is sent. It is right for an ESXi host whose root has none yet; elsewhere it comes from a variable that was never set, and the server counts it as a failed login. An empty `password_file` is refused in any case.",
+        about: "Whether an empty password is sent. It is right for an ESXi host whose root has none yet. Elsewhere an empty password usually comes from a variable that was never set, and the server counts it as a failed login. An empty `password_file` is always refused.",
         set: |c, v| boolean(v).map(|v| c.allow_empty_password = v),
     },
 ];
@@ -315,7 +315,7 @@ const OPTIONS: &[Opt] = &[
 pub(super) fn set(config: &mut Config, name: &str, value: &str) -> Result<()> {
     let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
         let names: Vec<_> = OPTIONS.iter().map(|o| o.name).collect();
-        // What does not look like a name may be a value in the wrong place, and that may be a secret.
+        // Text that does not look like a name may be a value in the wrong place, and a secret.
         let looks_like_one = name.len() <= 64
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_'));
         let shown = if looks_like_one { format!("named '{name}'") } else { "of this name".into() };
@@ -364,7 +364,7 @@ fn path(value: &str) -> Option<PathBuf> {
     (!value.is_empty()).then(|| PathBuf::from(value))
 }
 
-/// Name and documented values of an option by its number, whatever that is.
+/// Name and documented values of an option by any number.
 #[cfg(any(test, fuzzing))]
 pub(super) fn documented(number: usize) -> (&'static str, &'static str) {
     let option = &OPTIONS[number % OPTIONS.len()];
@@ -410,14 +410,14 @@ mod tests {
         }
     }
 
-    /// What the page says of defaults is true: setting an option to its default changes nothing.
+    /// The defaults on the page are the real ones: setting an option to its default changes nothing.
     #[test]
     fn the_documented_defaults_are_the_defaults() {
         let new = format!("{:?}", Config::new("vc").unwrap());
         for option in OPTIONS.iter().filter(|o| !o.default.is_empty()) {
             let mut config = Config::new("vc").unwrap();
             let default = match option.default {
-                // Told in words: no value of its own stands for it.
+                // Described in words: no value stands for it.
                 "the server's" | "the system's roots" | "the file of `certificate`" => "",
                 default => &default.replace("VERSION", env!("CARGO_PKG_VERSION")),
             };
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_or_would_end_a_line_is_refused_by_its_option() {
+    fn a_value_that_is_too_long_or_would_end_a_line_is_refused() {
         let mut config = Config::new("vc").unwrap();
         for option in OPTIONS {
             let message = config

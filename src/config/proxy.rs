@@ -1,4 +1,4 @@
-//! Which proxy to use, if any.
+//! The choice of a proxy, if any.
 
 use std::ffi::OsString;
 
@@ -14,7 +14,7 @@ use crate::status::Status;
 #[derive(Clone, Debug)]
 pub(crate) enum Choice {
     None,
-    /// Look at the environment.
+    /// The proxy that the environment names.
     Env,
     At(Proxy),
 }
@@ -34,7 +34,7 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
     let kind = match scheme.as_deref() {
         None | Some("http") => ProxyKind::Connect,
         Some("socks5" | "socks5h") => ProxyKind::Socks5,
-        Some(_) => return Err("it is a kind of proxy that is not supported".into()),
+        Some(_) => return Err("this kind of proxy is not supported".into()),
     };
     let (Authority { host, port, user, password }, path) = Authority::split(rest)?;
     if !matches!(path, "" | "/") {
@@ -42,9 +42,9 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
     }
     let texts = [user.as_deref(), password.as_ref().map(Secret::reveal)];
     if texts.into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
-        return Err("user name or password hold control characters, which no proxy takes".into());
+        return Err("user name or password hold control characters, which no proxy accepts".into());
     }
-    // There it ends the user name (RFC 7617).
+    // In Basic authentication a colon ends the user name (RFC 7617).
     if kind == ProxyKind::Connect && user.as_ref().is_some_and(|user| user.contains(':')) {
         return Err("a user name for an HTTP proxy cannot hold a ':'".into());
     }
@@ -52,7 +52,7 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
     Ok(Proxy { kind, host, port: port.unwrap_or(default), user, password })
 }
 
-/// The proxy for this server. Variables are looked at only where the option says so.
+/// The proxy for this server. The environment is read only if the option says so.
 pub(super) fn for_server(
     choice: &Choice,
     no_proxy: Option<&NoProxy>,
@@ -79,7 +79,7 @@ fn of_environment(https: bool, variable: &impl Fn(&str) -> Option<OsString>) -> 
     let names: &[&str] = if https {
         &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
     } else {
-        // The capital form can be set by whoever sends a header named Proxy to a CGI program.
+        // In a CGI program HTTP_PROXY holds the request header `Proxy`, which any client can send.
         &["http_proxy", "ALL_PROXY", "all_proxy"]
     };
     for name in names {
@@ -90,8 +90,8 @@ fn of_environment(https: bool, variable: &impl Fn(&str) -> Option<OsString>) -> 
     Ok(None)
 }
 
-/// curl and Go look at one or the other of the two names first; an exception in either counts. What cannot be understood
-/// may be meant for this server, and then its password must not go to the proxy.
+/// curl and Go differ in which of the two names they read first; an exception in either counts. An entry that cannot be understood
+/// may mean this server, and then the password must not go to the proxy.
 fn excepted_by_environment(url: &Url, variable: &impl Fn(&str) -> Option<OsString>) -> Result<bool> {
     let mut unread = None;
     for name in ["NO_PROXY", "no_proxy"] {
@@ -281,7 +281,7 @@ mod tests {
             let error = for_server(&Choice::Env, None, &server("http://vc"), environment).unwrap_err();
             assert!(error.detail().message.contains(name), "{error}");
         }
-        // The option goes before the variables, which nobody looks at then.
+        // The option takes precedence, and the variables are not read then.
         let list = NoProxy::parse("example.com");
         let environment = |name: &str| match name {
             "http_proxy" => Some("http://p:1".into()),

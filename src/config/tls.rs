@@ -10,7 +10,7 @@ use crate::status::Status;
 
 impl Config {
     /// The settings of TLS, `None` for an http:// address. Reads the files.
-    pub(super) fn tls(&self) -> Result<Option<net::Tls>> {
+    pub(super) fn tls(&self) -> Result<Option<net::TlsSettings>> {
         if !self.url.https {
             return self.without_tls().map(|()| None);
         }
@@ -29,7 +29,7 @@ impl Config {
                 thumbprints.extend(found.map_err(|problem| file.unusable(problem))?);
             }
         }
-        Ok(Some(net::Tls {
+        Ok(Some(net::TlsSettings {
             verify: self.tls_verify,
             ca: (!self.tls_ca_files.is_empty()).then_some(ca),
             thumbprints,

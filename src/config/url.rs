@@ -1,5 +1,5 @@
-//! The address of a server, as vSphere users write it: `https` is implied, and so is `/sdk`; user and password may stand
-//! in front of the host, and a user name may hold an `@` of its own.
+//! The URL of a server as vSphere users write it: `https` and `/sdk` are implied, user name and password may precede the host, and
+//! a user name may hold an `@`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -9,28 +9,27 @@ use crate::runtime::secret::{Secret, Wiped};
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub(crate) struct Url {
     pub(crate) https: bool,
-    /// A name in small letters, or an address in its usual form, without brackets.
+    /// A name in lower case, or an address in its canonical form, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     /// Begins with a slash and does not end with one.
     pub(crate) path: String,
 }
 
-/// What messages advise where a password may have been taken for something else. They repeat no part of the text: it may be
-/// that password.
+/// The advice of messages where a part of a password may have been taken for something else. They repeat no part of the text.
 const CODES: &str =
     "; in a user name or password write '%' as %25, '/' as %2F, '?' as %3F, '#' as %23 and '@' as %40";
 
 type Parsed = (Url, Option<String>, Option<Secret>);
 
-/// Splits a URL into address, user and password.
+/// Splits a URL into address, user name and password.
 pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     let (scheme, rest) = split_scheme(text)?;
     let https = match scheme.as_deref() {
         None | Some("https") => true,
         Some("http") => false,
         Some(_) => {
-            return Err("what stands before '://' is no scheme for vSphere; use https:// (or http://)".into());
+            return Err("the scheme before '://' is not one of vSphere's; write https:// (or http://)".into());
         }
     };
     let (authority, path) = Authority::split(rest)?;
@@ -50,7 +49,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed, String> {
     Ok((url, authority.user.filter(|u| !u.is_empty()), authority.password))
 }
 
-/// Takes off the scheme, in small letters.
+/// Splits off the scheme, in lower case.
 pub(super) fn split_scheme(text: &str) -> Result<(Option<String>, &str), String> {
     let text = text.trim();
     if text.chars().any(char::is_control) {
@@ -62,9 +61,9 @@ pub(super) fn split_scheme(text: &str) -> Result<(Option<String>, &str), String>
     })
 }
 
-/// Who is where: what stands between the scheme and the path.
+/// The authority of a URL (RFC 3986, 3.2): what precedes the path.
 pub(super) struct Authority {
-    /// As `host` writes it.
+    /// In the form that `host` gives it.
     pub(super) host: String,
     pub(super) port: Option<u16>,
     pub(super) user: Option<String>,
@@ -72,15 +71,15 @@ pub(super) struct Authority {
 }
 
 impl Authority {
-    /// Takes it off the text, and leaves the path.
+    /// Splits the text into authority and path.
     pub(super) fn split(text: &str) -> Result<(Authority, &str), String> {
         if text.contains(['?', '#']) {
             return Err(format!("a query or fragment has no meaning here{CODES}"));
         }
         let (authority, path) = text.split_at(text.find('/').unwrap_or(text.len()));
-        // Else the beginning of a password with a slash would be taken for a port, and shown as such.
+        // Otherwise the beginning of a password with a slash would be taken for a port, and shown.
         if path.contains('@') {
-            return Err(format!("an '@' stands behind the first '/'{CODES}"));
+            return Err(format!("an '@' follows the first '/'{CODES}"));
         }
         let (user_info, host_port) = match authority.rsplit_once('@') {
             Some((user_info, host_port)) => (Some(user_info), host_port),
@@ -105,7 +104,7 @@ impl Authority {
     }
 }
 
-/// Splits what follows the user into host and port. Brackets of an IPv6 address stay.
+/// Splits `host:port`. An IPv6 address keeps its brackets.
 fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
     if text.starts_with('[') {
         let end = text.find(']').ok_or("the address lacks its closing bracket; write [::1]:443")?;
@@ -132,30 +131,29 @@ pub(super) fn port(text: &str) -> Option<u16> {
     text.parse().ok().filter(|port| digits && *port > 0)
 }
 
-/// A name in small letters, or an address in its usual form. An IPv6 address comes in brackets, and loses them.
+/// A name in lower case, or an address in its canonical form. An IPv6 address comes in brackets, and loses them.
 fn host(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("it names no host".into());
     }
     if let Some(address) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
-        let address: Ipv6Addr =
-            address.parse().map_err(|_| "what stands in brackets is not an IPv6 address")?;
+        let address: Ipv6Addr = address.parse().map_err(|_| "the text in brackets is not an IPv6 address")?;
         return Ok(address.to_string());
     }
     if looks_like_ipv4(text) {
         let address: Ipv4Addr = text
             .parse()
-            .map_err(|_| "what looks like an IPv4 address is none; write four numbers from 0 to 255")?;
+            .map_err(|_| "it looks like an IPv4 address but is none; write four numbers from 0 to 255")?;
         return Ok(address.to_string());
     }
     if !is_name(text) {
-        return Err("the host name is none that a name service knows (letters, digits, '-' and '_', in parts of 1 to 63 between dots)".into());
+        return Err("the host name is not a valid one (letters, digits, '-' and '_', in labels of 1 to 63 characters between dots)".into());
     }
     Ok(text.to_ascii_lowercase())
 }
 
-/// Whether the last part is a number: then name services read the whole as an address, also in forms such as `127.1` and
-/// `0x7f000001`, which nothing else here knows for the address that they mean.
+/// Whether the last label is a number. Then resolvers read the whole as an address, even in forms such as `127.1` and `0x7f000001`,
+/// which nothing else here recognises.
 pub(super) fn looks_like_ipv4(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let last = text.rsplit('.').next().unwrap_or("").to_ascii_lowercase();
@@ -165,7 +163,7 @@ pub(super) fn looks_like_ipv4(text: &str) -> bool {
     }
 }
 
-/// Whether this can be a host's name. A dot at its end is allowed.
+/// Whether this is a valid host name. A trailing dot is allowed.
 pub(super) fn is_name(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
     let is_part = |part: &str| {
@@ -175,7 +173,7 @@ pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_part)
 }
 
-/// The path on the server. It becomes a part of requests and of messages, so nothing odd may stand in it.
+/// The path on the server. It becomes a part of requests and messages, so unusual characters are refused.
 fn server_path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     if path.is_empty() {
@@ -196,7 +194,7 @@ fn server_path(text: &str) -> Result<String, String> {
     Ok(path.to_string())
 }
 
-/// Undoes percent-encoding. The message names no part of the text: it may be a password.
+/// Decodes percent-encoding. The message repeats no part of the text, which may be a password.
 fn decode(text: &str) -> Result<String, String> {
     let bytes = percent_decoded(text);
     bytes.and_then(|mut bytes| String::from_utf8(std::mem::take(&mut bytes)).ok()).ok_or_else(|| {
@@ -207,7 +205,7 @@ fn decode(text: &str) -> Result<String, String> {
 }
 
 fn percent_decoded(text: &str) -> Option<Wiped<Vec<u8>>> {
-    // In one piece: it may be a password, and what grows leaves copies behind.
+    // Allocated at once: it may be a password, and a vector that grows leaves copies behind.
     let mut bytes = Wiped::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
@@ -287,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_login_cannot_carry_is_refused_in_percent_codes_too() {
+    fn characters_that_a_login_cannot_carry_are_refused_even_percent_encoded() {
         for text in ["u:a%00b@h", "u:a%01b@h", "u:%ef%bf%bf@h", "u%1f@h", "u:a\u{7}@h", "u:a\nb@h"] {
             assert!(parse(text).is_err(), "{text}");
         }
@@ -296,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_and_paths_that_something_else_would_read_otherwise_are_refused() {
+    fn hosts_and_paths_that_others_would_read_differently_are_refused() {
         for host in [
             "127.1",
             "0x7f.1",

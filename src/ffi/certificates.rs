@@ -90,7 +90,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
         };
         let deadline = timeout.and_then(|t: Duration| Instant::now().checked_add(t));
         let watch = Watch::new(Bounds { deadline, close: None, cancel: options.cancel })?;
-        let chain = net::certificates(&config.net()?, &watch)?;
+        let chain = net::peer_certificates(&config.net()?, &watch)?;
         let all = chain.iter().map(|der| Described::of(der)).collect();
         out.put(Box::into_raw(Box::new(vsession_certificates { all })));
         Ok(())

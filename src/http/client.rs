@@ -13,10 +13,10 @@ use super::pool::Pool;
 use super::unusual::Reader;
 use crate::error::{Error, Result};
 use crate::net::Settings;
-use crate::net::context;
 use crate::net::dial::Dialer;
+use crate::net::error_context;
 use crate::net::exchange::Exchange;
-use crate::net::trust::Trust;
+use crate::net::tls_config::TlsConfig;
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
@@ -62,11 +62,11 @@ impl Client {
         if let Some(client) = existing.into_iter().find(|client| client.settings() == settings) {
             return Ok(client);
         }
-        let trust = settings.tls.as_ref().map(|tls| Trust::new(tls, &settings.server())).transpose()?;
+        let tls = settings.tls.as_ref().map(|tls| TlsConfig::new(tls, &settings.server())).transpose()?;
         let root = full_uri(settings, "/")?;
         let pool = Pool::new(settings.idle_timeout);
         let client = Arc::new(Client {
-            dialer: Dialer { settings: settings.clone(), trust },
+            dialer: Dialer { settings: settings.clone(), tls },
             common_headers: plain::common_headers(&root, &settings.user_agent),
             pool: pool.clone(),
             unusual: Reader::new(pool),
@@ -114,7 +114,8 @@ impl Client {
             // Among others that end sessions it does wait: a thousand may be closed at once.
             Some(None) => self.endings.take(watch),
         };
-        let _permit = permit.map_err(|stop| context::no_permit(stop.into(), self.settings()).not_run())?;
+        let _permit = permit
+            .map_err(|stop| error_context::no_free_connection(stop.into(), self.settings()).not_run())?;
         #[cfg(vsession_model)]
         return super::model::answer(request, watch);
         #[cfg(not(vsession_model))]
@@ -144,7 +145,7 @@ impl Client {
                     continue;
                 }
             }
-            let failure = context::named(failure, self.settings(), &exchange);
+            let failure = error_context::with_peer(failure, self.settings(), &exchange);
             return Err(if not_run && !repeated { failure.not_run() } else { failure.may_have_run() });
         }
     }
@@ -182,7 +183,7 @@ impl Client {
         request: &HttpRequest,
         exchange: &Exchange,
     ) -> Result<HttpReply> {
-        if self.dialer.trust.is_some() {
+        if self.settings().tls.is_some() {
             return self.unusual.read(connection, request, exchange);
         }
         if message::is_of_tls(connection.buffers.input()) {

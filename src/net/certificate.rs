@@ -1,4 +1,4 @@
-//! What a certificate says, and the two thumbprints by which people compare certificates.
+//! X.509 certificates: their fields, and the two thumbprints by which people compare certificates.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -76,22 +76,22 @@ impl fmt::Display for Thumbprint {
     }
 }
 
-/// What a certificate says, as far as it can be read. Certificates of any version are taken apart here, with whatever else
-/// stands in them: which of them are trusted is decided elsewhere.
+/// The fields of a certificate that are used here. Certificates of any version are accepted, with any other content: which of them
+/// are trusted is decided elsewhere.
 pub(super) struct Outline<'a> {
     /// 1, 2 or 3.
     pub(super) version: u8,
-    /// Issuer, subject and key as they stand there, in DER.
+    /// Issuer, subject and public key in DER, as the certificate has them.
     pub(super) issuer: &'a [u8],
     pub(super) subject: &'a [u8],
     pub(super) key: &'a [u8],
-    /// `None`: not dates that can be read.
+    /// `None`: the dates cannot be read.
     pub(super) validity: Option<Validity>,
-    /// `None`: they cannot be read.
+    /// `None`: the extensions cannot be read.
     extensions: Option<Vec<Extension>>,
 }
 
-/// From when until when, both inclusive.
+/// The validity period, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Validity {
     pub(super) from: Duration,
@@ -99,7 +99,7 @@ pub(super) struct Validity {
 }
 
 impl<'a> Outline<'a> {
-    /// `None`: this is no certificate.
+    /// `None`: the bytes are no certificate.
     pub(super) fn of(certificate: &'a [u8]) -> Option<Outline<'a>> {
         Outline::read(certificate).ok()
     }
@@ -136,7 +136,7 @@ impl<'a> Outline<'a> {
         Ok(Outline { version, issuer, subject, key, validity, extensions })
     }
 
-    /// An extension's value. `Err`: there are extensions, and this or all of them cannot be read.
+    /// The value of an extension. `Err`: this extension, or the list of all, cannot be read.
     fn extension<T: AssociatedOid + for<'d> Decode<'d>>(&self) -> Result<Option<T>, ()> {
         let all = self.extensions.as_ref().ok_or(())?;
         let mut found = all.iter().filter(|e| e.extn_id == T::OID);
@@ -147,12 +147,11 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// Why it may not stand for servers other than itself; `None`: it may. It must say so, and nothing that it says may forbid
-    /// it.
-    pub(super) fn no_authority(&self) -> Option<&'static str> {
+    /// Why the certificate is no CA for TLS servers; `None`: it is one. It must say so, and no extension may forbid it.
+    pub(super) fn why_no_ca(&self) -> Option<&'static str> {
         let says_so = matches!(self.extension::<BasicConstraints>(), Ok(Some(constraints)) if constraints.ca);
         if self.version < 3 {
-            Some("X.509 of before version 3 cannot say who is a CA")
+            Some("X.509 before version 3 cannot mark a CA")
         } else if !says_so {
             Some("it is no CA certificate (basicConstraints with CA:TRUE)")
         } else if !self.may_sign() {
@@ -164,28 +163,28 @@ impl<'a> Outline<'a> {
         }
     }
 
-    /// A key usage, where there is one, allows the signing of certificates.
+    /// Whether the key usage, if there is one, allows it to sign certificates.
     pub(super) fn may_sign(&self) -> bool {
         self.extension::<KeyUsage>().is_ok_and(|usage| usage.is_none_or(|usage| usage.key_cert_sign()))
     }
 
-    /// An extended key usage, where there is one, allows a TLS server.
+    /// Whether the extended key usage, if there is one, allows a TLS server.
     pub(super) fn may_serve(&self) -> bool {
         let allows = |usage: ExtendedKeyUsage| usage.0.iter().any(|u| *u == SERVER_AUTH || *u == ANY_PURPOSE);
         self.extension::<ExtendedKeyUsage>().is_ok_and(|usage| usage.is_none_or(allows))
     }
 
-    /// How many authorities may stand below this one.
+    /// How many CAs may follow below this one.
     pub(super) fn path_length(&self) -> Option<u8> {
         self.extension::<BasicConstraints>().ok().flatten().and_then(|c| c.path_len_constraint)
     }
 
-    /// Whether somebody else issued it; a certificate that names itself as its issuer does not lengthen a chain.
+    /// Whether issuer and subject are the same. Such a certificate does not count for the length of a path.
     pub(super) fn is_self_issued(&self) -> bool {
         self.issuer == self.subject
     }
 
-    /// The names of servers that it carries, fit for a message: the server may have written anything.
+    /// The server names (subjectAltName), made fit for a message: the server may have written anything.
     pub(super) fn names(&self) -> Vec<String> {
         let Ok(Some(names)) = self.extension::<SubjectAltName>() else { return Vec::new() };
         let shown = |name: &GeneralName| match name {
@@ -200,21 +199,21 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// The name in a certificate, fit for a message.
+/// A distinguished name, made fit for a message.
 pub(super) fn name(der: &[u8]) -> String {
     let name = Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string());
     if name.is_empty() { "a certificate without a name".into() } else { format!("'{}'", excerpt(&name)) }
 }
 
-/// The day of a time, as certificates count them: in UTC.
+/// The date of a time in UTC.
 pub(super) fn date(time: Duration) -> String {
     match DateTime::from_unix_duration(time) {
         Ok(day) => format!("{:04}-{:02}-{:02}", day.year(), day.month(), day.day()),
-        Err(_) => "a day beyond the year 9999".into(),
+        Err(_) => "a date after the year 9999".into(),
     }
 }
 
-/// A certificate for people to look at.
+/// The description of a certificate for people.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
     pub(crate) subject: String,
@@ -227,7 +226,7 @@ pub(crate) struct Certificate {
 }
 
 impl Certificate {
-    /// What does not parse is left empty; the thumbprints are there for any bytes.
+    /// Fields that do not parse are left empty; any bytes have thumbprints.
     pub(crate) fn describe(der: &[u8]) -> Certificate {
         let outline = Outline::of(der);
         let ms = |time: Duration| time.as_millis() as i64;
@@ -271,9 +270,9 @@ mod tests {
     }
 
     #[test]
-    fn days_are_told_as_dates() {
+    fn times_are_shown_as_dates() {
         assert_eq!(date(Duration::ZERO), "1970-01-01");
         assert_eq!(date(Duration::from_secs(1_795_600_000)), "2026-11-25");
-        assert_eq!(date(Duration::MAX), "a day beyond the year 9999");
+        assert_eq!(date(Duration::MAX), "a date after the year 9999");
     }
 }

@@ -1,5 +1,5 @@
-//! Makes connections: name, TCP, TLS. Where a host has several addresses they are tried with a short lead each, so that
-//! a dead one costs a moment and not a timeout.
+//! Makes connections: DNS, TCP, proxy, TLS. The addresses of a host are tried with a short lead each (RFC 8305), so that a dead
+//! one costs a moment and not a timeout.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -7,14 +7,14 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use super::Settings;
-use super::context::shortage;
+use super::error_context::shortage;
 use super::exchange::{Exchange, Phase};
 use super::proxy;
 use super::resolve;
 use super::socket::{Socket, no_answer};
 use super::stream::Stream;
 use super::tls::TlsStream;
-use super::trust::Trust;
+use super::tls_config::TlsConfig;
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::Instant;
@@ -22,17 +22,18 @@ use crate::sys::{self, Interest};
 
 /// The lead that an address has over the next one (RFC 8305 recommends 250 ms).
 const LEAD: Duration = Duration::from_millis(250);
-/// How many addresses are tried at the same time: what one wait can watch.
-const AT_A_TIME: usize = sys::MAX_POLLED - 1;
+/// How many addresses are tried at the same time: as many as one wait can watch.
+const MAX_ATTEMPTS: usize = sys::MAX_POLLED - 1;
 
 /// Makes the connections of one client.
 pub(crate) struct Dialer {
     pub(crate) settings: Settings,
-    pub(crate) trust: Option<Trust>,
+    /// `None`: plain HTTP.
+    pub(crate) tls: Option<TlsConfig>,
 }
 
 impl Dialer {
-    /// A connection to the server, through the proxy where there is one.
+    /// A connection to the server, through the proxy if there is one.
     pub(crate) fn dial(&self, exchange: &Exchange) -> io::Result<Stream> {
         let until = Instant::now().checked_add(self.settings.connect_timeout);
         let (host, port) = (self.settings.host.as_str(), self.settings.port);
@@ -47,21 +48,21 @@ impl Dialer {
                 self.first_to_answer(addresses, until, exchange)
             })
             .map_err(|error| exchange.fail(error))?;
-        // Requests leave in one piece; waiting to fill a segment could only delay them.
+        // Requests leave in one piece; Nagle's algorithm could only delay them.
         let _ = stream.set_nodelay(true);
         let mut socket = Socket::new(stream, until);
         if let Some(proxy) = &self.settings.proxy {
             exchange.phase.set(Phase::Tunnel);
             proxy::open_tunnel(&mut socket, proxy, host, port, exchange)?;
         }
-        let stream = match &self.trust {
+        let stream = match &self.tls {
             None => {
                 socket.connect_until = None;
                 Stream::Plain(socket)
             }
-            Some(trust) => {
+            Some(config) => {
                 exchange.phase.set(Phase::Handshake);
-                let mut tls = TlsStream::handshake(socket, host, trust, exchange)?;
+                let mut tls = TlsStream::handshake(socket, host, config, exchange)?;
                 tls.socket().connect_until = None;
                 Stream::Tls(Box::new(tls))
             }
@@ -70,20 +71,20 @@ impl Dialer {
         Ok(stream)
     }
 
-    /// Who is connected to: the server, or the proxy.
-    fn next(&self) -> String {
+    /// The peer of the TCP connection, for messages: the server, or the proxy.
+    fn peer(&self) -> String {
         match &self.settings.proxy {
             Some(proxy) => format!("the proxy {}", proxy.address()),
             None => self.settings.origin(),
         }
     }
 
-    /// The option that names whom.
+    /// The option that names the peer.
     fn option(&self) -> &'static str {
         if self.settings.proxy.is_some() { "proxy" } else { "url" }
     }
 
-    /// A connected socket to whichever address answers first.
+    /// A socket connected to the address that answers first.
     fn first_to_answer(
         &self,
         addresses: Vec<SocketAddr>,
@@ -92,25 +93,25 @@ impl Dialer {
     ) -> Result<TcpStream> {
         let mut waiting = interleave(addresses).into_iter();
         let mut trying: Vec<(SocketAddr, TcpStream)> = Vec::new();
-        let mut refusal: Option<(SocketAddr, io::Error)> = None;
+        let mut failure: Option<(SocketAddr, io::Error)> = None;
         let mut next_start = Instant::now();
         loop {
             if (trying.is_empty() || Instant::now() >= next_start)
                 && let Some(address) = waiting.next()
             {
-                if trying.len() == AT_A_TIME {
-                    // The one that has had the most time.
+                if trying.len() == MAX_ATTEMPTS {
+                    // The one that has had the most time is given up.
                     trying.remove(0);
                 }
                 match sys::start_connect(&address) {
                     Ok(stream) => trying.push((address, stream)),
-                    Err(error) => note(&mut refusal, address, error),
+                    Err(error) => note(&mut failure, address, error),
                 }
                 next_start = Instant::now() + LEAD;
                 continue;
             }
             if trying.is_empty() {
-                return Err(self.refused(refusal));
+                return Err(self.no_connection(failure));
             }
             let watched: Vec<_> =
                 trying.iter().map(|(_, stream)| (stream.as_raw_fd(), Interest::Write)).collect();
@@ -124,32 +125,32 @@ impl Dialer {
                     let (address, stream) = trying.remove(index);
                     match stream.take_error() {
                         Ok(None) => return Ok(stream),
-                        Ok(Some(error)) | Err(error) => note(&mut refusal, address, error),
+                        Ok(Some(error)) | Err(error) => note(&mut failure, address, error),
                     }
                     next_start = Instant::now();
                 }
                 None if until.is_some_and(|until| Instant::now() >= until) => {
-                    return Err(no_answer(&format!("at {}", self.next()), self.option()));
+                    return Err(no_answer(&format!("at {}", self.peer()), self.option()));
                 }
                 None => {}
             }
         }
     }
 
-    fn refused(&self, refusal: Option<(SocketAddr, io::Error)>) -> Error {
-        let (address, error) = match refusal {
+    fn no_connection(&self, failure: Option<(SocketAddr, io::Error)>) -> Error {
+        let (address, error) = match failure {
             Some((address, error)) => (Some(address), error),
             None => (None, io::ErrorKind::AddrNotAvailable.into()),
         };
-        if is_own(&address, &error) {
-            return shortage(&format!("no connection to {}", self.next()), &error);
+        if is_local_shortage(&address, &error) {
+            return shortage(&format!("no connection to {}", self.peer()), &error);
         }
         let address = address.map_or("no address".into(), |address| address.to_string());
         Error::new(
             Status::VSESSION_E_CONNECT,
             format!(
                 "no connection to {} ({address}): {error}; check host and port in '{}'",
-                self.next(),
+                self.peer(),
                 self.option()
             ),
         )
@@ -157,21 +158,21 @@ impl Dialer {
     }
 }
 
-/// Notes why an address was given up. What this machine lacked is told before what others did.
-fn note(refusal: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, error: io::Error) {
-    if !refusal.as_ref().is_some_and(|(address, error)| is_own(&Some(*address), error)) {
-        *refusal = Some((address, error));
+/// Keeps the reason why an address was given up. A shortage on this machine goes before a failure of the peer.
+fn note(failure: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, error: io::Error) {
+    if !failure.as_ref().is_some_and(|(address, error)| is_local_shortage(&Some(*address), error)) {
+        *failure = Some((address, error));
     }
 }
 
-/// Whether it is this machine that lacks something. Without a port of its own left it says that the address is not available.
-/// (Of the sixth version it says so where it has none of these addresses.)
-fn is_own(address: &Option<SocketAddr>, error: &io::Error) -> bool {
+/// Whether this machine lacks something. EADDRNOTAVAIL means that no local port is left; for IPv6 it may also mean that the machine
+/// has no IPv6 address.
+fn is_local_shortage(address: &Option<SocketAddr>, error: &io::Error) -> bool {
     sys::is_shortage(error)
         || error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && address.is_some_and(|a| a.is_ipv4())
 }
 
-/// Alternates between the two families, beginning with the resolver's first choice.
+/// Alternates between IPv4 and IPv6, beginning with the resolver's first choice.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let Some(first) = addresses.first() else { return addresses };
     let first_is_v6 = first.is_ipv6();

@@ -1,18 +1,18 @@
-//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`.
+//! What the fuzzer feeds to this layer; see `src/fuzzing.rs`.
 
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use super::certificate::{Certificate, Outline};
-use super::key;
-use super::roots::Roots;
-use super::trust::Trust;
-use super::{ClientCertificate, Tls};
+use super::public_key;
+use super::tls_config::TlsConfig;
+use super::trust_store::TrustStore;
+use super::{ClientCertificate, TlsSettings};
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 
-/// A file of certificates, and the same as a client certificate with its key. A message never shows a word of the file: it may
+/// A file of certificates, which is also taken for a client certificate with its key. No message shows a word of the file, which may
 /// be a key.
 pub(crate) fn pem(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
@@ -25,13 +25,21 @@ pub(crate) fn pem(bytes: &[u8]) {
             );
         }
     };
-    let plain =
-        Tls { verify: true, ca: None, thumbprints: Vec::new(), only_1_3: false, client_certificate: None };
+    let plain = TlsSettings {
+        verify: true,
+        ca: None,
+        thumbprints: Vec::new(),
+        only_1_3: false,
+        client_certificate: None,
+    };
     match super::pem::certificates(bytes) {
         Err(problem) => shows_no_word(&problem),
-        // Each certificate is good for something: it stands for itself at least.
+        // Each certificate is trusted as itself at least.
         Ok(all) => {
-            assert!(!all.is_empty() && Trust::new(&Tls { ca: Some(all), ..plain.clone() }, "vc").is_ok())
+            assert!(
+                !all.is_empty()
+                    && TlsConfig::new(&TlsSettings { ca: Some(all), ..plain.clone() }, "vc").is_ok()
+            )
         }
     }
     let certificate = ClientCertificate {
@@ -40,7 +48,8 @@ pub(crate) fn pem(bytes: &[u8]) {
         chain_source: "option 'certificate': 'a.pem'".into(),
         key_source: "option 'private_key': 'b.pem'".into(),
     };
-    let Err(error) = Trust::new(&Tls { client_certificate: Some(certificate), verify: false, ..plain }, "vc")
+    let Err(error) =
+        TlsConfig::new(&TlsSettings { client_certificate: Some(certificate), verify: false, ..plain }, "vc")
     else {
         return;
     };
@@ -50,7 +59,7 @@ pub(crate) fn pem(bytes: &[u8]) {
     shows_no_word(message);
 }
 
-/// A certificate as a server sends it, also to a client that lists just this one.
+/// A certificate as a server presents it, also to a client that trusts just this one.
 pub(crate) fn certificate(bytes: &[u8]) {
     let described = Certificate::describe(bytes);
     assert_eq!(described.sha256.to_string().len(), 95);
@@ -59,22 +68,22 @@ pub(crate) fn certificate(bytes: &[u8]) {
     let Some(outline) = Outline::of(bytes) else { return };
     let now = Duration::from_secs(1_700_000_000);
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
-    let roots = Roots::of(&[bytes]);
+    let store = TrustStore::of(&[bytes]);
     for name in ["vc.example.com", "127.0.0.1"] {
         let server = ServerName::try_from(name).expect("a good name");
         let der = CertificateDer::from(bytes);
         let between = std::slice::from_ref(&der);
-        match roots.judge(&der, between, &server, UnixTime::since_unix_epoch(now), &algorithms) {
+        match store.verify(&der, between, &server, UnixTime::since_unix_epoch(now), &algorithms) {
             Ok(()) => {
                 let now = now.as_millis() as i64;
                 assert!(described.not_before_ms <= now && described.not_after_ms >= now, "{described:?}");
                 assert!(outline.may_serve() && outline.version == 3 && !outline.names().is_empty());
             }
-            Err(refusal) => {
-                let message = refusal.error("vc:443", &described.sha256).detail().message.clone();
+            Err(untrusted) => {
+                let message = untrusted.error("vc:443", &described.sha256).detail().message.clone();
                 assert!(message.len() < 2000 && !message.contains(char::is_control), "{message}");
             }
         }
     }
-    let _ = key::unsupported(outline.key);
+    let _ = public_key::unsupported(outline.key);
 }

@@ -1,5 +1,5 @@
-//! Reaching a server through a proxy: HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS 5 (RFC 1928, 1929). The proxy resolves the
-//! server's name, so that names which only it knows work.
+//! Proxies: HTTP CONNECT (RFC 9110, 9.3.6) and SOCKS 5 (RFC 1928, 1929). The proxy resolves the server's name, so names that
+//! only the proxy knows work.
 
 use std::io;
 
@@ -7,15 +7,44 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::exchange::Exchange;
+use super::settings::host_and_port;
 use super::socket::Socket;
-use super::{Proxy, ProxyKind};
 use crate::error::Error;
-use crate::runtime::secret::Wiped;
+use crate::runtime::secret::{Secret, Wiped};
 use crate::status::Status;
 use crate::sys::Pending;
 
-/// The most that a proxy may say before the tunnel stands.
-const MOST_REPLY: usize = 16 * 1024;
+/// The longest reply of a proxy.
+const MAX_REPLY: usize = 16 * 1024;
+
+/// A proxy to connect through.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Proxy {
+    pub(crate) kind: ProxyKind,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ProxyKind {
+    /// HTTP CONNECT.
+    Connect,
+    Socks5,
+}
+
+impl Proxy {
+    /// `host:port`.
+    pub(crate) fn address(&self) -> String {
+        host_and_port(&self.host, self.port)
+    }
+
+    /// User name and password; both are empty where the proxy needs none.
+    fn credentials(&self) -> (&str, &str) {
+        (self.user.as_deref().unwrap_or(""), self.password.as_ref().map_or("", Secret::reveal))
+    }
+}
 
 /// Asks the proxy at the other end of `socket` for a tunnel to `host:port`.
 pub(super) fn open_tunnel(
@@ -34,14 +63,11 @@ pub(super) fn open_tunnel(
 fn failed(exchange: &Exchange, proxy: &Proxy, problem: &str) -> io::Error {
     exchange.fail(Error::new(
         Status::VSESSION_E_PROXY,
-        format!(
-            "the proxy {}:{} {problem}; check the options 'proxy' and 'no_proxy'",
-            proxy.host, proxy.port
-        ),
+        format!("the proxy {} {problem}; check the options 'proxy' and 'no_proxy'", proxy.address()),
     ))
 }
 
-/// Sends what the proxy is asked. One that has refused the connection already takes no more, and its answer lies unread: it is
+/// Sends a request to the proxy. A proxy that has already refused the connection takes no request; its reply lies unread and is
 /// read next.
 fn ask(socket: &mut Socket, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
     socket.write_all(bytes, exchange).or_else(|lost| {
@@ -54,10 +80,10 @@ fn ask(socket: &mut Socket, bytes: &[u8], exchange: &Exchange) -> io::Result<()>
 }
 
 fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
-    let target = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let target = host_and_port(host, port);
     let mut request = Wiped::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
-    if let Some(user) = &proxy.user {
-        let password = proxy.password.as_ref().map_or("", |p| p.reveal());
+    if proxy.user.is_some() {
+        let (user, password) = proxy.credentials();
         let pair = Wiped::new(format!("{user}:{password}"));
         request.push_str("Proxy-Authorization: Basic ");
         request.push_str(&Wiped::new(BASE64.encode(pair.as_bytes())));
@@ -65,11 +91,11 @@ fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: 
     }
     request.push_str("\r\n");
     ask(socket, request.as_bytes(), exchange)?;
-    // One byte at a time: what follows the head belongs to the server.
+    // One byte at a time: the bytes behind the head are the server's.
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
-        if head.len() == MOST_REPLY || socket.read(&mut byte, exchange)? == 0 {
+        if head.len() == MAX_REPLY || socket.read(&mut byte, exchange)? == 0 {
             return Err(failed(exchange, proxy, "closed the connection or did not answer in HTTP"));
         }
         head.push(byte[0]);
@@ -82,7 +108,7 @@ fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: 
         .and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
     match status {
         Some(200..=299) => Ok(()),
-        Some(407) => Err(failed(exchange, proxy, "wants other credentials (HTTP 407)")),
+        Some(407) => Err(failed(exchange, proxy, "requires other credentials (HTTP 407)")),
         Some(status) => {
             Err(failed(exchange, proxy, &format!("refused the tunnel to {target} (HTTP {status})")))
         }
@@ -99,14 +125,9 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
     match read::<2>(socket, proxy, exchange)? {
         [5, NO_PASSWORD] => {}
         [5, PASSWORD] if proxy.user.is_some() => {
-            let user = proxy.user.as_deref().unwrap_or("");
-            let password = proxy.password.as_ref().map_or("", |p| p.reveal());
+            let (user, password) = proxy.credentials();
             if user.len() > 255 || password.len() > 255 {
-                return Err(failed(
-                    exchange,
-                    proxy,
-                    "cannot be told a user or password of more than 255 bytes",
-                ));
+                return Err(failed(exchange, proxy, "takes no user name or password of more than 255 bytes"));
             }
             let mut request = Wiped::new(vec![1, user.len() as u8]);
             request.extend_from_slice(user.as_bytes());
@@ -117,7 +138,9 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
                 return Err(failed(exchange, proxy, "refused the credentials"));
             }
         }
-        [5, _] => return Err(failed(exchange, proxy, "wants a way to log in that is not supported")),
+        [5, _] => {
+            return Err(failed(exchange, proxy, "requires an authentication method that is not supported"));
+        }
         _ => return Err(failed(exchange, proxy, "does not speak SOCKS 5")),
     }
     let mut request = vec![5, 1, 0];
@@ -134,7 +157,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
             request.extend_from_slice(&[3, host.len() as u8]);
             request.extend_from_slice(host.as_bytes());
         }
-        Err(_) => return Err(failed(exchange, proxy, "cannot be told a host name of more than 255 bytes")),
+        Err(_) => return Err(failed(exchange, proxy, "takes no host name of more than 255 bytes")),
     }
     request.extend_from_slice(&port.to_be_bytes());
     ask(socket, &request, exchange)?;
@@ -149,7 +172,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
         };
         return Err(failed(exchange, proxy, reason));
     }
-    // The address that the proxy bound, which nobody needs.
+    // The address that the proxy bound, which is of no use here.
     let rest = match kind {
         1 => 4,
         4 => 16,
@@ -183,7 +206,7 @@ mod tests {
     use crate::net::socket::reset_unread;
     use crate::runtime::wait::{Bounds, Watch};
 
-    /// The failure where the proxy has said `answer` and reset the connection before it is asked anything.
+    /// The error where the proxy has sent `answer` and reset the connection before any request.
     fn refused(kind: ProxyKind, answer: &[u8]) -> Error {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -199,13 +222,13 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_refuses_before_it_is_asked_is_heard() {
+    fn the_reply_of_a_proxy_that_refuses_before_the_request_is_read() {
         let error = refused(ProxyKind::Connect, b"HTTP/1.1 503 Too many clients\r\n\r\n");
         assert_eq!(error.status(), Status::VSESSION_E_PROXY);
         assert!(error.detail().message.contains("HTTP 503"), "{error}");
         let error = refused(ProxyKind::Socks5, &[5, 255]);
         assert_eq!(error.status(), Status::VSESSION_E_PROXY);
-        assert!(error.detail().message.contains("way to log in"), "{error}");
+        assert!(error.detail().message.contains("authentication method"), "{error}");
         assert_eq!(refused(ProxyKind::Connect, b"").status(), Status::VSESSION_E_CONNECTION);
     }
 }

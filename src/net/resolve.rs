@@ -1,6 +1,6 @@
-//! Host names to addresses. The system's resolver can neither be cancelled nor bounded, so it runs on threads of its
-//! own; callers wait for it like for anything else. Concurrent calls for one name share one lookup, so that a name
-//! server which does not answer holds one thread for a name and not one for each caller.
+//! DNS: host names to addresses. The system's resolver can be neither cancelled nor bounded, so it runs on its own worker threads,
+//! and callers wait for it as for anything else. Concurrent calls for one name share one lookup, so that a name server that does
+//! not answer holds one thread for each name and not one for each caller.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use once_cell::sync::OnceCell;
 
-use super::context::shortage;
+use super::error_context::shortage;
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
@@ -21,7 +21,7 @@ use crate::sys;
 struct Lookup {
     done: Signal,
     result: OnceCell<io::Result<Vec<SocketAddr>>>,
-    /// No thread could be had for it.
+    /// No thread could be started for it.
     no_thread: OnceCell<NoThread>,
 }
 
@@ -35,7 +35,7 @@ pub(crate) fn renew_after_fork() {
     UNDER_WAY.renew();
 }
 
-/// The addresses of `host`, which `option` names, at least one. They are waited for until the moment `until`.
+/// The addresses of `host`, at least one. Waits no longer than `until`. `option` named the host.
 pub(crate) fn addresses(
     host: &str,
     port: u16,
@@ -89,22 +89,22 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
     let name = key.clone();
     let started = workers::pools().names.run(move |thread| {
         if let Err(none) = thread {
-            return running.leave(&key, none);
+            return running.give_up(&key, none);
         }
         let _ = running.result.set(sys::addresses(&key.0, key.1));
         UNDER_WAY.get().lock().remove(&key);
         running.done.fire();
     });
     if let Err(none) = started {
-        // Not on this thread: nothing could end it.
-        lookup.leave(&name, none);
+        // This thread cannot look the name up instead: nothing could end the wait.
+        lookup.give_up(&name, none);
     }
     lookup
 }
 
 impl Lookup {
-    /// Nobody looks it up.
-    fn leave(&self, key: &(String, u16), none: NoThread) {
+    /// Ends a lookup for which there is no thread.
+    fn give_up(&self, key: &(String, u16), none: NoThread) {
         let _ = self.no_thread.set(none);
         UNDER_WAY.get().lock().remove(key);
         self.done.fire();

@@ -1,10 +1,11 @@
-//! A TCP connection whose every wait can be ended, and which notes when bytes of a request have left.
+//! A TCP connection. Every wait on it ends by the call's deadline, token or close, and it records when bytes of a request have
+//! been sent.
 
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
-use super::context::shortage;
+use super::error_context::shortage;
 use super::exchange::{Exchange, Phase};
 use crate::error::Error;
 use crate::runtime::wait::Watch;
@@ -15,11 +16,11 @@ use crate::sys::{self, Interest, Pending};
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// While the connection is being made, no wait lasts beyond this.
+    /// While the connection is being made, no wait lasts longer than this.
     pub(crate) connect_until: Option<Instant>,
-    /// A read is likely to find nothing yet.
+    /// A read will probably find nothing yet.
     wait_first: bool,
-    /// Reads may block, up to the limit that `Watch::receive` wants.
+    /// Reads may block, up to the limit that `Watch::receive` needs.
     blocking: bool,
 }
 
@@ -29,8 +30,8 @@ impl Socket {
         Socket { stream, connect_until, wait_first: true, blocking: false }
     }
 
-    /// Lets reads block from now on, which takes fewer system calls. It takes two itself, so it is for connections that serve
-    /// more than one request.
+    /// Lets reads block from now on, which saves a system call for each. The change takes two, so it is for connections that serve more
+    /// than one request.
     pub(crate) fn block(&mut self) {
         self.blocking = self.blocking
             || self.stream.set_read_timeout(Some(Watch::LONGEST_READ)).is_ok()
@@ -42,10 +43,10 @@ impl Socket {
         sys::pending(&self.stream)
     }
 
-    /// Reads what there is, waiting for the first byte. 0: the peer has closed.
+    /// Reads what has arrived, waiting for the first byte. 0: the peer has closed.
     pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
         if !self.wait_first {
-            // Where the peer sends faster than is read, nothing waits, and the waits are what a deadline ends.
+            // A peer that sends faster than we read leaves nothing to wait for, and only waits end by a deadline.
             exchange.watch.check().map_err(|stop| exchange.fail(stop))?;
         }
         loop {
@@ -72,7 +73,7 @@ impl Socket {
         }
     }
 
-    /// Reads what has already arrived; `None` when nothing has.
+    /// Reads what has arrived; `None` if nothing has.
     pub(crate) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match sys::receive_now(&self.stream, buffer) {
             Ok(n) => Ok(Some(n)),
@@ -144,7 +145,7 @@ fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
     )
 }
 
-/// The error of a phase that took longer than making a connection may take.
+/// The error of a phase in which the limit for making a connection passed.
 pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
     Error::new(
         Status::VSESSION_E_CONNECT,
@@ -154,11 +155,11 @@ pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
     )
 }
 
-/// `peer` resets the connection behind what it has said, which lies unread at `own`, where writes fail from now on.
+/// `peer` resets the connection. What it sent before lies unread at `own`, where writes fail from now on.
 #[cfg(test)]
 pub(super) fn reset_unread(peer: TcpStream, mut own: TcpStream) {
     use std::io::Write;
-    // What a socket has not read makes its close a reset.
+    // A socket that is closed with unread data resets the connection.
     own.write_all(b"x").unwrap();
     drop(peer);
     while own.write(b"").is_ok() {

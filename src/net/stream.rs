@@ -28,7 +28,7 @@ impl Stream {
         }
     }
 
-    /// Fails where the server has spoken before it was asked, or has refused the connection.
+    /// Fails if the server has sent data before the first request, or has refused the connection.
     pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
         match self {
             Stream::Plain(socket) if socket.pending() == Pending::Data => Err(exchange.fail(spoke_first())),
@@ -37,7 +37,7 @@ impl Stream {
         }
     }
 
-    /// There are bytes to read on a connection that takes no more.
+    /// Whether a connection on which a write failed has something to read.
     pub(crate) fn has_said_something(&mut self, exchange: &Exchange) -> bool {
         exchange.sent.get()
             && match self {
@@ -53,7 +53,7 @@ impl Stream {
         }
     }
 
-    /// Nothing has arrived that was not read, as far as this side holds it, be it a part of a TLS record.
+    /// Whether nothing that has arrived in this process is unread, not even a part of a TLS record.
     pub(crate) fn is_at_rest(&mut self) -> bool {
         match self {
             Stream::Plain(_) => true,

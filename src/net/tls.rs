@@ -1,5 +1,5 @@
-//! TLS over a `Socket`, by rustls. The handshake runs under the same waits as everything else, and ends with the
-//! certificate checked or the connection refused.
+//! TLS over a `Socket`, by rustls. The handshake waits as everything else does, and ends with the certificate verified or the
+//! connection refused.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -7,10 +7,10 @@ use rustls::client::ClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::exchange::Exchange;
-use super::records::Records;
-use super::refusal;
 use super::socket::Socket;
-use super::trust::Trust;
+use super::tls_config::TlsConfig;
+use super::tls_error;
+use super::tls_records::RecordBoundaries;
 use crate::error::Error;
 use crate::status::Status;
 use crate::sync::Arc;
@@ -20,20 +20,20 @@ use crate::sys::Pending;
 pub(crate) struct TlsStream {
     tls: ClientConnection,
     socket: Socket,
-    records: Records,
-    /// A record that began before the first request was sent is not yet whole.
-    began_unasked: bool,
-    /// The peer takes no more.
-    deaf: bool,
+    records: RecordBoundaries,
+    /// A record that began to arrive before the first request was sent is not yet complete.
+    early_record: bool,
+    /// A write has failed: the peer accepts no more.
+    write_failed: bool,
     /// Host and port, for messages.
     server: Arc<str>,
 }
 
-/// The socket as rustls sees it.
+/// The socket as rustls reads from it and writes to it.
 struct Wire<'a> {
     socket: &'a mut Socket,
-    records: &'a mut Records,
-    /// Reads nothing beyond the record that has begun.
+    records: &'a mut RecordBoundaries,
+    /// Reads nothing beyond the record that has begun to arrive.
     one_record: bool,
     exchange: &'a Exchange<'a>,
 }
@@ -65,17 +65,17 @@ impl TlsStream {
     pub(crate) fn handshake(
         socket: Socket,
         host: &str,
-        trust: &Trust,
+        config: &TlsConfig,
         exchange: &Exchange,
     ) -> io::Result<TlsStream> {
-        let mut stream = TlsStream::new(socket, host, trust, exchange)?;
+        let mut stream = TlsStream::new(socket, host, config, exchange)?;
         stream.complete_handshake(exchange)?;
         Ok(stream)
     }
 
-    fn new(socket: Socket, host: &str, trust: &Trust, exchange: &Exchange) -> io::Result<TlsStream> {
-        let server = trust.server();
-        // A dot at the end belongs to the name lookup and stands in no certificate.
+    fn new(socket: Socket, host: &str, config: &TlsConfig, exchange: &Exchange) -> io::Result<TlsStream> {
+        let server = config.server();
+        // A trailing dot matters to DNS alone; certificates carry none.
         let bare = host.strip_suffix('.').unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
             exchange.fail(Error::new(
@@ -83,20 +83,27 @@ impl TlsStream {
                 format!("'{host}' in {server} is not a host name that a certificate could carry; use the server's name or address in 'url'"),
             ))
         })?;
-        let tls = ClientConnection::new(trust.client_config(), name).map_err(|e| {
+        let tls = ClientConnection::new(config.client_config(), name).map_err(|e| {
             exchange.fail(Error::new(
                 Status::VSESSION_E_TLS,
                 format!("TLS with {server} could not be set up: {e}"),
             ))
         })?;
-        Ok(TlsStream { tls, socket, records: Records::default(), began_unasked: false, deaf: false, server })
+        Ok(TlsStream {
+            tls,
+            socket,
+            records: RecordBoundaries::default(),
+            early_record: false,
+            write_failed: false,
+            server,
+        })
     }
 
     fn complete_handshake(&mut self, exchange: &Exchange) -> io::Result<()> {
         while self.tls.is_handshaking() {
             self.write_records(exchange)?;
             if self.tls.is_handshaking() && self.read_records(exchange)? == 0 {
-                // As when it resets it: more often a front without its service than a wrong port.
+                // The same status as for a reset: this is more often a front end without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
                     Status::VSESSION_E_CONNECTION,
                     format!("{} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?", self.server),
@@ -106,7 +113,7 @@ impl TlsStream {
         self.write_records(exchange)
     }
 
-    /// The certificates that the server showed, its own first.
+    /// The certificate chain that the server presented, its own certificate first.
     pub(crate) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         self.tls.peer_certificates().unwrap_or(&[])
     }
@@ -115,26 +122,26 @@ impl TlsStream {
         &mut self.socket
     }
 
-    /// The socket as rustls is to see it, and rustls.
+    /// rustls, and the socket for it to use.
     fn wire<'a>(&'a mut self, exchange: &'a Exchange) -> (&'a mut ClientConnection, Wire<'a>) {
-        let TlsStream { tls, socket, records, began_unasked, .. } = self;
-        (tls, Wire { socket, records, one_record: *began_unasked, exchange })
+        let TlsStream { tls, socket, records, early_record, .. } = self;
+        (tls, Wire { socket, records, one_record: *early_record, exchange })
     }
 
     fn write_records(&mut self, exchange: &Exchange) -> io::Result<()> {
         while self.tls.wants_write() {
             let (tls, mut wire) = self.wire(exchange);
             if let Err(error) = tls.write_tls(&mut wire) {
-                self.deaf = true;
+                self.write_failed = true;
                 return Err(self.cause_of_lost_write(error, exchange));
             }
         }
         Ok(())
     }
 
-    /// A server that refuses a connection sends an alert and closes. When the close arrives during a write, the write fails
-    /// although the alert lies unread, and the alert is the answer. On a connection that has served requests it is none: such a
-    /// connection is given up, and the request is sent on another.
+    /// A server that refuses a connection sends an alert and closes. When the close arrives during a write, the write fails while the
+    /// alert lies unread, and the alert is the cause to report. A connection that has served requests is different: it is given up,
+    /// and the request is sent on another.
     fn cause_of_lost_write(&mut self, error: io::Error, exchange: &Exchange) -> io::Error {
         let lost = exchange.failure().filter(|lost| lost.status() == Status::VSESSION_E_CONNECTION);
         let Some(lost) = lost.filter(|_| !exchange.reused.get()) else { return error };
@@ -152,24 +159,24 @@ impl TlsStream {
         if let Err(error) = tls.process_new_packets() {
             return Err(self.fail(&error, exchange));
         }
-        if self.began_unasked && self.records.is_between() {
-            self.began_unasked = false;
-            if self.has_said_something() {
+        if self.early_record && self.records.is_between() {
+            self.early_record = false;
+            if self.has_plaintext() {
                 return Err(exchange.fail(spoke_first()));
             }
         }
         Ok(n)
     }
 
-    /// Fails the exchange with what rustls objects to, and tells the server.
+    /// Fails the exchange with rustls' error, and sends the server an alert.
     #[cold]
     fn fail(&mut self, error: &rustls::Error, exchange: &Exchange) -> io::Error {
-        if self.tls.is_handshaking() && self.records.is_none() {
+        if self.tls.is_handshaking() && self.records.is_not_tls() {
             return exchange.fail(no_tls(self.records.is_http()));
         }
-        let failed = exchange.fail(refusal::of_tls(error, &self.server));
-        if !self.deaf {
-            // The alert tells the server why. Whether it arrives changes nothing, and the first failure counts.
+        let failed = exchange.fail(tls_error::from_rustls(error, &self.server));
+        if !self.write_failed {
+            // The alert is a courtesy: whether it can be sent changes nothing, because the first failure counts.
             let (tls, mut wire) = self.wire(exchange);
             let _ = tls.write_tls(&mut wire);
         }
@@ -186,15 +193,15 @@ impl TlsStream {
         Ok(())
     }
 
-    /// 0: the peer has closed, and said so within TLS. A connection that just ends is an error: somebody may have cut it.
+    /// 0: the peer has closed with close_notify. A connection that ends without it is an error: an attacker may have cut it.
     pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
         loop {
             match self.tls.reader().read(buffer) {
                 Ok(n) => return Ok(n),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     self.read_records(exchange)?;
-                    // What rustls has to say besides, such as new keys, is for a peer that listens.
-                    if !self.deaf {
+                    // Whatever rustls wants to send, such as a key update, is useless after a failed write.
+                    if !self.write_failed {
                         self.write_records(exchange)?;
                     }
                 }
@@ -208,27 +215,27 @@ impl TlsStream {
         }
     }
 
-    /// Bytes are there to be read.
+    /// Whether there is something to read.
     pub(crate) fn has_more(&mut self) -> bool {
-        self.has_said_something() || self.socket.pending() == Pending::Data
+        self.has_plaintext() || self.socket.pending() == Pending::Data
     }
 
-    /// Nothing has arrived that was not read, be it a part of a record.
+    /// Whether nothing that has arrived is unread, not even a part of a record.
     pub(crate) fn is_at_rest(&mut self) -> bool {
         self.records.is_between() && self.is_silent()
     }
 
-    /// rustls holds no plain text, and no end of it.
+    /// Whether rustls holds neither plaintext nor its end.
     fn is_silent(&mut self) -> bool {
         matches!(self.tls.reader().fill_buf(), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
-    fn has_said_something(&mut self) -> bool {
+    fn has_plaintext(&mut self) -> bool {
         self.tls.reader().fill_buf().is_ok_and(|text| !text.is_empty())
     }
 
-    /// Whether a resting connection can serve a request. The server may have sent session tickets meanwhile: those are
-    /// taken in, and anything else makes the connection unfit, be it a part of a record.
+    /// Whether an idle connection can serve a request. The server may have sent session tickets meanwhile, which are processed;
+    /// anything else, even a part of a record, makes the connection unfit.
     pub(crate) fn is_good(&mut self) -> bool {
         match self.socket.pending() {
             Pending::Nothing => true,
@@ -241,24 +248,23 @@ impl TlsStream {
         }
     }
 
-    /// Fails where the server has refused a fresh connection, or has sent data before any was asked for. Tickets may come at any
-    /// time there, and what has come only in part is judged when it is whole.
+    /// Fails if the server has refused the new connection, or has sent data before the first request. Session tickets may arrive at any
+    /// time, and a record that has arrived in part is examined when it is complete.
     pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
         let open = self.socket.pending() != Pending::Data
             || self.receive_arrived().map_err(|error| self.fail(&error, exchange))?;
-        self.began_unasked = !self.records.is_between();
-        if open && self.has_said_something() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
+        self.early_record = !self.records.is_between();
+        if open && self.has_plaintext() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
     }
 
-    /// Has rustls process what has arrived, without waiting for more. False: nothing more will come, or more has come than tickets
-    /// take.
+    /// Has rustls process what has arrived, without waiting. False: the peer has closed, or has sent more than session tickets take.
     #[cold]
     fn receive_arrived(&mut self) -> Result<bool, rustls::Error> {
         let TlsStream { tls, socket, records, .. } = self;
-        let mut arrived = Arrived { socket, records, left: MOST_TICKETS };
+        let mut arrived = Arrived { socket, records, left: MAX_TICKETS };
         loop {
             match tls.read_tls(&mut arrived) {
-                // Behind its farewell it reads no more.
+                // After close_notify rustls reads no more.
                 Ok(0) => return Ok(false),
                 Ok(_) => {
                     tls.process_new_packets()?;
@@ -269,13 +275,13 @@ impl TlsStream {
     }
 }
 
-/// More than this is no ticket.
-const MOST_TICKETS: usize = 16 * 1024;
+/// Session tickets take less than this.
+const MAX_TICKETS: usize = 16 * 1024;
 
-/// What the socket holds by now.
+/// What has arrived at the socket so far.
 struct Arrived<'a> {
     socket: &'a mut Socket,
-    records: &'a mut Records,
+    records: &'a mut RecordBoundaries,
     left: usize,
 }
 
@@ -294,7 +300,7 @@ fn no_tls(http: bool) -> Error {
     Error::new(
         Status::VSESSION_E_TLS,
         format!(
-            "the server {what} on this port; name its HTTPS port in 'url', or, where it is to be plain HTTP, write http://"
+            "the server {what} on this port; name its HTTPS port in 'url', or write http:// for plain HTTP"
         ),
     )
 }
@@ -316,7 +322,7 @@ mod tests {
     use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
     use super::*;
-    use crate::net::Tls;
+    use crate::net::TlsSettings;
     use crate::net::socket::reset_unread;
     use crate::runtime::wait::{Bounds, Watch};
 
@@ -345,25 +351,25 @@ mod tests {
             let mut roots = RootCertStore::empty();
             roots.add(chain[0].clone()).unwrap();
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-            let config = ServerConfig::builder_with_provider(provider)
+            let settings = ServerConfig::builder_with_provider(provider)
                 .with_protocol_versions(&[version])
                 .unwrap()
                 .with_client_cert_verifier(verifier.build().unwrap())
                 .with_single_cert(chain, PrivateKeyDer::from_pem_slice(PEM).unwrap())
                 .unwrap();
-            let server = ServerConnection::new(Arc::new(config)).unwrap();
-            let tls = Tls {
+            let server = ServerConnection::new(Arc::new(settings)).unwrap();
+            let tls = TlsSettings {
                 verify: false,
                 ca: None,
                 thumbprints: Vec::new(),
                 only_1_3: false,
                 client_certificate: None,
             };
-            let trust = Trust::new(&tls, "vc:443").unwrap();
+            let config = TlsConfig::new(&tls, "vc:443").unwrap();
             let socket = Socket::new(own.try_clone().unwrap(), None);
             let watch = Box::leak(Box::new(Watch::new(Bounds::default()).unwrap()));
             let exchange = Exchange::new(watch, false, u64::MAX);
-            let client = TlsStream::new(socket, "vc", &trust, &exchange).unwrap();
+            let client = TlsStream::new(socket, "vc", &config, &exchange).unwrap();
             Pair { server, peer, own, client, exchange }
         }
 
@@ -396,44 +402,44 @@ mod tests {
         }
     }
 
-    fn is_refusal(exchange: &Exchange) {
+    fn assert_refused(exchange: &Exchange) {
         let error = exchange.failure().unwrap();
         assert_eq!(error.status(), Status::VSESSION_E_TLS, "{error}");
         assert!(error.detail().message.contains("client certificate"), "{error}");
     }
 
     #[test]
-    fn an_alert_that_comes_before_the_request_is_the_answer() {
+    fn an_alert_before_the_request_is_reported() {
         let mut pair = Pair::handshake_of_1_3();
         pair.server_speaks();
         while pair.client.socket.pending() != Pending::Data {
             std::thread::yield_now();
         }
         assert!(pair.client.before_first_request(&pair.exchange).is_err());
-        is_refusal(&pair.exchange);
+        assert_refused(&pair.exchange);
         assert!(!pair.exchange.sent.get());
     }
 
     #[test]
-    fn an_alert_that_comes_while_the_request_is_written_is_the_answer() {
+    fn an_alert_while_the_request_is_written_is_reported() {
         let pair = Pair::handshake_of_1_3();
         let (mut client, exchange) = pair.server_refuses_and_resets();
         assert!(client.write_all(b"request", &exchange).is_err());
-        is_refusal(&exchange);
+        assert_refused(&exchange);
     }
 
     #[test]
-    fn an_alert_that_comes_after_the_request_is_the_answer() {
+    fn an_alert_after_the_request_is_reported() {
         let mut pair = Pair::handshake_of_1_3();
         pair.client.before_first_request(&pair.exchange).unwrap();
         pair.client.write_all(b"request", &pair.exchange).unwrap();
         pair.server_speaks();
         assert!(pair.client.read(&mut [0; 100], &pair.exchange).is_err());
-        is_refusal(&pair.exchange);
+        assert_refused(&pair.exchange);
     }
 
     #[test]
-    fn an_alert_that_comes_while_the_handshake_is_written_is_the_answer() {
+    fn an_alert_while_the_handshake_is_written_is_reported() {
         let mut pair = Pair::new(&rustls::version::TLS12);
         pair.client.write_records(&pair.exchange).unwrap();
         pair.server_speaks();
@@ -445,6 +451,6 @@ mod tests {
         let Pair { peer, own, mut client, exchange, .. } = pair;
         reset_unread(peer, own);
         assert!(client.complete_handshake(&exchange).is_err());
-        is_refusal(&exchange);
+        assert_refused(&exchange);
     }
 }

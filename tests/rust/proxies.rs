@@ -295,7 +295,7 @@ fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
     for (steps, host, word) in [
         (vec![(HELLO, vec![4, 0])], host, "does not speak SOCKS 5"),
         (vec![(HELLO, vec![5, 255])], host, "not supported"),
-        // It wants a password, and was not offered one.
+        // It requires a password, which was not offered.
         (vec![(HELLO, vec![5, 2])], host, "not supported"),
         (vec![(HELLO, vec![5])], host, "closed the connection"),
         (answers(1, 1), host, "could not make the connection"),
@@ -314,7 +314,7 @@ fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
     let config = Config::new("https://u:p@vc.example.com/sdk").unwrap();
     let session = config.with("proxy", &format!("socks5://{long_user}127.0.0.1:{port}")).open().unwrap();
     let error = session.login().unwrap_err();
-    assert!(error.message.contains("a user or password of more than 255 bytes"), "{}", error.message);
+    assert!(error.message.contains("user name or password of more than 255 bytes"), "{}", error.message);
     session.close().unwrap();
     running.join().unwrap().unwrap();
     // The head of the request is not read to its end, which changes nothing.

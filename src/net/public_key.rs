@@ -1,6 +1,6 @@
-//! Public keys and signatures: which can be checked here, what the others are called, and the proof in the handshake that
-//! a server holds the key of its certificate. That is checked with the bare key, whatever else the certificate says, so that a
-//! certificate of any form can be trusted by its thumbprint.
+//! Public keys and signatures: which are supported, what the others are called, and the handshake signature by which a server
+//! proves that it holds the key of its certificate. It is verified with the bare public key, whatever else the certificate says,
+//! so that a certificate of any form can be pinned by its thumbprint.
 
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
@@ -12,12 +12,12 @@ use x509_cert::spki::SubjectPublicKeyInfoRef;
 
 use super::certificate::Outline;
 
-/// Why there is no proof.
+/// Why a handshake signature proves nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unproven {
-    /// The key cannot be checked here: it says nothing against the server. With the words for it.
+    /// The key is not supported, which says nothing against the server. With a description.
     Key(String),
-    /// The signature is another's.
+    /// The signature was made with another key.
     Signature,
 }
 
@@ -27,7 +27,7 @@ pub(super) enum Version {
     Tls13,
 }
 
-/// Checks the signature of a handshake with the key of the certificate.
+/// Verifies the handshake signature with the certificate's key.
 pub(super) fn check_handshake(
     version: Version,
     message: &[u8],
@@ -56,7 +56,7 @@ pub(super) fn check_handshake(
     if proven { Ok(()) } else { Err(Unproven::Signature) }
 }
 
-/// Why signatures by this key cannot be checked; `None`: they can.
+/// Why signatures by this key cannot be verified; `None`: they can.
 pub(super) fn unsupported(key: &[u8]) -> Option<String> {
     let Ok(key) = SubjectPublicKeyInfoRef::from_der(key) else { return Some("cannot be read".into()) };
     match kind(key.algorithm.oid) {
@@ -108,7 +108,7 @@ fn kind(oid: ObjectIdentifier) -> &'static str {
     }
 }
 
-/// An algorithm of signatures in words. `identifier`: its fields in DER, without the sequence around them.
+/// The name of a signature algorithm. `identifier`: its fields in DER, without the enclosing SEQUENCE.
 pub(super) fn algorithm(identifier: &[u8]) -> String {
     let oid = SliceReader::new(identifier).and_then(|mut fields| ObjectIdentifier::decode(&mut fields));
     let Ok(oid) = oid else { return "an algorithm that cannot be read".into() };

@@ -1,19 +1,19 @@
-//! The records of TLS, counted as they arrive. rustls does not say whether it holds the beginning of one, and a connection
-//! on which something has begun must not serve another request.
+//! Follows the boundaries of TLS records as they arrive. rustls does not tell whether it holds a part of one, and a connection with
+//! a part of a record must not serve another request.
 
 const HEADER: usize = 5;
 
 #[derive(Debug, Default)]
-pub(super) struct Records {
-    /// Of the record that is arriving, or that arrived last.
+pub(super) struct RecordBoundaries {
+    /// The header of the record that is arriving, or that arrived last.
     header: [u8; HEADER],
-    /// How much of its header has come; 0 between two records.
+    /// How many bytes of the header have arrived; 0 between two records.
     known: usize,
-    /// How much of what follows its header has not.
+    /// How many bytes of the body have not.
     left: usize,
 }
 
-impl Records {
+impl RecordBoundaries {
     pub(super) fn arrived(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let n = self.missing().min(bytes.len());
@@ -33,23 +33,23 @@ impl Records {
         }
     }
 
-    /// Nothing has come of a record that is not whole.
+    /// Whether no record has arrived in part.
     pub(super) fn is_between(&self) -> bool {
         self.known == 0
     }
 
-    /// Whether what came last is no record: its first byte is that of none.
-    pub(super) fn is_none(&self) -> bool {
+    /// Whether what arrived last is no TLS record, by its first byte.
+    pub(super) fn is_not_tls(&self) -> bool {
         self.known > 0 && !(20..=24).contains(&self.header[0])
     }
 
-    /// Whether it looks like a reply in HTTP: its first line, or the page alone, as some send to those whom they do not
+    /// Whether it looks like an HTTP reply: a status line, or an HTML page alone, which some servers send to clients that they do not
     /// understand.
     pub(super) fn is_http(&self) -> bool {
         self.known > 0 && (self.header == *b"HTTP/" || self.header[0] == b'<')
     }
 
-    /// So much is missing of the record, or of its header where that has not come.
+    /// How many bytes are missing of the header, or of the record once the header is there.
     pub(super) fn missing(&self) -> usize {
         if self.known < HEADER { HEADER - self.known } else { self.left }
     }
@@ -65,7 +65,7 @@ mod tests {
             [&[23, 3, 3, 0, 3, 1, 2, 3][..], &[22, 3, 3, 0, 0], &[23, 3, 3, 1, 0], &[7; 256]].concat();
         let ends = [0, 8, 13, 13 + 5 + 256];
         for piece in [1, 2, 5, 7, 300] {
-            let (mut records, mut come) = (Records::default(), 0);
+            let (mut records, mut come) = (RecordBoundaries::default(), 0);
             for bytes in stream.chunks(piece) {
                 assert_eq!(records.is_between(), ends.contains(&come), "after {come}");
                 records.arrived(bytes);

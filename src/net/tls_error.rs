@@ -1,5 +1,5 @@
-//! Why a server is not trusted, and why TLS with it fails, in words for people: no library's inner names, no numbers of
-//! algorithms, dates as dates, and what to do next.
+//! Messages for people about a server that is not trusted, and about TLS that fails: no names from a library's inside, no
+//! algorithm numbers, dates as dates, and what to do next.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
 
 use super::certificate::{Outline, Thumbprint, Validity, date, name};
-use super::key::{self, Unproven};
+use super::public_key::{self, Unproven};
 use crate::error::Error;
 use crate::status::Status;
 
@@ -16,21 +16,21 @@ const PIN_OR_RENEW: &str = "give the server another certificate, or, if it is th
 const RENEW: &str = "give the server another certificate";
 const RENEW_AUTHORITY: &str = "have the server's certificate issued by another authority, or, if it is the right server, set 'tls.thumbprint' to this thumbprint";
 
-/// What is wrong with the certificate that a server showed, and what to do about it.
+/// Why a server's certificate is not trusted, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct Untrusted {
     reason: String,
     advice: String,
 }
 
-fn refusal(reason: impl Into<String>, advice: impl Into<String>) -> Refusal {
-    Refusal { reason: reason.into(), advice: advice.into() }
+fn untrusted(reason: impl Into<String>, advice: impl Into<String>) -> Untrusted {
+    Untrusted { reason: reason.into(), advice: advice.into() }
 }
 
-impl Refusal {
+impl Untrusted {
     /// The error for the user. `server` is host and port.
     pub(super) fn error(&self, server: &str, thumbprint: &Thumbprint) -> Error {
-        let Refusal { reason, advice } = self;
+        let Untrusted { reason, advice } = self;
         Error::new(
             Status::VSESSION_E_UNTRUSTED,
             format!(
@@ -40,80 +40,80 @@ impl Refusal {
     }
 }
 
-pub(super) fn unreadable() -> Refusal {
-    refusal("it cannot be read as an X.509 certificate", PIN_OR_RENEW)
+pub(super) fn unreadable() -> Untrusted {
+    untrusted("it cannot be read as an X.509 certificate", PIN_OR_RENEW)
 }
 
-pub(super) fn not_pinned() -> Refusal {
-    refusal(
+pub(super) fn not_pinned() -> Untrusted {
+    untrusted(
         "it is not the one that 'tls.thumbprint' or 'tls.known_hosts' names",
         "find out why the server's certificate has changed; if it is right, set the option to the new thumbprint",
     )
 }
 
-pub(super) fn no_server() -> Refusal {
-    refusal("its extended key usage does not allow a TLS server", PIN_OR_RENEW)
+pub(super) fn not_for_servers() -> Untrusted {
+    untrusted("its extended key usage does not allow a TLS server", PIN_OR_RENEW)
 }
 
-pub(super) fn may_not_sign(subject: &str) -> Refusal {
-    refusal(
+pub(super) fn may_not_sign(subject: &str) -> Untrusted {
+    untrusted(
         format!("its chain leads over {subject}, whose key usage does not allow it to issue certificates"),
         RENEW_AUTHORITY,
     )
 }
 
-pub(super) fn chain_too_long(authority: &str) -> Refusal {
-    refusal(
+pub(super) fn chain_too_long(authority: &str) -> Untrusted {
+    untrusted(
         format!("its chain has more authorities than {authority} allows below itself (pathLenConstraint)"),
         RENEW_AUTHORITY,
     )
 }
 
-pub(super) fn no_authority(subject: &str, why: &str) -> Refusal {
-    refusal(
+pub(super) fn issuer_is_no_ca(subject: &str, why: &str) -> Untrusted {
+    untrusted(
         format!("{subject} issued it, which is listed and stands for itself alone: {why}"),
         "set 'tls.ca_file' to a CA certificate or to the server's own, or 'tls.thumbprint' to this thumbprint",
     )
 }
 
-pub(super) fn key_of_authority(subject: &str, problem: &str) -> Refusal {
-    refusal(
+pub(super) fn unsupported_key(subject: &str, problem: &str) -> Untrusted {
+    untrusted(
         format!("the key of {subject}, which issued it or stands in its chain, {problem}"),
         RENEW_AUTHORITY,
     )
 }
 
-/// The signature of the handshake was not proven to be the server's.
-pub(super) fn of_handshake(unproven: &Unproven) -> Refusal {
+/// The handshake signature does not prove that the certificate is the server's own.
+pub(super) fn unproven(unproven: &Unproven) -> Untrusted {
     match unproven {
-        Unproven::Key(problem) => refusal(
+        Unproven::Key(problem) => untrusted(
             format!("{problem}, so the server cannot prove here that the certificate is its own"),
             "give the server a certificate with an RSA key of 2048 to 8192 bits, or an ECDSA key on P-256 or P-384",
         ),
-        Unproven::Signature => refusal(
+        Unproven::Signature => untrusted(
             "the server does not hold the key of its certificate",
-            "somebody may sit between; find out who answers there before anything is trusted",
+            "an attacker may be in between; find out who answers there before you trust anything",
         ),
     }
 }
 
-/// The dates of a certificate against the clock. `what` begins the sentence.
-pub(super) fn of_validity(validity: Option<Validity>, now: Duration, what: &str) -> Option<Refusal> {
+/// Compares the validity period of a certificate with the clock. `what` begins the sentence.
+pub(super) fn outside_validity(validity: Option<Validity>, now: Duration, what: &str) -> Option<Untrusted> {
     let Some(validity) = validity else {
-        return Some(refusal(format!("{what} states no validity that can be read"), PIN_OR_RENEW));
+        return Some(untrusted(format!("{what} states no validity that can be read"), PIN_OR_RENEW));
     };
     let clock = date(now);
     if now < validity.from {
         let from = date(validity.from);
-        return Some(refusal(
+        return Some(untrusted(
             format!("{what} is not yet valid: it begins on {from}, and the clock here says {clock}"),
-            "correct the clock of this machine, or the one that the certificate was made by",
+            "correct the clock of this machine, or the clock by which the certificate was made",
         ));
     }
-    // Whole seconds: the last one counts.
+    // In whole seconds: the last second is valid.
     if now.as_secs() > validity.until.as_secs() {
         let until = date(validity.until);
-        return Some(refusal(
+        return Some(untrusted(
             format!("{what} expired on {until}, and the clock here says {clock}"),
             "renew it, or correct the clock of this machine",
         ));
@@ -121,30 +121,30 @@ pub(super) fn of_validity(validity: Option<Validity>, now: Duration, what: &str)
     None
 }
 
-/// A chain or a name that does not fit.
+/// A chain that cannot be verified, or a name that does not match.
 #[allow(deprecated, reason = "variants that older versions of the library still produce")]
-pub(super) fn of_chain(
+pub(super) fn from_webpki(
     error: &webpki::Error,
     outline: &Outline<'_>,
     server: &ServerName<'_>,
     now: Duration,
-) -> Refusal {
+) -> Untrusted {
     use webpki::Error::*;
-    let of_dates = || of_validity(outline.validity, now, "it");
+    let of_dates = || outside_validity(outline.validity, now, "it");
     match error {
         UnknownIssuer => {
             let issuer = name(outline.issuer);
             if outline.is_self_issued() {
-                refusal("it is self-signed and not listed as trusted", TRUST_IT)
+                untrusted("it is self-signed and not listed as trusted", TRUST_IT)
             } else {
-                refusal(format!("its chain ends at no trusted authority; {issuer} issued it"), TRUST_IT)
+                untrusted(format!("its chain ends at no trusted authority; {issuer} issued it"), TRUST_IT)
             }
         }
-        CertNotValidForName(_) => of_name(outline, server),
+        CertNotValidForName(_) => wrong_name(outline, server),
         CertNotValidYet { not_before, .. } => of_dates().unwrap_or_else(|| {
             let from = date(Duration::from_secs(not_before.as_secs()));
             let clock = date(now);
-            refusal(
+            untrusted(
                 format!(
                     "a certificate of its chain is not yet valid: it begins on {from}, and the clock here says {clock}"
                 ),
@@ -154,94 +154,94 @@ pub(super) fn of_chain(
         CertExpired { not_after, .. } => of_dates().unwrap_or_else(|| {
             let until = date(Duration::from_secs(not_after.as_secs()));
             let clock = date(now);
-            refusal(
+            untrusted(
                 format!("a certificate of its chain expired on {until}, and the clock here says {clock}"),
                 "renew the certificate of the authority in between, or correct the clock of this machine",
             )
         }),
-        InvalidCertValidity => refusal("its chain holds dates that end before they begin", PIN_OR_RENEW),
-        InvalidSignatureForPublicKey => refusal(
+        InvalidCertValidity => untrusted("its chain holds dates that end before they begin", PIN_OR_RENEW),
+        InvalidSignatureForPublicKey => untrusted(
             "a signature in its chain was not made by the authority that it names",
-            "somebody may sit between, or two authorities have the same name: compare the thumbprint with the server's own, and set 'tls.ca_file' to the CA certificate that is in use",
+            "an attacker may be in between, or two authorities have the same name: compare the thumbprint with the server's own, and set 'tls.ca_file' to the CA certificate that is in use",
         ),
         SignatureAlgorithmMismatch => {
-            refusal("its chain names two algorithms for one signature", RENEW_AUTHORITY)
+            untrusted("its chain names two algorithms for one signature", RENEW_AUTHORITY)
         }
-        UnsupportedSignatureAlgorithmContext(context) => refusal(
+        UnsupportedSignatureAlgorithmContext(context) => untrusted(
             format!(
                 "its chain is signed with {}, which is not accepted",
-                key::algorithm(&context.signature_algorithm_id)
+                public_key::algorithm(&context.signature_algorithm_id)
             ),
             RENEW_AUTHORITY,
         ),
-        UnsupportedSignatureAlgorithmForPublicKeyContext(context) => refusal(
+        UnsupportedSignatureAlgorithmForPublicKeyContext(context) => untrusted(
             format!(
                 "its chain is signed with {} by a key of a kind that is not supported for it",
-                key::algorithm(&context.signature_algorithm_id)
+                public_key::algorithm(&context.signature_algorithm_id)
             ),
             RENEW_AUTHORITY,
         ),
         UnsupportedSignatureAlgorithm | UnsupportedSignatureAlgorithmForPublicKey => {
-            refusal("its chain is signed with an algorithm that is not accepted", RENEW_AUTHORITY)
+            untrusted("its chain is signed with an algorithm that is not accepted", RENEW_AUTHORITY)
         }
-        CaUsedAsEndEntity => refusal(
+        CaUsedAsEndEntity => untrusted(
             "it is a CA certificate, and not one that is listed itself",
             "list this certificate itself in 'tls.ca_file', give the server one of its own, or set 'tls.thumbprint' to this thumbprint",
         ),
         EndEntityUsedAsCa => {
-            refusal("its chain leads over a certificate that is no CA certificate", RENEW_AUTHORITY)
+            untrusted("its chain leads over a certificate that is no CA certificate", RENEW_AUTHORITY)
         }
-        PathLenConstraintViolated => refusal(
+        PathLenConstraintViolated => untrusted(
             "its chain has more authorities than one of them allows below itself (pathLenConstraint)",
             RENEW_AUTHORITY,
         ),
         NameConstraintViolation => {
-            refusal("an authority of its chain may not issue certificates for this name", RENEW_AUTHORITY)
+            untrusted("an authority of its chain may not issue certificates for this name", RENEW_AUTHORITY)
         }
         RequiredEkuNotFound | RequiredEkuNotFoundContext(_) | EmptyEkuExtension => {
             if outline.may_serve() {
-                refusal(
+                untrusted(
                     "the extended key usage of an authority in its chain does not allow TLS servers",
                     RENEW_AUTHORITY,
                 )
             } else {
-                no_server()
+                not_for_servers()
             }
         }
-        UnsupportedCertVersion if outline.version < 3 => refusal(
+        UnsupportedCertVersion if outline.version < 3 => untrusted(
             format!(
                 "it is of X.509 version {}, which carries no names of servers that could be compared",
                 outline.version
             ),
             PIN_OR_RENEW,
         ),
-        UnsupportedCertVersion => refusal("it is of an unknown version of X.509", PIN_OR_RENEW),
-        UnsupportedCriticalExtension => refusal(
+        UnsupportedCertVersion => untrusted("it is of an unknown version of X.509", PIN_OR_RENEW),
+        UnsupportedCriticalExtension => untrusted(
             "it, or a certificate of its chain, holds a critical extension that is not known here",
             PIN_OR_RENEW,
         ),
-        MaximumPathDepthExceeded => refusal("its chain is too long", RENEW_AUTHORITY),
+        MaximumPathDepthExceeded => untrusted("its chain is too long", RENEW_AUTHORITY),
         MaximumSignatureChecksExceeded
         | MaximumPathBuildCallsExceeded
         | MaximumNameConstraintComparisonsExceeded => {
-            refusal("its chain is too complicated to be checked", RENEW_AUTHORITY)
+            untrusted("its chain is too complicated to be checked", RENEW_AUTHORITY)
         }
-        CertDistrusted | CertRevoked => refusal("it is revoked", RENEW),
+        CertDistrusted | CertRevoked => untrusted("it is revoked", RENEW),
         UnsupportedNameType | MalformedDnsIdentifier | MalformedNameConstraint
         | InvalidNetworkMaskConstraint => {
-            refusal("it, or an authority of its chain, holds a name that cannot be read", PIN_OR_RENEW)
+            untrusted("it, or an authority of its chain, holds a name that cannot be read", PIN_OR_RENEW)
         }
-        // What is left says that something cannot be read; lists of revoked certificates are not looked at.
-        _ => refusal("it, or a certificate of its chain, is malformed", PIN_OR_RENEW),
+        // The rest are certificates that cannot be parsed; revocation lists are not used.
+        _ => untrusted("it, or a certificate of its chain, is malformed", PIN_OR_RENEW),
     }
 }
 
-fn of_name(outline: &Outline<'_>, server: &ServerName<'_>) -> Refusal {
+fn wrong_name(outline: &Outline<'_>, server: &ServerName<'_>) -> Untrusted {
     const SHOWN: usize = 8;
     let names = outline.names();
     let expected = server.to_str();
     if names.is_empty() {
-        return refusal(
+        return untrusted(
             format!(
                 "it carries no name of a server (subjectAltName), so it is not one for '{expected}'; its subject is {} and is not compared",
                 name(outline.subject)
@@ -254,15 +254,14 @@ fn of_name(outline: &Outline<'_>, server: &ServerName<'_>) -> Refusal {
         all => format!(" and {} more", all - SHOWN),
     };
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
-    refusal(
+    untrusted(
         format!("it is not for '{expected}', but for {}{more}", shown.join(", ")),
         "use a name that the certificate carries in 'url', or, if it is the right server, set 'tls.thumbprint' to this thumbprint",
     )
 }
 
-/// What a failed handshake or a broken record means for the caller. Where our own verifier refused the certificate, rustls
-/// hands back the error that it made.
-pub(super) fn of_tls(error: &rustls::Error, server: &str) -> Error {
+/// The error of a failed handshake or a broken record. Where our own verifier refused the certificate, rustls hands its error back.
+pub(super) fn from_rustls(error: &rustls::Error, server: &str) -> Error {
     use rustls::Error::*;
     if let InvalidCertificate(CertificateError::Other(other)) = error
         && let Some(refused) = other.0.downcast_ref::<Error>()
@@ -270,16 +269,16 @@ pub(super) fn of_tls(error: &rustls::Error, server: &str) -> Error {
         return refused.clone();
     }
     let (what, advice): (String, &str) = match error {
-        AlertReceived(alert) => of_alert(*alert),
+        AlertReceived(alert) => from_alert(*alert),
         InvalidMessage(_) => (
             "what it sent is no TLS".into(),
             "check that the port speaks HTTPS; for a server without TLS write http:// in 'url'",
         ),
         PeerIncompatible(_) => (
-            "it and the library have no version, cipher or key exchange of TLS in common".into(),
+            "it and the library have no TLS version, cipher suite or key exchange in common".into(),
             "allow TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305, or TLS 1.3, on the server; 'tls.min_version' may ask for too much",
         ),
-        NoCertificatesPresented => ("it showed no certificate".into(), "give the server a certificate"),
+        NoCertificatesPresented => ("it presented no certificate".into(), "give the server a certificate"),
         InvalidCertificate(CertificateError::BadEncoding) => {
             ("its certificate cannot be read".into(), "give the server another certificate")
         }
@@ -288,15 +287,15 @@ pub(super) fn of_tls(error: &rustls::Error, server: &str) -> Error {
         }
         DecryptError | PeerSentOversizedRecord => (
             "what it sent was damaged on the way".into(),
-            "check what stands between, such as a proxy or a firewall",
+            "check what is in between, such as a proxy or a firewall",
         ),
         InappropriateMessage { .. } | InappropriateHandshakeMessage { .. } | PeerMisbehaved(_) => (
-            "it does not keep to the protocol".into(),
-            "check that the port speaks HTTPS, and what stands between, such as a proxy or a firewall",
+            "it violates the protocol".into(),
+            "check that the port speaks HTTPS, and what is in between, such as a proxy or a firewall",
         ),
         FailedToGetCurrentTime => ("the clock of this machine cannot be read".into(), "correct it"),
         FailedToGetRandomBytes => {
-            ("the system gave no random bytes".into(), "check what confines this process")
+            ("the system provided no random bytes".into(), "check what restricts this process")
         }
         _ => (
             "the handshake could not be completed".into(),
@@ -306,22 +305,23 @@ pub(super) fn of_tls(error: &rustls::Error, server: &str) -> Error {
     Error::new(Status::VSESSION_E_TLS, format!("TLS with {server} failed: {what}; {advice}"))
 }
 
-fn of_alert(alert: AlertDescription) -> (String, &'static str) {
+fn from_alert(alert: AlertDescription) -> (String, &'static str) {
     use AlertDescription as A;
     const COMMON: &str = "the server must allow TLS 1.2 with ECDHE and AES-GCM or ChaCha20-Poly1305, or TLS 1.3, and have a key that is RSA with 2048 bits or more, ECDSA on P-256 or P-384, or Ed25519; CBC, DHE and RSA key exchange, and keys on P-521 or for RSASSA-PSS alone, are not supported";
     const CLIENT: &str =
         "check 'certificate' and 'private_key', and which client certificates the server accepts";
     match alert {
         A::HandshakeFailure | A::InsufficientSecurity => (
-            "it found no cipher or key that both sides support, or wants a client certificate".into(),
+            "it found no cipher suite or key that both sides support, or it requires a client certificate"
+                .into(),
             COMMON,
         ),
         A::ProtocolVersion => (
-            "it does not speak the version of TLS that is asked for".into(),
+            "it does not speak a TLS version that the library offers".into(),
             "allow TLS 1.2 or 1.3 on the server; 'tls.min_version' may ask for too much",
         ),
         A::CertificateRequired | A::NoCertificate => {
-            ("it wants a client certificate".into(), "set 'certificate' and 'private_key'")
+            ("it requires a client certificate".into(), "set 'certificate' and 'private_key'")
         }
         A::BadCertificate
         | A::UnsupportedCertificate
@@ -335,7 +335,7 @@ fn of_alert(alert: AlertDescription) -> (String, &'static str) {
             "it does not know the name in 'url'".into(),
             "use the name under which the server is known in 'url'",
         ),
-        A::InternalError => ("it reports an error of its own".into(), "look into the server's log"),
+        A::InternalError => ("it reports an internal error".into(), "see the server's log"),
         A::CloseNotify | A::UserCanceled => {
             ("it ended the handshake".into(), "check that the port speaks HTTPS; the server may be starting")
         }
@@ -352,7 +352,7 @@ mod tests {
     use rustls::InvalidMessage;
     use rustls::pki_types::UnixTime;
 
-    /// Whether something in the text looks like a name from a program.
+    /// Whether something in the text looks like a name from source code.
     fn shows_inner_names(text: &str) -> bool {
         let known = ["ChaCha20-Poly1305", "subjectAltName", "basicConstraints", "pathLenConstraint"];
         let text = known.iter().fold(text.to_string(), |text, word| text.replace(word, ""));
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failure_of_tls_is_told_in_words_with_the_server() {
+    fn every_failure_of_tls_is_described_with_the_server() {
         use rustls::Error as E;
         let mut errors: Vec<_> = (0..=255).map(|n| E::AlertReceived(AlertDescription::from(n))).collect();
         errors.extend([
@@ -393,7 +393,7 @@ mod tests {
             E::NoApplicationProtocol,
         ]);
         for error in errors {
-            let told = of_tls(&error, "vc:443");
+            let told = from_rustls(&error, "vc:443");
             let message = &told.detail().message;
             assert_eq!(told.status(), Status::VSESSION_E_TLS);
             assert!(message.starts_with("TLS with vc:443 failed: ") && message.contains("; "), "{message}");
@@ -402,17 +402,17 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_of_our_verifier_comes_back_out_of_rustls_error() {
+    fn the_error_of_our_verifier_comes_back_from_rustls() {
         let refused = not_pinned().error("vc:443", &Thumbprint::sha256(&certificate()));
         let other = rustls::OtherError(crate::sync::Arc::new(refused.clone()));
-        let told = of_tls(&CertificateError::Other(other).into(), "vc:443");
+        let told = from_rustls(&CertificateError::Other(other).into(), "vc:443");
         assert_eq!(told.status(), Status::VSESSION_E_UNTRUSTED);
         assert_eq!(told.detail().message, refused.detail().message);
     }
 
     #[test]
     #[allow(deprecated)]
-    fn every_failure_of_a_chain_is_told_in_words() {
+    fn every_failure_of_a_chain_is_described() {
         use webpki::Error as E;
         let der = certificate();
         let outline = Outline::of(&der).unwrap();
@@ -453,8 +453,8 @@ mod tests {
             E::UnsupportedSignatureAlgorithm,
             E::UnsupportedSignatureAlgorithmForPublicKey,
         ] {
-            let refusal = of_chain(&error, &outline, &server, now);
-            let message = refusal.error("vc:443", &Thumbprint::sha256(&der)).detail().message.clone();
+            let untrusted = from_webpki(&error, &outline, &server, now);
+            let message = untrusted.error("vc:443", &Thumbprint::sha256(&der)).detail().message.clone();
             assert!(message.starts_with("the certificate of vc:443 is not trusted: "), "{message}");
             assert!(!shows_inner_names(&message), "{error:?}: {message}");
             assert!(!message.contains("1795600000"), "{message}");
@@ -470,7 +470,7 @@ mod tests {
             (b"\x06\x03\x2a\x03\x04", "an algorithm that is not known here (1.2.3.4)"),
             (b"junk", "an algorithm that cannot be read"),
         ] {
-            assert_eq!(key::algorithm(identifier), name);
+            assert_eq!(public_key::algorithm(identifier), name);
         }
     }
 }

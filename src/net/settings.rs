@@ -1,0 +1,64 @@
+//! What the network layer is told about a server: its address, and how to connect to it.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::{ClientCertificate, Proxy, Thumbprint};
+
+/// A server and how to connect to it. Sessions with equal settings share connections.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Settings {
+    /// `None`: plain HTTP.
+    pub(crate) tls: Option<TlsSettings>,
+    /// A name or an address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) proxy: Option<Proxy>,
+    /// The limit for one connection: DNS, TCP, proxy and TLS together.
+    pub(crate) connect_timeout: Duration,
+    /// The limit of connections at a time; further calls wait.
+    pub(crate) max_connections: usize,
+    /// A connection that has been unused for this long is closed.
+    pub(crate) idle_timeout: Duration,
+    pub(crate) user_agent: String,
+}
+
+/// Which certificates and versions of TLS are accepted, and which certificate the client presents.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TlsSettings {
+    /// False accepts any certificate, unless there are thumbprints.
+    pub(crate) verify: bool,
+    /// Certificates in DER that replace the system's trust anchors.
+    pub(crate) ca: Option<Vec<Vec<u8>>>,
+    /// If there are any, a certificate with one of them is trusted and no other; nothing else is verified.
+    pub(crate) thumbprints: Vec<Thumbprint>,
+    /// Only TLS 1.3; otherwise 1.2 too.
+    pub(crate) only_1_3: bool,
+    pub(crate) client_certificate: Option<ClientCertificate>,
+}
+
+impl Settings {
+    /// `https://host:port`, as messages and requests name the server.
+    pub(crate) fn origin(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.server())
+    }
+
+    /// Whether what is sent to the server stays on this machine, where nobody can read it on the way.
+    pub(crate) fn stays_on_this_machine(&self) -> bool {
+        let host = self.host.as_str();
+        let loopback =
+            host.parse::<IpAddr>().map_or(host.eq_ignore_ascii_case("localhost"), |a| a.is_loopback());
+        loopback && self.proxy.is_none()
+    }
+
+    /// `host:port`.
+    pub(crate) fn server(&self) -> String {
+        host_and_port(&self.host, self.port)
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(super) fn host_and_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}

@@ -1,0 +1,78 @@
+//! The TLS configuration for one server: versions, which certificates are trusted, and the client's own.
+
+use rustls::ClientConfig;
+use rustls::client::Resumption;
+use rustls::sign::SingleCertAndKey;
+
+use super::TlsSettings;
+use super::trust_store::TrustStore;
+use super::verifier::{Policy, Verifier};
+use crate::error::{Error, Result};
+use crate::status::Status;
+use crate::sync::Arc;
+
+/// rustls' configuration for one server.
+#[derive(Clone)]
+pub(crate) struct TlsConfig {
+    client: Arc<ClientConfig>,
+    server: Arc<str>,
+}
+
+impl TlsConfig {
+    /// `server`: host and port, for messages.
+    pub(crate) fn new(settings: &TlsSettings, server: &str) -> Result<TlsConfig> {
+        // A pinned thumbprint is demanded even where nothing else is verified.
+        let policy = if !settings.thumbprints.is_empty() {
+            Policy::Pinned(settings.thumbprints.clone())
+        } else if !settings.verify {
+            Policy::AcceptAny
+        } else {
+            Policy::Verify(match &settings.ca {
+                Some(certificates) => Arc::new(TrustStore::of(certificates)),
+                None => TrustStore::system()?,
+            })
+        };
+        TlsConfig::with(policy, settings, server)
+    }
+
+    /// For a connection that only asks for the server's certificates: accepts whatever the server presents.
+    pub(super) fn for_inspection(settings: &TlsSettings, server: &str) -> Result<TlsConfig> {
+        TlsConfig::with(Policy::Inspect, settings, server)
+    }
+
+    fn with(policy: Policy, settings: &TlsSettings, server: &str) -> Result<TlsConfig> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions: &[_] = match settings.only_1_3 {
+            true => &[&rustls::version::TLS13],
+            false => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        };
+        let server: Arc<str> = server.into();
+        let verifier = Verifier { policy, server: server.clone(), provider: provider.clone() };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(|e| {
+                Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")).not_run()
+            })?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
+        let mut client = match &settings.client_certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => {
+                let key = certificate.certified_key()?;
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
+            }
+        };
+        // A resumed session would not verify the certificate again.
+        client.resumption = Resumption::disabled();
+        Ok(TlsConfig { client: Arc::new(client), server })
+    }
+
+    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
+        self.client.clone()
+    }
+
+    /// Host and port, for messages.
+    pub(super) fn server(&self) -> Arc<str> {
+        self.server.clone()
+    }
+}

@@ -1,0 +1,246 @@
+//! The trusted certificates: those of the system, or those that the configuration lists. Some are trust anchors, which vouch for
+//! others; a server's chain must end at one.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use once_cell::race::OnceBox;
+
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+
+use super::certificate::{Outline, Thumbprint, Validity, name};
+use super::public_key;
+use super::tls_error::{self, Untrusted};
+use crate::error::{Error, Result};
+use crate::status::Status;
+use crate::sync::Arc;
+use crate::sys;
+
+/// The trusted certificates. A CA certificate (basicConstraints with CA:TRUE, and no extension that forbids it) is a trust anchor for
+/// any server. Any other certificate is trusted only as itself; otherwise the holder of its key could impersonate all servers.
+pub(super) struct TrustStore {
+    anchors: Vec<TrustAnchor<'static>>,
+    /// The limits in the anchors' own certificates, in the same order.
+    limits: Vec<AnchorLimits>,
+    /// All certificates, anchors or not.
+    listed: Vec<Thumbprint>,
+    /// The subjects, in DER, of certificates that are no anchors, and why they are none.
+    others: Vec<(Vec<u8>, &'static str)>,
+}
+
+struct AnchorLimits {
+    validity: Option<Validity>,
+    path_length: Option<u8>,
+    /// Why signatures by its key cannot be verified.
+    unsupported: Option<String>,
+}
+
+impl TrustStore {
+    /// These certificates and no others. Those that cannot be read are left out.
+    pub(super) fn of<D: AsRef<[u8]>>(certificates: &[D]) -> TrustStore {
+        let mut store =
+            TrustStore { anchors: Vec::new(), limits: Vec::new(), listed: Vec::new(), others: Vec::new() };
+        for der in certificates {
+            let der = der.as_ref();
+            let Some(outline) = Outline::of(der) else { continue };
+            store.listed.push(Thumbprint::sha256(der));
+            let bytes = CertificateDer::from(der);
+            let why_not = match (outline.why_no_ca(), webpki::anchor_from_trusted_cert(&bytes)) {
+                (None, Ok(anchor)) => {
+                    store.anchors.push(anchor.to_owned());
+                    store.limits.push(AnchorLimits {
+                        validity: outline.validity,
+                        path_length: outline.path_length(),
+                        unsupported: public_key::unsupported(outline.key),
+                    });
+                    continue;
+                }
+                (Some(why), _) => why,
+                (None, Err(_)) => "its form is not supported for a CA",
+            };
+            store.others.push((outline.subject.to_vec(), why_not));
+        }
+        store
+    }
+
+    /// The system's certificates.
+    pub(super) fn system() -> Result<Arc<TrustStore>> {
+        /// Read once for the process. Threads that come before the first has finished read them too, so that none waits for another.
+        /// A failure is not kept, and neither is what was read beside a failure that may pass.
+        static SYSTEM: OnceBox<Arc<TrustStore>> = OnceBox::new();
+        SYSTEM.get_or_try_init(|| read_system().map(|store| Box::new(Arc::new(store)))).cloned()
+    }
+
+    /// Verifies that the server is trusted under this name.
+    pub(super) fn verify(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server: &ServerName<'_>,
+        now: UnixTime,
+        algorithms: &WebPkiSupportedAlgorithms,
+    ) -> std::result::Result<(), Untrusted> {
+        let now_is = Duration::from_secs(now.as_secs());
+        let Some(outline) = Outline::of(certificate) else { return Err(tls_error::unreadable()) };
+        let words = |error: &webpki::Error| tls_error::from_webpki(error, &outline, server, now_is);
+        if self.listed.contains(&Thumbprint::sha256(certificate)) {
+            if let Some(untrusted) = tls_error::outside_validity(outline.validity, now_is, "it") {
+                return Err(untrusted);
+            }
+            if !outline.may_serve() {
+                return Err(tls_error::not_for_servers());
+            }
+            let entity = EndEntityCert::try_from(certificate).map_err(|e| words(&e))?;
+            return entity.verify_is_valid_for_subject_name(server).map_err(|e| words(&e));
+        }
+        let entity = EndEntityCert::try_from(certificate).map_err(|e| words(&e))?;
+        let objection = RefCell::new(None);
+        let check = |path: &VerifiedPath<'_>| {
+            self.check_path(path, now_is).map_or(Ok(()), |untrusted| {
+                *objection.borrow_mut() = Some(untrusted);
+                Err(webpki::Error::UnknownIssuer)
+            })
+        };
+        let usage = KeyUsage::server_auth();
+        let chain = entity.verify_for_usage(
+            algorithms.all,
+            &self.anchors,
+            intermediates,
+            now,
+            usage,
+            None,
+            Some(&check),
+        );
+        if let Err(error) = chain {
+            let own = objection.into_inner();
+            return Err(match error {
+                webpki::Error::UnknownIssuer => own
+                    .or_else(|| self.issued_by_no_ca(&outline, intermediates))
+                    .unwrap_or_else(|| words(&error)),
+                // A key that is too short makes every signature a wrong one.
+                webpki::Error::InvalidSignatureForPublicKey => {
+                    self.unsupported_key(&outline, intermediates).unwrap_or_else(|| words(&error))
+                }
+                error => words(&error),
+            });
+        }
+        entity.verify_is_valid_for_subject_name(server).map_err(|e| words(&e))
+    }
+
+    /// Why a chain that is complete is not acceptable. webpki does not hold an anchor to the limits in its own certificate.
+    fn check_path(&self, path: &VerifiedPath<'_>, now: Duration) -> Option<Untrusted> {
+        let at = self.anchors.iter().position(|anchor| anchor == path.anchor())?;
+        let limits = &self.limits[at];
+        let subject = in_sequence(&self.anchors[at].subject);
+        let called = format!("the authority {}", name(&subject));
+        if let Some(untrusted) = tls_error::outside_validity(limits.validity, now, &called) {
+            return Some(untrusted);
+        }
+        let mut below = 0;
+        for certificate in path.intermediate_certificates() {
+            let der = certificate.der();
+            let Some(outline) = Outline::of(&der) else { return Some(tls_error::unreadable()) };
+            if !outline.may_sign() {
+                return Some(tls_error::may_not_sign(&name(outline.subject)));
+            }
+            below += u32::from(!outline.is_self_issued());
+        }
+        if limits.path_length.is_some_and(|most| below > u32::from(most)) {
+            return Some(tls_error::chain_too_long(&called));
+        }
+        None
+    }
+
+    /// The issuer is listed, and is no CA.
+    fn issued_by_no_ca(
+        &self,
+        outline: &Outline<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Option<Untrusted> {
+        let outlines = intermediates.iter().filter_map(|c| Outline::of(c));
+        let issuers = std::iter::once(outline.issuer).chain(outlines.map(|o| o.issuer));
+        let find = |issuer: &[u8]| self.others.iter().find(|(subject, _)| subject == issuer);
+        let (subject, why) = issuers.into_iter().find_map(find)?;
+        Some(tls_error::issuer_is_no_ca(&name(subject), why))
+    }
+
+    /// A key in the chain whose signatures cannot be verified.
+    fn unsupported_key(
+        &self,
+        outline: &Outline<'_>,
+        intermediates: &[CertificateDer<'_>],
+    ) -> Option<Untrusted> {
+        let outlines: Vec<_> = intermediates.iter().filter_map(|c| Outline::of(c)).collect();
+        let issuers: Vec<_> =
+            std::iter::once(outline.issuer).chain(outlines.iter().map(|o| o.issuer)).collect();
+        let of_chain = outlines.iter().filter(|o| issuers.contains(&o.subject));
+        let of_chain = of_chain.filter_map(|o| Some((o.subject.to_vec(), public_key::unsupported(o.key)?)));
+        let of_roots = self.anchors.iter().zip(&self.limits);
+        let of_roots = of_roots.filter_map(|(anchor, limits)| {
+            let subject = in_sequence(&anchor.subject);
+            issuers.contains(&subject.as_slice()).then_some((subject, limits.unsupported.clone()?))
+        });
+        let (subject, problem) = of_chain.chain(of_roots).next()?;
+        Some(tls_error::unsupported_key(&name(&subject), &problem))
+    }
+}
+
+/// The DER of an anchor's subject, which webpki keeps without the enclosing SEQUENCE.
+fn in_sequence(fields: &[u8]) -> Vec<u8> {
+    use x509_cert::der::{Encode, Tag, asn1::AnyRef};
+    AnyRef::new(Tag::Sequence, fields).and_then(|any| any.to_der()).unwrap_or_default()
+}
+
+fn read_system() -> Result<TrustStore> {
+    let variables: Vec<_> =
+        ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().filter(|v| std::env::var_os(v).is_some()).collect();
+    // A pipe would block, and a device would never end.
+    if let Some(file) = std::env::var_os("SSL_CERT_FILE")
+        && std::fs::metadata(&file).is_ok_and(|about| !about.is_file())
+    {
+        return Err(Error::new(
+            Status::VSESSION_E_CONFIG,
+            "the environment variable SSL_CERT_FILE does not name a regular file; name a PEM file with the system's roots",
+        ));
+    }
+    let read = rustls_native_certs::load_native_certs();
+    // After a shortage of descriptors or memory the store would be incomplete.
+    let mut failures = read.errors.iter().filter_map(os_error).map(std::io::Error::from_raw_os_error);
+    if let Some(shortage) = failures.find(sys::is_shortage) {
+        return Err(Error::new(
+            Status::VSESSION_E_RESOURCE,
+            format!("the system's root certificates cannot be read: {shortage}"),
+        )
+        .not_run()
+        .with(|d| d.os_error = shortage.raw_os_error().unwrap_or(0)));
+    }
+    let store = TrustStore::of(&read.certs);
+    if !store.listed.is_empty() {
+        return Ok(store);
+    }
+    let first = read.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+    let message = if variables.is_empty() {
+        format!(
+            "this system has no root certificates{first}; install them (the package is often called ca-certificates), or set 'tls.ca_file' to the server's CA in PEM, or 'tls.thumbprint'"
+        )
+    } else {
+        format!(
+            "no root certificate is found where the environment variable {} points{first}; correct or unset it, or set 'tls.ca_file'",
+            variables.join(" or ")
+        )
+    };
+    let number = read.errors.iter().find_map(os_error).unwrap_or(0);
+    Err(Error::new(Status::VSESSION_E_CONFIG, message).with(|d| d.os_error = number))
+}
+
+/// The errno behind this error.
+fn os_error(error: &rustls_native_certs::Error) -> Option<i32> {
+    use rustls::pki_types::pem;
+    use rustls_native_certs::ErrorKind;
+    match &error.kind {
+        ErrorKind::Io { inner, .. } | ErrorKind::Pem(pem::Error::Io(inner)) => inner.raw_os_error(),
+        _ => None,
+    }
+}
