@@ -93,11 +93,11 @@ plant() {
 
 # A fault in the library for each target: the copy in `$copy` gets them all.
 plant_all() {
-    plant soap/scan.rs 's/ends_with(b"]]")/ends_with(b"]]]]")/'                     # reply: the scan takes "]]>"
-    plant soap/fault.rs '/_ => Executed/ s/_NO/_YES/'                               # fault
+    plant soap/xml/reader.rs 's/ends_with(b"]]")/ends_with(b"]]]]")/'               # reply: the reader takes "]]>"
+    plant soap/fault.rs 's/_ => error.not_run()/_ => error.ran()/'                  # fault
     plant vim/versions.rs 's/len() <= 32/len() <= 40/'                             # versions
     plant vim/service_content.rs 's/is_none_or(|(_, id)| id.is_empty())/is_none()/' # service_content
-    plant soap/xml.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/'  # current_session
+    plant soap/xml/date_time.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/' # current_session
     plant soap/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
     plant soap/envelope.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
     plant runtime/secret.rs 's/strip_suffix(beginning)).last()/strip_suffix(beginning)).nth(1000)/' # redaction

@@ -112,7 +112,7 @@ impl Session {
                 continue;
             }
             let doubtful = match &result {
-                Ok(answered) => answered.reply.withholds && is_property_read(call.method),
+                Ok(answered) => answered.reply.withholds_properties && is_property_read(call.method),
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
@@ -229,10 +229,10 @@ impl Session {
 
 /// A reply that can be handed out as the server sent it.
 fn unflawed(answered: Answered, method: &str, operation_id: &str) -> Result<Answered> {
-    if answered.reply.flaw.is_none() {
+    if answered.reply.bad_character.is_none() {
         return Ok(answered);
     }
-    let reply = answered.reply.unflawed(method);
+    let reply = answered.reply.well_formed(method);
     reply
         .map(|reply| Answered { reply })
         .map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))

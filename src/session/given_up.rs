@@ -95,7 +95,7 @@ fn proves_session(method: &str, arguments: &str, reply: &Reply) -> bool {
         "RetrieveServiceContent" | "RetrieveInternalContent" | "RetrieveProductComponents" => false,
         "RetrieveProperties" | "RetrievePropertiesEx" => {
             let open_to_all = ["ServiceInstance", "SessionManager"];
-            !reply.withholds
+            !reply.withholds_properties
                 && reply.xml.contains("propSet")
                 && !open_to_all.into_iter().any(|kind| arguments.contains(kind))
         }

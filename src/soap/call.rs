@@ -15,6 +15,7 @@ use crate::runtime::wait::Watch;
 use crate::soap::cookie;
 use crate::soap::envelope::{self, Reference};
 use crate::soap::reply::{self, Answer, Reply};
+use crate::soap::unreadable::Unreadable;
 use crate::status::Status;
 use crate::sync::{Arc, AtomicU64, Ordering};
 
@@ -175,40 +176,32 @@ impl Endpoint {
         if call.commit_when_sent {
             self.look_at_applied(call.action, &http, Redactor(&secrets()));
         }
-        if http.status == 200 {
-            match reply::read_plain(std::mem::take(&mut http.body)) {
-                Ok(reply) => return Ok(Answered { reply }),
-                Err(body) => http.body = body,
-            }
-        }
         let repeated = http.repeated;
-        answer(call, http, Redactor(&secrets()))
-            .map_err(|error| if repeated { error.may_have_run() } else { error })
+        let executed = |error: Error| if repeated { error.may_have_run() } else { error };
+        let status = http.status;
+        // Replies and faults are SOAP. Whatever stands in front of the server may change the status of a fault.
+        match reply::read(std::mem::take(&mut http.body), call.method) {
+            Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(Answered { reply }),
+            Ok(Answer::Fault(fault)) => {
+                Err(executed(fault.into_error(call.method, status, Redactor(&secrets()))))
+            }
+            Ok(Answer::Reply(reply)) => {
+                Err(executed(unexpected_status(&http, reply.xml.as_bytes(), Redactor(&secrets()))))
+            }
+            Err(unreadable) => Err(executed(no_soap(&http, unreadable, Redactor(&secrets())))),
+        }
     }
 }
 
-/// What a reply says that is not of the plain form. It may repeat the secrets that the call sent.
-#[inline(never)]
-fn answer(call: &Call, http: HttpReply, hidden: Redactor) -> Result<Answered> {
-    let status = http.status;
-    if status != 200 && status != 500 {
-        // Whatever stands in front of the server may have changed the status of its fault.
-        let unexpected = unexpected_status(&http, hidden);
-        return match reply::read_unusual(http.body, call.method, hidden) {
-            Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status, hidden)),
-            _ => Err(unexpected),
-        };
+/// The error for a body that is neither a response nor a fault.
+#[cold]
+fn no_soap(http: &HttpReply, unreadable: Unreadable, hidden: Redactor) -> Error {
+    match http.status {
+        200 => {}
+        500 if unreadable.for_want_of_memory() => {}
+        _ => return unexpected_status(http, unreadable.text().as_bytes(), hidden),
     }
-    // Only an error needs to show how the reply began.
-    let start = if status == 500 { http.body[..http.body.len().min(BEGINNING)].to_vec() } else { Vec::new() };
-    match reply::read_unusual(http.body, call.method, hidden) {
-        Ok(Answer::Reply(reply)) => Ok(Answered { reply }),
-        Ok(Answer::Fault(fault)) => Err(fault.into_error(call.method, status, hidden)),
-        Err(error) if status == 500 && error.status() != Status::VSESSION_E_RESOURCE => {
-            Err(http_error(500, "", &start, hidden))
-        }
-        Err(error) => Err(error.with(|d| d.http_status = status)),
-    }
+    unreadable.into_error(hidden).with(|d| d.http_status = http.status)
 }
 
 /// What to do about a redirection, which is not followed.
@@ -217,7 +210,7 @@ pub(crate) fn redirection(http: &HttpReply, hidden: Redactor) -> String {
     format!("it redirects to '{target}': if that is the right server, put it into 'url'")
 }
 
-fn unexpected_status(http: &HttpReply, hidden: Redactor) -> Error {
+fn unexpected_status(http: &HttpReply, body: &[u8], hidden: Redactor) -> Error {
     let advice = match http.status {
         300..=399 => format!("; {}", redirection(http, hidden)),
         401 | 403 => {
@@ -229,7 +222,7 @@ fn unexpected_status(http: &HttpReply, hidden: Redactor) -> Error {
         502 | 504 => "; the service behind the server's front does not answer: try again later".into(),
         _ => String::new(),
     };
-    http_error(http.status, &advice, &http.body, hidden).with(|d| d.retry_after = http.retry_after)
+    http_error(http.status, &advice, body, hidden).with(|d| d.retry_after = http.retry_after)
 }
 
 fn later(http: &HttpReply) -> String {

@@ -1,6 +1,6 @@
 //! The session cookie. vCenter quotes its value and wants the quotes back; the simulator does not.
 
-use super::xml::date_time_ms;
+use super::xml::date_time;
 use crate::runtime::secret::Secret;
 
 const NAME: &str = "vmware_soap_session";
@@ -71,7 +71,7 @@ fn cookie_date_ms(text: &str) -> Option<i64> {
         year @ ..100 => 1900 + year,
         year => year,
     };
-    date_time_ms(&format!("{year}-{}-{}T{}Z", month?, day?, time?))
+    date_time::to_ms(&format!("{year}-{}-{}T{}Z", month?, day?, time?))
 }
 
 /// The `Cookie` header that presents this value.

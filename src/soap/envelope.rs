@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use memchr::memchr_iter;
 
-use super::document::{self, Seen};
-use super::scan;
 use super::xml::escape;
+use super::xml::reader::Reader;
+use super::xml::text::is_allowed;
 use crate::runtime::secret::Wiped;
 
 const HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">"#;
@@ -82,24 +82,20 @@ fn is_blank(text: &str) -> bool {
 /// Whether `arguments` can stand inside a request: well-formed elements that use no prefix but `xsi` and `xsd`, or
 /// declare their own. The error names the place in them.
 pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
-    // The short way, which most go.
-    if is_blank(arguments) || scan::is_content(arguments, &["xsi", "xsd"]) {
+    if is_blank(arguments) {
         return Ok(());
     }
-    check_thoroughly(arguments)
-}
-
-fn check_thoroughly(arguments: &str) -> Result<(), String> {
     if let Some((at, problem)) = bad_character(arguments) {
         return Err(format!("{problem} at {}", place(arguments, at)));
     }
-    match document::content(arguments, &mut Nobody) {
-        Ok(Seen { bad_reference: None }) => Ok(()),
-        Ok(Seen { bad_reference: Some((at, number)) }) => Err(format!(
+    let mut reader = Reader::content(arguments);
+    match (reader.finish(), reader.bad_reference()) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some((at, number))) => Err(format!(
             "a reference to the character U+{number:04X}, which XML does not allow, at {}",
             place(arguments, at)
         )),
-        Err(problem) => Err(format!(
+        (Err(problem), _) => Err(format!(
             "not XML that can be sent: {} at {}",
             problem.what.text(),
             place(arguments, problem.at)
@@ -111,7 +107,7 @@ fn check_thoroughly(arguments: &str) -> Result<(), String> {
 pub(crate) fn bad_character(text: &str) -> Option<(usize, String)> {
     let forbidden = text
         .char_indices()
-        .find(|(_, c)| !document::is_allowed(*c))
+        .find(|(_, c)| !is_allowed(*c))
         .map(|(at, c)| (at, format!("the character U+{:04X}, which XML does not allow,", u32::from(c))));
     // A parser turns it into a line feed.
     let bytes = text.as_bytes();
@@ -126,17 +122,6 @@ fn place(text: &str, at: usize) -> String {
     let line = before.matches('\n').count() + 1;
     let column = before[before.rfind('\n').map_or(0, |end| end + 1)..].chars().count() + 1;
     format!("line {line}, column {column}")
-}
-
-/// Listens to nothing.
-struct Nobody;
-
-impl document::Listener for Nobody {
-    fn began(&mut self, _: &document::Start) -> Result<(), document::Problem> {
-        Ok(())
-    }
-
-    fn ended(&mut self, _: usize, _: std::ops::Range<usize>) {}
 }
 
 #[cfg(test)]
@@ -174,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scan_lets_pass_the_parser_lets_pass_too() {
+    fn what_the_reader_accepts_the_parser_accepts_too() {
         let good = "<a xsi:type=\"xsd:string\">1 &lt; 2</a>\n<b xmlns='urn:x' xmlns:p='q'><p:c p:d='1'/><e>]]&gt;</e></b> ";
         let pieces = [
             "",
@@ -195,21 +180,16 @@ mod tests {
             "<x:y/>",
             "xmlns:xsi='1'",
         ];
-        assert!(scan::is_content(good, &["xsi", "xsd"]) && check_by_tree(good).is_ok());
-        assert!(!scan::is_content(good, &["xsd"]), "a prefix that nobody declares");
+        assert!(check_arguments(good).is_ok() && check_by_tree(good).is_ok());
         let (mut known, mut all) = (0, 0);
         for at in 0..=good.len() {
             for (piece, replaced) in pieces.iter().flat_map(|p| [0, 1, 2, 5].map(|n| (p, n))) {
                 let Some(end) = Some(at + replaced).filter(|end| *end <= good.len()) else { continue };
                 let changed = format!("{}{piece}{}", &good[..at], &good[end..]);
                 all += 1;
-                let thorough = check_thoroughly(&changed);
-                if thorough.is_ok() {
-                    assert_eq!(check_by_tree(&changed), Ok(()), "{changed}");
-                }
-                if scan::is_content(&changed, &["xsi", "xsd"]) {
+                if check_arguments(&changed).is_ok() {
                     known += 1;
-                    assert_eq!(thorough, Ok(()), "{changed}");
+                    assert_eq!(check_by_tree(&changed), Ok(()), "{changed}");
                 }
             }
         }

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use super::document::{Binding, Start, plain_text};
+use super::redaction::{end_of_tag, without_secrets};
+use super::xml::reader::{Binding, Reader, StartTag};
+use super::xml::text::text_content;
 use crate::error::{Error, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
@@ -112,7 +114,7 @@ struct Open {
 
 impl Open {
     /// Only the first one counts.
-    fn begin(&mut self, start: &Start) {
+    fn begin(&mut self, start: &StartTag) {
         if self.tag.is_none() {
             (self.level, self.tag) = (start.level, Some(start.tag.clone()));
         }
@@ -130,14 +132,13 @@ impl Open {
         let (tag, end) = (self.tag.as_ref()?, self.end.as_ref()?);
         let inside = &document[tag.end..end.start];
         let most = (0..=MOST.min(inside.len())).rev().find(|at| inside.is_char_boundary(*at))?;
-        plain_text(&inside[..most])
+        text_content(&inside[..most])
     }
 }
 
 impl Parts {
-    /// An element inside of the fault; `depth` counts from its children, which have 0.
-    pub(super) fn began(&mut self, start: &Start, depth: usize) {
-        let name = start.name();
+    /// An element in the fault; `depth` is 0 for the children of the fault.
+    pub(super) fn start(&mut self, name: &str, reader: &Reader, start: &StartTag, depth: usize) {
         match (depth, name) {
             (0, "faultcode") => self.code.begin(start),
             (0, "faultstring") => self.string.begin(start),
@@ -145,7 +146,7 @@ impl Parts {
             (1, "Text") if self.in_reason => self.reason.begin(start),
             (0, "detail" | "Detail") if self.detail.tag.is_none() => {
                 self.detail.begin(start);
-                (self.bindings, self.detail_level) = (start.bindings().collect(), start.level);
+                (self.bindings, self.detail_level) = (reader.bindings().to_vec(), start.level);
             }
             (1, _) if self.detail.end.is_none() && self.detail.tag.is_some() => {
                 self.children += 1;
@@ -153,7 +154,7 @@ impl Parts {
                     return;
                 }
                 (self.element, self.element_tag) = (Some(start.local.clone()), Some(start.tag.clone()));
-                self.kind = start.xsi_type().map(|kind| kind.chars().take(256).collect());
+                self.kind = reader.xsi_type().map(|kind| kind.chars().take(256).collect());
                 self.in_specific = true;
             }
             (2, _) if self.in_specific => {
@@ -165,7 +166,7 @@ impl Parts {
         }
     }
 
-    pub(super) fn ended(&mut self, level: usize, depth: usize, tag: &Range<usize>) {
+    pub(super) fn end(&mut self, level: usize, depth: usize, tag: &Range<usize>) {
         for part in [&mut self.code, &mut self.string, &mut self.reason, &mut self.detail]
             .into_iter()
             .chain(&mut self.subjects)
@@ -266,73 +267,6 @@ fn declares(tag: &str, name: &str) -> bool {
     })
 }
 
-/// The fault's XML without the secrets: struck out of texts and values; a tag that holds one loses its name.
-fn without_secrets(xml: &str, hidden: &Redactor) -> String {
-    let mut clean = String::with_capacity(xml.len());
-    let mut rest = xml;
-    while !rest.is_empty() {
-        let until = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
-        let length = match rest {
-            _ if rest.starts_with("<!--") => until("-->"),
-            _ if rest.starts_with("<![CDATA[") => until("]]>"),
-            _ if rest.starts_with("<?") => until("?>"),
-            _ if rest.starts_with('<') => end_of_tag(rest),
-            _ => rest.find('<').unwrap_or(rest.len()),
-        };
-        let (piece, behind) = rest.split_at(length);
-        rest = behind;
-        if !piece.starts_with('<') {
-            clean.push_str(hidden.redact_xml(piece).as_deref().unwrap_or(piece));
-        } else if piece.starts_with("<!") || piece.starts_with("<?") {
-            // A section or a comment is left out as a whole.
-            if hidden.redact_xml(piece).is_none() {
-                clean.push_str(piece);
-            }
-        } else {
-            tag_without_secrets(piece, hidden, &mut clean);
-        }
-    }
-    clean
-}
-
-/// A `>` may stand in a value.
-fn end_of_tag(text: &str) -> usize {
-    let mut quote = None;
-    for (at, byte) in text.bytes().enumerate() {
-        match (quote, byte) {
-            (None, b'>') => return at + 1,
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (Some(open), _) if open == byte => quote = None,
-            _ => {}
-        }
-    }
-    text.len()
-}
-
-fn tag_without_secrets(tag: &str, hidden: &Redactor, clean: &mut String) {
-    let mut rest = tag;
-    while let Some(at) = rest.find(['"', '\'']) {
-        names_without_secrets(&rest[..=at], hidden, clean);
-        let quote = &rest[at..=at];
-        let end = rest[at + 1..].find(quote).map_or(rest.len(), |end| at + 1 + end);
-        let value = &rest[at + 1..end];
-        clean.push_str(hidden.redact_xml(value).as_deref().unwrap_or(value));
-        clean.push_str(quote);
-        rest = rest.get(end + 1..).unwrap_or("");
-    }
-    names_without_secrets(rest, hidden, clean);
-}
-
-/// The part of a tag between its values.
-fn names_without_secrets(part: &str, hidden: &Redactor, clean: &mut String) {
-    let is_mark = |c: char| c.is_ascii_whitespace() || matches!(c, '<' | '>' | '/' | '=' | '"' | '\'' | ':');
-    for piece in part.split_inclusive(is_mark) {
-        let name = piece.trim_end_matches(is_mark);
-        clean.push_str(if hidden.is_in_name(name) { "redacted" } else { name });
-        clean.push_str(&piece[name.len()..]);
-    }
-}
-
 impl Fault {
     fn status(&self) -> Status {
         match self.name.as_str() {
@@ -426,7 +360,7 @@ mod tests {
         let text = format!(
             r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:n='a"b'><e:Body xmlns="urn:outer"><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring>{detail}</e:Fault></e:Body></e:Envelope>"#
         );
-        match reply::read(text.into_bytes(), "Method", Redactor::NOTHING) {
+        match reply::read(text.into_bytes(), "Method") {
             Ok(Answer::Fault(fault)) => fault,
             other => panic!("{other:?}"),
         }

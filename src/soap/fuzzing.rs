@@ -2,11 +2,13 @@
 //! document that is otherwise good, because a fuzzer seldom makes a whole envelope.
 
 use super::cookie;
-use super::document;
 use super::envelope::{Reference, Request, check_arguments};
 use super::fault::NOT_AUTHENTICATED;
 use super::reply::{self, Answer};
-use super::xml::{child, escape};
+use super::xml::escape;
+use super::xml::reader::Reader;
+use super::xml::text::is_allowed;
+use super::xml::tree::child;
 use crate::error::Error;
 use crate::runtime::redact::{Redactor, WITHHELD};
 use crate::status::{Executed, Status};
@@ -30,7 +32,7 @@ pub(crate) fn fault(bytes: &[u8]) {
     let body = format!(
         r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>{inside}</e:Fault></e:Body></e:Envelope>"#
     );
-    match reply::read(body.into_bytes(), "Method", Redactor::NOTHING) {
+    match reply::read_or_error(body.into_bytes(), "Method", Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => panic!("a fault taken for a reply: {reply:?}"),
         Err(error) => is_the_servers(&error),
         Ok(Answer::Fault(fault)) => {
@@ -121,20 +123,9 @@ pub(crate) fn redaction(bytes: &[u8]) {
         // As the text of an element, it stays one.
         let piece = escape(&text).into_owned();
         let clean = hidden.redact_xml(&piece).unwrap_or(piece);
-        if !clean.contains(|c| !document::is_allowed(c)) {
+        if !clean.contains(|c| !is_allowed(c)) {
             let element = format!("<a>{clean}</a>");
-            assert!(document::document(&element, &mut Nothing).is_ok(), "{secret:?}: {element:?}");
+            assert!(Reader::document(&element).finish().is_ok(), "{secret:?}: {element:?}");
         }
     }
-}
-
-/// Listens to nothing.
-struct Nothing;
-
-impl document::Listener for Nothing {
-    fn began(&mut self, _: &document::Start) -> Result<(), document::Problem> {
-        Ok(())
-    }
-
-    fn ended(&mut self, _: usize, _: std::ops::Range<usize>) {}
 }

@@ -2,11 +2,11 @@
 
 pub(crate) mod call;
 pub(crate) mod cookie;
-mod document;
 pub(crate) mod envelope;
 pub(crate) mod fault;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod redaction;
 pub(crate) mod reply;
-pub(crate) mod scan;
+mod unreadable;
 pub(crate) mod xml;

@@ -1,15 +1,17 @@
-//! Reads replies: the one element inside the SOAP body, or the fault that stands there. Most replies are of the plain form
-//! that `scan` knows; `document` reads faults and all that is unusual. Neither makes a tree.
+//! Reads replies: the element in the SOAP body is the response of a method, or a fault. No tree is made.
 
 use std::ops::Range;
 
-use roxmltree::{Document, Node};
+use roxmltree::Node;
 
-use super::document::{self, Listener, Problem, Start, What};
 use super::fault::{self, Fault, NOT_AUTHENTICATED, Parts};
-use super::scan::{self, Field};
-use super::xml::{self, child};
+use super::unreadable::{Reason, Unreadable};
+use super::xml::decode::{self, BadCharacter, Form};
+use super::xml::reader::{EndTag, Event, Read, Reader, StartTag, What};
+use super::xml::text::text_content;
+use super::xml::tree::{self, child};
 use crate::error::{Error, Result};
+#[cfg(any(test, fuzzing))]
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
 
@@ -22,104 +24,58 @@ pub(crate) struct Reply {
     pub(crate) response: Range<usize>,
     /// The text of the return value when it is a single element without children.
     pub(crate) text: Option<String>,
-    /// The answer lists properties that it withholds from an unauthenticated caller.
-    pub(crate) withholds: bool,
-    /// What the server sent is not XML, but would be without this character. `xml` has question marks in the place of
-    /// such characters.
-    pub(crate) flaw: Option<Flaw>,
+    /// The reply names properties that the server withholds because the caller is not authenticated.
+    pub(crate) withholds_properties: bool,
+    /// What the server sent would be XML without this character. `xml` has question marks in the place of such characters.
+    pub(crate) bad_character: Option<BadCharacter>,
 }
 
-/// What a body is: a reply or a fault.
+/// What a body holds.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Reply(Reply),
     Fault(Fault),
 }
 
-/// A character that XML does not allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    /// How many bytes stand before it.
-    pub(crate) at: usize,
-    character: Character,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Character {
-    /// No part of UTF-8.
-    Byte(u8),
-    Written(u32),
-    Referred(u32),
-}
-
-impl std::fmt::Display for Flaw {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.character {
-            Character::Byte(byte) => write!(f, "the byte 0x{byte:02X}, which is not UTF-8,")?,
-            Character::Written(c) => write!(f, "the character U+{c:04X}, which XML does not allow,")?,
-            Character::Referred(c) => {
-                write!(f, "a reference to the character U+{c:04X}, which XML does not allow,")?;
+/// Reads the body of an HTTP reply to a call of `method`.
+pub(crate) fn read(body: Vec<u8>, method: &str) -> std::result::Result<Answer, Unreadable> {
+    let utf16 = decode::beginning_of_utf16(&body);
+    let (text, bad_character) = decode::decode(body);
+    let mut found = Found::default();
+    let read = found.read(&text);
+    let reason = match read {
+        Ok(bad_reference) => match found.answer(&text) {
+            Ok(Content::Fault) => return Ok(Answer::Fault(found.fault.unwrap_or_default().read(&text))),
+            Ok(Content::Response { response, text: value }) => {
+                let bad_reference =
+                    bad_reference.map(|(at, number)| BadCharacter { at, form: Form::Reference(number) });
+                return Ok(Answer::Reply(Reply {
+                    response,
+                    text: value,
+                    withholds_properties: found.withholds_properties,
+                    bad_character: [bad_character, bad_reference]
+                        .into_iter()
+                        .flatten()
+                        .min_by_key(|bad| bad.at),
+                    xml: text,
+                }));
+            }
+            Err(reason) => reason,
+        },
+        Err(problem) => {
+            if problem.what != What::NoMemory
+                && let Some(fault) = fault::recognised(&text)
+            {
+                return Ok(Answer::Fault(fault));
+            }
+            match utf16 {
+                Some(beginning) => Reason::Utf16 { beginning },
+                None => Reason::NotXml { problem, bad_character },
             }
         }
-        write!(f, " at byte {}", self.at)
-    }
-}
-
-/// Reads the body of an HTTP reply of the form that nearly all replies have. The body comes back where it is of another.
-pub(crate) fn read_plain(body: Vec<u8>) -> std::result::Result<Reply, Vec<u8>> {
-    let xml = String::from_utf8(body).map_err(|error| error.into_bytes())?;
-    let Some(scanned) = scan::reply(&xml) else { return Err(xml.into_bytes()) };
-    let Ok(text) = simple_text(&xml, scanned.value) else { return Err(xml.into_bytes()) };
-    Ok(Reply { response: scanned.response, text, withholds: false, flaw: None, xml })
-}
-
-/// Reads a body of any form.
-#[cfg(any(test, fuzzing))]
-pub(crate) fn read(body: Vec<u8>, method: &str, hidden: Redactor) -> Result<Answer> {
-    read_plain(body).map(Answer::Reply).or_else(|body| read_unusual(body, method, hidden))
-}
-
-/// Reads the body of an HTTP reply to a call of `method`, which may repeat the secrets that the call sent.
-pub(crate) fn read_unusual(body: Vec<u8>, method: &str, hidden: Redactor) -> Result<Answer> {
-    let (text, flaw) = repaired(body);
-    let mut found = Found::default();
-    let read = document::document(&text, &mut found);
+    };
     let ran = found.name.is_some() && is_response_of(method, &text[found.response_begun..]);
-    let failed = |error: Error| if ran { error.ran() } else { error };
-    let not_soap = |reason: &str| failed(xml::not_soap(&text, reason, hidden));
-    if let Err(problem) = &read
-        && problem.what != What::NoMemory
-        && let Some(fault) = fault::recognised(&text)
-    {
-        return Ok(Answer::Fault(fault));
-    }
-    let seen = match (read, flaw) {
-        (Ok(seen), _) => seen,
-        (Err(problem), None) => return Err(failed(xml::unreadable(&text, problem, hidden))),
-        (Err(problem), Some(flaw)) => {
-            let error = xml::unreadable(&text, problem, hidden);
-            return Err(failed(error.with(|d| {
-                d.message.push_str(&format!("; before that it may be damaged: there is {flaw}"))
-            })));
-        }
-    };
-    let referred = seen.bad_reference.map(|(at, number)| Flaw { at, character: Character::Referred(number) });
-    let flaw = [flaw, referred].into_iter().flatten().min_by_key(|flaw| flaw.at);
-    if let Some(root) = found.other_root {
-        return Err(not_soap(&format!("its root element is '{}'", hidden.quote(&text[root], 80))));
-    }
-    if !found.body_seen {
-        return Err(not_soap("the envelope has no body"));
-    }
-    if let Some(parts) = &found.fault {
-        return Ok(Answer::Fault(parts.read(&text)));
-    }
-    let Some(response) = found.response.clone() else {
-        return Err(failed(Error::new(Status::VSESSION_E_PROTOCOL, "the body of the reply is empty")));
-    };
-    let simple =
-        simple_text(&text, found.value.filter(|_| found.values == 1 && !found.nested)).map_err(failed)?;
-    Ok(Answer::Reply(Reply { response, text: simple, withholds: found.withholds, flaw, xml: text }))
+    Err(Unreadable { text, reason, ran })
 }
 
 /// Whether this is the beginning of the method's own response element, which proves that the method ran.
@@ -130,53 +86,20 @@ fn is_response_of(method: &str, response: &str) -> bool {
     name.strip_suffix("Response") == Some(method)
 }
 
-/// The body as text, with question marks in the place of what no XML may hold, so that every place stays the same; and the
-/// first such place.
-pub(crate) fn repaired(mut body: Vec<u8>) -> (String, Option<Flaw>) {
-    let mut flaw: Option<Flaw> = None;
-    let mut note = |at, character| {
-        if flaw.is_none_or(|flaw| at < flaw.at) {
-            flaw = Some(Flaw { at, character });
-        }
-    };
-    let mut good = 0;
-    while let Err(error) = std::str::from_utf8(&body[good..]) {
-        let start = good + error.valid_up_to();
-        let end = error.error_len().map_or(body.len(), |length| start + length);
-        note(start, Character::Byte(body[start]));
-        body[start..end].fill(b'?');
-        good = end;
-    }
-    for at in 0..body.len() {
-        match body[at] {
-            b'\t' | b'\n' | b'\r' => {}
-            byte if byte < b' ' => {
-                note(at, Character::Written(byte.into()));
-                body[at] = b'?';
-            }
-            0xef if matches!(body[at + 1..], [0xbf, 0xbe | 0xbf, ..]) => {
-                note(at, Character::Written(0xff40 + u32::from(body[at + 2])));
-                body[at..at + 3].fill(b'?');
-            }
-            _ => {}
-        }
-    }
-    // It was made so just now.
-    (String::from_utf8(body).unwrap_or_default(), flaw)
-}
-
-/// The text of the return value.
-fn simple_text(text: &str, value: Option<Range<usize>>) -> Result<Option<String>> {
-    value.map(|at| document::plain_text(&text[at]).ok_or_else(xml::no_memory)).transpose()
-}
-
-/// Levels of elements: the envelope's own, the body's, the response's or the fault's, the return value's.
+/// Levels of elements: the envelope, its body, the response or the fault in it, the return value, the children of that.
 const ENVELOPE: usize = 1;
 const BODY: usize = 2;
 const RESPONSE: usize = 3;
 const VALUE: usize = 4;
+const FIELD: usize = 5;
 
-/// What has been seen of the reply so far.
+/// What the body element holds.
+enum Content {
+    Fault,
+    Response { response: Range<usize>, text: Option<String> },
+}
+
+/// What has been found in the reply so far.
 #[derive(Default)]
 struct Found {
     /// The name of a root that is no envelope.
@@ -188,20 +111,35 @@ struct Found {
     response_begun: usize,
     response: Option<Range<usize>>,
     in_response: bool,
-    fault: Option<Parts>,
+    fault: Option<Box<Parts>>,
+    /// How many return values there are, and whether one has children.
     values: usize,
-    nested: bool,
+    has_children: bool,
     value_begun: usize,
-    value: Option<Range<usize>>,
+    /// What the last return value holds.
+    value: Range<usize>,
     /// The levels of the `missingSet` and of the `fault` in it that are open; 0: none.
     missing: usize,
     missing_fault: usize,
-    withholds: bool,
+    withholds_properties: bool,
 }
 
-impl Listener for Found {
-    fn began(&mut self, start: &Start) -> std::result::Result<(), Problem> {
-        let name = start.name();
+impl Found {
+    /// Reads the whole text. The first reference to a character that XML does not allow comes back.
+    fn read(&mut self, text: &str) -> Read<Option<(usize, u32)>> {
+        let mut reader = Reader::document(text);
+        while let Some(event) = reader.next()? {
+            match event {
+                Event::Start(start) => self.start(text, &reader, &start),
+                Event::End(end) => self.end(end),
+            }
+        }
+        Ok(reader.bad_reference())
+    }
+
+    #[inline]
+    fn start(&mut self, text: &str, reader: &Reader, start: &StartTag) {
+        let name = &text[start.local.clone()];
         match start.level {
             ENVELOPE if name != "Envelope" => self.other_root = Some(start.local.clone()),
             BODY if self.other_root.is_none() && name == "Body" && !self.body_seen => {
@@ -212,19 +150,39 @@ impl Listener for Found {
                 self.response_begun = start.tag.start;
                 self.in_response = true;
                 if name == "Fault" {
-                    self.fault = Some(Parts::default());
+                    self.fault = Some(Box::default());
                 }
             }
             level if self.in_response && level >= VALUE => match &mut self.fault {
-                Some(fault) => fault.began(start, level - VALUE),
-                None => self.began_in_response(start),
+                Some(fault) => fault.start(name, reader, start, level - VALUE),
+                None => self.start_in_response(name, reader, start),
             },
             _ => {}
         }
-        Ok(())
     }
 
-    fn ended(&mut self, level: usize, tag: Range<usize>) {
+    #[inline]
+    fn start_in_response(&mut self, name: &str, reader: &Reader, start: &StartTag) {
+        let level = start.level;
+        if level == VALUE {
+            self.values += 1;
+            self.value_begun = start.tag.end;
+        } else {
+            self.has_children = true;
+        }
+        // A property read says NotAuthenticated of single properties, where other methods answer with a fault.
+        match name {
+            "missingSet" => (self.missing, self.missing_fault) = (level, 0),
+            "fault" if self.missing > 0 && level == self.missing + 1 => self.missing_fault = level,
+            "fault" if self.missing_fault > 0 && level == self.missing_fault + 1 => {
+                self.withholds_properties |= reader.xsi_type() == Some(NOT_AUTHENTICATED);
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn end(&mut self, EndTag { level, tag }: EndTag) {
         match level {
             BODY => self.in_body = false,
             RESPONSE if self.in_response => {
@@ -233,10 +191,10 @@ impl Listener for Found {
             }
             _ if !self.in_response || level < VALUE => {}
             _ => match &mut self.fault {
-                Some(fault) => fault.ended(level, level - VALUE, &tag),
+                Some(fault) => fault.end(level, level - VALUE, &tag),
                 None => {
                     if level == VALUE {
-                        self.value = Some(self.value_begun..tag.start);
+                        self.value = self.value_begun..tag.start;
                     }
                     if level == self.missing_fault {
                         self.missing_fault = 0;
@@ -248,60 +206,88 @@ impl Listener for Found {
             },
         }
     }
-}
 
-impl Found {
-    fn began_in_response(&mut self, start: &Start) {
-        let (level, name) = (start.level, start.name());
-        if level == VALUE {
-            self.values += 1;
-            self.value_begun = start.tag.end;
-        } else {
-            self.nested = true;
+    /// What a whole document is.
+    fn answer(&mut self, text: &str) -> std::result::Result<Content, Reason> {
+        if let Some(root) = self.other_root.take() {
+            return Err(Reason::OtherRoot(root));
         }
-        // A property read says NotAuthenticated of one of its properties instead of answering with a fault.
-        match name {
-            "missingSet" => (self.missing, self.missing_fault) = (level, 0),
-            "fault" if self.missing > 0 && level == self.missing + 1 => self.missing_fault = level,
-            "fault" if self.missing_fault > 0 && level == self.missing_fault + 1 => {
-                self.withholds |= start.xsi_type() == Some(NOT_AUTHENTICATED);
-            }
-            _ => {}
+        if !self.body_seen {
+            return Err(Reason::NoBody);
         }
+        if self.fault.is_some() {
+            return Ok(Content::Fault);
+        }
+        let response = self.response.clone().ok_or(Reason::EmptyBody)?;
+        let value = (self.values == 1 && !self.has_children).then(|| &text[self.value.clone()]);
+        let value = value.map(|value| text_content(value).ok_or(Reason::NoMemory)).transpose()?;
+        Ok(Content::Response { response, text: value })
     }
 }
+
+/// No record of a server's has more fields.
+const MAX_FIELDS: usize = 256;
+
+/// An element without children: its name and its text.
+pub(crate) type Field<'a> = (&'a str, String);
 
 impl Reply {
-    /// The children of the one return value, when none has children of its own and the scan knows the reply.
+    /// The children of the one return value, when none of them has children. Cheaper than a tree. `None`: the return value
+    /// is of another form.
     pub(crate) fn fields(&self) -> Option<Vec<Field<'_>>> {
-        scan::fields(&self.xml)
+        if self.bad_character.is_some() {
+            return None;
+        }
+        let xml = &self.xml;
+        let mut fields = Vec::new();
+        let (mut values, mut field) = (0, (0..0, 0));
+        let mut reader = Reader::document(xml);
+        while let Some(event) = reader.next().ok()? {
+            match event {
+                Event::Start(StartTag { tag, .. }) if tag.start < self.response.start => {}
+                Event::Start(StartTag { tag, .. }) if tag.start >= self.response.end => break,
+                Event::Start(StartTag { level: ..=RESPONSE, .. }) => {}
+                Event::Start(StartTag { level: VALUE, .. }) => values += 1,
+                Event::Start(StartTag { level: FIELD, tag, local }) => field = (local, tag.end),
+                Event::Start(_) => return None,
+                Event::End(EndTag { level: FIELD, tag }) if values > 0 => {
+                    if fields.len() == MAX_FIELDS {
+                        return None;
+                    }
+                    let (name, begun) = (&xml[field.0.clone()], field.1);
+                    fields.push((name, text_content(&xml[begun..tag.start])?));
+                }
+                Event::End(_) => {}
+            }
+        }
+        (values == 1).then_some(fields)
     }
 
-    /// Parses the reply anew and gives `look` its response element. For small replies, to questions of the library's own:
-    /// whatever is wrong with the answer, the method has run.
-    pub(crate) fn look<T>(&self, look: impl FnOnce(Node) -> Result<T>) -> Result<T> {
-        let parsed = |text: &str| {
-            let document: Document = xml::parse(text)?;
+    /// Makes a tree of the reply and gives its response element to `read`. For small replies to questions of the library's
+    /// own.
+    pub(crate) fn with_tree<T>(&self, read: impl FnOnce(Node) -> Result<T>) -> Result<T> {
+        let read_text = |text: &str| {
+            let document = tree::parse(text).map_err(|problem| Unreadable::no_tree(text, problem))?;
             let content =
                 child(document.root_element(), "Body").and_then(|b| b.children().find(Node::is_element));
-            look(content.expect("a reply was read from this text"))
+            read(content.expect("a reply was read from this text"))
         };
-        // The parser refuses a reference to what XML does not allow.
-        match self.flaw {
-            Some(_) if self.xml.len() <= xml::LARGEST_TREE => {
-                parsed(&document::without_bad_references(&self.xml))
+        // The parser refuses a reference to a character that XML does not allow.
+        match self.bad_character {
+            Some(_) if self.xml.len() <= tree::LARGEST_TREE => {
+                read_text(&decode::without_bad_references(&self.xml))
             }
-            _ => parsed(&self.xml),
+            _ => read_text(&self.xml),
         }
     }
 
-    /// The reply to a caller, to whom it can only be given as the server sent it.
-    pub(crate) fn unflawed(self, method: &str) -> Result<Reply> {
-        let Some(flaw) = self.flaw else { return Ok(self) };
+    /// The reply for the program, which is given what the server sent or nothing. A reply with a bad character is an error.
+    pub(crate) fn well_formed(self, method: &str) -> Result<Reply> {
+        let Some(bad) = self.bad_character else { return Ok(self) };
         let error = Error::new(
             Status::VSESSION_E_MALFORMED_XML,
             format!(
-                "{method}: the server answered, but its reply holds {flaw}; ask for less, without the object or the property whose text holds it, or correct that text on the server"
+                "{method}: the server answered, but its reply holds {bad}; ask for less, without the object or the property whose text holds it, or correct that text on the server"
             ),
         )
         .with(|d| d.http_status = 200);
@@ -309,11 +295,18 @@ impl Reply {
     }
 }
 
-/// The same by a tree, for comparison.
+/// Reads a body and makes an error of what is unreadable.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_or_error(body: Vec<u8>, method: &str, hidden: Redactor) -> Result<Answer> {
+    read(body, method).map_err(|unreadable| unreadable.into_error(hidden))
+}
+
+/// Reads a reply by a tree, for comparison.
 #[cfg(any(test, fuzzing))]
 fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option<String>), String> {
     let options = roxmltree::ParsingOptions { nodes_limit: 1_000_000, ..Default::default() };
-    let document = Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
+    let document =
+        roxmltree::Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
     let root = document.root_element();
     if root.tag_name().name() != "Envelope" {
         return Err("no envelope".into());
@@ -326,18 +319,17 @@ fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option
     let mut elements = content.children().filter(Node::is_element);
     let only =
         elements.next().filter(|only| elements.next().is_none() && !only.children().any(|c| c.is_element()));
-    Ok((Some(content.range()), only.map(|only| xml::text_of(only).into_owned())))
+    Ok((Some(content.range()), only.map(|only| tree::text_of(only).into_owned())))
 }
 
-/// Reads a body as whatever it may be taken for. For the fuzzer and the test that replays its corpus.
+/// Reads a body in every way. For the fuzzer and the test that replays its corpus.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn read_every_way(body: &[u8]) {
-    let _ = std::str::from_utf8(body).map(scan_is_as_strict_as_the_parser);
-    let _ = std::str::from_utf8(body).map(document_is_as_strict_as_the_parser);
-    match read(body.to_vec(), "Method", Redactor::NOTHING) {
+    let _ = std::str::from_utf8(body).map(is_read_as_by_the_parser);
+    match read_or_error(body.to_vec(), "Method", Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => {
             assert!(reply.xml.len() == body.len());
-            assert!(reply.flaw.is_some() || reply.xml.as_bytes() == body);
+            assert!(reply.bad_character.is_some() || reply.xml.as_bytes() == body);
             assert!(reply.xml[reply.response.clone()].starts_with('<'));
             fields_are_as_the_parser_sees_them(&reply);
         }
@@ -349,39 +341,23 @@ pub(crate) fn read_every_way(body: &[u8]) {
     }
 }
 
-/// Whether the scan knows the text; then the parser must find the same in it.
+/// Whether the text is read; then the parser finds the same in it. The reader is a little stricter than the parser, and
+/// refuses what exceeds its bounds.
 #[cfg(any(test, fuzzing))]
-fn scan_is_as_strict_as_the_parser(text: &str) -> bool {
-    let Some(scanned) = scan::reply(text) else { return false };
-    let value = scanned.value.map(|at| document::plain_text(&text[at]).unwrap());
-    assert_eq!(read_by_tree(text), Ok((Some(scanned.response.clone()), value.clone())), "{text}");
-    let Ok(Answer::Reply(reply)) = read_unusual(text.into(), "M", Redactor::NOTHING) else {
-        panic!("{text}")
-    };
-    assert!(
-        scanned.response == reply.response && value == reply.text && !reply.withholds,
-        "{text}: {reply:?}"
-    );
-    fields_are_as_the_parser_sees_them(&reply);
-    true
-}
-
-/// Whether the text is read without a tree; then the parser must find the same in it. It is stricter than the parser in
-/// little, and refuses what exceeds its bounds.
-#[cfg(any(test, fuzzing))]
-fn document_is_as_strict_as_the_parser(text: &str) -> bool {
+fn is_read_as_by_the_parser(text: &str) -> bool {
     let tree = read_by_tree(text);
-    match read_unusual(text.into(), "M", Redactor::NOTHING) {
-        Ok(Answer::Reply(reply)) if reply.flaw.is_none() => {
+    match read(text.into(), "M") {
+        Ok(Answer::Reply(reply)) if reply.bad_character.is_none() => {
             // The parser forgets to make a line feed of a carriage return before a reference.
             let lines = |text: Option<String>| text.map(|text| text.replace('\r', "\n"));
             let tree = tree.map(|(response, text)| (response, lines(text)));
             assert_eq!(tree, Ok((Some(reply.response.clone()), lines(reply.text.clone()))), "{text}");
+            fields_are_as_the_parser_sees_them(&reply);
             true
         }
         Ok(Answer::Reply(_)) => false,
         Ok(Answer::Fault(_)) => {
-            let bad = document::without_bad_references(text) != text || repaired(text.into()).1.is_some();
+            let bad = decode::without_bad_references(text) != text || decode::decode(text.into()).1.is_some();
             assert!(bad || tree == Ok((None, None)), "{text}: {tree:?}");
             true
         }
@@ -392,14 +368,23 @@ fn document_is_as_strict_as_the_parser(text: &str) -> bool {
 #[cfg(any(test, fuzzing))]
 fn fields_are_as_the_parser_sees_them(reply: &Reply) {
     let Some(fields) = reply.fields() else { return };
-    let same = reply.look(|response| {
+    if reply.xml.len() > tree::LARGEST_TREE {
+        return;
+    }
+    let lines = |text: &str| text.replace('\r', "\n");
+    let same = reply.with_tree(|response| {
         let value = response.children().find(Node::is_element).expect("the return value");
-        let children: Vec<Field> = value
+        let children: Vec<_> = value
             .children()
             .filter(Node::is_element)
-            .map(|field| (field.tag_name().name(), field.text().unwrap_or("").into()))
+            .map(|field| (field.tag_name().name().to_string(), lines(&tree::text_of(field))))
             .collect();
-        Ok(children == fields)
+        Ok(children.iter().map(|(name, text)| (name.as_str(), text.as_str())).eq(fields
+            .iter()
+            .map(|(name, text)| (*name, lines(text)))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|(name, text)| (*name, text.as_str()))))
     });
     assert!(same.is_ok_and(|same| same), "{}: {fields:?}", reply.xml);
 }
@@ -416,7 +401,7 @@ mod tests {
     }
 
     fn reply(content: &str) -> Reply {
-        match read(envelope(content), "M", Redactor::NOTHING).unwrap() {
+        match read(envelope(content), "M").unwrap() {
             Answer::Reply(reply) => reply,
             Answer::Fault(fault) => panic!("{fault:?}"),
         }
@@ -426,8 +411,8 @@ mod tests {
     fn an_envelope_without_a_body_is_no_answer() {
         let empty =
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header/></s:Envelope>";
-        let Err(error) = read(empty.into(), "M", Redactor::NOTHING) else { panic!("an answer") };
-        assert_eq!(error.status(), crate::status::Status::VSESSION_E_NOT_SOAP);
+        let Err(error) = read_or_error(empty.into(), "M", Redactor::NOTHING) else { panic!("an answer") };
+        assert_eq!(error.status(), Status::VSESSION_E_NOT_SOAP);
     }
 
     #[test]
@@ -437,7 +422,7 @@ mod tests {
         );
         assert_eq!(reply.text.as_deref(), Some("now"));
         assert!(reply.xml[reply.response.clone()].starts_with("<CurrentTimeResponse"));
-        assert!(!reply.withholds);
+        assert!(!reply.withholds_properties);
     }
 
     #[test]
@@ -454,9 +439,9 @@ mod tests {
                 "<R><returnval><objects><missingSet><path>p</path><fault><fault xsi:type=\"{fault}\"/></fault></missingSet></objects></returnval></R>"
             )
         };
-        assert!(reply(&missing("NotAuthenticated")).withholds);
-        assert!(!reply(&missing("NoPermission")).withholds);
-        assert!(!reply("<R><returnval>NotAuthenticated</returnval></R>").withholds);
+        assert!(reply(&missing("NotAuthenticated")).withholds_properties);
+        assert!(!reply(&missing("NoPermission")).withholds_properties);
+        assert!(!reply("<R><returnval>NotAuthenticated</returnval></R>").withholds_properties);
     }
 
     #[test]
@@ -479,8 +464,8 @@ mod tests {
 
     /// What the parser lets pass although XML does not.
     fn is_leniency(text: &str) -> bool {
-        let problem = match read_unusual(text.into(), "M", Redactor::NOTHING) {
-            Ok(Answer::Reply(reply)) => return reply.flaw.is_some(),
+        let problem = match read_or_error(text.into(), "M", Redactor::NOTHING) {
+            Ok(Answer::Reply(reply)) => return reply.bad_character.is_some(),
             Ok(Answer::Fault(_)) => return false,
             Err(error) => error.detail().message.clone(),
         };
@@ -545,11 +530,11 @@ mod tests {
         ];
         let (mut known, mut all) = (0, 0);
         for good in GOOD {
-            assert!(scan_is_as_strict_as_the_parser(good));
+            assert!(is_read_as_by_the_parser(good));
             let places: Vec<_> = good.char_indices().map(|(at, _)| at).chain([good.len()]).collect();
             for (i, at) in places.iter().enumerate() {
                 assert_eq!(
-                    scan_is_as_strict_as_the_parser(&good[..*at]),
+                    is_read_as_by_the_parser(&good[..*at]),
                     good[*at..].trim().is_empty(),
                     "cut at {at}"
                 );
@@ -557,8 +542,8 @@ mod tests {
                 for (piece, end) in pieces.iter().flat_map(|p| [0, 1, 2, 5].map(|n| (p, places.get(i + n)))) {
                     let Some(end) = end else { continue };
                     let changed = format!("{}{piece}{}", &good[..*at], &good[*end..]);
-                    known += usize::from(scan_is_as_strict_as_the_parser(&changed));
-                    let read = document_is_as_strict_as_the_parser(&changed);
+                    let read = is_read_as_by_the_parser(&changed);
+                    known += usize::from(read);
                     let tree = read_by_tree(&changed);
                     assert!(read || tree.is_err() || is_leniency(&changed), "{changed}: {tree:?}");
                     all += 1;
@@ -570,14 +555,42 @@ mod tests {
 
     #[test]
     fn what_is_not_soap_is_told_apart() {
-        let status = |body: &[u8]| read(body.to_vec(), "M", Redactor::NOTHING).unwrap_err().status();
+        let status = |body: &[u8]| read_or_error(body.to_vec(), "M", Redactor::NOTHING).unwrap_err().status();
         assert_eq!(status(b"<html><body>502</body></html>"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(b"\xff\xfe\x00"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(b""), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(&envelope("")), Status::VSESSION_E_PROTOCOL);
         let whole = envelope("<R><returnval>x</returnval></R>");
         for cut in 1..whole.len() {
-            assert!(read(whole[..cut].to_vec(), "M", Redactor::NOTHING).is_err(), "cut at {cut}");
+            assert!(read(whole[..cut].to_vec(), "M").is_err(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn bad_documents_have_a_status_of_their_own() {
+        let status = |text: &str| read_or_error(text.into(), "M", Redactor::NOTHING).unwrap_err().status();
+        assert_eq!(status("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>"), Status::VSESSION_E_DTD);
+        assert_eq!(status("<a><b></a>"), Status::VSESSION_E_MALFORMED_XML);
+        assert_eq!(status("<a><b>cut"), Status::VSESSION_E_MALFORMED_XML);
+        assert_eq!(status("<html><body><br></body></html>"), Status::VSESSION_E_NOT_SOAP);
+        assert_eq!(status("<!DOCTYPE html><html><br></html>"), Status::VSESSION_E_NOT_SOAP);
+        assert_eq!(status("service unavailable"), Status::VSESSION_E_NOT_SOAP);
+    }
+
+    #[test]
+    fn a_reply_in_utf_16_is_named_as_such() {
+        let text = String::from_utf8(envelope("<R/>")).unwrap();
+        let units = || text.encode_utf16();
+        let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+        let marked = [&[0xff, 0xfe][..], &little].concat();
+        for body in [little, big, marked] {
+            let error = read_or_error(body, "M", Redactor(&["secret"])).unwrap_err();
+            assert_eq!(error.status(), Status::VSESSION_E_NOT_SOAP);
+            assert!(
+                error.detail().message.contains("UTF-16") && error.detail().message.contains("'<s:Envelope"),
+                "{error}"
+            );
         }
     }
 }

@@ -128,11 +128,11 @@ pub(crate) fn read_as_everything(text: &str) {
     let body: Vec<u8> = text.bytes().map(|b| if b == 0x7f { 0xff } else { b }).collect();
     let _ = versions::newest(&body);
     let _ = check_arguments(text);
-    match reply::read(body, "Method", SECRETS) {
+    match reply::read_or_error(body, "Method", SECRETS) {
         Ok(Answer::Reply(reply)) => {
             let _ = user_session::read_login(&reply);
-            let _ = reply.look(user_session::read_current_session);
-            let _ = reply.unflawed("Method");
+            let _ = reply.with_tree(user_session::read_current_session);
+            let _ = reply.well_formed("Method");
         }
         Ok(Answer::Fault(fault)) => drop(fault.into_error("Method", 500, SECRETS)),
         Err(error) => assert!(error.detail().message.len() < 4000, "{error}"),

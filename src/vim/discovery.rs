@@ -55,7 +55,7 @@ fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service
         },
         watch,
     )?;
-    let content = answered.reply.look(ServiceContent::read)?;
+    let content = answered.reply.with_tree(ServiceContent::read)?;
     Ok(Service { action, content })
 }
 

@@ -6,7 +6,7 @@ use super::versions;
 use crate::runtime::redact::Redactor;
 use crate::soap::fuzzing::{is_the_servers, text};
 use crate::soap::reply::{self, Answer};
-use crate::soap::xml::{self, child};
+use crate::soap::xml::tree::{self, child};
 
 /// The document of versions.
 pub(crate) fn versions(bytes: &[u8]) {
@@ -27,7 +27,7 @@ pub(crate) fn versions(bytes: &[u8]) {
 pub(crate) fn service_content(bytes: &[u8]) {
     let Some(inside) = text(bytes) else { return };
     let document = format!("<R xmlns=\"urn:vim25\"><returnval>{inside}</returnval></R>");
-    let Ok(parsed) = xml::parse(&document) else { return };
+    let Ok(parsed) = tree::parse(&document) else { return };
     match ServiceContent::read(parsed.root_element()) {
         Err(error) => is_the_servers(&error),
         Ok(content) => {
@@ -51,7 +51,7 @@ pub(crate) fn current_session(bytes: &[u8]) {
     let document = format!(
         "<R xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><returnval>{inside}</returnval></R>"
     );
-    let Ok(parsed) = xml::parse(&document) else { return };
+    let Ok(parsed) = tree::parse(&document) else { return };
     let returned = child(parsed.root_element(), "returnval").expect("it is there");
     let sessions = [read_current_session(parsed.root_element()), UserSession::read(returned).map(Some)];
     for session in sessions {
@@ -73,9 +73,9 @@ pub(crate) fn current_session(bytes: &[u8]) {
 pub(crate) fn reply(body: &[u8]) {
     let _ = versions::newest(body);
     reply::read_every_way(body);
-    if let Ok(Answer::Reply(reply)) = reply::read(body.to_vec(), "Method", Redactor::NOTHING) {
-        let _ = reply.look(ServiceContent::read);
-        let _ = reply.look(read_current_session);
+    if let Ok(Answer::Reply(reply)) = reply::read_or_error(body.to_vec(), "Method", Redactor::NOTHING) {
+        let _ = reply.with_tree(ServiceContent::read);
+        let _ = reply.with_tree(read_current_session);
         let _ = read_login(&reply);
     }
 }

@@ -7,7 +7,7 @@ use roxmltree::Node;
 
 use crate::error::{Error, Result};
 use crate::soap::envelope::Reference;
-use crate::soap::xml::{child, text_of};
+use crate::soap::xml::tree::{child, text_of};
 use crate::status::Status;
 use crate::text::Text;
 

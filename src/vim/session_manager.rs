@@ -60,7 +60,9 @@ pub(crate) fn current_session(
         watch,
     );
     match answered {
-        Ok(answered) => answered.reply.look(read_current_session).map_err(|error| unclear(endpoint, error)),
+        Ok(answered) => {
+            answered.reply.with_tree(read_current_session).map_err(|error| unclear(endpoint, error))
+        }
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
         Err(error) => Err(error),
     }

@@ -5,9 +5,9 @@ use roxmltree::Node;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::soap::envelope::{Reference, element};
-use crate::soap::reply::Reply;
-use crate::soap::scan::Field;
-use crate::soap::xml::{child, child_text, date_time_ms, text_of, xsi_type};
+use crate::soap::reply::{Field, Reply};
+use crate::soap::xml::date_time;
+use crate::soap::xml::tree::{child, child_text, text_of, xsi_type};
 use crate::status::Status;
 use crate::text::Text;
 
@@ -35,7 +35,7 @@ impl UserSession {
         let fields: Vec<_> = node
             .children()
             .filter(Node::is_element)
-            .map(|field| (field.tag_name().name(), text_of(field)))
+            .map(|field| (field.tag_name().name(), text_of(field).into_owned()))
             .collect();
         UserSession::of(&fields)
     }
@@ -44,7 +44,7 @@ impl UserSession {
     pub(super) fn of(fields: &[Field]) -> Result<UserSession> {
         let find = |name| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value);
         let text = |name| Text::from(find(name).unwrap_or(""));
-        let time = |name| find(name).and_then(date_time_ms).unwrap_or(0);
+        let time = |name| find(name).and_then(date_time::to_ms).unwrap_or(0);
         let key = text("key");
         if key.is_empty() {
             return Err(Error::new(
@@ -73,7 +73,7 @@ pub(crate) fn read_login(reply: &Reply) -> Result<UserSession> {
     if let Some(fields) = reply.fields() {
         return UserSession::of(&fields);
     }
-    reply.look(|response| {
+    reply.with_tree(|response| {
         let user = child(response, "returnval").ok_or_else(|| {
             Error::new(Status::VSESSION_E_PROTOCOL, "the server's reply to Login describes no session")
         })?;

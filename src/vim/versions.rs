@@ -3,15 +3,15 @@
 
 use roxmltree::Node;
 
-use crate::soap::reply;
-use crate::soap::xml::{self, child_text, text_of};
+use crate::soap::xml::decode::decode;
+use crate::soap::xml::tree::{self, child_text, text_of};
 
 /// The newest released version of `urn:vim25` that the document lists, after names that a server has for itself, such as
 /// `uA046D008`. `None`: it lists none, or is no such document.
 pub(crate) fn newest(body: &[u8]) -> Option<String> {
     // A larger one is no such document, and is not copied.
-    let (text, _) = reply::repaired(body[..body.len().min(2 * xml::LARGEST_TREE)].to_vec());
-    let document = xml::parse(&text).ok()?;
+    let (text, _) = decode(body[..body.len().min(2 * tree::LARGEST_TREE)].to_vec());
+    let document = tree::parse(&text).ok()?;
     let root = document.root_element();
     if root.tag_name().name() != "namespaces" {
         return None;

@@ -1,0 +1,130 @@
+//! Replies that are neither a response nor a fault, and what the error says of each.
+
+use std::ops::Range;
+
+use super::xml::decode::BadCharacter;
+use super::xml::reader::{Problem, What};
+use crate::error::Error;
+use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
+use crate::status::Status;
+
+/// A body that is neither a response nor a fault.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(super) text: String,
+    pub(super) reason: Reason,
+    /// It begins with the method's own response.
+    pub(super) ran: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Reason {
+    NotXml {
+        problem: Problem,
+        /// The first bad character, if there is one: the document may be damaged there.
+        bad_character: Option<BadCharacter>,
+    },
+    Utf16 {
+        beginning: String,
+    },
+    /// The name of a root element that is not an envelope.
+    OtherRoot(Range<usize>),
+    NoBody,
+    EmptyBody,
+    NoMemory,
+}
+
+impl Unreadable {
+    /// There was no memory to read it; nothing is known of the body.
+    pub(crate) fn for_want_of_memory(&self) -> bool {
+        matches!(
+            self.reason,
+            Reason::NoMemory | Reason::NotXml { problem: Problem { what: What::NoMemory, .. }, .. }
+        )
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The error. The body may repeat the secrets that the call sent.
+    pub(crate) fn into_error(self, hidden: Redactor) -> Error {
+        let Unreadable { text, reason, ran } = self;
+        let error = match reason {
+            Reason::NotXml { problem, bad_character: None } => not_xml(&text, problem, hidden),
+            Reason::NotXml { problem, bad_character: Some(bad) } => {
+                not_xml(&text, problem, hidden).with(|d| {
+                    d.message.push_str(&format!("; before that it may be damaged: there is {bad}"));
+                })
+            }
+            Reason::Utf16 { beginning } => {
+                not_soap(&beginning, "it is UTF-16, and SOAP servers write UTF-8", hidden)
+            }
+            Reason::OtherRoot(root) => not_soap(
+                &text,
+                &format!("its root element is '{}'", hidden.quote(&text[root], EXCERPT_LENGTH)),
+                hidden,
+            ),
+            Reason::NoBody => not_soap(&text, "the envelope has no body", hidden),
+            Reason::EmptyBody => Error::new(Status::VSESSION_E_PROTOCOL, "the body of the reply is empty"),
+            Reason::NoMemory => no_memory(),
+        };
+        if ran { error.ran() } else { error }
+    }
+
+    /// The error for a reply that does not become a tree.
+    pub(super) fn no_tree(text: &str, problem: Problem) -> Error {
+        not_xml(text, problem, Redactor::NOTHING)
+    }
+}
+
+fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
+    let Problem { at, what } = problem;
+    let (status, message) = match what {
+        What::NoMemory => return no_memory(),
+        _ if looks_like_html(text) => return not_soap(text, &format!("{} at byte {at}", what.text()), hidden),
+        What::Doctype => (
+            Status::VSESSION_E_DTD,
+            "the reply holds a document type declaration, which SOAP forbids; something other than a vSphere server answered".into(),
+        ),
+        What::Cut => (
+            Status::VSESSION_E_MALFORMED_XML,
+            format!("the reply is XML that ends too early, after {at} bytes; it may have been cut off on the way"),
+        ),
+        What::Malformed(_) => (
+            Status::VSESSION_E_MALFORMED_XML,
+            format!("the reply is XML that does not parse: {} at byte {at}", what.text()),
+        ),
+        What::Excess(_) => (
+            Status::VSESSION_E_MALFORMED_XML,
+            format!("the reply is XML that is not read: {}, at byte {at}; is this a vSphere server?", what.text()),
+        ),
+        What::TooLargeForTree(_) => {
+            (Status::VSESSION_E_PROTOCOL, format!("the reply {}; is this a vSphere server?", what.text()))
+        }
+    };
+    Error::new(status, message)
+}
+
+fn no_memory() -> Error {
+    Error::new(
+        Status::VSESSION_E_RESOURCE,
+        "there is not enough memory to read the reply; ask for less at a time or lower max_reply_bytes",
+    )
+}
+
+fn looks_like_html(text: &str) -> bool {
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    let starts = |with: &str| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    starts("<html") || starts("<!doctype html") || !text.starts_with('<')
+}
+
+fn not_soap(text: &str, reason: &str, hidden: Redactor) -> Error {
+    let start = hidden.quote(text, EXCERPT_LENGTH);
+    Error::new(
+        Status::VSESSION_E_NOT_SOAP,
+        format!(
+            "the reply is not SOAP ({reason}); it begins with '{start}'. Check that 'url' leads to a vSphere server and not to a proxy or a web page"
+        ),
+    )
+}

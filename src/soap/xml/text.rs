@@ -1,0 +1,156 @@
+//! Text in XML: which characters and names are allowed, how text is escaped, and what references, CDATA sections and ends
+//! of lines stand for.
+
+use std::borrow::Cow;
+
+use memchr::{memchr, memchr3};
+
+use crate::text::ROOM;
+
+/// Escapes text for a place between tags or in a quoted attribute. The result is allocated once: a string that grows leaves
+/// copies behind, and this one may hold a password.
+pub(crate) fn escape(text: &str) -> Cow<'_, str> {
+    // A loop without an early exit, which the compiler vectorises.
+    if !text.bytes().fold(false, |found, b| found | matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'' | b'\r')) {
+        return text.into();
+    }
+    let escape_of = |c| match c {
+        '&' => Some("&amp;"),
+        '<' => Some("&lt;"),
+        '>' => Some("&gt;"),
+        '"' => Some("&quot;"),
+        '\'' => Some("&apos;"),
+        // A parser turns it into a line feed.
+        '\r' => Some("&#13;"),
+        _ => None,
+    };
+    let length = text.chars().map(|c| escape_of(c).map_or(c.len_utf8(), str::len)).sum();
+    let mut escaped = String::with_capacity(length);
+    for c in text.chars() {
+        match escape_of(c) {
+            Some(escape) => escaped.push_str(escape),
+            None => escaped.push(c),
+        }
+    }
+    escaped.into()
+}
+
+/// Whether XML can carry this text. XML cannot write control characters other than tab and the ends of lines, nor U+FFFE
+/// and U+FFFF.
+pub(crate) fn is_text(text: &str) -> bool {
+    text.chars().all(is_allowed)
+}
+
+/// Whether this can be the name of an element.
+pub(crate) fn is_name(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
+        && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+}
+
+/// The text that a part of a document without elements stands for, as a parser gives it: comments and processing
+/// instructions are left out, references and CDATA sections are resolved. It has room to become a `Text`. `None`: there is no memory.
+pub(crate) fn text_content(text: &str) -> Option<String> {
+    let mut plain = String::new();
+    plain.try_reserve_exact(text.len() + ROOM).ok()?;
+    let mut rest = text;
+    while let Some(at) = memchr3(b'&', b'<', b'\r', rest.as_bytes()) {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let until = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
+        let length = if let Some(section) = rest.strip_prefix("<![CDATA[") {
+            let length = until("]]>");
+            push_lines(&mut plain, &section[..(length - 9).saturating_sub(3).min(section.len())]);
+            length
+        } else if rest.starts_with("<!--") {
+            until("-->")
+        } else if rest.starts_with('<') {
+            until("?>")
+        } else if rest.starts_with('&') {
+            let length = until(";");
+            plain.push(referenced_character(&rest[1..length - 1]).map_or('\u{fffd}', |character| {
+                char::from_u32(character).filter(|c| is_allowed(*c)).unwrap_or('\u{fffd}')
+            }));
+            length
+        } else {
+            plain.push('\n');
+            if rest.starts_with("\r\n") { 2 } else { 1 }
+        };
+        rest = &rest[length..];
+    }
+    plain.push_str(rest);
+    Some(plain)
+}
+
+/// Appends text, with each end of a line as XML has it: a line feed.
+fn push_lines(plain: &mut String, text: &str) {
+    let mut rest = text;
+    while let Some(at) = memchr(b'\r', rest.as_bytes()) {
+        plain.push_str(&rest[..at]);
+        plain.push('\n');
+        rest = &rest[at + 1..];
+        rest = rest.strip_prefix('\n').unwrap_or(rest);
+    }
+    plain.push_str(rest);
+}
+
+/// Whether XML may hold the character.
+pub(crate) fn is_allowed(character: char) -> bool {
+    !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+}
+
+/// The number of the character that a reference stands for. `name` is the reference without `&` and `;`.
+pub(super) fn referenced_character(name: &str) -> Option<u32> {
+    let number = |digits: &str, radix| {
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
+        // A number that is too large is the number of no character.
+        plain.then(|| u32::from_str_radix(digits, radix)).map(|n| n.or(Ok::<_, ()>(u32::MAX)))?.ok()
+    };
+    match name {
+        "amp" => Some('&'.into()),
+        "lt" => Some('<'.into()),
+        "gt" => Some('>'.into()),
+        "quot" => Some('"'.into()),
+        "apos" => Some('\''.into()),
+        _ => match name.strip_prefix('#')?.strip_prefix('x') {
+            Some(digits) => number(digits, 16),
+            None => {
+                let digits = &name[1..];
+                digits.bytes().all(|b| b.is_ascii_digit()).then(|| number(digits, 10))?
+            }
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use roxmltree::Document;
+
+    use super::*;
+
+    #[test]
+    fn escaping_survives_a_parser() {
+        let text = "a<b>&\"c'd\r";
+        let document = format!("<x y=\"{0}\">{0}</x>", escape(text));
+        let document = Document::parse(&document).unwrap();
+        assert_eq!(document.root_element().text(), Some(text));
+        assert_eq!(document.root_element().attribute("y"), Some(text));
+    }
+
+    #[test]
+    fn what_xml_cannot_carry_is_known() {
+        for code in 0..=0x1_ffff {
+            let Some(c) = char::from_u32(code) else { continue };
+            // The parser knows the same rule.
+            let document = format!("<x>{c}</x>");
+            let parsed = matches!(c, '<' | '&') || Document::parse(&document).is_ok();
+            assert_eq!(is_text(&c.to_string()), parsed, "U+{code:04X}");
+        }
+    }
+
+    #[test]
+    fn escaping_leaves_no_copies_behind() {
+        let escaped = escape(&"p<&\u{e9}>'\"w".repeat(20)).into_owned();
+        assert_eq!(escaped.capacity(), escaped.len(), "it never grew");
+    }
+}
