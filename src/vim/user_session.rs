@@ -35,7 +35,7 @@ impl UserSession {
         let fields: Vec<_> = node
             .children()
             .filter(Node::is_element)
-            .map(|field| (field.tag_name().name(), text_of(field).into_owned()))
+            .map(|field| (field.tag_name().name(), text_of(field)))
             .collect();
         UserSession::of(&fields)
     }

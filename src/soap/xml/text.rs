@@ -48,6 +48,14 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
+/// `text_content` without a copy where there is nothing to resolve.
+pub(crate) fn borrowed_text_content(text: &str) -> Option<Cow<'_, str>> {
+    match memchr3(b'&', b'<', b'\r', text.as_bytes()) {
+        None => Some(text.into()),
+        Some(_) => text_content(text).map(Cow::Owned),
+    }
+}
+
 /// The text that a part of a document without elements stands for, as a parser gives it: comments and processing
 /// instructions are left out, references and CDATA sections are resolved. It has room to become a `Text`. `None`: there is no memory.
 pub(crate) fn text_content(text: &str) -> Option<String> {
