@@ -1,14 +1,16 @@
-//! The primitives of synchronisation of the library, in one place, so that a model checker can be put in their stead:
-//! mutexes, atomics, threads, the clock, and the descriptors that threads wait for. Nothing else in the crate names one from
-//! elsewhere, but for the exceptions that `tests/layers.py` lists. Built with `--cfg vsession_model`, `sync/model.rs` stands for all of them.
+//! The library's primitives of synchronisation: mutexes, atomics, threads, the clock, and the descriptors that threads wait for.
+//! All other modules take them from here, with the exceptions that `tests/layers.py` lists, so that a model checker can replace
+//! them: with `--cfg vsession_model` they come from `sync/model.rs`.
 
 #[cfg(vsession_model)]
 pub(crate) mod model;
-#[cfg(not(vsession_model))]
 mod mutex;
+pub(crate) mod rank;
 
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, Weak};
+
+pub(crate) use mutex::Mutex;
 
 #[cfg(vsession_model)]
 pub(crate) use model::primitives::*;
@@ -23,7 +25,6 @@ mod real {
     pub(crate) use std::time::Instant;
     pub(crate) use std::{thread, thread_local};
 
-    pub(crate) use super::mutex::Mutex;
     pub(crate) use crate::sys::{EventFd, poll, receive, shut_down};
 }
 #[cfg(not(vsession_model))]

@@ -6,11 +6,14 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use parking_lot::lock_api::{GuardNoSend, RawMutex};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::thread::futex;
 
 /// Whether the process or the system lacks descriptors or memory, which says nothing about the peer.
 pub(crate) fn is_shortage(error: &io::Error) -> bool {
@@ -213,6 +216,53 @@ pub(crate) fn thread_time() -> Duration {
     let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     assert_eq!(failed, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// A lock of one word in which waiting threads sleep, as in the standard library: 0 is free, 1 is locked, 2 is locked and
+/// perhaps waited for. The kernel keeps the waiters, so that a forked child, which has none of the parent's threads, inherits
+/// nothing but the word.
+pub(crate) struct FutexLock(AtomicU32);
+
+// SAFETY: only the thread that changed the word from 0 owns the lock, until `unlock` changes it back.
+unsafe impl RawMutex for FutexLock {
+    const INIT: FutexLock = FutexLock(AtomicU32::new(0));
+    type GuardMarker = GuardNoSend;
+
+    #[inline]
+    fn lock(&self) {
+        if !self.try_lock() {
+            self.lock_contended();
+        }
+    }
+
+    #[inline]
+    fn try_lock(&self) -> bool {
+        self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    #[inline]
+    unsafe fn unlock(&self) {
+        if self.0.swap(0, Ordering::Release) == 2 {
+            let _ = futex::wake(&self.0, futex::Flags::PRIVATE, 1);
+        }
+    }
+}
+
+impl FutexLock {
+    #[cold]
+    fn lock_contended(&self) {
+        const SPINS: u32 = 100;
+        // The locks guard a few instructions, so it may be free in a moment, unless others sleep already.
+        (0..SPINS).take_while(|_| self.0.load(Ordering::Relaxed) == 1).for_each(|_| std::hint::spin_loop());
+        if self.try_lock() {
+            return;
+        }
+        // Others may sleep too, so whoever was woken leaves the mark for the next one.
+        while self.0.swap(2, Ordering::Acquire) != 0 {
+            // Returns at once if the word is no longer 2.
+            let _ = futex::wait(&self.0, futex::Flags::PRIVATE, 2, None);
+        }
+    }
 }
 
 #[cfg(test)]

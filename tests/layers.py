@@ -73,6 +73,8 @@ DELIBERATE = [
     ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),
     ("std::sync::mpsc", "ffi/library.rs", "vsession_shutdown, which is in no model; its wait must not need a descriptor"),
     ("shuttle::lazy_static", "http/model.rs", "is compiled for the models alone, where it is new for each run"),
+    ("std::sync::atomic", "sys.rs", "the lock under crate::sync::Mutex; the models have shuttle's in its place"),
+    ("parking_lot", "sys.rs", "the same"),
     ("std::sync::Mutex", "session/models.rs", "the ledger of a model's server: no step of the library's"),
 ]
 

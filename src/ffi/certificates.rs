@@ -15,7 +15,7 @@ use crate::net::{self, Certificate};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::session::Timeout;
 use crate::status::vsession_status;
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::Instant;
 use crate::text::Text;
 
 /// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
             }
             (0, Some(url)) => Config::new(url)?,
             (id, url) => {
-                let mut config = Config::clone(&*handles::get::<Mutex<Arc<Config>>>(id, "config")?.lock());
+                let mut config = Config::clone(&*handles::get::<handles::SharedConfig>(id, "config")?.lock());
                 if let Some(url) = url {
                     config.set("url", url)?;
                 }

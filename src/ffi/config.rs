@@ -24,7 +24,7 @@ pub struct vsession_config {
 }
 
 fn insert(config: Config) -> crate::error::Result<vsession_config> {
-    handles::insert::<Mutex<Arc<Config>>>(|_| Ok(Arc::new(Mutex::new(Arc::new(config)))))
+    handles::insert::<handles::SharedConfig>(|_| Ok(Arc::new(Mutex::new(Arc::new(config)))))
         .map(|id| vsession_config { id })
 }
 
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn vsession_config_set(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
+        let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
         // SAFETY: by contract NULL or NUL-terminated strings.
         let (name, value) = unsafe { (required(name, "name")?, required(value, "value")?) };
         Arc::make_mut(&mut config.lock()).set(name, value)
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn vsession_config_set_queue(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
+        let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
         let queue = match queue.id {
             0 => None,
             id => Some(handles::of_argument::<Queue>(id, "queue")?),
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
+        let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let probe = function.map_or(Probe::CurrentTime, |function| {
             Probe::Custom(Arc::new(move |session| {
@@ -162,6 +162,6 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
 pub extern "C" fn vsession_config_free(config: vsession_config) -> vsession_status {
     guard!(status(), || match config.id {
         0 => Ok(()),
-        id => handles::remove::<Mutex<Arc<Config>>>(id, "config").map(drop),
+        id => handles::remove::<handles::SharedConfig>(id, "config").map(drop),
     })
 }

@@ -10,11 +10,11 @@ use super::session::vsession;
 use super::strings::{login_text, required};
 use super::userdata::UserData;
 use crate::auth::credential::{Credential, Source};
-use crate::config::{Config, CredentialsFunction};
+use crate::config::CredentialsFunction;
 use crate::error::Error;
 use crate::runtime::secret::Secret;
 use crate::status::vsession_status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 
 /// What a credentials function fills in. Valid only during the call of that function.
 pub struct vsession_credentials {
@@ -50,7 +50,7 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?;
+        let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
         let data = UserData::new(data, free_data);
         let source = function.map(|function| {
             CredentialsFunction(Arc::new(move |session| {

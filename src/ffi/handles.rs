@@ -13,7 +13,7 @@ use crate::runtime::wait::Signal;
 use crate::session::Session;
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, ArcSwapOption, Mutex};
+use crate::sync::{Arc, ArcSwapOption, Mutex, rank};
 
 /// What a handle can stand for. The numbers are part of the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,14 @@ impl Kind {
     }
 }
 
+/// A configuration behind a handle. Each change replaces the value, so that a session keeps what it was made with.
+pub(super) type SharedConfig = Mutex<Arc<Config>, rank::Config>;
+
 /// An object behind a handle.
 #[derive(Clone)]
 pub(super) enum Object {
     Session(Arc<Session>),
-    Config(Arc<Mutex<Arc<Config>>>),
+    Config(Arc<SharedConfig>),
     Cancel(Arc<Signal>),
     Queue(Arc<Queue>),
 }
@@ -69,7 +72,7 @@ macro_rules! handled {
     };
 }
 handled!(Session, Session);
-handled!(Mutex<Arc<Config>>, Config);
+handled!(SharedConfig, Config);
 handled!(Signal, Cancel);
 handled!(Queue, Queue);
 
@@ -98,7 +101,7 @@ struct Free {
     made: usize,
 }
 
-static FREE: PerProcess<Mutex<Free>> = PerProcess::new();
+static FREE: PerProcess<Mutex<Free, rank::FreeHandles>> = PerProcess::new();
 
 fn slot(index: usize) -> Option<&'static Slot> {
     CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)

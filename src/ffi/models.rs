@@ -9,7 +9,7 @@ use crate::session::models::{self as sessions, Vcenter, config, finish, login};
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::model::check;
-use crate::sync::{Arc, Mutex, thread};
+use crate::sync::{Arc, Mutex, rank, thread};
 
 /// As many as any model uses; with those that rest, each run finds the same ones.
 const SLOTS: usize = 8;
@@ -53,7 +53,7 @@ fn one_of_many_removes_and_nobody_finds_it_afterwards() {
 fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
     check(begin, || {
         let old = token();
-        let removed = Arc::new(Mutex::new(false));
+        let removed = Arc::new(Mutex::<_, rank::Test>::new(false));
         let makers: Vec<_> = (0..2)
             .map(|n| {
                 let removed = removed.clone();

@@ -12,7 +12,6 @@ use super::info::vsession_info;
 use super::queue::vsession_queue;
 use super::reply::vsession_reply;
 use super::strings::{login_text, place};
-use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
@@ -20,7 +19,7 @@ use crate::runtime::wait::Bounds;
 use crate::session::{CallOptions, Session, View};
 use crate::state::vsession_state;
 use crate::status::vsession_status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 
 /// A session with one vCenter server or ESXi host, shared by any number of threads: a handle, passed by value; `{0}` is the
 /// null handle. A handle that was closed, made up or of another kind gives an error status and never a crash.
@@ -58,7 +57,7 @@ pub unsafe extern "C" fn vsession_open(
 ) -> vsession_status {
     guard!(status(err), || {
         let out = place(out, "out")?;
-        let config = handles::get::<Mutex<Arc<Config>>>(config.id, "config")?.lock().clone();
+        let config = handles::get::<handles::SharedConfig>(config.id, "config")?.lock().clone();
         let id = handles::insert(|publisher| Session::open(publisher, config))?;
         out.put(vsession { id });
         Ok(())

@@ -20,7 +20,7 @@ use crate::net::tls_config::TlsConfig;
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex, RandomState, Weak};
+use crate::sync::{Arc, Mutex, RandomState, Weak, rank};
 use crate::text::ROOM;
 
 /// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
@@ -42,7 +42,7 @@ pub(crate) struct Client {
 #[derive(Default)]
 struct Clients {
     keys: RandomState,
-    all: Mutex<HashMap<u64, Vec<Weak<Client>>>>,
+    all: Mutex<HashMap<u64, Vec<Weak<Client>>>, rank::Clients>,
 }
 
 static CLIENTS: PerProcess<Clients> = PerProcess::new();

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Signal, WaitError, Watch};
 use crate::sync::model::{Socket, one_in};
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, rank};
 
 /// What a model has for a server.
 pub(crate) trait Server: Send + Sync {
@@ -21,7 +21,7 @@ pub(crate) trait Server: Send + Sync {
 }
 
 shuttle::lazy_static! {
-    static ref SERVER: Mutex<Option<Arc<dyn Server>>> = Mutex::new(None);
+    static ref SERVER: Mutex<Option<Arc<dyn Server>>, rank::Test> = Mutex::new(None);
 }
 
 /// Has this server answer from now on, in this run of the model.

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 
 use crate::runtime::wait::{Signal, WaitError, Watch};
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, rank};
 
 #[derive(Debug)]
-pub(super) struct Permits(Mutex<State>);
+pub(super) struct Permits(Mutex<State, rank::Permits>);
 
 #[derive(Debug)]
 struct State {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::connection::Connection;
 use crate::runtime::thread_number::thread_number;
 use crate::runtime::timer::{self, Sleeper};
-use crate::sync::{Arc, Instant, Mutex, Weak};
+use crate::sync::{Arc, Instant, Mutex, Weak, rank};
 
 /// Among so many resting connections a thread looks for its own. With more of them, connections that are not needed would be
 /// kept from their idle timeout.
@@ -14,7 +14,7 @@ const LATEST: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Pool {
-    state: Mutex<State>,
+    state: Mutex<State, rank::IdleConnections>,
     idle_timeout: Duration,
     me: Weak<Pool>,
 }

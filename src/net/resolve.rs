@@ -14,7 +14,7 @@ use crate::runtime::process::PerProcess;
 use crate::runtime::wait::{Signal, Watch};
 use crate::runtime::workers::{self, NoThread};
 use crate::status::Status;
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, rank};
 use crate::sys;
 
 #[derive(Default)]
@@ -28,7 +28,7 @@ struct Lookup {
 /// Lookups by host and port.
 type Lookups = HashMap<(String, u16), Arc<Lookup>>;
 
-static UNDER_WAY: PerProcess<Mutex<Lookups>> = PerProcess::new();
+static UNDER_WAY: PerProcess<Mutex<Lookups, rank::Lookups>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's lookups.
 pub(crate) fn renew_after_fork() {

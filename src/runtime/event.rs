@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::error::{Error, Result};
 use crate::state::{Reason, State};
 use crate::status::{Status, named};
-use crate::sync::{Arc, EventFd, Mutex};
+use crate::sync::{Arc, EventFd, Mutex, rank};
 use crate::sys::Interest;
 
 use super::wait::{Bounds, Signal, WaitError, Watch};
@@ -75,7 +75,7 @@ pub(super) const MOST_PENDING: usize = 32;
 /// A queue of events for any number of sessions.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    pending: Mutex<Pending>,
+    pending: Mutex<Pending, rank::Queue>,
     readable: EventFd,
     closed: Signal,
 }

@@ -11,7 +11,7 @@ use super::workers::{self, WorkerPool};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::model::{check, is_readable, one_in};
-use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, Weak, thread};
+use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, Weak, rank, thread};
 
 /// Puts what belongs to the process into its first state.
 pub(crate) fn begin() {
@@ -205,7 +205,7 @@ fn a_queue_tells_each_session_in_order_and_loses_nothing() {
                 })
             })
             .collect();
-        let told = Arc::new(Mutex::new(HashMap::<u64, Vec<Event>>::new()));
+        let told = Arc::new(Mutex::<_, rank::Test>::new(HashMap::<u64, Vec<Event>>::new()));
         let reader = {
             let (queue, told) = (queue.clone(), told.clone());
             thread::spawn(move || {

@@ -10,7 +10,7 @@ use once_cell::race::OnceBox;
 use super::process::PerProcess;
 use super::workers::NoThread;
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak};
+use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak, rank};
 use crate::sys;
 
 /// Something that the timer or a `Signal` wakes. Both hold it weakly and skip what is gone.
@@ -45,7 +45,7 @@ impl Ord for Entry {
 
 #[derive(Default)]
 struct Timer {
-    state: Mutex<State>,
+    state: Mutex<State, rank::Timer>,
 }
 
 #[derive(Default)]
@@ -231,7 +231,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Sender, channel};
 
-    struct Bell(u32, Mutex<Sender<(u32, Instant)>>);
+    struct Bell(u32, Mutex<Sender<(u32, Instant)>, rank::Test>);
 
     impl Sleeper for Bell {
         fn wake(self: Arc<Self>) {

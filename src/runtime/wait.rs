@@ -14,7 +14,7 @@ use super::workers::NoThread;
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::{
-    Arc, AtomicBool, EventFd, Instant, Mutex, Ordering, Weak, poll, receive, shut_down, thread_local,
+    Arc, AtomicBool, EventFd, Instant, Mutex, Ordering, Weak, poll, rank, receive, shut_down, thread_local,
 };
 use crate::sys::{self, Interest};
 
@@ -23,7 +23,7 @@ use crate::sys::{self, Interest};
 #[derive(Default)]
 pub(crate) struct Signal {
     fired: AtomicBool,
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiting, rank::Signal>,
 }
 
 /// Whom `fire` wakes.
@@ -183,7 +183,7 @@ impl From<WaitError> for Error {
 #[derive(Debug)]
 struct Waker {
     event: EventFd,
-    read: Mutex<BlockedRead>,
+    read: Mutex<BlockedRead, rank::Waker>,
 }
 
 /// The thread's blocking read, if it is in one.

@@ -12,7 +12,7 @@ use super::timer::{self, Sleeper};
 use crate::error::Error;
 use crate::status::Status;
 use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, rank};
 use crate::sys;
 
 /// Called with `Ok` on a worker. Called with `Err` on any thread where no worker could be started; then it must not wait.
@@ -57,7 +57,7 @@ pub(crate) struct WorkerPool {
     /// The maximum number of workers, slow ones not counted.
     limit: usize,
     stack_size: usize,
-    state: Mutex<State>,
+    state: Mutex<State, rank::Workers>,
 }
 
 #[derive(Default)]
@@ -378,12 +378,12 @@ mod tests {
         begins.recv_timeout(Duration::from_secs(60)).unwrap();
         // The next thread would need a stack larger than the address space.
         let starved = WorkerPool { name: "test", limit: 2, stack_size: 1 << 47, state: Mutex::default() };
-        std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.lock());
+        std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.try_lock().unwrap());
         let starved = Arc::new(starved);
         let (done, all) = mpsc::channel();
         assert_eq!(starved.run(move |thread| done.send(thread).unwrap()), Ok(true));
         // The running worker looks into its own pool, so the waiting job goes back there.
-        std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.lock());
+        std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.try_lock().unwrap());
         release.send(()).unwrap();
         assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(Ok(())));
     }
@@ -418,13 +418,13 @@ mod tests {
     fn slow_workers_are_replaced_and_surplus_ones_end() {
         let workers = WorkerPool::new("test", 2);
         let (release, released) = mpsc::channel::<()>();
-        let released = Arc::new(Mutex::new(released));
+        let released = Arc::new(std::sync::Mutex::new(released));
         let (done, all) = mpsc::channel();
         let start = Instant::now();
         for _ in 0..7 {
             let (released, done) = (released.clone(), done.clone());
             let ran = workers.run(move |_| {
-                while released.lock().try_recv().is_err() {
+                while released.lock().unwrap().try_recv().is_err() {
                     thread::sleep(Duration::from_millis(5));
                 }
                 done.send(()).unwrap();

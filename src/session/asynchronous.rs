@@ -11,7 +11,7 @@ use crate::runtime::workers;
 use crate::soap::envelope::Reference;
 use crate::state::Reason;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex};
+use crate::sync::{Arc, Mutex, rank};
 
 /// A call with its own copy of everything.
 pub(crate) struct OwnedCall {
@@ -83,7 +83,7 @@ impl Drop for Promise {
 /// token or the close, which do not wait for one.
 struct Queued {
     bounds: Bounds,
-    promise: Mutex<Option<Box<Promise>>>,
+    promise: Mutex<Option<Box<Promise>>, rank::QueuedCall>,
 }
 
 impl Queued {

@@ -18,14 +18,14 @@ use crate::runtime::wait::Watch;
 use crate::runtime::workers::{self, NoThread};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, Instant, Mutex};
+use crate::sync::{Arc, Instant, Mutex, rank};
 use crate::vim::service::SERVICE_INSTANCE;
 
 /// The longest that a probe waits for the server.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
 /// When the next sign of life is due.
-pub(super) struct KeepAlive(Mutex<Schedule>);
+pub(super) struct KeepAlive(Mutex<Schedule, rank::Schedule>);
 
 struct Schedule {
     /// Zero: none is wanted.

@@ -35,7 +35,7 @@ use crate::runtime::wait::{Bounds, Signal};
 use crate::soap::call::Endpoint;
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, AtomicU64, Instant, Mutex};
+use crate::sync::{Arc, AtomicU64, Instant, Mutex, rank};
 use account::Account;
 use gate::Gate;
 use keepalive::KeepAlive;
@@ -50,13 +50,13 @@ pub(crate) struct Session {
     /// What readers see. Replaced under the gate's lock, or when the session is closed.
     shown: Shown,
     /// What writers pass. Taken for a few instructions at a time.
-    gate: Mutex<Gate>,
+    gate: Mutex<Gate, rank::Gate>,
     /// When it is to be asked for a sign of life.
     keepalive: KeepAlive,
     /// The epoch of the newest session that has brought a successful call.
     proven: AtomicU64,
     /// What is about the account and not about one session.
-    account: Mutex<Account>,
+    account: Mutex<Account, rank::Account>,
     /// Ends every wait when the session is closed.
     closed: Arc<Signal>,
 }

@@ -7,7 +7,7 @@ use once_cell::race::OnceBox;
 
 use crate::error::Result;
 use crate::runtime::thread_number::thread_number;
-use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Mutex, Ordering};
+use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Mutex, Ordering, rank};
 use crate::vim::service::Service;
 use crate::vim::session_manager::Login;
 
@@ -131,7 +131,7 @@ impl Moment {
 /// it wait for the thread whose memory it was.
 pub(super) struct Shown {
     now: ArcSwap<Moment>,
-    before: Mutex<Vec<Arc<Moment>>>,
+    before: Mutex<Vec<Arc<Moment>>, rank::Snapshots>,
 }
 
 impl Shown {

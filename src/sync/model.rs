@@ -1,6 +1,6 @@
-//! What stands for threads, locks, clock and kernel under the model checker (shuttle): every access is a place where it may
-//! let another thread go on. `check` runs a model in as many orders as time allows. Each run begins with a machine of its own,
-//! whose time passes only when `Machine::tick` lets it: never by itself, so a model of a minute takes as long as its steps.
+//! Replaces threads, locks, the clock and the kernel under the model checker (shuttle): at each access it may switch to another
+//! thread. `check` runs a model in as many orders as time allows. Each run begins with a new `Machine`. Its time passes only
+//! when `Machine::tick` advances it, so a model of a minute takes no longer than its steps.
 
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsRawFd, RawFd};
@@ -14,12 +14,12 @@ use shuttle::sync::Condvar;
 
 use primitives::Instant;
 
-/// What a thread may wait for besides a lock.
+/// Everything except locks for which a thread may wait.
 struct Machine {
     state: shuttle::sync::Mutex<Waits>,
-    /// Something that a thread may wait for has changed.
+    /// Notified when something for which a thread may wait has changed.
     changed: Condvar,
-    /// The clock has something to do.
+    /// Notified when a wait with a limit begins.
     wanted: Condvar,
     /// Nanoseconds. Read without a step of the scheduler; it changes between steps only.
     now: AtomicU64,
@@ -29,17 +29,17 @@ struct Machine {
 struct Waits {
     /// For each descriptor, whether it is readable.
     readable: Vec<bool>,
-    /// For each socket, when the peer's bytes arrive; none once it was shut down.
+    /// When the peer's bytes arrive at each socket; `None` once it is shut down.
     sockets: HashMap<RawFd, Option<Instant>>,
     /// Threads that were unparked and have not parked since.
     unparked: HashSet<usize>,
-    /// When the waits that have a limit end.
+    /// The ends of the waits that have a limit.
     ends: Vec<u64>,
-    /// The model has ended, and its clock may.
+    /// The model has ended, and so must its clock.
     over: bool,
 }
 
-/// Far enough from zero that a moment can be taken back.
+/// Large enough to subtract durations from it.
 const BEGINNING: u64 = 1_000_000_000_000;
 
 shuttle::lazy_static! {
@@ -56,7 +56,7 @@ impl Machine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `happened`, or until `end`; says whether it has.
+    /// Waits until `happened` returns true, or until `end`. Returns whether it has happened.
     fn wait(&self, end: Option<Instant>, mut happened: impl FnMut(&mut Waits) -> bool) -> bool {
         let mut waits = self.lock();
         loop {
@@ -84,7 +84,7 @@ impl Machine {
         self.changed.notify_all();
     }
 
-    /// The clock, a thread like any other: time passes whenever it gets its turn, by as much as the next wait is long.
+    /// The clock, a thread like any other: when it is scheduled, time may jump to the end of the next wait.
     fn tick(&self) {
         let mut waits = self.lock();
         while !waits.over {
@@ -92,7 +92,7 @@ impl Machine {
                 waits = self.wanted.wait(waits).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            // Otherwise it would pass so often that nothing is done in time.
+            // If time always passed, hardly anything would happen in time.
             if shuttle::rand::thread_rng().gen_ratio(1, 6) && next > self.now.load(Ordering::Relaxed) {
                 self.now.store(next, Ordering::Relaxed);
                 self.changed.notify_all();
@@ -104,23 +104,23 @@ impl Machine {
     }
 }
 
-/// Chance, as the scheduler says.
+/// Chance, drawn from the scheduler so that a schedule repeats it.
 pub(crate) fn one_in(n: u32) -> bool {
     shuttle::rand::thread_rng().gen_ratio(1, n)
 }
 
-/// Whether a descriptor is readable, without a step of the scheduler in between where the caller holds what changes it.
+/// Whether a descriptor is readable. The scheduler makes no step in between if the caller holds the lock that guards it.
 pub(crate) fn is_readable(fd: RawFd) -> bool {
     MACHINE.lock().readable[fd as usize]
 }
 
-/// A connection on which the peer's bytes arrive at a moment.
+/// A connection on which the peer's bytes arrive at a given time.
 pub(crate) struct Socket(RawFd);
 
 impl Socket {
     pub(crate) fn with_reply_at(moment: Instant) -> Socket {
         let mut waits = MACHINE.lock();
-        // Apart from those of eventfds.
+        // Disjoint from the descriptors of eventfds.
         let fd = 1 << 20 | waits.sockets.len() as RawFd;
         waits.sockets.insert(fd, Some(moment));
         Socket(fd)
@@ -133,8 +133,8 @@ impl AsRawFd for Socket {
     }
 }
 
-/// Runs `model` in many orders: half of the time in random ones, half of it in those of PCT, which changes the running thread
-/// seldom. `begin` puts what belongs to the process into its first state. See "Models" in CONTRIBUTING.md for the environment.
+/// Runs `model` in many orders: half of the time in random ones, half of it in those of PCT, which seldom switches threads.
+/// `begin` resets the state of the process. See "Models" in CONTRIBUTING.md for the environment variables.
 pub(crate) fn check(begin: fn(), model: fn()) {
     let setting = |name: &str| std::env::var(name).ok();
     let number = |name: &str, otherwise| setting(name).map_or(otherwise, |text| text.parse::<f64>().unwrap());
@@ -151,7 +151,7 @@ pub(crate) fn check(begin: fn(), model: fn()) {
         MACHINE.wanted.notify_one();
         clock.join().unwrap();
     };
-    // What is made once in a process is made now, so that a schedule can be replayed in another one.
+    // Values made once in a process are made now, so that another process can replay a schedule.
     shuttle::Runner::new(RandomScheduler::new_from_seed(seed, 4), config(600.0)).run(begin);
     if let Some(schedule) = setting("VSESSION_MODEL_REPLAY") {
         let schedule = std::fs::read_to_string(&schedule).unwrap_or(schedule);
@@ -172,7 +172,7 @@ pub(crate) fn check(begin: fn(), model: fn()) {
         shuttle::Runner::new(PctScheduler::new_from_seed(seed, 3, 100), config(left)).run(run.clone());
     }
     let all = runs.load(Ordering::Relaxed);
-    #[expect(clippy::print_stdout, reason = "how much was looked at is a part of the result")]
+    #[expect(clippy::print_stdout, reason = "the number of orders is part of the result")]
     {
         println!("{random} random orders, {} of PCT", all - random);
     }
@@ -187,7 +187,7 @@ fn config(seconds: f64) -> shuttle::Config {
     config
 }
 
-/// Where `thread_local!` stands in the library.
+/// Replaces `thread_local!`.
 macro_rules! model_thread_local {
     ($($(#[$attribute:meta])* static $name:ident: $type:ty = const { $init:expr };)*) => {
         $(
@@ -199,7 +199,7 @@ macro_rules! model_thread_local {
 }
 pub(crate) use model_thread_local;
 
-/// What `crate::sync` offers, with the interfaces of the real ones as far as the library uses them.
+/// The primitives of `crate::sync`, with those parts of the real interfaces that the library uses.
 pub(crate) mod primitives {
     use super::*;
     use std::io;
@@ -211,15 +211,17 @@ pub(crate) mod primitives {
     pub(crate) use super::model_thread_local as thread_local;
     pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 
-    #[derive(Debug, Default)]
-    pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
+    pub(in crate::sync) type RawGuard<'a, T> = shuttle::sync::MutexGuard<'a, T>;
 
-    impl<T> Mutex<T> {
-        pub(crate) const fn new(value: T) -> Mutex<T> {
-            Mutex(shuttle::sync::Mutex::new(value))
+    #[derive(Debug, Default)]
+    pub(in crate::sync) struct RawMutex<T>(shuttle::sync::Mutex<T>);
+
+    impl<T> RawMutex<T> {
+        pub(in crate::sync) const fn new(value: T) -> RawMutex<T> {
+            RawMutex(shuttle::sync::Mutex::new(value))
         }
 
-        pub(crate) fn try_lock(&self) -> Option<shuttle::sync::MutexGuard<'_, T>> {
+        pub(in crate::sync) fn try_lock(&self) -> Option<RawGuard<'_, T>> {
             match self.0.try_lock() {
                 Ok(guard) => Some(guard),
                 Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
@@ -227,7 +229,7 @@ pub(crate) mod primitives {
             }
         }
 
-        pub(crate) fn lock(&self) -> shuttle::sync::MutexGuard<'_, T> {
+        pub(in crate::sync) fn lock(&self) -> RawGuard<'_, T> {
             self.0.lock().unwrap_or_else(PoisonError::into_inner)
         }
     }
@@ -249,13 +251,13 @@ pub(crate) mod primitives {
         }
     }
 
-    /// `arc_swap`'s, each operation one step.
+    /// Like `arc_swap`'s; each operation is one step.
     #[derive(Debug)]
-    pub(crate) struct ArcSwapOption<T>(Mutex<Option<Arc<T>>>);
+    pub(crate) struct ArcSwapOption<T>(RawMutex<Option<Arc<T>>>);
 
     impl<T> ArcSwapOption<T> {
         pub(crate) const fn const_empty() -> ArcSwapOption<T> {
-            ArcSwapOption(Mutex::new(None))
+            ArcSwapOption(RawMutex::new(None))
         }
 
         pub(crate) fn empty() -> ArcSwapOption<T> {
@@ -292,17 +294,17 @@ pub(crate) mod primitives {
     }
 
     #[derive(Debug)]
-    pub(crate) struct ArcSwap<T>(Mutex<Arc<T>>);
+    pub(crate) struct ArcSwap<T>(RawMutex<Arc<T>>);
 
     impl<T> From<Arc<T>> for ArcSwap<T> {
         fn from(value: Arc<T>) -> ArcSwap<T> {
-            ArcSwap(Mutex::new(value))
+            ArcSwap(RawMutex::new(value))
         }
     }
 
     impl<T> ArcSwap<T> {
         pub(crate) fn from_pointee(value: T) -> ArcSwap<T> {
-            ArcSwap(Mutex::new(Arc::new(value)))
+            ArcSwap(RawMutex::new(Arc::new(value)))
         }
 
         pub(crate) fn load(&self) -> Arc<T> {
@@ -322,7 +324,7 @@ pub(crate) mod primitives {
         }
     }
 
-    /// A moment of the machine's clock.
+    /// A time on the machine's clock.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     pub(crate) struct Instant(pub(super) u64);
 
@@ -379,7 +381,7 @@ pub(crate) mod primitives {
         }
     }
 
-    /// No chance at all, or a schedule could not be replayed.
+    /// Not random, or a schedule could not be replayed.
     #[derive(Default)]
     pub(crate) struct RandomState;
 
@@ -419,7 +421,7 @@ pub(crate) mod primitives {
         }
     }
 
-    /// Knows the descriptors of `EventFd` only.
+    /// Only for descriptors of `EventFd`.
     pub(crate) fn poll(
         wanted: &[(RawFd, Interest)],
         timeout: Option<Duration>,
@@ -435,7 +437,7 @@ pub(crate) mod primitives {
         Ok(ready)
     }
 
-    /// Knows sockets of `Socket` only, with a timeout of a second.
+    /// Only for sockets of `Socket`, with a timeout of one second.
     pub(crate) fn receive(socket: &impl AsRawFd, _: &mut [u8]) -> io::Result<usize> {
         let socket = socket.as_raw_fd();
         let arrival = MACHINE.lock().sockets[&socket];
@@ -453,7 +455,7 @@ pub(crate) mod primitives {
         });
     }
 
-    /// A value of each of the scheduler's threads.
+    /// A value for each of the scheduler's threads.
     pub(crate) struct Local<T: 'static>(pub(crate) shuttle::thread::LocalKey<T>);
 
     impl<T: 'static> Local<T> {
@@ -490,7 +492,7 @@ pub(crate) mod primitives {
         }
     }
 
-    /// `std::thread`, with time as the machine has it.
+    /// Like `std::thread`, with the machine's time.
     pub(crate) mod thread {
         use super::*;
         pub(crate) use shuttle::thread::{ThreadId, yield_now};
@@ -530,7 +532,7 @@ pub(crate) mod primitives {
             }
         }
 
-        /// Names and sizes of stacks are nothing to a model.
+        /// Ignores names and stack sizes.
         pub(crate) struct Builder;
 
         impl Builder {

@@ -1,48 +1,103 @@
-//! The mutex of the library.
+//! The library's mutex: what waits for it sleeps, a panic does not poison it, and debug builds check the order of locks.
 
-use std::time::Duration;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 
-/// parking_lot's mutex without its parking. Threads that park do so in a table of the whole process, which a forked child
-/// inherits with entries of threads that it does not have; a child that uses such locks hangs or crashes. What our locks
-/// guard takes a few instructions, so whoever finds one taken looks again in a moment.
-#[derive(Debug, Default)]
-pub(crate) struct Mutex<T>(parking_lot::Mutex<T>);
+#[cfg(vsession_model)]
+use super::model::primitives::{RawGuard, RawMutex};
+#[cfg(debug_assertions)]
+use super::rank::Held;
+use super::rank::Rank;
+#[cfg(not(vsession_model))]
+use raw::{RawGuard, RawMutex};
 
-impl<T> Mutex<T> {
-    pub(crate) const fn new(value: T) -> Mutex<T> {
-        Mutex(parking_lot::const_mutex(value))
+/// parking_lot's mutex over a lock that waits in the kernel (`sys::FutexLock`). parking_lot's own lock keeps its waiters in a
+/// table of the whole process, which a forked child inherits with threads that it does not have.
+#[cfg(not(vsession_model))]
+mod raw {
+    use crate::sys::FutexLock;
+
+    pub(super) type RawMutex<T> = parking_lot::lock_api::Mutex<FutexLock, T>;
+    pub(super) type RawGuard<'a, T> = parking_lot::lock_api::MutexGuard<'a, FutexLock, T>;
+}
+
+/// A mutex whose place in the order of locks is `R`.
+pub(crate) struct Mutex<T, R> {
+    raw: RawMutex<T>,
+    rank: PhantomData<fn() -> R>,
+}
+
+/// The value of a locked mutex, until dropped.
+pub(crate) struct MutexGuard<'a, T> {
+    raw: RawGuard<'a, T>,
+    #[cfg(debug_assertions)]
+    _held: Held,
+}
+
+impl<T, R: Rank> Mutex<T, R> {
+    pub(crate) const fn new(value: T) -> Mutex<T, R> {
+        Mutex { raw: RawMutex::new(value), rank: PhantomData }
     }
 
-    pub(crate) fn try_lock(&self) -> Option<parking_lot::MutexGuard<'_, T>> {
-        self.0.try_lock()
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        #[cfg(debug_assertions)]
+        Held::check::<R>();
+        Mutex::<T, R>::guard(self.raw.lock())
     }
 
-    pub(crate) fn lock(&self) -> parking_lot::MutexGuard<'_, T> {
-        const SPINS: u32 = 32;
-        const YIELDS: u32 = 128;
-        let mut tries = 0;
-        loop {
-            if let Some(guard) = self.0.try_lock() {
-                return guard;
-            }
-            match tries {
-                0..SPINS => std::hint::spin_loop(),
-                SPINS..YIELDS => std::thread::yield_now(),
-                // A thread of real-time priority would never let the holder run by yielding.
-                _ => std::thread::sleep(Duration::from_micros(50)),
-            }
-            tries += 1;
+    /// Does not wait, and may be called whatever locks the thread holds.
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.raw.try_lock().map(Mutex::<T, R>::guard)
+    }
+
+    #[inline]
+    fn guard(raw: RawGuard<'_, T>) -> MutexGuard<'_, T> {
+        MutexGuard {
+            raw,
+            #[cfg(debug_assertions)]
+            _held: Held::note::<R>(),
         }
     }
 }
 
-#[cfg(test)]
+impl<T: Default, R: Rank> Default for Mutex<T, R> {
+    fn default() -> Mutex<T, R> {
+        Mutex::new(T::default())
+    }
+}
+
+impl<T: fmt::Debug, R: Rank> fmt::Debug for Mutex<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(R::NAME).field(&self.raw).finish()
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.raw
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.raw
+    }
+}
+
+#[cfg(all(test, not(vsession_model)))]
 mod tests {
     use super::*;
+    use crate::sync::rank::{Signal, Test, Waker};
 
     #[test]
     fn many_threads_take_turns() {
-        let counter = Mutex::new(0u64);
+        let counter = Mutex::<u64, Test>::new(0);
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -53,5 +108,59 @@ mod tests {
             }
         });
         assert_eq!(*counter.lock(), 80_000);
+    }
+
+    /// Threads that sleep in the kernel are woken one after the other.
+    #[test]
+    fn each_waiter_gets_the_lock_after_a_long_wait() {
+        let lock = Mutex::<u64, Test>::new(0);
+        std::thread::scope(|scope| {
+            let held = lock.lock();
+            for _ in 0..8 {
+                scope.spawn(|| *lock.lock() += 1);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            drop(held);
+        });
+        assert_eq!(*lock.lock(), 8);
+    }
+
+    #[test]
+    fn a_panic_under_the_lock_does_not_poison_it() {
+        let lock = Mutex::<u64, Test>::new(0);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut value = lock.lock();
+            *value = 2;
+            panic!("a planted panic");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(*lock.lock(), 2);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn locks_taken_out_of_order_panic_with_both_names() {
+        let (outer, inner) = (Mutex::<(), Signal>::new(()), Mutex::<(), Waker>::new(()));
+        let message = |wrong: fn(&Mutex<(), Signal>, &Mutex<(), Waker>)| {
+            let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| wrong(&outer, &inner)));
+            *panic.unwrap_err().downcast::<String>().unwrap()
+        };
+        {
+            let _outer = outer.lock();
+            drop(inner.lock());
+        }
+        let inverted = message(|outer, inner| {
+            let _inner = inner.lock();
+            drop(outer.lock());
+        });
+        assert_eq!(inverted, "lock order: Signal is taken while Waker is held; see src/sync/rank.rs");
+        let twice = message(|outer, _| {
+            let other = Mutex::<(), Signal>::new(());
+            let _outer = outer.lock();
+            drop(other.lock());
+        });
+        assert_eq!(twice, "lock order: Signal is taken while Signal is held; see src/sync/rank.rs");
+        let _inner = inner.lock();
+        assert!(outer.try_lock().is_some(), "what does not wait has no order");
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
 use crate::soap::envelope::Reference;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Arc, Mutex, Weak, rank};
 use crate::vim::service_content::ServiceContent;
 
 /// The type and id that every server gives its root object.
@@ -23,7 +23,7 @@ pub(crate) struct Service {
 }
 
 /// The services that sessions hold now, by the hash of what they say.
-static HELD: PerProcess<Mutex<HashMap<u64, Weak<Service>>>> = PerProcess::new();
+static HELD: PerProcess<Mutex<HashMap<u64, Weak<Service>>, rank::Services>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's services.
 pub(crate) fn renew_after_fork() {
