@@ -21,6 +21,10 @@ struct Opt {
     set: fn(&mut Config, &str) -> std::result::Result<(), String>,
 }
 
+/// The values that `boolean` and `at_least_one_millisecond` accept.
+const BOOLEAN: &str = "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case";
+const POSITIVE_MILLISECONDS: &str = "1 to 4294967294";
+
 const OPTIONS: &[Opt] = &[
     Opt {
         name: "url",
@@ -34,11 +38,7 @@ const OPTIONS: &[Opt] = &[
         values: "text",
         default: "",
         about: "The user to log in as, for example `administrator@vsphere.local`.",
-        set: |c, v| {
-            login_text::check(v)?;
-            c.username = Some(v.to_string()).filter(|v| !v.is_empty());
-            Ok(())
-        },
+        set: |c, v| optional_text(v).map(|v| c.username = v),
     },
     Opt {
         name: "password",
@@ -66,15 +66,11 @@ const OPTIONS: &[Opt] = &[
         values: "a locale such as `en_US`",
         default: "the server's",
         about: "The language of the server's messages in this session.",
-        set: |c, v| {
-            login_text::check(v)?;
-            c.locale = Some(v.to_string()).filter(|v| !v.is_empty());
-            Ok(())
-        },
+        set: |c, v| optional_text(v).map(|v| c.locale = v),
     },
     Opt {
         name: "tls.verify",
-        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
+        values: BOOLEAN,
         default: "true",
         about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody in between; a thumbprint that `tls.thumbprint` or `tls.known_hosts` names for the server is demanded all the same.",
         set: |c, v| boolean(v).map(|v| c.tls_verify = v),
@@ -185,7 +181,7 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "connect_timeout_ms",
-        values: "1 to 4294967294",
+        values: POSITIVE_MILLISECONDS,
         default: "15000",
         about: "How long making one connection may take: DNS, TCP, proxy and TLS together.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.connect_timeout = v),
@@ -199,7 +195,7 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "idle_timeout_ms",
-        values: "1 to 4294967294",
+        values: POSITIVE_MILLISECONDS,
         default: "15000",
         about: "How long a connection may be idle before it is closed. With a value above the server's own limit, more calls meet a connection that the server is about to close.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.idle_timeout = v),
@@ -257,14 +253,14 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "relogin.backoff_ms",
-        values: "1 to 4294967294",
+        values: POSITIVE_MILLISECONDS,
         default: "1000",
         about: "After an automatic login failed for a reason other than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. The delay that the server asks for with `Retry-After` is added.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.backoff = v),
     },
     Opt {
         name: "relogin.max_backoff_ms",
-        values: "1 to 4294967294",
+        values: POSITIVE_MILLISECONDS,
         default: "60000",
         about: "The longest such wait.",
         set: |c, v| at_least_one_millisecond(v).map(|v| c.max_backoff = v),
@@ -298,14 +294,14 @@ const OPTIONS: &[Opt] = &[
     },
     Opt {
         name: "close.logout",
-        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
+        values: BOOLEAN,
         default: "true",
         about: "Whether `vsession_close` logs the session out. `false` leaves the session alive for another holder of its cookie.",
         set: |c, v| boolean(v).map(|v| c.close_logs_out = v),
     },
     Opt {
         name: "allow_empty_password",
-        values: "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case",
+        values: BOOLEAN,
         default: "false",
         about: "Whether an empty password is sent. It is right for an ESXi host whose root has none yet. Elsewhere an empty password usually comes from a variable that was never set, and the server counts it as a failed login. An empty `password_file` is always refused.",
         set: |c, v| boolean(v).map(|v| c.allow_empty_password = v),
@@ -341,6 +337,12 @@ pub(super) fn boolean(value: &str) -> std::result::Result<bool, String> {
         "false" | "0" | "no" | "off" => Ok(false),
         _ => Err("is neither true nor false".into()),
     }
+}
+
+/// Text for a login; `None` if it is empty.
+fn optional_text(value: &str) -> std::result::Result<Option<String>, String> {
+    login_text::check(value)?;
+    Ok(Some(value.to_string()).filter(|value| !value.is_empty()))
 }
 
 fn number(value: &str, least: u64, most: u64) -> std::result::Result<u64, String> {

@@ -78,7 +78,7 @@ impl fmt::Display for Thumbprint {
 
 /// The fields of a certificate that are used here. Certificates of any version are accepted, with any other content: which of them
 /// are trusted is decided elsewhere.
-pub(super) struct Outline<'a> {
+pub(super) struct ParsedCertificate<'a> {
     /// 1, 2 or 3.
     pub(super) version: u8,
     /// Issuer, subject and public key in DER, as the certificate has them.
@@ -98,13 +98,13 @@ pub(super) struct Validity {
     pub(super) until: Duration,
 }
 
-impl<'a> Outline<'a> {
+impl<'a> ParsedCertificate<'a> {
     /// `None`: the bytes are no certificate.
-    pub(super) fn of(certificate: &'a [u8]) -> Option<Outline<'a>> {
-        Outline::read(certificate).ok()
+    pub(super) fn parse(certificate: &'a [u8]) -> Option<ParsedCertificate<'a>> {
+        ParsedCertificate::read(certificate).ok()
     }
 
-    fn read(certificate: &'a [u8]) -> x509_cert::der::Result<Outline<'a>> {
+    fn read(certificate: &'a [u8]) -> x509_cert::der::Result<ParsedCertificate<'a>> {
         let outer = AnyRef::from_der(certificate)?;
         outer.tag().assert_eq(Tag::Sequence)?;
         let inner = AnyRef::decode(&mut SliceReader::new(outer.value())?)?;
@@ -133,7 +133,7 @@ impl<'a> Outline<'a> {
             from: validity.not_before.to_unix_duration(),
             until: validity.not_after.to_unix_duration(),
         });
-        Ok(Outline { version, issuer, subject, key, validity, extensions })
+        Ok(ParsedCertificate { version, issuer, subject, key, validity, extensions })
     }
 
     /// The value of an extension. `Err`: this extension, or the list of all, cannot be read.
@@ -228,13 +228,13 @@ pub(crate) struct Certificate {
 impl Certificate {
     /// Fields that do not parse are left empty; any bytes have thumbprints.
     pub(crate) fn describe(der: &[u8]) -> Certificate {
-        let outline = Outline::of(der);
+        let parsed = ParsedCertificate::parse(der);
         let ms = |time: Duration| time.as_millis() as i64;
         let name = |der| Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string());
-        let validity = outline.as_ref().and_then(|outline| outline.validity);
+        let validity = parsed.as_ref().and_then(|parsed| parsed.validity);
         Certificate {
-            subject: outline.as_ref().map_or(String::new(), |outline| name(outline.subject)),
-            issuer: outline.as_ref().map_or(String::new(), |outline| name(outline.issuer)),
+            subject: parsed.as_ref().map_or(String::new(), |parsed| name(parsed.subject)),
+            issuer: parsed.as_ref().map_or(String::new(), |parsed| name(parsed.issuer)),
             not_before_ms: validity.map_or(0, |validity| ms(validity.from)),
             not_after_ms: validity.map_or(0, |validity| ms(validity.until)),
             sha256: Thumbprint::sha256(der),

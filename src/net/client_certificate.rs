@@ -4,7 +4,7 @@ use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
-use super::certificate::Outline;
+use super::certificate::ParsedCertificate;
 use super::pem;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
@@ -38,7 +38,7 @@ impl ClientCertificate {
             )
         })?;
         // Compared here, because rustls compares the keys of certificates of version 3 alone.
-        let of_certificate = Outline::of(&chain[0]).map(|outline| outline.key);
+        let of_certificate = ParsedCertificate::parse(&chain[0]).map(|parsed| parsed.key);
         if key.public_key().is_some_and(|key| Some(key.as_ref()) != of_certificate) {
             return Err(bad_key(&format!(
                 "holds a key that does not belong to the first certificate of {}",

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use super::certificate::{Certificate, Outline};
+use super::certificate::{Certificate, ParsedCertificate};
 use super::public_key;
 use super::tls_config::TlsConfig;
 use super::trust_store::TrustStore;
@@ -65,7 +65,7 @@ pub(crate) fn certificate(bytes: &[u8]) {
     assert_eq!(described.sha256.to_string().len(), 95);
     assert_eq!(described.sha1.to_string().len(), 59);
     assert!(described.sha256.is_of(bytes) && described.sha1.is_of(bytes));
-    let Some(outline) = Outline::of(bytes) else { return };
+    let Some(parsed) = ParsedCertificate::parse(bytes) else { return };
     let now = Duration::from_secs(1_700_000_000);
     let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
     let store = TrustStore::of(&[bytes]);
@@ -77,7 +77,7 @@ pub(crate) fn certificate(bytes: &[u8]) {
             Ok(()) => {
                 let now = now.as_millis() as i64;
                 assert!(described.not_before_ms <= now && described.not_after_ms >= now, "{described:?}");
-                assert!(outline.may_serve() && outline.version == 3 && !outline.names().is_empty());
+                assert!(parsed.may_serve() && parsed.version == 3 && !parsed.names().is_empty());
             }
             Err(untrusted) => {
                 let message = untrusted.error("vc:443", &described.sha256).detail().message.clone();
@@ -85,5 +85,5 @@ pub(crate) fn certificate(bytes: &[u8]) {
             }
         }
     }
-    let _ = public_key::unsupported(outline.key);
+    let _ = public_key::unsupported(parsed.key);
 }

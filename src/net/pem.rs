@@ -5,7 +5,7 @@ use base64::prelude::BASE64_STANDARD;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::certificate::Outline;
+use super::certificate::ParsedCertificate;
 use crate::runtime::secret::Wiped;
 
 /// The certificates of a file in DER, at least one. The problem reads on from the file's name.
@@ -17,7 +17,7 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
         let certificate = certificate.map_err(|error| {
             format!("is not PEM: {} (certificate {number} of the file)", malformed(&error))
         })?;
-        if Outline::of(&certificate).is_none() {
+        if ParsedCertificate::parse(&certificate).is_none() {
             return Err(format!(
                 "holds something other than an X.509 certificate as certificate {number} of the file"
             ));

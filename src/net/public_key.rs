@@ -10,7 +10,7 @@ use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
 use x509_cert::der::{Decode, Reader, SliceReader};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
-use super::certificate::Outline;
+use super::certificate::ParsedCertificate;
 
 /// Why a handshake signature proves nothing.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,11 +36,11 @@ pub(super) fn check_handshake(
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<(), Unproven> {
     let unreadable = || Unproven::Key("its key cannot be read".into());
-    let outline = Outline::of(certificate).ok_or_else(unreadable)?;
-    if let Some(problem) = unsupported(outline.key) {
+    let parsed = ParsedCertificate::parse(certificate).ok_or_else(unreadable)?;
+    if let Some(problem) = unsupported(parsed.key) {
         return Err(Unproven::Key(format!("its key {problem}")));
     }
-    let key = SubjectPublicKeyInfoDer::from(outline.key);
+    let key = SubjectPublicKeyInfoDer::from(parsed.key);
     if version == Version::Tls13 {
         return match verify_tls13_signature_with_raw_key(message, &key, signed, algorithms) {
             Ok(_) => Ok(()),

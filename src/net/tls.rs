@@ -328,7 +328,7 @@ mod tests {
 
     const PEM: &[u8] = include_bytes!("../../tests/rust/support/canned.pem");
 
-    /// A server that requires a client certificate, and a client that has none.
+    /// A server, which may require a client certificate, and a client that has none.
     struct Pair {
         server: ServerConnection,
         /// The server's end.
@@ -341,7 +341,7 @@ mod tests {
 
     impl Pair {
         /// Before the first byte of the handshake.
-        fn new(version: &'static SupportedProtocolVersion) -> Pair {
+        fn new(version: &'static SupportedProtocolVersion, certificate_required: bool) -> Pair {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             own.set_nonblocking(true).unwrap();
@@ -351,6 +351,7 @@ mod tests {
             let mut roots = RootCertStore::empty();
             roots.add(chain[0].clone()).unwrap();
             let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+            let verifier = if certificate_required { verifier } else { verifier.allow_unauthenticated() };
             let settings = ServerConfig::builder_with_provider(provider)
                 .with_protocol_versions(&[version])
                 .unwrap()
@@ -373,21 +374,24 @@ mod tests {
             Pair { server, peer, own, client, exchange }
         }
 
-        /// The server reads until it has something to say, and says it.
+        /// The server reads until it has something to send, and sends it.
         fn server_speaks(&mut self) {
             while !self.server.wants_write() {
-                self.server.read_tls(&mut self.peer).unwrap();
-                let _ = self.server.process_new_packets();
+                self.server_reads();
             }
-            self.server.write_tls(&mut self.peer).unwrap();
             while self.server.wants_write() {
                 self.server.write_tls(&mut self.peer).unwrap();
             }
         }
 
-        /// The client's part of the handshake, until there is nothing more to read.
-        fn handshake_of_1_3() -> Pair {
-            let mut pair = Pair::new(&rustls::version::TLS13);
+        fn server_reads(&mut self) {
+            self.server.read_tls(&mut self.peer).unwrap();
+            let _ = self.server.process_new_packets();
+        }
+
+        /// After the client's part of the handshake.
+        fn handshake_of_1_3(certificate_required: bool) -> Pair {
+            let mut pair = Pair::new(&rustls::version::TLS13, certificate_required);
             pair.client.write_records(&pair.exchange).unwrap();
             pair.server_speaks();
             pair.client.complete_handshake(&pair.exchange).unwrap();
@@ -410,7 +414,7 @@ mod tests {
 
     #[test]
     fn an_alert_before_the_request_is_reported() {
-        let mut pair = Pair::handshake_of_1_3();
+        let mut pair = Pair::handshake_of_1_3(true);
         pair.server_speaks();
         while pair.client.socket.pending() != Pending::Data {
             std::thread::yield_now();
@@ -422,7 +426,7 @@ mod tests {
 
     #[test]
     fn an_alert_while_the_request_is_written_is_reported() {
-        let pair = Pair::handshake_of_1_3();
+        let pair = Pair::handshake_of_1_3(true);
         let (mut client, exchange) = pair.server_refuses_and_resets();
         assert!(client.write_all(b"request", &exchange).is_err());
         assert_refused(&exchange);
@@ -430,7 +434,7 @@ mod tests {
 
     #[test]
     fn an_alert_after_the_request_is_reported() {
-        let mut pair = Pair::handshake_of_1_3();
+        let mut pair = Pair::handshake_of_1_3(true);
         pair.client.before_first_request(&pair.exchange).unwrap();
         pair.client.write_all(b"request", &pair.exchange).unwrap();
         pair.server_speaks();
@@ -440,17 +444,35 @@ mod tests {
 
     #[test]
     fn an_alert_while_the_handshake_is_written_is_reported() {
-        let mut pair = Pair::new(&rustls::version::TLS12);
+        let mut pair = Pair::new(&rustls::version::TLS12, true);
         pair.client.write_records(&pair.exchange).unwrap();
         pair.server_speaks();
         while !pair.client.tls.wants_write() {
             pair.client.read_records(&pair.exchange).unwrap();
         }
-        // handshake_failure, as many servers put it that miss a certificate.
+        // handshake_failure, which many servers send when a client certificate is missing.
         pair.peer.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
         let Pair { peer, own, mut client, exchange, .. } = pair;
         reset_unread(peer, own);
         assert!(client.complete_handshake(&exchange).is_err());
         assert_refused(&exchange);
+    }
+    #[test]
+    fn a_reply_that_arrived_before_a_write_failed_is_read() {
+        let mut pair = Pair::handshake_of_1_3(false);
+        while pair.server.is_handshaking() {
+            pair.server_reads();
+        }
+        pair.server.writer().write_all(b"HTTP/1.1 503 Busy").unwrap();
+        pair.server.send_close_notify();
+        pair.server_speaks();
+        let Pair { peer, own, mut client, exchange, .. } = pair;
+        reset_unread(peer, own);
+        client.before_first_request(&exchange).unwrap();
+        assert!(client.write_all(b"request", &exchange).is_err());
+        assert!(client.has_more(), "the reply lies in rustls");
+        let mut reply = [0; 100];
+        let n = client.read(&mut reply, &exchange).unwrap();
+        assert_eq!(&reply[..n], b"HTTP/1.1 503 Busy");
     }
 }

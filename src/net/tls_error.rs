@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
 
-use super::certificate::{Outline, Thumbprint, Validity, date, name};
+use super::certificate::{ParsedCertificate, Thumbprint, Validity, date, name};
 use super::public_key::{self, Unproven};
 use crate::error::Error;
 use crate::status::Status;
@@ -125,22 +125,22 @@ pub(super) fn outside_validity(validity: Option<Validity>, now: Duration, what: 
 #[allow(deprecated, reason = "variants that older versions of the library still produce")]
 pub(super) fn from_webpki(
     error: &webpki::Error,
-    outline: &Outline<'_>,
+    parsed: &ParsedCertificate<'_>,
     server: &ServerName<'_>,
     now: Duration,
 ) -> Untrusted {
     use webpki::Error::*;
-    let of_dates = || outside_validity(outline.validity, now, "it");
+    let of_dates = || outside_validity(parsed.validity, now, "it");
     match error {
         UnknownIssuer => {
-            let issuer = name(outline.issuer);
-            if outline.is_self_issued() {
+            let issuer = name(parsed.issuer);
+            if parsed.is_self_issued() {
                 untrusted("it is self-signed and not listed as trusted", TRUST_IT)
             } else {
                 untrusted(format!("its chain ends at no trusted authority; {issuer} issued it"), TRUST_IT)
             }
         }
-        CertNotValidForName(_) => wrong_name(outline, server),
+        CertNotValidForName(_) => wrong_name(parsed, server),
         CertNotValidYet { not_before, .. } => of_dates().unwrap_or_else(|| {
             let from = date(Duration::from_secs(not_before.as_secs()));
             let clock = date(now);
@@ -199,7 +199,7 @@ pub(super) fn from_webpki(
             untrusted("an authority of its chain may not issue certificates for this name", RENEW_AUTHORITY)
         }
         RequiredEkuNotFound | RequiredEkuNotFoundContext(_) | EmptyEkuExtension => {
-            if outline.may_serve() {
+            if parsed.may_serve() {
                 untrusted(
                     "the extended key usage of an authority in its chain does not allow TLS servers",
                     RENEW_AUTHORITY,
@@ -208,10 +208,10 @@ pub(super) fn from_webpki(
                 not_for_servers()
             }
         }
-        UnsupportedCertVersion if outline.version < 3 => untrusted(
+        UnsupportedCertVersion if parsed.version < 3 => untrusted(
             format!(
                 "it is of X.509 version {}, which carries no names of servers that could be compared",
-                outline.version
+                parsed.version
             ),
             PIN_OR_RENEW,
         ),
@@ -236,15 +236,15 @@ pub(super) fn from_webpki(
     }
 }
 
-fn wrong_name(outline: &Outline<'_>, server: &ServerName<'_>) -> Untrusted {
+fn wrong_name(parsed: &ParsedCertificate<'_>, server: &ServerName<'_>) -> Untrusted {
     const SHOWN: usize = 8;
-    let names = outline.names();
+    let names = parsed.names();
     let expected = server.to_str();
     if names.is_empty() {
         return untrusted(
             format!(
                 "it carries no name of a server (subjectAltName), so it is not one for '{expected}'; its subject is {} and is not compared",
-                name(outline.subject)
+                name(parsed.subject)
             ),
             PIN_OR_RENEW,
         );
@@ -415,7 +415,7 @@ mod tests {
     fn every_failure_of_a_chain_is_described() {
         use webpki::Error as E;
         let der = certificate();
-        let outline = Outline::of(&der).unwrap();
+        let parsed = ParsedCertificate::parse(&der).unwrap();
         let (server, now) = (ServerName::try_from("vc").unwrap(), Duration::from_secs(1_795_600_000));
         let time = UnixTime::since_unix_epoch(now);
         for error in [
@@ -453,7 +453,7 @@ mod tests {
             E::UnsupportedSignatureAlgorithm,
             E::UnsupportedSignatureAlgorithmForPublicKey,
         ] {
-            let untrusted = from_webpki(&error, &outline, &server, now);
+            let untrusted = from_webpki(&error, &parsed, &server, now);
             let message = untrusted.error("vc:443", &Thumbprint::sha256(&der)).detail().message.clone();
             assert!(message.starts_with("the certificate of vc:443 is not trusted: "), "{message}");
             assert!(!shows_inner_names(&message), "{error:?}: {message}");

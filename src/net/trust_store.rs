@@ -10,7 +10,7 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
-use super::certificate::{Outline, Thumbprint, Validity, name};
+use super::certificate::{ParsedCertificate, Thumbprint, Validity, name};
 use super::public_key;
 use super::tls_error::{self, Untrusted};
 use crate::error::{Error, Result};
@@ -44,23 +44,23 @@ impl TrustStore {
             TrustStore { anchors: Vec::new(), limits: Vec::new(), listed: Vec::new(), others: Vec::new() };
         for der in certificates {
             let der = der.as_ref();
-            let Some(outline) = Outline::of(der) else { continue };
+            let Some(parsed) = ParsedCertificate::parse(der) else { continue };
             store.listed.push(Thumbprint::sha256(der));
             let bytes = CertificateDer::from(der);
-            let why_not = match (outline.why_no_ca(), webpki::anchor_from_trusted_cert(&bytes)) {
+            let why_not = match (parsed.why_no_ca(), webpki::anchor_from_trusted_cert(&bytes)) {
                 (None, Ok(anchor)) => {
                     store.anchors.push(anchor.to_owned());
                     store.limits.push(AnchorLimits {
-                        validity: outline.validity,
-                        path_length: outline.path_length(),
-                        unsupported: public_key::unsupported(outline.key),
+                        validity: parsed.validity,
+                        path_length: parsed.path_length(),
+                        unsupported: public_key::unsupported(parsed.key),
                     });
                     continue;
                 }
                 (Some(why), _) => why,
                 (None, Err(_)) => "its form is not supported for a CA",
             };
-            store.others.push((outline.subject.to_vec(), why_not));
+            store.others.push((parsed.subject.to_vec(), why_not));
         }
         store
     }
@@ -83,13 +83,13 @@ impl TrustStore {
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> std::result::Result<(), Untrusted> {
         let now_is = Duration::from_secs(now.as_secs());
-        let Some(outline) = Outline::of(certificate) else { return Err(tls_error::unreadable()) };
-        let words = |error: &webpki::Error| tls_error::from_webpki(error, &outline, server, now_is);
+        let Some(parsed) = ParsedCertificate::parse(certificate) else { return Err(tls_error::unreadable()) };
+        let words = |error: &webpki::Error| tls_error::from_webpki(error, &parsed, server, now_is);
         if self.listed.contains(&Thumbprint::sha256(certificate)) {
-            if let Some(untrusted) = tls_error::outside_validity(outline.validity, now_is, "it") {
+            if let Some(untrusted) = tls_error::outside_validity(parsed.validity, now_is, "it") {
                 return Err(untrusted);
             }
-            if !outline.may_serve() {
+            if !parsed.may_serve() {
                 return Err(tls_error::not_for_servers());
             }
             let entity = EndEntityCert::try_from(certificate).map_err(|e| words(&e))?;
@@ -117,11 +117,11 @@ impl TrustStore {
             let own = objection.into_inner();
             return Err(match error {
                 webpki::Error::UnknownIssuer => own
-                    .or_else(|| self.issued_by_no_ca(&outline, intermediates))
+                    .or_else(|| self.issued_by_no_ca(&parsed, intermediates))
                     .unwrap_or_else(|| words(&error)),
                 // A key that is too short makes every signature a wrong one.
                 webpki::Error::InvalidSignatureForPublicKey => {
-                    self.unsupported_key(&outline, intermediates).unwrap_or_else(|| words(&error))
+                    self.unsupported_key(&parsed, intermediates).unwrap_or_else(|| words(&error))
                 }
                 error => words(&error),
             });
@@ -141,11 +141,11 @@ impl TrustStore {
         let mut below = 0;
         for certificate in path.intermediate_certificates() {
             let der = certificate.der();
-            let Some(outline) = Outline::of(&der) else { return Some(tls_error::unreadable()) };
-            if !outline.may_sign() {
-                return Some(tls_error::may_not_sign(&name(outline.subject)));
+            let Some(parsed) = ParsedCertificate::parse(&der) else { return Some(tls_error::unreadable()) };
+            if !parsed.may_sign() {
+                return Some(tls_error::may_not_sign(&name(parsed.subject)));
             }
-            below += u32::from(!outline.is_self_issued());
+            below += u32::from(!parsed.is_self_issued());
         }
         if limits.path_length.is_some_and(|most| below > u32::from(most)) {
             return Some(tls_error::chain_too_long(&called));
@@ -156,11 +156,11 @@ impl TrustStore {
     /// The issuer is listed, and is no CA.
     fn issued_by_no_ca(
         &self,
-        outline: &Outline<'_>,
+        parsed: &ParsedCertificate<'_>,
         intermediates: &[CertificateDer<'_>],
     ) -> Option<Untrusted> {
-        let outlines = intermediates.iter().filter_map(|c| Outline::of(c));
-        let issuers = std::iter::once(outline.issuer).chain(outlines.map(|o| o.issuer));
+        let chain = intermediates.iter().filter_map(|c| ParsedCertificate::parse(c));
+        let issuers = std::iter::once(parsed.issuer).chain(chain.map(|o| o.issuer));
         let find = |issuer: &[u8]| self.others.iter().find(|(subject, _)| subject == issuer);
         let (subject, why) = issuers.into_iter().find_map(find)?;
         Some(tls_error::issuer_is_no_ca(&name(subject), why))
@@ -169,13 +169,12 @@ impl TrustStore {
     /// A key in the chain whose signatures cannot be verified.
     fn unsupported_key(
         &self,
-        outline: &Outline<'_>,
+        parsed: &ParsedCertificate<'_>,
         intermediates: &[CertificateDer<'_>],
     ) -> Option<Untrusted> {
-        let outlines: Vec<_> = intermediates.iter().filter_map(|c| Outline::of(c)).collect();
-        let issuers: Vec<_> =
-            std::iter::once(outline.issuer).chain(outlines.iter().map(|o| o.issuer)).collect();
-        let of_chain = outlines.iter().filter(|o| issuers.contains(&o.subject));
+        let chain: Vec<_> = intermediates.iter().filter_map(|c| ParsedCertificate::parse(c)).collect();
+        let issuers: Vec<_> = std::iter::once(parsed.issuer).chain(chain.iter().map(|o| o.issuer)).collect();
+        let of_chain = chain.iter().filter(|o| issuers.contains(&o.subject));
         let of_chain = of_chain.filter_map(|o| Some((o.subject.to_vec(), public_key::unsupported(o.key)?)));
         let of_roots = self.anchors.iter().zip(&self.limits);
         let of_roots = of_roots.filter_map(|(anchor, limits)| {
