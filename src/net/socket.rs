@@ -133,10 +133,10 @@ fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
                     format!("the connection was lost: {error}; check the options 'proxy' and 'no_proxy'")
                 }
                 (Phase::Handshake, _) => format!(
-                    "the connection was lost during the TLS handshake: {error}; the server may be starting, or is this not its HTTPS port?"
+                    "the connection was lost during the TLS handshake: {error}; the server may be starting, or this is not its HTTPS port"
                 ),
                 (_, true) => {
-                    format!("the connection was lost: {error}; repeat the call if it can bear to run twice")
+                    format!("the connection was lost: {error}; repeat the call only if it may run twice")
                 }
                 (_, false) => format!("the connection was lost: {error}; nothing was sent, so the call can be repeated"),
             },
@@ -150,7 +150,7 @@ pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
     Error::new(
         Status::VSESSION_E_CONNECT,
         format!(
-            "nobody answered {where_and_when} within connect_timeout_ms; check host and port in '{option}', and the firewall"
+            "no answer {where_and_when} within connect_timeout_ms; check host and port in '{option}', and the firewall"
         ),
     )
 }

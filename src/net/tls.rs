@@ -106,7 +106,7 @@ impl TlsStream {
                 // The same status as for a reset: this is more often a front end without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
                     Status::VSESSION_E_CONNECTION,
-                    format!("{} closed the connection during the TLS handshake; it may be starting, or is this not its HTTPS port?", self.server),
+                    format!("{} closed the connection during the TLS handshake; it may be starting, or this is not its HTTPS port", self.server),
                 )));
             }
         }

@@ -83,7 +83,7 @@ fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
         // Nothing else would end it before a minute is over, and that with another status.
         let error = session.login().unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_CONNECT, "{}", error.message);
-        let told = format!("nobody answered {phase}");
+        let told = format!("no answer {phase}");
         assert!(
             error.message.contains(&told) && error.message.contains("connect_timeout_ms"),
             "{}",

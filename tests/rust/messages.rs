@@ -140,7 +140,7 @@ fn what_is_the_proxys_is_told_of_the_proxy() {
 
 #[test]
 fn a_call_is_to_be_repeated_with_care_only_where_it_may_have_run() {
-    const CARE: &str = "bear to run twice";
+    const CARE: &str = "run twice";
     for canned in [Canned::http(), Canned::https()] {
         let server = canned.address().to_string();
         let session = logged_in(&canned);
