@@ -283,6 +283,7 @@ impl Session {
             let notice = gate.machine.notice(FAILED, crate::state::Reason::VSESSION_REASON_NONE, Some(error));
             drop(gate);
             crate::sync::thread::yield_now();
+            let _gate = self.gate.lock();
             return self.config.queue.iter().for_each(|queue| queue.push(self.event(notice.clone(), None)));
         }
         self.feed(&mut gate, Input::KeepAliveFailed { error });
