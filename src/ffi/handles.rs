@@ -129,11 +129,13 @@ fn take_slot() -> Result<(usize, u32)> {
     let all = FREE.get();
     let mut free = all.lock();
     // A slot rests for a while before it is used again, which keeps stale handles recognisable for longer.
+    // unreached: needs more than 16 million handles
     if (free.list.len() > CHUNK || (free.made == MOST_SLOTS && !free.list.is_empty()))
         && let Some(taken) = free.list.pop_front()
     {
         return Ok(taken);
     }
+    // unreached: needs more than 16 million handles
     if free.made == MOST_SLOTS {
         return Err(
             Error::new(Status::VSESSION_E_RESOURCE, "too many handles are open; close some").not_run()
@@ -208,6 +210,7 @@ pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce
             return Ok(look(object));
         }
     }
+    // sometimes: a race, which a run meets or not
     Err(why_not(id, T::KIND, argument))
 }
 
@@ -215,6 +218,7 @@ pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce
 pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     let object = get::<T>(handle, argument)?;
     let id = Id::from_number(handle);
+    // sometimes: a race, which a run meets or not
     let slot = slot(id.slot()).ok_or_else(|| why_not(id, T::KIND, argument))?;
     let current = slot.entry.load_full();
     let mine = current.filter(|entry| entry.id == id);
@@ -226,6 +230,7 @@ pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> 
             return Ok(object);
         }
     }
+    // sometimes: a race, which a run meets or not
     Err(why_not(id, T::KIND, argument))
 }
 

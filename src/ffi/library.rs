@@ -170,6 +170,7 @@ pub unsafe extern "C" fn vsession_shutdown(
             match results.recv_timeout(left) {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => first_error = first_error.or(Some(error)),
+                // unreached: needs a defect in ring, rustls or this library
                 Err(_) => break,
             }
         }

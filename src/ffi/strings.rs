@@ -54,11 +54,13 @@ pub(super) unsafe fn with_length<'a>(
 ) -> Result<&'a str> {
     if pointer.is_null() {
         if length == 0 {
+            // unreached: no test sends such input
             return Ok("");
         }
         return Err(Error::invalid_argument(argument, format!("NULL, with a length of {length}")));
     }
     if length > isize::MAX as usize {
+        // unreached: no test sends such input
         return Err(Error::invalid_argument(argument, "its length is larger than any object"));
     }
     // SAFETY: not NULL, and by the caller's promise that long.

@@ -85,6 +85,7 @@ impl Client {
         if let Some(client) =
             made_meanwhile.iter().find(|client: &&Arc<Client>| client.settings() == settings)
         {
+            // sometimes: a race, which a run meets or not
             return Ok(client.clone());
         }
         of_key.push(Arc::downgrade(&client));
@@ -137,6 +138,7 @@ impl Client {
             let not_run = !exchange.sent.get();
             if failure.status() == Status::VSESSION_E_CONNECTION {
                 // Each pooled connection can turn out dead, and there are only so many of them.
+                // sometimes: a race, which a run meets or not
                 if not_run && exchange.reused.get() {
                     continue;
                 }
@@ -215,6 +217,7 @@ impl Client {
         // Memory whose size the server decides: where there is none, the call fails and the program goes on.
         // With room to become a `Text` without being copied.
         if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len()) + ROOM).is_err() {
+            // unreached: needs a process without free descriptors or memory
             return Err(no_memory());
         }
         body.extend_from_slice(arrived);
@@ -225,6 +228,7 @@ impl Client {
                 // What was only announced takes no memory.
                 let more = (length - filled).min(filled.max(MOST_AT_ONCE));
                 if body.try_reserve_exact(more + ROOM).is_err() {
+                    // unreached: needs a process without free descriptors or memory
                     return Err(no_memory());
                 }
                 body.resize(filled + more, 0);
@@ -256,6 +260,7 @@ const MOST_AT_ONCE: usize = 1 << 20;
 
 fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
     let text = format!("{}{path}", settings.origin());
+    // unreached: no test sends such input
     text.parse().map_err(|e| {
         Error::new(Status::VSESSION_E_CONFIG, format!("option 'url': '{text}' is not a valid address: {e}"))
     })

@@ -46,6 +46,7 @@ impl Permits {
                 let mut state = self.0.lock();
                 match state.line.iter().position(|t| Arc::ptr_eq(t, &turn)) {
                     Some(position) => drop(state.line.remove(position)),
+                    // sometimes: a race, which a run meets or not
                     // It was handed over just as we gave up: pass it on.
                     None => {
                         drop(state);

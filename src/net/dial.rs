@@ -105,6 +105,7 @@ impl Dialer {
                 }
                 match sys::start_connect(&address) {
                     Ok(stream) => trying.push((address, stream)),
+                    // sometimes: a race, which a run meets or not
                     Err(error) => note(&mut failure, address, error),
                 }
                 next_start = Instant::now() + LEAD;
@@ -125,11 +126,13 @@ impl Dialer {
                     let (address, stream) = trying.remove(index);
                     match stream.take_error() {
                         Ok(None) => return Ok(stream),
+                        // sometimes: a race, which a run meets or not
                         Ok(Some(error)) | Err(error) => note(&mut failure, address, error),
                     }
                     next_start = Instant::now();
                 }
                 None if until.is_some_and(|until| Instant::now() >= until) => {
+                    // sometimes: a race, which a run meets or not
                     return Err(no_answer(&format!("at {}", self.peer()), self.option()));
                 }
                 None => {}
@@ -140,6 +143,7 @@ impl Dialer {
     fn no_connection(&self, failure: Option<(SocketAddr, io::Error)>) -> Error {
         let (address, error) = match failure {
             Some((address, error)) => (Some(address), error),
+            // sometimes: a race, which a run meets or not
             None => (None, io::ErrorKind::AddrNotAvailable.into()),
         };
         if is_local_shortage(&address, &error) {
@@ -174,6 +178,7 @@ fn is_local_shortage(address: &Option<SocketAddr>, error: &io::Error) -> bool {
 
 /// Alternates between IPv4 and IPv6, beginning with the resolver's first choice.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    // unreached: the caller has at least one address
     let Some(first) = addresses.first() else { return addresses };
     let first_is_v6 = first.is_ipv6();
     let (preferred, others): (Vec<_>, Vec<_>) =

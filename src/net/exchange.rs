@@ -79,6 +79,7 @@ impl<'a> Exchange<'a> {
 
     /// Why an operation on a connection failed: what it recorded.
     pub(crate) fn reason(&self, error: std::io::Error) -> Error {
+        // unreached: needs a defect in ring, rustls or this library
         self.failure().unwrap_or_else(|| {
             Error::new(Status::VSESSION_E_CONNECTION, format!("the connection failed: {error}"))
         })

@@ -24,6 +24,7 @@ pub(crate) fn peer_certificates(settings: &Settings, watch: &Watch) -> Result<Ve
     let exchange = Exchange::new(watch, false, u64::MAX);
     match dialer.dial(&exchange) {
         Ok(Stream::Tls(tls)) => Ok(tls.peer_certificates().iter().map(|c| c.to_vec()).collect()),
+        // unreached: needs a defect in ring, rustls or this library
         Ok(Stream::Plain(_)) => Err(Error::new(Status::VSESSION_E_INTERNAL, "a connection without TLS")),
         Err(error) => Err(error_context::with_peer(exchange.reason(error), settings, &exchange).not_run()),
     }

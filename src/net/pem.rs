@@ -42,6 +42,7 @@ fn malformed(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section has no end",
         pem::Error::IllegalSectionStart { .. } => {
+            // unreached: one of several alternatives, of which others are tested
             "a line that begins a section goes on behind it; the line ends may have been lost"
         }
         _ => "a section holds something other than base64",

@@ -157,6 +157,7 @@ fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &
             request.extend_from_slice(&[3, host.len() as u8]);
             request.extend_from_slice(host.as_bytes());
         }
+        // unreached: a configuration holds no host name of that length
         Err(_) => return Err(failed(exchange, proxy, "takes no host name of more than 255 bytes")),
     }
     request.extend_from_slice(&port.to_be_bytes());

@@ -54,12 +54,14 @@ pub(crate) fn addresses(
         return Err((*none).into());
     }
     match lookup.result.get() {
+        // unreached: needs a defect in ring, rustls or this library
         Some(Ok(addresses)) if addresses.is_empty() => Err(unknown(host, option, "no address")),
         Some(Ok(addresses)) => Ok(addresses.clone()),
         Some(Err(error)) if sys::is_shortage(error) => {
             Err(shortage(&format!("the host name '{host}' could not be looked up"), error))
         }
         Some(Err(error)) => Err(unknown(host, option, &error.to_string())),
+        // unreached: needs a defect in ring, rustls or this library
         None => Err(unknown(host, option, "the lookup failed")),
     }
 }

@@ -53,6 +53,7 @@ impl Socket {
             if !self.wait_first {
                 match sys::receive_now(&self.stream, buffer) {
                     Ok(n) => return Ok(n),
+                    // sometimes: a race, which a run meets or not
                     Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                     Err(e) => return Err(lost(exchange, &e)),
@@ -77,7 +78,9 @@ impl Socket {
     pub(crate) fn read_now(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         match sys::receive_now(&self.stream, buffer) {
             Ok(n) => Ok(Some(n)),
+            // sometimes: a race, which a run meets or not
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            // sometimes: a race, which a run meets or not
             Err(e) => Err(e),
         }
     }
@@ -100,6 +103,7 @@ impl Socket {
                     self.wait_first = true;
                     return Ok(n);
                 }
+                // sometimes: a race, which a run meets or not
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write, exchange)?,
                 Err(e) => return Err(lost(exchange, &e)),
@@ -113,6 +117,7 @@ impl Socket {
             Ok(Some(_)) => Ok(()),
             Ok(None) => Err(exchange.fail(match exchange.phase.get() {
                 Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
+                // sometimes: a race, which a run meets or not
                 _ => no_answer("during the handshake", "url"),
             })),
             Err(stop) => Err(exchange.fail(stop)),

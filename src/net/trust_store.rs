@@ -222,6 +222,7 @@ fn read_system() -> Result<TrustStore> {
     let first = read.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
     let message = if variables.is_empty() {
         format!(
+            // unreached: needs a system without root certificates
             "this system has no root certificates{first}; install them (the package is often called ca-certificates), or set 'tls.ca_file' to the server's CA in PEM, or 'tls.thumbprint'"
         )
     } else {

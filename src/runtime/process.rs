@@ -12,6 +12,7 @@ use crate::sync::{Arc, ArcSwapOption};
 pub(crate) struct PerProcess<T>(ArcSwapOption<T>);
 
 impl<T: Default> PerProcess<T> {
+    // unreached: runs when the program is compiled
     pub(crate) const fn new() -> PerProcess<T> {
         PerProcess(ArcSwapOption::const_empty())
     }

@@ -27,6 +27,7 @@ struct Entry {
 }
 
 impl PartialEq for Entry {
+    // unreached: a trait requires it, and nothing calls it
     fn eq(&self, other: &Entry) -> bool {
         (self.at, self.number) == (other.at, other.number)
     }
@@ -201,6 +202,7 @@ impl Timer {
                     thread::park_timeout(at.saturating_duration_since(now));
                     state = self.state.lock();
                 }
+                // sometimes: after five seconds without an entry
                 None if idle_since.is_some_and(|since| now >= since + IDLE) => {
                     if planted!("timer-ends-without-a-look") {
                         drop(state);

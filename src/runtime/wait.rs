@@ -35,6 +35,7 @@ struct Waiting {
 }
 
 impl std::fmt::Debug for Signal {
+    // unreached: a trait requires it, and nothing calls it
     fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
         f.debug_struct("Signal").field("fired", &self.has_fired()).finish_non_exhaustive()
     }
@@ -109,6 +110,7 @@ impl Bounds {
     pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
         self.check_signals()?;
         match self.deadline {
+            // sometimes: a race, which a run meets or not
             Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
             _ => Ok(()),
         }
@@ -232,6 +234,7 @@ fn thread_waker() -> Result<Arc<Waker>> {
     {
         return Ok(waker);
     }
+    // unreached: needs a process without free descriptors or memory
     let event = EventFd::new().map_err(|e| {
         Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
             .not_run()
@@ -282,6 +285,7 @@ impl Watch {
     pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
         match self.bounds.deadline {
             _ if !self.committed.get() => self.bounds.check(),
+            // sometimes: a race, which a run meets or not
             Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
             _ => Ok(()),
         }
@@ -399,6 +403,7 @@ impl Watch {
             let ready = match poll(wanted, left) {
                 Ok(ready) => ready,
                 // The kernel lacks memory, or the limit of open files is tiny. Another try would spin.
+                // sometimes: a race, which a run meets or not
                 Err(error) => return Err(WaitError::Failed(error.raw_os_error().unwrap_or(0))),
             };
             // A ready descriptor counts before a waker: a reply that has arrived is taken.

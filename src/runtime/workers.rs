@@ -303,6 +303,7 @@ impl WorkerPool {
             thread::park_timeout(end.saturating_duration_since(Instant::now()));
             let mut state = self.state.lock();
             let Some(position) = state.idle.iter().position(|t| t.id() == me.id()) else {
+                // sometimes: a race, which a run meets or not
                 return true;
             };
             if Instant::now() >= end {

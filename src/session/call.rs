@@ -86,6 +86,7 @@ impl Session {
         let mut attempt = 1;
         loop {
             let snapshot = self.usable_snapshot(options, &watch).map_err(Error::not_run)?;
+            // sometimes: a race, which a run meets or not
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let under_way = Use::begin(self, &snapshot);
             let result = self.endpoint.call(

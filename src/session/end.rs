@@ -72,9 +72,11 @@ impl Session {
                 busy.wait(&watch).map_err(Error::not_run)?;
                 continue;
             }
+            // sometimes: a race, which a run meets or not
             let Some(flight) = flight else { continue };
             // A panic in here must not leave the gate shut for ever.
             let result = catch_unwind(AssertUnwindSafe(|| self.send_logout(&snapshot, &watch)))
+                // unreached: needs a defect in ring, rustls or this library
                 .unwrap_or_else(|_| {
                     Err(Error::new(
                         Status::VSESSION_E_INTERNAL,
@@ -133,6 +135,7 @@ impl Session {
     pub(crate) fn finish_close(&self, ending: Ending, bounds: Bounds) -> Result<()> {
         let Ending { flight, alive } = ending;
         // From here on the close itself must not be ended by its own signal.
+        // unreached: needs a process without free descriptors or memory
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
         // A login that is out ends with a logout of its own; see `settle`. A check or a logout needs no waiting for.
         // From a callback of that login there is no waiting for it, and no need: it sees that we closed.

@@ -137,6 +137,7 @@ impl Flight {
     fn outcome(&self) -> Result<Outcome> {
         match self.outcome.get() {
             Some(outcome) => outcome.clone(),
+            // unreached: needs a defect in ring, rustls or this library
             None => Err(Error::new(Status::VSESSION_E_INTERNAL, "a login ended without an outcome")),
         }
     }
@@ -215,6 +216,7 @@ impl Session {
                 // It was a check: either there is a session now, or a login has to be started.
                 (Wish::LogIn | Wish::NeedSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
                 // It ended because all the others had left just as we came.
+                // sometimes: a race, which a run meets or not
                 (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED && !flown_here => {}
                 // By hand means tried, with the credentials as they are now.
                 (Wish::LogIn, Err(_)) if !started && !self.tried_for(&flight) => {}

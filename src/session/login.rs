@@ -99,6 +99,7 @@ impl Session {
     fn carry_out(self: &Arc<Self>, flight: &Arc<Flight>, task: Task, bounds: Bounds) -> Result<Outcome> {
         let watch = match Watch::new(bounds) {
             Ok(watch) => watch,
+            // unreached: needs a process without free descriptors or memory
             Err(error) => return self.settle(Err(error.into()), false),
         };
         if let Task::Look { service } = task {
@@ -271,6 +272,7 @@ impl Session {
             {
                 // Closed while the login was out: nobody will use this session, so it must not stay on the server.
                 if let Err(error) = self.end_orphan(&service, &login) {
+                    // sometimes: a race, which a run meets or not
                     log!(Warning, "a session on {} could not be logged out: {error}", self.endpoint.server());
                     self.gate.lock().left_behind = Some(error);
                 }

@@ -1,21 +1,26 @@
 #!/usr/bin/env python3
-"""Writes a page from what llvm-cov exported, and fails where a line is not reached and nobody says why, or where somebody says
-so of one that is. tests/coverage/run.sh runs the suites before.
+"""Writes a page from what llvm-cov exported. Fails where a line is not reached and no comment says why, and where a comment says
+so of a line that is reached. tests/coverage/run.sh runs the suites first.
 
-    tests/coverage/report.py EXPORTED.json...  writes target/coverage/coverage.md, which `make coverage` puts into docs
-    tests/coverage/report.py prove             shows that the comparison with unreached.toml fails where it should
+    tests/coverage/report.py EXPORTED.json...  writes target/coverage/coverage.md, which `make coverage` copies into docs
+    tests/coverage/report.py prove             shows that a missing and a stale comment are found
 
-A function counts once, however often the compiler made it for other types or other programs. Test modules do not count.
+A comment of its own line holds for the next line of code and for what is indented below it:
+
+    // unreached: WHY      no test reaches it
+    // sometimes: WHY      some runs reach it and others do not
+
+A function counts once, however often the compiler made it for other types or other programs. Test modules and what stands
+under `planted!` do not count.
 """
 
 import collections
 import json
 import pathlib
+import re
 import sys
-import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-REASONS = ROOT / "tests/coverage/unreached.toml"
 PAGE = ROOT / "target/coverage/coverage.md"
 CODE = 0  # the kind of region that is code; others are gaps, skipped text and branches
 
@@ -25,9 +30,10 @@ Region = collections.namedtuple("Region", "line column end_line end_column")
 class Source:
     """One file of src: its regions with how often each was reached, and its functions."""
 
-    def __init__(self, path):
+    def __init__(self, path, text=None):
         self.path = path
-        self.lines = (ROOT / path).read_text().splitlines()
+        self.lines = ((ROOT / path).read_text() if text is None else text).splitlines()
+        self.planted = {n for number, line in enumerate(self.lines, 1) if "planted!(" in line for n in self.block(number)}
         self.regions = collections.Counter()
         self.functions = {}  # the first region of each -> all of its regions
 
@@ -40,9 +46,35 @@ class Source:
                 return number
         return len(self.lines) + 1
 
+    def block(self, number):
+        """The numbers of the line with this number, of those that are indented below it, and of the bracket that closes them."""
+
+        def indent(line):
+            return len(line) - len(line.lstrip())
+
+        first, numbers = self.lines[number - 1], [number]
+        for line in self.lines[number:]:
+            if line.strip() and indent(line) <= indent(first):
+                if line.lstrip()[0] in ")]}" and line.strip()[-1:] != "{":
+                    numbers.append(numbers[-1] + 1)
+                break
+            numbers.append(numbers[-1] + 1)
+        return numbers
+
+    def reasons(self):
+        """The comments that say why something is not reached: (line, reason, whether some runs reach it, lines it holds for)."""
+        for number, line in enumerate(self.lines, 1):
+            if comment := re.fullmatch(r"\s*// (unreached|sometimes): (.*)", line):
+                code = number + 1
+                while self.lines[code - 1].lstrip().startswith("//"):
+                    code += 1
+                yield number, comment[2], comment[1] == "sometimes", self.block(code)
+
     def add(self, regions):
         known = self.functions.setdefault(regions[0][0], set())
         for region, count in regions:
+            if not count and region.line in self.planted:
+                continue
             self.regions[region] = max(self.regions[region], count)
             known.add(region)
 
@@ -72,40 +104,25 @@ def only_passes_on(source, region):
     return source.text(region) in ("?", "}")
 
 
-def unreached(sources):
-    """The lines on which something is not reached, as (file, text): their numbers; what only passes on is left out."""
-    found = collections.defaultdict(set)
-    for path, source in sources.items():
-        for region, count in source.regions.items():
-            if not count and not only_passes_on(source, region):
-                found[path, source.lines[region.line - 1].strip()].add(region.line)
-    return found
+def unreached(source):
+    """The lines on which something is not reached; what only passes on is left out."""
+    return sorted({r.line for r, count in source.regions.items() if not count and not only_passes_on(source, r)})
 
 
-def reasons(text):
-    """unreached.toml as (file, text): (reason, whether some runs do reach it)."""
-    listed = {}
-    for entry in tomllib.loads(text)["unreached"]:
-        for line in entry["lines"]:
-            listed[entry["file"], line.strip()] = (entry["reason"], entry.get("sometimes", False))
-    return listed
+def wrong(source):
+    """What does not fit between the lines that are not reached and the comments."""
+    found, explained = unreached(source), set()
+    for number, reason, sometimes, lines in source.reasons():
+        explained.update(lines)
+        if not sometimes and not set(lines).intersection(found):
+            yield f"{source.path}:{number}: this says that nothing reaches the next line, and something does: {reason}"
+    for number in found:
+        if number not in explained:
+            line = source.lines[number - 1].strip()
+            yield f"{source.path}:{number} is not reached, and no comment above it says why ('// unreached: ...'): {line}"
 
 
-def wrong(found, listed):
-    """What does not fit between what is not reached and the reasons for it."""
-    for (path, text), numbers in sorted(found.items(), key=lambda f: (f[0][0], min(f[1]))):
-        if (path, text) not in listed:
-            yield f"{path}:{min(numbers)} is not reached, and tests/coverage/unreached.toml has no reason: {text}"
-    for (path, text), (_, sometimes) in listed.items():
-        if (path, text) not in found and not sometimes:
-            if text in [line.strip() for line in (ROOT / path).read_text().splitlines()]:
-                yield f"{path}: tests/coverage/unreached.toml says that this is not reached, and it is: {text}"
-            else:
-                yield f"{path}: tests/coverage/unreached.toml has a line that is not there: {text}"
-
-
-def page(sources, listed):
-    found = unreached(sources)
+def page(sources):
     rows, total = [], collections.Counter()
     for path, source in sources.items():
         lines = collections.defaultdict(bool)
@@ -143,46 +160,71 @@ def page(sources, listed):
         "## What is not reached, and why",
         "",
         f"{passing} of the regions that are not reached are a `?` whose expression never failed, or the end of a block whose condition always held.",
-        "The others follow. The reasons are kept in `tests/coverage/unreached.toml`; `make proof` fails where one is missing, and where one",
-        "is given for what is reached. Some lines are reached in one run and not in another; those of this run are shown.",
+        "The others follow. The reasons are comments in the source (`// unreached: ...`); `make proof` fails where one is missing, and where",
+        "one is given for a line that is reached. Some lines are reached in one run and not in another (`// sometimes: ...`); those of this run",
+        "are shown.",
     ]
     by_reason = collections.defaultdict(list)
-    for (path, text), numbers in sorted(found.items(), key=lambda f: (f[0][0], min(f[1]))):
-        reason = listed.get((path, text), ("No reason is known yet.", False))[0]
-        by_reason[reason].append((path, min(numbers), text))
+    for path, source in sources.items():
+        reasons = {number: reason for _, reason, _, lines in source.reasons() for number in lines}
+        for number in unreached(source):
+            by_reason[reasons.get(number, "no reason is known yet")].append((path, number, source.lines[number - 1].strip()))
     for reason, places in by_reason.items():
-        out += ["", f"{reason}", ""]
+        out += ["", f"{reason[0].upper()}{reason[1:]}:", ""]
         out += [f"- `{path}:{number}`: `{text}`" for path, number, text in places]
     return "\n".join(out) + "\n", total
 
 
+PROVEN = """
+fn f() {
+    // unreached: no server says so
+    match g().map_err(|e| {
+        h(e)
+    }) {
+        // sometimes: a race
+        // (between two threads)
+        None => return,
+        Some(x) => x,
+    }
+    if planted!("name") {
+        i();
+    }
+}
+"""
+
+
 def prove():
-    found = {("src/lib.rs", "mod error;"): {1}}
-    right = '[[unreached]]\nfile = "src/lib.rs"\nreason = "x"\nlines = ["mod error;"]\n'
-    more = right.replace('["mod error;"]', '["mod error;", "mod state;"]')
-    for text, word in (
-        (right, None),
-        ("unreached = []", "has no reason"),
-        (more, "and it is: mod state;"),
-        (right + more.replace("mod state", "mod stat"), "not there"),
-        (more.replace("lines", "sometimes = true\nlines"), None),
+    def findings(text, *unreached_lines):
+        source = Source("src/f.rs", text)
+        source.add([(Region(2, 1, 15, 2), 1)] + [(Region(n, 9, n, 12), 0) for n in unreached_lines])
+        return list(wrong(source))
+
+    block = PROVEN.replace("    match g()", "    let x = g()").replace("    }) {", "    });")
+    for text, lines, word in (
+        (block, [4, 5], None),
+        (block, [4, 9], None),
+        (block, [9], "src/f.rs:3: this says that nothing reaches"),
+        (block, [5, 10], "src/f.rs:10 is not reached"),
+        (block, [5, 13], None),  # planted
+        (block.replace("planted!", "wanted"), [5, 13], "src/f.rs:13 is not reached"),
+        (block.replace("// sometimes: a race", "//"), [5, 9], "src/f.rs:9 is not reached"),
+        (block.replace("// sometimes:", "// unreached:"), [5], "src/f.rs:7: this says"),
     ):
-        findings = list(wrong(found, reasons(text)))
-        if bool(findings) != bool(word) or word and not all(word in finding for finding in findings):
-            sys.exit(f"planted and not found: {word}: {findings}")
-    print("a reason that is missing, one too many and one for a line that is gone are found")
+        found = findings(text, *lines)
+        if len(found) != bool(word) or word and word not in found[0]:
+            sys.exit(f"lines {lines}: expected {word}, found {found}:\n{text}")
+    print("a comment that is missing and one that is stale are found")
 
 
 def main(*exports):
     sources = read(exports)
-    listed = reasons(REASONS.read_text())
-    text, total = page(sources, listed)
+    text, total = page(sources)
     PAGE.write_text(text)
-    findings = list(wrong(unreached(sources), listed))
+    findings = [finding for source in sources.values() for finding in wrong(source)]
     for finding in findings:
         print(finding)
     share = 100 * total["regions_reached"] / total["regions"]
-    print(f"{share:.1f} % of the regions reached, {len(findings)} without a fitting reason")
+    print(f"{share:.1f} % of the regions reached, {len(findings)} without a fitting comment")
     sys.exit(bool(findings))
 
 

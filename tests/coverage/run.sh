@@ -1,6 +1,6 @@
 #!/bin/sh
 # Which lines of src the suites reach: builds the library and the Rust tests with LLVM's counters, runs the suites, and has
-# tests/coverage/report.py write a page and compare it with unreached.toml. Needs rustup's llvm-tools.
+# tests/coverage/report.py write a page and compare it with the comments in src. Needs rustup's llvm-tools.
 #
 #     tests/coverage/run.sh [SECONDS]     so many seconds of stress, 20 unless told otherwise
 #     tests/coverage/run.sh report        the report alone, of the last run
