@@ -59,6 +59,8 @@ lint:
 	$(CARGO) clippy --all-targets --test faults -- -D warnings
 	tests/layers.py
 	tests/layers.py prove
+	tests/abi/check.py functions
+	tests/abi/check.py prove
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check
 	tests/supply.sh quick
 	bench/instructions.py prove
@@ -81,10 +83,12 @@ coverage: install-tools simulator-binary
 install-tools:
 	tests/install-tools.sh
 
-# Writes what is generated and committed: the header, the table of options, what faults look like.
+# Writes what is generated and committed: the header, the tables of its functions for the C tests, the table of options, what
+# faults look like.
 generated:
 	$(CARGO) build
 	cp "$(HEADER)" include/vsession.h
+	tests/abi/check.py update
 	VSESSION_UPDATE_GENERATED=1 $(CARGO) test --lib the_documented_page_is_current
 	VSESSION_UPDATE_GENERATED=1 $(CARGO) test --test faults every_fault_at_every_entry_point
 

@@ -1,9 +1,13 @@
 #!/usr/bin/env python3
-"""Compares what must agree: the library's exports, the header, the list of exports, the C tests, the README.
+"""The header is the table of the exported functions. This compares it with what must agree with it.
 
-    tests/abi/check.py exports|header|soname|coverage|boundary|readme|stress|stacks|fuzz
-    tests/abi/check.py prove       a function that is exported and nowhere else is found by each of them
-    tests/abi/check.py update      writes tests/abi/exports.txt from the library
+    tests/abi/check.py functions     what each function of the header must appear in, and does not; needs no build
+    tests/abi/check.py exports       the library exports what the header declares, and nothing else
+    tests/abi/check.py header        the committed header is the generated one
+    tests/abi/check.py soname        the library has its SONAME
+    tests/abi/check.py readme        README's program is the one that is compiled and run
+    tests/abi/check.py prove         each check finds a function that is missing
+    tests/abi/check.py update        writes tests/c/functions.h from the header
 """
 
 import pathlib
@@ -11,63 +15,144 @@ import re
 import subprocess
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+import functions as table
+from functions import HEADER, ROOT, Parameter, functions, split, without_comments
+
 LIBRARY = ROOT / "target/release/libvsession.so"
-HEADER = ROOT / "include/vsession.h"
-LIST = ROOT / "tests/abi/exports.txt"
 
 
 def fail(message):
     sys.exit(message)
 
 
-def same(left, left_name, right, right_name):
-    for name in sorted(left - right):
-        print(f"{name}: in {left_name}, not in {right_name}")
-    for name in sorted(right - left):
-        print(f"{name}: in {right_name}, not in {left_name}")
-    if left != right:
-        fail(f"{left_name} and {right_name} differ")
+def read(*files):
+    return without_comments("".join((ROOT / name).read_text() for name in files))
 
 
-def without_comments(text):
-    return re.sub(r"/\*.*?\*/|//[^\n]*", " ", text, flags=re.S)
+def not_called(text):
+    return {f.name for f in functions() if not re.search(rf"\b{f.name}\(", text)}
 
 
-def exported():
-    """Every dynamic symbol that the library defines, of whatever kind."""
-    lines = subprocess.run(
-        ["nm", "-D", "--defined-only", "--format=posix", LIBRARY], check=True, capture_output=True, text=True
-    ).stdout.splitlines()
-    return {line.split()[0] for line in lines}
+def not_documented():
+    """Each function says what it promises, and uses the words that other checks look for."""
+    for function in functions():
+        comment = function.comment
+        wanted = ["Threads: ", "Blocks: "]
+        wanted += ["Errors: "] * (function.result == "vsession_status" and function.has_error and len(function.parameters) > 1)
+        hands_out = any(p.name == "out" and p.type not in ("bool *",) for p in function.parameters)
+        wanted += ["Owner: "] * (hands_out or function.result.endswith("*"))
+        for word in wanted:
+            if word not in comment:
+                yield f"{function.name}: no '{word.strip()}' in its comment"
 
 
-def declared():
-    """The functions in the header."""
-    text = without_comments(HEADER.read_text())
-    text = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
-    names = set(re.findall(r"\b(vsession_\w+)\s*\(", text))
-    if len(names) < 40:
-        fail("the header's functions are not found; did its layout change?")
-    return names
+def not_generated():
+    if not table.GENERATED.exists() or table.GENERATED.read_text() != table.generated():
+        yield "tests/c/functions.h is out of date: run 'make generated'"
+
+
+def not_at_the_boundary():
+    """tests/c: each function is called; each pointer is passed as NULL somewhere, and each string as what is not UTF-8."""
+    files = ("tests/c/boundary.c", "tests/c/functions.h", "tests/c/shutdown.c")
+    for name in sorted(not_called(read(*files))):
+        yield f"{name}: not called in tests/c/boundary.c"
+    # Not without_comments: the addresses in strings have slashes.
+    text = re.sub(r"/\*.*?\*/", " ", "".join((ROOT / name).read_text() for name in files), flags=re.S)
+    # One loop calls three functions with each bad name.
+    text = re.sub(r"(\w+\()info, names\[i\]\)", r"\1info, NULL) \1info, BAD_TEXT)", text)
+    passed = {}
+    for name, arguments in calls(text):
+        for position, argument in enumerate(arguments):
+            passed.setdefault((name, position), set()).add(argument)
+    for function in functions():
+        for position, given in enumerate(function.parameters):
+            values = passed.get((function.name, position), set())
+            # `e` is the place for the error, for which `refuses` passes NULL too.
+            is_null = any(v == "NULL" or v.endswith(" NULL") for v in values) or (given.name == "err" and "e" in values)
+            if given.is_pointer and not is_null:
+                yield f"{function.name}: no call with NULL for '{given.name}' in tests/c/boundary.c"
+            if given.type == "const char *" and "BAD_TEXT" not in values:
+                yield f"{function.name}: no call with BAD_TEXT for '{given.name}' in tests/c/boundary.c"
+
+
+def calls(text):
+    """Each call of a function of the library, as its name and its arguments."""
+    for found in re.finditer(r"\b(vsession_\w+)\(", text):
+        depth, at = 1, found.end()
+        while depth and at < len(text):
+            depth += (text[at] == "(") - (text[at] == ")")
+            at += 1
+        yield found[1], split(text[found.end() : at - 1])
+
+
+def not_on_small_stacks():
+    for name in sorted(not_called(read("tests/c/small_stacks.c", "tests/c/functions.h"))):
+        yield f"{name}: not in OTHER_FUNCTIONS of tests/c/small_stacks.c"
+
+
+def not_under_stress():
+    for name in sorted(not_called(read("tests/stress/stress.c"))):
+        yield f"{name}: in no operation of tests/stress/stress.c"
+
+
+def not_fuzzed():
+    """Each function has an entry in the fuzzer's table, which calls it, or a method of its own name that does."""
+    text = read("fuzz/targets/api.rs")
+    listed = text[text.index("pub const FUNCTIONS") : text.index("\n];")]
+    entries = dict(re.findall(r'\(\s*"(vsession_\w+)",(.*?)(?=\(\s*"vsession_|\Z)', listed, flags=re.S))
+    for function in functions():
+        entry, method = entries.get(function.name, ""), f"|r| r.{function.name.removeprefix('vsession_')}()"
+        if not re.search(rf"\b{function.name}\(", entry) and method not in entry:
+            yield f"{function.name}: not at the end of FUNCTIONS in fuzz/targets/api.rs"
+
+
+def not_under_faults():
+    """What waits, and what takes a session, is an entry point of the matrix of faults, or asks no server for a reason."""
+    text = (ROOT / "tests/faults/entries.rs").read_text() + (ROOT / "tests/faults/header.rs").read_text()
+    for function in functions():
+        waits = "Blocks: never" not in function.comment
+        takes_session = any(p == Parameter("struct vsession", "session") for p in function.parameters)
+        if (waits or takes_session) and f'"{function.name}"' not in text:
+            yield f"{function.name}: neither in ENTRIES of tests/faults/entries.rs nor in ASK_NOBODY of tests/faults/header.rs"
+
+
+PLACES = (
+    not_documented,
+    not_generated,
+    not_at_the_boundary,
+    not_on_small_stacks,
+    not_under_stress,
+    not_fuzzed,
+    not_under_faults,
+)
+
+
+def check_functions():
+    missing = [line for place in PLACES for line in place()]
+    if missing:
+        fail("\n".join(missing))
 
 
 def exports():
-    symbols = exported()
-    strangers = [name for name in symbols if not name.startswith("vsession_")]
-    if strangers:
-        fail(f"exported, but not the library's: {strangers}")
-    listed = set(LIST.read_text().split())
-    same(symbols, "the library", listed, "tests/abi/exports.txt")
-    same(symbols, "the library", declared(), "include/vsession.h")
+    """Every dynamic symbol that the library defines, of whatever kind, is a function of the header, and the reverse."""
+    lines = subprocess.run(
+        ["nm", "-D", "--defined-only", "--format=posix", LIBRARY], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    compare({line.split()[0] for line in lines}, {f.name for f in functions()})
+
+
+def compare(exported, declared):
+    problems = [f"{name}: exported by the library, and not in include/vsession.h" for name in sorted(exported - declared)]
+    problems += [f"{name}: in include/vsession.h, and not exported" for name in sorted(declared - exported)]
+    if problems:
+        fail("\n".join(problems))
 
 
 def update():
-    LIST.write_text("".join(f"{name}\n" for name in sorted(exported())))
+    table.GENERATED.write_text(table.generated())
 
 
 def header():
-    """The committed header is the one that the newest release build generated."""
     made = sorted(ROOT.glob("target/release/build/vsession-*/out/vsession.h"), key=lambda p: p.stat().st_mtime)
     if not made:
         fail("no generated header; run 'make all'")
@@ -81,136 +166,48 @@ def soname():
         fail(f"not the SONAME libvsession.so.0:\n{dynamic}")
 
 
-def calls_every_function(*files):
-    """Each exported function is called in one of the files."""
-    text = without_comments("".join((ROOT / name).read_text() for name in files))
-    missing = [name for name in sorted(exported()) if not re.search(rf"\b{name}\(", text)]
-    if missing:
-        fail(f"not in {' or '.join(files)}: {', '.join(missing)}")
+PLANTED = """
+/**
+ * Asks the server. Blocks: until the server answers.
+ */
+vsession_status vsession_planted(struct vsession session, const char *name, struct vsession_info **out, struct vsession_error **err);
 
-
-def coverage():
-    """Each exported function is in the boundary test."""
-    calls_every_function("tests/c/boundary.c", "tests/c/status_functions.h", "tests/c/shutdown.c")
-
-
-def stacks():
-    """Each exported function is tried with little stack."""
-    calls_every_function("tests/c/small_stacks.c", "tests/c/status_functions.h")
-
-
-def parameters():
-    """The functions of the header with the types of their parameters, without their names."""
-    text = without_comments(HEADER.read_text())
-    found = re.findall(r"\b(vsession_\w+)\s*\(((?:[^(){};]|\([^()]*\))*)\)\s*;", text)
-    return {name: [] if given.strip() == "void" else split(given) for name, given in found}
-
-
-def split(arguments):
-    """The arguments of a call, at the commas outside of brackets."""
-    parts, depth = [""], 0
-    for character in arguments:
-        depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return [part.strip() for part in parts]
-
-
-def calls(text):
-    """Each call of a function of the library, as its name and its arguments."""
-    for found in re.finditer(r"\b(vsession_\w+)\(", text):
-        depth, at = 1, found.end()
-        while depth and at < len(text):
-            depth += (text[at] == "(") - (text[at] == ")")
-            at += 1
-        yield found[1], split(text[found.end() : at - 1])
-
-
-def boundary():
-    """Each pointer is passed as NULL somewhere, and each string as what is not UTF-8; each handle is a wrong one somewhere."""
-    files = ("tests/c/boundary.c", "tests/c/status_functions.h", "tests/c/shutdown.c")
-    # Not without_comments: the addresses in strings have slashes.
-    text = re.sub(r"/\*.*?\*/", " ", "".join((ROOT / name).read_text() for name in files), flags=re.S)
-    # One loop calls three functions with each bad name.
-    text = re.sub(r"(\w+\()info, names\[i\]\)", r"\1info, NULL) \1info, BAD_TEXT)", text)
-    passed = {}
-    for name, arguments in calls(text):
-        for position, argument in enumerate(arguments):
-            passed.setdefault((name, position), set()).add(argument)
-    wrong = re.findall(r"X\((vsession_\w+?), (vsession\w*), ", text)
-    missing = []
-    for name, types in sorted(parameters().items()):
-        handles = 0
-        for position, given in enumerate(types):
-            values = passed.get((name, position), set())
-            is_pointer = "*" in given or "_fn " in given
-            if is_pointer and not any(v == "NULL" or v.endswith(" NULL") for v in values):
-                # `e` is the place for the error, for which `refuses` passes NULL too.
-                if not (given.endswith("**err") and "e" in values):
-                    missing.append(f"{name}: no call with NULL for '{given}'")
-            if given.startswith("const char *") and "BAD_TEXT" not in values:
-                missing.append(f"{name}: no call with BAD_TEXT for '{given}'")
-            if re.match(r"struct vsession(_config|_cancel|_queue)? \w", given):
-                handles += 1
-        listed = sum(1 for function, _ in wrong if re.fullmatch(rf"{name}(_queue)?", function) and is_of(function, name))
-        # These return no status; functions_without_a_status_take_any_handle and the probe's test have them.
-        if name not in ("vsession_get_state", "vsession_get_epoch", "vsession_queue_fd", "vsession_probe_certificate") and listed < handles:
-            missing.append(f"{name}: {handles} handles, {listed} lines in status_functions.h")
-    if missing:
-        fail("\n".join(missing))
-
-
-def is_of(function, name):
-    """Whether a line of status_functions.h is about the function: `NAME_queue` is the second handle of NAME."""
-    return function == name or function not in declared()
-
-
-def stress():
-    """Each exported function is in the stress program."""
-    calls_every_function("tests/stress/stress.c")
-
-
-def fuzz():
-    """Each exported function has an entry in the fuzzer's table, which calls it."""
-    text = without_comments((ROOT / "fuzz/targets/api.rs").read_text())
-    table = text[text.index("pub const FUNCTIONS") : text.index("\n];")]
-    entries = dict(re.findall(r'\(\s*"(vsession_\w+)",(.*?)(?=\(\s*"vsession_|\Z)', table, flags=re.S))
-    wanting = [name for name in sorted(exported()) if not re.search(rf"\b{name}\(", entries.get(name, ""))]
-    # What needs more than a line has a method of its own name.
-    wanting = [name for name in wanting if f"|r| r.{name.removeprefix('vsession_')}()" not in entries.get(name, "")]
-    if wanting:
-        fail(f"not in the table of fuzz/targets/api.rs: {', '.join(wanting)}")
+#ifdef __cplusplus
+}  // extern "C"
+"""
+WANTED = {
+    not_documented: ("Threads:", "Owner:", "Errors:"),
+    not_generated: ("out of date",),
+    not_at_the_boundary: ("not called", "NULL for 'name'", "NULL for 'out'", "NULL for 'err'", "BAD_TEXT for 'name'"),
+    not_on_small_stacks: ("vsession_planted",),
+    not_under_stress: ("vsession_planted",),
+    not_fuzzed: ("vsession_planted",),
+    not_under_faults: ("vsession_planted",),
+}
 
 
 def prove():
-    """With one function more in the library, all that go through the exported functions fail."""
-    global exported
-    true_exports = exported()
-    exported = lambda: true_exports | {"vsession_planted"}  # noqa: E731
-    global parameters
-    true_parameters = parameters()
-    for planted in (["const char *text"], ["struct vsession session"], ["struct vsession_info **out"]):
-        parameters = lambda: {**true_parameters, "vsession_planted": planted}  # noqa: B023,E731
+    """With one function more in the header, every check finds what it lacks; so does 'exports', with one on either side."""
+    check_functions()
+    true_header = HEADER.read_text()
+    planted = re.sub(r'\n#ifdef __cplusplus\n\}  // extern "C"\n', PLANTED, true_header)
+    if planted == true_header:
+        fail("no function can be planted any more")
+    table.functions.__defaults__ = (planted,)
+    for place, parts in WANTED.items():
+        said = "\n".join(place())
+        for part in parts:
+            if part not in said:
+                fail(f"'{place.__name__}' does not find '{part}': {said}")
+        print(f"{place.__name__}: finds a function that is missing")
+    declared = {f.name for f in functions(true_header)}
+    for exported in (declared | {"vsession_planted"}, declared - {"vsession_open"}):
         try:
-            boundary()
-        except SystemExit as refused:
-            seen = "vsession_planted" in str(refused)
-        else:
-            seen = False
-        if not seen:
-            fail(f"'boundary' does not see a parameter without a test: {planted}")
-    print("boundary: sees a pointer, a string and a handle without a test")
-    checks = (exports, coverage, stress, stacks, fuzz)
-    for check in checks:
-        try:
-            check()
-        except SystemExit as refused:
-            print(f"{check.__name__}: {refused}")
-        else:
-            fail(f"'{check.__name__}' does not see a function that is missing")
-    print(f"{len(checks)} checks see a function that is missing")
+            compare(exported, declared)
+        except SystemExit:
+            continue
+        fail("'exports' does not see a difference")
+    print("exports: sees a function that is missing on either side")
 
 
 def readme():
@@ -229,7 +226,7 @@ def readme():
             fail("README.md shows another program than examples-c/minimal.c; nothing compiles it")
 
 
-ACTIONS = {f.__name__: f for f in (exports, header, soname, coverage, boundary, readme, stress, stacks, fuzz, prove, update)}
+ACTIONS = {f.__name__: f for f in (exports, header, soname, readme, prove, update)} | {"functions": check_functions}
 if len(sys.argv) != 2 or sys.argv[1] not in ACTIONS:
     fail(__doc__)
 ACTIONS[sys.argv[1]]()

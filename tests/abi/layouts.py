@@ -16,22 +16,12 @@ import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-HEADER = ROOT / "include/vsession.h"
+from functions import HEADER, ROOT, functions
+
 RECORDED = ROOT / "tests/abi/vsession.abi"
 
 # abidiff's exit status: a change, and one that breaks programs for sure.
 CHANGED, BREAKS = 4, 8
-
-
-def declarations(header):
-    """The functions of a header: (what stands before the name, name, parameters)."""
-    text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", header, flags=re.S)
-    text = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-    for match in re.finditer(r"([\w\s*]+?)\b(vsession_\w+)\s*\(((?:[^()]|\([^()]*\))*)\)\s*;", text):
-        result, name, parameters = (" ".join(part.split()) for part in match.groups())
-        if not result.startswith("typedef"):
-            yield result.replace('extern "C"', "").strip("{} "), name, parameters
 
 
 def stubs(header, folder):
@@ -39,9 +29,10 @@ def stubs(header, folder):
     folder = pathlib.Path(folder)
     (folder / "vsession.h").write_text(header)
     source = ['#include "vsession.h"', 'extern "C" {']
-    for result, name, parameters in declarations(header):
-        body = "" if result == "void" else "return {};"
-        source.append(f"{result} {name}({parameters}) {{ {body} }}")
+    for function in functions(header):
+        body = "" if function.result == "void" else "return {};"
+        types = ", ".join(given.type for given in function.parameters)
+        source.append(f"{function.result} {function.name}({types}) {{ {body} }}")
     # What no function names in its parameters: enumerations that travel as numbers, and constants.
     enumerations = sorted(set(re.findall(r"^enum (vsession_\w+)", header, flags=re.M)))
     source.append(f"void enumerations({', '.join(f'enum {name}' for name in enumerations)}) {{}}")

@@ -4,7 +4,7 @@
  *
  *     simulator -- small_stacks [KIB]     other stacks than those of 128 KiB; with too small ones it dies, which is its self-test
  *
- * tests/abi/check.py fails when an exported function is neither here nor in status_functions.h.
+ * tests/abi/check.py fails when an exported function is neither here nor in functions.h.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
