@@ -94,7 +94,10 @@ int main(int argc, char **argv)
     if (!status) status = vsession_login(session, &soon, &error);
     char next[128];
     if (!status) status = begin_watching(session, next, sizeof next, &error);
-    if (status) return fail("start", error);
+    if (status) {
+        vsession_close(session, &soon, NULL); /* logs out */
+        return fail("start", error);
+    }
 
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
     options.timeout_ms = 300;
