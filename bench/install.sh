@@ -3,7 +3,7 @@
 set -eu
 
 missing=
-for package in libcurl4-openssl-dev libxml2-dev libssl-dev python3-venv strace; do
+for package in libcurl4-openssl-dev libxml2-dev libssl-dev python3-venv strace zlib1g-dev; do
 	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
 	[ "$status" = installed ] || missing="$missing $package"
 done

@@ -1,5 +1,6 @@
 """What a case is given: servers, programs to run, rounds that alternate, and rows to report."""
 
+import functools
 import json
 import os
 import statistics
@@ -50,26 +51,47 @@ class Bench:
         self.case = None
         self.servers = {}
 
-    def server(self, kind):
-        """The simulator of this kind (http, tls, inventory), started at its first use."""
-        if kind not in self.servers:
-            self.servers[kind] = Server(kind)
-        return self.servers[kind]
+    def server(self, kind, manner="plain"):
+        """The simulator of this kind (http, tls, inventory) that answers in this manner, started at its first use."""
+        if (kind, manner) not in self.servers:
+            self.servers[kind, manner] = Server(kind, manner)
+        return self.servers[kind, manner]
 
-    def stop_server(self, kind):
-        if kind in self.servers:
-            self.servers.pop(kind).stop()
+    def stop_server(self, kind, manner="plain"):
+        if (kind, manner) in self.servers:
+            self.servers.pop((kind, manner)).stop()
 
     def stop(self):
-        for kind in list(self.servers):
-            self.stop_server(kind)
+        for key in list(self.servers):
+            self.stop_server(*key)
+
+    @functools.cached_property
+    def compression(self):
+        """What the programs that leave compression to their user are told, so that they ask for it where the library does by
+        default. The server's log says whether it does."""
+        server = Server("logging", "9.0.1")
+        try:
+            self.run("vsession", "call", server, count=1)
+            calls = [entry for entry in server.control("GET", "/log") if entry["method"] == "CurrentTime"]
+        finally:
+            server.stop()
+        return {"gzip": int("gzip" in calls[0].get("accept_encoding", ""))}
+
+    def environment(self, server):
+        """What programs find in their environment."""
+        return {**os.environ, "BENCH_LIBRARY": str(LIBRARY), **(server.environment() if server else {})}
+
+    def recorded_inventory(self, server):
+        """A rule that has the server send the reply with all machines out of its memory."""
+        recorded = BUILT / "inventory.xml"
+        self.run("vsession", "inventory", server, save=recorded)
+        return {"method": "RetrievePropertiesEx", "status": 200, "content_type": "text/xml; charset=utf-8", "body": recorded.read_text()}
 
     def run(self, program, subcommand, server=None, on_ready=None, prefix=(), environment=None, longest=LONGEST, **arguments):
         """Runs a program and returns the figures that it prints, with `started_ns`. `on_ready` is called with the number
         of the trial whenever the program says that it is ready."""
         command = [*prefix, *COMMANDS[program], subcommand, *(f"{k}={v}" for k, v in arguments.items())]
-        full = {**os.environ, "BENCH_LIBRARY": str(LIBRARY), **(environment or {})}
-        full.update(server.environment() if server else {})
+        full = {**self.environment(server), **(environment or {})}
         command = [str(part) for part in command]
         started = time.monotonic_ns()
         process = subprocess.Popen(command, env=full, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -93,6 +115,10 @@ class Bench:
         if status != 0 or figures is None:
             raise RuntimeError(f"{program} {subcommand} ended with {status}")
         return {**figures, "started_ns": started}
+
+    def asks(self, program):
+        """Arguments for the programs that ask for compression only when told to."""
+        return self.compression if program in ("floor", "libcurl") else {}
 
     def interleave(self, runs, rounds=None):
         """Runs each of `runs` (name: function that returns figures) once a round, in turn, for some rounds. Returns the
@@ -141,26 +167,26 @@ class Bench:
 
     FEW, MANY = 200, 1200
 
-    def system_calls(self, program, server):
+    def system_calls(self, program, server, **how):
         """System calls of one warm call."""
         counts = []
         for count in (self.FEW, self.MANY):
             file = BUILT / "strace.txt"
-            self.run(program, "call", server, prefix=["strace", "-f", "-c", "-o", file], count=count)
+            self.run(program, "call", server, prefix=["strace", "-f", "-c", "-o", file], count=count, **how)
             total = file.read_text().strip().splitlines()[-1].split()
             counts.append(int(total[3]))
         return (counts[1] - counts[0]) / (self.MANY - self.FEW)
 
-    def allocations(self, program, server):
+    def allocations(self, program, server, **how):
         """Allocations and allocated bytes of one warm call."""
         if program == "govmomi":  # has an allocator of its own, which counts
-            figures = self.run(program, "call", server, count=self.MANY)
+            figures = self.run(program, "call", server, count=self.MANY, **how)
             return figures["allocations"] / self.MANY, figures["allocated_bytes"] / self.MANY
         counts = []
         for count in (self.FEW, self.MANY):
             file = BUILT / "allocations.txt"
             preload = {"LD_PRELOAD": BUILT / "allocations.so", "BENCH_ALLOCATIONS": file, "PYTHONMALLOC": "malloc"}
-            self.run(program, "call", server, environment={k: str(v) for k, v in preload.items()}, count=count)
+            self.run(program, "call", server, environment={k: str(v) for k, v in preload.items()}, count=count, **how)
             counts.append([int(number) for number in file.read_text().split()])
         return tuple((many - few) / (self.MANY - self.FEW) for few, many in zip(*counts))
 

@@ -32,7 +32,7 @@ def build():
     xml = flags("xml2-config", "--cflags", "--libs")
     library = ["-L", RELEASE, "-lvsession", BESIDE_RELEASE]
     c_program("vsession", "-o", BUILT / "vsession", *library, *xml)
-    c_program("floor", "-o", BUILT / "floor", "-lssl", "-lcrypto")
+    c_program("floor", "-o", BUILT / "floor", "-lssl", "-lcrypto", "-lz")
     c_program("curl", "-o", BUILT / "curl", *flags("curl-config", "--libs"), *xml)
     c_program("locks", "-o", BUILT / "locks")
     c_program("start", "-o", BUILT / "start", "-ldl")

@@ -14,14 +14,17 @@ FLAGS = {
     "tls": [],
     "inventory": ["-tls=false", "-vms", "10000"],
     "some machines": ["-tls=false", "-vms", "500"],
+    "logging": ["-tls=false", "-log", "1000"],
 }
-# How servers answer: with a Content-Length, which is the simulator's own way; and as vCenter 9.0.1 does, which chunks its
-# replies, and compresses them for clients that ask.
+# How servers answer: in the simulator's own way, with a Content-Length; and as vCenter 9.0.1, whose replies are chunked, and
+# compressed for clients that ask. "chunked" is what a client sees there that does not ask.
 MANNERS = {
     "plain": ["-like", "plain"],
     "chunked": ["-like", "9.0.1", "-gzip=false"],
     "9.0.1": ["-like", "9.0.1"],
 }
+# Those in which calls, logins and inventory are measured, and what is added to the names of their rows.
+MEASURED = {"plain": "", "9.0.1": ", as 9.0.1"}
 
 
 class Server:
@@ -71,5 +74,6 @@ class Server:
 
     def stop(self):
         self.process.stdin.close()
-        self.process.wait(timeout=30)
+        # It removes the files of its machines first, which takes minutes for many of them on a busy machine.
+        self.process.wait(timeout=600)
         self.directory.cleanup()

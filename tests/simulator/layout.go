@@ -132,15 +132,31 @@ func (m *manner) head(status int, header http.Header) []byte {
 
 var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
+// packed keeps the compressed body of a rule, so that a large one is ready to
+// be sent.
+type packed struct {
+	once sync.Once
+	body []byte
+}
+
 func (r *reply) compress() {
+	if p := r.packed; p != nil {
+		p.once.Do(func() { p.body = compressed(r.body) })
+		r.body = p.body
+	} else {
+		r.body = compressed(r.body)
+	}
+	r.header.Set("Content-Encoding", "gzip")
+}
+
+func compressed(body []byte) []byte {
 	var out bytes.Buffer
 	z := compressors.Get().(*gzip.Writer)
 	defer compressors.Put(z)
 	z.Reset(&out)
-	_, _ = z.Write(r.body)
+	_, _ = z.Write(body)
 	_ = z.Close()
-	r.body = out.Bytes()
-	r.header.Set("Content-Encoding", "gzip")
+	return out.Bytes()
 }
 
 func asksForGzip(r *http.Request) bool {

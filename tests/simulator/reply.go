@@ -13,6 +13,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	packed *packed // of the rule whose body it is
 }
 
 func newReply() *reply { return &reply{header: make(http.Header)} }
@@ -62,7 +63,7 @@ func cannedReply(rl *rule, e envelope) *reply {
 			r.status = http.StatusInternalServerError
 		}
 	} else {
-		r.body = []byte(rl.Body)
+		r.body, r.packed = []byte(rl.Body), &rl.packed
 	}
 	if rl.BodyRepeat > 0 {
 		r.body = append(r.body, bytes.Repeat([]byte("x"), int(rl.BodyRepeat))...)

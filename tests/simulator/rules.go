@@ -60,6 +60,8 @@ type rule struct {
 	Applied int `json:"applied"`
 	Length  int `json:"length,omitempty"` // of the answer that was spoilt last, head and body
 	Head    int `json:"head,omitempty"`   // of its head alone
+
+	packed packed
 }
 
 type drip struct {

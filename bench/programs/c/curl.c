@@ -52,6 +52,8 @@ static struct client *new_client(void) {
     curl_easy_setopt(c->curl, CURLOPT_WRITEDATA, c);
     curl_easy_setopt(c->curl, CURLOPT_HEADERFUNCTION, receive_header);
     curl_easy_setopt(c->curl, CURLOPT_HEADERDATA, c);
+    if (argument("gzip", 0))
+        curl_easy_setopt(c->curl, CURLOPT_ACCEPT_ENCODING, "gzip");
     if (*environment("BENCH_CA"))
         curl_easy_setopt(c->curl, CURLOPT_CAINFO, environment("BENCH_CA"));
     if (*session_cookie)

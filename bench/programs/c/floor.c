@@ -1,6 +1,7 @@
 /*
- * The floor: what a call costs when nothing but the call is done. A socket (or OpenSSL on it) that stays open, a request
- * made beforehand, one write, reads until Content-Length is there, and no look at the XML.
+ * The floor: what a call costs when nothing but the call is done. A socket (or OpenSSL on it) stays open, the request was
+ * made beforehand and is sent in one write. The reply is read up to its Content-Length or through its chunks; with
+ * `gzip=1` the request asks for compression, and zlib inflates the reply. Nothing looks at the XML.
  */
 
 #include "common.h"
@@ -12,12 +13,18 @@
 #include <openssl/ssl.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <zlib.h>
 
 struct connection {
     int socket;
     SSL *tls;
-    char buffer[65536];
-    size_t length, received;
+    char buffer[65536]; /* what has come; the head stays at its beginning */
+    size_t length, taken;
+    char text[65536]; /* the beginning of what was compressed */
+    size_t text_length;
+    z_stream inflater;
+    bool gzip;
+    size_t received; /* bytes of the head and of the body's data */
     char *request;
     size_t request_length;
 };
@@ -36,6 +43,8 @@ static struct connection *dial(void) {
         fail("no connection");
     freeaddrinfo(addresses);
     setsockopt(c->socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (inflateInit2(&c->inflater, 15 + 16) != Z_OK)
+        fail("no zlib");
     if (context) {
         c->tls = SSL_new(context);
         SSL_set_fd(c->tls, c->socket);
@@ -51,43 +60,105 @@ static void prepare_request(struct connection *c, const char *body) {
     c->request = malloc(strlen(body) + 1024);
     c->request_length = (size_t)sprintf(c->request,
                                         "POST /sdk HTTP/1.1\r\nHost: %s:%s\r\nContent-Type: text/xml; charset=\"utf-8\"\r\n"
-                                        "SOAPAction: urn:vim25/6.5\r\n%s%s%sContent-Length: %zu\r\n\r\n%s",
-                                        host, port, *cookie ? "Cookie: " : "", cookie, *cookie ? "\r\n" : "",
+                                        "SOAPAction: urn:vim25/6.5\r\n%s%s%s%sContent-Length: %zu\r\n\r\n%s",
+                                        host, port, argument("gzip", 0) ? "Accept-Encoding: gzip\r\n" : "", *cookie ? "Cookie: " : "", cookie, *cookie ? "\r\n" : "",
                                         strlen(body), body);
 }
 
-/* One request and its reply. What the buffer has room for is left in it; of more, the first is left and the rest is read
- * and thrown away. */
+/* Reads what has come, at most as much as there is room for. Where there is none, all but the head's place is used again. */
+static void receive(struct connection *c) {
+    if (c->length == sizeof c->buffer - 1)
+        c->length = c->taken = sizeof c->buffer / 2;
+    size_t room = sizeof c->buffer - 1 - c->length;
+    ssize_t n = c->tls ? SSL_read(c->tls, c->buffer + c->length, (int)room) : read(c->socket, c->buffer + c->length, room);
+    if (n <= 0)
+        fail("no reply");
+    c->length += (size_t)n;
+    c->buffer[c->length] = '\0';
+}
+
+/* Inflates a piece of the body. What does not fit into `text` is thrown away. */
+static void inflate_piece(struct connection *c, char *data, size_t size) {
+    char rest[32768];
+    c->inflater.next_in = (Bytef *)data;
+    c->inflater.avail_in = (uInt)size;
+    while (c->inflater.avail_in) {
+        bool fits = c->text_length + sizeof rest < sizeof c->text;
+        c->inflater.next_out = (Bytef *)(fits ? c->text + c->text_length : rest);
+        c->inflater.avail_out = sizeof rest;
+        int result = inflate(&c->inflater, Z_NO_FLUSH);
+        size_t made = sizeof rest - c->inflater.avail_out;
+        c->received += made;
+        c->text_length += fits ? made : 0;
+        if (result == Z_STREAM_END)
+            break;
+        if (result != Z_OK)
+            fail("not gzip");
+    }
+    c->text[c->text_length] = '\0';
+}
+
+/* Takes so many bytes of the body's data. */
+static void take(struct connection *c, size_t size) {
+    while (size) {
+        if (c->taken == c->length)
+            receive(c);
+        size_t piece = c->length - c->taken;
+        piece = piece < size ? piece : size;
+        if (c->gzip)
+            inflate_piece(c, c->buffer + c->taken, piece);
+        else
+            c->received += piece;
+        c->taken += piece;
+        size -= piece;
+    }
+}
+
+/* Takes the line that begins a chunk, and tells how long the chunk is. */
+static size_t take_chunk_line(struct connection *c) {
+    size_t size = 0;
+    for (;;) {
+        if (c->taken == c->length)
+            receive(c);
+        char byte = c->buffer[c->taken++];
+        if (byte == '\n')
+            return size;
+        if (byte != '\r')
+            size = size * 16 + (size_t)(byte <= '9' ? byte - '0' : (byte | 32) - 'a' + 10);
+    }
+}
+
+/* One request and its reply. The head stays at the beginning of the buffer, and a body that fits behind it. */
 static void exchange(struct connection *c) {
-    size_t wanted = 0, thrown_away = 0;
     ssize_t n = c->tls ? SSL_write(c->tls, c->request, (int)c->request_length)
                        : write(c->socket, c->request, c->request_length);
     if (n != (ssize_t)c->request_length)
         fail("not sent");
-    c->length = 0;
-    while (!wanted || c->length + thrown_away < wanted) {
-        size_t room = sizeof c->buffer - 1 - c->length;
-        if (!room) {
-            room = sizeof c->buffer / 2;
-            c->length -= room;
-            thrown_away += room;
-        }
-        n = c->tls ? SSL_read(c->tls, c->buffer + c->length, (int)room) : read(c->socket, c->buffer + c->length, room);
-        if (n <= 0)
-            fail("no reply");
-        c->length += (size_t)n;
-        c->buffer[c->length] = '\0';
-        char *body = wanted ? NULL : strstr(c->buffer, "\r\n\r\n");
-        if (body) {
-            char *length = strcasestr(c->buffer, "content-length:");
-            if (!length)
-                fail("no Content-Length");
-            wanted = (size_t)(body + 4 - c->buffer) + (size_t)atol(length + 15);
-        }
-    }
-    c->received = c->length + thrown_away;
+    c->length = c->text_length = 0;
+    char *end;
+    do
+        receive(c);
+    while (!(end = strstr(c->buffer, "\r\n\r\n")));
     if (strncmp(c->buffer, "HTTP/1.1 200", 12) != 0)
         fail("the server answered %.12s", c->buffer);
+    c->taken = c->received = (size_t)(end + 4 - c->buffer);
+    *end = '\0'; /* so that headers are not looked for in the body */
+    char *length = strcasestr(c->buffer, "content-length:");
+    c->gzip = strcasestr(c->buffer, "content-encoding: gzip") != NULL;
+    bool chunked = !length && strcasestr(c->buffer, "transfer-encoding: chunked");
+    *end = '\r';
+    if (c->gzip)
+        inflateReset(&c->inflater);
+    if (length)
+        take(c, (size_t)atol(length + 15));
+    else if (!chunked)
+        fail("no Content-Length and no chunks");
+    for (size_t size; chunked && (size = take_chunk_line(c));) {
+        take(c, size);
+        take_chunk_line(c);
+    }
+    if (chunked)
+        take_chunk_line(c);
 }
 
 static void log_in(struct connection *c) {
@@ -153,7 +224,7 @@ static void run_login(void) {
 static char *element(struct connection *c, const char *name) {
     char tag[64];
     snprintf(tag, sizeof tag, "<%s ", name);
-    char *found = strstr(c->buffer, tag);
+    char *found = strstr(c->gzip ? c->text : c->buffer, tag);
     found = found ? strchr(found, '>') : NULL;
     if (!found)
         fail("no %s in the reply", name);

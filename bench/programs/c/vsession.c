@@ -28,12 +28,20 @@ static void open_session(void) {
     set(config, "password", environment("BENCH_PASSWORD"));
     if (*environment("BENCH_CA"))
         set(config, "tls.ca_file", environment("BENCH_CA"));
-    static const char *const options[] = {"proxy", "max_connections"};
+    static const char *const options[] = {"proxy", "max_connections", "http.compression"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (text_argument(options[i], NULL))
             set(config, options[i], text_argument(options[i], NULL));
     check(vsession_open(config, &session, &error), error, "open");
     vsession_config_free(config);
+}
+
+/* Ends with 0 where the library has the option. */
+static void run_knows(void) {
+    vsession_config config;
+    vsession_error *error = NULL;
+    check(vsession_config_new("https://host/sdk", &config, &error), error, "config");
+    set(config, text_argument("option", ""), "auto");
 }
 
 static void log_in(void) {
@@ -443,6 +451,7 @@ int main(int argc, char **argv) {
     static const struct subcommand commands[] = {
         {"call", run_call},           {"login", run_login}, {"login-and-call", run_login_and_call},
         {"expired", run_expired},     {"cancel", run_cancel}, {"inventory", run_inventory},
+        {"knows", run_knows},
         {"state", run_state},         {"info", run_info},   {"contention", run_contention},
         {NULL, NULL},
     };
