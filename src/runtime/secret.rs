@@ -9,7 +9,7 @@ use crate::sync::Arc;
 use crate::sys;
 
 /// Printed in the place of a secret.
-pub(super) const MASK: &str = "***";
+pub(crate) const MASK: &str = "***";
 
 /// Text or bytes that are zeroed when dropped, together with their spare capacity.
 #[derive(Default, PartialEq, Eq)]

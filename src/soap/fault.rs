@@ -489,4 +489,25 @@ mod tests {
         );
         assert_eq!(error.detail().fault_name.as_deref(), Some("NotAuthenticated"));
     }
+
+    #[test]
+    fn a_secret_that_comments_and_sections_split_is_struck_out() {
+        for split in [
+            "hun<!-- -->ter42!",
+            "hun<![CDATA[ter42!]]>",
+            "<![CDATA[hunter]]><![CDATA[42!]]>",
+            "a hun<?x y?>ter4&#50;! b",
+        ] {
+            let detail = format!("<detail><F xsi:type='InvalidName'><x>{split}</x><y>kept</y></F></detail>");
+            let error = read(&detail, "").into_error("M", 500, Redactor(&["hunter42!"]));
+            let xml = error.detail().fault_xml.clone().unwrap();
+            let document = roxmltree::Document::parse(&xml).unwrap();
+            let text = |name: &str| {
+                let element = document.descendants().find(|n| n.tag_name().name() == name).unwrap();
+                super::super::xml::tree::text_of(element).into_owned()
+            };
+            assert!(!text("x").contains("hunter42!"), "{split}: {xml}");
+            assert_eq!(text("y"), "kept");
+        }
+    }
 }

@@ -1,37 +1,77 @@
-//! Strikes secrets out of XML that a server sent, so that what is left is XML still.
+//! Strikes secrets out of XML that a server sent. What is left is still XML.
 
+use super::xml::escape;
+use super::xml::text::text_content;
 use crate::runtime::redact::Redactor;
+use crate::runtime::secret::MASK;
 
-/// The fault's XML without the secrets: struck out of texts and values; a tag that holds one loses its name.
+/// XML without the secrets. They are struck out of texts and of values of attributes; a tag that holds one loses its name.
 pub(super) fn without_secrets(xml: &str, hidden: &Redactor) -> String {
     let mut clean = String::with_capacity(xml.len());
     let mut rest = xml;
     while !rest.is_empty() {
-        let until = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
-        let length = match rest {
-            _ if rest.starts_with("<!--") => until("-->"),
-            _ if rest.starts_with("<![CDATA[") => until("]]>"),
-            _ if rest.starts_with("<?") => until("?>"),
-            _ if rest.starts_with('<') => end_of_tag(rest),
-            _ => rest.find('<').unwrap_or(rest.len()),
-        };
+        let length = if begins_tag(rest) { end_of_tag(rest) } else { end_of_text(rest) };
         let (piece, behind) = rest.split_at(length);
         rest = behind;
-        if !piece.starts_with('<') {
-            clean.push_str(hidden.redact_xml(piece).as_deref().unwrap_or(piece));
-        } else if piece.starts_with("<!") || piece.starts_with("<?") {
-            // A section or a comment is left out as a whole.
-            if hidden.redact_xml(piece).is_none() {
-                clean.push_str(piece);
-            }
-        } else {
+        if begins_tag(piece) {
             tag_without_secrets(piece, hidden, &mut clean);
+        } else {
+            text_without_secrets(piece, hidden, &mut clean);
         }
     }
     clean
 }
 
-/// A `>` may stand in a value.
+/// Whether a start tag or an end tag begins here: what a comment, a CDATA section or a processing instruction holds belongs
+/// to the text around it.
+fn begins_tag(xml: &str) -> bool {
+    xml.starts_with('<') && !xml.starts_with("<!") && !xml.starts_with("<?")
+}
+
+/// The length of a text, of a comment, of a CDATA section or of a processing instruction.
+fn length_of_part(xml: &str) -> usize {
+    let until = |end: &str| xml.find(end).map_or(xml.len(), |at| at + end.len());
+    match xml {
+        _ if xml.starts_with("<!--") => until("-->"),
+        _ if xml.starts_with("<![CDATA[") => until("]]>"),
+        _ if xml.starts_with('<') => until("?>"),
+        _ => xml.find('<').unwrap_or(xml.len()),
+    }
+}
+
+/// Where the next tag begins.
+fn end_of_text(xml: &str) -> usize {
+    let mut at = 0;
+    while at < xml.len() && !begins_tag(&xml[at..]) {
+        at += length_of_part(&xml[at..]);
+    }
+    at
+}
+
+/// All that stands between two tags. A comment or a section that holds a secret is left out; where the parts make up one only
+/// together, the whole text is masked.
+fn text_without_secrets(text: &str, hidden: &Redactor, clean: &mut String) {
+    let begun = clean.len();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (part, behind) = rest.split_at(length_of_part(rest));
+        rest = behind;
+        match hidden.redact_xml(part) {
+            None => clean.push_str(part),
+            Some(redacted) if !part.starts_with('<') => clean.push_str(&redacted),
+            Some(_) => {}
+        }
+    }
+    if text.contains('<') {
+        let whole = text_content(&clean[begun..]).map(|whole| escape(&whole).into_owned());
+        if whole.is_none_or(|whole| hidden.redact_xml(&whole).is_some()) {
+            clean.truncate(begun);
+            clean.push_str(MASK);
+        }
+    }
+}
+
+/// The length of the tag that begins here. A `>` may stand in a value.
 pub(super) fn end_of_tag(text: &str) -> usize {
     let mut quote = None;
     for (at, byte) in text.bytes().enumerate() {
