@@ -106,10 +106,10 @@ plant_all() {
     plant config/env.rs 's/"environment variable {name}: {problem}"/"environment: {}{problem}", \&name[name.len()..]/' # environment
     plant config/proxy.rs 's/"it is a kind of proxy that is not supported".into()/format!("{address} is not supported")/' # proxy
     plant config/known_hosts.rs 's/number + 1/number/'                              # known_hosts
-    plant http/plain.rs '/is("content-encoding") =>/d; /is("transfer-encoding") =>/d' # head
+    plant http/reply.rs 's/Some(Gunzip::new())/None/' # head
     plant net/trust.rs '/^fn not_pem/,/^}/ s/format!("not PEM: {problem}")/format!("not PEM: {error} {problem}")/' # pem
     plant net/certificate.rs 's/return Err(CertificateError::NotValidYet);//'       # certificate
-    plant http/unusual.rs '/^fn explain/,/^}/ s/VSESSION_E_PROTOCOL/VSESSION_E_CONFIG/' # http
+    plant http/head.rs '/^pub(super) fn improper/,/^}/ s/VSESSION_E_PROTOCOL/VSESSION_E_CONFIG/' # http
     plant ffi/call.rs 's/size.min(size_of::<T>()),/size_of::<T>(),/'                # api
 }
 

@@ -68,8 +68,6 @@ DELIBERATE = [
     ("once_cell::race::OnceBox", "ffi/handles.rs", ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
     ("once_cell::race::OnceBox", "net/trust_store.rs", NOT_MODELLED),
-    ("std::thread_local", "http/unusual.rs", NOT_MODELLED),
-    ("arc_swap::ArcSwapOption", "http/unusual.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),
     ("std::sync::mpsc", "ffi/library.rs", "vsession_shutdown, which is in no model; its wait must not need a descriptor"),
     ("shuttle::lazy_static", "http/model.rs", "is compiled for the models alone, where it is new for each run"),
@@ -284,7 +282,7 @@ BREACHES = [
     ("runtime/workers.rs", "thread_local! { static X: u8 = 1; }", "'std::thread_local' is"),
     ("ffi/handles.rs", "static X: std::sync::atomic::AtomicBool = Y;", "'std::sync::atomic::AtomicBool' is"),
     ("ffi/handles.rs", "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }", "'std::thread::yield_now' is"),
-    ("http/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
+    ("http/semaphore.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
     ("session/gate.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
     ("net/trust_store.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ]

@@ -1,5 +1,5 @@
-//! The buffers of a connection, sized for SOAP. They are zeroed when a request has ended, and given back with their
-//! connection when nobody has used it for a while: a resting session holds none.
+//! The buffers of a connection, sized for the requests and replies of API calls. They are zeroed when a request has ended, and freed
+//! with their connection when it has been idle for long enough: an idle session holds none.
 
 use crate::sys;
 
@@ -9,7 +9,7 @@ const OUTPUT: usize = 8 * 1024;
 const INPUT: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct SoapBuffers {
+pub(super) struct Buffers {
     input: Vec<u8>,
     start: usize,
     end: usize,
@@ -18,7 +18,7 @@ pub(super) struct SoapBuffers {
     output: Vec<u8>,
 }
 
-impl SoapBuffers {
+impl Buffers {
     /// Where the head of a request is written to, which takes up to `length`: if the buffer grew meanwhile, it would leave
     /// behind what nobody zeroes.
     pub(super) fn head(&mut self, length: usize) -> &mut Vec<u8> {
@@ -87,7 +87,7 @@ impl SoapBuffers {
     }
 }
 
-impl Drop for SoapBuffers {
+impl Drop for Buffers {
     fn drop(&mut self) {
         self.forget();
     }
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_was_received_does_not_stay_in_memory() {
-        let mut buffers = SoapBuffers::default();
+        let mut buffers = Buffers::default();
         buffers.room_for_input()[..6].copy_from_slice(b"cookie");
         buffers.arrived(6);
         buffers.consume(6);
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_body_goes_with_its_head_as_far_as_there_is_room() {
-        let mut buffers = SoapBuffers::default();
+        let mut buffers = Buffers::default();
         buffers.head(0).extend_from_slice(b"head");
         assert_eq!(buffers.fill_up(b"small"), b"");
         assert_eq!(buffers.output(), b"headsmall");
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn buffers_that_grew_are_not_kept() {
-        let mut buffers = SoapBuffers::default();
+        let mut buffers = Buffers::default();
         buffers.room_for_input();
         buffers.arrived(10);
         buffers.room_for_input();

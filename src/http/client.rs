@@ -1,16 +1,15 @@
-//! Sends requests and reads replies. One client serves every session with equal settings, so they share connections.
+//! Sends requests and reads replies. One client serves all sessions with equal settings, so they share connections.
 
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 
-use ureq::http::Uri;
+use ureq::http::{Method, Uri};
 
 use super::connection::Connection;
-use super::message::{self, HttpReply, HttpRequest, incomplete, no_memory, too_large};
-use super::permits::Permits;
-use super::plain::{self, Look, PlainHead};
 use super::pool::Pool;
-use super::unusual::Reader;
+use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
+use super::request::{self, HttpRequest};
+use super::semaphore::Semaphore;
 use crate::error::{Error, Result};
 use crate::net::Settings;
 use crate::net::dial::Dialer;
@@ -21,10 +20,9 @@ use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, RandomState, Weak, rank};
-use crate::text::ROOM;
 
-/// The most that may arrive beyond twice the largest body: heads, lengths of chunks and trailers. A compressed body is
-/// smaller, and chunks so small that they double its size are no server's.
+/// The most that may arrive beyond twice the largest body: heads, sizes of chunks and trailers. A compressed body is
+/// smaller, and no server sends chunks so small that they double its size.
 const MOST_AROUND: u64 = 1 << 20;
 
 /// A pool of connections to one server.
@@ -32,10 +30,9 @@ pub(crate) struct Client {
     dialer: Dialer,
     common_headers: String,
     pool: Arc<Pool>,
-    unusual: Reader,
-    permits: Permits,
-    /// For requests that end sessions, where the others are taken.
-    endings: Permits,
+    connections: Semaphore,
+    /// For urgent requests, where the others are taken.
+    extra_connections: Semaphore,
 }
 
 /// The clients that there are, by a keyed hash of their settings: those hold secrets, which must not outlive the client.
@@ -64,14 +61,12 @@ impl Client {
         }
         let tls = settings.tls.as_ref().map(|tls| TlsConfig::new(tls, &settings.server())).transpose()?;
         let root = full_uri(settings, "/")?;
-        let pool = Pool::new(settings.idle_timeout);
         let client = Arc::new(Client {
             dialer: Dialer { settings: settings.clone(), tls },
-            common_headers: plain::common_headers(&root, &settings.user_agent),
-            pool: pool.clone(),
-            unusual: Reader::new(pool),
-            permits: Permits::new(settings.max_connections),
-            endings: Permits::new(MOST_ENDINGS),
+            common_headers: request::common_headers(&root, &settings.user_agent),
+            pool: Pool::new(settings.idle_timeout),
+            connections: Semaphore::new(settings.max_connections),
+            extra_connections: Semaphore::new(EXTRA_CONNECTIONS),
         });
         // Dropped after the lock.
         let mut made_meanwhile = Vec::new();
@@ -107,13 +102,14 @@ impl Client {
     }
 
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
-    /// replaced without a word, provided that the request cannot have run.
+    /// replaced silently, provided that the request cannot have run. Where the head of a reply arrived and its body did not,
+    /// the reply says so.
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
-        let permit = match request.ends_session.then(|| self.permits.try_take()) {
-            None => self.permits.take(watch),
+        let permit = match request.urgent.then(|| self.connections.try_take()) {
+            None => self.connections.take(watch),
             Some(Some(permit)) => Ok(permit),
-            // Among others that end sessions it does wait: a thousand may be closed at once.
-            Some(None) => self.endings.take(watch),
+            // It does wait among other urgent ones: a thousand sessions may be closed at once.
+            Some(None) => self.extra_connections.take(watch),
         };
         let _permit = permit
             .map_err(|stop| error_context::no_free_connection(stop.into(), self.settings()).not_run())?;
@@ -131,9 +127,10 @@ impl Client {
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
             let exchange = Exchange::new(watch, request.commit_when_sent, most);
-            let failure = match self.send_once(request, &exchange) {
+            let (head, failure) = match self.send_once(request, &exchange) {
+                Ok(HttpReply { head, body: Err(error), .. }) => (Some(head), error),
                 Ok(reply) => return Ok(HttpReply { repeated, ..reply }),
-                Err(error) => error,
+                Err(error) => (None, error),
             };
             let not_run = !exchange.sent.get();
             if failure.status() == Status::VSESSION_E_CONNECTION {
@@ -148,7 +145,11 @@ impl Client {
                 }
             }
             let failure = error_context::with_peer(failure, self.settings(), &exchange);
-            return Err(if not_run && !repeated { failure.not_run() } else { failure.may_have_run() });
+            let failure = if not_run && !repeated { failure.not_run() } else { failure.may_have_run() };
+            return match head {
+                Some(head) => Ok(HttpReply { head, body: Err(failure), repeated }),
+                None => Err(failure),
+            };
         }
     }
 
@@ -164,99 +165,66 @@ impl Client {
                 Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?)
             }
         };
-        let room = plain::length_of_head(request, &self.common_headers);
-        plain::write_head(connection.buffers.head(room), request, &self.common_headers)?;
+        let room = request::length_of_head(request, &self.common_headers);
+        request::write_head(connection.buffers.head(room), request, &self.common_headers)?;
         connection.send(request.body, exchange).map_err(|e| exchange.reason(e))?;
-        loop {
-            if !connection.fill(exchange).map_err(|e| exchange.reason(e))? {
-                return Err(incomplete(exchange, connection.is_tls()));
-            }
-            match plain::look(connection.buffers.input()) {
-                Look::More => {}
-                Look::NotPlain => return self.read_unusual(connection, request, exchange),
-                Look::Plain(head) => return self.read_plain(connection, head, request, exchange),
-            }
-        }
-    }
-
-    fn read_unusual(
-        &self,
-        connection: Connection,
-        request: &HttpRequest,
-        exchange: &Exchange,
-    ) -> Result<HttpReply> {
-        if self.settings().tls.is_some() {
-            return self.unusual.read(connection, request, exchange);
-        }
-        if message::is_of_tls(connection.buffers.input()) {
-            return Err(message::speaks_tls(0));
-        }
-        let reply = self.unusual.read(connection, request, exchange)?;
-        if message::is_page_about_tls(&reply) { Err(message::speaks_tls(reply.status)) } else { Ok(reply) }
-    }
-
-    /// Reads the body behind a plain head.
-    fn read_plain(
-        &self,
-        mut connection: Connection,
-        head: PlainHead,
-        request: &HttpRequest,
-        exchange: &Exchange,
-    ) -> Result<HttpReply> {
-        connection.buffers.consume(head.length);
-        if let Some(place) = request.set_cookies {
-            *place.borrow_mut() = head.set_cookies;
-        }
-        if head.body_length > request.max_reply_bytes {
-            return Err(too_large(request.max_reply_bytes));
-        }
-        let length = head.body_length as usize;
-        let mut body = Vec::new();
-        let arrived = connection.buffers.input();
-        let arrived = &arrived[..arrived.len().min(length)];
-        // Memory whose size the server decides: where there is none, the call fails and the program goes on.
-        // With room to become a `Text` without being copied.
-        if body.try_reserve_exact(length.min(MOST_AT_ONCE).max(arrived.len()) + ROOM).is_err() {
-            // unreached: needs a process without free descriptors or memory
-            return Err(no_memory());
-        }
-        body.extend_from_slice(arrived);
-        connection.buffers.consume(body.len());
-        let mut filled = body.len();
-        while filled < length {
-            if filled == body.len() {
-                // What was only announced takes no memory.
-                let more = (length - filled).min(filled.max(MOST_AT_ONCE));
-                if body.try_reserve_exact(more + ROOM).is_err() {
-                    // unreached: needs a process without free descriptors or memory
-                    return Err(no_memory());
-                }
-                body.resize(filled + more, 0);
-            }
-            match connection.read(&mut body[filled..], exchange).map_err(|e| exchange.reason(e))? {
-                0 => return Err(incomplete(exchange, connection.is_tls())),
-                n => filled += n,
-            }
-        }
-        if connection.is_reusable() {
+        let most = request.max_reply_bytes;
+        let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
+        let read = self.read_reply(&mut connection, &mut reader, exchange);
+        if read.is_ok() && reader.leaves_no_doubt() && connection.is_reusable() {
             self.pool.put(connection);
         }
-        Ok(HttpReply {
-            status: head.status,
-            location: None,
-            retry_after: None,
-            applied_action: head.applied_action,
-            body,
-            repeated: false,
-        })
+        let (head, body) = reader.into_parts();
+        match (head, read) {
+            (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
+            (Some(head), Err(error)) => Ok(HttpReply { head, body: Err(error), repeated: false }),
+            (Some(head), Ok(())) => {
+                let body = body.into_bytes();
+                if !self.is_tls() && reply::is_page_about_tls(head.status, &body) {
+                    return Err(reply::speaks_tls(head.status));
+                }
+                Ok(HttpReply { head, body: Ok(body), repeated: false })
+            }
+        }
+    }
+
+    fn read_reply(
+        &self,
+        connection: &mut Connection,
+        reader: &mut ReplyReader<Whole>,
+        exchange: &Exchange,
+    ) -> Result<()> {
+        let failed = |error| exchange.reason(error);
+        loop {
+            match reader.advance(&mut connection.buffers) {
+                Ok(true) => return Ok(()),
+                Ok(false) => {}
+                Err(_) if !self.is_tls() && reply::is_tls(connection.buffers.input()) => {
+                    return Err(reply::speaks_tls(0));
+                }
+                Err(error) => return Err(error),
+            }
+            let goes_on = match reader.room()? {
+                Some(room) => {
+                    let read = connection.read(room, exchange).map_err(failed)?;
+                    reader.filled(read)?;
+                    read > 0
+                }
+                None => connection.fill(exchange).map_err(failed)?,
+            };
+            if !goes_on {
+                return if reader.end() { Ok(()) } else { Err(incomplete(exchange, self.is_tls())) };
+            }
+        }
+    }
+
+    fn is_tls(&self) -> bool {
+        self.settings().tls.is_some()
     }
 }
 
-/// How many sessions are ended at a time beside the requests that have all the connections.
-const MOST_ENDINGS: usize = 2;
-
-/// So much memory a body is given before any of it has arrived.
-const MOST_AT_ONCE: usize = 1 << 20;
+/// How many urgent requests are sent at a time beside the requests that have all the connections.
+const EXTRA_CONNECTIONS: usize = 2;
 
 fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
     let text = format!("{}{path}", settings.origin());
@@ -269,7 +237,6 @@ fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::Method;
     use crate::net::{Proxy, ProxyKind};
     use crate::runtime::secret::Secret;
     use crate::runtime::wait::Bounds;
@@ -305,15 +272,14 @@ mod tests {
 
     fn request(uri: &Uri) -> HttpRequest<'_> {
         HttpRequest {
-            method: Method::Post,
+            method: Method::POST,
             uri,
             headers: &[],
             body: &["x"],
             idempotent: false,
             commit_when_sent: false,
-            ends_session: false,
+            urgent: false,
             max_reply_bytes: 1000,
-            set_cookies: None,
         }
     }
 
@@ -368,7 +334,10 @@ mod tests {
         let client = Client::shared(&settings).unwrap();
         let uri = client.uri("/").unwrap();
         let ask = || {
-            assert_eq!(client.send(&request(&uri), &watch(Duration::from_secs(60))).unwrap().body, b"OK");
+            assert_eq!(
+                client.send(&request(&uri), &watch(Duration::from_secs(60))).unwrap().body.unwrap(),
+                b"OK"
+            );
         };
         for _ in 0..2 {
             std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(ask))));

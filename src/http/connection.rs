@@ -3,20 +3,16 @@
 
 use std::io;
 
-use super::buffers::SoapBuffers;
+use super::buffers::Buffers;
 use crate::error::Error;
 use crate::net::exchange::Exchange;
 use crate::net::stream::Stream;
 use crate::status::Status;
 
-/// The most that may wait in the buffer for the end of its line or head. ureq bounds heads by less than this, but not the
-/// lines between chunks.
-const MOST_PENDING: usize = 128 * 1024;
-
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
-    pub(super) buffers: SoapBuffers,
+    pub(super) buffers: Buffers,
     /// Nothing was sent on it yet.
     fresh: bool,
     /// It must not serve another request.
@@ -25,7 +21,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(stream: Stream) -> Connection {
-        Connection { stream, buffers: SoapBuffers::default(), fresh: true, spent: false }
+        Connection { stream, buffers: Buffers::default(), fresh: true, spent: false }
     }
 
     /// Sends a request whose head stands in the buffer for output. Where the server takes no more of it and has said
@@ -62,12 +58,6 @@ impl Connection {
 
     /// Waits for more of the reply and puts it into the buffer for input. False: there is no more.
     pub(super) fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
-        if self.buffers.input().len() > MOST_PENDING {
-            return Err(exchange.fail(Error::new(
-                Status::VSESSION_E_PROTOCOL,
-                "the reply is not proper HTTP (a line without an end); is this a vSphere server?",
-            )));
-        }
         let n = self.stream.read(self.buffers.room_for_input(), exchange)?;
         self.buffers.arrived(n);
         let left = exchange.left.get().checked_sub(n as u64);
@@ -90,7 +80,6 @@ impl Connection {
     fn heard(&mut self, n: usize, exchange: &Exchange) -> bool {
         if n == 0 {
             self.spent = true;
-            exchange.ended.set(true);
         } else {
             exchange.answered.set(true);
         }
@@ -112,10 +101,6 @@ impl Connection {
     /// Whether it can serve a request after it has rested.
     pub(super) fn is_good(&mut self) -> bool {
         self.stream.is_good()
-    }
-
-    pub(super) fn is_tls(&self) -> bool {
-        self.stream.is_tls()
     }
 }
 

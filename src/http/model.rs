@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use super::message::{HttpReply, HttpRequest};
+use super::head::Head;
+use super::reply::HttpReply;
+use super::request::HttpRequest;
 use crate::error::{Error, Result};
-use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Signal, WaitError, Watch};
 use crate::sync::model::{Socket, one_in};
 use crate::sync::{Arc, Instant, Mutex, rank};
@@ -14,14 +15,20 @@ use crate::sync::{Arc, Instant, Mutex, rank};
 pub(crate) trait Server: Send + Sync {
     /// The request is about to be sent.
     fn begins(&self, request: &HttpRequest);
-    /// It has arrived: the reply, and the cookie that it sets.
-    fn serve(&self, request: &HttpRequest) -> Result<(HttpReply, Option<Secret>)>;
+    /// It has arrived: the reply.
+    fn serve(&self, request: &HttpRequest) -> Result<HttpReply>;
     /// Its reply was read, or was given up.
     fn ends(&self, request: &HttpRequest);
 }
 
 shuttle::lazy_static! {
     static ref SERVER: Mutex<Option<Arc<dyn Server>>, rank::Test> = Mutex::new(None);
+}
+
+/// A reply with these header lines, each of which ends with CRLF.
+pub(crate) fn reply(status: u16, headers: &str, body: Vec<u8>) -> HttpReply {
+    let head = Head::new(status, format!("HTTP/1.1 {status}\r\n{headers}\r\n").as_bytes());
+    HttpReply { head, body: Ok(body), repeated: false }
 }
 
 /// Has this server answer from now on, in this run of the model.
@@ -43,11 +50,7 @@ pub(super) fn answer(request: &HttpRequest, watch: &Watch) -> Result<HttpReply> 
     let waited = read(watch);
     server.ends(request);
     waited?;
-    let (reply, cookie) = reply?;
-    if let Some(place) = request.set_cookies {
-        *place.borrow_mut() = cookie.into_iter().collect();
-    }
-    Ok(reply)
+    reply
 }
 
 /// Waits for the reply, as sockets do.

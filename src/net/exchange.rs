@@ -38,8 +38,6 @@ pub(crate) struct Exchange<'a> {
     pub(crate) answered: Cell<bool>,
     /// So many more bytes may arrive: what is no part of a reply's body, such as interim replies, could go on for ever.
     pub(crate) left: Cell<u64>,
-    /// The peer has said that it will send no more.
-    pub(crate) ended: Cell<bool>,
     /// The first failure, with what the connection knew of it.
     failure: RefCell<Option<Error>>,
 }
@@ -56,12 +54,11 @@ impl<'a> Exchange<'a> {
             sent: Cell::new(false),
             answered: Cell::new(false),
             left: Cell::new(most),
-            ended: Cell::new(false),
             failure: RefCell::new(None),
         }
     }
 
-    /// Records why the exchange failed, and makes an error of a kind that ureq never takes for the end of a body.
+    /// Records why the exchange failed, and makes an error that the traits of `std::io` can carry.
     #[cold]
     pub(crate) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
         self.failure.borrow_mut().get_or_insert_with(|| error.into());

@@ -68,8 +68,4 @@ impl Stream {
             Stream::Tls(tls) => tls.socket().block(),
         }
     }
-
-    pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Stream::Tls(_))
-    }
 }

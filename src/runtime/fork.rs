@@ -47,14 +47,6 @@ pub(crate) fn watch() {
     }
 }
 
-/// Has `complete` called on the forking thread before every fork: it makes sure that what a crate makes once, and others
-/// wait for, is not half made in the child.
-pub(crate) fn complete_before(registered: &AtomicBool, complete: extern "C" fn()) {
-    if !registered.load(Ordering::Acquire) && sys::at_fork(Some(complete), None) {
-        registered.store(true, Ordering::Release);
-    }
-}
-
 /// Whether this process is a fork that must not use what it inherited.
 #[inline]
 pub(crate) fn is_forked_child() -> bool {

@@ -125,7 +125,7 @@ impl Server for Vcenter {
         }
     }
 
-    fn serve(&self, request: &HttpRequest) -> Result<(HttpReply, Option<Secret>)> {
+    fn serve(&self, request: &HttpRequest) -> Result<HttpReply> {
         let body = request.body.concat();
         let cookie = request.headers.iter().find(|(name, _)| *name == "Cookie");
         let cookie = cookie.and_then(|(_, value)| value.split_once('=')).map_or("", |(_, value)| value);
@@ -134,7 +134,7 @@ impl Server for Vcenter {
             book.outages -= 1;
             return Err(Error::new(Status::VSESSION_E_CONNECT, "planted: nobody there"));
         }
-        let mut set_cookie = None;
+        let mut set_cookie = String::new();
         let key = book.live.get(cookie).filter(|_| !book.forgetful).cloned();
         let (status, answer) = if is(request, "RetrieveServiceContent") {
             book.looks += 1;
@@ -160,7 +160,7 @@ impl Server for Vcenter {
                 book.made += 1;
                 // The same number in cookie and key, by which they are known to belong together.
                 let (cookie, key) = (format!("cookie-{}", book.made), format!("key-{}", book.made));
-                set_cookie = Some(Secret::new(format!("vmware_soap_session={cookie}; Path=/")));
+                set_cookie = format!("Set-Cookie: vmware_soap_session={cookie}; Path=/\r\n");
                 book.live.insert(cookie, key.clone());
                 (
                     200,
@@ -199,17 +199,7 @@ impl Server for Vcenter {
             fault("NotAuthenticated")
         };
         let body = format!("{ENVELOPE}{answer}</soapenv:Body></soapenv:Envelope>").into_bytes();
-        Ok((
-            HttpReply {
-                status,
-                location: None,
-                retry_after: None,
-                applied_action: None,
-                body,
-                repeated: false,
-            },
-            set_cookie,
-        ))
+        Ok(http::model::reply(status, &set_cookie, body))
     }
 
     fn ends(&self, request: &HttpRequest) {
@@ -672,7 +662,7 @@ struct Nobody;
 
 impl Server for Nobody {
     fn begins(&self, _: &HttpRequest) {}
-    fn serve(&self, _: &HttpRequest) -> Result<(HttpReply, Option<Secret>)> {
+    fn serve(&self, _: &HttpRequest) -> Result<HttpReply> {
         eprintln!("a request after the close");
         std::process::exit(101);
     }

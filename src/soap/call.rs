@@ -1,11 +1,9 @@
 //! One SOAP call: write the envelope, send it, read the reply, tell a fault from an answer.
 
-use std::cell::RefCell;
-
-use ureq::http::Uri;
+use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Result};
-use crate::http::{Client, HttpReply, HttpRequest, Method};
+use crate::http::{Client, Head, HttpReply, HttpRequest};
 use crate::runtime::event::now_ms;
 use crate::runtime::fork;
 use crate::runtime::log::log;
@@ -24,6 +22,12 @@ const BEGINNING: usize = 64 * 1024;
 
 /// The method that ends a session.
 pub(crate) const LOGOUT: &str = "Logout";
+
+/// What the server's front is told that we read.
+const ACCEPT: (&str, &str) = ("Accept", "text/xml, */*");
+
+/// The header in which a server says for which version of the API it took a call.
+const APPLIED_ACTION: &str = "x-applied-soapaction";
 
 /// Where SOAP calls of one server go.
 #[derive(Clone)]
@@ -66,15 +70,14 @@ impl Endpoint {
     pub(crate) fn versions_document(&self, watch: &Watch) -> Result<HttpReply> {
         self.client.send(
             &HttpRequest {
-                method: Method::Get,
+                method: Method::GET,
                 uri: &self.versions,
-                headers: &[],
+                headers: &[ACCEPT],
                 body: &[],
                 idempotent: true,
                 commit_when_sent: false,
-                ends_session: false,
+                urgent: false,
                 max_reply_bytes: self.max_reply_bytes,
-                set_cookies: None,
             },
             watch,
         )
@@ -82,8 +85,8 @@ impl Endpoint {
 
     /// Tells the log of a server that takes calls for another version of the API than they are of. At logins only, or the log
     /// would be full of it.
-    fn look_at_applied(&self, action: &str, http: &HttpReply, hidden: Redactor) {
-        let Some(applied) = &http.applied_action else { return };
+    fn look_at_applied(&self, action: &str, head: &Head, hidden: Redactor) {
+        let Some(applied) = head.get(APPLIED_ACTION) else { return };
         if applied.trim_matches(['"', ' ']) != action {
             log!(
                 Warning,
@@ -138,32 +141,28 @@ impl Endpoint {
     ) -> Result<Answered> {
         let body = envelope::Request::new(call.method, call.this, call.arguments, call.operation_id);
         let headers = [
+            ACCEPT,
             ("Content-Type", "text/xml; charset=\"utf-8\""),
             ("SOAPAction", call.action),
             ("Cookie", call.cookie.map_or("", Secret::reveal)),
         ];
-        let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..2] };
-        let set_cookies = RefCell::new(Vec::new());
-        let sent = self.client.send(
+        let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..3] };
+        let HttpReply { head, body: received, repeated } = self.client.send(
             &HttpRequest {
-                method: Method::Post,
+                method: Method::POST,
                 uri: &self.sdk,
                 headers,
                 body: &body.pieces(),
                 idempotent: call.idempotent,
                 commit_when_sent: call.commit_when_sent,
-                ends_session: call.method == LOGOUT,
+                urgent: call.method == LOGOUT,
                 max_reply_bytes: self.max_reply_bytes,
-                set_cookies: call.commit_when_sent.then_some(&set_cookies),
             },
             watch,
-        );
-        let set_cookies = set_cookies.into_inner();
-        *session_cookie = match &*set_cookies {
-            [] => None,
-            headers => cookie::of_reply(headers.iter().map(Secret::reveal), now_ms()),
-        };
-        let mut http = sent?;
+        )?;
+        if call.commit_when_sent {
+            *session_cookie = cookie::of_reply(head.all("set-cookie"), now_ms());
+        }
         // Put together where they are needed: most replies are plain.
         let session_cookie = session_cookie.as_ref();
         let secrets = || {
@@ -174,59 +173,58 @@ impl Endpoint {
             ]
         };
         if call.commit_when_sent {
-            self.look_at_applied(call.action, &http, Redactor(&secrets()));
+            self.look_at_applied(call.action, &head, Redactor(&secrets()));
         }
-        let repeated = http.repeated;
         let executed = |error: Error| if repeated { error.may_have_run() } else { error };
-        let status = http.status;
+        let status = head.status;
         // Replies and faults are SOAP. Whatever stands in front of the server may change the status of a fault.
-        match reply::read(std::mem::take(&mut http.body), call.method) {
+        match reply::read(received?, call.method) {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => {
                 Err(executed(fault.into_error(call.method, status, Redactor(&secrets()))))
             }
             Ok(Answer::Reply(reply)) => {
-                Err(executed(unexpected_status(&http, reply.xml.as_bytes(), Redactor(&secrets()))))
+                Err(executed(unexpected_status(&head, reply.xml.as_bytes(), Redactor(&secrets()))))
             }
-            Err(unreadable) => Err(executed(no_soap(&http, unreadable, Redactor(&secrets())))),
+            Err(unreadable) => Err(executed(no_soap(&head, unreadable, Redactor(&secrets())))),
         }
     }
 }
 
 /// The error for a body that is neither a response nor a fault.
 #[cold]
-fn no_soap(http: &HttpReply, unreadable: Unreadable, hidden: Redactor) -> Error {
-    match http.status {
+fn no_soap(head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
+    match head.status {
         200 => {}
         500 if unreadable.for_want_of_memory() => {}
-        _ => return unexpected_status(http, unreadable.text().as_bytes(), hidden),
+        _ => return unexpected_status(head, unreadable.text().as_bytes(), hidden),
     }
-    unreadable.into_error(hidden).with(|d| d.http_status = http.status)
+    unreadable.into_error(hidden).with(|d| d.http_status = head.status)
 }
 
 /// What to do about a redirection, which is not followed.
-pub(crate) fn redirection(http: &HttpReply, hidden: Redactor) -> String {
-    let target = hidden.quote(http.location.as_deref().unwrap_or("?"), 400);
+pub(crate) fn redirection(head: &Head, hidden: Redactor) -> String {
+    let target = hidden.quote(head.get("location").unwrap_or("?"), 400);
     format!("it redirects to '{target}': if that is the right server, put it into 'url'")
 }
 
-fn unexpected_status(http: &HttpReply, body: &[u8], hidden: Redactor) -> Error {
-    let advice = match http.status {
-        300..=399 => format!("; {}", redirection(http, hidden)),
+fn unexpected_status(head: &Head, body: &[u8], hidden: Redactor) -> Error {
+    let advice = match head.status {
+        300..=399 => format!("; {}", redirection(head, hidden)),
         401 | 403 => {
             "; something in front of the server asks for other credentials or forbids the path".into()
         }
         404 => "; there is no SDK at this path: check the path in 'url' (normally /sdk)".into(),
         407 => "; a proxy asks for credentials".into(),
-        429 | 503 => format!("; the server is overloaded or starting: try again {}", later(http)),
+        429 | 503 => format!("; the server is overloaded or starting: try again {}", later(head)),
         502 | 504 => "; the service behind the server's front does not answer: try again later".into(),
         _ => String::new(),
     };
-    http_error(http.status, &advice, body, hidden).with(|d| d.retry_after = http.retry_after)
+    http_error(head.status, &advice, body, hidden).with(|d| d.retry_after = head.retry_after())
 }
 
-fn later(http: &HttpReply) -> String {
-    match http.retry_after {
+fn later(head: &Head) -> String {
+    match head.retry_after() {
         Some(time) => format!("in {} s, as it asks", time.as_secs()),
         None => "later".into(),
     }

@@ -3,7 +3,7 @@
 
 use super::service::{SERVICE_INSTANCE, Service};
 use crate::error::{Error, Objection, Result};
-use crate::http::HttpReply;
+use crate::http::{Head, HttpReply};
 use crate::runtime::redact::Redactor;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, first_words, next_operation_id, redirection};
@@ -66,13 +66,13 @@ pub(super) fn soap_action(version: &str) -> String {
 
 /// The newest version that the server lists. `None`: it lists none, or does not show its list.
 fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
-    let document = endpoint.versions_document(watch)?;
-    let status = document.status;
+    let HttpReply { head, body, .. } = endpoint.versions_document(watch)?;
+    let (status, body) = (head.status, body?);
     let advice = match status {
-        200 => return Ok(versions::newest(&document.body)),
-        300..=399 => redirection(&document, Redactor::NOTHING),
+        200 => return Ok(versions::newest(&body)),
+        300..=399 => redirection(&head, Redactor::NOTHING),
         407 => "a proxy asks for credentials".to_string(),
-        408 | 429 | 500..=599 => return Err(not_ready(&document)),
+        408 | 429 | 500..=599 => return Err(not_ready(&head, &body)),
         // Something in between forbids or does not know that document, which is not needed.
         _ => return Ok(None),
     };
@@ -84,9 +84,9 @@ fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> 
 }
 
 /// The error of a server that is starting or overloaded, or of its front.
-fn not_ready(document: &HttpReply) -> Error {
-    let (status, begins) = (document.status, first_words(&document.body, Redactor::NOTHING));
-    let wait = match document.retry_after {
+fn not_ready(head: &Head, body: &[u8]) -> Error {
+    let (status, begins) = (head.status, first_words(body, Redactor::NOTHING));
+    let wait = match head.retry_after() {
         Some(time) => format!("in {} s, as it asks", time.as_secs()),
         None => "later".into(),
     };
@@ -97,7 +97,7 @@ fn not_ready(document: &HttpReply) -> Error {
     .with(|d| {
         d.http_status = status;
         d.retriable = true;
-        d.retry_after = document.retry_after;
+        d.retry_after = head.retry_after();
     })
 }
 

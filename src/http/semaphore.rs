@@ -1,4 +1,4 @@
-//! Bounds how many connections a client uses at a time. Who comes when all are taken waits in line, interruptibly.
+//! Bounds how many connections a client uses at a time. Waiters are served in order, and each wait can be ended.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use crate::runtime::wait::{Signal, WaitError, Watch};
 use crate::sync::{Arc, Mutex, rank};
 
 #[derive(Debug)]
-pub(super) struct Permits(Mutex<State, rank::Permits>);
+pub(super) struct Semaphore(Mutex<State, rank::Permits>);
 
 #[derive(Debug)]
 struct State {
@@ -15,11 +15,11 @@ struct State {
 }
 
 /// The right to use one connection, given back when dropped.
-pub(super) struct Permit<'a>(&'a Permits);
+pub(super) struct Permit<'a>(&'a Semaphore);
 
-impl Permits {
-    pub(super) fn new(number: usize) -> Permits {
-        Permits(Mutex::new(State { free: number, line: VecDeque::new() }))
+impl Semaphore {
+    pub(super) fn new(number: usize) -> Semaphore {
+        Semaphore(Mutex::new(State { free: number, line: VecDeque::new() }))
     }
 
     pub(super) fn try_take(&self) -> Option<Permit<'_>> {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn never_more_holders_than_permits_and_everyone_gets_a_turn() {
-        let permits = Permits::new(3);
+        let permits = Semaphore::new(3);
         let (now, peak, turns) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..12 {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn who_gives_up_loses_no_permit() {
-        let permits = Permits::new(1);
+        let permits = Semaphore::new(1);
         let patient = Watch::new(Bounds::default()).unwrap();
         let held = permits.take(&patient).unwrap();
         let hasty = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();

@@ -1,0 +1,316 @@
+//! The head of a reply: what it says of the body, and its header lines by name. httparse reads the syntax. What follows from
+//! it is decided here, once for every reply.
+//!
+//! A reply may be read by proxies and by other libraries too. Where one of them could see its end elsewhere, the reply is still
+//! read, but the connection serves no further request: `Delimited::certain` says so.
+
+use std::mem::MaybeUninit;
+
+use crate::error::{Error, Result};
+use crate::runtime::secret::Wiped;
+use crate::status::Status;
+
+/// A head with more lines is refused.
+pub(super) const MAX_LINES: usize = 128;
+/// A head with more bytes is refused.
+pub(super) const MAX_BYTES: usize = 64 * 1024;
+
+/// The head of a reply as it came. It may hold cookies, so it is wiped.
+#[derive(Default)]
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    bytes: Wiped<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Head").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Head {
+    /// `bytes` is a head that `read` has taken.
+    pub(super) fn new(status: u16, bytes: &[u8]) -> Head {
+        Head { status, bytes: Wiped::new(bytes.to_vec()) }
+    }
+
+    /// The values of the header lines with this name, in their order. Values that are not UTF-8 are left out.
+    pub(crate) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        // httparse has refused continuation lines, so each line is one header.
+        let lines = self.bytes.split(|byte| *byte == b'\n').skip(1);
+        lines.filter_map(move |line| {
+            let (before, rest) = line.split_at_checked(name.len())?;
+            let value = rest.strip_prefix(b":").filter(|_| before.eq_ignore_ascii_case(name.as_bytes()))?;
+            std::str::from_utf8(value.trim_ascii()).ok()
+        })
+    }
+
+    /// The value of the first header line with this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// How long the server asks to be left alone. A date would have to be compared with a clock that is not the server's.
+    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
+        self.get("retry-after").and_then(|value| value.parse().ok()).map(std::time::Duration::from_secs)
+    }
+}
+
+/// How the body behind a head ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delimiter {
+    /// There is none.
+    NoBody,
+    Length(u64),
+    Chunked,
+    /// With the connection.
+    Close,
+}
+
+/// What a head says of its reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Delimited {
+    /// How many bytes the head takes.
+    pub(super) head: usize,
+    pub(super) status: u16,
+    pub(super) delimiter: Delimiter,
+    pub(super) gzip: bool,
+    /// Every reader sees the end of the reply in the same place, and the connection stays open behind it.
+    pub(super) certain: bool,
+}
+
+impl Delimited {
+    /// An interim reply (RFC 9110, 15.2), which the final one follows. 101 is final: the connection speaks another protocol.
+    pub(super) fn is_interim(&self) -> bool {
+        matches!(self.status, 100 | 102..=199)
+    }
+}
+
+/// Reads the head at the beginning of `input`. `None`: it is not complete.
+pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimited>> {
+    let mut headers = [const { MaybeUninit::uninit() }; MAX_LINES];
+    let mut reply = httparse::Response::new(&mut []);
+    let parsed =
+        httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut reply, input, &mut headers);
+    let length = match parsed {
+        Ok(httparse::Status::Complete(length)) if length <= MAX_BYTES => length,
+        Ok(httparse::Status::Partial) if input.len() <= MAX_BYTES => return Ok(None),
+        Ok(_) => return Err(too_long()),
+        Err(error) => return Err(improper(error)),
+    };
+    let (Some(version @ (0 | 1)), Some(status @ 100..)) = (reply.version, reply.code) else {
+        return Err(improper("its version or status is unknown"));
+    };
+    let head = &input[..length];
+    let mut certain = head.starts_with(b"HTTP/1.") && head.ends_with(b"\r\n\r\n");
+    let mut body_length = None;
+    let (mut chunked, mut transfer_encodings) = (false, 0);
+    let mut gzip = None;
+    let mut keep_alive = 0;
+    for header in reply.headers.iter() {
+        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
+        certain &= follows_a_line_end(head, header.name);
+        match header.name.len() {
+            14 if is("content-length") => {
+                let (length, simple) = content_length(header.value)?;
+                certain &= simple;
+                if body_length.replace(length).is_some_and(|other| other != length) {
+                    return Err(improper("it states two lengths"));
+                }
+            }
+            17 if is("transfer-encoding") => {
+                transfer_encodings += 1;
+                chunked |= lists(header.value, b"chunked");
+                certain &= header.value.eq_ignore_ascii_case(b"chunked");
+            }
+            10 if is("connection") => {
+                keep_alive += 1;
+                certain &= header.value.eq_ignore_ascii_case(b"keep-alive");
+            }
+            16 if is("content-encoding") && gzip.is_none() => {
+                let value = header.value;
+                gzip = Some(value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip"));
+            }
+            _ => {}
+        }
+    }
+    certain &= transfer_encodings + usize::from(body_length.is_some()) <= 1;
+    // HTTP/1.0 closes unless it says otherwise, and knows no chunks.
+    certain &= keep_alive <= 1 && (version == 1 || keep_alive == 1 && transfer_encodings == 0);
+    let states_no_body = body_length.is_none() && transfer_encodings == 0;
+    let delimiter = match (status, body_length) {
+        (100..=199 | 204 | 304, _) => {
+            // A careless reader would take what these lines announce for a body.
+            certain &= states_no_body && status != 101;
+            Delimiter::NoBody
+        }
+        _ if to_head_request => Delimiter::NoBody,
+        _ if chunked && version == 1 => Delimiter::Chunked,
+        (_, Some(length)) => Delimiter::Length(length),
+        (_, None) => {
+            certain = false;
+            Delimiter::Close
+        }
+    };
+    Ok(Some(Delimited { head: length, status, delimiter, gzip: gzip == Some(true), certain }))
+}
+
+/// The line before the one that begins with `name`, which is a part of `head`, ends with CRLF: httparse takes a LF alone too.
+fn follows_a_line_end(head: &[u8], name: &str) -> bool {
+    let at = (name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
+    at.checked_sub(2).and_then(|before| head.get(before..at)) == Some(b"\r\n")
+}
+
+/// The length in a Content-Length line, which may be listed several times, and whether it stands there simply.
+fn content_length(value: &[u8]) -> Result<(u64, bool)> {
+    let mut all = value.split(|byte| *byte == b',').map(|element| decimal(element.trim_ascii()));
+    let first = all.next().flatten();
+    match first {
+        Some(length) if all.all(|other| other == first) => {
+            Ok((length, value.len() <= 18 && value.iter().all(u8::is_ascii_digit)))
+        }
+        _ => Err(improper("its Content-Length is not one number")),
+    }
+}
+
+/// A number in decimal digits and nothing else.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    let add = |number: u64, digit: &u8| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    };
+    if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
+}
+
+/// Whether a comma-separated list holds `token`. A list with characters that no token has is not looked at.
+fn lists(value: &[u8], token: &[u8]) -> bool {
+    value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte))
+        && value.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
+}
+
+#[cold]
+fn too_long() -> Error {
+    Error::new(
+        Status::VSESSION_E_REPLY_TOO_LARGE,
+        format!("the head of the reply is larger than {MAX_BYTES} bytes; is this a vSphere server?"),
+    )
+}
+
+/// The error of a reply that breaks the rules of HTTP.
+#[cold]
+pub(super) fn improper(problem: impl std::fmt::Display) -> Error {
+    Error::new(
+        Status::VSESSION_E_PROTOCOL,
+        format!("the reply is not proper HTTP ({problem}); is this a vSphere server?"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(lines: &str) -> Result<Delimited> {
+        let head = format!("{lines}\r\n\r\n");
+        let read = read(format!("{head}body").as_bytes(), false)?.expect("it is complete");
+        assert!(head.len() - 2 <= read.head && read.head <= head.len());
+        Ok(read)
+    }
+
+    fn length_and_certain(lines: &str) -> Option<(Delimiter, bool)> {
+        of(lines).ok().map(|read| (read.delimiter, read.certain))
+    }
+
+    #[test]
+    fn a_usual_head_leaves_no_doubt() {
+        let four = Some((Delimiter::Length(4), true));
+        for lines in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 4",
+            "HTTP/1.1 503\r\nContent-Length:4  \r\nConnection: Keep-Alive",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\ncontent-length: 4",
+            "HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nX-Empty:",
+            "HTTP/1.0 200 OK\r\nContent-Length: 4\r\nConnection: keep-alive",
+        ] {
+            assert_eq!(length_and_certain(lines), four, "{lines}");
+        }
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Encoding: gzip";
+        let read = of(chunked).unwrap();
+        assert_eq!((read.delimiter, read.certain, read.gzip), (Delimiter::Chunked, true, true));
+        assert_eq!(length_and_certain("HTTP/1.1 204 No Content\r\nX: y"), Some((Delimiter::NoBody, true)));
+    }
+
+    #[test]
+    fn a_head_that_others_may_read_differently_is_read_and_leaves_a_doubt() {
+        for lines in [
+            "HTTP/1.1 200 OK",
+            "HTTP/1.1 200 OK\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\n",
+            "HTTP/1.1 200 OK\r\nX: y\nContent-Length: 4",
+            "\r\nHTTP/1.1 200 OK\r\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4, 4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: keep-alive, close",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: keep-alive\r\nConnection: close",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: identity",
+            "HTTP/1.1 204 No Content\r\nContent-Length: 4",
+            "HTTP/1.1 304 Not Modified\r\nContent-Length: 4",
+            "HTTP/1.1 100 Continue\r\nContent-Length: 4",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x",
+            "HTTP/1.0 200 OK\r\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nTransfer-Encoding: chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive",
+        ] {
+            assert_eq!(length_and_certain(lines).map(|read| read.1), Some(false), "{lines}");
+        }
+    }
+
+    #[test]
+    fn a_head_that_breaks_the_rules_is_refused() {
+        for lines in [
+            "HTTP/2.0 200 OK\r\nContent-Length: 4",
+            "HTTP/1.1 000 Nothing",
+            "HTTP/1.1 200 OK\r\nContent-Length : 4",
+            "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4, 5",
+            "HTTP/1.1 200 OK\r\nContent-Length: +4",
+            "HTTP/1.1 200 OK\r\nContent-Length: -4",
+            "HTTP/1.1 200 OK\r\nContent-Length: 0x4",
+            "HTTP/1.1 200 OK\r\nContent-Length:",
+            "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999",
+            "220 mail.example.com ESMTP",
+        ] {
+            assert_eq!(of(lines).unwrap_err().status(), Status::VSESSION_E_PROTOCOL, "{lines}");
+        }
+        let many = format!("HTTP/1.1 200 OK{}", "\r\na: b".repeat(MAX_LINES + 1));
+        assert_eq!(of(&many).unwrap_err().status(), Status::VSESSION_E_PROTOCOL);
+        let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(MAX_BYTES));
+        assert_eq!(of(&long).unwrap_err().status(), Status::VSESSION_E_REPLY_TOO_LARGE);
+        let endless = &long.as_bytes()[..MAX_BYTES + 1];
+        assert_eq!(read(endless, false).unwrap_err().status(), Status::VSESSION_E_REPLY_TOO_LARGE);
+    }
+
+    #[test]
+    fn a_reply_to_head_has_no_body_whatever_it_states() {
+        for lines in ["Content-Length: 4\r\n", "Transfer-Encoding: chunked\r\n"] {
+            let head = format!("HTTP/1.1 200 OK\r\n{lines}\r\n");
+            let read = read(head.as_bytes(), true).unwrap().unwrap();
+            assert_eq!((read.delimiter, read.certain), (Delimiter::NoBody, true));
+        }
+    }
+
+    #[test]
+    fn header_lines_are_found_by_name() {
+        let head = Head::new(
+            503,
+            b"HTTP/1.1 503 x\r\nSet-Cookie: a=b\r\nRetry-After:\t7 \r\nset-cookie: c=\"d\"\r\nX:\xff\r\nSet-Cookie2: e\r\n\r\n",
+        );
+        assert_eq!(head.all("set-cookie").collect::<Vec<_>>(), ["a=b", "c=\"d\""]);
+        assert_eq!(head.get("RETRY-AFTER"), Some("7"));
+        assert_eq!(head.retry_after(), Some(std::time::Duration::from_secs(7)));
+        assert_eq!((head.get("x"), head.get("cookie"), head.get("HTTP/1.1 503 x")), (None, None, None));
+    }
+}

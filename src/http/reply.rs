@@ -1,0 +1,463 @@
+//! Reads replies. The reader does no input: it is given what has arrived in the buffer of a connection, and says whether the reply is
+//! complete. So every reply is read in one way, in whatever pieces it comes.
+
+use super::buffers::Buffers;
+use super::chunked::Chunked;
+use super::gzip::Gunzip;
+use super::head::{self, Delimiter, Head};
+use crate::error::{Error, Result};
+use crate::net::exchange::Exchange;
+use crate::status::Status;
+use crate::text::ROOM;
+
+/// A reply, whatever its status.
+#[derive(Debug)]
+pub(crate) struct HttpReply {
+    pub(crate) head: Head,
+    /// An error where the head arrived and the body did not.
+    pub(crate) body: Result<Vec<u8>>,
+    /// The request was sent before, and that time may have been served too.
+    pub(crate) repeated: bool,
+}
+
+/// Where a body goes as it arrives, unpacked. It gives the room to write into, so that nothing is copied twice.
+pub(super) trait Sink {
+    /// Room for what comes next, at least for one byte. `expected`: at most so much is still to come.
+    fn room(&mut self, expected: u64) -> Result<&mut [u8]>;
+    /// So much was written to the beginning of that room.
+    fn filled(&mut self, amount: usize) -> Result<()>;
+    /// Takes bytes that lie elsewhere.
+    fn write(&mut self, bytes: &[u8]) -> Result<()>;
+}
+
+/// Reads one reply.
+pub(super) struct ReplyReader<S> {
+    to_head_request: bool,
+    /// The most that the body may take, unpacked.
+    max_body: u64,
+    state: State,
+    certain: bool,
+    head: Option<Head>,
+    gunzip: Option<Gunzip>,
+    sink: S,
+}
+
+enum State {
+    Head,
+    Length(u64),
+    Chunked(Chunked),
+    Close,
+    Complete,
+}
+
+/// From so much on, the rest of a chunk is read past the buffer.
+const DIRECT: u64 = 16 * 1024;
+
+impl<S: Sink> ReplyReader<S> {
+    pub(super) fn new(to_head_request: bool, max_body: u64, sink: S) -> ReplyReader<S> {
+        let (state, certain) = (State::Head, true);
+        ReplyReader { to_head_request, max_body, state, certain, head: None, gunzip: None, sink }
+    }
+
+    /// Takes what has arrived. True: the reply is complete.
+    pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool> {
+        loop {
+            let input = buffers.input();
+            let used = match &mut self.state {
+                State::Complete => return Ok(true),
+                State::Head => match head::read(input, self.to_head_request)? {
+                    None => return Ok(false),
+                    Some(delimited) => self.begin(&delimited, &input[..delimited.head])?,
+                },
+                State::Length(left) => {
+                    let here = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    *left -= here as u64;
+                    let over = *left == 0;
+                    take(&mut self.gunzip, &mut self.sink, &input[..here])?;
+                    self.complete_if(over)?;
+                    here
+                }
+                State::Chunked(chunked) => {
+                    let (gunzip, sink) = (&mut self.gunzip, &mut self.sink);
+                    let used = chunked.read(input, |data| take(gunzip, sink, data))?;
+                    self.certain &= chunked.certain;
+                    let over = chunked.is_over();
+                    self.complete_if(over)?;
+                    used
+                }
+                State::Close => {
+                    take(&mut self.gunzip, &mut self.sink, input)?;
+                    input.len()
+                }
+            };
+            buffers.consume(used);
+            if buffers.input().is_empty() && !matches!(self.state, State::Complete) {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn begin(&mut self, delimited: &head::Delimited, bytes: &[u8]) -> Result<usize> {
+        self.certain &= delimited.certain;
+        if delimited.is_interim() {
+            return Ok(bytes.len());
+        }
+        self.head = Some(Head::new(delimited.status, bytes));
+        self.state = match delimited.delimiter {
+            Delimiter::NoBody | Delimiter::Length(0) => State::Complete,
+            Delimiter::Length(length) if length > self.max_body && !delimited.gzip => {
+                return Err(too_large(self.max_body));
+            }
+            Delimiter::Length(length) => State::Length(length),
+            Delimiter::Chunked => State::Chunked(Chunked::new()),
+            Delimiter::Close => State::Close,
+        };
+        if delimited.gzip && !matches!(self.state, State::Complete) {
+            self.gunzip = Some(Gunzip::new());
+        }
+        Ok(bytes.len())
+    }
+
+    fn complete_if(&mut self, over: bool) -> Result<()> {
+        if over {
+            if self.gunzip.as_ref().is_some_and(|gunzip| !gunzip.is_complete()) {
+                return Err(head::improper("its gzip data ends too early"));
+            }
+            self.state = State::Complete;
+        }
+        Ok(())
+    }
+
+    /// Room to read the next part of the body into, past the buffer, where there is enough of it to be worth it.
+    pub(super) fn room(&mut self) -> Result<Option<&mut [u8]>> {
+        let left = match &self.state {
+            _ if self.gunzip.is_some() => return Ok(None),
+            State::Length(left) => *left,
+            State::Chunked(chunked) => chunked.left_of_chunk(),
+            _ => 0,
+        };
+        if left == 0 || left < DIRECT && matches!(self.state, State::Chunked(_)) {
+            return Ok(None);
+        }
+        let room = self.sink.room(left)?;
+        let most = usize::try_from(left).unwrap_or(usize::MAX).min(room.len());
+        Ok(Some(&mut room[..most]))
+    }
+
+    /// So much was read into that room.
+    pub(super) fn filled(&mut self, amount: usize) -> Result<()> {
+        match &mut self.state {
+            State::Length(left) => *left -= amount as u64,
+            State::Chunked(chunked) => chunked.took(amount as u64),
+            _ => {}
+        }
+        self.sink.filled(amount)
+    }
+
+    /// The peer sends no more. False: the reply is incomplete.
+    pub(super) fn end(&mut self) -> bool {
+        let complete = match self.state {
+            State::Complete => true,
+            State::Close => self.gunzip.as_ref().is_none_or(Gunzip::is_complete),
+            _ => false,
+        };
+        if complete {
+            self.state = State::Complete;
+        }
+        complete
+    }
+
+    /// The connection can serve another request, as far as the reply says. False before the reply is complete.
+    pub(super) fn leaves_no_doubt(&self) -> bool {
+        self.certain && matches!(self.state, State::Complete)
+    }
+
+    /// The head, where it has arrived, and what took in the body.
+    pub(super) fn into_parts(self) -> (Option<Head>, S) {
+        (self.head, self.sink)
+    }
+}
+
+fn take(gunzip: &mut Option<Gunzip>, sink: &mut impl Sink, data: &[u8]) -> Result<()> {
+    match gunzip {
+        None => sink.write(data),
+        Some(gunzip) => gunzip.unpack(data, sink),
+    }
+}
+
+/// A body that is kept whole.
+pub(super) struct Whole {
+    bytes: Vec<u8>,
+    /// What follows is room.
+    filled: usize,
+    max: u64,
+}
+
+/// A body is given no more memory than this before that much of it has arrived.
+const MOST_AT_ONCE: usize = 1 << 20;
+/// The least room for a body of unknown length.
+const LEAST: usize = 4 * 1024;
+
+impl Whole {
+    pub(super) fn new(max: u64) -> Whole {
+        Whole { bytes: Vec::new(), filled: 0, max }
+    }
+
+    pub(super) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.truncate(self.filled);
+        self.bytes
+    }
+
+    /// Memory whose size the server decides: where there is none, the call fails and the program goes on. There is room left for
+    /// the body to become a `Text` without being copied.
+    fn reserve(&mut self, more: usize) -> Result<()> {
+        self.bytes.try_reserve(more + ROOM).map_err(|_| no_memory())
+    }
+}
+
+impl Sink for Whole {
+    fn room(&mut self, expected: u64) -> Result<&mut [u8]> {
+        if self.filled == self.bytes.len() {
+            // One byte more than is allowed shows that there is more.
+            let allowed = self.max.saturating_add(1).saturating_sub(self.filled as u64).min(expected).max(1);
+            let at_once = self.filled.max(if expected == u64::MAX { LEAST } else { MOST_AT_ONCE });
+            let more = usize::try_from(allowed).unwrap_or(usize::MAX).min(at_once);
+            self.reserve(more)?;
+            self.bytes.resize(self.filled + more, 0);
+        }
+        Ok(&mut self.bytes[self.filled..])
+    }
+
+    fn filled(&mut self, amount: usize) -> Result<()> {
+        self.filled += amount;
+        if self.filled as u64 > self.max { Err(too_large(self.max)) } else { Ok(()) }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        if bytes.len() as u64 > self.max.saturating_sub(self.filled as u64) {
+            return Err(too_large(self.max));
+        }
+        self.bytes.truncate(self.filled);
+        self.reserve(bytes.len())?;
+        self.bytes.extend_from_slice(bytes);
+        self.filled = self.bytes.len();
+        Ok(())
+    }
+}
+
+#[cold]
+fn no_memory() -> Error {
+    // unreached: needs a process without free descriptors or memory
+    Error::new(
+        Status::VSESSION_E_RESOURCE,
+        "there is not enough memory for the reply; ask for less at a time or lower max_reply_bytes",
+    )
+}
+
+#[cold]
+fn too_large(max: u64) -> Error {
+    Error::new(
+        Status::VSESSION_E_REPLY_TOO_LARGE,
+        format!(
+            "the reply is larger than max_reply_bytes ({max}); ask for less at a time or raise the option"
+        ),
+    )
+}
+
+/// The error of a reply that ended before it was complete.
+#[cold]
+pub(super) fn incomplete(exchange: &Exchange, tls: bool) -> Error {
+    let message = if exchange.answered.get() {
+        "the server closed the connection before its reply was complete; repeat the call only if it may run twice"
+    } else if tls || exchange.reused.get() {
+        "the server closed the connection without an answer; repeat the call only if it may run twice"
+    } else {
+        "the server closed the connection without an answer; if it speaks TLS on this port, write https:// in 'url'"
+    };
+    Error::new(Status::VSESSION_E_CONNECTION, message)
+}
+
+/// Whether these bytes are TLS: what a request without TLS gets from some servers that speak it.
+pub(super) fn is_tls(input: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const HANDSHAKE: u8 = 22;
+    matches!(input, [ALERT | HANDSHAKE, 3, ..] | [ALERT | HANDSHAKE])
+}
+
+/// Whether a reply says that the port speaks TLS, as other servers do.
+pub(super) fn is_page_about_tls(status: u16, body: &[u8]) -> bool {
+    status == 400 && memchr::memmem::find(&body[..body.len().min(2048)], b"HTTPS").is_some()
+}
+
+#[cold]
+pub(super) fn speaks_tls(http_status: u16) -> Error {
+    let status = if http_status == 0 { Status::VSESSION_E_PROTOCOL } else { Status::VSESSION_E_HTTP };
+    Error::new(status, "the server speaks TLS on this port; write https:// in 'url', or another port")
+        .with(|d| d.http_status = http_status)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+
+    use super::*;
+    use crate::http::fuzzing::{self, read_in_pieces};
+
+    fn gzip(body: &[u8]) -> Vec<u8> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(body).unwrap();
+        packed.finish().unwrap()
+    }
+
+    fn chunked(lines: &str, body: &[u8], size: usize) -> Vec<u8> {
+        let mut reply = format!("HTTP/1.1 200 OK\r\n{lines}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+        for chunk in body.chunks(size) {
+            reply.extend(format!("{:X}\r\n", chunk.len()).bytes());
+            reply.extend_from_slice(chunk);
+            reply.extend(b"\r\n");
+        }
+        reply.extend(b"0\r\n\r\n");
+        reply
+    }
+
+    fn with_length(lines: &str, body: &[u8]) -> Vec<u8> {
+        let head = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    }
+
+    #[test]
+    fn a_reply_is_complete_with_its_last_byte_and_not_before() {
+        let body: Vec<u8> = (0..60_u32).flat_map(|i| (i * i).to_string().into_bytes()).collect();
+        const GZIP: &str = "Content-Encoding: gzip\r\n";
+        let two_members = [gzip(&body[..33]), gzip(&body[33..])].concat();
+        for reply in [
+            with_length("", &body),
+            chunked("", &body, 1),
+            chunked("", &body, 100),
+            chunked("", &body, 9999),
+            with_length(GZIP, &gzip(&body)),
+            with_length(GZIP, &two_members),
+            chunked(GZIP, &gzip(&body), 1),
+            chunked(GZIP, &gzip(&body), 64),
+            chunked(GZIP, &two_members, 9999),
+            [b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n".to_vec(), chunked("", &body, 10)].concat(),
+        ] {
+            for cut in 0..reply.len() {
+                for sizes in [&[4096][..], &[cut.max(1), 1]] {
+                    let read = read_in_pieces(&reply[..cut], sizes).unwrap();
+                    assert!(read.is_none(), "complete at {cut} of {}", reply.len());
+                }
+                let whole = read_in_pieces(&reply, &[cut.max(1), 4096]).unwrap().unwrap();
+                assert!(whole.body == body && whole.kept, "in two pieces, the first of {cut}");
+            }
+            fuzzing::head(&reply);
+            let more = read_in_pieces(&[&reply[..], b"x"].concat(), &[4096]).unwrap().unwrap();
+            assert!(more.body == body && !more.kept, "something follows");
+        }
+    }
+
+    #[test]
+    fn large_chunks_are_read_past_the_buffer() {
+        let body = vec![b'x'; 100_000];
+        for reply in [chunked("", &body, 40_000), with_length("", &body)] {
+            for piece in [1, 1000, 16_384] {
+                let read = read_in_pieces(&reply, &[piece]).unwrap().unwrap();
+                assert!(read.body == body && read.kept);
+            }
+        }
+    }
+
+    #[test]
+    fn what_stands_around_chunks_is_held_to_the_rules() {
+        let read = |chunks: &str| {
+            let reply = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunks}");
+            fuzzing::head(reply.as_bytes());
+            read_in_pieces(reply.as_bytes(), &[1]).map(|read| read.map(|read| (read.body, read.kept)))
+        };
+        let body = || b"body".to_vec();
+        for chunks in ["4\r\nbody\r\n0\r\n\r\n", "0004;a=\"b\"\r\nbody\r\n00\r\nX: 1\r\nY: 2\r\n\r\n"] {
+            assert_eq!(read(chunks).unwrap(), Some((body(), true)), "{chunks:?}");
+        }
+        for chunks in ["4 \r\nbody\r\n0\r\n\r\n", "4\r\nbody\r\n0\r\nX: \u{fc}\r\n\r\n"] {
+            assert_eq!(read(chunks).unwrap(), Some((body(), false)), "{chunks:?}");
+        }
+        for chunks in [
+            "+4\r\nbody\r\n0\r\n\r\n",
+            "-4\r\nbody\r\n0\r\n\r\n",
+            "0x4\r\nbody\r\n0\r\n\r\n",
+            "4 4\r\nbody\r\n0\r\n\r\n",
+            " 4\r\nbody\r\n0\r\n\r\n",
+            "4\nbody\r\n0\r\n\r\n",
+            "4\r\nbody\n0\r\n\r\n",
+            "4\r\nbody\r\n0\n\r\n",
+            "4\r\nbody\r\n0\r\n\n",
+            "4\r\nbody0\r\n\r\n",
+            "4;a\nb\r\nbody\r\n0\r\n\r\n",
+            "00000000000000004\r\nbody\r\n0\r\n\r\n",
+            "4\r\nbody\r\n0\r\n X: folded\r\n\r\n",
+            "4\r\nbody\r\n0\r\nX: 1\n\r\n",
+            ";\r\n\r\n",
+            "\r\n",
+        ] {
+            assert_eq!(read(chunks).unwrap_err().status(), Status::VSESSION_E_PROTOCOL, "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn damaged_or_short_gzip_is_no_body() {
+        let packed = gzip(&[b'x'; 1000]);
+        let mut damaged = packed.clone();
+        let end = damaged.len();
+        damaged[end - 5] ^= 1;
+        let short = &packed[..end - 1];
+        let more = [&packed[..], b"x"].concat();
+        for body in [&damaged[..], short, &more, b"no gzip"] {
+            let reply = with_length("Content-Encoding: gzip\r\n", body);
+            let error = read_in_pieces(&reply, &[4096]).unwrap_err();
+            assert_eq!(error.status(), Status::VSESSION_E_PROTOCOL);
+        }
+        let empty = with_length("Content-Encoding: gzip\r\n", b"");
+        assert_eq!(read_in_pieces(&empty, &[4096]).unwrap().unwrap().body, b"");
+    }
+
+    /// Hands out a body in pieces of a few bytes, and keeps none.
+    struct Stream {
+        room: [u8; 64],
+        length: usize,
+    }
+
+    impl Sink for Stream {
+        fn room(&mut self, _: u64) -> Result<&mut [u8]> {
+            Ok(&mut self.room)
+        }
+
+        fn filled(&mut self, amount: usize) -> Result<()> {
+            self.length += amount;
+            Ok(())
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> Result<()> {
+            self.filled(bytes.len())
+        }
+    }
+
+    #[test]
+    fn a_body_can_be_streamed_without_memory_for_it() {
+        let reply = chunked("Content-Encoding: gzip\r\n", &gzip(&vec![b'x'; 1 << 20]), 100);
+        let mut reader = ReplyReader::new(false, 1 << 20, Stream { room: [0; 64], length: 0 });
+        let mut buffers = Buffers::default();
+        for piece in reply.chunks(50) {
+            buffers.room_for_input()[..piece.len()].copy_from_slice(piece);
+            buffers.arrived(piece.len());
+            reader.advance(&mut buffers).unwrap();
+        }
+        assert!(reader.leaves_no_doubt());
+        assert_eq!(reader.into_parts().1.length, 1 << 20);
+    }
+}

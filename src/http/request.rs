@@ -1,0 +1,153 @@
+//! Requests, and how their heads are written (HTTP/1.1).
+
+use ureq::http::{Method, Uri};
+
+use crate::error::{Error, Result};
+use crate::status::Status;
+
+#[derive(Debug)]
+pub(crate) struct HttpRequest<'a> {
+    pub(crate) method: Method,
+    pub(crate) uri: &'a Uri,
+    /// Besides those that say how to talk HTTP.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    /// The body in pieces, which follow each other.
+    pub(crate) body: &'a [&'a str],
+    /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
+    pub(crate) idempotent: bool,
+    /// Once sent, only the deadline ends the wait for the reply.
+    pub(crate) commit_when_sent: bool,
+    /// It must not wait for a place among the requests of others.
+    pub(crate) urgent: bool,
+    /// The most that the body of the reply may take.
+    pub(crate) max_reply_bytes: u64,
+}
+
+impl HttpRequest<'_> {
+    fn body_length(&self) -> usize {
+        self.body.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// Whether its head states the length of its body (RFC 9110, 8.6).
+    fn states_length(&self) -> bool {
+        !self.body.is_empty() || matches!(self.method, Method::POST | Method::PUT | Method::PATCH)
+    }
+}
+
+/// The header lines that all requests of a client share.
+pub(super) fn common_headers(uri: &Uri, user_agent: &str) -> String {
+    // Without a default port, as other clients send it: some reverse proxies compare the whole value.
+    let host = match (uri.scheme_str(), uri.port_u16()) {
+        (Some("https"), Some(443)) | (Some("http"), Some(80)) => uri.host(),
+        _ => uri.authority().map(|a| a.as_str()),
+    }
+    .unwrap_or("");
+    format!("Host: {host}\r\nUser-Agent: {user_agent}\r\nAccept-Encoding: gzip\r\n")
+}
+
+/// At least as much as the head of a request takes.
+pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
+    /// The first line without method and path, the line of the length and the empty one.
+    const FRAME: usize = 80;
+    let path = request.uri.path_and_query().map_or(1, |p| p.as_str().len());
+    let own: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+    request.method.as_str().len() + FRAME + path + common.len() + own
+}
+
+/// Writes the head of a request to the end of `out`.
+pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str) -> Result<()> {
+    let target = request.uri.path_and_query().map_or("/", |p| p.as_str());
+    for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n", common] {
+        out.extend_from_slice(piece.as_bytes());
+    }
+    for (name, value) in request.headers {
+        // Some values come from the server. A line end in one would begin a header of its own.
+        if !is_header_text(value) {
+            return Err(Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                format!("the value for the header {name} holds characters that no header may have"),
+            ));
+        }
+        for piece in [name, ": ", value, "\r\n"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
+    }
+    if request.states_length() {
+        let length = request.body_length() as u64;
+        for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n"] {
+            out.extend_from_slice(piece.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
+}
+
+fn is_header_text(value: &str) -> bool {
+    // Without an early return, so that the compiler can test many bytes at once.
+    value.bytes().fold(true, |good, b| good & (b == b'\t' || (b' '..=b'~').contains(&b)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request<'a>(uri: &'a Uri, headers: &'a [(&'static str, &'a str)]) -> HttpRequest<'a> {
+        HttpRequest {
+            method: Method::POST,
+            uri,
+            headers,
+            body: &["bo", "dy"],
+            idempotent: false,
+            commit_when_sent: false,
+            urgent: false,
+            max_reply_bytes: 10,
+        }
+    }
+
+    #[test]
+    fn the_length_of_a_head_is_known_before_it_is_written() {
+        let uri = "https://vc.example.com/sdk?a=b".parse().unwrap();
+        let common = common_headers(&uri, "test/1");
+        let cookie = "c".repeat(10_000);
+        for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
+            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers) };
+            let mut out = Vec::new();
+            write_head(&mut out, &request, &common).unwrap();
+            let most = length_of_head(&request, &common);
+            assert!((most - 60..=most).contains(&out.len()), "{} of {most}", out.len());
+        }
+    }
+
+    #[test]
+    fn the_host_is_named_without_the_port_that_goes_without_saying() {
+        for (address, host) in [
+            ("https://vc.example.com:443/", "vc.example.com"),
+            ("http://vc.example.com:80/", "vc.example.com"),
+            ("https://vc.example.com:80/", "vc.example.com:80"),
+            ("http://vc.example.com:443/", "vc.example.com:443"),
+            ("https://[2001:db8::1]:443/", "[2001:db8::1]"),
+            ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
+            ("http://192.0.2.1:80/", "192.0.2.1"),
+        ] {
+            let headers = common_headers(&address.parse().unwrap(), "test/1");
+            assert_eq!(headers.lines().next(), Some(&*format!("Host: {host}")), "{address}");
+        }
+    }
+
+    #[test]
+    fn a_header_of_two_lines_is_refused() {
+        let uri = "https://vc.example.com:443/sdk?a=b".parse().unwrap();
+        let mut out = Vec::new();
+        write_head(&mut out, &request(&uri, &[("Cookie", "a=\"b\"")]), &common_headers(&uri, "test/1"))
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "POST /sdk?a=b HTTP/1.1\r\nHost: vc.example.com\r\nUser-Agent: test/1\r\n\
+             Accept-Encoding: gzip\r\nCookie: a=\"b\"\r\nContent-Length: 4\r\n\r\n"
+        );
+        for bad in ["a\r\nb: c", "a\nb", "a\0", "ü"] {
+            let headers = [("Cookie", bad)];
+            assert!(write_head(&mut Vec::new(), &request(&uri, &headers), "").is_err(), "{bad:?}");
+        }
+    }
+}
