@@ -18,6 +18,12 @@ impl Text {
     }
 }
 
+impl Default for Text {
+    fn default() -> Text {
+        Text::from("")
+    }
+}
+
 impl From<String> for Text {
     fn from(mut text: String) -> Text {
         text.push('\0');

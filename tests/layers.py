@@ -63,7 +63,7 @@ NOT_MODELLED = "of what happens on a connection, and the models answer requests 
 DELIBERATE = [
     ("once_cell::race::OnceBox", "planted.rs", ONCE),
     ("once_cell::race::OnceBox", "runtime/timer.rs", ONCE),
-    ("once_cell::sync::OnceCell", "session/gate.rs", ONCE),
+    ("once_cell::sync::OnceCell", "session/flight.rs", ONCE),
     ("once_cell::race::OnceBox", "session/snapshot.rs", ONCE),
     ("once_cell::race::OnceBox", "ffi/handles.rs", ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
@@ -89,7 +89,7 @@ def code_of(text):
 
 
 def module_path(file):
-    """`session/gate.rs` as ["session", "gate"]."""
+    """`session/flight.rs` as ["session", "flight"]."""
     parts = list(file.with_suffix("").parts)
     if parts[-1] in ("mod", "lib"):
         parts.pop()
@@ -264,15 +264,15 @@ BREACHES = [
     ("auth/password.rs", "use super::super::session::Session;", "'auth' uses 'session'"),
     ("error.rs", "use super::runtime::log;", "'error' uses 'runtime'"),
     ("status.rs", "use crate::error::Error;", "a circle: "),
-    ("session/gate.rs", "use crate::ffi::handles;", "'session' uses 'ffi'"),
-    ("session/gate.rs", "fn f() { unsafe {} }", "unsafe code"),
+    ("session/flight.rs", "use crate::ffi::handles;", "'session' uses 'ffi'"),
+    ("session/flight.rs", "fn f() { unsafe {} }", "unsafe code"),
     ("net/tls.rs", "#[allow(unsafe_code)] fn f() {}", "unsafe code"),
     ("lib.rs", "mod stray;", "'stray'"),
-    ("session/gate.rs", "use std::sync::Mutex;", "'std::sync::Mutex' is to come from crate::sync"),
-    ("session/gate.rs", "use std::{fmt, sync::{atomic::AtomicU64}};", "'std::sync::atomic::AtomicU64' is"),
-    ("session/gate.rs", "use std::{fmt, sync::{self as threads}};", "'std::sync' is"),
-    ("session/gate.rs", "use std::time::{self, Duration};", "'std::time' is"),
-    ("session/gate.rs", "use std::time::*;", "'std::time::*' is"),
+    ("session/flight.rs", "use std::sync::Mutex;", "'std::sync::Mutex' is to come from crate::sync"),
+    ("session/flight.rs", "use std::{fmt, sync::{atomic::AtomicU64}};", "'std::sync::atomic::AtomicU64' is"),
+    ("session/flight.rs", "use std::{fmt, sync::{self as threads}};", "'std::sync' is"),
+    ("session/flight.rs", "use std::time::{self, Duration};", "'std::time' is"),
+    ("session/flight.rs", "use std::time::*;", "'std::time::*' is"),
     ("session/keepalive.rs", "fn f() { ::std::thread::sleep(X); }", "'std::thread::sleep' is"),
     ("session/keepalive.rs", "fn f() -> bool { std::time::Instant::now() > X }", "'std::time::Instant::now' is"),
     ("session/snapshot.rs", "use arc_swap::ArcSwap;", "'arc_swap::ArcSwap' is"),
@@ -283,18 +283,18 @@ BREACHES = [
     ("ffi/handles.rs", "static X: std::sync::atomic::AtomicBool = Y;", "'std::sync::atomic::AtomicBool' is"),
     ("ffi/handles.rs", "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }", "'std::thread::yield_now' is"),
     ("http/semaphore.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' is"),
-    ("session/gate.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
+    ("session/flight.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
     ("net/trust_store.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ]
 # What looks like a breach and is none.
 HARMLESS = [
     ("runtime/wait.rs", '// use crate::net::Settings; unsafe\nconst X: &str = "crate::session \\" unsafe";'),
-    ("session/gate.rs", "use super::snapshot::View as V; use crate::http::Client;"),
-    ("session/gate.rs", "#[cfg(test)] mod more { use std::sync::{Arc, Mutex}; fn f() { std::thread::yield_now(); } }"),
-    ("session/gate.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
-    ("session/gate.rs", "use crate::sys::{self, Interest}; use crate::sync::thread; fn f() { thread::yield_now(); }"),
+    ("session/flight.rs", "use super::snapshot::View as V; use crate::http::Client;"),
+    ("session/flight.rs", "#[cfg(test)] mod more { use std::sync::{Arc, Mutex}; fn f() { std::thread::yield_now(); } }"),
+    ("session/flight.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
+    ("session/flight.rs", "use crate::sys::{self, Interest}; use crate::sync::thread; fn f() { thread::yield_now(); }"),
     ("sync/mutex.rs", "use std::sync::Condvar;"),
-    ("session/gate.rs", "fn f() { let x: OnceCell<u8> = OnceCell::new(); } static X: OnceBox<u8> = OnceBox::new();"),
+    ("session/flight.rs", "fn f() { let x: OnceCell<u8> = OnceCell::new(); } static X: OnceBox<u8> = OnceBox::new();"),
 ]
 
 

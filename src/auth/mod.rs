@@ -8,7 +8,6 @@ mod password;
 use crate::error::{Error, Result};
 use crate::runtime::wait::Watch;
 use crate::soap::call::Endpoint;
-use crate::status::Status;
 use crate::vim::service::Service;
 use crate::vim::session_manager::Login;
 use credential::{Credential, Kind};
@@ -16,6 +15,8 @@ use credential::{Credential, Kind};
 /// What a server answers to a sign-in. Everything else is an error.
 pub(crate) enum SignIn<S> {
     Accepted(S),
+    /// It made a session that cannot be used, which the caller has to end.
+    Unusable(S, Error),
     /// It refused the credential: sending it again could lock the account.
     Refused(Error),
 }
@@ -28,18 +29,13 @@ pub(crate) fn sign_in_to_vim(
     locale: Option<&str>,
     watch: &Watch,
 ) -> Result<SignIn<Login>> {
-    let result = match &credential.kind {
+    let answer = match &credential.kind {
         Kind::Password(password) => {
-            password::sign_in(endpoint, service, &credential.user, password, locale, watch)
+            password::sign_in(endpoint, service, &credential.user, password, locale, watch)?
         }
     };
-    match result {
-        Ok(login) => Ok(SignIn::Accepted(login)),
-        Err(error) if is_refusal(&error) => Ok(SignIn::Refused(credential.explain_refusal(error))),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
+    Ok(match answer {
+        SignIn::Refused(error) => SignIn::Refused(credential.explain_refusal(error)),
+        answer => answer,
+    })
 }

@@ -1,19 +1,15 @@
 //! Login with user name and password (`SessionManager.Login`).
 
-use std::time::Duration;
-
+use super::SignIn;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
-use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::wait::Watch;
 use crate::soap::call::{Answered, Call, Endpoint, next_operation_id};
 use crate::soap::cookie;
 use crate::status::{Executed, Status};
 use crate::vim::service::Service;
-use crate::vim::session_manager::{self, Login};
+use crate::vim::session_manager::Login;
 use crate::vim::user_session::{UserSession, login_arguments, read_login};
-
-/// How long the logout of a session that cannot be used may take. The deadline of the login may have passed.
-const CLEAN_UP: Duration = Duration::from_secs(10);
 
 /// Makes one attempt. Once the request is out, only the deadline ends the wait for its reply, so that a session that the
 /// server made is always known here and can be ended.
@@ -24,7 +20,7 @@ pub(super) fn sign_in(
     password: &Secret,
     locale: Option<&str>,
     watch: &Watch,
-) -> Result<Login> {
+) -> Result<SignIn<Login>> {
     let arguments = login_arguments(user, password.reveal(), locale);
     let mut cookie = None;
     let answered = endpoint.call_for_session(
@@ -46,24 +42,24 @@ pub(super) fn sign_in(
     let cookie = cookie.as_ref().map(cookie::header);
     let user = answered.and_then(|answered| read_user(&answered));
     match (user, cookie) {
-        (Ok(user), Some(cookie)) => Ok(Login { cookie, user }),
+        (Ok(user), Some(cookie)) => Ok(SignIn::Accepted(Login { cookie, user })),
         (Ok(_), None) => Err(Error::new(
             Status::VSESSION_E_PROTOCOL,
             "the server accepted the login but sent no session cookie; a proxy in between may have removed it",
         )),
-        (Err(error), cookie) => {
-            // Unless the server refused, it made a session that we cannot describe: leave none behind.
-            if let Some(cookie) = cookie
-                && error.executed() != Executed::VSESSION_EXECUTED_NO
-                && let Ok(watch) = Watch::new(Bounds::with_timeout(CLEAN_UP))
-            {
-                let _ = session_manager::logout(endpoint, service, &cookie, &watch);
-            }
-            Err(error)
+        (Err(error), _) if is_refusal(&error) => Ok(SignIn::Refused(error)),
+        // Unless it proves that the login did not run, the server made a session, which cannot be described.
+        (Err(error), Some(cookie)) if error.executed() != Executed::VSESSION_EXECUTED_NO => {
+            Ok(SignIn::Unusable(Login { cookie, user: UserSession::default() }, error))
         }
+        (Err(error), _) => Err(error),
     }
 }
 
 fn read_user(answered: &Answered) -> Result<UserSession> {
     read_login(&answered.reply).map_err(Error::ran)
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.status(), Status::VSESSION_E_INVALID_LOGIN | Status::VSESSION_E_NO_PERMISSION)
 }

@@ -6,7 +6,7 @@ use super::reply::vsession_reply;
 use super::session::vsession;
 use super::strings::name_of;
 use crate::runtime::event::{Event, vsession_event_kind};
-use crate::session::CallOutcome;
+use crate::session::CallResult;
 use crate::state::{vsession_reason, vsession_state};
 use crate::sync::Arc;
 
@@ -24,7 +24,7 @@ impl vsession_event {
         let error = event.error.as_ref().map(vsession_error::of);
         // The queue has let go of the outcome by now, so the reply is taken and not copied.
         let outcome = event.completion.as_mut().map(|c| std::mem::replace(&mut c.result, Arc::new(())));
-        let outcome = outcome.and_then(|result| Arc::into_inner(result.downcast::<CallOutcome>().ok()?));
+        let outcome = outcome.and_then(|result| Arc::into_inner(result.downcast::<CallResult>().ok()?));
         let reply = outcome.and_then(Result::ok).map(vsession_reply::of);
         Box::into_raw(Box::new(vsession_event { event, error, reply }))
     }

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 
 use super::guard::guard;
 use super::strings::{borrowed, required};
-use crate::session::{Snapshot, View};
+use crate::session::{VimSnapshot, VimView};
 use crate::sync::Arc;
 use crate::text::Text;
 use crate::vim::service_content::ServiceContent;
@@ -14,21 +14,21 @@ use crate::vim::user_session::UserSession;
 /// and freed with `vsession_info_free`. Any thread may read it, and it outlives the session. For NULL the accessors return
 /// NULL or 0.
 pub struct vsession_info {
-    /// Never made: a pointer to it is a pointer to a `View`.
+    /// Never made: a pointer to it is a pointer to a `VimView`.
     _opaque: (),
 }
 
 impl vsession_info {
     /// Hands a snapshot to the caller without copying it.
-    pub(super) fn give(view: Arc<View>) -> *mut vsession_info {
+    pub(super) fn give(view: Arc<VimView>) -> *mut vsession_info {
         Arc::into_raw(view).cast_mut().cast()
     }
 }
 
 /// The snapshot behind an info.
-fn snapshot(info: &vsession_info) -> &Snapshot {
+fn snapshot(info: &vsession_info) -> &VimSnapshot {
     // SAFETY: an info is only made by `give`, from a view.
-    unsafe { &*std::ptr::from_ref(info).cast::<View>() }
+    unsafe { &*std::ptr::from_ref(info).cast::<VimView>() }
 }
 
 fn user<T>(info: &vsession_info, otherwise: T, field: impl FnOnce(&UserSession) -> T) -> T {
@@ -200,6 +200,6 @@ pub unsafe extern "C" fn vsession_info_service_type(
 pub unsafe extern "C" fn vsession_info_free(info: *mut vsession_info) {
     guard!(free(info), |info| {
         // SAFETY: the pointer came from `Arc::into_raw` in `give`, and the caller gives its reference up once.
-        drop(unsafe { Arc::from_raw(info.cast_const().cast::<View>()) })
+        drop(unsafe { Arc::from_raw(info.cast_const().cast::<VimView>()) })
     })
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
-use crate::session::{CallOptions, Session, View};
+use crate::session::{CallOptions, Session, VimView};
 use crate::state::vsession_state;
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -205,7 +205,7 @@ pub unsafe extern "C" fn vsession_refresh(
         let (session, bounds) = unsafe { begin(session, options) }?;
         let snapshot = session.refresh(bounds)?;
         if let Ok(out) = place(out, "out") {
-            out.put(vsession_info::give(View::new(snapshot)));
+            out.put(vsession_info::give(VimView::new(snapshot)));
         }
         Ok(())
     })

@@ -1,11 +1,14 @@
 //! What all server sessions of one `Session` share, because it is about the account and not about a session: the credentials
 //! that a server refused, the number of failed logins, and the password that the program gave later.
 
+use super::state::Input;
+use super::{Session, closed};
 use crate::auth::credential::Credential;
 use crate::auth::fingerprint::Fingerprint;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::status::Status;
+use crate::sync::Arc;
 
 #[derive(Default)]
 pub(super) struct Account {
@@ -82,6 +85,51 @@ impl Refused {
 /// with each answer.
 pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
     earlier.clone().with(|d| d.message = format!("{advice} ({})", d.message)).not_run()
+}
+
+impl Session {
+    /// Sets another password for the logins to come, which ends the state of refused credentials. One that was refused before is
+    /// not taken: a program that cannot tell old from new would set it for ever.
+    pub(crate) fn set_password(self: &Arc<Self>, password: Secret) -> Result<()> {
+        if password.reveal().is_empty() && !self.config.allow_empty_password {
+            return Err(Error::invalid_argument(
+                "password",
+                "empty; where the account has none, set the option 'allow_empty_password'",
+            ));
+        }
+        {
+            let mut renewal = self.vim.renewal.lock();
+            if renewal.machine.is_closed() {
+                return Err(closed());
+            }
+            let mut account = self.account.lock();
+            // Where a credentials function names the user, it is the one that it named last.
+            let user = self.config.username.as_ref().or(account.user.as_ref());
+            let credentials = user.map(|user| Fingerprint::of(user, &password));
+            if credentials.is_some_and(|credentials| account.refused.contains(credentials)) {
+                return Err(refused_before(&self.vim.kind.endpoint.server()));
+            }
+            account.given = Some(password);
+            account.newer_given = true;
+            if credentials.is_some_and(|credentials| account.refused.stops(credentials)) {
+                return Ok(());
+            }
+            drop(account);
+            self.feed(&mut renewal, Input::NewCredentials);
+        }
+        self.keepalive_soon();
+        Ok(())
+    }
+}
+
+fn refused_before(server: &str) -> Error {
+    Error::new(
+        Status::VSESSION_E_INVALID_LOGIN,
+        format!(
+            "{server} has refused this user with this password; the password was not taken: set another one, or call vsession_login to have what was set before tried again"
+        ),
+    )
+    .not_run()
 }
 
 fn used_up(credential: &Credential) -> Error {

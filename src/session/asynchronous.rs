@@ -24,7 +24,7 @@ pub(crate) struct OwnedCall {
 }
 
 /// What a completion event carries.
-pub(crate) type Outcome = Result<SessionReply>;
+pub(crate) type CallResult = Result<SessionReply>;
 
 impl MethodCall<'_> {
     pub(crate) fn to_owned(self) -> OwnedCall {
@@ -56,11 +56,11 @@ struct Promise {
     queue: Arc<Queue>,
     session: Arc<Session>,
     tag: u64,
-    outcome: Option<Outcome>,
+    outcome: Option<CallResult>,
 }
 
 impl Promise {
-    fn keep(mut self, outcome: Outcome) {
+    fn keep(mut self, outcome: CallResult) {
         self.outcome = Some(outcome);
     }
 }
@@ -71,10 +71,10 @@ impl Drop for Promise {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
         });
-        // Under the gate's lock, as other events are told, so that epochs do not go back.
-        let gate = self.session.gate.lock();
+        // Under the lock of the renewal, as all events, so that epochs do not go back.
+        let renewal = self.session.vim.renewal.lock();
         let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
-        let notice = gate.machine.notice(kind, reason, outcome.as_ref().err());
+        let notice = renewal.machine.notice(kind, reason, outcome.as_ref().err());
         let completion = Completion { tag: self.tag, result: Arc::new(outcome) };
         self.queue.push(self.session.event(notice, Some(completion)));
     }

@@ -1,16 +1,16 @@
 //! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it
 //! replaced once for everybody and send the call once more.
 
-use super::gate::{Outcome, Wish};
-use super::given_up::Use;
-use super::state::Input;
-use super::{Session, Snapshot, Timeout};
+use super::flight::Outcome;
+use super::orphans::InUse;
+use super::renewal::Goal;
+use super::vim25::Vim25;
+use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
 use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::soap::call::{Answered, Call, next_operation_id};
 use crate::soap::envelope::Reference;
 use crate::soap::reply::Reply;
-use crate::state::State;
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
 use crate::vim::service::{SERVICE_INSTANCE, Service};
@@ -88,8 +88,8 @@ impl Session {
             let snapshot = self.usable_snapshot(options, &watch).map_err(Error::not_run)?;
             // sometimes: a race, which a run meets or not
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
-            let under_way = Use::begin(self, &snapshot);
-            let result = self.endpoint.call(
+            let under_way = InUse::begin(self, &snapshot);
+            let result = self.vim.kind.endpoint.call(
                 &Call {
                     method: call.method,
                     this: resolve(call.target, service)?,
@@ -121,7 +121,7 @@ impl Session {
                     Ok(_) => true,
                     Err(error) => error.executed() != Executed::VSESSION_EXECUTED_NO,
                 };
-                let replaced = self.through_gate(Wish::Replace { epoch: snapshot.epoch }, &watch);
+                let replaced = self.renew::<Vim25>(Goal::Replace { epoch: snapshot.epoch }, &watch);
                 if let (Err(own), Err(failure)) = (&result, &replaced)
                     && failure.detail().own_question
                     && failure.is_no_answer()
@@ -136,14 +136,16 @@ impl Session {
                     // The account lacks a privilege: the answer stands.
                     Outcome::StillAlive => {}
                     Outcome::Gone => {
-                        return Err(self.why_gone().with(|d| d.operation_id = Some(operation_id.clone())));
+                        return Err(self
+                            .why_not_replaced::<Vim25>()
+                            .with(|d| d.operation_id = Some(operation_id.clone())));
                     }
                 }
             }
             return match result {
                 Ok(answered) => {
-                    self.note_success();
-                    self.note_answer(snapshot.epoch, call.method, call.arguments, &answered.reply);
+                    self.note_success::<Vim25>();
+                    self.note_reply(snapshot.epoch, call.method, call.arguments, &answered.reply);
                     Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {
@@ -151,7 +153,7 @@ impl Session {
                     if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED {
                         self.check_open()?;
                     }
-                    self.note_failure(&error);
+                    self.note_failure::<Vim25>(&error);
                     Err(error)
                 }
             };
@@ -164,7 +166,7 @@ impl Session {
         self: &Arc<Self>,
         error: &Error,
         call: &MethodCall,
-        snapshot: &Snapshot,
+        snapshot: &VimSnapshot,
         options: &CallOptions,
         watch: &Watch,
     ) -> Result<bool> {
@@ -174,20 +176,20 @@ impl Session {
         if !service.is_contradicted(error, call.method, this, call.arguments) {
             return Ok(false);
         }
-        let cleared = self.look_at_server(snapshot, !options.no_relogin, watch);
+        let cleared = self.rediscover_for_call(snapshot, !options.no_relogin, watch);
         self.check_open().map_err(Error::may_have_run)?;
         Ok(cleared.unwrap_or(false) && (objection.proves_not_run(this) || options.idempotent))
     }
 
     /// The snapshot for a call, after a login where one is needed and allowed.
-    fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<Snapshot>> {
+    fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<VimSnapshot>> {
         let snapshot = loop {
             self.check_open()?;
             if !self.state().is_usable() {
                 if options.no_relogin {
                     return Err(self.no_session());
                 }
-                self.through_gate(Wish::NeedSession, watch)?;
+                self.renew::<Vim25>(Goal::HaveSession, watch)?;
             }
             // A logout or a close may have come in between; and where the session was lost, the state says so by now.
             match self.identity() {
@@ -205,26 +207,6 @@ impl Session {
             ));
         }
         Ok(snapshot)
-    }
-
-    /// The server answered.
-    pub(super) fn note_success(&self) {
-        self.keepalive.note_traffic();
-        if self.state() == State::VSESSION_STATE_UNREACHABLE {
-            let mut gate = self.gate.lock();
-            self.feed(&mut gate, Input::Answered);
-        }
-    }
-
-    /// The server did not answer, if that is what the error says. A fault is an answer.
-    pub(super) fn note_failure(&self, error: &Error) {
-        if error.is_fault() {
-            return self.note_success();
-        }
-        if error.is_outage() && self.state() == State::VSESSION_STATE_ACTIVE {
-            let mut gate = self.gate.lock();
-            self.feed(&mut gate, Input::NotAnswered { error });
-        }
     }
 }
 

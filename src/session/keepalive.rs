@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use super::backoff::{Backoff, jitter};
 use super::call::{CallOptions, MethodCall, Target};
-use super::gate::Wish;
+use super::kind::Kind;
+use super::renewal::Goal;
 use super::state::Input;
-use super::{Session, Timeout, not_logged_in};
+use super::vim25::Vim25;
+use super::{Session, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
 use crate::runtime::timer::{self, Sleeper};
@@ -20,9 +22,6 @@ use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex, rank};
 use crate::vim::service::SERVICE_INSTANCE;
-
-/// The longest that a probe waits for the server.
-const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
 /// When the next sign of life is due.
 pub(super) struct KeepAlive(Mutex<Schedule, rank::Schedule>);
@@ -58,7 +57,7 @@ impl KeepAlive {
 
     /// The server answered: the next probe can wait.
     pub(super) fn note_traffic(&self) {
-        // Whoever holds the lock is about to look at the time too; one missed note puts a probe off less, no more.
+        // The holder of the lock is about to read the time too. A note that is missed only brings a probe forward.
         if let Some(mut schedule) = self.0.try_lock() {
             schedule.last_traffic = Instant::now();
         }
@@ -91,7 +90,7 @@ impl Session {
         if self.state() == State::VSESSION_STATE_CLOSED {
             return Err(super::closed().not_run());
         }
-        let mut schedule = self.keepalive.0.lock();
+        let mut schedule = self.vim.keepalive.0.lock();
         schedule.stopped = false;
         schedule.interval = interval;
         schedule.restart(0.1);
@@ -104,13 +103,13 @@ impl Session {
         if self.state() == State::VSESSION_STATE_CLOSED {
             return Err(super::closed().not_run());
         }
-        self.keepalive.0.lock().stopped = true;
+        self.vim.keepalive.0.lock().stopped = true;
         Ok(())
     }
 
     /// A login succeeded.
-    pub(super) fn keepalive_after_login(self: &Arc<Self>, by_hand: bool) {
-        let mut schedule = self.keepalive.0.lock();
+    pub(super) fn keepalive_after_login<K: Kind>(self: &Arc<Self>, by_hand: bool) {
+        let mut schedule = K::of(self).keepalive.0.lock();
         if by_hand {
             schedule.stopped = false;
         }
@@ -121,7 +120,7 @@ impl Session {
     /// Something has changed that makes a try worth while: do not wait out a long pause.
     pub(super) fn keepalive_soon(self: &Arc<Self>) {
         if self.needs_keepalive() {
-            let mut schedule = self.keepalive.0.lock();
+            let mut schedule = self.vim.keepalive.0.lock();
             schedule.last_traffic = Instant::now();
             schedule.pause = self.config.backoff.min(schedule.interval);
             self.arrange(&mut schedule);
@@ -166,7 +165,7 @@ impl Session {
     fn probe_and_reschedule(self: &Arc<Self>, thread: std::result::Result<(), NoThread>) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
-        let logouts = self.gate.lock().machine.logouts();
+        let logouts = self.vim.renewal.lock().machine.logouts();
         // A panic in a probe must not be the end of keep-alive.
         let probe = || thread.map_err(Error::from).and_then(|()| self.probe());
         let result = catch_unwind(AssertUnwindSafe(probe)).unwrap_or_else(|_| {
@@ -176,8 +175,8 @@ impl Session {
             ))
         });
         let status = result.as_ref().err().map(Error::status);
-        let ended = self.gate.lock().machine.logouts() != logouts;
-        let mut schedule = self.keepalive.0.lock();
+        let ended = self.vim.renewal.lock().machine.logouts() != logouts;
+        let mut schedule = self.vim.keepalive.0.lock();
         schedule.probing = false;
         match result {
             Ok(()) => schedule.restart(0.1),
@@ -202,10 +201,10 @@ impl Session {
 
     /// One sign of life, by whichever way the configuration says. A session that turns out dead is replaced.
     fn probe(self: &Arc<Self>) -> Result<()> {
-        let longest = self.config.timeout.unwrap_or(LONGEST_PROBE).min(LONGEST_PROBE);
+        let timeout = Some(self.probe_timeout());
         if self.state() == State::VSESSION_STATE_REJECTED {
-            let bounds = self.bounds(Some(Timeout::After(longest)), None);
-            return self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ());
+            let bounds = self.bounds(timeout, None);
+            return self.renew::<Vim25>(Goal::HaveSession, &Watch::new(bounds)?).map(|_| ());
         }
         match &self.config.probe {
             Probe::CurrentTime => {
@@ -214,32 +213,28 @@ impl Session {
                     target: Target::TheOnly(SERVICE_INSTANCE),
                     arguments: "",
                 };
-                let options = CallOptions {
-                    timeout: Some(Timeout::After(longest)),
-                    idempotent: true,
-                    ..CallOptions::default()
-                };
+                let options = CallOptions { timeout, idempotent: true, ..CallOptions::default() };
                 match self.call(&call, &options) {
-                    Err(error) if error.is_fault() => self.judge_fault(error, longest),
+                    Err(error) if error.is_fault() => self.judge_fault(error),
                     result => result.map(|_| ()),
                 }
             }
-            Probe::CurrentSession => self.probe_current_session(longest),
+            Probe::CurrentSession => self.probe_current_session(),
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
-                match probe(self.publisher.handle()) {
+                match probe(self.handle()) {
                     Status::VSESSION_OK => {
-                        self.note_success();
-                        self.note_proof(epoch);
+                        self.note_success::<Vim25>();
+                        self.note_proof::<Vim25>(epoch);
                         Ok(())
                     }
                     Status::VSESSION_E_NOT_AUTHENTICATED => {
-                        self.note_expired(epoch);
+                        self.note_expired::<Vim25>(epoch);
                         if self.state() == State::VSESSION_STATE_LOGGED_OUT {
                             return Err(not_logged_in());
                         }
-                        let bounds = self.bounds(Some(Timeout::After(longest)), None);
-                        self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
+                        let bounds = self.bounds(timeout, None);
+                        self.renew::<Vim25>(Goal::HaveSession, &Watch::new(bounds)?).map(|_| ())
                     }
                     status => {
                         let name = status.name();
@@ -250,11 +245,11 @@ impl Session {
         }
     }
 
-    fn probe_current_session(self: &Arc<Self>, longest: Duration) -> Result<()> {
-        let bounds = self.bounds(Some(Timeout::After(longest)), None);
+    fn probe_current_session(self: &Arc<Self>) -> Result<()> {
+        let bounds = self.bounds(Some(self.probe_timeout()), None);
         match self.refresh(bounds.clone()) {
             Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => {
-                self.through_gate(Wish::NeedSession, &Watch::new(bounds)?).map(|_| ())
+                self.renew::<Vim25>(Goal::HaveSession, &Watch::new(bounds)?).map(|_| ())
             }
             result => result.map(|_| ()),
         }
@@ -262,37 +257,38 @@ impl Session {
 
     /// What a fault in answer to CurrentTime says. That a privilege is missing is a sign of life. Any other fault says nothing
     /// of the session, so that is asked about.
-    fn judge_fault(self: &Arc<Self>, error: Error, longest: Duration) -> Result<()> {
+    fn judge_fault(self: &Arc<Self>, error: Error) -> Result<()> {
         match self.state() {
             // The program has just ended it.
             State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED => Ok(()),
             state if state.is_usable() && error.status() == Status::VSESSION_E_NO_PERMISSION => Ok(()),
-            state if state.is_usable() => self.probe_current_session(longest),
+            state if state.is_usable() => self.probe_current_session(),
             _ => Err(error),
         }
     }
 
     pub(super) fn tell_failed_probe(&self, error: &Error, logouts: u64) {
-        // Under the gate's lock, or it might come after what a later login tells.
-        let mut gate = self.gate.lock();
-        if gate.machine.logouts() != logouts {
+        // Under the lock of the renewal, or it might come after what a later login tells.
+        let mut renewal = self.vim.renewal.lock();
+        if renewal.machine.logouts() != logouts {
             return;
         }
         if planted!("failed-probe-out-of-order") {
             use crate::runtime::event::Kind::VSESSION_EVENT_KEEPALIVE_FAILED as FAILED;
-            let notice = gate.machine.notice(FAILED, crate::state::Reason::VSESSION_REASON_NONE, Some(error));
-            drop(gate);
+            let notice =
+                renewal.machine.notice(FAILED, crate::state::Reason::VSESSION_REASON_NONE, Some(error));
+            drop(renewal);
             crate::sync::thread::yield_now();
-            let _gate = self.gate.lock();
+            let _renewal = self.vim.renewal.lock();
             return self.config.queue.iter().for_each(|queue| queue.push(self.event(notice.clone(), None)));
         }
-        self.feed(&mut gate, Input::KeepAliveFailed { error });
+        self.feed(&mut renewal, Input::KeepAliveFailed { error });
     }
 }
 
 impl Sleeper for Session {
     fn wake(self: Arc<Self>) {
-        let mut schedule = self.keepalive.0.lock();
+        let mut schedule = self.vim.keepalive.0.lock();
         let now = Instant::now();
         match schedule.entry {
             Some(entry) if now >= entry && planted!("entry-not-cleared") => {}
@@ -342,7 +338,7 @@ mod tests {
         // As long as the machine is up, where that is less.
         let long_ago =
             [3600, 600, 60, 10].into_iter().find_map(|s| Instant::now().checked_sub(s * second)).unwrap();
-        let mut schedule = session.keepalive.0.lock();
+        let mut schedule = session.vim.keepalive.0.lock();
         schedule.interval = second;
         (schedule.last_traffic, schedule.pause) = (long_ago, second);
         session.arrange(&mut schedule);
@@ -352,7 +348,7 @@ mod tests {
         let due_again = loop {
             assert!(start.elapsed() < Duration::from_secs(60), "no probe");
             // Not in a match, which would keep the lock for its arms.
-            let entry = session.keepalive.0.lock().entry;
+            let entry = session.vim.keepalive.0.lock().entry;
             match entry {
                 Some(entry) if entry > start => break entry,
                 _ => std::thread::sleep(Duration::from_millis(1)),
@@ -371,7 +367,7 @@ mod tests {
     #[test]
     fn a_login_beside_a_wake_up_does_not_lose_keep_alive() {
         let session = open(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap());
-        let mut schedule = session.keepalive.0.lock();
+        let mut schedule = session.vim.keepalive.0.lock();
         schedule.entry = Some(Instant::now());
         let waking = {
             let session = session.clone();
@@ -382,7 +378,7 @@ mod tests {
         publish_login(&session);
         drop(schedule);
         waking.join().unwrap();
-        let schedule = session.keepalive.0.lock();
+        let schedule = session.vim.keepalive.0.lock();
         assert!(schedule.entry.is_some() || schedule.probing, "nobody will ask it for a sign of life");
     }
 
@@ -399,7 +395,7 @@ mod tests {
         }));
         let session = open(config);
         publish_login(&session);
-        session.keepalive_after_login(false);
+        session.keepalive_after_login::<Vim25>(false);
         let start = Instant::now();
         while probes.load(Ordering::SeqCst) < 5 {
             assert!(start.elapsed() < Duration::from_secs(60), "{} probes", probes.load(Ordering::SeqCst));

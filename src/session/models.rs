@@ -6,7 +6,7 @@ use std::sync::Mutex as Ledger;
 use std::time::Duration;
 
 use super::call::{CallOptions, MethodCall, Target};
-use super::gate::Phase;
+use super::renewal::Phase;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
 use crate::config::{Config, CredentialsFunction};
@@ -266,7 +266,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
     let mut newest = 0;
     loop {
         let last = enough.load(Ordering::SeqCst);
-        let epoch = session.publisher.epoch();
+        let epoch = session.vim.publisher.epoch();
         assert!(epoch >= newest, "the epoch went back from {newest} to {epoch}");
         newest = epoch;
         // In this order: who sees the state finds the snapshot.
@@ -274,7 +274,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
         let snapshot = session.snapshot();
         assert!(snapshot.epoch >= newest, "an epoch was shown before its snapshot");
         if active && newest == 0 {
-            assert!(session.publisher.epoch() > 0, "active, and no login was ever shown");
+            assert!(session.vim.publisher.epoch() > 0, "active, and no login was ever shown");
         }
         if let Ok(snapshot) = session.view() {
             let login = snapshot.login.as_ref().unwrap();
@@ -287,7 +287,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
             );
             assert_eq!(number(key), snapshot.epoch, "the epoch of one login, the key of another");
             assert!(snapshot.epoch >= newest, "an older login was read");
-            let shown = session.publisher.epoch();
+            let shown = session.vim.publisher.epoch();
             // 0: closed and forgotten meanwhile.
             assert!(shown >= snapshot.epoch, "an epoch that is older than a snapshot seen before");
             newest = shown;
@@ -450,7 +450,7 @@ fn a_login_that_nobody_waits_for_is_given_up_or_kept() {
             })
         });
         leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
-        if let Phase::Login(flight) = &session.gate.lock().phase {
+        if let Phase::Login(flight) = &session.vim.renewal.lock().phase {
             assert!(flight.abandoned.has_fired(), "nobody waits, and the login is not given up");
         }
         login(&session).unwrap();
@@ -592,7 +592,7 @@ fn a_closed_session_touches_nothing_of_anothers() {
         };
         session.close(bounds(&session, None, None)).unwrap();
         // As the handle's table does, which gives the slot to another session then.
-        let next = session.publisher.hand_over();
+        let next = session.vim.publisher.hand_over();
         caller.join().unwrap();
         end();
         assert_eq!(next.state(), State::VSESSION_STATE_LOGGED_OUT, "another session's state was changed");

@@ -5,26 +5,48 @@ use std::ops::Deref;
 
 use once_cell::race::OnceBox;
 
+use super::kind::{Kind, Origin};
 use crate::error::Result;
 use crate::runtime::thread_number::thread_number;
 use crate::sync::{Arc, ArcSwap, AtomicBool, AtomicU64, Mutex, Ordering, rank};
-use crate::vim::service::Service;
-use crate::vim::session_manager::Login;
 
-/// A session at one moment.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Snapshot {
+/// A server session at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot<K: Kind> {
     /// Grows with every login, from 1; 0 before the first.
     pub(crate) epoch: u64,
     /// `None` when there is no session.
-    pub(crate) login: Option<Login>,
+    pub(crate) login: Option<K::Login>,
     /// The server that the login was made with.
-    pub(crate) service: Option<Arc<Service>>,
+    pub(crate) service: Option<Arc<K::Service>>,
     /// There was a session, which the server does not know any more.
     pub(super) lost: bool,
     /// The login was made before the server turned out to be another one, which may never have known it.
     pub(super) elsewhere: bool,
+    /// Who made the login.
+    pub(super) origin: Origin,
     pub(super) uses: Arc<Uses>,
+}
+
+impl<K: Kind> Default for Snapshot<K> {
+    fn default() -> Snapshot<K> {
+        Snapshot {
+            epoch: 0,
+            login: None,
+            service: None,
+            lost: false,
+            elsewhere: false,
+            origin: Origin::Made,
+            uses: Arc::default(),
+        }
+    }
+}
+
+impl<K: Kind> Clone for Snapshot<K> {
+    fn clone(&self) -> Snapshot<K> {
+        let (login, service, uses) = (self.login.clone(), self.service.clone(), self.uses.clone());
+        Snapshot { login, service, uses, ..*self }
+    }
 }
 
 /// The calls that are under way with a login. A session that is given up is logged out when they have ended: a call that lost
@@ -55,9 +77,9 @@ impl Uses {
     }
 }
 
-impl Snapshot {
+impl<K: Kind> Snapshot<K> {
     /// Login and server together, which is what a call needs.
-    pub(crate) fn usable(&self) -> Option<(&Login, &Service)> {
+    pub(crate) fn usable(&self) -> Option<(&K::Login, &K::Service)> {
         Some((self.login.as_ref()?, self.service.as_deref()?))
     }
 
@@ -70,17 +92,17 @@ impl Snapshot {
 /// A snapshot that readers take along. Taking and freeing it counts references, and threads that do so at the same time
 /// hold each other up where the counter is one: so each has a cache line for itself.
 #[repr(align(64))]
-pub(crate) struct View(Arc<Snapshot>);
+pub(crate) struct View<K: Kind>(Arc<Snapshot<K>>);
 
-impl View {
-    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Arc<View> {
+impl<K: Kind> View<K> {
+    pub(crate) fn new(snapshot: Arc<Snapshot<K>>) -> Arc<View<K>> {
         Arc::new(View(snapshot))
     }
 }
 
-impl Deref for View {
-    type Target = Snapshot;
-    fn deref(&self) -> &Snapshot {
+impl<K: Kind> Deref for View<K> {
+    type Target = Snapshot<K>;
+    fn deref(&self) -> &Snapshot<K> {
         &self.0
     }
 }
@@ -89,18 +111,18 @@ const VIEWS: usize = 8;
 
 /// What a session shows at one moment: its snapshot, and views of it for readers on different threads. A view is made when
 /// it is first wanted; from then on whoever replaces the snapshot makes it anew.
-struct Moment {
-    snapshot: Arc<Snapshot>,
-    views: [OnceBox<Arc<View>>; VIEWS],
+struct Moment<K: Kind> {
+    snapshot: Arc<Snapshot<K>>,
+    views: [OnceBox<Arc<View<K>>>; VIEWS],
 }
 
-impl Moment {
-    fn new(snapshot: impl Into<Arc<Snapshot>>) -> Arc<Moment> {
+impl<K: Kind> Moment<K> {
+    fn new(snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Moment<K>> {
         Arc::new(Moment { snapshot: snapshot.into(), views: Default::default() })
     }
 
     /// What is shown next: another snapshot to the same readers.
-    fn then(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Moment> {
+    fn then(&self, snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Moment<K>> {
         let next = Moment::new(snapshot);
         for (index, view) in self.views.iter().enumerate() {
             if view.get().is_some() {
@@ -110,17 +132,17 @@ impl Moment {
         next
     }
 
-    fn make(&self, index: usize) -> &Arc<View> {
+    fn make(&self, index: usize) -> &Arc<View<K>> {
         self.views[index].get_or_init(|| Box::new(View::new(self.snapshot.clone())))
     }
 
     /// The view for the current thread. Some threads share one.
-    fn view(&self) -> Arc<View> {
+    fn view(&self) -> Arc<View<K>> {
         self.make(thread_number() % VIEWS).clone()
     }
 
     /// Whether somebody has it or one of its views, once it is shown no more. Who has neither can get neither.
-    fn is_held(this: &Arc<Moment>) -> bool {
+    fn is_held(this: &Arc<Moment<K>>) -> bool {
         Arc::strong_count(this) > 1
             || this.views.iter().filter_map(OnceBox::get).any(|view| Arc::strong_count(view) > 1)
     }
@@ -129,29 +151,29 @@ impl Moment {
 /// What a session shows now, and what it showed before for as long as a reader holds it. Memory is a matter for whoever
 /// replaces a snapshot, before and after: a reader makes no view but its first and frees none, since the allocator may have
 /// it wait for the thread whose memory it was.
-pub(super) struct Shown {
-    now: ArcSwap<Moment>,
-    before: Mutex<Vec<Arc<Moment>>, rank::Snapshots>,
+pub(super) struct Shown<K: Kind> {
+    now: ArcSwap<Moment<K>>,
+    before: Mutex<Vec<Arc<Moment<K>>>, rank::Snapshots>,
 }
 
-impl Shown {
-    pub(super) fn new() -> Shown {
+impl<K: Kind> Shown<K> {
+    pub(super) fn new() -> Shown<K> {
         Shown { now: ArcSwap::from(Moment::new(Snapshot::default())), before: Mutex::new(Vec::new()) }
     }
 
-    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+    pub(super) fn snapshot(&self) -> Arc<Snapshot<K>> {
         self.now.load().snapshot.clone()
     }
 
     /// The view for the current thread, provided that `check` finds its snapshot good.
-    pub(super) fn view(&self, check: impl FnOnce(&Snapshot) -> Result<()>) -> Result<Arc<View>> {
+    pub(super) fn view(&self, check: impl FnOnce(&Snapshot<K>) -> Result<()>) -> Result<Arc<View<K>>> {
         let now = self.now.load();
         check(&now.snapshot)?;
         Ok(now.view())
     }
 
     /// Shows another snapshot, and returns the one before. Those who do so do it one after the other.
-    pub(super) fn replace(&self, snapshot: impl Into<Arc<Snapshot>>) -> Arc<Snapshot> {
+    pub(super) fn replace(&self, snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Snapshot<K>> {
         let next = self.now.load().then(snapshot);
         let old = self.now.swap(next);
         let replaced = old.snapshot.clone();
@@ -164,11 +186,12 @@ impl Shown {
 
 #[cfg(test)]
 mod tests {
+    use super::super::vim25::Vim25;
     use super::*;
 
     #[test]
     fn threads_count_their_references_apart() {
-        let shown = Moment::new(Snapshot { epoch: 7, ..Snapshot::default() });
+        let shown = Moment::<Vim25>::new(Snapshot { epoch: 7, ..Snapshot::default() });
         let view = || {
             let view = shown.view();
             assert_eq!(view.epoch, 7);
@@ -186,8 +209,8 @@ mod tests {
 
     #[test]
     fn who_replaces_a_snapshot_makes_the_views_that_were_read() {
-        let made = |shown: &Moment| shown.views.iter().filter(|view| view.get().is_some()).count();
-        let first = Moment::new(Snapshot::default());
+        let made = |shown: &Moment<Vim25>| shown.views.iter().filter(|view| view.get().is_some()).count();
+        let first = Moment::<Vim25>::new(Snapshot::default());
         first.view();
         let second = first.then(Snapshot { epoch: 8, ..Snapshot::default() });
         assert_eq!((made(&first), made(&second)), (1, 1));
@@ -197,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_was_replaced_is_freed_by_who_replaces_another() {
-        let shown = Shown::new();
+        let shown = Shown::<Vim25>::new();
         let replace = |epoch| shown.replace(Snapshot { epoch, ..Snapshot::default() });
         let view = || shown.view(|_| Ok(())).unwrap();
         replace(1);

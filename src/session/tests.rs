@@ -3,13 +3,17 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::gate::{Flight, Next, Phase, Wish};
-use super::login::Failure;
+use super::acquire::Failure;
+use super::flight::{Flight, Outcome};
+use super::renewal::{Goal, Next, Phase};
+use super::snapshot::Snapshot;
 use super::state::Input;
+use super::vim25::Vim25;
 use super::*;
 use crate::auth::credential::{Credential, Source};
 use crate::config::CredentialsFunction;
 use crate::runtime::secret::Secret;
+use crate::runtime::wait::Bounds;
 use crate::vim::service::Service;
 use crate::vim::service_content::ServiceContent;
 use crate::vim::session_manager::Login;
@@ -33,14 +37,19 @@ pub(super) fn publish_login(session: &Session) {
     let user = roxmltree::Document::parse("<r><key>k</key></r>").unwrap();
     let user = UserSession::read(user.root_element()).unwrap();
     let service = Arc::new(Service { action: "urn:vim25/8.0.0.1".into(), content });
-    session.publish(&mut session.gate.lock(), service, Login { cookie: Secret::new("c=1"), user }, true);
+    session.publish::<Vim25>(
+        &mut session.vim.renewal.lock(),
+        service,
+        Login { cookie: Secret::new("c=1"), user },
+        true,
+    );
 }
 
 /// Has a question whether the session lives be under way.
 fn begin_check(session: &Session) -> Arc<Flight> {
-    let mut gate = session.gate.lock();
-    let flight = gate.new_flight(false);
-    gate.phase = Phase::Login(flight.clone());
+    let mut renewal = session.vim.renewal.lock();
+    let flight = renewal.new_flight(false);
+    renewal.phase = Phase::Login(flight.clone());
     flight
 }
 
@@ -51,10 +60,12 @@ fn a_call_of_an_older_session_does_not_take_an_answer_about_the_newer_one() {
     publish_login(&session);
     begin_check(&session);
     // The call of epoch 1 failed because that session was dead. Whether epoch 2 lives says nothing about it.
-    let next = session.next_at_gate(&mut session.gate.lock(), Wish::Replace { epoch: 1 }).unwrap();
-    assert!(matches!(next, Next::Return(super::gate::Outcome::Ready)));
+    let next =
+        session.next_step::<Vim25>(&mut session.vim.renewal.lock(), Goal::Replace { epoch: 1 }).unwrap();
+    assert!(matches!(next, Next::Return(Outcome::Ready)));
     // A call of epoch 2 does wait for the answer.
-    let next = session.next_at_gate(&mut session.gate.lock(), Wish::Replace { epoch: 2 }).unwrap();
+    let next =
+        session.next_step::<Vim25>(&mut session.vim.renewal.lock(), Goal::Replace { epoch: 2 }).unwrap();
     assert!(matches!(next, Next::Join(_)));
 }
 
@@ -66,10 +77,10 @@ fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
     // For example: no descriptor is left for the worker's waits.
     let error = Error::new(Status::VSESSION_E_RESOURCE, "planted");
     assert_eq!(
-        session.settle(Err(Failure::Other(error)), false).unwrap_err().status(),
+        session.conclude::<Vim25>(Err(Failure::Other(error)), false).unwrap_err().status(),
         Status::VSESSION_E_RESOURCE
     );
-    flight.land(Ok(super::gate::Outcome::Gone));
+    flight.complete(Ok(Outcome::Gone));
     // Were it not usable any more, a close would not log it out.
     assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
 }
@@ -90,19 +101,19 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
     publish_login(&session);
     // A publication that has come half-way: the snapshot is in place, the epoch is not yet.
     let first = session.snapshot();
-    session.shown.replace(Snapshot {
+    session.vim.shown.replace(Snapshot {
         epoch: 2,
         login: first.login.clone(),
         service: first.service.clone(),
         ..Snapshot::default()
     });
-    assert_eq!(session.publisher.epoch(), 1);
+    assert_eq!(session.vim.publisher.epoch(), 1);
     assert_eq!(session.identity().unwrap().epoch, 2);
-    assert_eq!(session.publisher.epoch(), 2);
+    assert_eq!(session.vim.publisher.epoch(), 2);
     // A reader that comes late does nothing to the next handle's.
-    let next = session.publisher.hand_over();
-    session.show_epoch(3);
-    assert_eq!((session.publisher.epoch(), next.epoch()), (0, 0));
+    let next = session.vim.publisher.hand_over();
+    session.vim.publisher.raise_epoch(3);
+    assert_eq!((session.vim.publisher.epoch(), next.epoch()), (0, 0));
 }
 
 #[test]
@@ -143,16 +154,16 @@ fn a_closed_session_publishes_and_tells_nothing() {
     let session = open(Config { queue: Some(queue.clone()), ..config });
     session.begin_close().unwrap();
     while queue.next(Duration::ZERO).unwrap().is_some() {}
-    let next = session.publisher.hand_over();
+    let next = session.vim.publisher.hand_over();
     let refused = Error::new(Status::VSESSION_E_INVALID_LOGIN, "late");
     for input in [Input::LoginBegins { by_hand: true }, Input::LoginRefused { error: &refused }] {
-        session.feed(&mut session.gate.lock(), input);
+        session.feed::<Vim25>(&mut session.vim.renewal.lock(), input);
     }
-    session.show_epoch(7);
+    session.vim.publisher.raise_epoch(7);
     session.tell_failed_probe(&Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
     assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
     assert!(queue.next(Duration::ZERO).unwrap().is_none());
     // Nor by whoever does not know of the close.
-    session.publisher.set_state(State::VSESSION_STATE_ACTIVE);
+    session.vim.publisher.set_state(State::VSESSION_STATE_ACTIVE);
     assert_eq!(next.state(), State::VSESSION_STATE_LOGGED_OUT);
 }

@@ -47,8 +47,8 @@ ranks! {
     Services,
     /// A session's keep-alive schedule (`session/keepalive.rs`).
     Schedule,
-    /// A session's gate (`session/mod.rs`).
-    Gate,
+    /// The renewal of a server session (`session/kind.rs`).
+    Renewal,
     /// A session's account (`session/mod.rs`).
     Account,
     /// An asynchronous call that waits for a worker (`session/asynchronous.rs`).

@@ -12,7 +12,7 @@ use crate::status::Status;
 use crate::text::Text;
 
 /// The server's record of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct UserSession {
     pub(crate) key: Text,
     pub(crate) user_name: Text,

@@ -1,18 +1,19 @@
-//! Login by hand and the two ways to end: logout, after which the session can be used again, and close, after which it
-//! cannot.
+//! What a program does by hand: login, logout, after which the session can be used again, and close, after which it cannot.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::gate::{Flight, Outcome, Phase, Wish};
+use super::flight::{Flight, Outcome};
+use super::kind::Kind;
+use super::renewal::{Goal, Phase};
+use super::snapshot::Snapshot;
 use super::state::Input;
-use super::{Session, Snapshot, closed};
+use super::vim25::Vim25;
+use super::{Session, closed};
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::status::Status;
 use crate::sync::Arc;
-use crate::vim::service::Service;
-use crate::vim::session_manager;
 
 /// A close of which the server does not know yet.
 #[derive(Clone)]
@@ -26,56 +27,61 @@ impl Session {
     /// Logs in, or joins the login that is under way. Already logged in: no request.
     pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
         let usable = self.state().is_usable();
-        if usable && !self.has_doubts() {
+        if usable && !self.is_contradicted::<Vim25>() {
             return Ok(());
         }
         let watch = Watch::new(bounds)?;
         if usable {
-            self.settle_doubts(&watch)?;
+            self.resolve_contradiction::<Vim25>(&watch)?;
         }
-        self.through_gate(Wish::LogIn, &watch).map(|_| ())
+        self.renew::<Vim25>(Goal::LogIn, &watch).map(|_| ())
     }
 
     /// Ends the session on the server. Automatic logins stay off until the next `login`.
     pub(crate) fn logout(&self, bounds: Bounds) -> Result<()> {
+        self.log_out::<Vim25>(bounds)
+    }
+
+    fn log_out<K: Kind>(&self, bounds: Bounds) -> Result<()> {
+        let server_session = K::of(self);
         let watch = Watch::new(bounds)?;
         loop {
             watch.check().map_err(|stop| Error::from(stop).not_run())?;
             let (busy, flight, snapshot) = {
-                let mut gate = self.gate.lock();
-                if gate.machine.is_closed() {
+                let mut renewal = server_session.renewal.lock();
+                if renewal.machine.is_closed() {
                     return Err(closed().not_run());
                 }
-                let busy = match &gate.phase {
-                    Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => {
+                let busy = match &renewal.phase {
+                    Phase::Login(flight) | Phase::Rediscovery(flight) | Phase::Logout(flight) => {
                         Some(flight.clone())
                     }
                     Phase::Idle => None,
                 };
-                let snapshot = self.snapshot();
+                let snapshot = server_session.shown.snapshot();
                 let flight = match busy {
                     Some(_) => None,
-                    None if !gate.machine.state().is_usable() || snapshot.login.is_none() => {
-                        self.feed(&mut gate, Input::LoggedOut);
+                    None if !renewal.machine.state().is_usable() || snapshot.login.is_none() => {
+                        self.feed(&mut renewal, Input::LoggedOut);
                         return Ok(());
                     }
                     None => {
-                        let flight = gate.new_flight(true);
-                        gate.phase = Phase::Logout(flight.clone());
+                        let flight = renewal.new_flight(true);
+                        renewal.phase = Phase::Logout(flight.clone());
                         Some(flight)
                     }
                 };
                 (busy, flight, snapshot)
             };
             if let Some(busy) = busy {
-                // Whatever comes of it, look again.
+                // However it ends, the state decides again.
                 busy.wait(&watch).map_err(Error::not_run)?;
                 continue;
             }
             // sometimes: a race, which a run meets or not
             let Some(flight) = flight else { continue };
-            // A panic in here must not leave the gate shut for ever.
-            let result = catch_unwind(AssertUnwindSafe(|| self.send_logout(&snapshot, &watch)))
+            // After a panic others must be able to change the session.
+            let result = catch_unwind(AssertUnwindSafe(|| self.send_logout::<K>(&snapshot, &watch)))
                 // unreached: needs a defect in ring, rustls or this library
                 .unwrap_or_else(|_| {
                     Err(Error::new(
@@ -84,26 +90,25 @@ impl Session {
                     ))
                 });
             {
-                let mut gate = self.gate.lock();
-                if matches!(gate.phase, Phase::Logout(_)) {
-                    gate.phase = Phase::Idle;
+                let mut renewal = server_session.renewal.lock();
+                if matches!(renewal.phase, Phase::Logout(_)) {
+                    renewal.phase = Phase::Idle;
                     if result.is_ok() {
-                        self.feed(&mut gate, Input::LoggedOut);
+                        self.feed(&mut renewal, Input::LoggedOut);
                     }
                 }
             }
             if !planted!("logout-does-not-land") {
-                flight.land(Ok(Outcome::Gone));
+                flight.complete(Ok(Outcome::Gone));
             }
-            return result.inspect_err(|error| self.note_failure(error));
+            return result.inspect_err(|error| self.note_failure::<K>(error));
         }
     }
 
-    fn send_logout(&self, snapshot: &Snapshot, watch: &Watch) -> Result<()> {
+    fn send_logout<K: Kind>(&self, snapshot: &Snapshot<K>, watch: &Watch) -> Result<()> {
         let (Some(login), Some(service)) = (&snapshot.login, &snapshot.service) else { return Ok(()) };
-        let log_out =
-            |service: &Service| session_manager::logout(&self.endpoint, service, &login.cookie, watch);
-        self.ask(service.clone(), true, watch, log_out).map(|_| ())
+        let log_out = |service: &K::Service| K::of(self).kind.log_out(service, login, watch);
+        self.ask::<K, _>(service.clone(), true, watch, log_out).map(|_| ())
     }
 
     /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The
@@ -114,51 +119,61 @@ impl Session {
 
     /// The part of a close that waits for nothing. `None`: the session was closed before.
     pub(crate) fn begin_close(&self) -> Option<Ending> {
-        let ending = {
-            let mut gate = self.gate.lock();
-            if gate.machine.is_closed() {
-                return None;
-            }
-            let flight = match std::mem::replace(&mut gate.phase, Phase::Idle) {
-                Phase::Login(flight) | Phase::Look(flight) | Phase::Logout(flight) => Some(flight),
-                Phase::Idle => None,
-            };
-            let alive = gate.machine.state().is_usable();
-            self.feed(&mut gate, Input::Closed);
-            Ending { flight, alive }
-        };
+        let ending = self.begin_close_of::<Vim25>()?;
         self.closed.fire();
         Some(ending)
     }
 
+    fn begin_close_of<K: Kind>(&self) -> Option<Ending> {
+        let mut renewal = K::of(self).renewal.lock();
+        if renewal.machine.is_closed() {
+            return None;
+        }
+        let flight = match std::mem::replace(&mut renewal.phase, Phase::Idle) {
+            Phase::Login(flight) | Phase::Rediscovery(flight) | Phase::Logout(flight) => Some(flight),
+            Phase::Idle => None,
+        };
+        let alive = renewal.machine.state().is_usable();
+        self.feed(&mut renewal, Input::Closed);
+        Some(Ending { flight, alive })
+    }
+
     /// The part that asks the server.
     pub(crate) fn finish_close(&self, ending: Ending, bounds: Bounds) -> Result<()> {
+        self.finish_close_of::<Vim25>(ending, bounds)
+    }
+
+    fn finish_close_of<K: Kind>(&self, ending: Ending, bounds: Bounds) -> Result<()> {
+        let server_session = K::of(self);
         let Ending { flight, alive } = ending;
-        // From here on the close itself must not be ended by its own signal.
+        // The signal of the close must not end the close itself.
         // unreached: needs a process without free descriptors or memory
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
-        // A login that is out ends with a logout of its own; see `settle`. A check or a logout needs no waiting for.
-        // From a callback of that login there is no waiting for it, and no need: it sees that we closed.
-        let waits =
-            |flight: &Arc<Flight>| !alive && !flight.is_flown_here() && !planted!("close-does-not-wait");
+        // A login under way ends with a logout of its own; see `conclude`. A check or a logout need not be waited for. A callback
+        // of that login cannot wait for it, and need not: the login sees that the session is closed.
+        let waits = |flight: &Arc<Flight>| !alive && !flight.runs_here() && !planted!("close-does-not-wait");
         if let Some(flight) = flight.filter(waits) {
             flight.wait(&watch).map_err(|error| unfinished(&error.not_run()))?;
-            if let Some(error) = self.gate.lock().left_behind.take() {
+            if let Some(error) = server_session.renewal.lock().left_behind.take() {
                 return Err(unfinished(&error));
             }
         }
-        let snapshot = self.shown.replace(Snapshot::default());
-        if !alive || !self.config.close_logs_out {
+        let snapshot = server_session.shown.replace(Snapshot::default());
+        if !alive || !self.config.close_logs_out || !snapshot.origin.is_ours_to_end() {
             return Ok(());
         }
-        self.send_logout(&snapshot, &watch).map_err(|error| {
-            log!(Warning, "the session on {} was closed but not logged out: {error}", self.endpoint.server());
+        self.send_logout::<K>(&snapshot, &watch).map_err(|error| {
+            log!(
+                Warning,
+                "the session on {} was closed but not logged out: {error}",
+                server_session.kind.server()
+            );
             unfinished(&error)
         })
     }
 }
 
-/// The handle is gone all the same; what remains is on the server.
+/// The handle is gone, and a session remains on the server.
 fn unfinished(error: &Error) -> Error {
     error.clone().with(|d| {
         d.message = format!(

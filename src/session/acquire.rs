@@ -1,0 +1,168 @@
+//! How a server session is acquired, from top to bottom: credential, discovery, sign-in, publication. Each step has the bounds of the
+//! flight, and none holds a lock. Where sessions are shared, a store is asked before the credential is read, and told after the
+//! publication.
+
+use super::flight::{Flight, Outcome};
+use super::kind::{Kind, Origin};
+use super::renewal::{Phase, Renewal};
+use super::state::Input;
+use super::{Session, closed};
+use crate::auth::SignIn;
+use crate::auth::credential::Credential;
+use crate::error::{Error, Result};
+use crate::runtime::event::now_ms;
+use crate::runtime::log::log;
+use crate::runtime::wait::Watch;
+use crate::state::State;
+use crate::sync::{Arc, Ordering};
+
+/// A session that a login made.
+pub(super) struct Acquired<K: Kind> {
+    service: Arc<K::Service>,
+    login: K::Login,
+    credential: Credential,
+}
+
+/// Why a login did not succeed.
+pub(super) enum Failure {
+    /// The server refused the credentials.
+    Refused(Error),
+    /// The server refused them before, so they were not sent.
+    NotSent(Error),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Other(error)
+    }
+}
+
+impl Failure {
+    fn error(&self) -> &Error {
+        let (Failure::Refused(error) | Failure::NotSent(error) | Failure::Other(error)) = self;
+        error
+    }
+}
+
+impl Session {
+    /// Makes a session on the server: one attempt.
+    pub(super) fn acquire<K: Kind>(
+        &self,
+        flight: &Flight,
+        by_hand: bool,
+        watch: &Watch,
+    ) -> std::result::Result<Acquired<K>, Failure> {
+        let server_session = K::of(self);
+        let credential = self.credential_to_send::<K>(by_hand)?;
+        // A function may have taken its time.
+        watch.check().map_err(Error::from)?;
+        let known = server_session.renewal.lock().service.clone();
+        let service = match known {
+            Some(service) => service,
+            None => server_session.kind.discover(&self.config, watch)?,
+        };
+        flight.may_have_run.store(true, Ordering::SeqCst);
+        let (service, answer) = self.ask::<K, _>(service, true, watch, |service| {
+            server_session.kind.sign_in(service, &credential, &self.config, watch)
+        })?;
+        match answer {
+            SignIn::Accepted(login) => Ok(Acquired { service, login, credential }),
+            SignIn::Unusable(login, error) => {
+                let _ = self.end_orphan::<K>(&service, &login, Origin::Made, self.orphan_bounds());
+                Err(error.into())
+            }
+            SignIn::Refused(error) => {
+                self.account.lock().refused.note(credential.fingerprint, &error);
+                Err(Failure::Refused(error))
+            }
+        }
+    }
+
+    /// The credential for the login. One that was refused is sent again by hand only: repeating it could lock the account.
+    fn credential_to_send<K: Kind>(&self, by_hand: bool) -> std::result::Result<Credential, Failure> {
+        loop {
+            let given = {
+                let mut account = self.account.lock();
+                account.newer_given = false;
+                account.given.clone()
+            };
+            let credential = self.config.credential(given, self.handle())?;
+            credential.check_expiry(now_ms())?;
+            let mut account = self.account.lock();
+            account.user = Some(credential.user.clone());
+            if !by_hand && account.refused.stops(credential.fingerprint) {
+                // The program gave another one while the old one was read.
+                if account.newer_given {
+                    continue;
+                }
+                return Err(Failure::NotSent(account.refused.answer()));
+            }
+            drop(account);
+            self.feed(&mut K::of(self).renewal.lock(), Input::CredentialsFound);
+            return Ok(credential);
+        }
+    }
+
+    /// Publishes the result of a login and lets others change the session.
+    pub(super) fn conclude<K: Kind>(
+        self: &Arc<Self>,
+        result: std::result::Result<Acquired<K>, Failure>,
+        by_hand: bool,
+    ) -> Result<Outcome> {
+        let mut renewal = K::of(self).renewal.lock();
+        if renewal.machine.is_closed() {
+            drop(renewal);
+            if let Ok(Acquired { service, login, .. }) = result
+                && !planted!("orphan-kept")
+                // Closed during the login: nobody will use this session, so it must not stay on the server.
+                && let Err(error) = self.end_orphan::<K>(&service, &login, Origin::Made, self.login_bounds())
+            {
+                // sometimes: a race, which a run meets or not
+                log!(Warning, "a session on {} could not be logged out: {error}", K::of(self).kind.server());
+                K::of(self).renewal.lock().left_behind = Some(error);
+            }
+            return Err(closed());
+        }
+        renewal.phase = Phase::Idle;
+        match result {
+            Ok(Acquired { service, login, credential }) => {
+                self.account.lock().refused.accept(&credential);
+                self.publish(&mut renewal, service, login, by_hand);
+                let epoch = renewal.machine.epoch();
+                drop(renewal);
+                self.keepalive_after_login::<K>(by_hand);
+                log!(Info, "logged in to {} (epoch {epoch})", K::of(self).kind.server());
+                Ok(Outcome::Ready)
+            }
+            // A check that could not be made, for example because no descriptor was left, says nothing about the session.
+            Err(failure) if renewal.machine.state().is_usable() => Err(failure.error().clone()),
+            Err(failure) => {
+                let read_again_only = renewal.machine.state() == State::VSESSION_STATE_REJECTED;
+                let error = failure.error();
+                self.feed(
+                    &mut renewal,
+                    match &failure {
+                        Failure::Refused(_) | Failure::NotSent(_) => Input::LoginRefused { error },
+                        Failure::Other(_) => Input::LoginFailed { error },
+                    },
+                );
+                drop(renewal);
+                if !read_again_only {
+                    log!(Warning, "login to {} failed: {error}", K::of(self).kind.server());
+                }
+                Err(error.clone())
+            }
+        }
+    }
+
+    pub(super) fn publish<K: Kind>(
+        &self,
+        renewal: &mut Renewal<K>,
+        service: Arc<K::Service>,
+        login: K::Login,
+        by_hand: bool,
+    ) {
+        self.feed_with(renewal, Input::LoginSucceeded { by_hand }, Some((login, service)));
+    }
+}

@@ -1,0 +1,213 @@
+//! Single flight: one login, check, rediscovery or logout at a time, shared by every thread that wants its result. A flight runs on
+//! a worker, so that no caller's deadline ends a login that others wait for; each waits within bounds of its own.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use once_cell::sync::OnceCell;
+
+use super::kind::Kind;
+use super::renewal::Phase;
+use super::{Session, closed};
+use crate::error::{Error, Result};
+use crate::runtime::log::log;
+use crate::runtime::wait::{Bounds, Signal, Watch};
+use crate::runtime::workers::NoThread;
+use crate::state::State;
+use crate::status::Status;
+use crate::sync::{Arc, AtomicBool, thread_local};
+
+/// What a flight is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Task {
+    LogIn {
+        by_hand: bool,
+    },
+    /// Ask whether the session of this epoch lives; replace it if not.
+    Check {
+        epoch: u64,
+    },
+    /// Ask whether the server still is this one, named by `address_of`.
+    Rediscover {
+        service: usize,
+    },
+}
+
+/// What is under way, and what its waiters need.
+#[derive(Default)]
+pub(super) struct Flight {
+    pub(super) number: u64,
+    /// The program asked for it: it sends the credentials even if they were refused before.
+    pub(super) by_hand: bool,
+    done: Signal,
+    outcome: OnceCell<Result<Outcome>>,
+    /// A login may have been sent: a thread that stops waiting cannot know whether it runs.
+    pub(super) may_have_run: AtomicBool,
+    /// Fired when the last waiter has left.
+    pub(super) abandoned: Arc<Signal>,
+}
+
+/// How a flight ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// There is a session that calls may use.
+    Ready,
+    /// The session in question lives: what looked like its end was something else.
+    StillAlive,
+    /// The session is gone and was not replaced.
+    Gone,
+}
+
+thread_local! {
+    /// The address of the flight that this thread carries out; 0 for none. It is compared and never dereferenced.
+    static RUNNING_HERE: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Flight {
+    pub(super) fn new(number: u64, by_hand: bool) -> Arc<Flight> {
+        Arc::new(Flight { number, by_hand, ..Flight::default() })
+    }
+
+    /// Wakes all waiters. The renewal must already show what `outcome` says.
+    pub(super) fn complete(&self, outcome: Result<Outcome>) {
+        let _ = self.outcome.set(outcome);
+        self.done.fire();
+    }
+
+    /// Runs `body` with the flight marked as carried out by the current thread.
+    fn run_here<T>(self: &Arc<Self>, body: impl FnOnce() -> T) -> T {
+        let before = RUNNING_HERE.replace(Arc::as_ptr(self) as usize);
+        let result = body();
+        RUNNING_HERE.set(before);
+        result
+    }
+
+    /// Whether the current thread carries out this flight: it is in a callback that the flight made, and a wait for the flight could
+    /// never end.
+    pub(super) fn runs_here(self: &Arc<Self>) -> bool {
+        RUNNING_HERE.get() == Arc::as_ptr(self) as usize
+    }
+
+    /// Waits for the end of the flight.
+    pub(super) fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+        if self.runs_here() {
+            return Err(Error::new(
+                Status::VSESSION_E_REENTRANT,
+                "called from a callback of this session's own login, which it could only wait for",
+            ));
+        }
+        Ok(watch.wait_for(&self.done)?)
+    }
+
+    /// How it ended, once `done` has fired.
+    pub(super) fn outcome(&self) -> Result<Outcome> {
+        match self.outcome.get() {
+            Some(outcome) => outcome.clone(),
+            // unreached: needs a defect in ring, rustls or this library
+            None => Err(Error::new(Status::VSESSION_E_INTERNAL, "a login ended without an outcome")),
+        }
+    }
+}
+
+impl Session {
+    /// Carries out a flight: on a worker, or within the caller's bounds on its thread where no worker can be had. The flight ends in
+    /// every case, after a panic too.
+    pub(super) fn run_flight<K: Kind>(
+        self: &Arc<Self>,
+        flight: &Arc<Flight>,
+        task: Task,
+        caller: Option<&Watch>,
+    ) {
+        let bounds = self.bounds_of_flight(flight, caller);
+        let carry_out = || flight.run_here(|| self.carry_out::<K>(flight, task, bounds));
+        let outcome = catch_unwind(AssertUnwindSafe(carry_out)).unwrap_or_else(|_| {
+            let error = Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
+            self.conclude::<K>(Err(error.into()), false)
+        });
+        if !(planted!("flight-does-not-land") && self.closed.has_fired()) {
+            flight.complete(outcome);
+        }
+    }
+
+    /// Ends a flight for which no thread can be had.
+    pub(super) fn fail_flight<K: Kind>(self: &Arc<Self>, flight: &Arc<Flight>, none: NoThread) {
+        flight.complete(self.conclude::<K>(Err(Error::from(none).into()), false));
+    }
+
+    fn bounds_of_flight(&self, flight: &Flight, caller: Option<&Watch>) -> Bounds {
+        let own = self.login_bounds();
+        let Some(caller) = caller.map(Watch::bounds) else {
+            let (close, cancel) = (Some(self.closed.clone()), Some(flight.abandoned.clone()));
+            return Bounds { close, cancel, ..own };
+        };
+        let deadline = [own.deadline, caller.deadline].into_iter().flatten().min();
+        Bounds { deadline, close: Some(self.closed.clone()), cancel: caller.cancel.clone() }
+    }
+
+    fn carry_out<K: Kind>(
+        self: &Arc<Self>,
+        flight: &Arc<Flight>,
+        task: Task,
+        bounds: Bounds,
+    ) -> Result<Outcome> {
+        let watch = match Watch::new(bounds) {
+            Ok(watch) => watch,
+            // unreached: needs a process without free descriptors or memory
+            Err(error) => return self.conclude::<K>(Err(error.into()), false),
+        };
+        if let Task::Rediscover { service } = task {
+            let result = self.run_rediscovery::<K>(service, &watch);
+            self.release::<K>();
+            return result;
+        }
+        if let Task::Check { epoch } = task {
+            match self.is_live::<K>(epoch, &watch) {
+                Ok(true) => {
+                    self.note_proof::<K>(epoch);
+                    self.release::<K>();
+                    return Ok(Outcome::StillAlive);
+                }
+                Ok(false) => {
+                    if !self.expire_in_flight::<K>()? {
+                        return Ok(Outcome::Gone);
+                    }
+                }
+                Err(error) => {
+                    self.release::<K>();
+                    self.note_failure::<K>(&error);
+                    return Err(error);
+                }
+            }
+        }
+        let by_hand = matches!(task, Task::LogIn { by_hand: true });
+        let result = self.acquire::<K>(flight, by_hand, &watch);
+        self.conclude(result, by_hand)
+    }
+
+    /// The server does not know the session any more. True: a login follows in the same flight.
+    fn expire_in_flight<K: Kind>(self: &Arc<Self>) -> Result<bool> {
+        let mut renewal = K::of(self).renewal.lock();
+        if renewal.machine.is_closed() {
+            return Err(closed());
+        }
+        let orphan = self.expire(&mut renewal, true);
+        let goes_on = renewal.machine.state() == State::VSESSION_STATE_LOGGING_IN;
+        if !goes_on {
+            renewal.phase = Phase::Idle;
+        }
+        drop(renewal);
+        if let Some(orphan) = orphan {
+            self.log_out_in_background(orphan);
+        }
+        log!(Info, "the session with {} has ended on the server", K::of(self).kind.server());
+        Ok(goes_on)
+    }
+
+    /// Lets others change the session.
+    fn release<K: Kind>(&self) {
+        let mut renewal = K::of(self).renewal.lock();
+        if matches!(renewal.phase, Phase::Login(_) | Phase::Rediscovery(_)) {
+            renewal.phase = Phase::Idle;
+        }
+    }
+}

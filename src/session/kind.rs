@@ -1,0 +1,98 @@
+//! Kinds of server sessions. One `Session` may hold a server session of each kind, over one account. What a kind has to know of its
+//! protocol is the trait below; renewal, rediscovery, orphans and close are written once, for every kind.
+
+use std::fmt::Debug;
+
+use super::Session;
+use super::keepalive::KeepAlive;
+use super::renewal::Renewal;
+use super::snapshot::Shown;
+use crate::auth::SignIn;
+use crate::auth::credential::Credential;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::runtime::handle::Publisher;
+use crate::runtime::wait::Watch;
+use crate::sync::{Arc, AtomicU64, Mutex, rank};
+
+/// A protocol that has sessions on a server.
+pub(crate) trait Kind: Sized + Send + Sync + 'static {
+    /// What must be known of a server before a login.
+    type Service: Debug + PartialEq + Send + Sync;
+    /// A session on the server, with the right to use it.
+    type Login: Clone + Debug + Send + Sync;
+
+    /// The server session of this kind.
+    fn of(session: &Session) -> &ServerSession<Self>;
+
+    /// The server's name and port, for messages.
+    fn server(&self) -> String;
+
+    /// Asks the server what it is.
+    fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Self::Service>>;
+
+    /// Whether this answer to a question of the library's own contradicts what is known of the server.
+    fn is_contradicted(service: &Self::Service, error: &Error) -> bool;
+
+    /// The version of the service, for the log.
+    fn version(service: &Self::Service) -> &str;
+
+    /// Turns a credential into a session on the server.
+    fn sign_in(
+        &self,
+        service: &Self::Service,
+        credential: &Credential,
+        config: &Config,
+        watch: &Watch,
+    ) -> Result<SignIn<Self::Login>>;
+
+    /// Asks the server whether the session lives.
+    fn is_live(&self, service: &Self::Service, login: &Self::Login, watch: &Watch) -> Result<bool>;
+
+    /// Ends the session on the server. A session that is gone already counts as ended.
+    fn log_out(&self, service: &Self::Service, login: &Self::Login, watch: &Watch) -> Result<()>;
+}
+
+/// One session on the server, and its successors.
+pub(crate) struct ServerSession<K: Kind> {
+    pub(super) kind: K,
+    /// Shows state and epoch to readers that have nothing but the handle.
+    pub(super) publisher: Publisher,
+    /// What readers see. Replaced under the lock of the renewal, or when the session is closed.
+    pub(super) shown: Shown<K>,
+    /// Its state, and who is changing it. Held for a few instructions at a time.
+    pub(super) renewal: Mutex<Renewal<K>, rank::Renewal>,
+    /// When the next sign of life is due.
+    pub(super) keepalive: KeepAlive,
+    /// The epoch of the newest session that a successful call has proven.
+    pub(super) proven: AtomicU64,
+}
+
+impl<K: Kind> ServerSession<K> {
+    pub(super) fn new(kind: K, publisher: Publisher, config: &Config) -> ServerSession<K> {
+        ServerSession {
+            kind,
+            publisher,
+            shown: Shown::new(),
+            renewal: Mutex::new(Renewal::new(config)),
+            keepalive: KeepAlive::new(config.keepalive_interval),
+            proven: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Who made a session on the server, and so who may end it: nobody ends what he does not own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This library, by a login.
+    Made,
+}
+
+impl Origin {
+    /// Whether a close, an exit or a renewal logs it out.
+    pub(super) fn is_ours_to_end(self) -> bool {
+        match self {
+            Origin::Made => true,
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! How long things may take: what a caller's timeout means, and the limits of the library's own work.
+
+use std::time::Duration;
+
+use super::Session;
+use crate::runtime::wait::{Bounds, Signal};
+use crate::sync::{Arc, Instant};
+
+/// The longest that a login, with its discovery and its check, takes.
+const LONGEST_LOGIN: Duration = Duration::from_secs(120);
+
+/// The longest that a keep-alive probe waits for the server.
+const LONGEST_PROBE: Duration = Duration::from_secs(60);
+
+/// The longest that the logout of a session takes for which nobody waits. The deadline of its login may have passed.
+const LONGEST_ORPHAN_LOGOUT: Duration = Duration::from_secs(10);
+
+/// How long a call may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Timeout {
+    Never,
+    After(Duration),
+}
+
+impl Session {
+    /// The bounds of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.
+    pub(crate) fn bounds(&self, timeout: Option<Timeout>, cancel: Option<Arc<Signal>>) -> Bounds {
+        let timeout = match timeout {
+            None => self.config.timeout,
+            Some(Timeout::Never) => None,
+            Some(Timeout::After(timeout)) => Some(timeout),
+        };
+        Bounds {
+            deadline: timeout.and_then(|t| Instant::now().checked_add(t)),
+            close: Some(self.closed.clone()),
+            cancel,
+        }
+    }
+
+    /// The bounds of a login, which no caller's deadline ends.
+    pub(super) fn login_bounds(&self) -> Bounds {
+        Bounds::with_timeout(self.at_most(LONGEST_LOGIN))
+    }
+
+    /// The timeout of a keep-alive probe.
+    pub(super) fn probe_timeout(&self) -> Timeout {
+        Timeout::After(self.at_most(LONGEST_PROBE))
+    }
+
+    /// The bounds of a logout for which nobody waits.
+    pub(super) fn orphan_bounds(&self) -> Bounds {
+        Bounds::with_timeout(LONGEST_ORPHAN_LOGOUT)
+    }
+
+    fn at_most(&self, longest: Duration) -> Duration {
+        self.config.timeout.map_or(longest, |timeout| timeout.min(longest))
+    }
+}

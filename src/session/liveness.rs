@@ -1,0 +1,189 @@
+//! What answers say about the session, and whether the server still knows it. Reading the state never asks; `refresh`, `is_active`
+//! and `is_live` do.
+
+use super::backoff::Now;
+use super::kind::Kind;
+use super::snapshot::Snapshot;
+use super::state::Input;
+use super::vim25::Vim25;
+use super::{Session, VimSnapshot};
+use crate::error::{Error, Result};
+use crate::runtime::log::log;
+use crate::runtime::wait::{Bounds, Watch};
+use crate::state::State;
+use crate::sync::Arc;
+use crate::vim::service::Service;
+use crate::vim::session_manager::{self, Login};
+
+impl Session {
+    /// The server answered.
+    pub(super) fn note_success<K: Kind>(&self) {
+        let server_session = K::of(self);
+        server_session.keepalive.note_traffic();
+        if server_session.publisher.state() == State::VSESSION_STATE_UNREACHABLE {
+            self.feed(&mut server_session.renewal.lock(), Input::Answered);
+        }
+    }
+
+    /// The server did not answer, if that is what the error says. A fault is an answer.
+    pub(super) fn note_failure<K: Kind>(&self, error: &Error) {
+        if error.is_fault() {
+            return self.note_success::<K>();
+        }
+        let server_session = K::of(self);
+        if error.is_outage() && server_session.publisher.state() == State::VSESSION_STATE_ACTIVE {
+            self.feed(&mut server_session.renewal.lock(), Input::NotAnswered { error });
+        }
+    }
+
+    /// Whether the server still knows the session of this epoch.
+    pub(super) fn is_live<K: Kind>(&self, epoch: u64, watch: &Watch) -> Result<bool> {
+        let server_session = K::of(self);
+        let snapshot = server_session.shown.snapshot();
+        let (Some(login), Some(service), true) =
+            (&snapshot.login, &snapshot.service, snapshot.epoch == epoch)
+        else {
+            return Ok(false);
+        };
+        let asked = self.ask::<K, _>(service.clone(), false, watch, |service| {
+            server_session.kind.is_live(service, login, watch)
+        });
+        match asked {
+            Ok((_, live)) => Ok(live),
+            Err(error) if error.is_no_answer() => Ok(!self.accepts_unproven_loss::<K>(&error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A call was answered as if the session had ended, and the server does not say whether it lives. Then the call's answer is
+    /// all the evidence there is: the session is given up, unless that was done a moment ago.
+    fn accepts_unproven_loss<K: Kind>(&self, error: &Error) -> bool {
+        let accepted = {
+            let mut renewal = K::of(self).renewal.lock();
+            let (now, backoff) = (Now::read(), renewal.machine.backoff());
+            let accepted = renewal.unproven_losses.allows(now);
+            if accepted {
+                renewal.unproven_losses.note(backoff, now);
+            }
+            accepted
+        };
+        if accepted {
+            log!(
+                Warning,
+                "{} does not say whether the session lives, and a call was answered as if it did not: {error}",
+                K::of(self).kind.server()
+            );
+        }
+        accepted
+    }
+
+    /// The server no longer knows the session of this epoch.
+    pub(super) fn note_expired<K: Kind>(self: &Arc<Self>, epoch: u64) {
+        let mut renewal = K::of(self).renewal.lock();
+        if renewal.machine.epoch() != epoch || !renewal.machine.state().is_usable() {
+            return;
+        }
+        let orphan = self.expire(&mut renewal, false);
+        drop(renewal);
+        if let Some(orphan) = orphan {
+            self.log_out_in_background(orphan);
+        }
+    }
+}
+
+impl Session {
+    /// Asks the server for the session's record and publishes it. Never logs in.
+    pub(crate) fn refresh(self: &Arc<Self>, bounds: Bounds) -> Result<Arc<VimSnapshot>> {
+        let (mut snapshot, watch) = self.begin_check(bounds)?;
+        if snapshot.usable().is_none() {
+            return Err(self.no_session());
+        }
+        let (login, answer) = self.ask_about_session(&mut snapshot, &watch, |login, service| {
+            let user = self.vim.kind.current_session(service, login, &watch)?;
+            Ok((login.clone(), user))
+        })?;
+        self.note_success::<Vim25>();
+        match answer {
+            Some(user) => {
+                self.note_proof::<Vim25>(snapshot.epoch);
+                self.publish_refreshed(&snapshot, Login { user, ..login });
+                // A login, a logout or a close may have come in between.
+                self.identity()
+            }
+            None => {
+                self.note_expired::<Vim25>(snapshot.epoch);
+                Err(self.no_session())
+            }
+        }
+    }
+
+    /// Asks the server whether the session lives. No session is an answer (`false`); a failure to ask is an error.
+    pub(crate) fn is_active(self: &Arc<Self>, bounds: Bounds) -> Result<bool> {
+        let (mut snapshot, watch) = self.begin_check(bounds)?;
+        if snapshot.usable().is_none() {
+            return Ok(false);
+        }
+        let asked = self.ask_about_session(&mut snapshot, &watch, |login, service| {
+            match session_manager::session_is_active(&self.vim.kind.endpoint, service, login, &watch)? {
+                Some(answer) => Ok(answer),
+                None => self.vim.kind.is_live(service, login, &watch),
+            }
+        });
+        if asked.is_err() && snapshot.usable().is_none() {
+            // Another thread has found that the session is gone.
+            return self.check_open().map(|()| false);
+        }
+        let active = asked?;
+        self.note_success::<Vim25>();
+        if active {
+            self.note_proof::<Vim25>(snapshot.epoch);
+        } else {
+            self.note_expired::<Vim25>(snapshot.epoch);
+            self.check_open()?;
+        }
+        Ok(active)
+    }
+
+    /// Asks about the session, and once more where the server contradicts what is known of it and turns out to be another.
+    /// `snapshot` becomes the one that was asked about.
+    fn ask_about_session<T>(
+        self: &Arc<Self>,
+        snapshot: &mut Arc<VimSnapshot>,
+        watch: &Watch,
+        question: impl Fn(&Login, &Service) -> Result<T>,
+    ) -> Result<T> {
+        let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
+        let mut answer = question(login, service);
+        if let Err(error) = &answer
+            && service.is_contradicted_by(error)
+            && self.rediscover_for_call(snapshot, false, watch).unwrap_or(false)
+        {
+            *snapshot = self.snapshot();
+            let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
+            answer = question(login, service);
+        }
+        answer.inspect_err(|error| self.note_failure::<Vim25>(error))
+    }
+
+    fn begin_check(&self, bounds: Bounds) -> Result<(Arc<VimSnapshot>, Watch)> {
+        // In this order: a close takes the login out of the snapshot.
+        let snapshot = self.snapshot();
+        self.check_open()?;
+        Ok((snapshot, Watch::new(bounds)?))
+    }
+
+    /// Puts a refreshed record in place, unless a login or logout came in between.
+    fn publish_refreshed(&self, old: &Arc<VimSnapshot>, renewed: Login) {
+        let _renewal = self.vim.renewal.lock();
+        let current = self.snapshot();
+        let same = Arc::ptr_eq(&current, old) || (current.epoch == old.epoch && current.login.is_some());
+        if same || planted!("refresh-over-a-login") {
+            // What is known of the server may be newer than the answer.
+            let mut next = Snapshot { login: Some(renewed), ..(*current).clone() };
+            if planted!("refresh-over-a-look") {
+                next.service = old.service.clone();
+            }
+            self.vim.shown.replace(next);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Sessions on the server that nobody uses any more: a renewal replaced them, a close overtook their login, or nobody knows what they are.
+//! They are logged out here and nowhere else, if they are ours to end.
+
+use super::Session;
+use super::kind::{Kind, Origin};
+use super::renewal::Renewal;
+use super::snapshot::Snapshot;
+use super::state::Input;
+use crate::error::Result;
+use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::workers;
+use crate::sync::Arc;
+
+/// A call that is under way with the login of a snapshot.
+pub(super) struct InUse<'a, K: Kind> {
+    session: &'a Arc<Session>,
+    snapshot: &'a Arc<Snapshot<K>>,
+}
+
+impl<'a, K: Kind> InUse<'a, K> {
+    pub(super) fn begin(session: &'a Arc<Session>, snapshot: &'a Arc<Snapshot<K>>) -> InUse<'a, K> {
+        snapshot.uses.begin();
+        InUse { session, snapshot }
+    }
+}
+
+impl<K: Kind> Drop for InUse<'_, K> {
+    fn drop(&mut self) {
+        if self.snapshot.uses.end() {
+            self.session.log_out_in_background(self.snapshot.clone());
+        }
+    }
+}
+
+impl Session {
+    /// The server says that the session is gone. `replace`: a login may follow at once, and the state says whether it does.
+    /// Returns the session where it is to be logged out, which the caller does when the lock is free. A server that did not make
+    /// the session is not asked to end it: it may have made one of that name.
+    #[must_use]
+    pub(super) fn expire<K: Kind>(
+        &self,
+        renewal: &mut Renewal<K>,
+        replace: bool,
+    ) -> Option<Arc<Snapshot<K>>> {
+        let server_session = K::of(self);
+        let (had_session, snapshot) = (renewal.machine.state().is_usable(), server_session.shown.snapshot());
+        self.feed(renewal, Input::Expired { server: &server_session.kind.server(), replace });
+        (had_session && !snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
+    }
+
+    /// Has a session logged out that was given up. It may live on: behind another node of the same address, or because its cookie
+    /// gets lost on the way. Nobody waits for that.
+    pub(super) fn log_out_in_background<K: Kind>(self: &Arc<Self>, orphan: Arc<Snapshot<K>>) {
+        let session = self.clone();
+        // Where no thread can be had, the session stays until the server ends it.
+        let _ = workers::pools().probes.run(move |thread| {
+            if thread.is_ok()
+                && let Some((login, service)) = orphan.usable()
+            {
+                let _ = session.end_orphan::<K>(service, login, orphan.origin, session.orphan_bounds());
+            }
+        });
+    }
+
+    pub(super) fn end_orphan<K: Kind>(
+        &self,
+        service: &K::Service,
+        login: &K::Login,
+        origin: Origin,
+        bounds: Bounds,
+    ) -> Result<()> {
+        if !origin.is_ours_to_end() {
+            return Ok(());
+        }
+        K::of(self).kind.log_out(service, login, &Watch::new(bounds)?)
+    }
+}

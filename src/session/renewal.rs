@@ -1,0 +1,333 @@
+//! Renewal of a server session: a thread that needs a login finds the flight that is under way or starts one, and waits for its end
+//! with a deadline and a token of its own. So at most one login is under way for all threads together.
+//!
+//! The lock guards only the bookkeeping. It is never held across I/O, a wait or a callback.
+
+use super::backoff::{Now, Throttle};
+use super::flight::{Flight, Outcome, Task};
+use super::kind::{Kind, Origin};
+use super::rediscovery::{Rediscovery, address_of};
+use super::snapshot::Snapshot;
+use super::state::{Input, Machine, Notice, Readers};
+use super::{Session, closed};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::runtime::event::{Completion, Event, now_ms};
+use crate::runtime::wait::Watch;
+use crate::runtime::workers;
+use crate::status::Status;
+use crate::sync::{Arc, Instant, Ordering};
+
+/// What the lock guards.
+pub(super) struct Renewal<K: Kind> {
+    pub(super) machine: Machine,
+    pub(super) phase: Phase,
+    /// What is known of the server.
+    pub(super) service: Option<Arc<K::Service>>,
+    pub(super) rediscovery: Rediscovery,
+    /// How often a session is given up although nobody said that it is gone.
+    pub(super) unproven_losses: Throttle,
+    /// The number of the newest flight. Numbers tell which flights began after something was seen.
+    flights: u64,
+    /// The waiters of the flight under way.
+    waiting: usize,
+    /// Why the session of a login that a close overtook could not be logged out.
+    pub(super) left_behind: Option<Error>,
+}
+
+/// Who is changing the session.
+pub(super) enum Phase {
+    Idle,
+    /// A login, or the question whether one is needed.
+    Login(Arc<Flight>),
+    /// The question whether the server still is what is known of it.
+    Rediscovery(Arc<Flight>),
+    Logout(Arc<Flight>),
+}
+
+/// What a thread wants of the renewal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The program asked for a login.
+    LogIn,
+    /// A call needs a session and there is none.
+    HaveSession,
+    /// A call was answered as if the session of this epoch had ended.
+    Replace { epoch: u64 },
+    /// A call was answered by a contradiction to this service, named by `address_of`. `by_hand`: however often the server was
+    /// rediscovered lately.
+    Rediscover { service: usize, by_hand: bool },
+}
+
+/// What a thread has to do for its goal.
+pub(super) enum Next {
+    Return(Outcome),
+    Join(Arc<Flight>),
+    Start(Arc<Flight>, Task),
+    /// Wait for this flight, which serves another goal, and ask again.
+    Wait(Arc<Flight>),
+}
+
+impl<K: Kind> Renewal<K> {
+    pub(super) fn new(config: &Config) -> Renewal<K> {
+        Renewal {
+            machine: Machine::new(config, Instant::now()),
+            phase: Phase::Idle,
+            service: None,
+            rediscovery: Rediscovery::default(),
+            unproven_losses: Throttle::default(),
+            flights: 0,
+            waiting: 0,
+            left_behind: None,
+        }
+    }
+
+    pub(super) fn new_flight(&mut self, by_hand: bool) -> Arc<Flight> {
+        self.flights += 1;
+        self.waiting = 1;
+        Flight::new(self.flights, by_hand)
+    }
+}
+
+impl Session {
+    /// Reaches `goal`, with at most one login under way for all threads together.
+    pub(super) fn renew<K: Kind>(self: &Arc<Self>, goal: Goal, watch: &Watch) -> Result<Outcome> {
+        // A check that was under way before we saw what we saw may have asked too early to answer for us.
+        let mut first_valid = 0;
+        // A login that was wanted and that others sent on the way may have been this one.
+        let mut may_have_run = false;
+        let judged =
+            |error: Error, may_have_run| if may_have_run { error.may_have_run() } else { error.not_run() };
+        loop {
+            let mut ran_here = false;
+            watch.check().map_err(|stop| judged(stop.into(), may_have_run))?;
+            let (next, flights) = {
+                let mut renewal = K::of(self).renewal.lock();
+                let next = self.next_step(&mut renewal, goal).map_err(|error| judged(error, may_have_run))?;
+                (next, renewal.flights)
+            };
+            let (flight, started) = match next {
+                Next::Return(outcome) => return Ok(outcome),
+                Next::Wait(flight) => {
+                    flight.wait(watch).map_err(|error| judged(error, may_have_run))?;
+                    continue;
+                }
+                Next::Join(flight) => (flight, false),
+                Next::Start(flight, task) => {
+                    let (session, flying) = (self.clone(), flight.clone());
+                    let started = workers::pools().logins.run(move |thread| match thread {
+                        Ok(()) => session.run_flight::<K>(&flying, task, None),
+                        Err(none) => session.fail_flight::<K>(&flying, none),
+                    });
+                    if started.is_err() {
+                        // No worker can be had. This thread does it, within its own bounds.
+                        ran_here = true;
+                        self.run_flight::<K>(&flight, task, Some(watch));
+                    }
+                    (flight, true)
+                }
+            };
+            if first_valid == 0 {
+                first_valid = if started { flights } else { flights + 1 };
+            }
+            if let Err(error) = flight.wait(watch) {
+                self.leave::<K>(&flight);
+                let error = self.explain_timeout::<K>(error);
+                return Err(judged(error, may_have_run || flight.may_have_run.load(Ordering::SeqCst)));
+            }
+            may_have_run |= flight.may_have_run.load(Ordering::SeqCst);
+            match (goal, flight.outcome()) {
+                (Goal::Replace { .. }, Ok(Outcome::StillAlive))
+                    if flight.number < first_valid && !planted!("answer-from-before") => {}
+                // It was a check: either there is a session now, or a login has to be started.
+                (Goal::LogIn | Goal::HaveSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
+                // It ended because all the others had left just as we came.
+                // sometimes: a race, which a run meets or not
+                (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED && !ran_here => {}
+                // By hand means tried, with the credentials as they are now.
+                (Goal::LogIn, Err(_)) if !started && !self.tried_for(&flight) => {}
+                (_, outcome) => return outcome,
+            }
+        }
+    }
+
+    /// A deadline that passed while a login or a check, of this thread's or another's, was under way.
+    #[cold]
+    fn explain_timeout<K: Kind>(&self, error: Error) -> Error {
+        if error.status() != Status::VSESSION_E_TIMEOUT {
+            return error;
+        }
+        let server = K::of(self).kind.server();
+        error.with(|d| {
+            d.message = format!(
+                "the deadline passed while a login to {server}, or the question whether the session lives, was under way; give the call a larger timeout_ms, or see whether {server} answers at all"
+            );
+        })
+    }
+
+    pub(super) fn next_step<K: Kind>(&self, renewal: &mut Renewal<K>, goal: Goal) -> Result<Next> {
+        if renewal.machine.is_closed() {
+            return Err(closed());
+        }
+        let served = renewal.machine.state().is_usable()
+            && match goal {
+                Goal::LogIn | Goal::HaveSession => true,
+                Goal::Replace { epoch } => renewal.machine.epoch() > epoch && !planted!("newer-epoch-unseen"),
+                Goal::Rediscover { .. } => false,
+            };
+        match &renewal.phase {
+            Phase::Logout(flight) => return Ok(Next::Wait(flight.clone())),
+            _ if matches!(goal, Goal::Rediscover { .. }) => {
+                return Ok(self.next_step_of_rediscovery(renewal, goal));
+            }
+            // Also while others ask whether that session lives: their answer does not matter to this goal.
+            Phase::Idle | Phase::Login(_) | Phase::Rediscovery(_) if served => {
+                return Ok(Next::Return(Outcome::Ready));
+            }
+            Phase::Rediscovery(flight) => return Ok(Next::Wait(flight.clone())),
+            _ if planted!("two-logins") => {}
+            Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
+            Phase::Login(flight) => {
+                let flight = flight.clone();
+                renewal.waiting += 1;
+                return Ok(Next::Join(flight));
+            }
+            Phase::Idle => {}
+        }
+        let task = match goal {
+            Goal::LogIn => Task::LogIn { by_hand: true },
+            Goal::Replace { epoch } if renewal.machine.state().is_usable() => Task::Check { epoch },
+            Goal::HaveSession | Goal::Replace { .. } | Goal::Rediscover { .. } => {
+                renewal.machine.may_log_in(&self.account.lock(), Instant::now())?;
+                Task::LogIn { by_hand: false }
+            }
+        };
+        let by_hand = matches!(task, Task::LogIn { by_hand: true });
+        let flight = renewal.new_flight(by_hand);
+        renewal.phase = Phase::Login(flight.clone());
+        if let Task::LogIn { by_hand } = task {
+            self.feed(renewal, Input::LoginBegins { by_hand });
+        }
+        Ok(Next::Start(flight, task))
+    }
+
+    /// The next step of a thread that has seen a contradiction.
+    fn next_step_of_rediscovery<K: Kind>(&self, renewal: &mut Renewal<K>, goal: Goal) -> Next {
+        let Goal::Rediscover { service, by_hand } = goal else { return Next::Return(Outcome::StillAlive) };
+        // Another thread has rediscovered the server, or has logged in or out.
+        let changed =
+            K::of(self).shown.snapshot().service.as_ref().is_none_or(|known| address_of(known) != service);
+        if changed && !planted!("looked-at-unseen") {
+            return Next::Return(Outcome::Ready);
+        }
+        match &renewal.phase {
+            Phase::Rediscovery(flight) if !flight.abandoned.has_fired() => {
+                let flight = flight.clone();
+                renewal.waiting += 1;
+                return Next::Join(flight);
+            }
+            Phase::Rediscovery(flight) | Phase::Login(flight) | Phase::Logout(flight) => {
+                return Next::Wait(flight.clone());
+            }
+            Phase::Idle => {}
+        }
+        if !renewal.may_rediscover() && !by_hand {
+            return Next::Return(Outcome::StillAlive);
+        }
+        let flight = renewal.new_flight(by_hand);
+        renewal.phase = Phase::Rediscovery(flight.clone());
+        Next::Start(flight, Task::Rediscover { service })
+    }
+
+    /// Why no login has followed the end of the session.
+    pub(super) fn why_not_replaced<K: Kind>(&self) -> Error {
+        let renewal = K::of(self).renewal.lock();
+        renewal.machine.why_not_replaced(&self.account.lock(), Instant::now())
+    }
+
+    /// Whether a flight that somebody else began did what a login by hand does: it sent the newest credentials, or could not
+    /// although it would have sent any.
+    fn tried_for(&self, flight: &Flight) -> bool {
+        let sent = flight.by_hand || flight.may_have_run.load(Ordering::SeqCst);
+        sent && !self.account.lock().newer_given
+    }
+
+    /// A thread stops waiting for a flight. When the last one leaves, nobody needs the flight any more.
+    fn leave<K: Kind>(&self, flight: &Arc<Flight>) {
+        let mut renewal = K::of(self).renewal.lock();
+        if matches!(&renewal.phase, Phase::Login(current) | Phase::Rediscovery(current) if Arc::ptr_eq(current, flight))
+        {
+            renewal.waiting -= 1;
+            let last = renewal.waiting == 0 || planted!("abandoned-too-early");
+            if last && !planted!("never-abandoned") {
+                flight.abandoned.fire();
+            }
+        }
+    }
+
+    /// Feeds the state machine and carries out the effects, under the lock, so that events come in the order of the changes.
+    pub(super) fn feed<K: Kind>(&self, renewal: &mut Renewal<K>, input: Input) {
+        self.feed_with(renewal, input, None);
+    }
+
+    /// The same with the login that readers are to see.
+    pub(super) fn feed_with<K: Kind>(
+        &self,
+        renewal: &mut Renewal<K>,
+        input: Input,
+        login: Option<(K::Login, Arc<K::Service>)>,
+    ) {
+        let server_session = K::of(self);
+        let effects = renewal.machine.feed(&mut self.account.lock(), Now::read(), input);
+        let epoch = renewal.machine.epoch();
+        match (effects.readers, login) {
+            (Readers::NewLogin, Some((login, service))) => {
+                renewal.service = Some(service.clone());
+                let (login, service) = (Some(login), Some(service));
+                if planted!("epoch-before-snapshot") {
+                    server_session.publisher.raise_epoch(epoch);
+                }
+                let made = Snapshot { epoch, login, service, origin: Origin::Made, ..Snapshot::default() };
+                server_session.shown.replace(made);
+                // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
+                server_session.publisher.raise_epoch(epoch);
+            }
+            (Readers::LoggedOut, _) => {
+                server_session.shown.replace(Snapshot { epoch, ..Snapshot::default() });
+            }
+            (Readers::NewLogin | Readers::Lost | Readers::Keep, _) => {}
+        }
+        if effects.forget_server {
+            renewal.service = None;
+        }
+        for notice in effects.notices {
+            if notice.new_state != notice.old_state {
+                server_session.publisher.set_state(notice.new_state);
+            }
+            if let Some(queue) = &self.config.queue {
+                queue.push(self.event(notice, None));
+            }
+        }
+        // After the state: where the snapshot says that the session was lost, the state says so too.
+        if effects.readers == Readers::Lost && server_session.shown.snapshot().login.is_some() {
+            server_session.shown.replace(Snapshot { epoch, lost: true, ..Snapshot::default() });
+        }
+    }
+
+    /// A notice of the state machine as the event that a program reads.
+    pub(super) fn event(&self, notice: Notice, completion: Option<Completion>) -> Event {
+        Event {
+            kind: notice.kind,
+            session: self.handle(),
+            old_state: notice.old_state,
+            new_state: notice.new_state,
+            reason: notice.reason,
+            old_epoch: notice.old_epoch,
+            new_epoch: notice.new_epoch,
+            error: notice.error,
+            time_ms: now_ms(),
+            merged: 0,
+            completion,
+        }
+    }
+}

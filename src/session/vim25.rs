@@ -1,0 +1,75 @@
+//! The vim25 session as a kind of server session.
+
+use super::Session;
+use super::kind::{Kind, ServerSession};
+use crate::auth::credential::Credential;
+use crate::auth::{self, SignIn};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::runtime::wait::Watch;
+use crate::soap::call::Endpoint;
+use crate::sync::Arc;
+use crate::vim::discovery;
+use crate::vim::service::Service;
+use crate::vim::session_manager::{self, Login};
+use crate::vim::user_session::UserSession;
+
+pub(crate) struct Vim25 {
+    pub(super) endpoint: Endpoint,
+}
+
+impl Vim25 {
+    /// Asks the server for the record of the session. `None`: the server does not know this session any more.
+    pub(super) fn current_session(
+        &self,
+        service: &Service,
+        login: &Login,
+        watch: &Watch,
+    ) -> Result<Option<UserSession>> {
+        let user = session_manager::current_session(&self.endpoint, service, &login.cookie, watch)?;
+        Ok(user.filter(|user| user.key == login.user.key))
+    }
+}
+
+impl Kind for Vim25 {
+    type Service = Service;
+    type Login = Login;
+
+    fn of(session: &Session) -> &ServerSession<Vim25> {
+        &session.vim
+    }
+
+    fn server(&self) -> String {
+        self.endpoint.server()
+    }
+
+    fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {
+        discovery::discover(&self.endpoint, config.api_version.as_deref(), watch).map(Service::shared)
+    }
+
+    fn is_contradicted(service: &Service, error: &Error) -> bool {
+        service.is_contradicted_by(error)
+    }
+
+    fn version(service: &Service) -> &str {
+        &service.action
+    }
+
+    fn sign_in(
+        &self,
+        service: &Service,
+        credential: &Credential,
+        config: &Config,
+        watch: &Watch,
+    ) -> Result<SignIn<Login>> {
+        auth::sign_in_to_vim(&self.endpoint, service, credential, config.locale.as_deref(), watch)
+    }
+
+    fn is_live(&self, service: &Service, login: &Login, watch: &Watch) -> Result<bool> {
+        self.current_session(service, login, watch).map(|user| user.is_some())
+    }
+
+    fn log_out(&self, service: &Service, login: &Login, watch: &Watch) -> Result<()> {
+        session_manager::logout(&self.endpoint, service, &login.cookie, watch)
+    }
+}
