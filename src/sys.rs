@@ -130,7 +130,7 @@ pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {
 
 /// Reads from a socket; waits for the first byte where the socket is a blocking one, no longer than its timeout.
 pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
-    // SAFETY: the buffer is so many writable bytes.
+    // SAFETY: the buffer has that many writable bytes.
     let n = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
@@ -259,7 +259,7 @@ impl FutexLock {
         if self.try_lock() {
             return;
         }
-        // Others may sleep too, so whoever was woken leaves the mark for the next one.
+        // Others may sleep too, so the thread that was woken leaves the mark for them.
         while self.0.swap(2, Ordering::Acquire) != 0 {
             // Returns at once if the word is no longer 2.
             let _ = futex::wait(&self.0, futex::Flags::PRIVATE, 2, None);

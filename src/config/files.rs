@@ -185,7 +185,7 @@ mod tests {
         File::options().write(true).open(&file).unwrap().set_len(1 << 40).unwrap();
         let (_, message, _) = refusal(&file, MOST);
         assert!(message.contains("larger than 16 MiB"), "{message}");
-        // Its length is told as zero.
+        // Its metadata says that it is empty.
         let status = NamedFile::of_option("x", Path::new("/proc/self/status"));
         assert!(!status.read(MOST).unwrap().is_empty());
     }
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn why_a_file_cannot_be_read_is_told_with_its_number() {
+    fn the_reason_why_a_file_cannot_be_read_comes_with_errno() {
         let folder = Folder::new("absent");
         let (status, message, os_error) = refusal(&folder.0.join("absent"), MOST);
         assert_eq!((status, os_error), (Status::VSESSION_E_CONFIG, libc::ENOENT));

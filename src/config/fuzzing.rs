@@ -8,21 +8,21 @@ use crate::error::Error;
 use crate::net::Thumbprint;
 use crate::status::Status;
 
-/// A secret that nothing else looks like.
+/// A secret that looks like nothing else.
 const SECRET: &str = "geheim-7f3a";
 
-/// The bytes as text; `None` also where they hold the secret of their own accord, which the fuzzer learns from comparisons. In
-/// capitals too: the name of a host is written small.
+/// The bytes as text; `None` also if they already hold the secret, which the fuzzer learns from comparisons. In any case, because host
+/// names are converted to lower case.
 fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| !text.to_ascii_lowercase().contains(SECRET))
 }
 
-/// Neither the value nor the message of what failed shows the secret.
+/// Asserts that a value or a message does not show the secret.
 fn shows_no_secret(shown: &str, from: &str) {
     assert!(!shown.contains(SECRET), "{from:?} shows its password: {shown}");
 }
 
-/// The text with the secret in it: at each place where a short one has room, at both ends of a long one.
+/// The text with the secret inserted: at each place of a short text, at both ends of a long one.
 fn planted(text: &str) -> impl Iterator<Item = String> + '_ {
     let all = text.len() <= 64;
     let places = text.char_indices().map(|(at, _)| at).chain([text.len()]);
@@ -32,7 +32,7 @@ fn planted(text: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// A URL: as it is, with a password before it, behind it and inside.
+/// A URL: as it is, and with a password before, behind and inside it.
 pub(crate) fn url(bytes: &[u8]) {
     let Some(given) = text(bytes) else { return };
     if let Ok((parsed, user, _)) = url::parse(given) {
@@ -108,7 +108,7 @@ fn names_the_option(error: &Error, name: &str, values: &str) {
     assert!(message.contains(&values.replace('`', "'")), "{message}");
 }
 
-/// Whether the documentation calls the value good; `None` where that is told in words of another kind.
+/// Whether the documentation calls the value good; `None` if it describes good values in another way.
 fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
     let words: Vec<&str> = values.split('`').skip(1).step_by(2).collect();
     match name {

@@ -1,4 +1,4 @@
-//! What the network layer is told about a server: its address, and how to connect to it.
+//! The settings of the network layer for one server: its address, and how to connect to it.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Settings {
         format!("{scheme}://{}", self.server())
     }
 
-    /// Whether what is sent to the server stays on this machine, where nobody can read it on the way.
+    /// Whether traffic to the server stays on this machine, where no network carries it.
     pub(crate) fn stays_on_this_machine(&self) -> bool {
         let host = self.host.as_str();
         let loopback =

@@ -71,7 +71,7 @@ pub(super) fn chain_too_long(authority: &str) -> Untrusted {
 
 pub(super) fn issuer_is_no_ca(subject: &str, why: &str) -> Untrusted {
     untrusted(
-        format!("{subject} issued it, which is listed and stands for itself alone: {why}"),
+        format!("{subject} issued it, which is listed but is trusted only as itself: {why}"),
         "set 'tls.ca_file' to a CA certificate or to the server's own, or 'tls.thumbprint' to this thumbprint",
     )
 }
