@@ -1,6 +1,6 @@
-//! Event queues: how a program learns what happens to its sessions without asking. A queue serves any number of
-//! sessions, has a descriptor that is readable exactly while something waits, and is bounded: when a session's events
-//! pile up unread they are merged, so that the latest state is always told and memory does not grow.
+//! Event queues, which tell a program what happens to its sessions. A queue serves any number of sessions. Its descriptor is
+//! readable exactly while events wait. It is bounded: if a session's events are not read in time they are merged, so that
+//! the latest state is always told and memory does not grow.
 
 use std::collections::{HashMap, VecDeque};
 use std::os::fd::RawFd;
@@ -46,17 +46,17 @@ pub(crate) struct Event {
     pub(crate) reason: Reason,
     pub(crate) old_epoch: u64,
     pub(crate) new_epoch: u64,
-    /// Why, where it was a failure.
+    /// The reason of a failure.
     pub(crate) error: Option<Error>,
     /// Milliseconds since 1970, UTC.
     pub(crate) time_ms: i64,
-    /// How many events were merged into this one because they had not been read in time.
+    /// How many unread events were merged into this one.
     pub(crate) merged: u32,
-    /// What came of an asynchronous call.
+    /// The outcome of an asynchronous call.
     pub(crate) completion: Option<Completion>,
 }
 
-/// The end of an asynchronous call. The queue does not look into it.
+/// The outcome of an asynchronous call, which is opaque to the queue.
 #[derive(Clone)]
 pub(crate) struct Completion {
     pub(crate) tag: u64,
@@ -105,11 +105,11 @@ impl Queue {
         self.readable.fd()
     }
 
-    /// Appends an event. Never blocks on a reader.
+    /// Appends an event. Does not wait for readers.
     pub(crate) fn push(&self, event: Event) {
         let too_early = planted!("put-into-a-freed-queue").then(|| self.closed.has_fired());
         let mut pending = self.pending.lock();
-        // Under the lock, so that nothing is put into a queue that a close has emptied.
+        // Under the lock, so that nothing enters a queue that `close` has emptied.
         if too_early.unwrap_or_else(|| self.closed.has_fired()) {
             return;
         }
@@ -126,11 +126,11 @@ impl Queue {
         if planted!("raised-after-the-lock") {
             drop(pending);
         }
-        // Under the lock, so that a reader that takes the last event cannot drain this raise.
+        // Under the lock, so that a reader that takes the last event does not drain this raise.
         self.readable.raise();
     }
 
-    /// Takes the oldest event, waiting up to `timeout` for one. `None`: none came.
+    /// Takes the oldest event. Waits up to `timeout` for one, and returns `None` if none came.
     pub(crate) fn next(&self, timeout: Duration) -> Result<Option<Event>> {
         if self.closed.has_fired() {
             return Err(closed());
@@ -179,7 +179,7 @@ impl Queue {
         event
     }
 
-    /// Ends the waits of readers and refuses everything from now on.
+    /// Ends all waits of readers. Later events are dropped, and later reads fail.
     pub(crate) fn close(&self) {
         self.closed.fire();
         *self.pending.lock() = Pending::default();
@@ -192,8 +192,8 @@ fn closed() -> Error {
 }
 
 impl Pending {
-    /// Replaces the events of one session by at most one of each kind that tell the same in sum, at the end of the queue.
-    /// Completions stay as they are: the program started each, so it knows how many there can be.
+    /// Replaces a session's events by at most one of each kind, at the end of the queue, which together tell the same.
+    /// Completions are not merged: the program started each call, so it bounds their number.
     fn merge(&mut self, session: u64) {
         let mut merged: [Option<Event>; 4] = [None, None, None, None];
         self.events.retain(|event| {
@@ -239,7 +239,7 @@ impl vsession_event_kind {
     }
 }
 
-/// Now, as events carry it.
+/// The current time in milliseconds since 1970, UTC.
 pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
@@ -329,7 +329,7 @@ mod tests {
         }
     }
 
-    /// Were a raise lost, a reader that polls would wait beside a queue with events in it.
+    /// If a raise were lost, a reader would wait in `poll` while events wait in the queue.
     #[test]
     fn readers_and_writers_side_by_side_lose_neither_an_event_nor_its_descriptor() {
         const EACH: u64 = 3000;
@@ -379,7 +379,7 @@ mod tests {
         });
     }
 
-    /// An event is taken in the moment that it comes: its raise must not outlast it.
+    /// A reader takes the event just as it arrives. The raise must not outlast the event.
     #[test]
     fn the_descriptor_is_not_readable_once_all_is_read_however_near_reader_and_writer_are() {
         const ROUNDS: usize = 1000;

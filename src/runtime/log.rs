@@ -1,11 +1,11 @@
-//! The log: one sink for the process, set by the program. Messages are made only when somebody listens, and never hold a
-//! secret: nothing that could be one is ever formatted into them.
+//! The log: one sink for the process, set by the program. Messages are formatted only if their level is enabled. They never
+//! contain a secret, because no secret is ever passed to them.
 
 use arc_swap::ArcSwapOption;
 
 use crate::sync::{Arc, AtomicU8, Ordering};
 
-/// How important a message is. The numbers are part of the C API.
+/// The level of a message. The numbers are part of the C API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Level {
@@ -16,13 +16,13 @@ pub(crate) enum Level {
     Debug = 4,
 }
 
-/// Receives messages. Called on the thread that has something to say, with no lock of the library held.
+/// Receives messages. Called on the thread that writes the message, which holds none of the library's locks.
 pub(crate) type Sink = Box<dyn Fn(Level, &str) + Send + Sync>;
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 static SINK: ArcSwapOption<Sink> = ArcSwapOption::const_empty();
 
-/// Sends messages of at most `level` to `sink` from now on; 0 or no sink: none.
+/// Sends messages up to `level` to `sink` from now on. Level 0 or no sink turns the log off.
 pub(crate) fn set(level: u8, sink: Option<Sink>) {
     LEVEL.store(if sink.is_some() { level } else { 0 }, Ordering::Relaxed);
     SINK.store(sink.map(Arc::new));
@@ -39,7 +39,7 @@ pub(crate) fn write(level: Level, message: &str) {
     }
 }
 
-/// `log!(Level, "format", ...)`: the arguments are evaluated only when somebody listens at that level.
+/// `log!(Level, "format", ...)` evaluates its arguments only if the level is enabled.
 macro_rules! log {
     ($level:ident, $($message:tt)+) => {
         if $crate::runtime::log::enabled($crate::runtime::log::Level::$level) {

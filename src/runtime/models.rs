@@ -1,4 +1,4 @@
-//! Models of what threads wait for: signals, the timer, workers, event queues.
+//! Models of signals, the timer, workers and event queues.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::status::Status;
 use crate::sync::model::{check, is_readable, one_in};
 use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, Weak, rank, thread};
 
-/// Puts what belongs to the process into its first state.
+/// Resets the state of the process.
 pub(crate) fn begin() {
     super::fork::process_id();
     workers::renew_after_fork();
@@ -35,7 +35,7 @@ fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Each waiter is woken by what it waits for, by its token or by its deadline, and by nothing else.
+/// Each wait ends by its signal, its token or its deadline, and by nothing else.
 #[test]
 fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
     check(begin, || {
@@ -69,7 +69,7 @@ fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
     });
 }
 
-/// One thread, two waits one within the other, and wakers shared between them.
+/// One thread with two nested waits, which share its waker.
 #[test]
 fn an_inner_wait_does_not_swallow_the_outer_ones_wake_up() {
     check(begin, || {
@@ -83,7 +83,7 @@ fn an_inner_wait_does_not_swallow_the_outer_ones_wake_up() {
     });
 }
 
-/// Notes when it is woken.
+/// Records when it is woken.
 struct Bell {
     due: Instant,
     rung: AtomicUsize,
@@ -107,7 +107,7 @@ impl Sleeper for Bell {
     }
 }
 
-/// Sleepers that come in any order, while the timer's thread may just be ending for want of work.
+/// Sleepers register in any order, while the timer's idle thread may be about to end.
 #[test]
 fn the_timer_wakes_each_sleeper_once_and_not_early() {
     check(begin, || {
@@ -117,14 +117,14 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
                     let bell = Bell::new(Instant::now() + ms(*time));
                     let weak: Weak<Bell> = Arc::downgrade(&bell);
                     timer::wake_at(bell.due, weak).unwrap();
-                    // No limit: a wake-up that is lost is a deadlock.
+                    // No limit: a lost wake-up is a deadlock.
                     Watch::new(Bounds::default()).unwrap().wait_for(&bell.heard).unwrap();
                     assert_eq!(bell.rung.load(Ordering::SeqCst), 1);
                     assert_eq!(bell.early.load(Ordering::SeqCst), 0, "woken early");
                 }
             })
         };
-        // The timer idles for five seconds.
+        // The timer's thread ends after five idle seconds.
         let sleepers = [sleep(&[30, 5]), sleep(&[20])];
         let gone = Bell::new(Instant::now() + ms(10));
         let weak: Weak<Bell> = Arc::downgrade(&gone);
@@ -140,7 +140,7 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
     });
 }
 
-/// Jobs from several threads, workers that end for want of work, and the end of all.
+/// Several threads give jobs while idle workers end; then all end.
 #[test]
 fn workers_do_each_job_once_and_end() {
     check(begin, || {
@@ -165,7 +165,7 @@ fn workers_do_each_job_once_and_end() {
         givers.into_iter().for_each(|giver| giver.join().unwrap());
         give(&jobs[3..]).join().unwrap();
         for job in &jobs {
-            // No limit: a job that nobody does is a deadlock.
+            // No limit: a lost job is a deadlock.
             Watch::new(Bounds::default()).unwrap().wait_for(&job.0).unwrap();
             assert_eq!(job.1.load(Ordering::SeqCst), 1, "a job done twice");
         }
@@ -191,7 +191,8 @@ fn event(session: u64, epoch: u64) -> Event {
     }
 }
 
-/// Two sessions tell, one of them so much that its events merge; two threads read. Each session's story is whole and in order.
+/// Two sessions push events, one of them so many that they merge, and a thread reads. The events of each session are complete
+/// and in order.
 #[test]
 fn a_queue_tells_each_session_in_order_and_loses_nothing() {
     check(begin, || {
@@ -236,7 +237,7 @@ fn a_queue_tells_each_session_in_order_and_loses_nothing() {
     });
 }
 
-/// `vsession_queue_free` against pushes and readers.
+/// `vsession_queue_free` during pushes and reads.
 #[test]
 fn a_queue_that_closes_ends_its_readers_and_holds_nothing() {
     check(begin, || {

@@ -1,10 +1,10 @@
-//! A number for each thread, so that threads can have their own among a few of something.
+//! A small number for each thread, to spread threads over a few slots and to recognise a thread.
 
 use std::cell::Cell;
 
 use crate::sync::{AtomicU64, Ordering, thread_local};
 
-/// The number of the current thread, from 1, in the order in which threads ask for one.
+/// The number of the current thread. The first thread that asks gets 1.
 pub(crate) fn thread_number() -> usize {
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(0) };
