@@ -1,5 +1,5 @@
-//! The structures that describe a call: how it is to be made, and what it calls. Their first member is their size, so that
-//! they can grow: what a program does not know of is zero, and zero is always the default.
+//! The structures that describe a call: its options, and the method with its arguments. Their first member is their size, so
+//! that they can grow: members that a program does not know are zero, and zero is always the default.
 
 use std::ffi::c_char;
 use std::mem::{offset_of, size_of};
@@ -66,8 +66,8 @@ pub struct vsession_soap_call {
     pub arguments_length: usize,
 }
 
-/// The part of a caller's structure that this version knows, with zeros for what the caller does not have. A caller of a
-/// newer version is refused when it uses what is unknown here, rather than misunderstood.
+/// The part of a caller's structure that this version knows, with zeros for members that the caller does not have. A caller
+/// that was built for a newer version is refused when it uses members that are unknown here.
 ///
 /// # Safety
 /// `pointer` is NULL or points to a structure whose first member is its size, of at least that size.
@@ -78,7 +78,7 @@ unsafe fn sized<T: Copy>(pointer: *const T, zero: T, least: usize, argument: &st
     // SAFETY: not NULL; the size stands first in every such structure.
     let size = unsafe { pointer.cast::<usize>().read() };
     const MOST: usize = 4096;
-    // What is no multiple of the alignment is no structure's size, and might end in the middle of a pointer.
+    // A size that is not a multiple of the alignment might end in the middle of a pointer.
     if size < least || size > MOST || !size.is_multiple_of(align_of::<T>()) {
         return Err(Error::invalid_argument(
             argument,
@@ -93,7 +93,7 @@ unsafe fn sized<T: Copy>(pointer: *const T, zero: T, least: usize, argument: &st
         if tail.iter().any(|byte| *byte != 0) {
             return Err(Error::invalid_argument(
                 argument,
-                "it uses members that this version of the library does not know; install the version that the program was built for",
+                "it uses members that this version of the library does not know; install the version for which the program was built",
             ));
         }
     }
@@ -137,7 +137,7 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
     if operation_id.is_some_and(|id| id.len() > 256 || id.chars().any(char::is_control) || !is_text(id)) {
         return Err(Error::invalid_argument(
             "options.operation_id",
-            "must be at most 256 bytes long and hold no control characters and neither U+FFFE nor U+FFFF",
+            "must be at most 256 bytes long and must not contain control characters, U+FFFE or U+FFFF",
         ));
     }
     Ok(CallOptions {
@@ -146,10 +146,7 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
             VSESSION_NO_TIMEOUT => Some(Timeout::Never),
             ms => Some(Timeout::After(Duration::from_millis(ms.into()))),
         },
-        cancel: match given.cancel.id {
-            0 => None,
-            id => Some(handles::of_argument::<Signal>(id, "options.cancel")?),
-        },
+        cancel: handles::optional::<Signal>(given.cancel.id, "options.cancel")?,
         operation_id: operation_id.map(str::to_string),
         idempotent: given.idempotent != 0,
         require_epoch: given.require_epoch,
@@ -157,8 +154,8 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
     })
 }
 
-/// Refuses the methods that end the session of a connection or put another in its place: the library would not know of it,
-/// and what they make would be left on the server.
+/// Refuses methods that end the session or make another one: the library would not notice, and would leave a session on the
+/// server.
 fn refuse_what_changes_the_session(method: &str) -> Result<()> {
     let advice = match method {
         "Logout" => "use vsession_logout, or vsession_close",
@@ -189,7 +186,7 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
     let least = offset_of!(vsession_soap_call, this_id);
     // SAFETY: the caller's promise is ours, here and below.
     let given = unsafe { sized(pointer, zero, least, "call") }?
-        .ok_or_else(|| Error::invalid_argument("call", "NULL, where a call is wanted"))?;
+        .ok_or_else(|| Error::invalid_argument("call", "NULL; pass a vsession_soap_call"))?;
     // SAFETY: see above.
     let (method, kind, id) = unsafe {
         (
@@ -201,7 +198,10 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
     for (text, argument) in [(method, "call.method"), (kind, "call.this_type")] {
         if !is_name(text) {
             let shown = excerpt(text);
-            return Err(Error::invalid_argument(argument, format!("'{shown}' cannot be a name in the API")));
+            return Err(Error::invalid_argument(
+                argument,
+                format!("'{shown}' is not a valid name of a method or type"),
+            ));
         }
     }
     refuse_what_changes_the_session(method)?;
@@ -226,7 +226,9 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
                 let number = u32::from(bad);
                 return Err(Error::invalid_argument(
                     "call.this_id",
-                    format!("it holds the character U+{number:04X}, which no id of an object has"),
+                    format!(
+                        "it contains the character U+{number:04X}, which cannot occur in the id of an object"
+                    ),
                 ));
             }
             Target::Object(Reference { kind, id })

@@ -3,7 +3,7 @@
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
-use super::strings::place;
+use super::out::Out;
 use crate::runtime::wait::Signal;
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -27,7 +27,7 @@ pub unsafe extern "C" fn vsession_cancel_new(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let id = handles::insert::<Signal>(|_| Ok(Arc::new(Signal::new())))?;
         out.put(vsession_cancel { id });
         Ok(())
@@ -67,8 +67,5 @@ pub extern "C" fn vsession_cancel_reset(cancel: vsession_cancel) -> vsession_sta
 /// before.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_cancel_free(cancel: vsession_cancel) -> vsession_status {
-    guard!(status(), || match cancel.id {
-        0 => Ok(()),
-        id => handles::remove::<Signal>(id, "cancel").map(drop),
-    })
+    guard!(status(), || handles::free::<Signal>(cancel.id, "cancel").map(drop))
 }

@@ -1,4 +1,4 @@
-//! `vsession_certificates`: what a server shows in the TLS handshake, for a program that asks its user whom to trust.
+//! `vsession_certificates`: the certificates that a server sends in the TLS handshake.
 
 use std::ffi::c_char;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use super::config::vsession_config;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
-use super::strings::{borrowed, optional, place};
+use super::out::Out;
+use super::strings::{borrowed, optional};
 use crate::config::Config;
 use crate::error::Error;
 use crate::net::{self, Certificate};
@@ -67,12 +68,15 @@ pub unsafe extern "C" fn vsession_probe_certificate(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         // SAFETY: by contract NULL or a NUL-terminated string, and NULL or valid call options.
         let (url, options) = unsafe { (optional(url, "url")?, call::options(options)?) };
         let config = match (config.id, url) {
             (0, None) => {
-                return Err(Error::invalid_argument("url", "NULL, and no configuration names a server"));
+                return Err(Error::invalid_argument(
+                    "url",
+                    "NULL; pass a URL, or a configuration that names a server",
+                ));
             }
             (0, Some(url)) => Config::new(url)?,
             (id, url) => {

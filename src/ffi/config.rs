@@ -1,14 +1,15 @@
-//! `vsession_config`: what a session is to be like.
+//! `vsession_config`: a server and the options of sessions with it.
 
 use std::ffi::{c_char, c_void};
 
+use super::callback_data::CallbackData;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
+use super::out::Out;
 use super::queue::vsession_queue;
 use super::session::vsession;
-use super::strings::{place, required};
-use super::userdata::UserData;
+use super::strings::required;
 use crate::config::{self, Config, Probe};
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
@@ -42,7 +43,7 @@ pub unsafe extern "C" fn vsession_config_new(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         // SAFETY: by contract NULL or a NUL-terminated string.
         let url = unsafe { required(url, "url") }?;
         out.put(insert(Config::new(url)?)?);
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn vsession_config_from_env(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         out.put(insert(config::from_environment(|name| std::env::var_os(name))?)?);
         Ok(())
     })
@@ -104,10 +105,7 @@ pub unsafe extern "C" fn vsession_config_set_queue(
 ) -> vsession_status {
     guard!(status(err), || {
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
-        let queue = match queue.id {
-            0 => None,
-            id => Some(handles::of_argument::<Queue>(id, "queue")?),
-        };
+        let queue = handles::optional::<Queue>(queue.id, "queue")?;
         Arc::make_mut(&mut config.lock()).queue = queue;
         Ok(())
     })
@@ -138,7 +136,7 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
 ) -> vsession_status {
     guard!(status(err), || {
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
-        let data = UserData::new(data, free_data);
+        let data = CallbackData::new(data, free_data);
         let probe = function.map_or(Probe::CurrentTime, |function| {
             Probe::Custom(Arc::new(move |session| {
                 let data = &data;
@@ -147,7 +145,7 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
                 vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_INTERNAL)
             }))
         });
-        // The old one goes when the lock is free: `free_data` is the program's code and may use this configuration.
+        // The old function is dropped after the lock is released, because its `free_data` may use this configuration.
         let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).probe, probe);
         drop(old);
         Ok(())
@@ -160,8 +158,5 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
 /// before.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_config_free(config: vsession_config) -> vsession_status {
-    guard!(status(), || match config.id {
-        0 => Ok(()),
-        id => handles::remove::<handles::SharedConfig>(id, "config").map(drop),
-    })
+    guard!(status(), || handles::free::<handles::SharedConfig>(config.id, "config").map(drop))
 }

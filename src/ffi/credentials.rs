@@ -1,17 +1,17 @@
-//! `vsession_credentials`: how a program's function tells user and password when they are needed.
+//! `vsession_credentials`: the credentials that a function of the program supplies at each login.
 
 use std::ffi::{c_char, c_void};
 
+use super::callback_data::CallbackData;
 use super::config::vsession_config;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
 use super::session::vsession;
 use super::strings::{login_text, required};
-use super::userdata::UserData;
 use crate::auth::credential::{Credential, Source};
 use crate::config::CredentialsFunction;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -20,7 +20,7 @@ use crate::sync::Arc;
 pub struct vsession_credentials {
     user_and_password: Option<(String, Secret)>,
     failure: Option<String>,
-    /// Why what the function filled in was not taken.
+    /// Why `vsession_credentials_set` refused its arguments.
     refused: Option<Error>,
 }
 
@@ -51,41 +51,54 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
 ) -> vsession_status {
     guard!(status(err), || {
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
-        let data = UserData::new(data, free_data);
+        let data = CallbackData::new(data, free_data);
         let source = function.map(|function| {
             CredentialsFunction(Arc::new(move |session| {
                 let data = &data;
-                let mut credentials = vsession_credentials { user_and_password: None, failure: None, refused: None };
-                // SAFETY: the caller registered the function to be called so, with this pointer.
-                let status = unsafe { function(vsession { id: session }, &mut credentials, data.pointer()) };
-                let vsession_credentials { user_and_password, failure, refused } = credentials;
-                match (status, user_and_password) {
-                    (0, Some((user, password))) => Ok(Credential::password(user, password, Source::Function)),
-                    // Whether the function passes on that it was refused, or does not look.
-                    (_, None) if failure.is_none() && refused.is_some() => Err(Error::new(
-                        vsession_status::VSESSION_E_CONFIG,
-                        format!(
-                            "what the credentials function gave to vsession_credentials_set cannot be used: {}",
-                            refused.as_ref().map_or("", |refused| &refused.detail().message)
-                        ),
-                    )),
-                    (0, None) => Err(Error::new(
-                        vsession_status::VSESSION_E_CONFIG,
-                        "the credentials function returned VSESSION_OK without calling vsession_credentials_set",
-                    )),
-                    (status, _) => {
-                        let status = vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_CONFIG);
-                        let reason = failure.unwrap_or_else(|| "it gave no reason".into());
-                        Err(Error::new(status, format!("the credentials function has no credentials: {reason}")).not_run())
-                    }
-                }
+                ask(|credentials| {
+                    // SAFETY: the caller registered the function to be called so, with this pointer.
+                    unsafe { function(vsession { id: session }, credentials, data.pointer()) }
+                })
             }))
         });
-        // The old one goes when the lock is free: `free_data` is the program's code and may use this configuration.
+        // The old function is dropped after the lock is released, because its `free_data` may use this configuration.
         let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).credentials_function, source);
         drop(old);
         Ok(())
     })
+}
+
+/// Calls a credentials function and reads what it filled in.
+fn ask(function: impl FnOnce(&mut vsession_credentials) -> i32) -> Result<Credential> {
+    let mut credentials = vsession_credentials { user_and_password: None, failure: None, refused: None };
+    let status = function(&mut credentials);
+    let failed = |status, message| Err(Error::new(status, message).not_run());
+    match (status, credentials) {
+        (0, vsession_credentials { user_and_password: Some((user, password)), .. }) => {
+            Ok(Credential::password(user, password, Source::Function))
+        }
+        // Whatever status the function returns after its arguments were refused.
+        (_, vsession_credentials { user_and_password: None, failure: None, refused: Some(refused) }) => {
+            failed(
+                vsession_status::VSESSION_E_CONFIG,
+                format!(
+                    "the credentials function passed unusable values to vsession_credentials_set: {}",
+                    refused.detail().message
+                ),
+            )
+        }
+        (0, _) => failed(
+            vsession_status::VSESSION_E_CONFIG,
+            "the credentials function returned VSESSION_OK without calling vsession_credentials_set".into(),
+        ),
+        (status, credentials) => failed(
+            vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_CONFIG),
+            format!(
+                "the credentials function supplied no credentials: {}",
+                credentials.failure.as_deref().unwrap_or("it gave no reason")
+            ),
+        ),
+    }
 }
 
 /// Fills in user name and password, from inside a credentials function. Both strings are copied. An empty user name,

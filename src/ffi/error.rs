@@ -1,4 +1,4 @@
-//! `vsession_error` and the status: what a failed call hands out.
+//! `vsession_error`: why a call failed.
 
 use std::ffi::c_char;
 

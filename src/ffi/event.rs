@@ -1,4 +1,4 @@
-//! `vsession_event`: one thing that happened to a session.
+//! `vsession_event`: something that happened to a session.
 
 use super::error::vsession_error;
 use super::guard::guard;
@@ -22,7 +22,7 @@ impl vsession_event {
     /// Hands the event to the caller.
     pub(super) fn give(mut event: Event) -> *mut vsession_event {
         let error = event.error.as_ref().map(vsession_error::of);
-        // The queue has let go of the outcome by now, so the reply is taken and not copied.
+        // The queue no longer holds the outcome, so the reply is moved and not copied.
         let outcome = event.completion.as_mut().map(|c| std::mem::replace(&mut c.result, Arc::new(())));
         let outcome = outcome.and_then(|result| Arc::into_inner(result.downcast::<CallResult>().ok()?));
         let reply = outcome.and_then(Result::ok).map(vsession_reply::of);

@@ -1,6 +1,6 @@
-//! Handles: numbers that stand for objects. A handle holds a kind, a slot and the generation of that slot, so that a
-//! handle used after its object was freed, or made up, or of another kind, is told apart and answered with a status.
-//! Nothing a caller passes is ever dereferenced. Looking a handle up takes no lock.
+//! Handles: numbers that identify objects. A handle contains a kind, a slot and the generation of the slot, so that a closed,
+//! made-up or wrong handle is recognised and gives an error status. No number that a caller passes is dereferenced. A
+//! lookup takes no lock.
 
 use once_cell::race::OnceBox;
 
@@ -15,7 +15,7 @@ use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, ArcSwapOption, Mutex, rank};
 
-/// What a handle can stand for. The numbers are part of the handle.
+/// The kinds of objects. The numbers are part of the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Kind {
@@ -48,7 +48,7 @@ pub(super) enum Object {
     Queue(Arc<Queue>),
 }
 
-/// A type that handles of one kind stand for.
+/// A type of objects that handles of one kind identify.
 pub(super) trait Handled: Sized {
     const KIND: Kind;
     fn into_object(this: Arc<Self>) -> Object;
@@ -82,19 +82,19 @@ struct Entry {
 }
 
 struct Slot {
-    /// What readers see who have the handle of a session.
+    /// State and epoch, for readers that have the handle of a session.
     words: Published,
     entry: ArcSwapOption<Entry>,
 }
 
-/// Few in models, so that slots come round.
+/// Small in models, so that slots are reused.
 const CHUNK: usize = if cfg!(vsession_model) { 2 } else { 1024 };
 const MOST_SLOTS: usize = 1 << if cfg!(vsession_model) { 15 } else { SLOT_BITS };
 
-/// Slots are made a chunk at a time and never freed, so a reader may hold on to the words in one.
+/// Slots are allocated in chunks and never freed, so references to them stay valid.
 static CHUNKS: [OnceBox<[Slot; CHUNK]>; MOST_SLOTS / CHUNK] = [const { OnceBox::new() }; MOST_SLOTS / CHUNK];
 
-/// Slots that are free, with the generation that the next handle gets, oldest first; and how many were ever made.
+/// The free slots, oldest first, each with the generation of its next handle, and the number of slots that exist.
 #[derive(Default)]
 struct Free {
     list: std::collections::VecDeque<(usize, u32)>,
@@ -107,7 +107,7 @@ fn slot(index: usize) -> Option<&'static Slot> {
     CHUNKS.get(index / CHUNK)?.get()?.get(index % CHUNK)
 }
 
-/// Puts an object behind a new handle. `make` is given what publishes to the readers of that handle.
+/// Makes an object and a handle for it. `make` gets the publisher for the readers of that handle.
 pub(super) fn insert<T: Handled>(make: impl FnOnce(Publisher) -> Result<Arc<T>>) -> Result<u64> {
     let (index, generation) = take_slot()?;
     let id = Id::new(generation, index, T::KIND as u8);
@@ -128,7 +128,7 @@ pub(super) fn insert<T: Handled>(make: impl FnOnce(Publisher) -> Result<Arc<T>>)
 fn take_slot() -> Result<(usize, u32)> {
     let all = FREE.get();
     let mut free = all.lock();
-    // A slot rests for a while before it is used again, which keeps stale handles recognisable for longer.
+    // The oldest free slot is reused, and only when there are many, which keeps stale handles recognisable for longer.
     // unreached: needs more than 16 million handles
     if (free.list.len() > CHUNK || (free.made == MOST_SLOTS && !free.list.is_empty()))
         && let Some(taken) = free.list.pop_front()
@@ -158,7 +158,7 @@ fn give_back(index: usize, generation: u32) {
     FREE.get().lock().list.push_back((index, next));
 }
 
-/// Every session that is open.
+/// All open sessions.
 pub(super) fn sessions() -> Vec<(u64, Arc<Session>)> {
     let of_slot = |slot: &'static Slot| {
         let entry = slot.entry.load_full()?;
@@ -171,7 +171,7 @@ fn slots() -> impl Iterator<Item = &'static Slot> {
     CHUNKS.iter().map_while(OnceBox::get).flat_map(|chunk| chunk.iter())
 }
 
-/// In a forked child: makes every handle of the parent's a dead one. What they stood for is left alone.
+/// In a forked child: closes every handle of the parent. The objects are leaked, since the child must not touch them.
 pub(super) fn renew_after_fork() {
     FREE.renew();
     let all = FREE.get();
@@ -190,8 +190,8 @@ pub(super) fn get<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     look(handle, argument, Arc::clone)
 }
 
-/// The object behind a handle that is an argument of a call on another object: that it was freed is told as such, because
-/// VSESSION_E_CLOSED speaks of that other object.
+/// The object behind a handle that is passed to a function of another object. If it was freed, the status is
+/// VSESSION_E_INVALID_ARGUMENT, because VSESSION_E_CLOSED would mean that the other object is closed.
 pub(super) fn of_argument<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     get(handle, argument).map_err(|error| match error.status() {
         Status::VSESSION_E_CLOSED => error.with(|d| d.status = Status::VSESSION_E_INVALID_ARGUMENT),
@@ -199,7 +199,12 @@ pub(super) fn of_argument<T: Handled>(handle: u64, argument: &str) -> Result<Arc
     })
 }
 
-/// Looks at the object behind a handle, without a reference of its own: for what is done often and is over at once.
+/// The same for a handle that may be null.
+pub(super) fn optional<T: Handled>(handle: u64, argument: &str) -> Result<Option<Arc<T>>> {
+    if handle == 0 { Ok(None) } else { of_argument(handle, argument).map(Some) }
+}
+
+/// Passes the object behind a handle to `look` without cloning its reference, for short operations on hot paths.
 pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce(&Arc<T>) -> R) -> Result<R> {
     let id = Id::from_number(handle);
     if let Some(slot) = slot(id.slot()).filter(|_| id.kind() == T::KIND as u8) {
@@ -214,7 +219,7 @@ pub(super) fn look<T: Handled, R>(handle: u64, argument: &str, look: impl FnOnce
     Err(why_not(id, T::KIND, argument))
 }
 
-/// Takes the object away from its handle. Of several threads that do so, one gets it.
+/// Closes a handle and returns its object. When several threads close it, one of them gets the object.
 pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> {
     let object = get::<T>(handle, argument)?;
     let id = Id::from_number(handle);
@@ -234,8 +239,13 @@ pub(super) fn remove<T: Handled>(handle: u64, argument: &str) -> Result<Arc<T>> 
     Err(why_not(id, T::KIND, argument))
 }
 
-/// Whether this handle stood for an object that was taken away: its slot has a later generation, or will have at once, for
-/// the object goes first. Asked when no object was found.
+/// Closes a handle that may be null.
+pub(super) fn free<T: Handled>(handle: u64, argument: &str) -> Result<Option<Arc<T>>> {
+    if handle == 0 { Ok(None) } else { remove(handle, argument).map(Some) }
+}
+
+/// Whether this handle was valid before, asked when its object was not found. Its slot has a later generation, or is about
+/// to get one: the object is removed first.
 fn is_gone(id: Id) -> bool {
     slot(id.slot()).is_some_and(|slot| slot.words.was_given_to(id))
 }
@@ -252,7 +262,7 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
     match kinds.into_iter().find(|k| *k as u8 == id.kind()) {
         Some(kind) if kind != wanted => Error::new(
             Status::VSESSION_E_INVALID_HANDLE,
-            format!("argument '{argument}': a handle of kind {}, where {name} is wanted", kind.c_name()),
+            format!("argument '{argument}': a {}; pass a {name}", kind.c_name()),
         ),
         Some(_) if is_gone(id) => Error::new(
             Status::VSESSION_E_CLOSED,
@@ -261,7 +271,7 @@ fn why_not(id: Id, wanted: Kind, argument: &str) -> Error {
         .not_run(),
         _ => Error::new(
             Status::VSESSION_E_INVALID_HANDLE,
-            format!("argument '{argument}': not a handle that the library gave out"),
+            format!("argument '{argument}': not a handle that the library returned"),
         ),
     }
 }

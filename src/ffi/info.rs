@@ -1,4 +1,4 @@
-//! `vsession_info`: who a session belongs to and what server it is with, at one moment.
+//! `vsession_info`: the identity and the server of one login.
 
 use std::ffi::c_char;
 
@@ -14,7 +14,7 @@ use crate::vim::user_session::UserSession;
 /// and freed with `vsession_info_free`. Any thread may read it, and it outlives the session. For NULL the accessors return
 /// NULL or 0.
 pub struct vsession_info {
-    /// Never made: a pointer to it is a pointer to a `VimView`.
+    /// No value of this type exists: a pointer to it is a pointer to a `VimView`.
     _opaque: (),
 }
 

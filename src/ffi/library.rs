@@ -1,13 +1,13 @@
-//! The library as a whole: version, names of numbers, log, strings.
+//! The library as a whole: version, names of values, log, shutdown, fork.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::time::Duration;
 
+use super::callback_data::CallbackData;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
 use super::strings::name_of;
-use super::userdata::UserData;
 use crate::error::Error;
 use crate::http;
 use crate::net;
@@ -100,7 +100,7 @@ pub extern "C" fn vsession_reason_name(reason: i32) -> *const c_char {
 pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, data: *mut c_void) {
     guard!(value(()), || {
         let level = level.clamp(0, vsession_log_level::VSESSION_LOG_DEBUG as c_int) as u8;
-        let data = UserData::new(data, None);
+        let data = CallbackData::new(data, None);
         let sink = sink.map(|sink| {
             Box::new(move |level: Level, message: &str| {
                 let data = &data;
@@ -179,7 +179,7 @@ pub unsafe extern "C" fn vsession_shutdown(
             Some(error) => Err(error),
             None if !stopped => Err(Error::new(
                 vsession_status::VSESSION_E_TIMEOUT,
-                "every session is closed, but threads of the library are still at work, for example in a callback; give it a larger timeout_ms",
+                "every session is closed, but threads of the library are still running, for example in a callback; pass a larger timeout_ms",
             )),
             None => Ok(()),
         }

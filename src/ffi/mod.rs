@@ -1,19 +1,19 @@
-//! The C API: the only `extern "C"` functions and raw pointers of the library. One file for each C type; `guard`,
-//! `handles` and `strings` hold what they share. Each function turns its arguments into values, calls the
-//! layer below, and hands out owned results or an error.
+//! The C API: the only `extern "C"` functions and raw pointers of the library. Each C type has a file. `guard`, `handles`,
+//! `strings`, `out` and `callback_data` hold what these files share. Each function converts its arguments into values,
+//! calls the layer below, and returns owned results or an error.
 //!
-//! What every unsafe function here asks of its caller is the contract of the C API, stated once: a pointer is NULL or
-//! points to a valid object of its type; a string ends with a NUL or is as long as its length says; a result object has
-//! not been freed.
+//! Every unsafe function here relies on the contract of the C API: a pointer is NULL or points to a valid object of its
+//! type, a string ends with a NUL or has the given length, and a result object has not been freed.
 #![allow(unsafe_code, non_camel_case_types)]
 #![allow(clippy::missing_safety_doc)]
 
+mod callback_data;
 mod guard;
 mod handles;
 #[cfg(all(test, vsession_model))]
 mod models;
+mod out;
 mod strings;
-mod userdata;
 
 pub mod call;
 pub mod cancel;

@@ -1,5 +1,5 @@
-//! Models of the handle table: who gets an object, who does not any more, and what readers of a cell see while its slot goes
-//! from one handle to the next. A table of models has two slots in a chunk, so slots come round.
+//! Models of the handle table: which thread gets an object, and what readers of a session's handle see while its slot goes to
+//! the next handle. In models a chunk has two slots, so that slots are reused.
 
 use super::handles::{self, epoch, get, insert, remove, state};
 use crate::runtime::event::Queue;
@@ -11,7 +11,7 @@ use crate::status::Status;
 use crate::sync::model::check;
 use crate::sync::{Arc, Mutex, rank, thread};
 
-/// As many as any model uses; with those that rest, each run finds the same ones.
+/// At least as many slots as any model uses, made before each run, so that every run starts with the same ones.
 const SLOTS: usize = 8;
 
 fn begin() {
@@ -25,7 +25,7 @@ fn token() -> u64 {
     insert::<Signal>(|_| Ok(Arc::new(Signal::new()))).unwrap()
 }
 
-/// Many take the object away and use it meanwhile. One gets to remove it; nobody finds it afterwards.
+/// Several threads remove an object. One of them gets it, and no lookup finds it afterwards.
 #[test]
 fn one_of_many_removes_and_nobody_finds_it_afterwards() {
     check(begin, || {
@@ -48,7 +48,7 @@ fn one_of_many_removes_and_nobody_finds_it_afterwards() {
     });
 }
 
-/// Slots go from handle to handle while old handles are looked up and removed again.
+/// Slots are reused while old handles are looked up and removed again.
 #[test]
 fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
     check(begin, || {
@@ -112,8 +112,8 @@ fn close(handle: u64) {
     }
 }
 
-/// State and epoch of a session's handle are its own, and closed is the last that is read, also when its slot has gone to
-/// another session by then.
+/// Readers of a handle see the state and the epoch of its own session, and no state after closed, even when another session
+/// already has the slot.
 #[test]
 fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
     check(begin, || {
@@ -135,9 +135,9 @@ fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
             }
             assert_eq!(newest, 0, "the epoch of another session");
         });
-        // Other sessions come and go, until the first one's slot comes round.
+        // Other sessions are opened and closed until one of them gets the slot of the first.
         let mut others = Vec::new();
-        // As many as are free besides, for a chunk of slots always rests.
+        // Uses up the other free slots; one chunk of them is always kept back.
         for _ in 0..=SLOTS {
             remove::<Signal>(token(), "h").unwrap();
         }

@@ -1,4 +1,4 @@
-//! `vsession_queue`: where sessions tell what happens to them.
+//! `vsession_queue`: the queue into which sessions put their events.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::error::vsession_error;
 use super::event::vsession_event;
 use super::guard::guard;
 use super::handles;
-use super::strings::place;
+use super::out::Out;
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn vsession_queue_new(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let queue = Queue::new()?;
         let id = handles::insert::<Queue>(|_| Ok(queue))?;
         out.put(vsession_queue { id });
@@ -62,7 +62,7 @@ pub unsafe extern "C" fn vsession_queue_next(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let queue = handles::get::<Queue>(queue.id, "queue")?;
         let event = queue.next(Duration::from_millis(timeout_ms.into()))?;
         out.put(event.map_or(std::ptr::null_mut(), vsession_event::give));
@@ -77,11 +77,10 @@ pub unsafe extern "C" fn vsession_queue_next(
 /// before.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_queue_free(queue: vsession_queue) -> vsession_status {
-    guard!(status(), || match queue.id {
-        0 => Ok(()),
-        id => {
-            handles::remove::<Queue>(id, "queue")?.close();
-            Ok(())
+    guard!(status(), || {
+        if let Some(queue) = handles::free::<Queue>(queue.id, "queue")? {
+            queue.close();
         }
+        Ok(())
     })
 }

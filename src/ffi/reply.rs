@@ -1,4 +1,4 @@
-//! `vsession_reply`: what the server answered.
+//! `vsession_reply`: the reply to a call.
 
 use std::ffi::c_char;
 

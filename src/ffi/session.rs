@@ -9,9 +9,10 @@ use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
 use super::info::vsession_info;
+use super::out::Out;
 use super::queue::vsession_queue;
 use super::reply::vsession_reply;
-use super::strings::{login_text, place};
+use super::strings::login_text;
 use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
@@ -56,7 +57,7 @@ pub unsafe extern "C" fn vsession_open(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?.lock().clone();
         let id = handles::insert(|publisher| Session::open(publisher, config))?;
         out.put(vsession { id });
@@ -179,7 +180,7 @@ pub unsafe extern "C" fn vsession_get_info(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let view = handles::look(session.id, "session", |session: &Arc<Session>| session.view())??;
         out.put(vsession_info::give(view));
         Ok(())
@@ -204,7 +205,7 @@ pub unsafe extern "C" fn vsession_refresh(
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
         let snapshot = session.refresh(bounds)?;
-        if let Ok(out) = place(out, "out") {
+        if let Ok(out) = Out::new(out, "out") {
             out.put(vsession_info::give(VimView::new(snapshot)));
         }
         Ok(())
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn vsession_is_active(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
         out.put(session.is_active(bounds)?);
@@ -249,7 +250,7 @@ pub unsafe extern "C" fn vsession_get_cookie(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let snapshot = handles::get::<Session>(session.id, "session")?.identity()?;
         let cookie = snapshot.login.as_ref().map_or("", |login| login.cookie.reveal());
         out.put(CString::new(cookie).unwrap_or_default().into_raw());
@@ -282,7 +283,7 @@ pub unsafe extern "C" fn vsession_call(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err), || {
-        let out = place(out, "out")?;
+        let out = Out::new(out, "out")?;
         let session = handles::get::<Session>(session.id, "session")?;
         // SAFETY: by contract NULL or valid call options.
         let options = unsafe { call::options(options) }?;

@@ -1,5 +1,5 @@
-//! Strings across the boundary. In: NUL-terminated UTF-8 or a length; a bad one is an error that names the argument.
-//! Out: borrowed from the object that holds them, or owned and freed with `vsession_string_free`.
+//! C strings. A string from the caller is UTF-8 and ends with a NUL or has a length; an invalid one gives an error that names
+//! the argument. A string for the caller is borrowed from the object that holds it, or a constant.
 
 use std::ffi::{CStr, c_char};
 
@@ -14,10 +14,10 @@ use crate::text::Text;
 pub(super) unsafe fn required<'a>(pointer: *const c_char, argument: &str) -> Result<&'a str> {
     // SAFETY: the caller's promise is ours.
     unsafe { optional(pointer, argument) }?
-        .ok_or_else(|| Error::invalid_argument(argument, "NULL, where a string is wanted"))
+        .ok_or_else(|| Error::invalid_argument(argument, "NULL; pass a string"))
 }
 
-/// A user name or a password, which a login must be able to carry.
+/// A user name or a password, without characters that a login cannot carry.
 ///
 /// # Safety
 /// As `required`.
@@ -39,7 +39,7 @@ pub(super) unsafe fn optional<'a>(pointer: *const c_char, argument: &str) -> Res
     // SAFETY: not NULL, and by the caller's promise NUL-terminated.
     let text = unsafe { CStr::from_ptr(pointer) };
     text.to_str().map(Some).map_err(|e| {
-        Error::invalid_argument(argument, format!("not UTF-8 (byte {} is wrong)", e.valid_up_to()))
+        Error::invalid_argument(argument, format!("not UTF-8: byte {} is invalid", e.valid_up_to()))
     })
 }
 
@@ -57,39 +57,20 @@ pub(super) unsafe fn with_length<'a>(
             // unreached: no test sends such input
             return Ok("");
         }
-        return Err(Error::invalid_argument(argument, format!("NULL, with a length of {length}")));
+        return Err(Error::invalid_argument(argument, format!("NULL, but its length is {length}")));
     }
     if length > isize::MAX as usize {
         // unreached: no test sends such input
-        return Err(Error::invalid_argument(argument, "its length is larger than any object"));
+        return Err(Error::invalid_argument(argument, "its length is larger than any object can be"));
     }
     // SAFETY: not NULL, and by the caller's promise that long.
     let bytes = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), length) };
     std::str::from_utf8(bytes).map_err(|e| {
-        Error::invalid_argument(argument, format!("not UTF-8 (byte {} is wrong)", e.valid_up_to()))
+        Error::invalid_argument(argument, format!("not UTF-8: byte {} is invalid", e.valid_up_to()))
     })
 }
 
-/// A place for a result; NULL is an error.
-pub(super) fn place<T>(pointer: *mut T, argument: &str) -> Result<Place<T>> {
-    if pointer.is_null() {
-        return Err(Error::invalid_argument(argument, "NULL, where a place for the result is wanted"));
-    }
-    Ok(Place(pointer))
-}
-
-/// A pointer that is not NULL and that the caller vouches for.
-pub(super) struct Place<T>(*mut T);
-
-impl<T> Place<T> {
-    /// Writes the result without reading what was there.
-    pub(super) fn put(self, value: T) {
-        // SAFETY: not NULL, and the caller's contract is a valid place for a `T`.
-        unsafe { self.0.write(value) };
-    }
-}
-
-/// A text that is borrowed from an object.
+/// The address of a text, valid as long as the object that holds it.
 pub(super) fn borrowed(text: &Text) -> *const c_char {
     text.address().cast()
 }
@@ -99,10 +80,10 @@ pub(super) fn optional_borrowed(text: &Option<Text>) -> *const c_char {
     text.as_ref().map_or(std::ptr::null(), borrowed)
 }
 
-/// The longest name of a number, with the NUL behind it.
+/// The longest name of a value, with its NUL.
 const LONGEST_NAME: usize = 40;
 
-/// A name with NULs behind it, made when the library is compiled.
+/// A name that ends with a NUL, made at compile time.
 pub(super) const fn c_name(name: &str) -> [u8; LONGEST_NAME] {
     let (mut with_nul, mut at) = ([0; LONGEST_NAME], 0);
     assert!(name.len() < LONGEST_NAME);
@@ -113,7 +94,7 @@ pub(super) const fn c_name(name: &str) -> [u8; LONGEST_NAME] {
     with_nul
 }
 
-/// The name of a number of an enumeration as a constant C string, and what is said of other numbers.
+/// The name of a value of an enumeration as a constant C string; `$otherwise` for an unknown number.
 macro_rules! name_of {
     ($type:ty, $number:expr, $otherwise:expr) => {{
         const COUNT: usize = <$type>::ALL.len();
