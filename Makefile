@@ -26,8 +26,8 @@ all:
 demo: all simulator-binary
 	tests/demo.sh $(URL)
 
-# The files of tests/rust that concern replies and sessions run a second time, against a simulator that answers as vCenter 9.0.1
-# does. The others would see nothing new.
+# The files of tests/rust that concern replies and sessions. They run a second time, against replies as vCenter 9.0.1 sends them;
+# the other files would show nothing new.
 ABOUT_REPLIES = $(addsuffix ::,asynchronous credentials ending errors events exchanged flaws http login memory readers refused \
 	relogin secrets)
 

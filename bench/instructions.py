@@ -41,22 +41,22 @@ def build():
     )  # fmt: skip
 
 
-# What is added to the name of a path that reads replies, by how the server answers.
-MANNERS = {"plain": "", "chunked": ", chunked", "9.0.1": ", chunked and gzipped"}
+# The profiles of the server, and the suffixes of the paths' names.
+PROFILES = {"plain": "", "chunked": ", chunked", "9.0.1": ", chunked and gzipped"}
 
 
 def measure():
     """Instructions of one step of each path, by its name."""
-    return {path + suffix: count for manner, suffix in MANNERS.items() for path, count in measure_as(manner).items()}
+    return {path + suffix: count for profile, suffix in PROFILES.items() for path, count in measure_as(profile).items()}
 
 
-def measure_as(manner):
-    server = Server("some machines", manner)
+def measure_as(profile):
+    server = Server("some machines", profile)
     try:
         with tempfile.TemporaryDirectory(prefix="vsession-callgrind-") as directory:
             out = Path(directory) / "out"
             command = ["valgrind", "--tool=callgrind", "--read-inline-info=no", f"--callgrind-out-file={out}", PROGRAM, "paths"]
-            if manner != "plain":
+            if profile != "plain":
                 command.append("replies=only")
             environment = {**os.environ, **server.environment()}
             ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)

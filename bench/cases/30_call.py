@@ -6,17 +6,17 @@ WHAT = """\
 `CurrentTime` on a session that is logged in, over connections that are open. What counts is the client's own CPU time,
 user and system; the server has a process of its own, but shares the cores, so calls per second tell of both.
 
-Rows "as 9.0.1" are measured against a server that answers as vCenter 9.0.1 does: in chunks, and compressed for clients that ask.
-govmomi and pyVmomi always ask; the floor and libcurl ask where the library does by default, and the floor inflates with zlib."""
+Rows "as 9.0.1" are measured against replies as vCenter 9.0.1 sends them: chunked, and compressed for clients that ask.
+govmomi and pyVmomi always ask. The floor and libcurl ask if the library does so by default; the floor inflates with zlib."""
 
 PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
 BUDGET = Budget(times={"floor": 1.5, "libcurl": 0.6, "govmomi": 0.25})
 
 
 def measure(bench):
-    for manner, suffix in MEASURED.items():
+    for profile, suffix in MEASURED.items():
         for transport in ("http", "tls"):
-            server = bench.server(transport, manner)
+            server = bench.server(transport, profile)
             for threads in (1, 8, 64):
                 # More and shorter rounds than elsewhere: CPU time of something so short varies from one moment to the next.
                 samples = bench.interleave(

@@ -9,9 +9,9 @@ PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
 
 
 def measure(bench):
-    for manner, suffix in MEASURED.items():
+    for profile, suffix in MEASURED.items():
         for transport in ("http", "tls"):
-            server = bench.server(transport, manner)
+            server = bench.server(transport, profile)
             where = f"{transport.upper()}, 1 thread{suffix}"
             calls = {program: [bench.system_calls(program, server, **bench.asks(program))] for program in PROGRAMS}
             bench.row(where, "system calls", "", calls, lambda n: n, chart=True)

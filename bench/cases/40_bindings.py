@@ -10,9 +10,9 @@ PAIRS = {"cgo": "govmomi", "cffi": "pyVmomi"}
 
 
 def measure(bench):
-    for manner, suffix in MEASURED.items():
+    for profile, suffix in MEASURED.items():
         for transport in ("http", "tls"):
-            server = bench.server(transport, manner)
+            server = bench.server(transport, profile)
             for threads in (1, 8):
                 samples = bench.interleave(
                     {

@@ -14,9 +14,9 @@ PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
 
 
 def measure(bench):
-    for manner, suffix in MEASURED.items():
+    for profile, suffix in MEASURED.items():
         for transport in ("http", "tls"):
-            server = bench.server(transport, manner)
+            server = bench.server(transport, profile)
             samples = bench.interleave(
                 {program: lambda program=program: bench.run(program, "login", server, seconds=0.5, **bench.asks(program)) for program in PROGRAMS}
             )

@@ -13,7 +13,7 @@ they always do. Memory is the peak on top of what the program held before.
 Most of the time is the server's, which computes the reply and sends it: the floor is a bare socket that reads all of its bytes and
 looks at none. No client can be faster, so the budget for the time cannot hold where the floor alone is above it. What a client
 can be judged by is the time when the reply is ready: there the simulator sends the same bytes out of its memory, recorded
-before, and computes nothing. As 9.0.1 it sends them compressed, and compresses them once.
+before, and computes nothing. As 9.0.1 it compresses them once.
 
 For "as 9.0.1" see [A call](#a-call)."""
 
@@ -21,12 +21,12 @@ PROGRAMS = ("vsession", "libcurl", "govmomi", "pyVmomi")
 
 
 def measure(bench):
-    for manner, suffix in MEASURED.items():
-        measure_as(bench, manner, "HTTP" + suffix)
+    for profile, suffix in MEASURED.items():
+        measure_as(bench, profile, "HTTP" + suffix)
 
 
-def measure_as(bench, manner, where):
-    server = bench.server("inventory", manner)
+def measure_as(bench, profile, where):
+    server = bench.server("inventory", profile)
     ways = {program: {} for program in PROGRAMS} | {"tree": {"parse": "tree"}, "alone": {"parse": "none"}}
     ways["libcurl"] = bench.asks("libcurl")
     runs = {name: lambda name=name, how=how: read(bench, name if name in PROGRAMS else "vsession", server, **how) for name, how in ways.items()}
@@ -34,7 +34,7 @@ def measure_as(bench, manner, where):
     samples = bench.interleave(runs)
     with server.rules(bench.recorded_inventory(server)):
         sent_at_once = bench.interleave(runs)
-    bench.stop_server("inventory", manner)
+    bench.stop_server("inventory", profile)
     floor, tree, alone = samples.pop("floor"), {"vsession": samples.pop("tree"), "libcurl": samples["libcurl"]}, {"vsession": samples.pop("alone")}
     if min(s["bytes"] for s in floor) < alone["vsession"][0]["bytes"]:
         raise RuntimeError("the floor has not read all of the reply")

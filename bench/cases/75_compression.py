@@ -6,16 +6,16 @@ from harness.line import Line
 
 TITLE = "With compression and without"
 WHAT = """\
-A call, a login with its logout, and the reply with 10,000 machines, from a server that answers as vCenter 9.0.1 does: with the
-request for compression and without it, on three lines. *Loopback* is the machine's own. The *LAN* passes on 1 Gbit/s after 0.25 ms in
-each direction, the *slow line* 20 Mbit/s after 20 ms; both are a relay in front of the server. The reply with the machines is sent
-out of the server's memory, so its time is that of the line and of the client.
+A call, a login with its logout, and the reply with 10,000 machines, with and without a request for compression, against replies as
+vCenter 9.0.1 sends them, on three lines: the *loopback* interface; a *LAN* with 1 Gbit/s and a delay of 0.25 ms in each direction; and
+a *slow line* with 20 Mbit/s and 20 ms. A relay in front of the server stands for the LAN and the slow line. The server sends the reply
+with the machines from memory, so its time is that of the line and the client.
 
-CPU is the client's. What a server computes to compress, which happens here for calls and logins, is in the time on the loopback. The floor inflates
-with zlib, and so shows what compression costs at least."""
+CPU is the client's. The time of calls and logins includes the server's compression. The floor inflates with zlib and shows what compression costs
+at least."""
 
 LINES = {"loopback": None, "LAN": (1000, 0.25), "slow line": (20, 20)}
-# How often, on each line: a slow one tells with few what it is like.
+# Repetitions on each line; a few are enough on a slow one.
 CALLS = {"loopback": 2000, "LAN": 500, "slow line": 20}
 LOGINS = {"loopback": 500, "LAN": 200, "slow line": 10}
 OPTION = "http.compression"
@@ -57,6 +57,6 @@ def on_line(server, limits):
 
 
 def has_option(bench):
-    """Whether the library knows the option: an older one, to compare with, need not."""
+    """Whether the library has the option; an older library that is measured for comparison may not."""
     listed = subprocess.run([*COMMANDS["vsession"], "knows", f"option={OPTION}"], env=bench.environment(None), stderr=subprocess.DEVNULL)
     return listed.returncode == 0

@@ -51,15 +51,15 @@ class Bench:
         self.case = None
         self.servers = {}
 
-    def server(self, kind, manner="plain"):
-        """The simulator of this kind (http, tls, inventory) that answers in this manner, started at its first use."""
-        if (kind, manner) not in self.servers:
-            self.servers[kind, manner] = Server(kind, manner)
-        return self.servers[kind, manner]
+    def server(self, kind, profile="plain"):
+        """The simulator of this kind (http, tls, inventory) with this profile, started at its first use."""
+        if (kind, profile) not in self.servers:
+            self.servers[kind, profile] = Server(kind, profile)
+        return self.servers[kind, profile]
 
-    def stop_server(self, kind, manner="plain"):
-        if (kind, manner) in self.servers:
-            self.servers.pop((kind, manner)).stop()
+    def stop_server(self, kind, profile="plain"):
+        if (kind, profile) in self.servers:
+            self.servers.pop((kind, profile)).stop()
 
     def stop(self):
         for key in list(self.servers):
@@ -67,8 +67,7 @@ class Bench:
 
     @functools.cached_property
     def compression(self):
-        """What the programs that leave compression to their user are told, so that they ask for it where the library does by
-        default. The server's log says whether it does."""
+        """Arguments that make a program ask for compression if the library does so by default, which the server's log shows."""
         server = Server("logging", "9.0.1")
         try:
             self.run("vsession", "call", server, count=1)
@@ -78,7 +77,7 @@ class Bench:
         return {"gzip": int("gzip" in calls[0].get("accept_encoding", ""))}
 
     def environment(self, server):
-        """What programs find in their environment."""
+        """The environment of a program."""
         return {**os.environ, "BENCH_LIBRARY": str(LIBRARY), **(server.environment() if server else {})}
 
     def recorded_inventory(self, server):
@@ -117,7 +116,7 @@ class Bench:
         return {**figures, "started_ns": started}
 
     def asks(self, program):
-        """Arguments for the programs that ask for compression only when told to."""
+        """Further arguments of the programs that leave compression to their user."""
         return self.compression if program in ("floor", "libcurl") else {}
 
     def interleave(self, runs, rounds=None):

@@ -1,4 +1,4 @@
-"""A line between programs and a server: a relay that passes bytes on at a given rate, after a given delay."""
+"""A network line between programs and a server: a relay with a given rate and delay."""
 
 import contextlib
 import queue
@@ -6,12 +6,12 @@ import socket
 import threading
 import time
 
-PIECE = 16384  # read at a time; on a slow line several times as much is on its way
+PIECE = 16384  # bytes read at a time
 
 
 class Line:
-    """Stands in front of a server. Each direction of a connection is a token bucket of one piece: a piece leaves when those
-    before it have left at `megabits` a second, and arrives `delay_ms` later."""
+    """A relay in front of a server. In each direction of a connection, pieces are sent one after the other at `megabits` per
+    second, and each arrives `delay_ms` after it was sent."""
 
     def __init__(self, server, megabits, delay_ms):
         self.server, self.rate, self.delay = server, megabits * 1e6 / 8, delay_ms / 1000
@@ -22,7 +22,7 @@ class Line:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def environment(self):
-        """As a server's: the programs come here instead."""
+        """The server's environment, with the relay's address."""
         url = self.server.info["url"].replace(":".join(self.target), "%s:%d" % self.address)
         return self.server.environment() | {"BENCH_URL": url}
 
@@ -40,7 +40,7 @@ class Line:
                     threading.Thread(target=self.deliver, args=(under_way, target), daemon=True).start()
 
     def take(self, source, under_way):
-        """Reads pieces and gives each the time at which it arrives."""
+        """Reads pieces and determines when each arrives."""
         left_at = 0
         data = True
         while data:

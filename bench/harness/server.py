@@ -16,22 +16,22 @@ FLAGS = {
     "some machines": ["-tls=false", "-vms", "500"],
     "logging": ["-tls=false", "-log", "1000"],
 }
-# How servers answer: in the simulator's own way, with a Content-Length; and as vCenter 9.0.1, whose replies are chunked, and
-# compressed for clients that ask. "chunked" is what a client sees there that does not ask.
-MANNERS = {
+# How servers format replies: the simulator's plain replies with a Content-Length; and those of vCenter 9.0.1, chunked and
+# compressed for clients that ask. "chunked" is what a client receives that does not ask.
+PROFILES = {
     "plain": ["-like", "plain"],
     "chunked": ["-like", "9.0.1", "-gzip=false"],
     "9.0.1": ["-like", "9.0.1"],
 }
-# Those in which calls, logins and inventory are measured, and what is added to the names of their rows.
+# The profiles with which calls, logins and inventory are measured, and the suffixes of their rows' names.
 MEASURED = {"plain": "", "9.0.1": ", as 9.0.1"}
 
 
 class Server:
-    def __init__(self, kind, manner="plain"):
+    def __init__(self, kind, profile="plain"):
         self.directory = tempfile.TemporaryDirectory(prefix="vsession-bench-")
         self.process = subprocess.Popen(
-            [SIMULATOR, "-exit-on-stdin-eof", "-log", "0", "-dir", self.directory.name, *MANNERS[manner], *FLAGS[kind]],
+            [SIMULATOR, "-exit-on-stdin-eof", "-log", "0", "-dir", self.directory.name, *PROFILES[profile], *FLAGS[kind]],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

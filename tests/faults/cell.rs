@@ -71,8 +71,8 @@ impl fmt::Display for Cell {
 }
 
 impl Cell {
-    /// Of a chunked reply only the line end behind the last chunk is missing, or a part of it. All data has arrived by then, and
-    /// RFC 9112 calls such a message complete, so a reader may take it or wait for the rest.
+    /// Only the line end after the last chunk is missing, or a part of it. RFC 9112 considers the message complete once the
+    /// last chunk has arrived, so a reader may accept it or wait for the rest.
     fn is_complete(&self) -> bool {
         !self.fault.framed.is_empty() && matches!(self.place, Place::Last(1 | 2))
     }

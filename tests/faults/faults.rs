@@ -29,7 +29,7 @@ pub struct Fault {
     pub over: Over,
     /// It is done at several bytes.
     pub bytes: Bytes,
-    /// How the reply of which a byte is hit is framed: fields of a rule of the simulator.
+    /// The framing of the reply at whose byte it happens: fields of a simulator rule.
     pub framed: &'static [&'static str],
     /// The server runs the request; what is lost is its reply.
     pub runs: bool,
@@ -99,9 +99,9 @@ const CONNECTION: Fault = Fault { meets: Meets::Connection, ..REPLY };
 const HANDSHAKE: Fault = Fault { bytes: Bytes::Handshake, ..CONNECTION };
 /// One at a byte of the reply.
 const BYTE: Fault = Fault { bytes: Bytes::Reply, runs: true, over: Over::Both, ..REPLY };
-/// One at a byte of a reply as current vCenters send it to a client that asks for no compression.
+/// One at a byte of a reply as current vCenters send it to clients that do not ask for compression.
 const CHUNKED: Fault = Fault { framed: &["chunked"], ..BYTE };
-/// One at a byte of a reply as they send it to a client that does.
+/// One at a byte of a reply as they send it to clients that do.
 const GZIPPED: Fault = Fault { framed: &["chunked", "gzip"], ..BYTE };
 /// A whole reply.
 const WHOLE: Fault = Fault { runs: true, over: Over::Both, ..REPLY };

@@ -120,8 +120,8 @@ func newControl(p *program) http.Handler {
 		p.server.setWire(req)
 		answer(w, struct{}{})
 	})
-	mux.HandleFunc("POST /manner", func(w http.ResponseWriter, r *http.Request) {
-		req := *p.front.answering.Load()
+	mux.HandleFunc("POST /profile", func(w http.ResponseWriter, r *http.Request) {
+		req := *p.front.settings.Load()
 		if !read(w, r, &req) {
 			return
 		}
@@ -129,7 +129,7 @@ func newControl(p *program) http.Handler {
 			fail(w, err)
 			return
 		}
-		p.front.answering.Store(&req)
+		p.front.settings.Store(&req)
 		answer(w, req)
 	})
 	mux.HandleFunc("POST /listener/stop", func(w http.ResponseWriter, _ *http.Request) {

@@ -10,10 +10,9 @@ import (
 	"sync"
 )
 
-// exchange is a request and its answer on a connection that was taken over from
-// net/http, because an answer on it is not in net/http's form. All later
-// requests of the connection are served here. It is also the
-// http.ResponseWriter for answers that are.
+// exchange is a request and its reply on a connection that the front has taken
+// over from net/http, because net/http cannot write the reply as the profile
+// requires. Later requests on the connection are served here too.
 type exchange struct {
 	conn    net.Conn
 	in      *bufio.Reader
@@ -23,9 +22,8 @@ type exchange struct {
 	closed  bool
 }
 
-// takeOver takes the connection of the request over, where that has not
-// happened before. The caller answers the request by write, and then calls
-// serve where the second result says so.
+// takeOver takes over the request's connection, unless that has already
+// happened. The caller sends the reply and, if isNew is set, then calls serve.
 func takeOver(w http.ResponseWriter, r *http.Request) (e *exchange, isNew bool, err error) {
 	if e, ok := w.(*exchange); ok {
 		return e, false, nil
@@ -37,7 +35,7 @@ func takeOver(w http.ResponseWriter, r *http.Request) (e *exchange, isNew bool, 
 	return &exchange{conn: conn, in: buffered.Reader, request: r}, true, nil
 }
 
-// closes tells whether the connection ends behind the answer.
+// closes tells whether the request asks to close the connection after the reply.
 func (e *exchange) closes() bool { return e.request.Close || !e.request.ProtoAtLeast(1, 1) }
 
 func (e *exchange) Header() http.Header {
@@ -50,17 +48,17 @@ func (e *exchange) Header() http.Header {
 func (e *exchange) WriteHeader(int) {}
 
 func (e *exchange) Write([]byte) (int, error) {
-	return 0, errors.New("answers on a connection that was taken over are laid out by the front")
+	return 0, errors.New("the front lays out replies on a connection that was taken over")
 }
 
-// Hijack is for answers that are spoilt.
+// Hijack serves spoil.
 func (e *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	e.closed = true
 	return e.conn, bufio.NewReadWriter(e.in, bufio.NewWriter(e.conn)), nil
 }
 
-// serve answers the requests that follow, until the connection ends. The first
-// one came by net/http, which knows more of the connection than a later one.
+// serve handles the following requests until the connection ends. They inherit
+// address, TLS state and context from the first, which came through net/http.
 func (e *exchange) serve(handler http.Handler) {
 	defer e.conn.Close()
 	if e.closes() {
@@ -86,7 +84,7 @@ func (e *exchange) serve(handler http.Handler) {
 	}
 }
 
-// handle has one request answered, and tells whether the connection goes on.
+// handle serves one request and tells whether the connection stays open.
 func (e *exchange) handle(handler http.Handler, r *http.Request) (goesOn bool) {
 	e.request = r
 	body := &requestBody{ReadCloser: r.Body, ended: sync.OnceFunc(func() { e.ready = e.watch() })}
@@ -110,9 +108,9 @@ func (e *exchange) handle(handler http.Handler, r *http.Request) (goesOn bool) {
 	return err == nil && !e.closed
 }
 
-// watch reads ahead while nobody else reads: true once a byte has come. The
-// reader is still net/http's, which cancels the context of the first request,
-// and so of all, where the connection ends instead.
+// watch reads ahead while nobody else reads, and reports whether a byte has
+// arrived. The reader is still net/http's: if the connection ends, it cancels
+// the context of the first request, which all requests share.
 func (e *exchange) watch() <-chan bool {
 	ready := make(chan bool, 1)
 	go func() {
@@ -128,7 +126,7 @@ func (e *exchange) setIdle(idle bool) {
 	}
 }
 
-// requestBody tells when it is first read and when it has ended.
+// requestBody reports its first read and its end.
 type requestBody struct {
 	io.ReadCloser
 	began, ended func()
@@ -145,8 +143,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// send writes an answer: all in one write, each part or each byte in a write of
-// its own. A pause may come between parts with data.
+// send writes a reply: in one write, or with one write for each part or for each
+// byte. It pauses between parts of data if a pause is given.
 func (e *exchange) send(l layout, writes string, pause func()) error {
 	if pause == nil && writes == chunksWhole {
 		_, err := e.conn.Write(l.bytes())

@@ -14,8 +14,8 @@ import (
 	"github.com/vmware/govmomi/vim25/soap"
 )
 
-// front stands before the simulator: every request of a client passes it. It
-// counts, logs, applies the rules and keeps the account of the sessions.
+// front handles every client request before the simulator does. It counts,
+// logs, applies the rules and keeps track of the sessions.
 type front struct {
 	inner   http.Handler
 	account *account
@@ -24,7 +24,7 @@ type front struct {
 	journal *journal
 	stop    <-chan struct{}
 
-	answering atomic.Pointer[answering]
+	settings atomic.Pointer[settings]
 }
 
 // call is one request under way.
@@ -34,11 +34,11 @@ type call struct {
 	httpMethod   string
 	path         string
 	method       string // SOAP method, or the HTTP method of any other request
-	cookie       string // the session that the cookie, in a header or SOAP header, names
-	sentCookie   string // its value as sent, without quotes
+	cookie       string // session key or REST session id that the request claims
+	sentCookie   string // cookie, header or SOAP header as sent, without quotes
 	soapAction   string // without quotes
-	cookieHeader string // the Cookie header as sent: a real vCenter wants its quotes back
-	key          string // the same if it belonged to a live session
+	cookieHeader string // the Cookie header as sent: a real vCenter expects its quotes back
+	key          string // the session key if the session is alive
 	rest         bool   // cookie is a REST session id
 	probe        bool   // a POST with an action: no REST login
 	tls          bool
@@ -88,7 +88,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.answer(w, r, c, rep, &rule{})
 }
 
-// streams tells of the requests that carry files and are not kept back.
+// streams recognizes file transfers, which are not buffered.
 func streams(r *http.Request) bool {
 	for _, prefix := range []string{"/folder/", "/nfc/", "/guestFile"} {
 		if strings.HasPrefix(r.URL.Path, prefix) {
@@ -106,7 +106,7 @@ func (c *call) name() string {
 	return c.httpMethod + " " + c.path
 }
 
-// identify finds the session that the request claims.
+// identify finds the session that the request names.
 func (f *front) identify(r *http.Request, c *call) {
 	c.cookieHeader = r.Header.Get("Cookie")
 	if c.envelope.method == "" {
@@ -125,8 +125,8 @@ func (f *front) identify(r *http.Request, c *call) {
 	}
 }
 
-// passKey puts the key of the session, which is the simulator's own cookie, in
-// the place of the cookie that a manner's client has sent.
+// passKey replaces a profile's cookie with the session key, which is the cookie
+// that the simulator knows.
 func (c *call) passKey(r *http.Request) {
 	if c.sentCookie == c.cookie {
 		return
@@ -141,9 +141,9 @@ func (c *call) passKey(r *http.Request) {
 	}
 }
 
-// release takes the call out of the count of requests in flight. That happens
-// before a plain answer leaves, so that a client with its answer finds the
-// count settled.
+// release removes the call from the count of requests in flight. It does so
+// before the reply is sent, so a client that has its reply finds the count
+// settled.
 func (f *front) release(c *call) {
 	if !c.released {
 		c.released = true
@@ -151,7 +151,7 @@ func (f *front) release(c *call) {
 	}
 }
 
-// run passes the request on and keeps the account of what came of it.
+// run passes the request to the simulator and records what it did to sessions.
 func (f *front) run(r *http.Request, c *call) *reply {
 	rep := newReply()
 	defer func() {
@@ -186,7 +186,7 @@ func (f *front) run(r *http.Request, c *call) *reply {
 	return rep
 }
 
-// settle notes what a successful SOAP call did to the sessions.
+// settle records what a successful SOAP call did to the sessions.
 func (f *front) settle(c *call, rep *reply) {
 	switch c.method {
 	case "Login", "LoginByToken", "LoginExtensionByCertificate", "LoginBySSPI", "CloneSession", "ImpersonateUser":
@@ -202,8 +202,8 @@ func (f *front) settle(c *call, rep *reply) {
 				f.account.useTicket(ticket)
 			}
 		case "ImpersonateUser":
-			// The simulator makes a second session, a real server
-			// converts the one there is.
+			// The simulator creates a second session; a real server
+			// converts the existing one.
 			f.account.end(c.cookie)
 		}
 	case "Logout":
@@ -227,7 +227,7 @@ func newCookie(rep *reply) string {
 	return ""
 }
 
-// done counts and logs the call, before its answer leaves.
+// done counts and logs the call before its reply is sent.
 func (f *front) done(r *http.Request, c *call, rep *reply, rl *rule) {
 	result, fault := rep.result()
 	f.stats.reply(rep.status, fault)
@@ -262,8 +262,8 @@ func (f *front) log(r *http.Request, c *call, rl *rule, result string) {
 	f.journal.add(e)
 }
 
-// serveBy answers a request to which a rule applies. The method runs even if
-// the client has gone meanwhile, as it does on a real server.
+// serveBy handles a request to which a rule applies. The method runs even if
+// the client has disconnected, as on a real server.
 func (f *front) serveBy(w http.ResponseWriter, r *http.Request, c *call, rl *rule) {
 	f.pause(millis(rl.DelayMs))
 	switch {
@@ -291,13 +291,13 @@ func (f *front) serveBy(w http.ResponseWriter, r *http.Request, c *call, rl *rul
 	f.answer(w, r, c, rep, rl)
 }
 
-// answer sends the reply in the manner of now, and as the rule says.
+// answer sends the reply as the current profile and the rule require.
 func (f *front) answer(w http.ResponseWriter, r *http.Request, c *call, rep *reply, rl *rule) {
 	if rl.ContentType != "" {
 		rep.header.Set("Content-Type", rl.ContentType)
 	}
-	how := f.answering.Load()
-	m := how.manner(c, rep)
+	how := f.settings.Load()
+	m := how.profile(c, rep)
 	if m != nil {
 		m.adopt(c, rep, rl.canned())
 	}
@@ -311,7 +311,7 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, c *call, rep *rep
 		f.release(c)
 		rep.spoil(w, rl, f.framing(r, c, rep, rl, m), f.rules)
 	case m != nil || takenOver || rl.Chunks != "" || rl.ChunkSize > 0:
-		f.answerPast(w, r, c, rep, rl, m)
+		f.answerDirectly(w, r, c, rep, rl, m)
 	case rl.TruncateAt == nil && rl.Drip == nil && !rl.Chunked:
 		f.release(c)
 		rep.send(w)
@@ -322,10 +322,10 @@ func (f *front) answer(w http.ResponseWriter, r *http.Request, c *call, rep *rep
 	}
 }
 
-// framing says how an answer is laid out that does not pass net/http.
-func (f *front) framing(r *http.Request, c *call, rep *reply, rl *rule, m *manner) framing {
-	how := f.answering.Load()
-	out := framing{manner: m, chunked: rl.chunks(), chunkSize: len(rep.body)/3 + 1, noBody: r.Method == http.MethodHead}
+// framing determines the framing of a reply that bypasses net/http.
+func (f *front) framing(r *http.Request, c *call, rep *reply, rl *rule, m *profile) framing {
+	how := f.settings.Load()
+	out := framing{profile: m, chunked: rl.chunks(), chunkSize: len(rep.body)/3 + 1, noBody: r.Method == http.MethodHead}
 	if m != nil {
 		out.chunkSize = defaultChunkSize
 		if !out.chunked && rl.LengthOff == 0 {
@@ -343,9 +343,9 @@ func (f *front) framing(r *http.Request, c *call, rep *reply, rl *rule, m *manne
 	return out
 }
 
-// answerPast sends an answer past net/http, and serves the connection from then
-// on.
-func (f *front) answerPast(w http.ResponseWriter, r *http.Request, c *call, rep *reply, rl *rule, m *manner) {
+// answerDirectly sends a reply without net/http and serves the connection from
+// then on.
+func (f *front) answerDirectly(w http.ResponseWriter, r *http.Request, c *call, rep *reply, rl *rule, m *profile) {
 	e, isNew, err := takeOver(w, r)
 	if err != nil {
 		panic(http.ErrAbortHandler)
@@ -357,7 +357,7 @@ func (f *front) answerPast(w http.ResponseWriter, r *http.Request, c *call, rep 
 	framing.closes = e.closes()
 	l := rep.layOut(framing)
 	whole := rl.TruncateAt == nil || l.cut(*rl.TruncateAt)
-	writes := f.answering.Load().Chunks
+	writes := f.settings.Load().Chunks
 	if rl.Chunks != "" {
 		writes = rl.Chunks
 	}
@@ -378,7 +378,7 @@ func (f *front) answerPast(w http.ResponseWriter, r *http.Request, c *call, rep 
 	}
 }
 
-// cut ends the connection without a (whole) answer.
+// cut ends the connection without a complete reply.
 func (f *front) cut(r *http.Request, c *call, rl *rule, logged bool) {
 	how := "close"
 	if rl.Reset != "" {

@@ -11,14 +11,14 @@ import (
 	"time"
 )
 
-// layout is an answer as it travels, past net/http, which orders and spells the
-// lines of a head in its own way and chunks as it likes.
+// layout is a reply as it is sent. It bypasses net/http, which chooses the order,
+// the spelling and the chunks itself.
 type layout struct {
 	head  []byte
 	parts []part // the body in one part, or the chunks and their end
 }
 
-// part is a piece of the body's data with the framing around it.
+// part is a piece of the body with the framing around it.
 type part struct{ before, data, after []byte }
 
 func (p part) bytes() []byte { return slices.Concat(p.before, p.data, p.after) }
@@ -31,7 +31,8 @@ func (l layout) bytes() []byte {
 	return all
 }
 
-// cut leaves so many bytes of the body's data, and tells whether that was all.
+// cut shortens the body to the given number of bytes and tells whether it was
+// that short already.
 func (l *layout) cut(most int64) (whole bool) {
 	for i := range l.parts {
 		p := &l.parts[i]
@@ -45,7 +46,7 @@ func (l *layout) cut(most int64) (whole bool) {
 	return true
 }
 
-// split breaks data of more than so many bytes into parts of its own.
+// split divides parts with more than the given number of bytes.
 func (l *layout) split(most int) {
 	var parts []part
 	for _, p := range l.parts {
@@ -58,13 +59,13 @@ func (l *layout) split(most int) {
 	l.parts = parts
 }
 
-// framing is what is known of an answer before it is laid out.
+// framing says how a reply is laid out.
 type framing struct {
-	manner    *manner // nil: as net/http
+	profile   *profile // nil: plain
 	chunked   bool
 	chunkSize int
 	lengthOff int
-	noBody    bool // an answer to HEAD
+	noBody    bool // a reply to HEAD
 	closes    bool
 	undated   bool
 }
@@ -87,7 +88,7 @@ func (r *reply) layOut(f framing) layout {
 	default:
 		head.Set("Content-Length", fmt.Sprint(len(r.body)+f.lengthOff))
 	}
-	out := layout{head: f.manner.head(r.status, head)}
+	out := layout{head: f.profile.head(r.status, head)}
 	switch {
 	case f.noBody || !r.bodyAllowed():
 	case f.chunked:
@@ -108,8 +109,8 @@ func chunks(body []byte, size int) []part {
 	return append(parts, part{before: []byte("0\r\n\r\n")})
 }
 
-// head writes status and header lines, in the manner's order.
-func (m *manner) head(status int, header http.Header) []byte {
+// head writes the status line and the header lines in the profile's order.
+func (m *profile) head(status int, header http.Header) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "HTTP/1.1 %d %s\r\n", status, http.StatusText(status))
 	if m != nil {
@@ -132,8 +133,8 @@ func (m *manner) head(status int, header http.Header) []byte {
 
 var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-// packed keeps the compressed body of a rule, so that a large one is ready to
-// be sent.
+// packed keeps the compressed body of a rule, so that a large body is compressed
+// once.
 type packed struct {
 	once sync.Once
 	body []byte

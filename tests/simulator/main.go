@@ -25,7 +25,7 @@ type options struct {
 	sessionTimeout                        time.Duration
 	vms, logSize                          int
 	exitOnEOF, verbose, noneLeft          bool
-	answering                             answering
+	settings                              settings
 	command                               []string // with it, the program runs for as long as the command
 }
 
@@ -56,11 +56,11 @@ func parse(args []string) (*options, error) {
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "end when standard input closes")
 	f.BoolVar(&o.noneLeft, "no-sessions-left", os.Getenv("SIMULATOR_NO_SESSIONS_LEFT") != "",
 		"with a command: fail when it leaves a session; also by SIMULATOR_NO_SESSIONS_LEFT in the environment")
-	f.StringVar(&o.answering.Like, "like", os.Getenv("VSESSION_TEST_LIKE"),
-		"answer in the manner of a version: "+mannerNames()+" (default); also by VSESSION_TEST_LIKE in the environment")
-	f.BoolVar(&o.answering.Gzip, "gzip", true, "compress where the manner does, when the client asks")
-	f.StringVar(&o.answering.Chunks, "chunks", chunksWhole, "write a chunked answer whole, each chunk by itself (each), or each byte by itself (bytes)")
-	f.IntVar(&o.answering.ChunkSize, "chunk-size", 0, "bytes of data in a chunk, 0 for the manner's own")
+	f.StringVar(&o.settings.Like, "like", os.Getenv("VSESSION_TEST_LIKE"),
+		"format replies as this version of vCenter: "+profileNames()+" (default: VSESSION_TEST_LIKE from the environment, or plain)")
+	f.BoolVar(&o.settings.Gzip, "gzip", true, "compress replies if the profile does and the client asks")
+	f.StringVar(&o.settings.Chunks, "chunks", chunksWhole, "write a chunked reply in one piece (whole), chunk by chunk (each) or byte by byte (bytes)")
+	f.IntVar(&o.settings.ChunkSize, "chunk-size", 0, "bytes of data in a chunk, 0 for the profile's size")
 	f.BoolVar(&o.verbose, "verbose", false, "report failed handshakes and the like on standard error")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -81,11 +81,11 @@ func parse(args []string) (*options, error) {
 	if o.endpoints != "vim" && o.endpoints != "all" {
 		return nil, fmt.Errorf("unknown endpoints %q", o.endpoints)
 	}
-	if err := o.answering.check(); err != nil {
+	if err := o.settings.check(); err != nil {
 		return nil, err
 	}
 	if o.mode == "esx" {
-		o.answering.Like = plainManner // no ESXi host of these versions was recorded
+		o.settings.Like = plainProfile // no ESXi host of these versions was recorded
 	}
 	if o.vms < 0 || o.user == "" || o.password == "" {
 		return nil, fmt.Errorf("-vms is not negative, -user and -password are not empty")

@@ -87,7 +87,7 @@ func start(o *options) (*program, error) {
 		inner: p.model.Service.ServeMux, account: p.account, rules: p.rules,
 		stats: p.stats, journal: p.journal, stop: p.stopping,
 	}
-	p.front.answering.Store(&o.answering)
+	p.front.settings.Store(&o.settings)
 	p.server = newServer(address, config, p.front, p.stats, o.verbose)
 	if err := p.server.start(); err != nil {
 		return nil, err
@@ -115,7 +115,7 @@ func (p *program) announcement() announcement {
 		Host: p.server.address, Control: "http://" + p.controlAddress,
 		Tunnel: p.tunnel, Mode: p.options.mode, PID: os.Getpid(),
 		Version: p.model.ServiceContent.About.ApiVersion,
-		Like:    p.front.answering.Load().Like,
+		Like:    p.front.settings.Load().Like,
 	}
 	if p.options.tls {
 		scheme = "https"
@@ -155,6 +155,6 @@ func (p *program) wait() {
 	defer cancel()
 	_ = p.control.Shutdown(ctx) // lets the answer to POST /shutdown out
 	_ = p.server.http.Close()
-	p.server.closeAll(false, false) // those that were taken over from net/http
+	p.server.closeAll(false, false) // also those taken over from net/http
 	p.model.Remove()
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// reply is a whole answer, kept back until it is known how to send it. It is
+// reply is a complete reply, buffered until it is known how to send it. It is
 // also the http.ResponseWriter that the simulator writes to.
 type reply struct {
 	status int
@@ -45,7 +45,7 @@ func (r *reply) result() (result, fault string) {
 	return "http " + strconv.Itoa(r.status), ""
 }
 
-// cannedReply makes the answer that a rule gives in place of the method's.
+// cannedReply builds the reply that a rule supplies in place of the method's.
 func cannedReply(rl *rule, e envelope) *reply {
 	r := newReply()
 	r.status = rl.Status
@@ -74,7 +74,7 @@ func cannedReply(rl *rule, e envelope) *reply {
 	return r
 }
 
-// dress applies what a rule says of headers and encoding.
+// dress applies the rule's headers and encoding.
 func (r *reply) dress(rl *rule) {
 	if rl.Gzip {
 		r.compress()
@@ -104,7 +104,7 @@ func (r *reply) writeHead(w http.ResponseWriter, chunked bool) {
 	w.WriteHeader(r.status)
 }
 
-// send writes the answer as it is.
+// send writes the reply unchanged.
 func (r *reply) send(w http.ResponseWriter) {
 	r.writeHead(w, false)
 	if r.bodyAllowed() {
@@ -112,8 +112,8 @@ func (r *reply) send(w http.ResponseWriter) {
 	}
 }
 
-// sendBy writes the answer as the rule says, and tells whether it was sent
-// whole. The caller closes the connection if it was not.
+// sendBy writes the reply as the rule requires and tells whether it was sent
+// completely. If not, the caller closes the connection.
 func (r *reply) sendBy(w http.ResponseWriter, rl *rule, pause func(time.Duration)) bool {
 	r.writeHead(w, rl.Chunked)
 	if !r.bodyAllowed() {

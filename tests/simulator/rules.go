@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// rule says what happens to the requests that it matches. Zero values mean
-// "not so". The README describes each field.
+// rule says what happens to the requests that it matches. The README describes
+// each field; a zero value leaves its effect out.
 type rule struct {
 	// Which requests.
 	Method      string   `json:"method,omitempty"`
@@ -36,7 +36,7 @@ type rule struct {
 	Body         string `json:"body,omitempty"`
 	BodyRepeat   int64  `json:"body_repeat,omitempty"`
 
-	// How the answer travels, whoever made it.
+	// How the reply is sent.
 	Headers    map[string]string `json:"headers,omitempty"`
 	SetCookie  string            `json:"set_cookie,omitempty"`
 	Chunked    bool              `json:"chunked,omitempty"`
@@ -49,7 +49,7 @@ type rule struct {
 	Close      string            `json:"close,omitempty"`
 	Abrupt     bool              `json:"abrupt,omitempty"`
 
-	// The answer's bytes, past net/http (spoil.go).
+	// The reply's bytes, without net/http (spoil.go).
 	Stop      *stop  `json:"stop,omitempty"`
 	LengthOff int    `json:"length_off,omitempty"`
 	Raw       string `json:"raw,omitempty"`
@@ -58,7 +58,7 @@ type rule struct {
 	ID      int `json:"id"`
 	Matched int `json:"matched"`
 	Applied int `json:"applied"`
-	Length  int `json:"length,omitempty"` // of the answer that was spoilt last, head and body
+	Length  int `json:"length,omitempty"` // of the last spoilt reply, head and body
 	Head    int `json:"head,omitempty"`   // of its head alone
 
 	packed packed
@@ -69,7 +69,7 @@ type drip struct {
 	EveryMs int `json:"every_ms"`
 }
 
-// canned tells whether the answer is the rule's, so that the method is not run.
+// canned tells whether the rule supplies the reply, so that the method does not run.
 func (r *rule) canned() bool {
 	return r.Fault != "" || r.FaultXML != "" || r.Status != 0 || r.Body != "" || r.BodyRepeat > 0 || r.Raw != ""
 }
@@ -118,7 +118,7 @@ func (r *rule) check() error {
 	return nil
 }
 
-// chunks tells whether the answer is chunked, whatever the manner.
+// chunks tells whether the rule requires a chunked reply.
 func (r *rule) chunks() bool { return r.Chunked || r.Chunks != "" || r.ChunkSize > 0 }
 
 func (r *rule) matches(c *call) bool {

@@ -28,7 +28,7 @@ func newService(o *options, address string) (model *simulator.Model, err error) 
 	default:
 		return nil, fmt.Errorf("unknown mode %q: vpx or esx", o.mode)
 	}
-	if m := manners[o.answering.Like]; m != nil {
+	if m := profiles[o.settings.Like]; m != nil {
 		model.ServiceContent.About.ApiVersion = m.apiVersion()
 	}
 	model.Machine = min(o.vms, fewMachines)

@@ -6,18 +6,18 @@ import (
 	"net/http"
 )
 
-// stop ends an answer at one of its bytes, head and body counted together.
+// stop ends a reply at one of its bytes, counted over head and body.
 type stop struct {
 	Byte int    `json:"byte"` // so many are sent; negative: all but so many
 	Then string `json:"then"` // reset, close, or stall until the client goes
 }
 
-// spoils tells whether the answer's bytes are written by spoil, past net/http.
+// spoils tells whether spoil writes the reply, without net/http.
 func (r *rule) spoils() bool {
 	return r.Stop != nil || r.LengthOff != 0 || r.Raw != ""
 }
 
-// headLength is the length of an answer's head; 0 where the bytes have none.
+// headLength returns the length of a reply's head, or 0 if there is none.
 func headLength(whole []byte) int {
 	if head, _, ok := bytes.Cut(whole, []byte("\r\n\r\n")); ok {
 		return len(head) + 4
@@ -25,12 +25,12 @@ func headLength(whole []byte) int {
 	return 0
 }
 
-// spoil writes the answer byte for byte as the rule says and ends the
-// connection, where the client has not done so before.
+// spoil writes the reply's bytes as the rule requires and then ends the
+// connection, unless the client has already done so.
 func (r *reply) spoil(w http.ResponseWriter, rl *rule, f framing, set *ruleSet) {
 	whole := []byte(rl.Raw)
 	if rl.Raw == "" {
-		f.lengthOff, f.undated = rl.LengthOff, f.manner == nil
+		f.lengthOff, f.undated = rl.LengthOff, f.profile == nil
 		whole = r.layOut(f).bytes()
 	}
 	set.noteLengths(rl, len(whole), headLength(whole))

@@ -18,9 +18,9 @@
 struct connection {
     int socket;
     SSL *tls;
-    char buffer[65536]; /* what has come; the head stays at its beginning */
+    char buffer[65536]; /* received bytes, beginning with the head */
     size_t length, taken;
-    char text[65536]; /* the beginning of what was compressed */
+    char text[65536]; /* the beginning of an inflated body */
     size_t text_length;
     z_stream inflater;
     bool gzip;
@@ -65,7 +65,7 @@ static void prepare_request(struct connection *c, const char *body) {
                                         strlen(body), body);
 }
 
-/* Reads what has come, at most as much as there is room for. Where there is none, all but the head's place is used again. */
+/* Reads what has arrived. If the buffer is full, its second half is used again. */
 static void receive(struct connection *c) {
     if (c->length == sizeof c->buffer - 1)
         c->length = c->taken = sizeof c->buffer / 2;
@@ -77,7 +77,7 @@ static void receive(struct connection *c) {
     c->buffer[c->length] = '\0';
 }
 
-/* Inflates a piece of the body. What does not fit into `text` is thrown away. */
+/* Inflates a piece of the body. What does not fit into `text` is discarded. */
 static void inflate_piece(struct connection *c, char *data, size_t size) {
     char rest[32768];
     c->inflater.next_in = (Bytef *)data;
@@ -98,7 +98,7 @@ static void inflate_piece(struct connection *c, char *data, size_t size) {
     c->text[c->text_length] = '\0';
 }
 
-/* Takes so many bytes of the body's data. */
+/* Consumes `size` bytes of the body. */
 static void take(struct connection *c, size_t size) {
     while (size) {
         if (c->taken == c->length)
@@ -114,7 +114,7 @@ static void take(struct connection *c, size_t size) {
     }
 }
 
-/* Takes the line that begins a chunk, and tells how long the chunk is. */
+/* Consumes the line before a chunk and returns the chunk's length. */
 static size_t take_chunk_line(struct connection *c) {
     size_t size = 0;
     for (;;) {
@@ -128,7 +128,7 @@ static size_t take_chunk_line(struct connection *c) {
     }
 }
 
-/* One request and its reply. The head stays at the beginning of the buffer, and a body that fits behind it. */
+/* One request and its reply. Head and body stay in the buffer if they fit. */
 static void exchange(struct connection *c) {
     ssize_t n = c->tls ? SSL_write(c->tls, c->request, (int)c->request_length)
                        : write(c->socket, c->request, c->request_length);

@@ -36,7 +36,7 @@ static void open_session(void) {
     vsession_config_free(config);
 }
 
-/* Ends with 0 where the library has the option. */
+/* Succeeds if the library has the option. */
 static void run_knows(void) {
     vsession_config config;
     vsession_error *error = NULL;

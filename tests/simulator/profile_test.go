@@ -16,11 +16,10 @@ import (
 	"time"
 )
 
-// recordedHeads are the heads of recorded answers, with <> in place of what
-// differs from answer to answer. The names of 6.7 are spelled, and their lines
-// ordered, as 5.5's, which is the newest server with the same lines whose
-// recordings keep both; the lines of 8.0.3 are ordered as 9.0.1's, and the names
-// of 9.0.1 spelled as 8.0.3's.
+// recordedHeads are the heads of recorded replies, with <> for values that differ
+// from reply to reply. The recordings of 6.7 keep neither order nor spelling, so
+// both are those of 5.5, which sends the same lines. The order of 8.0.3 is that
+// of 9.0.1, and the spelling of 9.0.1 that of 8.0.3.
 var recordedHeads = map[string]map[string]string{
 	"6.7": {
 		"login": `HTTP/1.1 200 OK
@@ -103,7 +102,7 @@ transfer-encoding: chunked`,
 	},
 }
 
-// The recorded envelope is the same in all versions.
+// All recorded versions use the same envelope.
 const (
 	recordedStart = `<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenc="http://schemas.xmlsoap.org/soap/encoding/"
@@ -131,7 +130,7 @@ const (
 	logoutCall = soapStart + `<Logout xmlns="urn:vim25"><_this type="SessionManager">SessionManager</_this></Logout>` + soapEnd
 )
 
-// wireClient sends requests on one connection and keeps the bytes of answers.
+// wireClient sends requests on one connection and keeps the bytes of the replies.
 type wireClient struct {
 	*bench
 	conn   net.Conn
@@ -151,8 +150,7 @@ func (b *bench) wireClient() *wireClient {
 	return &wireClient{bench: b, conn: conn}
 }
 
-// ask sends a request and returns the bytes of the answer: its head, and the
-// body without chunks and compression.
+// ask sends a request and returns the head and the decoded body of the reply.
 func (c *wireClient) ask(body string) (head, text string) {
 	c.Helper()
 	raw, text := c.askRaw(body)
@@ -176,7 +174,7 @@ func (c *wireClient) askRaw(body string) (raw, text string) {
 	return c.answer()
 }
 
-// answer reads one answer, and says too what there was of one that breaks off.
+// answer reads one reply, or what arrives of one that breaks off.
 func (c *wireClient) answer() (raw, text string) {
 	c.Helper()
 	var all bytes.Buffer
@@ -196,8 +194,7 @@ func (c *wireClient) answer() (raw, text string) {
 	return all.String(), string(data)
 }
 
-// oneByte reads no more than what is asked for, so that nothing of the next
-// answer is taken.
+// oneByte reads byte by byte, so that nothing of the next reply is consumed.
 type oneByte struct{ io.Reader }
 
 func (o oneByte) Read(p []byte) (int, error) { return o.Reader.Read(p[:min(1, len(p))]) }
@@ -220,7 +217,7 @@ func TestHeadsAndEnvelopesAreAsRecorded(t *testing.T) {
 		t.Run(like, func(t *testing.T) {
 			t.Parallel()
 			b := launch(t, "-like", like)
-			b.want("the manner", b.a.Like, like)
+			b.want("the profile", b.a.Like, like)
 			c := b.wireClient()
 			check := func(kind, body, wantText string) {
 				t.Helper()
@@ -329,7 +326,7 @@ func TestGzipIsForClientsThatAsk(t *testing.T) {
 }
 
 func TestAppliedVersionIsTheOneAskedForWhereTheServerHasIt(t *testing.T) {
-	m := manners["9.0.1"]
+	m := profiles["9.0.1"]
 	for asked, applied := range map[string]string{
 		"": "urn:vim25/9.0.0.0", "Login": "urn:vim25/9.0.0.0", "urn:vim25/6.5": "urn:vim25/6.5", "urn:vim25/99": "urn:vim25/9.0.0.0",
 	} {
@@ -350,7 +347,7 @@ func TestChunksOfAllSizesInWritesOfAllSizes(t *testing.T) {
 			b.rule(`{"method":"RetrieveServiceContent","times":1,` + set + `}`)
 			raw, text := c.askRaw(contentCall)
 			b.want(set, text, plain)
-			b.control("POST", "/manner", "{"+set+"}", nil)
+			b.control("POST", "/profile", "{"+set+"}", nil)
 			again, text := c.askRaw(contentCall)
 			b.want(set+" for all", text, plain)
 			b.want(set+" for all", normalized(again), normalized(raw))
@@ -361,16 +358,16 @@ func TestChunksOfAllSizesInWritesOfAllSizes(t *testing.T) {
 				most = min(len(plain), size)
 			}
 			b.want(set+": the first chunk", first, fmt.Sprintf("%x", most))
-			b.control("POST", "/manner", `{"chunks":"whole","chunk_size":0}`, nil)
+			b.control("POST", "/profile", `{"chunks":"whole","chunk_size":0}`, nil)
 		}
 	}
 	for _, bad := range []string{`{"like":"4.2"}`, `{"chunks":"some"}`, `{"chunk_size":-1}`} {
-		b.want(bad, b.tryControl("POST", "/manner", bad, nil), 400)
+		b.want(bad, b.tryControl("POST", "/profile", bad, nil), 400)
 	}
 	b.want("connections", b.stats().Accepted, int64(1))
 }
 
-// Each write is a TLS record, or a packet, of its own.
+// Each write becomes a TLS record or a packet of its own.
 func TestEachChunkIsAWrite(t *testing.T) {
 	for writes, count := range map[string]int{"whole": 1, "each": 5, "bytes": 40} {
 		near, far := net.Pipe()
@@ -395,8 +392,8 @@ func TestEachChunkIsAWrite(t *testing.T) {
 	}
 }
 
-// What a rule says goes for a manner's answers too.
-func TestRulesInAManner(t *testing.T) {
+// Rules also apply to the replies of a profile.
+func TestRulesWithAProfile(t *testing.T) {
 	for _, like := range []string{"6.7", "9.0.1"} {
 		b := launch(t, "-tls=false", "-like", like)
 		begin := func(rule string) *wireClient {
@@ -452,7 +449,7 @@ func TestRulesInAManner(t *testing.T) {
 		if dumped, err := http.ReadResponse(bufio.NewReader(strings.NewReader(raw)), nil); err != nil || dumped.ContentLength < 100 {
 			t.Error(raw)
 		}
-		// Where an answer stops, counted from either end.
+		// A reply stops at a byte that is counted from either end.
 		for _, at := range []int{0, 10, 300, -1} {
 			c = begin(fmt.Sprintf(`{"method":"*","stop":{"byte":%d,"then":"close"}}`, at))
 			raw, _ = c.askRaw(contentCall)
@@ -476,8 +473,8 @@ func TestConnectionsThatWereTakenOver(t *testing.T) {
 		open := b.p.server.open()
 		return len(open) == 1 && open[0].idle.Load()
 	})
-	// Answers in net/http's form follow on the same connection.
-	b.control("POST", "/manner", `{"like":"plain"}`, nil)
+	// Plain replies follow on the same connection.
+	b.control("POST", "/profile", `{"like":"plain"}`, nil)
 	head, _ := c.ask(currentCall)
 	b.want("plain", strings.Contains(head, "Content-Length"), true)
 	_, err := io.WriteString(c.conn, "GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -494,9 +491,9 @@ func TestConnectionsThatWereTakenOver(t *testing.T) {
 	b.ok(err)
 	_, text := c.answer()
 	b.want("its answer", strings.Contains(text, "CurrentTimeResponse"), true)
-	b.control("POST", "/manner", `{"like":"9.0.1"}`, nil)
+	b.control("POST", "/profile", `{"like":"9.0.1"}`, nil)
 
-	// A client that goes while it is waited with is noticed.
+	// The front notices a client that disconnects while it waits.
 	b.rule(`{"method":"CurrentTime","hang":true}`)
 	request, err := http.NewRequest("POST", "http://x/sdk", strings.NewReader(currentCall))
 	b.ok(err)
@@ -519,8 +516,8 @@ func TestConnectionsThatWereTakenOver(t *testing.T) {
 	b.want("closed", raw, "")
 }
 
-func TestGovmomiInEachManner(t *testing.T) {
-	for like := range manners {
+func TestGovmomiWithEachProfile(t *testing.T) {
+	for like := range profiles {
 		for _, tls := range []string{"-tls=true", "-tls=false"} {
 			b := launch(t, "-like", like, tls)
 			c := b.loggedIn()

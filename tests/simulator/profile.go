@@ -10,36 +10,34 @@ import (
 	"strings"
 )
 
-// A manner is how a version of vCenter answers on /sdk: the lines of the head,
-// the framing, the layout of the envelope, the form of the session cookie and
-// the versions document. What the answer says stays the simulator's. The facts
-// come from recordings of real servers; the README lists them and what they
-// leave open.
-type manner struct {
+// A profile describes how a version of vCenter formats its replies on /sdk:
+// header lines, framing, envelope layout, session cookie and versions document.
+// The content of a reply remains the simulator's. The facts come from recordings
+// of real servers; the README lists them and what they leave open.
+type profile struct {
 	name string
 
-	// The header lines in order and in the server's spelling. A line without a
-	// value gets that of the answer, and is left out where there is none. Other
-	// headers of the answer follow.
+	// The header lines, in the server's order and spelling. A line without a
+	// value takes the reply's value and is left out if there is none. Further
+	// headers of the reply follow.
 	lines []line
 
-	// Longer bodies are chunked, shorter ones have a Content-Length.
+	// Longer bodies are chunked; others have a Content-Length.
 	longestWithLength int
-	compresses        bool // when the client asks
+	compresses        bool // for clients that ask
 
 	versions []string // newest first, as in the versions document
 }
 
 type line struct{ name, value string }
 
-// everySOAPReply stands for a length that no envelope falls short of.
-const everySOAPReply = -1
+// chunksAll is the value of longestWithLength that chunks every SOAP reply.
+const chunksAll = -1
 
-// The recordings keep no sizes of chunks. This is what vCenter's front reads at
-// a time.
+// The recordings do not keep chunk sizes, so this one is an assumption.
 const defaultChunkSize = 16384
 
-var manners = map[string]*manner{
+var profiles = map[string]*profile{
 	"6.7": {
 		lines: []line{
 			{"Date", ""}, {"Set-Cookie", ""}, {"Cache-Control", "no-cache"}, {"Connection", "Keep-Alive"}, {"Content-Type", ""},
@@ -53,7 +51,7 @@ var manners = map[string]*manner{
 			{"cache-control", "no-cache"}, {"content-type", ""}, {"date", ""}, {"set-cookie", ""}, {"x-envoy-upstream-service-time", "1"},
 			{"vary", "Accept-Encoding"}, {"content-encoding", ""}, {"content-length", ""}, {"transfer-encoding", ""},
 		},
-		longestWithLength: everySOAPReply,
+		longestWithLength: chunksAll,
 		compresses:        true,
 		versions:          versions80,
 	},
@@ -62,64 +60,64 @@ var manners = map[string]*manner{
 			{"cache-control", "no-cache"}, {"content-type", ""}, {"date", ""}, {"set-cookie", ""}, {"x-applied-soapaction", ""},
 			{"vary", "Accept-Encoding"}, {"content-encoding", ""}, {"content-length", ""}, {"transfer-encoding", ""},
 		},
-		longestWithLength: everySOAPReply,
+		longestWithLength: chunksAll,
 		compresses:        true,
 		versions:          append([]string{"9.0.0.0"}, versions80[1:]...),
 	},
 }
 
-// The first is an internal name; clients have to skip it.
+// The first entry is an internal name that clients have to skip.
 var versions80 = strings.Fields("uA046D008 8.0.2.0 8.0.1.0 8.0.0.2 8.0.0.1 8.0.0.0 7.0.3.2 7.0.3.1 7.0.3.0 7.0.2.1 7.0.2.0 7.0.1.1 " +
 	"7.0.1.0 7.0.0.2 7.0.0.0 6.9.1 6.8.7 6.7.3 6.7.2 6.7.1 6.7 6.5 6.0 5.5 5.1 5.0 4.1 4.0")
 
-const plainManner = "plain"
+const plainProfile = "plain"
 
-func mannerNames() string {
-	return plainManner + ", " + strings.Join(slices.Sorted(maps.Keys(manners)), ", ")
+func profileNames() string {
+	return plainProfile + ", " + strings.Join(slices.Sorted(maps.Keys(profiles)), ", ")
 }
 
-// answering is what can be switched at run time: POST /manner.
-type answering struct {
-	Like      string `json:"like"`       // plain, or the name of a manner
-	Gzip      bool   `json:"gzip"`       // compress where the manner does
-	Chunks    string `json:"chunks"`     // the writes of a chunked answer: whole, each or bytes
-	ChunkSize int    `json:"chunk_size"` // bytes of data in a chunk; 0: the manner's
+// settings can be changed at run time by POST /profile.
+type settings struct {
+	Like      string `json:"like"`       // plain, or the name of a profile
+	Gzip      bool   `json:"gzip"`       // compress if the profile does
+	Chunks    string `json:"chunks"`     // how a chunked reply is written: whole, each or bytes
+	ChunkSize int    `json:"chunk_size"` // bytes of data in a chunk; 0: the profile's
 }
 
-// The writes of a chunked answer.
+// How a chunked reply is written.
 const (
-	chunksWhole = "whole" // all in one write
-	chunksEach  = "each"  // the head and each chunk in a write of its own
-	chunksBytes = "bytes" // each byte in a write of its own
+	chunksWhole = "whole" // in one write
+	chunksEach  = "each"  // one write for the head and one for each chunk
+	chunksBytes = "bytes" // one write for each byte
 )
 
-func (a *answering) check() error {
+func (a *settings) check() error {
 	if a.Like == "" {
-		a.Like = plainManner
+		a.Like = plainProfile
 	}
 	if a.Chunks == "" {
 		a.Chunks = chunksWhole
 	}
-	if _, known := manners[a.Like]; !known && a.Like != plainManner {
-		return fmt.Errorf("unknown manner %q: %s", a.Like, mannerNames())
+	if _, known := profiles[a.Like]; !known && a.Like != plainProfile {
+		return fmt.Errorf("unknown profile %q: %s", a.Like, profileNames())
 	}
 	return checkChunks(a.Chunks, a.ChunkSize)
 }
 
 func checkChunks(writes string, size int) error {
 	if !slices.Contains([]string{"", chunksWhole, chunksEach, chunksBytes}, writes) {
-		return fmt.Errorf(`chunks are sent "whole", "each" or "bytes"`)
+		return fmt.Errorf(`chunks is "whole", "each" or "bytes"`)
 	}
 	if size < 0 {
-		return fmt.Errorf("the size of a chunk is negative")
+		return fmt.Errorf("the chunk size is negative")
 	}
 	return nil
 }
 
-// manner of the answer to a call; nil for plain. Only SOAP replies and the
-// versions document were recorded.
-func (a *answering) manner(c *call, r *reply) *manner {
-	m := manners[a.Like]
+// profile returns the profile for the reply to a call; nil means plain. Only
+// SOAP replies and the versions document were recorded.
+func (a *settings) profile(c *call, r *reply) *profile {
+	m := profiles[a.Like]
 	if m == nil || c.path != "/sdk" && !c.isVersions() || !isXML(r) {
 		return nil
 	}
@@ -130,7 +128,7 @@ func (c *call) isVersions() bool {
 	return c.httpMethod == http.MethodGet && strings.HasSuffix(c.path, "/sdk/vimServiceVersions.xml")
 }
 
-// isXML answers as net/http would, where nobody has named the type.
+// isXML detects a content type that nobody has set as net/http would.
 func isXML(r *reply) bool {
 	if r.header.Get("Content-Type") == "" && len(r.body) > 0 {
 		r.header.Set("Content-Type", http.DetectContentType(r.body))
@@ -138,24 +136,24 @@ func isXML(r *reply) bool {
 	return strings.HasPrefix(r.header.Get("Content-Type"), "text/xml")
 }
 
-// chunks tells whether the manner chunks an answer.
-func (m *manner) chunks(c *call, r *reply) bool {
+// chunks tells whether the profile chunks a reply.
+func (m *profile) chunks(c *call, r *reply) bool {
 	if c.isVersions() {
 		return r.header.Get("Content-Encoding") != ""
 	}
 	return len(r.body) > m.longestWithLength
 }
 
-// adopt changes an answer of the simulator's into one in the manner, as far as
-// headers and body go. What a rule has canned stays as it is.
-func (m *manner) adopt(c *call, r *reply, canned bool) {
+// adopt gives the simulator's reply the headers and the body layout of the
+// profile. A body that a rule supplies stays as it is.
+func (m *profile) adopt(c *call, r *reply, canned bool) {
 	if c.isVersions() {
 		if r.status == http.StatusOK && !canned {
 			r.body = versionsDocument(m.versions)
 		}
 		return
 	}
-	r.body = relayEnvelope(r.body)
+	r.body = layOutEnvelope(r.body)
 	for i, set := range r.header["Set-Cookie"] {
 		r.header["Set-Cookie"][i] = cookieLine(set, c.tls)
 	}
@@ -164,8 +162,8 @@ func (m *manner) adopt(c *call, r *reply, canned bool) {
 	}
 }
 
-// apiVersion is the newest version with a number.
-func (m *manner) apiVersion() string {
+// apiVersion returns the newest version that is a number.
+func (m *profile) apiVersion() string {
 	for _, version := range m.versions {
 		if strings.Trim(version, "0123456789.") == "" {
 			return version
@@ -174,9 +172,9 @@ func (m *manner) apiVersion() string {
 	return ""
 }
 
-// appliedAction is the version that the server takes a call for: the one asked
-// for where it has it, else its own.
-func (m *manner) appliedAction(asked string) string {
+// appliedAction returns the version that the server applies to a call: the
+// requested one if it is listed, otherwise the newest.
+func (m *profile) appliedAction(asked string) string {
 	if version, ok := strings.CutPrefix(asked, "urn:vim25/"); ok && slices.Contains(m.versions, version) {
 		return asked
 	}
@@ -206,9 +204,9 @@ var (
 	serversEnd = []byte("\n</soapenv:Body>\n</soapenv:Envelope>")
 )
 
-// relayEnvelope lays the envelope out as a real server does. A body that is not
-// the simulator's stays as it is.
-func relayEnvelope(body []byte) []byte {
+// layOutEnvelope lays out the envelope as a real server does. It returns a body
+// that is not in the simulator's layout unchanged.
+func layOutEnvelope(body []byte) []byte {
 	content, ours := bytes.CutPrefix(body, simulatorsStart)
 	if !ours {
 		return body
@@ -220,10 +218,9 @@ func relayEnvelope(body []byte) []byte {
 	return slices.Concat(serversStart, content, serversEnd)
 }
 
-// The session cookie of a real server is 40 hexadecimal digits, and not the
-// key of the session, which is what the simulator's is. The digits here are the
-// key's backwards, behind their checksum, so that nobody has to remember which
-// cookie is whose.
+// A real server's session cookie is 40 hexadecimal digits; the simulator's is
+// the session key. The digits here are a checksum and the key's digits in
+// reverse, so no table has to map cookies to keys.
 
 func cookieOfKey(key string) (string, bool) {
 	digits := []byte(strings.ReplaceAll(key, "-", ""))
@@ -234,7 +231,7 @@ func cookieOfKey(key string) (string, bool) {
 	return fmt.Sprintf("%08x%s", crc32.ChecksumIEEE(digits), digits), true
 }
 
-// keyOfCookie undoes cookieOfKey. It leaves any other value as it is.
+// keyOfCookie reverses cookieOfKey. It returns any other value unchanged.
 func keyOfCookie(value string) string {
 	if len(value) != 40 || fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(value[8:]))) != value[:8] {
 		return value
@@ -244,8 +241,8 @@ func keyOfCookie(value string) string {
 	return fmt.Sprintf("%s-%s-%s-%s-%s", d[:8], d[8:12], d[12:16], d[16:20], d[20:])
 }
 
-// cookieLine writes the simulator's Set-Cookie as a real server does. Over
-// plain HTTP it is not Secure: clients would not send it back.
+// cookieLine writes the simulator's Set-Cookie as a real server does. It leaves
+// out Secure over plain HTTP, because clients would not send such a cookie back.
 func cookieLine(set string, tls bool) string {
 	cookie, err := http.ParseSetCookie(set)
 	if err != nil {
