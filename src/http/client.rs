@@ -9,6 +9,7 @@ use super::connection::Connection;
 use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
 use super::request::{self, HttpRequest};
+use super::retry::Reason;
 use super::semaphore::Semaphore;
 use crate::error::{Error, Result};
 use crate::net::Settings;
@@ -120,34 +121,29 @@ impl Client {
     }
 
     fn send_on_some_connection(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
-        let mut may_run_twice = request.idempotent;
-        let mut repeated = false;
         loop {
             // What was not sent, or may be sent twice, binds nobody to wait for it.
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
             let exchange = Exchange::new(watch, request.commit_when_sent, most);
             let (head, failure) = match self.send_once(request, &exchange) {
-                Ok(HttpReply { head, body: Err(error), .. }) => (Some(head), error),
-                Ok(reply) => return Ok(HttpReply { repeated, ..reply }),
+                Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
+                Ok(reply) => return Ok(reply),
                 Err(error) => (None, error),
             };
-            let not_run = !exchange.sent.get();
-            if failure.status() == Status::VSESSION_E_CONNECTION {
-                // Each pooled connection can turn out dead, and there are only so many of them.
-                // sometimes: a race, which a run meets or not
-                if not_run && exchange.reused.get() {
-                    continue;
-                }
-                if std::mem::take(&mut may_run_twice) {
-                    repeated |= !not_run;
-                    continue;
-                }
+            let sent = exchange.sent.get();
+            let reason = if exchange.reused.get() && !sent {
+                Reason::StaleConnection
+            } else {
+                Reason::LostConnection { sent }
+            };
+            if failure.status() == Status::VSESSION_E_CONNECTION && request.retry.again(reason) {
+                continue;
             }
             let failure = error_context::with_peer(failure, self.settings(), &exchange);
-            let failure = if not_run && !repeated { failure.not_run() } else { failure.may_have_run() };
+            let failure = request.retry.give_up(failure, sent);
             return match head {
-                Some(head) => Ok(HttpReply { head, body: Err(failure), repeated }),
+                Some(head) => Ok(HttpReply { head, body: Err(failure) }),
                 None => Err(failure),
             };
         }
@@ -177,13 +173,13 @@ impl Client {
         let (head, body) = reader.into_parts();
         match (head, read) {
             (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
-            (Some(head), Err(error)) => Ok(HttpReply { head, body: Err(error), repeated: false }),
+            (Some(head), Err(error)) => Ok(HttpReply { head, body: Err(error) }),
             (Some(head), Ok(())) => {
                 let body = body.into_bytes();
                 if !self.is_tls() && reply::is_page_about_tls(head.status, &body) {
                     return Err(reply::speaks_tls(head.status));
                 }
-                Ok(HttpReply { head, body: Ok(body), repeated: false })
+                Ok(HttpReply { head, body: Ok(body) })
             }
         }
     }
@@ -237,6 +233,7 @@ fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Retry;
     use crate::net::{Proxy, ProxyKind};
     use crate::runtime::secret::Secret;
     use crate::runtime::wait::Bounds;
@@ -270,13 +267,13 @@ mod tests {
         }
     }
 
-    fn request(uri: &Uri) -> HttpRequest<'_> {
+    fn request<'a>(uri: &'a Uri, retry: &'a Retry) -> HttpRequest<'a> {
         HttpRequest {
             method: Method::POST,
             uri,
             headers: &[],
             body: &["x"],
-            idempotent: false,
+            retry,
             commit_when_sent: false,
             urgent: false,
             max_reply_bytes: 1000,
@@ -321,7 +318,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let client = Client::shared(&settings(&listener, "late")).unwrap();
-        let error = client.send(&request(&client.uri("/").unwrap()), &watch(Duration::ZERO)).unwrap_err();
+        let error = client
+            .send(&request(&client.uri("/").unwrap(), &Retry::new(false)), &watch(Duration::ZERO))
+            .unwrap_err();
         assert_eq!(error.status(), Status::VSESSION_E_TIMEOUT);
         assert!(listener.accept().is_err(), "a connection was made");
     }
@@ -335,7 +334,11 @@ mod tests {
         let uri = client.uri("/").unwrap();
         let ask = || {
             assert_eq!(
-                client.send(&request(&uri), &watch(Duration::from_secs(60))).unwrap().body.unwrap(),
+                client
+                    .send(&request(&uri, &Retry::new(false)), &watch(Duration::from_secs(60)))
+                    .unwrap()
+                    .body
+                    .unwrap(),
                 b"OK"
             );
         };

@@ -14,9 +14,11 @@ pub(crate) mod model;
 mod pool;
 mod reply;
 mod request;
+mod retry;
 mod semaphore;
 
 pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;
 pub(crate) use request::HttpRequest;
+pub(crate) use retry::Retry;

@@ -16,8 +16,6 @@ pub(crate) struct HttpReply {
     pub(crate) head: Head,
     /// An error where the head arrived and the body did not.
     pub(crate) body: Result<Vec<u8>>,
-    /// The request was sent before, and that time may have been served too.
-    pub(crate) repeated: bool,
 }
 
 /// Where a body goes as it arrives, unpacked. It gives the room to write into, so that nothing is copied twice.

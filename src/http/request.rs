@@ -2,6 +2,7 @@
 
 use ureq::http::{Method, Uri};
 
+use super::retry::Retry;
 use crate::error::{Error, Result};
 use crate::status::Status;
 
@@ -13,8 +14,8 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) headers: &'a [(&'static str, &'a str)],
     /// The body in pieces, which follow each other.
     pub(crate) body: &'a [&'a str],
-    /// It may run twice without harm, so it is sent again when a connection is lost without an answer.
-    pub(crate) idempotent: bool,
+    /// Decides whether it is sent again.
+    pub(crate) retry: &'a Retry,
     /// Once sent, only the deadline ends the wait for the reply.
     pub(crate) commit_when_sent: bool,
     /// It must not wait for a place among the requests of others.
@@ -91,13 +92,17 @@ fn is_header_text(value: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn request<'a>(uri: &'a Uri, headers: &'a [(&'static str, &'a str)]) -> HttpRequest<'a> {
+    fn request<'a>(
+        uri: &'a Uri,
+        headers: &'a [(&'static str, &'a str)],
+        retry: &'a Retry,
+    ) -> HttpRequest<'a> {
         HttpRequest {
             method: Method::POST,
             uri,
             headers,
             body: &["bo", "dy"],
-            idempotent: false,
+            retry,
             commit_when_sent: false,
             urgent: false,
             max_reply_bytes: 10,
@@ -106,11 +111,12 @@ mod tests {
 
     #[test]
     fn the_length_of_a_head_is_known_before_it_is_written() {
+        let retry = Retry::new(false);
         let uri = "https://vc.example.com/sdk?a=b".parse().unwrap();
         let common = common_headers(&uri, "test/1");
         let cookie = "c".repeat(10_000);
         for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
-            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers) };
+            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers, &retry) };
             let mut out = Vec::new();
             write_head(&mut out, &request, &common).unwrap();
             let most = length_of_head(&request, &common);
@@ -136,10 +142,15 @@ mod tests {
 
     #[test]
     fn a_header_of_two_lines_is_refused() {
+        let retry = Retry::new(false);
         let uri = "https://vc.example.com:443/sdk?a=b".parse().unwrap();
         let mut out = Vec::new();
-        write_head(&mut out, &request(&uri, &[("Cookie", "a=\"b\"")]), &common_headers(&uri, "test/1"))
-            .unwrap();
+        write_head(
+            &mut out,
+            &request(&uri, &[("Cookie", "a=\"b\"")], &retry),
+            &common_headers(&uri, "test/1"),
+        )
+        .unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),
             "POST /sdk?a=b HTTP/1.1\r\nHost: vc.example.com\r\nUser-Agent: test/1\r\n\
@@ -147,7 +158,7 @@ mod tests {
         );
         for bad in ["a\r\nb: c", "a\nb", "a\0", "ü"] {
             let headers = [("Cookie", bad)];
-            assert!(write_head(&mut Vec::new(), &request(&uri, &headers), "").is_err(), "{bad:?}");
+            assert!(write_head(&mut Vec::new(), &request(&uri, &headers, &retry), "").is_err(), "{bad:?}");
         }
     }
 }

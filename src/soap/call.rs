@@ -3,7 +3,7 @@
 use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Result};
-use crate::http::{Client, Head, HttpReply, HttpRequest};
+use crate::http::{Client, Head, HttpReply, HttpRequest, Retry};
 use crate::runtime::event::now_ms;
 use crate::runtime::fork;
 use crate::runtime::log::log;
@@ -74,7 +74,7 @@ impl Endpoint {
                 uri: &self.versions,
                 headers: &[ACCEPT],
                 body: &[],
-                idempotent: true,
+                retry: &Retry::new(true),
                 commit_when_sent: false,
                 urgent: false,
                 max_reply_bytes: self.max_reply_bytes,
@@ -147,13 +147,14 @@ impl Endpoint {
             ("Cookie", call.cookie.map_or("", Secret::reveal)),
         ];
         let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..3] };
-        let HttpReply { head, body: received, repeated } = self.client.send(
+        let retry = Retry::new(call.idempotent);
+        let HttpReply { head, body: received } = self.client.send(
             &HttpRequest {
                 method: Method::POST,
                 uri: &self.sdk,
                 headers,
                 body: &body.pieces(),
-                idempotent: call.idempotent,
+                retry: &retry,
                 commit_when_sent: call.commit_when_sent,
                 urgent: call.method == LOGOUT,
                 max_reply_bytes: self.max_reply_bytes,
@@ -175,18 +176,17 @@ impl Endpoint {
         if call.commit_when_sent {
             self.look_at_applied(call.action, &head, Redactor(&secrets()));
         }
-        let executed = |error: Error| if repeated { error.may_have_run() } else { error };
         let status = head.status;
         // Replies and faults are SOAP. Whatever stands in front of the server may change the status of a fault.
         match reply::read(received?, call.method) {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(Answered { reply }),
             Ok(Answer::Fault(fault)) => {
-                Err(executed(fault.into_error(call.method, status, Redactor(&secrets()))))
+                Err(retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
             }
             Ok(Answer::Reply(reply)) => {
-                Err(executed(unexpected_status(&head, reply.xml.as_bytes(), Redactor(&secrets()))))
+                Err(retry.answered(unexpected_status(&head, reply.xml.as_bytes(), Redactor(&secrets()))))
             }
-            Err(unreadable) => Err(executed(no_soap(&head, unreadable, Redactor(&secrets())))),
+            Err(unreadable) => Err(retry.answered(no_soap(&head, unreadable, Redactor(&secrets())))),
         }
     }
 }

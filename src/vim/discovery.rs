@@ -66,7 +66,7 @@ pub(super) fn soap_action(version: &str) -> String {
 
 /// The newest version that the server lists. `None`: it lists none, or does not show its list.
 fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
-    let HttpReply { head, body, .. } = endpoint.versions_document(watch)?;
+    let HttpReply { head, body } = endpoint.versions_document(watch)?;
     let (status, body) = (head.status, body?);
     let advice = match status {
         200 => return Ok(versions::newest(&body)),

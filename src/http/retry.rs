@@ -1,0 +1,83 @@
+//! Decides whether a request is sent again, and what is then known of whether it ran. There is one value for a request, whatever
+//! number of attempts it takes.
+
+use std::cell::Cell;
+
+use crate::error::Error;
+
+/// Why an attempt brought no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// A pooled connection had been closed by the server. Nothing of the request was sent.
+    StaleConnection,
+    /// The connection was lost, and the request may have been sent.
+    LostConnection { sent: bool },
+}
+
+/// The attempts at one request.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    may_run_twice: bool,
+    /// The one more attempt that a lost connection allows was made.
+    repeated: Cell<bool>,
+    may_have_run: Cell<bool>,
+}
+
+impl Retry {
+    pub(crate) fn new(may_run_twice: bool) -> Retry {
+        Retry { may_run_twice, repeated: Cell::new(false), may_have_run: Cell::new(false) }
+    }
+
+    /// Whether to send the request again.
+    pub(super) fn again(&self, reason: Reason) -> bool {
+        match reason {
+            // Any pooled connection can be stale, and there are only so many of them.
+            Reason::StaleConnection => true,
+            Reason::LostConnection { sent } => {
+                let again = self.may_run_twice && !self.repeated.replace(true);
+                self.may_have_run.set(self.may_have_run.get() || again && sent);
+                again
+            }
+        }
+    }
+
+    /// The error of the last attempt, with what is known of all of them.
+    pub(super) fn give_up(&self, error: Error, sent: bool) -> Error {
+        if sent || self.may_have_run.get() { error.may_have_run() } else { error.not_run() }
+    }
+
+    /// What the server answered to the last attempt. An earlier one may have run all the same.
+    pub(crate) fn answered(&self, error: Error) -> Error {
+        if self.may_have_run.get() { error.may_have_run() } else { error }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{Executed, Status};
+
+    fn executed(retry: &Retry, sent: bool) -> Executed {
+        retry.give_up(Error::new(Status::VSESSION_E_CONNECTION, "lost"), sent).executed()
+    }
+
+    #[test]
+    fn a_request_that_may_run_once_is_sent_again_only_where_nothing_was_sent() {
+        let retry = Retry::new(false);
+        assert!((0..100).all(|_| retry.again(Reason::StaleConnection)));
+        assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_NO);
+        assert!(!retry.again(Reason::LostConnection { sent: true }));
+        assert_eq!(executed(&retry, true), Executed::VSESSION_EXECUTED_MAYBE);
+    }
+
+    #[test]
+    fn a_request_that_may_run_twice_is_sent_twice_and_no_later_attempt_hides_that_it_may_have_run() {
+        let retry = Retry::new(true);
+        assert!(retry.again(Reason::LostConnection { sent: true }));
+        assert!(retry.again(Reason::StaleConnection));
+        assert!(!retry.again(Reason::LostConnection { sent: true }));
+        assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
+        let refused = retry.answered(Error::new(Status::VSESSION_E_FAULT, "refused").not_run());
+        assert_eq!(refused.executed(), Executed::VSESSION_EXECUTED_MAYBE);
+    }
+}
