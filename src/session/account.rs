@@ -19,7 +19,7 @@ pub(super) struct Account {
     pub(super) given: Option<Secret>,
     /// The program has given a password that no login has read yet.
     pub(super) newer_given: bool,
-    /// The user whom the last credentials were for.
+    /// The user of the last credential.
     pub(super) user: Option<String>,
 }
 

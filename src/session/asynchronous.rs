@@ -80,7 +80,7 @@ impl Drop for Promise {
     }
 }
 
-/// A call that waits for a worker. Whoever comes first takes the promise and keeps it: a worker, or the deadline, the
+/// A call that waits for a worker. The first to take the promise keeps it: a worker, or the deadline, the
 /// token or the close, which do not wait for one.
 struct Queued {
     bounds: Bounds,

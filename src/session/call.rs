@@ -1,5 +1,5 @@
-//! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it
-//! replaced once for everybody and send the call once more.
+//! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it replaced once for
+//! all threads and send the call again.
 
 use super::flight::Outcome;
 use super::orphans::InUse;

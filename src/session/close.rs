@@ -58,7 +58,7 @@ impl Session {
                     }
                     Phase::Idle => None,
                 };
-                let snapshot = server_session.shown.snapshot();
+                let snapshot = server_session.current.snapshot();
                 let flight = match busy {
                     Some(_) => None,
                     None if !renewal.machine.state().is_usable() || snapshot.login.is_none() => {
@@ -158,7 +158,7 @@ impl Session {
                 return Err(unfinished(&error));
             }
         }
-        let snapshot = server_session.shown.replace(Snapshot::default());
+        let snapshot = server_session.current.replace(Snapshot::default());
         if !alive || !self.config.close_logs_out || !snapshot.origin.is_ours_to_end() {
             return Ok(());
         }

@@ -1,7 +1,6 @@
-//! Keep-alive: a session that nobody uses is asked for a sign of life often enough that the server does not end it. A
-//! session costs an entry in the timer for that, and nothing else; probes run on a few workers. A probe is a call like
-//! any other: it holds nothing that a login, a logout or a close would wait for, and it has a dead session replaced the
-//! way every call does. Failures do not end it: it tries again, with growing pauses.
+//! Keep-alive: probes keep a session that nobody uses from reaching the server's idle timeout. A session costs an entry in the timer and
+//! nothing else; probes run on a few workers. A probe is a call like any other: no login, logout or close waits for it, and it has a
+//! dead session replaced as every call does. A failed probe is repeated, with growing pauses.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;

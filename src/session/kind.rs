@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use super::Session;
 use super::keepalive::KeepAlive;
 use super::renewal::Renewal;
-use super::snapshot::Shown;
+use super::snapshot::CurrentSnapshot;
 use crate::auth::SignIn;
 use crate::auth::credential::Credential;
 use crate::config::Config;
@@ -58,8 +58,8 @@ pub(crate) struct ServerSession<K: Kind> {
     pub(super) kind: K,
     /// Shows state and epoch to readers that have nothing but the handle.
     pub(super) publisher: Publisher,
-    /// What readers see. Replaced under the lock of the renewal, or when the session is closed.
-    pub(super) shown: Shown<K>,
+    /// The snapshot that readers see. Replaced under the lock of the renewal, or when the session is closed.
+    pub(super) current: CurrentSnapshot<K>,
     /// Its state, and who is changing it. Held for a few instructions at a time.
     pub(super) renewal: Mutex<Renewal<K>, rank::Renewal>,
     /// When the next sign of life is due.
@@ -73,7 +73,7 @@ impl<K: Kind> ServerSession<K> {
         ServerSession {
             kind,
             publisher,
-            shown: Shown::new(),
+            current: CurrentSnapshot::new(),
             renewal: Mutex::new(Renewal::new(config)),
             keepalive: KeepAlive::new(config.keepalive_interval),
             proven: AtomicU64::new(0),
@@ -81,7 +81,7 @@ impl<K: Kind> ServerSession<K> {
     }
 }
 
-/// Who made a session on the server, and so who may end it: nobody ends what he does not own.
+/// Who made a session on the server. Only its maker ends it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// This library, by a login.

@@ -39,7 +39,7 @@ impl Session {
     /// Whether the server still knows the session of this epoch.
     pub(super) fn is_live<K: Kind>(&self, epoch: u64, watch: &Watch) -> Result<bool> {
         let server_session = K::of(self);
-        let snapshot = server_session.shown.snapshot();
+        let snapshot = server_session.current.snapshot();
         let (Some(login), Some(service), true) =
             (&snapshot.login, &snapshot.service, snapshot.epoch == epoch)
         else {
@@ -183,7 +183,7 @@ impl Session {
             if planted!("refresh-over-a-look") {
                 next.service = old.service.clone();
             }
-            self.vim.shown.replace(next);
+            self.vim.current.replace(next);
         }
     }
 }

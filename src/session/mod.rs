@@ -104,7 +104,7 @@ impl Session {
 
     /// The snapshot as it is now.
     pub(crate) fn snapshot(&self) -> Arc<VimSnapshot> {
-        self.vim.shown.snapshot()
+        self.vim.current.snapshot()
     }
 
     /// The snapshot, provided that it holds a login.
@@ -116,7 +116,7 @@ impl Session {
 
     /// The same, for programs to keep.
     pub(crate) fn view(&self) -> Result<Arc<VimView>> {
-        self.vim.shown.view(|snapshot| self.check_identity(snapshot))
+        self.vim.current.view(|snapshot| self.check_identity(snapshot))
     }
 
     fn check_identity(&self, snapshot: &VimSnapshot) -> Result<()> {

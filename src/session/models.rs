@@ -1,4 +1,4 @@
-//! Models of the heart: the login gate with its waiters, the snapshot and its readers, keep-alive, and the close against all of
+//! Models of the heart: renewal with its waiters, the snapshot and its readers, keep-alive, and the close against all of
 //! them. The server is a small vCenter that counts what reaches it.
 
 use std::collections::{BTreeMap, BTreeSet};

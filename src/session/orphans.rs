@@ -43,7 +43,8 @@ impl Session {
         replace: bool,
     ) -> Option<Arc<Snapshot<K>>> {
         let server_session = K::of(self);
-        let (had_session, snapshot) = (renewal.machine.state().is_usable(), server_session.shown.snapshot());
+        let (had_session, snapshot) =
+            (renewal.machine.state().is_usable(), server_session.current.snapshot());
         self.feed(renewal, Input::Expired { server: &server_session.kind.server(), replace });
         (had_session && !snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
     }

@@ -60,7 +60,7 @@ impl Session {
 
     /// What a login by hand does for a session that seems to live after a contradiction.
     pub(super) fn resolve_contradiction<K: Kind>(self: &Arc<Self>, watch: &Watch) -> Result<()> {
-        let snapshot = K::of(self).shown.snapshot();
+        let snapshot = K::of(self).current.snapshot();
         let Some(service) = &snapshot.service else { return Ok(()) };
         match self.renew::<K>(Goal::Rediscover { service: address_of(service), by_hand: true }, watch)? {
             Outcome::StillAlive => Ok(()),
@@ -70,7 +70,8 @@ impl Session {
 
     /// The flight of a rediscovery. `service`: what the answer contradicted.
     pub(super) fn run_rediscovery<K: Kind>(&self, service: usize, watch: &Watch) -> Result<Outcome> {
-        let known = K::of(self).shown.snapshot().service.clone().filter(|known| address_of(known) == service);
+        let known =
+            K::of(self).current.snapshot().service.clone().filter(|known| address_of(known) == service);
         let changed = match known {
             // Another thread has learned something else meanwhile.
             None => true,
@@ -127,10 +128,10 @@ impl Session {
         if !renewal.machine.is_closed() {
             let now_known = if planted!("found-and-forgotten") { known } else { &found };
             renewal.service = Some(now_known.clone());
-            let snapshot = server_session.shown.snapshot();
+            let snapshot = server_session.current.snapshot();
             if changed && snapshot.login.is_some() {
                 let service = Some(found.clone());
-                server_session.shown.replace(Snapshot { service, elsewhere: true, ..(*snapshot).clone() });
+                server_session.current.replace(Snapshot { service, elsewhere: true, ..(*snapshot).clone() });
             }
         }
         drop(renewal);

@@ -35,7 +35,7 @@ pub(super) struct Renewal<K: Kind> {
     pub(super) left_behind: Option<Error>,
 }
 
-/// Who is changing the session.
+/// What is being done to the session.
 pub(super) enum Phase {
     Idle,
     /// A login, or the question whether one is needed.
@@ -216,7 +216,7 @@ impl Session {
         let Goal::Rediscover { service, by_hand } = goal else { return Next::Return(Outcome::StillAlive) };
         // Another thread has rediscovered the server, or has logged in or out.
         let changed =
-            K::of(self).shown.snapshot().service.as_ref().is_none_or(|known| address_of(known) != service);
+            K::of(self).current.snapshot().service.as_ref().is_none_or(|known| address_of(known) != service);
         if changed && !planted!("looked-at-unseen") {
             return Next::Return(Outcome::Ready);
         }
@@ -288,12 +288,12 @@ impl Session {
                     server_session.publisher.raise_epoch(epoch);
                 }
                 let made = Snapshot { epoch, login, service, origin: Origin::Made, ..Snapshot::default() };
-                server_session.shown.replace(made);
+                server_session.current.replace(made);
                 // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
                 server_session.publisher.raise_epoch(epoch);
             }
             (Readers::LoggedOut, _) => {
-                server_session.shown.replace(Snapshot { epoch, ..Snapshot::default() });
+                server_session.current.replace(Snapshot { epoch, ..Snapshot::default() });
             }
             (Readers::NewLogin | Readers::Lost | Readers::Keep, _) => {}
         }
@@ -309,8 +309,8 @@ impl Session {
             }
         }
         // After the state: where the snapshot says that the session was lost, the state says so too.
-        if effects.readers == Readers::Lost && server_session.shown.snapshot().login.is_some() {
-            server_session.shown.replace(Snapshot { epoch, lost: true, ..Snapshot::default() });
+        if effects.readers == Readers::Lost && server_session.current.snapshot().login.is_some() {
+            server_session.current.replace(Snapshot { epoch, lost: true, ..Snapshot::default() });
         }
     }
 

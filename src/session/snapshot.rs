@@ -23,7 +23,7 @@ pub(crate) struct Snapshot<K: Kind> {
     pub(super) lost: bool,
     /// The login was made before the server turned out to be another one, which may never have known it.
     pub(super) elsewhere: bool,
-    /// Who made the login.
+    /// Who made the session.
     pub(super) origin: Origin,
     pub(super) uses: Arc<Uses>,
 }
@@ -62,7 +62,7 @@ impl Uses {
         self.calls.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// True: it was the last one, and the session is to be logged out now.
+    /// A call has ended. True: it was the last one, and the session is to be logged out now.
     pub(super) fn end(&self) -> bool {
         let last = self.calls.fetch_sub(1, Ordering::SeqCst) == 1;
         (last || planted!("logged-out-under-a-call"))
@@ -70,7 +70,7 @@ impl Uses {
             && self.given_up.swap(false, Ordering::SeqCst)
     }
 
-    /// The same for whoever gives the session up.
+    /// The session is given up. True: no call is under way, and the session is to be logged out now.
     pub(super) fn give_up(&self) -> bool {
         self.given_up.store(true, Ordering::SeqCst);
         self.calls.load(Ordering::SeqCst) == 0 && self.given_up.swap(false, Ordering::SeqCst)
@@ -109,21 +109,21 @@ impl<K: Kind> Deref for View<K> {
 
 const VIEWS: usize = 8;
 
-/// What a session shows at one moment: its snapshot, and views of it for readers on different threads. A view is made when
-/// it is first wanted; from then on whoever replaces the snapshot makes it anew.
-struct Moment<K: Kind> {
+/// A published snapshot, with views of it for readers on different threads. A view is made when
+/// it is first wanted; from then on the thread that replaces the snapshot makes the next one.
+struct Publication<K: Kind> {
     snapshot: Arc<Snapshot<K>>,
     views: [OnceBox<Arc<View<K>>>; VIEWS],
 }
 
-impl<K: Kind> Moment<K> {
-    fn new(snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Moment<K>> {
-        Arc::new(Moment { snapshot: snapshot.into(), views: Default::default() })
+impl<K: Kind> Publication<K> {
+    fn new(snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Publication<K>> {
+        Arc::new(Publication { snapshot: snapshot.into(), views: Default::default() })
     }
 
-    /// What is shown next: another snapshot to the same readers.
-    fn then(&self, snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Moment<K>> {
-        let next = Moment::new(snapshot);
+    /// The next publication: another snapshot for the same readers.
+    fn then(&self, snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Publication<K>> {
+        let next = Publication::new(snapshot);
         for (index, view) in self.views.iter().enumerate() {
             if view.get().is_some() {
                 next.make(index);
@@ -141,45 +141,48 @@ impl<K: Kind> Moment<K> {
         self.make(thread_number() % VIEWS).clone()
     }
 
-    /// Whether somebody has it or one of its views, once it is shown no more. Who has neither can get neither.
-    fn is_held(this: &Arc<Moment<K>>) -> bool {
+    /// Whether a reader holds it or one of its views, after it was replaced. From then on no reader can get either.
+    fn is_held(this: &Arc<Publication<K>>) -> bool {
         Arc::strong_count(this) > 1
             || this.views.iter().filter_map(OnceBox::get).any(|view| Arc::strong_count(view) > 1)
     }
 }
 
-/// What a session shows now, and what it showed before for as long as a reader holds it. Memory is a matter for whoever
-/// replaces a snapshot, before and after: a reader makes no view but its first and frees none, since the allocator may have
-/// it wait for the thread whose memory it was.
-pub(super) struct Shown<K: Kind> {
-    now: ArcSwap<Moment<K>>,
-    before: Mutex<Vec<Arc<Moment<K>>>, rank::Snapshots>,
+/// The snapshot that readers see now, and replaced ones for as long as a reader holds them. The thread that replaces a snapshot
+/// allocates and frees: a reader makes no view but its first and frees none, since the allocator could make it wait for the thread
+/// that allocated the memory.
+pub(super) struct CurrentSnapshot<K: Kind> {
+    now: ArcSwap<Publication<K>>,
+    replaced: Mutex<Vec<Arc<Publication<K>>>, rank::Snapshots>,
 }
 
-impl<K: Kind> Shown<K> {
-    pub(super) fn new() -> Shown<K> {
-        Shown { now: ArcSwap::from(Moment::new(Snapshot::default())), before: Mutex::new(Vec::new()) }
+impl<K: Kind> CurrentSnapshot<K> {
+    pub(super) fn new() -> CurrentSnapshot<K> {
+        CurrentSnapshot {
+            now: ArcSwap::from(Publication::new(Snapshot::default())),
+            replaced: Mutex::new(Vec::new()),
+        }
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot<K>> {
         self.now.load().snapshot.clone()
     }
 
-    /// The view for the current thread, provided that `check` finds its snapshot good.
+    /// The view for the current thread, if `check` accepts its snapshot.
     pub(super) fn view(&self, check: impl FnOnce(&Snapshot<K>) -> Result<()>) -> Result<Arc<View<K>>> {
         let now = self.now.load();
         check(&now.snapshot)?;
         Ok(now.view())
     }
 
-    /// Shows another snapshot, and returns the one before. Those who do so do it one after the other.
+    /// Publishes another snapshot and returns the one before. The caller holds the lock of the renewal, or has closed the session.
     pub(super) fn replace(&self, snapshot: impl Into<Arc<Snapshot<K>>>) -> Arc<Snapshot<K>> {
         let next = self.now.load().then(snapshot);
         let old = self.now.swap(next);
         let replaced = old.snapshot.clone();
-        let mut before = self.before.lock();
-        before.push(old);
-        before.retain(Moment::is_held);
+        let mut replaced_before = self.replaced.lock();
+        replaced_before.push(old);
+        replaced_before.retain(Publication::is_held);
         replaced
     }
 }
@@ -191,7 +194,7 @@ mod tests {
 
     #[test]
     fn threads_count_their_references_apart() {
-        let shown = Moment::<Vim25>::new(Snapshot { epoch: 7, ..Snapshot::default() });
+        let shown = Publication::<Vim25>::new(Snapshot { epoch: 7, ..Snapshot::default() });
         let view = || {
             let view = shown.view();
             assert_eq!(view.epoch, 7);
@@ -209,8 +212,9 @@ mod tests {
 
     #[test]
     fn who_replaces_a_snapshot_makes_the_views_that_were_read() {
-        let made = |shown: &Moment<Vim25>| shown.views.iter().filter(|view| view.get().is_some()).count();
-        let first = Moment::<Vim25>::new(Snapshot::default());
+        let made =
+            |shown: &Publication<Vim25>| shown.views.iter().filter(|view| view.get().is_some()).count();
+        let first = Publication::<Vim25>::new(Snapshot::default());
         first.view();
         let second = first.then(Snapshot { epoch: 8, ..Snapshot::default() });
         assert_eq!((made(&first), made(&second)), (1, 1));
@@ -220,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_snapshot_that_was_replaced_is_freed_by_who_replaces_another() {
-        let shown = Shown::<Vim25>::new();
+        let shown = CurrentSnapshot::<Vim25>::new();
         let replace = |epoch| shown.replace(Snapshot { epoch, ..Snapshot::default() });
         let view = || shown.view(|_| Ok(())).unwrap();
         replace(1);
@@ -231,9 +235,9 @@ mod tests {
         let held = view();
         replace(3);
         assert!(forgotten.upgrade().is_none());
-        assert_eq!((held.epoch, shown.before.lock().len()), (2, 1));
+        assert_eq!((held.epoch, shown.replaced.lock().len()), (2, 1));
         drop(held);
         replace(4);
-        assert_eq!(shown.before.lock().len(), 0);
+        assert_eq!(shown.replaced.lock().len(), 0);
     }
 }

@@ -1,5 +1,5 @@
 //! The state machine of a server session: an input goes in, and the machine changes its state and says what follows from it.
-//! It does no I/O, takes no lock and reads no clock. Whoever feeds it holds the lock around it and carries out the effects.
+//! It does no I/O, takes no lock and reads no clock. Its caller holds the lock around it and carries out the effects.
 //!
 //! Each match on the state is exhaustive, so an input that says nothing about a state does not compile. The table of all pairs is
 //! in the tests below and, without the effects, in ARCHITECTURE.md under "States".

@@ -101,7 +101,7 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
     publish_login(&session);
     // A publication that has come half-way: the snapshot is in place, the epoch is not yet.
     let first = session.snapshot();
-    session.vim.shown.replace(Snapshot {
+    session.vim.current.replace(Snapshot {
         epoch: 2,
         login: first.login.clone(),
         service: first.service.clone(),
