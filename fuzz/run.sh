@@ -104,11 +104,11 @@ plant_all() {
     plant config/url.rs 's/is not a port (1 to 65535){CODES}/is not a port: {number}/' # url
     plant config/options.rs 's/(least..=most).contains/(least..=most + 1).contains/' # option
     plant config/env.rs 's/"environment variable {name}: {problem}"/"environment: {}{problem}", \&name[name.len()..]/' # environment
-    plant config/proxy.rs 's/"it is a kind of proxy that is not supported".into()/format!("{address} is not supported")/' # proxy
-    plant config/known_hosts.rs 's/number + 1/number/'                              # known_hosts
+    plant config/proxy.rs 's/"this kind of proxy is not supported".into()/format!("{address} is not supported")/' # proxy
+    plant config/known_hosts.rs 's/(1\.\.)\.zip/(0..).zip/'                            # known_hosts
     plant http/reply.rs 's/Some(Gunzip::new())/None/' # head
-    plant net/trust.rs '/^fn not_pem/,/^}/ s/format!("not PEM: {problem}")/format!("not PEM: {error} {problem}")/' # pem
-    plant net/certificate.rs 's/return Err(CertificateError::NotValidYet);//'       # certificate
+    plant net/pem.rs 's/is not PEM: {} (/is not PEM: {error:?} {} (/'               # pem
+    plant net/trust_store.rs 's/= tls_error::outside_validity(parsed.validity, now_is, "it")/= None/' # certificate
     plant http/head.rs '/^pub(super) fn improper/,/^}/ s/VSESSION_E_PROTOCOL/VSESSION_E_CONFIG/' # http
     plant ffi/call.rs 's/size.min(size_of::<T>()),/size_of::<T>(),/'                # api
 }
