@@ -74,7 +74,8 @@ func TestAnswersStopAtAByte(t *testing.T) {
 				b.rule(`{"method":"GET","stop":{"byte":` + itoa(at) + `,"then":"` + then + `"}` + chunked + `}`)
 				got, err := b.exchange(then, length)
 				b.wantEnd(err, then)
-				b.want("the answer", got, whole[:length])
+				// Without the dates: time passes between the two.
+				b.want("the answer", normalized(got), normalized(whole[:length]))
 			}
 		}
 		b.control("DELETE", "/rules", "", nil)
