@@ -57,7 +57,7 @@ def measure_as(profile):
             out = Path(directory) / "out"
             command = ["valgrind", "--tool=callgrind", "--read-inline-info=no", f"--callgrind-out-file={out}", PROGRAM, "paths"]
             if profile != "plain":
-                command.append("replies=only")
+                command += ["replies=only", f"compression={'on' if profile == '9.0.1' else 'off'}"]
             environment = {**os.environ, **server.environment()}
             ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
             if ran.returncode != 0:

@@ -28,6 +28,9 @@ static void open_session(void) {
     check(vsession_config_set(config, "password", environment("BENCH_PASSWORD"), &error), "password");
     /* A probe in between would be counted. */
     check(vsession_config_set(config, "keepalive.interval_ms", "0", &error), "keepalive.interval_ms");
+    /* A library without this option always asks for compression. */
+    if (*text_argument("compression", ""))
+        vsession_config_set(config, "http.compression", text_argument("compression", ""), NULL);
     check(vsession_open(config, &session, &error), "open");
     vsession_config_free(config);
 }
