@@ -57,8 +57,6 @@ bench: all simulator-binary
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets --test faults -- -D warnings
-	tests/layers.py
-	tests/layers.py prove
 	tests/abi/check.py functions
 	tests/abi/check.py prove
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz-check

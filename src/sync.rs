@@ -1,5 +1,5 @@
 //! The library's primitives of synchronisation: mutexes, atomics, threads, the clock, and the descriptors that threads wait for.
-//! All other modules take them from here, with the exceptions that `tests/layers.py` lists, so that a model checker can replace
+//! All other modules take them from here, with the exceptions that `tests/layers.rs` lists, so that a model checker can replace
 //! them: with `--cfg vsession_model` they come from `sync/model.rs`.
 
 #[cfg(vsession_model)]
