@@ -99,7 +99,7 @@ plant_all() {
     plant vim/service_content.rs 's/is_none_or(|(_, id)| id.is_empty())/is_none()/' # service_content
     plant soap/xml/date_time.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/' # current_session
     plant soap/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
-    plant soap/envelope.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
+    plant soap/arguments.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
     plant runtime/secret.rs 's/strip_suffix(beginning)).last()/strip_suffix(beginning)).nth(1000)/' # redaction
     plant config/url.rs 's/is not a port (1 to 65535){CODES}/is not a port: {number}/' # url
     plant config/options.rs 's/(least..=most).contains/(least..=most + 1).contains/' # option

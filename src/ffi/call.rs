@@ -12,7 +12,8 @@ use crate::error::{Error, Result};
 use crate::runtime::redact::excerpt;
 use crate::runtime::wait::Signal;
 use crate::session::{CallOptions, MethodCall, Target, Timeout};
-use crate::soap::envelope::{Reference, check_arguments};
+use crate::soap::arguments::check_arguments;
+use crate::soap::envelope::Reference;
 use crate::soap::xml::{is_name, is_text};
 
 /// The `timeout_ms` of a call without a time limit.

@@ -1,6 +1,7 @@
 //! Strings that nobody may see: passwords, cookies, tokens. They are zeroed when dropped and print as `***`. `redact`
 //! removes them from text that a peer sent.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
@@ -39,6 +40,32 @@ impl<T: Default + Into<Vec<u8>>> Drop for Wiped<T> {
         let mut bytes: Vec<u8> = std::mem::take(&mut self.0).into();
         sys::wipe(bytes.spare_capacity_mut());
         sys::wipe(&mut bytes);
+    }
+}
+
+/// A text that is borrowed, or a copy of it that is wiped at its end.
+pub(crate) enum BorrowedOrWiped<'a> {
+    Borrowed(&'a str),
+    Wiped(Wiped<String>),
+}
+
+impl<'a> From<Cow<'a, str>> for BorrowedOrWiped<'a> {
+    fn from(text: Cow<'a, str>) -> Self {
+        match text {
+            Cow::Borrowed(text) => BorrowedOrWiped::Borrowed(text),
+            Cow::Owned(text) => BorrowedOrWiped::Wiped(Wiped::new(text)),
+        }
+    }
+}
+
+impl Deref for BorrowedOrWiped<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            BorrowedOrWiped::Borrowed(text) => text,
+            BorrowedOrWiped::Wiped(text) => text,
+        }
     }
 }
 

@@ -40,6 +40,7 @@ use crate::soap::call::Endpoint;
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, rank};
+use crate::vim::service::VIM25;
 use account::Account;
 use kind::ServerSession;
 use vim25::Vim25;
@@ -76,7 +77,7 @@ impl Session {
             );
         }
         let client = Client::shared(&settings)?;
-        let endpoint = Endpoint::new(client, &config.url.path, config.max_reply_bytes)?;
+        let endpoint = Endpoint::new(client, &config.url.path, VIM25, config.max_reply_bytes)?;
         let vim = ServerSession::new(Vim25 { endpoint }, publisher, &config);
         Ok(Arc::new(Session { config, account: Mutex::default(), closed: Arc::new(Signal::new()), vim }))
     }

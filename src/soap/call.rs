@@ -11,14 +11,11 @@ use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::soap::cookie;
-use crate::soap::envelope::{self, Reference};
+use crate::soap::envelope::{Envelope, HeaderPart, Reference};
+use crate::soap::http_status;
 use crate::soap::reply::{self, Answer, Reply};
 use crate::soap::unreadable::Unreadable;
-use crate::status::Status;
 use crate::sync::{Arc, AtomicU64, Ordering};
-
-/// As much of a reply as an error may look at: more than it shows, with secrets that begin there and are escaped.
-const BEGINNING: usize = 64 * 1024;
 
 /// The method that ends a session.
 pub(crate) const LOGOUT: &str = "Logout";
@@ -29,12 +26,16 @@ const ACCEPT: (&str, &str) = ("Accept", "text/xml, */*");
 /// The header in which a server says for which version of the API it took a call.
 const APPLIED_ACTION: &str = "x-applied-soapaction";
 
-/// Where SOAP calls of one server go.
+/// What an error calls the body that was expected.
+const SOAP: &str = "SOAP";
+
+/// A SOAP service of a server: its path, and the namespace of its methods.
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     client: Arc<Client>,
-    sdk: Uri,
-    versions: Uri,
+    path: String,
+    uri: Uri,
+    namespace: &'static str,
     max_reply_bytes: u64,
 }
 
@@ -60,18 +61,23 @@ pub(crate) struct Answered {
 }
 
 impl Endpoint {
-    pub(crate) fn new(client: Arc<Client>, path: &str, max_reply_bytes: u64) -> Result<Endpoint> {
-        let sdk = client.uri(path)?;
-        let versions = client.uri(&format!("{path}/vimServiceVersions.xml"))?;
-        Ok(Endpoint { client, sdk, versions, max_reply_bytes })
+    /// The service at this path.
+    pub(crate) fn new(
+        client: Arc<Client>,
+        path: &str,
+        namespace: &'static str,
+        max_reply_bytes: u64,
+    ) -> Result<Endpoint> {
+        let uri = client.uri(path)?;
+        Ok(Endpoint { client, path: path.to_string(), uri, namespace, max_reply_bytes })
     }
 
-    /// The document that lists the versions of the API.
-    pub(crate) fn versions_document(&self, watch: &Watch) -> Result<HttpReply> {
+    /// Fetches a document below the path of the service.
+    pub(crate) fn get(&self, document: &str, watch: &Watch) -> Result<HttpReply> {
         self.client.send(
             &HttpRequest {
                 method: Method::GET,
-                uri: &self.versions,
+                uri: &self.client.uri(&format!("{}/{document}", self.path))?,
                 headers: &[ACCEPT],
                 body: &[],
                 retry: &Retry::new(true),
@@ -139,7 +145,8 @@ impl Endpoint {
         secret: Option<&Secret>,
         session_cookie: &mut Option<Secret>,
     ) -> Result<Answered> {
-        let body = envelope::Request::new(call.method, call.this, call.arguments, call.operation_id);
+        let header = [HeaderPart::new("operationID", call.operation_id)];
+        let envelope = Envelope::new(header, self.namespace, call.method, call.this, call.arguments);
         let headers = [
             ACCEPT,
             ("Content-Type", "text/xml; charset=\"utf-8\""),
@@ -151,9 +158,9 @@ impl Endpoint {
         let HttpReply { head, body: received } = self.client.send(
             &HttpRequest {
                 method: Method::POST,
-                uri: &self.sdk,
+                uri: &self.uri,
                 headers,
-                body: &body.pieces(),
+                body: &envelope.pieces(),
                 retry: &retry,
                 commit_when_sent: call.commit_when_sent,
                 urgent: call.method == LOGOUT,
@@ -183,9 +190,12 @@ impl Endpoint {
             Ok(Answer::Fault(fault)) => {
                 Err(retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
             }
-            Ok(Answer::Reply(reply)) => {
-                Err(retry.answered(unexpected_status(&head, reply.xml.as_bytes(), Redactor(&secrets()))))
-            }
+            Ok(Answer::Reply(reply)) => Err(retry.answered(http_status::error(
+                &head,
+                reply.xml.as_bytes(),
+                SOAP,
+                Redactor(&secrets()),
+            ))),
             Err(unreadable) => Err(retry.answered(no_soap(&head, unreadable, Redactor(&secrets())))),
         }
     }
@@ -196,65 +206,10 @@ impl Endpoint {
 fn no_soap(head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
     match head.status {
         200 => {}
-        500 if unreadable.for_want_of_memory() => {}
-        _ => return unexpected_status(head, unreadable.text().as_bytes(), hidden),
+        500 if unreadable.is_for_lack_of_memory() => {}
+        _ => return http_status::error(head, unreadable.text().as_bytes(), SOAP, hidden),
     }
     unreadable.into_error(hidden).with(|d| d.http_status = head.status)
-}
-
-/// What to do about a redirection, which is not followed.
-pub(crate) fn redirection(head: &Head, hidden: Redactor) -> String {
-    let target = hidden.quote(head.get("location").unwrap_or("?"), 400);
-    format!("it redirects to '{target}': if that is the right server, put it into 'url'")
-}
-
-fn unexpected_status(head: &Head, body: &[u8], hidden: Redactor) -> Error {
-    let advice = match head.status {
-        300..=399 => format!("; {}", redirection(head, hidden)),
-        401 | 403 => {
-            "; something in front of the server asks for other credentials or forbids the path".into()
-        }
-        404 => "; there is no SDK at this path: check the path in 'url' (normally /sdk)".into(),
-        407 => "; a proxy asks for credentials".into(),
-        429 | 503 => format!("; the server is overloaded or starting: try again {}", later(head)),
-        502 | 504 => "; the service behind the server's front does not answer: try again later".into(),
-        _ => String::new(),
-    };
-    http_error(head.status, &advice, body, hidden).with(|d| d.retry_after = head.retry_after())
-}
-
-fn later(head: &Head) -> String {
-    match head.retry_after() {
-        Some(time) => format!("in {} s, as it asks", time.as_secs()),
-        None => "later".into(),
-    }
-}
-
-fn http_error(status: u16, advice: &str, body: &[u8], hidden: Redactor) -> Error {
-    let shown = first_words(body, hidden);
-    let error = Error::new(
-        Status::VSESSION_E_HTTP,
-        format!("the server answered HTTP {status} with {shown} in place of SOAP{advice}"),
-    )
-    .with(|d| {
-        d.http_status = status;
-        d.retriable = matches!(status, 429 | 502..=504);
-    });
-    if is_refused(status) { error.not_run() } else { error }
-}
-
-/// How a body begins, for a message.
-pub(crate) fn first_words(body: &[u8], hidden: Redactor) -> String {
-    match hidden.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), EXCERPT_LENGTH) {
-        start if start.is_empty() => "an empty body".into(),
-        start => format!("a body that begins with '{start}'"),
-    }
-}
-
-/// Whether this status says that nobody ran the call: it leads elsewhere, or forbids, or finds the request itself wrong. A
-/// 408 or a 499 may be a gateway's that passed the call on and stopped waiting; a 409 or a 410 may be what came of it.
-fn is_refused(status: u16) -> bool {
-    matches!(status, 300..=399 | 400 | 401 | 403..=405 | 407 | 411 | 413..=415 | 417 | 421 | 426 | 428 | 429 | 431)
 }
 
 /// A new id that ties a call to the lines that the server logs about it.

@@ -10,13 +10,21 @@ use crate::error::{Error, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
 
-/// The faults that say that the credentials are no good: InvalidLogin and those derived from it.
-const REFUSALS: &[&str] = &["InvalidLogin", "PasswordExpired", "NoClientCertificate", "NoSubjectName"];
-/// The faults that say that a privilege is missing.
-const NO_PERMISSION: &[&str] = &["NoPermission", "RestrictedByAdministrator"];
-/// As many characters of a fault's text stand in a message.
+/// The faults that decide about the session, the credentials or a privilege. A server answers with them before the method
+/// does anything. All others are `VSESSION_E_FAULT`, and the method's own.
+const DECISIVE: &[(&str, Status)] = &[
+    (NOT_AUTHENTICATED, Status::VSESSION_E_NOT_AUTHENTICATED),
+    // InvalidLogin and those derived from it.
+    ("InvalidLogin", Status::VSESSION_E_INVALID_LOGIN),
+    ("PasswordExpired", Status::VSESSION_E_INVALID_LOGIN),
+    ("NoClientCertificate", Status::VSESSION_E_INVALID_LOGIN),
+    ("NoSubjectName", Status::VSESSION_E_INVALID_LOGIN),
+    ("NoPermission", Status::VSESSION_E_NO_PERMISSION),
+    ("RestrictedByAdministrator", Status::VSESSION_E_NO_PERMISSION),
+];
+/// How many characters of a fault's text a message shows.
 const SHOWN_OF_TEXT: usize = 1000;
-/// The most of a detail that is handed out.
+/// The largest detail that an error carries.
 const LARGEST_DETAIL: usize = 1 << 20;
 
 /// A fault as the server sent it.
@@ -44,8 +52,8 @@ pub(super) fn recognised(text: &str) -> Option<Fault> {
     if !before.contains("Body") || before.contains("Response") {
         return None;
     }
-    let known = REFUSALS.iter().chain(NO_PERMISSION).chain([&NOT_AUTHENTICATED]);
-    let (_, name) = known.filter_map(|name| Some((place_of_name(fault, name)?, *name))).min()?;
+    let (_, name) =
+        DECISIVE.iter().filter_map(|(name, _)| Some((place_of_name(fault, name)?, *name))).min()?;
     Some(Fault { name: name.to_string(), ..Fault::default() })
 }
 
@@ -269,18 +277,14 @@ fn declares(tag: &str, name: &str) -> bool {
 
 impl Fault {
     fn status(&self) -> Status {
-        match self.name.as_str() {
-            NOT_AUTHENTICATED => Status::VSESSION_E_NOT_AUTHENTICATED,
-            name if REFUSALS.contains(&name) => Status::VSESSION_E_INVALID_LOGIN,
-            name if NO_PERMISSION.contains(&name) => Status::VSESSION_E_NO_PERMISSION,
-            _ => Status::VSESSION_E_FAULT,
-        }
+        let known = DECISIVE.iter().find(|(name, _)| *name == self.name);
+        known.map_or(Status::VSESSION_E_FAULT, |(_, status)| *status)
     }
 
     /// The fault as an error of the call of `method`. It may repeat the secrets that the call sent.
     pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Redactor) -> Error {
         let status = self.status();
-        // Those that the library knows are no echo.
+        // A name that the library knows is not an echo of a secret.
         let name = match status {
             Status::VSESSION_E_FAULT => hidden.name(&self.name),
             _ => self.name,
@@ -301,7 +305,7 @@ impl Fault {
             }
             _ => {}
         }
-        // It is copied some times on its way to the caller, and a copy that finds no memory would end the process.
+        // The error is copied a few times on its way to the caller, and a copy without memory would end the process.
         let room = Vec::<u8>::new().try_reserve_exact(8 * self.xml.len()).is_ok();
         let error = Error::new(status, message).with(|d| {
             d.fault_name = Some(name).filter(|n| !n.is_empty());
@@ -313,7 +317,7 @@ impl Fault {
         });
         match status {
             Status::VSESSION_E_FAULT => error.ran(),
-            // The others are answered before the method does anything.
+            // A decisive fault proves that the method did not run.
             _ => error.not_run(),
         }
     }

@@ -1,8 +1,9 @@
 //! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Most targets put the bytes where a server's words stand in a
 //! document that is otherwise good, because a fuzzer seldom makes a whole envelope.
 
+use super::arguments::check_arguments;
 use super::cookie;
-use super::envelope::{Reference, Request, check_arguments};
+use super::envelope::{Envelope, HeaderPart, Reference};
 use super::fault::NOT_AUTHENTICATED;
 use super::reply::{self, Answer};
 use super::xml::escape;
@@ -79,7 +80,8 @@ pub(crate) fn arguments(bytes: &[u8]) {
         Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000),
         Ok(()) => {
             let this = Reference { kind: "VirtualMachine", id: "vm-<1>" };
-            let envelope = Request::new("Method", this, arguments, "operation").pieces().concat();
+            let header = [HeaderPart::new("operationID", "operation")];
+            let envelope = Envelope::new(header, "urn:vim25", "Method", this, arguments).pieces().concat();
             let document = roxmltree::Document::parse(&envelope).expect("accepted arguments make a document");
             let parts: Vec<_> = document.root_element().children().map(|n| n.tag_name().name()).collect();
             assert_eq!(parts, ["Header", "Body"], "{arguments}");

@@ -36,7 +36,7 @@ pub(super) enum Reason {
 
 impl Unreadable {
     /// There was no memory to read it; nothing is known of the body.
-    pub(crate) fn for_want_of_memory(&self) -> bool {
+    pub(crate) fn is_for_lack_of_memory(&self) -> bool {
         matches!(
             self.reason,
             Reason::NoMemory | Reason::NotXml { problem: Problem { what: What::NoMemory, .. }, .. }

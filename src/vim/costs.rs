@@ -3,7 +3,7 @@
 
 use super::{user_session, versions};
 use crate::runtime::redact::Redactor;
-use crate::soap::envelope::check_arguments;
+use crate::soap::arguments::check_arguments;
 use crate::soap::reply::{self, Answer};
 
 type Family = (&'static str, fn(usize) -> String);

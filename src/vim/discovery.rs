@@ -1,13 +1,14 @@
 //! How a server is got to know before a login, and when what is known of it is to be doubted. Nothing here is kept: that
 //! is the session's work.
 
-use super::service::{SERVICE_INSTANCE, Service};
+use super::service::{SERVICE_INSTANCE, Service, VIM25};
 use crate::error::{Error, Objection, Result};
-use crate::http::{Head, HttpReply};
+use crate::http::HttpReply;
 use crate::runtime::redact::Redactor;
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Endpoint, first_words, next_operation_id, redirection};
+use crate::soap::call::{Call, Endpoint, next_operation_id};
 use crate::soap::envelope::Reference;
+use crate::soap::http_status;
 use crate::status::Status;
 use crate::vim::service_content::ServiceContent;
 use crate::vim::versions;
@@ -61,44 +62,28 @@ fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service
 
 /// Tells the server which version of the API a call is of.
 pub(super) fn soap_action(version: &str) -> String {
-    format!("urn:vim25/{version}")
+    format!("{VIM25}/{version}")
 }
 
 /// The newest version that the server lists. `None`: it lists none, or does not show its list.
 fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
-    let HttpReply { head, body } = endpoint.versions_document(watch)?;
-    let (status, body) = (head.status, body?);
-    let advice = match status {
-        200 => return Ok(versions::newest(&body)),
-        300..=399 => redirection(&head, Redactor::NOTHING),
-        407 => "a proxy asks for credentials".to_string(),
-        408 | 429 | 500..=599 => return Err(not_ready(&head, &body)),
-        // Something in between forbids or does not know that document, which is not needed.
-        _ => return Ok(None),
-    };
-    Err(Error::new(
-        Status::VSESSION_E_HTTP,
-        format!("the server answered HTTP {status} when asked for its API versions; {advice}"),
-    )
-    .with(|d| d.http_status = status))
-}
-
-/// The error of a server that is starting or overloaded, or of its front.
-fn not_ready(head: &Head, body: &[u8]) -> Error {
-    let (status, begins) = (head.status, first_words(body, Redactor::NOTHING));
-    let wait = match head.retry_after() {
-        Some(time) => format!("in {} s, as it asks", time.as_secs()),
-        None => "later".into(),
-    };
-    Error::new(
-        Status::VSESSION_E_HTTP,
-        format!("the server answered HTTP {status} with {begins} when asked for its API versions; it is starting or overloaded: try again {wait}"),
-    )
-    .with(|d| {
-        d.http_status = status;
-        d.retriable = true;
-        d.retry_after = head.retry_after();
-    })
+    let HttpReply { head, body } = endpoint.get("vimServiceVersions.xml", watch)?;
+    let body = body?;
+    let error = || http_status::error(&head, &body, "the list of its API versions", Redactor::NOTHING);
+    match head.status {
+        200 => Ok(versions::newest(&body)),
+        300..=399 | 407 => Err(error()),
+        // The server is starting or overloaded, or its front says so: the list can be asked for again.
+        408 | 429 | 500..=599 => Err(error().with(|d| {
+            d.retriable = true;
+            if !d.message.contains(http_status::OVERLOADED) {
+                d.message.push_str("; ");
+                d.message.push_str(http_status::OVERLOADED);
+            }
+        })),
+        // Something in between forbids or does not know the list, which is not needed.
+        _ => Ok(None),
+    }
 }
 
 fn given_version(error: Error, version: &str) -> Error {

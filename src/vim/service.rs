@@ -11,6 +11,9 @@ use crate::status::Status;
 use crate::sync::{Arc, Mutex, Weak, rank};
 use crate::vim::service_content::ServiceContent;
 
+/// The namespace of the service.
+pub(crate) const VIM25: &str = "urn:vim25";
+
 /// The type and id that every server gives its root object.
 pub(crate) const SERVICE_INSTANCE: &str = "ServiceInstance";
 

@@ -1,0 +1,140 @@
+//! Checks the arguments of a call, which a program writes as XML, before they become part of an envelope.
+
+use memchr::memchr_iter;
+
+use super::xml::reader::Reader;
+use super::xml::text::is_allowed;
+
+/// Whether this is white space as XML knows it, which is less than what Rust does.
+fn is_blank(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+}
+
+/// Whether `arguments` can stand inside a request: well-formed elements that use no prefix but `xsi` and `xsd`, or
+/// declare their own. The error names the place in them.
+pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
+    if is_blank(arguments) {
+        return Ok(());
+    }
+    if let Some((at, problem)) = bad_character(arguments) {
+        return Err(format!("{problem} at {}", place(arguments, at)));
+    }
+    let mut reader = Reader::content(arguments);
+    match (reader.finish(), reader.bad_reference()) {
+        (Ok(()), None) => Ok(()),
+        (Ok(()), Some((at, number))) => Err(format!(
+            "a reference to the character U+{number:04X}, which XML does not allow, at {}",
+            place(arguments, at)
+        )),
+        (Err(problem), _) => Err(format!(
+            "not XML that can be sent: {} at {}",
+            problem.what.text(),
+            place(arguments, problem.at)
+        )),
+    }
+}
+
+/// The first character that cannot be sent as it is, with its place.
+pub(crate) fn bad_character(text: &str) -> Option<(usize, String)> {
+    let forbidden = text
+        .char_indices()
+        .find(|(_, c)| !is_allowed(*c))
+        .map(|(at, c)| (at, format!("the character U+{:04X}, which XML does not allow,", u32::from(c))));
+    // A parser turns it into a line feed.
+    let bytes = text.as_bytes();
+    let lone = memchr_iter(b'\r', bytes).find(|at| bytes.get(at + 1) != Some(&b'\n'));
+    let lone = lone.map(|at| (at, "a carriage return alone, which has to be written as &#13;,".to_string()));
+    [forbidden, lone].into_iter().flatten().min_by_key(|(at, _)| *at)
+}
+
+/// Line and column, both from 1, counted in characters.
+fn place(text: &str, at: usize) -> String {
+    let before = &text[..at];
+    let line = before.matches('\n').count() + 1;
+    let column = before[before.rfind('\n').map_or(0, |end| end + 1)..].chars().count() + 1;
+    format!("line {line}, column {column}")
+}
+
+#[cfg(test)]
+fn check_by_tree(arguments: &str) -> Result<(), String> {
+    let wrapped = format!(
+        r#"<x xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">{arguments}</x>"#
+    );
+    let document = roxmltree::Document::parse(&wrapped).map_err(|error| error.to_string())?;
+    let mut texts = document.root_element().children().filter(roxmltree::Node::is_text);
+    if texts.all(|text| is_blank(text.text().unwrap_or(""))) { Ok(()) } else { Err("text".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_reader_accepts_the_parser_accepts_too() {
+        let good = "<a xsi:type=\"xsd:string\">1 &lt; 2</a>\n<b xmlns='urn:x' xmlns:p='q'><p:c p:d='1'/><e>]]&gt;</e></b> ";
+        let pieces = [
+            "",
+            "<",
+            ">",
+            "/",
+            "&",
+            "\"",
+            " ",
+            ":",
+            "x",
+            "]",
+            "\r",
+            "\u{1}",
+            "</a>",
+            "<a>",
+            "<!--",
+            "<x:y/>",
+            "xmlns:xsi='1'",
+        ];
+        assert!(check_arguments(good).is_ok() && check_by_tree(good).is_ok());
+        let (mut known, mut all) = (0, 0);
+        for at in 0..=good.len() {
+            for (piece, replaced) in pieces.iter().flat_map(|p| [0, 1, 2, 5].map(|n| (p, n))) {
+                let Some(end) = Some(at + replaced).filter(|end| *end <= good.len()) else { continue };
+                let changed = format!("{}{piece}{}", &good[..at], &good[end..]);
+                all += 1;
+                if check_arguments(&changed).is_ok() {
+                    known += 1;
+                    assert_eq!(check_by_tree(&changed), Ok(()), "{changed}");
+                }
+            }
+        }
+        assert!(known > all / 20, "{known} of {all}");
+    }
+
+    #[test]
+    fn arguments_that_would_break_the_envelope_are_refused() {
+        assert!(check_arguments("").is_ok());
+        assert!(check_arguments("<a xsi:type=\"xsd:string\">1</a><b/>").is_ok());
+        for bad in ["<a>", "</Body>", "<a></b>", "</x><x>", "just text", "<a/>&undefined;", "\u{c}"] {
+            assert!(check_arguments(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_of_arguments_names_the_place_in_them() {
+        for (arguments, place) in [
+            ("<a>\n <b></a>", "line 2, column 5"),
+            ("<a/>\n\u{e4}\u{e4}", "line 2, column 1"),
+            ("<a>\u{e4}\u{1}</a>", "line 1, column 5"),
+            ("<a>\u{ffff}</a>", "line 1, column 4"),
+            ("<a>\r</a>", "line 1, column 4"),
+            ("<a>\r\n&#0;</a>", "line 2, column 1"),
+            ("<a>&#xFFFE;</a>", "line 1, column 4"),
+            ("<a>&#xD800;</a>", "line 1, column 4"),
+            ("</x><x>", "line 1, column 1"),
+            ("<a x='1' x='2'/>", "line 1, column 15"),
+            ("<p:a/>", "line 1, column 1"),
+            ("<a>", "line 1, column 4"),
+        ] {
+            let error = check_arguments(arguments).unwrap_err();
+            assert!(error.ends_with(place), "{arguments}: {error}");
+        }
+        assert_eq!(check_arguments("<a>1\r\n2&#13;&#10;</a>\r\n<!-- c --><b><![CDATA[x]]></b>"), Ok(()));
+    }
+}

@@ -1,0 +1,108 @@
+//! What the HTTP status says of a reply that is not what was asked for: whether the request may have run, whether it may
+//! succeed later, and what to do.
+
+use crate::error::Error;
+use crate::http::Head;
+use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
+use crate::status::Status;
+
+/// The part of a body that an error looks at: more than it shows, because secrets in it may be escaped.
+const BEGINNING: usize = 64 * 1024;
+
+/// What a status says of a request.
+struct Meaning {
+    /// Nobody ran it.
+    refused: bool,
+    /// The same request may succeed later.
+    retriable: bool,
+    advice: Advice,
+}
+
+enum Advice {
+    None,
+    /// The reply names another address, which is not asked.
+    Redirect,
+    /// The reply may say when to try again.
+    Later(&'static str),
+    Do(&'static str),
+}
+
+pub(crate) const OVERLOADED: &str = "the server is starting or overloaded";
+
+/// The one table of statuses. A 408 or a 499 may be a gateway's that passed the request on and stopped waiting; a 409 or a 410
+/// may be what came of the request.
+fn meaning(status: u16) -> Meaning {
+    use Advice::*;
+    let (refused, retriable, advice) = match status {
+        300..=399 => (true, false, Redirect),
+        401 | 403 => (
+            true,
+            false,
+            Do("something in front of the server asks for other credentials or forbids the path"),
+        ),
+        404 => (true, false, Do("nothing is served at this path: check the path in 'url' (normally /sdk)")),
+        407 => (true, false, Do("a proxy asks for credentials")),
+        429 => (true, true, Later(OVERLOADED)),
+        503 => (false, true, Later(OVERLOADED)),
+        502 | 504 => (false, true, Later("the service behind the server's front does not answer")),
+        400 | 405 | 411 | 413..=415 | 417 | 421 | 426 | 428 | 431 => (true, false, None),
+        _ => (false, false, None),
+    };
+    Meaning { refused, retriable, advice }
+}
+
+/// The error for a reply with another body than `wanted`. It may repeat the secrets that the request sent.
+#[cold]
+pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) -> Error {
+    let status = head.status;
+    let Meaning { refused, retriable, advice } = meaning(status);
+    let advice = match advice {
+        Advice::None => String::new(),
+        Advice::Redirect => {
+            let target = redactor.quote(head.get("location").unwrap_or("?"), 400);
+            format!("; it redirects to '{target}': if that is the right server, put it into 'url'")
+        }
+        Advice::Later(why) => match head.retry_after() {
+            Some(time) => format!("; {why}: try again in {} s, as it asks", time.as_secs()),
+            None => format!("; {why}: try again later"),
+        },
+        Advice::Do(what) => format!("; {what}"),
+    };
+    let error = Error::new(
+        Status::VSESSION_E_HTTP,
+        format!(
+            "the server answered HTTP {status} with {} in place of {wanted}{advice}",
+            beginning(body, redactor)
+        ),
+    )
+    .with(|d| {
+        d.http_status = status;
+        d.retriable = retriable;
+        d.retry_after = head.retry_after();
+    });
+    if refused { error.not_run() } else { error }
+}
+
+/// How a body begins.
+fn beginning(body: &[u8], redactor: Redactor) -> String {
+    match redactor.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), EXCERPT_LENGTH) {
+        start if start.is_empty() => "an empty body".into(),
+        start => format!("a body that begins with '{start}'"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_proves_that_nobody_ran_the_request_or_proves_nothing() {
+        for status in 100..=599 {
+            let known = [400, 401, 403, 404, 405, 407, 411, 413, 414, 415, 417, 421, 426, 428, 429, 431];
+            let refused = (300..=399).contains(&status) || known.contains(&status);
+            let Meaning { refused: found, retriable, .. } = meaning(status);
+            assert_eq!(found, refused, "{status}");
+            assert_eq!(retriable, [429, 502, 503, 504].contains(&status), "{status}");
+        }
+    }
+}
