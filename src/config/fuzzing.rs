@@ -134,7 +134,9 @@ fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
         "tls.verify" | "close.logout" | "allow_empty_password" => {
             Some(words.iter().any(|word| word.eq_ignore_ascii_case(value)))
         }
-        "tls.min_version" | "relogin" | "keepalive.probe" => Some(words.contains(&value)),
+        "tls.min_version" | "http.compression" | "relogin" | "keepalive.probe" => {
+            Some(words.contains(&value))
+        }
         _ if values.starts_with(|c: char| c.is_ascii_digit()) => {
             let number: Option<u64> = value.trim().parse().ok();
             let ranges = values.split(';').next()?.split(", or ");

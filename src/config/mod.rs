@@ -38,6 +38,15 @@ pub(crate) enum Relogin {
     Never,
 }
 
+/// Whether replies are asked for in gzip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Compression {
+    /// Unless the server is on this machine, where no line is slow enough to repay the work.
+    Auto,
+    On,
+    Off,
+}
+
 /// A configuration with every option at its value or default.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -63,6 +72,7 @@ pub(crate) struct Config {
     pub(crate) idle_timeout: Duration,
     pub(crate) max_reply_bytes: u64,
     pub(crate) user_agent: String,
+    pub(crate) compression: Compression,
     pub(crate) api_version: Option<String>,
     pub(crate) relogin: Relogin,
     pub(crate) backoff: Duration,
@@ -101,6 +111,7 @@ impl Config {
             idle_timeout: Duration::from_secs(15),
             max_reply_bytes: 64 << 20,
             user_agent: concat!("libvsession/", env!("CARGO_PKG_VERSION")).into(),
+            compression: Compression::Auto,
             api_version: None,
             relogin: Relogin::Auto,
             backoff: Duration::from_secs(1),
@@ -138,7 +149,7 @@ impl Config {
 
     /// The settings of the network layer. Reads the certificate files.
     pub(crate) fn net(&self) -> Result<net::Settings> {
-        Ok(net::Settings {
+        let mut settings = net::Settings {
             tls: self.tls()?,
             proxy: proxy::for_server(&self.proxy, self.no_proxy.as_ref(), &self.url, |name| {
                 std::env::var_os(name)
@@ -149,6 +160,11 @@ impl Config {
             connect_timeout: self.connect_timeout,
             max_connections: self.max_connections,
             user_agent: self.user_agent.clone(),
-        })
+            gzip: self.compression == Compression::On,
+        };
+        if self.compression == Compression::Auto {
+            settings.gzip = !settings.stays_on_this_machine();
+        }
+        Ok(settings)
     }
 }

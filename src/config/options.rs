@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::no_proxy::NoProxy;
-use super::{Config, Probe, Relogin, login_text};
+use super::{Compression, Config, Probe, Relogin, login_text};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
@@ -217,6 +217,21 @@ const OPTIONS: &[Opt] = &[
                 return Err("must be printable ASCII, of 1 to 256 characters".into());
             }
             c.user_agent = v.to_string();
+            Ok(())
+        },
+    },
+    Opt {
+        name: "http.compression",
+        values: "`auto`, `on` or `off`",
+        default: "auto",
+        about: "Whether replies are asked for in gzip. It saves time on a slow line and costs both sides CPU time. `auto` asks for it unless the server has a loopback address and no proxy is in between. A reply that comes in gzip without being asked for is read all the same.",
+        set: |c, v| {
+            c.compression = match v {
+                "auto" => Compression::Auto,
+                "on" => Compression::On,
+                "off" => Compression::Off,
+                _ => return Err("is not one of them".into()),
+            };
             Ok(())
         },
     },
@@ -473,5 +488,18 @@ mod tests {
         }
         let committed = std::fs::read_to_string(page).unwrap_or_default();
         assert!(committed == documentation(), "docs/options.md is out of date; run 'make generated'");
+    }
+
+    #[test]
+    fn compression_is_asked_for_where_the_server_is_on_another_machine() {
+        for (url, proxy, gzip) in [
+            ("http://vc.example.com/sdk", "none", true),
+            ("http://127.0.0.1:8989/sdk", "none", false),
+            ("http://127.0.0.1:8989/sdk", "http://proxy:3128", true),
+        ] {
+            let mut config = Config::new(url).unwrap();
+            config.set("proxy", proxy).unwrap();
+            assert_eq!(config.net().unwrap().gzip, gzip, "{url} through {proxy}");
+        }
     }
 }

@@ -64,7 +64,7 @@ impl Client {
         let root = full_uri(settings, "/")?;
         let client = Arc::new(Client {
             dialer: Dialer { settings: settings.clone(), tls },
-            common_headers: request::common_headers(&root, &settings.user_agent),
+            common_headers: request::common_headers(&root, &settings.user_agent, settings.gzip),
             pool: Pool::new(settings.idle_timeout),
             connections: Semaphore::new(settings.max_connections),
             extra_connections: Semaphore::new(EXTRA_CONNECTIONS),
@@ -264,6 +264,7 @@ mod tests {
             max_connections: 4,
             idle_timeout: Duration::from_millis(300),
             user_agent: user_agent.into(),
+            gzip: false,
         }
     }
 

@@ -36,14 +36,15 @@ impl HttpRequest<'_> {
 }
 
 /// The header lines that all requests of a client share.
-pub(super) fn common_headers(uri: &Uri, user_agent: &str) -> String {
+pub(super) fn common_headers(uri: &Uri, user_agent: &str, gzip: bool) -> String {
     // Without a default port, as other clients send it: some reverse proxies compare the whole value.
     let host = match (uri.scheme_str(), uri.port_u16()) {
         (Some("https"), Some(443)) | (Some("http"), Some(80)) => uri.host(),
         _ => uri.authority().map(|a| a.as_str()),
     }
     .unwrap_or("");
-    format!("Host: {host}\r\nUser-Agent: {user_agent}\r\nAccept-Encoding: gzip\r\n")
+    let coding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
+    format!("Host: {host}\r\nUser-Agent: {user_agent}\r\n{coding}")
 }
 
 /// At least as much as the head of a request takes.
@@ -113,7 +114,7 @@ mod tests {
     fn the_length_of_a_head_is_known_before_it_is_written() {
         let retry = Retry::new(false);
         let uri = "https://vc.example.com/sdk?a=b".parse().unwrap();
-        let common = common_headers(&uri, "test/1");
+        let common = common_headers(&uri, "test/1", true);
         let cookie = "c".repeat(10_000);
         for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
             let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers, &retry) };
@@ -135,7 +136,7 @@ mod tests {
             ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
             ("http://192.0.2.1:80/", "192.0.2.1"),
         ] {
-            let headers = common_headers(&address.parse().unwrap(), "test/1");
+            let headers = common_headers(&address.parse().unwrap(), "test/1", true);
             assert_eq!(headers.lines().next(), Some(&*format!("Host: {host}")), "{address}");
         }
     }
@@ -148,7 +149,7 @@ mod tests {
         write_head(
             &mut out,
             &request(&uri, &[("Cookie", "a=\"b\"")], &retry),
-            &common_headers(&uri, "test/1"),
+            &common_headers(&uri, "test/1", true),
         )
         .unwrap();
         assert_eq!(

@@ -21,6 +21,8 @@ pub(crate) struct Settings {
     /// A connection that has been unused for this long is closed.
     pub(crate) idle_timeout: Duration,
     pub(crate) user_agent: String,
+    /// Replies are asked for in gzip.
+    pub(crate) gzip: bool,
 }
 
 /// Which certificates and versions of TLS are accepted, and which certificate the client presents.

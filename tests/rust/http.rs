@@ -392,3 +392,19 @@ fn a_server_that_restarts_with_a_new_certificate_is_found_again() {
     session.close().expect_err("no cookie is sent to a server that is not trusted");
     assert_eq!(simulator.kill_sessions(), 1);
 }
+
+#[test]
+fn replies_are_asked_for_in_gzip_as_the_option_says() {
+    let simulator = Simulator::with(&["-like", "9.0.1"]);
+    for (value, asked) in [("on", "gzip"), ("off", ""), ("auto", "")] {
+        let session = simulator.config().with("http.compression", value).open().unwrap();
+        session.login().unwrap();
+        session.close().unwrap();
+        let login = simulator.log().into_iter().rfind(|entry| entry["method"] == "Login").unwrap();
+        assert_eq!(
+            login["accept_encoding"].as_str().unwrap_or(""),
+            asked,
+            "{value}, a server on this machine"
+        );
+    }
+}

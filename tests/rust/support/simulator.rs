@@ -93,6 +93,8 @@ impl Simulator {
         config.1 = self.opened.clone();
         config.set("username", "user").unwrap();
         config.set("password", "pass").unwrap();
+        // A server on this machine is not asked for compressed replies otherwise.
+        config.set("http.compression", "on").unwrap();
         let ca = self.text("ca_file");
         if !ca.is_empty() {
             config.set("tls.ca_file", &ca).unwrap();
