@@ -100,7 +100,7 @@ plant_all() {
     plant soap/xml/date_time.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/' # current_session
     plant soap/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
     plant soap/arguments.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
-    plant runtime/secret.rs 's/strip_suffix(beginning)).last()/strip_suffix(beginning)).nth(1000)/' # redaction
+    plant runtime/redact.rs 's/shown.push_str(MASK);/shown.push_str(if at == 0 { MASK } else { \&text[at..at + length] });/' # redaction
     plant config/url.rs 's/is not a port (1 to 65535){CODES}/is not a port: {number}/' # url
     plant config/options.rs 's/(least..=most).contains/(least..=most + 1).contains/' # option
     plant config/env.rs 's/"environment variable {name}: {problem}"/"environment: {}{problem}", \&name[name.len()..]/' # environment
@@ -116,10 +116,9 @@ plant_all() {
 # What is left open, where the environment has LEAK in it; a thread for each worker that is started.
 plant_leaks() {
     leak='std::env::var("LEAK").is_ok_and(|leak| leak == '
-    plant ffi/queue.rs "s/handles::remove::<Queue>(id, \"queue\")?.close();/let queue = handles::remove::<Queue>(id, \"queue\")?; queue.close(); \
-        if $leak\"descriptors\") { std::mem::forget(queue) }/"
-    plant runtime/workers.rs "s/let started = thread::Builder::new()/if $leak\"threads\") { thread::spawn(|| loop { thread::park() }); } \
-        let started = thread::Builder::new()/"
+    plant ffi/queue.rs "s/queue.close();/queue.close(); if $leak\"descriptors\") { std::mem::forget(queue) }/"
+    plant runtime/workers.rs "s/let builder = thread::Builder::new()/if $leak\"threads\") { thread::spawn(|| loop { thread::park() }); } \
+        let builder = thread::Builder::new()/"
 }
 
 # planted PLANTER: the fuzzer of a copy of the sources with what PLANTER puts there.
