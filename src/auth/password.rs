@@ -4,7 +4,7 @@ use super::SignIn;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Answered, Call, Endpoint, next_operation_id};
+use crate::soap::call::{Call, Endpoint, next_operation_id};
 use crate::soap::cookie;
 use crate::status::{Executed, Status};
 use crate::vim::service::Service;
@@ -23,7 +23,7 @@ pub(super) fn sign_in(
 ) -> Result<SignIn<Login>> {
     let arguments = login_arguments(user, password.reveal(), locale);
     let mut cookie = None;
-    let answered = endpoint.call_for_session(
+    let reply = endpoint.call_for_session(
         &Call {
             method: "Login",
             this: service.session_manager()?,
@@ -40,7 +40,7 @@ pub(super) fn sign_in(
         &mut cookie,
     );
     let cookie = cookie.as_ref().map(cookie::header);
-    let user = answered.and_then(|answered| read_user(&answered));
+    let user = reply.and_then(|reply| read_login(&reply).map_err(Error::ran));
     match (user, cookie) {
         (Ok(user), Some(cookie)) => Ok(SignIn::Accepted(Login { cookie, user })),
         (Ok(_), None) => Err(Error::new(
@@ -54,10 +54,6 @@ pub(super) fn sign_in(
         }
         (Err(error), _) => Err(error),
     }
-}
-
-fn read_user(answered: &Answered) -> Result<UserSession> {
-    read_login(&answered.reply).map_err(Error::ran)
 }
 
 fn is_refusal(error: &Error) -> bool {

@@ -1,6 +1,7 @@
 //! The structures that describe a call: its options, and the method with its arguments. Their first member is their size, so
 //! that they can grow: members that a program does not know are zero, and zero is always the default.
 
+use std::borrow::Cow;
 use std::ffi::c_char;
 use std::mem::{offset_of, size_of};
 use std::time::Duration;
@@ -10,10 +11,10 @@ use super::handles;
 use super::strings::{optional, required, with_length};
 use crate::error::{Error, Result};
 use crate::runtime::redact::excerpt;
+use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::wait::Signal;
-use crate::session::{CallOptions, MethodCall, Target, Timeout};
+use crate::session::{CallOptions, MethodCall, Timeout};
 use crate::soap::arguments::check_arguments;
-use crate::soap::envelope::Reference;
 use crate::soap::xml::{is_name, is_text};
 
 /// The `timeout_ms` of a call without a time limit.
@@ -214,8 +215,8 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         }
     };
     check_arguments(arguments).map_err(|problem| Error::invalid_argument("call.arguments", problem))?;
-    let target = match id {
-        None => Target::TheOnly(kind),
+    match id {
+        None => {}
         Some("") => {
             return Err(Error::invalid_argument(
                 "call.this_id",
@@ -232,8 +233,12 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
                     ),
                 ));
             }
-            Target::Object(Reference { kind, id })
         }
-    };
-    Ok(MethodCall { method, target, arguments })
+    }
+    Ok(MethodCall {
+        method: method.into(),
+        kind: kind.into(),
+        id: id.map(Cow::Borrowed),
+        arguments: BorrowedOrWiped::Borrowed(arguments),
+    })
 }

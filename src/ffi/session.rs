@@ -383,7 +383,7 @@ pub unsafe extern "C" fn vsession_call_async(
         let open = handles::get::<Session>(session.id, "session")?;
         let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
-        let (call, options) = unsafe { (call::method_call(call)?.to_owned(), call::options(options)?) };
+        let (call, options) = unsafe { (call::method_call(call)?.into_owned(), call::options(options)?) };
         open.call_async(call, options, queue, tag);
         Ok(())
     })

@@ -49,6 +49,15 @@ pub(crate) enum BorrowedOrWiped<'a> {
     Wiped(Wiped<String>),
 }
 
+impl BorrowedOrWiped<'_> {
+    pub(crate) fn into_owned(self) -> BorrowedOrWiped<'static> {
+        BorrowedOrWiped::Wiped(match self {
+            BorrowedOrWiped::Borrowed(text) => Wiped::new(text.to_string()),
+            BorrowedOrWiped::Wiped(text) => text,
+        })
+    }
+}
+
 impl<'a> From<Cow<'a, str>> for BorrowedOrWiped<'a> {
     fn from(text: Cow<'a, str>) -> Self {
         match text {

@@ -1,55 +1,18 @@
 //! Calls that nobody waits for: they run on workers and end with an event.
 
 use super::Session;
-use super::call::{CallOptions, MethodCall, SessionReply, Target};
+use super::call::{CallOptions, MethodCall, SessionReply};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Kind, Queue};
-use crate::runtime::secret::Wiped;
 use crate::runtime::timer::Sleeper;
 use crate::runtime::wait::Bounds;
 use crate::runtime::workers;
-use crate::soap::envelope::Reference;
 use crate::state::Reason;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, rank};
 
-/// A call with its own copy of everything.
-pub(crate) struct OwnedCall {
-    method: String,
-    kind: String,
-    /// `None`: the server's only object of the kind.
-    id: Option<String>,
-    /// They may hold a password, as those of `vsession_call` may, which are not copied.
-    arguments: Wiped<String>,
-}
-
 /// What a completion event carries.
 pub(crate) type CallResult = Result<SessionReply>;
-
-impl MethodCall<'_> {
-    pub(crate) fn to_owned(self) -> OwnedCall {
-        let (kind, id) = match self.target {
-            Target::Object(reference) => (reference.kind, Some(reference.id)),
-            Target::TheOnly(kind) => (kind, None),
-        };
-        OwnedCall {
-            method: self.method.to_string(),
-            kind: kind.to_string(),
-            id: id.map(str::to_string),
-            arguments: Wiped::new(self.arguments.to_string()),
-        }
-    }
-}
-
-impl OwnedCall {
-    fn borrow(&self) -> MethodCall<'_> {
-        let target = match &self.id {
-            Some(id) => Target::Object(Reference { kind: &self.kind, id }),
-            None => Target::TheOnly(&self.kind),
-        };
-        MethodCall { method: &self.method, target, arguments: &self.arguments }
-    }
-}
 
 /// Puts the one event into the queue, whatever becomes of the call.
 struct Promise {
@@ -108,7 +71,7 @@ impl Session {
     /// once.
     pub(crate) fn call_async(
         self: &Arc<Self>,
-        call: OwnedCall,
+        call: MethodCall<'static>,
         options: CallOptions,
         queue: Arc<Queue>,
         tag: u64,
@@ -124,7 +87,7 @@ impl Session {
             running.bounds.unobserve(&running_observer);
             let outcome = thread
                 .map_err(Error::from)
-                .and_then(|()| promise.session.call_within(running.bounds.clone(), &call.borrow(), &options));
+                .and_then(|()| promise.session.call_within(running.bounds.clone(), &call, &options));
             promise.keep(outcome);
         });
         // Where nobody would run it, or end its wait, it ends here.

@@ -1,14 +1,17 @@
 //! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it replaced once for
 //! all threads and send the call again.
 
+use std::borrow::Cow;
+
 use super::flight::Outcome;
 use super::orphans::InUse;
 use super::renewal::Goal;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
+use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::wait::{Bounds, Signal, Watch};
-use crate::soap::call::{Answered, Call, next_operation_id};
+use crate::soap::call::{Call, next_operation_id};
 use crate::soap::envelope::Reference;
 use crate::soap::reply::Reply;
 use crate::status::{Executed, Status};
@@ -19,20 +22,43 @@ use crate::vim::service::{SERVICE_INSTANCE, Service};
 /// which proves that it did not run, or read properties without a session. Two replacements in one call mean that something else is wrong.
 const MOST_ATTEMPTS: u32 = 3;
 
-/// The object that a method is called on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Target<'a> {
-    Object(Reference<'a>),
-    /// The one object of this type that the server's service content names, for example `SessionManager`.
-    TheOnly(&'a str),
+/// A call of a vim25 method: the program's, which is borrowed, or the copy that an asynchronous call keeps.
+pub(crate) struct MethodCall<'a> {
+    pub(crate) method: Cow<'a, str>,
+    /// The type of the object that the method is called on.
+    pub(crate) kind: Cow<'a, str>,
+    /// The id of the object. `None`: the only object of this type that the server's service content names, for example the
+    /// `SessionManager`.
+    pub(crate) id: Option<Cow<'a, str>>,
+    /// XML. It may hold a password, so a copy is wiped.
+    pub(crate) arguments: BorrowedOrWiped<'a>,
 }
 
-/// A call of a vim25 method.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct MethodCall<'a> {
-    pub(crate) method: &'a str,
-    pub(crate) target: Target<'a>,
-    pub(crate) arguments: &'a str,
+impl MethodCall<'_> {
+    /// The same call with a copy of everything.
+    pub(crate) fn into_owned(self) -> MethodCall<'static> {
+        MethodCall {
+            method: self.method.into_owned().into(),
+            kind: self.kind.into_owned().into(),
+            id: self.id.map(|id| id.into_owned().into()),
+            arguments: self.arguments.into_owned(),
+        }
+    }
+
+    /// The object on this server.
+    fn object<'a>(&'a self, service: &'a Service) -> Result<Reference<'a>> {
+        let kind = &*self.kind;
+        match &self.id {
+            Some(id) => Ok(Reference { kind, id }),
+            None if kind == SERVICE_INSTANCE => Ok(Reference { kind, id: kind }),
+            None => service.content.by_type(kind).ok_or_else(|| {
+                Error::invalid_argument(
+                    "this_id",
+                    format!("the server has no single object of type '{kind}'; name the object's id"),
+                )
+            }),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,9 +117,9 @@ impl Session {
             let under_way = InUse::begin(self, &snapshot);
             let result = self.vim.kind.endpoint.call(
                 &Call {
-                    method: call.method,
-                    this: resolve(call.target, service)?,
-                    arguments: call.arguments,
+                    method: &call.method,
+                    this: call.object(service)?,
+                    arguments: &call.arguments,
                     cookie: Some(&login.cookie),
                     action: &service.action,
                     operation_id: &operation_id,
@@ -104,7 +130,7 @@ impl Session {
                 &watch,
             );
             drop(under_way);
-            let result = result.and_then(|answered| unflawed(answered, call.method, &operation_id));
+            let result = result.and_then(|reply| well_formed(reply, &call.method, &operation_id));
             if let Err(error) = &result
                 && attempt < MOST_ATTEMPTS
                 && self.contradiction_is_cleared(error, call, &snapshot, options, &watch)?
@@ -113,7 +139,7 @@ impl Session {
                 continue;
             }
             let doubtful = match &result {
-                Ok(answered) => answered.reply.withholds_properties && is_property_read(call.method),
+                Ok(reply) => reply.withholds_properties && is_property_read(&call.method),
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
             if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
@@ -143,10 +169,10 @@ impl Session {
                 }
             }
             return match result {
-                Ok(answered) => {
+                Ok(reply) => {
                     self.note_success::<Vim25>();
-                    self.note_reply(snapshot.epoch, call.method, call.arguments, &answered.reply);
-                    Ok(SessionReply { reply: answered.reply, epoch: snapshot.epoch, operation_id })
+                    self.note_reply(snapshot.epoch, &call.method, &call.arguments, &reply);
+                    Ok(SessionReply { reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {
                     // That answer proves that the call did not run.
@@ -172,8 +198,8 @@ impl Session {
     ) -> Result<bool> {
         let Some(objection) = &error.detail().objection else { return Ok(false) };
         let Some(service) = &snapshot.service else { return Ok(false) };
-        let this = resolve(call.target, service)?.id;
-        if !service.is_contradicted(error, call.method, this, call.arguments) {
+        let this = call.object(service)?.id;
+        if !service.is_contradicted(error, &call.method, this, &call.arguments) {
             return Ok(false);
         }
         let cleared = self.rediscover_for_call(snapshot, !options.no_relogin, watch);
@@ -210,15 +236,9 @@ impl Session {
     }
 }
 
-/// A reply that can be handed out as the server sent it.
-fn unflawed(answered: Answered, method: &str, operation_id: &str) -> Result<Answered> {
-    if answered.reply.bad_character.is_none() {
-        return Ok(answered);
-    }
-    let reply = answered.reply.well_formed(method);
-    reply
-        .map(|reply| Answered { reply })
-        .map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))
+/// The reply for the program, which is given what the server sent or nothing.
+fn well_formed(reply: Reply, method: &str, operation_id: &str) -> Result<Reply> {
+    reply.well_formed(method).map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))
 }
 
 /// The call's own answer, where a login in its favour came to nothing that says more.
@@ -233,17 +253,4 @@ fn with_failed_login(own: &Error, failure: &Error) -> Error {
 /// good as having read once.
 fn is_property_read(method: &str) -> bool {
     matches!(method, "RetrieveProperties" | "RetrievePropertiesEx")
-}
-
-fn resolve<'a>(target: Target<'a>, service: &'a Service) -> Result<Reference<'a>> {
-    match target {
-        Target::Object(reference) => Ok(reference),
-        Target::TheOnly(kind) if kind == SERVICE_INSTANCE => Ok(Reference { kind, id: kind }),
-        Target::TheOnly(kind) => service.content.by_type(kind).ok_or_else(|| {
-            Error::invalid_argument(
-                "this_id",
-                format!("the server has no single object of type '{kind}'; name the object's id"),
-            )
-        }),
-    }
 }

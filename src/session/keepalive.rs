@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::backoff::{Backoff, jitter};
-use super::call::{CallOptions, MethodCall, Target};
+use super::call::{CallOptions, MethodCall};
 use super::kind::Kind;
 use super::renewal::Goal;
 use super::state::Input;
@@ -14,6 +14,7 @@ use super::vim25::Vim25;
 use super::{Session, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
+use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::timer::{self, Sleeper};
 use crate::runtime::wait::Watch;
 use crate::runtime::workers::{self, NoThread};
@@ -208,9 +209,10 @@ impl Session {
         match &self.config.probe {
             Probe::CurrentTime => {
                 let call = MethodCall {
-                    method: "CurrentTime",
-                    target: Target::TheOnly(SERVICE_INSTANCE),
-                    arguments: "",
+                    method: "CurrentTime".into(),
+                    kind: SERVICE_INSTANCE.into(),
+                    id: None,
+                    arguments: BorrowedOrWiped::Borrowed(""),
                 };
                 let options = CallOptions { timeout, idempotent: true, ..CallOptions::default() };
                 match self.call(&call, &options) {

@@ -27,7 +27,7 @@ mod tests;
 mod vim25;
 
 pub(crate) use asynchronous::CallResult;
-pub(crate) use call::{CallOptions, MethodCall, SessionReply, Target};
+pub(crate) use call::{CallOptions, MethodCall, SessionReply};
 pub(crate) use limits::Timeout;
 
 use crate::config::Config;

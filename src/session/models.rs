@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as Ledger;
 use std::time::Duration;
 
-use super::call::{CallOptions, MethodCall, Target};
+use super::call::{CallOptions, MethodCall};
 use super::renewal::Phase;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
@@ -15,6 +15,7 @@ use crate::http::model::{Server, serve_with};
 use crate::http::{self, HttpReply, HttpRequest};
 use crate::runtime::event::Queue;
 use crate::runtime::models::{self as runtime, end};
+use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::state::State;
@@ -239,7 +240,12 @@ fn call(session: &Arc<Session>, tag: &str, options: CallOptions) -> Result<u64> 
 /// The same on the server's only object of a type.
 fn call_on(session: &Arc<Session>, kind: &str, tag: &str, options: CallOptions) -> Result<u64> {
     let arguments = format!("<tag>{tag}</tag>");
-    let call = MethodCall { method: "CurrentTime", target: Target::TheOnly(kind), arguments: &arguments };
+    let call = MethodCall {
+        method: "CurrentTime".into(),
+        kind: kind.into(),
+        id: None,
+        arguments: BorrowedOrWiped::Borrowed(&arguments),
+    };
     let options = CallOptions { timeout: Some(options.timeout.unwrap_or(Timeout::Never)), ..options };
     session.call(&call, &options).map(|reply| reply.epoch)
 }

@@ -55,11 +55,6 @@ pub(crate) struct Call<'a> {
     pub(crate) commit_when_sent: bool,
 }
 
-/// A reply.
-pub(crate) struct Answered {
-    pub(crate) reply: Reply,
-}
-
 impl Endpoint {
     /// The service at this path.
     pub(crate) fn new(
@@ -120,7 +115,7 @@ impl Endpoint {
     }
 
     /// Makes a call. A fault is an error that carries it.
-    pub(crate) fn call(&self, call: &Call, watch: &Watch) -> Result<Answered> {
+    pub(crate) fn call(&self, call: &Call, watch: &Watch) -> Result<Reply> {
         self.call_for_session(call, watch, None, &mut None)
     }
 
@@ -133,7 +128,7 @@ impl Endpoint {
         watch: &Watch,
         secret: Option<&Secret>,
         cookie: &mut Option<Secret>,
-    ) -> Result<Answered> {
+    ) -> Result<Reply> {
         self.exchange(call, watch, secret, cookie)
             .map_err(|error| self.named(error).with(|d| d.operation_id = Some(call.operation_id.to_string())))
     }
@@ -144,7 +139,7 @@ impl Endpoint {
         watch: &Watch,
         secret: Option<&Secret>,
         session_cookie: &mut Option<Secret>,
-    ) -> Result<Answered> {
+    ) -> Result<Reply> {
         let header = [HeaderPart::new("operationID", call.operation_id)];
         let envelope = Envelope::new(header, self.namespace, call.method, call.this, call.arguments);
         let headers = [
@@ -186,7 +181,7 @@ impl Endpoint {
         let status = head.status;
         // Replies and faults are SOAP. Whatever stands in front of the server may change the status of a fault.
         match reply::read(received?, call.method) {
-            Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(Answered { reply }),
+            Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(reply),
             Ok(Answer::Fault(fault)) => {
                 Err(retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
             }

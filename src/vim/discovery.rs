@@ -43,7 +43,7 @@ fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
 
 fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service> {
     let action = soap_action(version);
-    let answered = endpoint.call(
+    let reply = endpoint.call(
         &Call {
             method: "RetrieveServiceContent",
             this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
@@ -56,7 +56,7 @@ fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service
         },
         watch,
     )?;
-    let content = answered.reply.with_tree(ServiceContent::read)?;
+    let content = reply.with_tree(ServiceContent::read)?;
     Ok(Service { action, content })
 }
 

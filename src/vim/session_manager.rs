@@ -46,7 +46,7 @@ pub(crate) fn current_session(
     cookie: &Secret,
     watch: &Watch,
 ) -> Result<Option<UserSession>> {
-    let answered = endpoint.call(
+    let reply = endpoint.call(
         &Call {
             method: "RetrievePropertiesEx",
             this: service.property_collector()?,
@@ -59,10 +59,8 @@ pub(crate) fn current_session(
         },
         watch,
     );
-    match answered {
-        Ok(answered) => {
-            answered.reply.with_tree(read_current_session).map_err(|error| unclear(endpoint, error))
-        }
+    match reply {
+        Ok(reply) => reply.with_tree(read_current_session).map_err(|error| unclear(endpoint, error)),
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
         Err(error) => Err(error),
     }
@@ -82,7 +80,7 @@ pub(crate) fn session_is_active(
     watch: &Watch,
 ) -> Result<Option<bool>> {
     let arguments = [element("sessionID", &login.user.key), element("userName", &login.user.user_name)];
-    let answered = endpoint.call(
+    let reply = endpoint.call(
         &Call {
             method: "SessionIsActive",
             this: service.session_manager()?,
@@ -95,8 +93,8 @@ pub(crate) fn session_is_active(
         },
         watch,
     );
-    match answered {
-        Ok(answered) => match answered.reply.text.as_deref().map(str::trim) {
+    match reply {
+        Ok(reply) => match reply.text.as_deref().map(str::trim) {
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),
             _ => Err(unclear(
