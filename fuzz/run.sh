@@ -3,8 +3,8 @@
 #
 #     fuzz/run.sh SECONDS [TARGET...]   all targets, or these, in about so many seconds together; one line for each
 #     fuzz/run.sh keep TARGET...        adds to the corpora what was found and covers more; give the files names that say what they are
-#     fuzz/run.sh prove                 planted faults are found: a panic, an overread, a leak, growth, a hang; one in the library for each
-#                                     target; and descriptors and threads that the library keeps
+#     fuzz/run.sh prove                 planted faults are found: a panic, an overread, a leak, growth, a hang; and those of
+#                                     tests/plants.toml in the library, at least one for each target
 #
 # What is found lies in target/fuzz/findings, and what covers new ground in target/fuzz/found, from where the next run goes on.
 # `VSESSION_FUZZ_TARGET=NAME target/fuzz/bin FILE` runs one input again; with VSESSION_FUZZ_TRACE=1 the target `api` says what it calls.
@@ -17,16 +17,16 @@ program=$built/bin
 limits="-timeout=20 -rss_limit_mb=700 -malloc_limit_mb=200"
 export ASAN_OPTIONS="quarantine_size_mb=16:allocator_may_return_null=1:detect_leaks=1"
 
-# build FOLDER PROGRAM: the fuzzer of the sources in FOLDER.
+# build: the fuzzer.
 build() {
     mkdir -p "$built"
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
-        cargo build --quiet --release --locked --manifest-path "$1/fuzz/Cargo.toml" --target "$triple" --target-dir "$built"
+        cargo build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target "$triple" --target-dir "$built"
     # Beside it first: it may be running.
-    cp "$built/$triple/release/fuzz" "$2.new"
-    mv "$2.new" "$2"
+    cp "$built/$triple/release/fuzz" "$program.new"
+    mv "$program.new" "$program"
 }
 
 # run PROGRAM TARGET SECONDS FOLDER...: status 0 when nothing was found; the output goes to the target's log.
@@ -81,58 +81,11 @@ finds() {
     rm -f "$built/findings/$target"-*
 }
 
-# plant FILE EXPRESSION: changes a file of the copy by sed; what changes nothing no longer fits the source.
-plant() {
-    cp "$copy/src/$1" "$copy/before"
-    sed -i "$2" "$copy/src/$1"
-    ! cmp -s "$copy/before" "$copy/src/$1" || {
-        echo "this changes nothing in src/$1: $2"
-        exit 1
-    }
-}
-
-# A fault in the library for each target: the copy in `$copy` gets them all.
-plant_all() {
-    plant soap/xml/reader.rs 's/ends_with(b"]]")/ends_with(b"]]]]")/'               # reply: the reader takes "]]>"
-    plant soap/fault.rs 's/_ => error.not_run()/_ => error.ran()/'                  # fault
-    plant vim/versions.rs 's/len() <= 32/len() <= 40/'                             # versions
-    plant vim/service_content.rs 's/is_none_or(|(_, id)| id.is_empty())/is_none()/' # service_content
-    plant soap/xml/date_time.rs 's/(1..=9999).contains(&year)/(1..=99999).contains(\&year)/' # current_session
-    plant soap/cookie.rs 's/(0x21..=0x7e)/(0x20..=0x7e)/'                           # set_cookie
-    plant soap/arguments.rs '/^fn is_blank/,/^}/ s/text.bytes().all.*/text.trim().is_empty()/' # arguments
-    plant runtime/redact.rs 's/shown.push_str(MASK);/shown.push_str(if at == 0 { MASK } else { \&text[at..at + length] });/' # redaction
-    plant config/url.rs 's/is not a port (1 to 65535){CODES}/is not a port: {number}/' # url
-    plant config/options.rs 's/(least..=most).contains/(least..=most + 1).contains/' # option
-    plant config/env.rs 's/"environment variable {name}: {problem}"/"environment: {}{problem}", \&name[name.len()..]/' # environment
-    plant config/proxy.rs 's/"this kind of proxy is not supported".into()/format!("{address} is not supported")/' # proxy
-    plant config/known_hosts.rs 's/(1\.\.)\.zip/(0..).zip/'                            # known_hosts
-    plant http/reply.rs 's/Some(Gunzip::new())/None/' # head
-    plant net/pem.rs 's/is not PEM: {} (/is not PEM: {error:?} {} (/'               # pem
-    plant net/trust_store.rs 's/= tls_error::outside_validity(parsed.validity, now_is, "it")/= None/' # certificate
-    plant http/head.rs '/^pub(super) fn improper/,/^}/ s/VSESSION_E_PROTOCOL/VSESSION_E_CONFIG/' # http
-    plant ffi/call.rs 's/size.min(size_of::<T>()),/size_of::<T>(),/'                # api
-}
-
-# What is left open, where the environment has LEAK in it; a thread for each worker that is started.
-plant_leaks() {
-    leak='std::env::var("LEAK").is_ok_and(|leak| leak == '
-    plant ffi/queue.rs "s/queue.close();/queue.close(); if $leak\"descriptors\") { std::mem::forget(queue) }/"
-    plant runtime/workers.rs "s/let builder = thread::Builder::new()/if $leak\"threads\") { thread::spawn(|| loop { thread::park() }); } \
-        let builder = thread::Builder::new()/"
-}
-
-# planted PLANTER: the fuzzer of a copy of the sources with what PLANTER puts there.
-planted() {
-    copy=$built/copy
-    rm -rf "$copy"
-    mkdir -p "$copy/tests/rust"
-    cp -r Cargo.toml Cargo.lock build.rs cbindgen.toml src fuzz "$copy"
-    cp -r tests/rust/support "$copy/tests/rust"
-    "$1"
-    program=$built/planted
-    build "$copy" "$program"
-    # Both libraries have one name; cargo would take the planted one for the other.
-    rm -rf "$built/$triple/release/.fingerprint"/vsession-*
+# plants: lines of a name, the target that finds it and what it says, from tests/plants.toml.
+plants() {
+    python3 -c 'import tomllib
+for name, plant in tomllib.load(open("tests/plants.toml", "rb"))["fuzzing"].items():
+    print(name, plant["target"], plant["says"])'
 }
 
 case ${1:-} in
@@ -141,34 +94,36 @@ one)
     ;;
 keep)
     shift
-    build . "$program"
+    build
     for target; do
         VSESSION_FUZZ_TARGET=$target "$program" -merge=1 "fuzz/corpus/$target" "$built/found/$target"
     done
     ;;
 prove)
-    build . "$program"
+    build
     finds planted_panic "panicked at .*planted.rs"
     finds planted_overread "heap-buffer-overflow"
     finds planted_leak "LeakSanitizer: detected memory leaks"
     finds planted_growth "libFuzzer: out-of-memory"
     finds planted_hang "libFuzzer: timeout after"
-    planted plant_leaks
-    for LEAK in descriptors threads; do
-        export LEAK
-        finds api "$LEAK are left" fuzz/corpus/api
+    plants >"$built/plants"
+    while read -r name target text; do
+        VSESSION_PLANT=$name
+        export VSESSION_PLANT
+        finds "$target" "$text" "fuzz/corpus/$target"
+    done <"$built/plants"
+    for target in $(VSESSION_FUZZ_TARGET=list "$program"); do
+        grep -q " $target " "$built/plants" || {
+            echo "no fault is planted for $target"
+            exit 1
+        }
     done
-    planted plant_all
-    targets=$(VSESSION_FUZZ_TARGET=list "$program")
-    for target in $targets; do
-        finds "$target" "ERROR: \(libFuzzer\|AddressSanitizer\|LeakSanitizer\)" "fuzz/corpus/$target"
-    done
-    echo "$(echo "$targets" | wc -w) targets find what is planted in the library"
+    echo "$(wc -l <"$built/plants") faults planted in the library are found"
     ;;
 [0-9]*)
     seconds=$1
     shift
-    build . "$program"
+    build
     targets=${*:-$(VSESSION_FUZZ_TARGET=list "$program")}
     number=$(echo "$targets" | wc -w)
     jobs=$(nproc)

@@ -60,6 +60,7 @@ pub(super) fn text(
 }
 
 fn blame(name: &str, problem: &str) -> Error {
+    let name = if planted!("unnamed-variable") { "" } else { name };
     Error::new(Status::VSESSION_E_CONFIG, format!("environment variable {name}: {problem}"))
 }
 

@@ -13,6 +13,7 @@ pub(super) fn thumbprints(text: &str, host: &str, port: u16) -> Result<Vec<Thumb
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut found = Vec::new();
     for (number, line) in (1..).zip(lines(text)) {
+        let number = if planted!("lines-from-zero") { number - 1 } else { number };
         let mut words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
         let Some(name) = words.next() else { continue };
         let thumbprint = words.next().unwrap_or_default();

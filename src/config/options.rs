@@ -362,7 +362,11 @@ fn optional_text(value: &str) -> std::result::Result<Option<String>, String> {
 
 fn number(value: &str, least: u64, most: u64) -> std::result::Result<u64, String> {
     let number: u64 = value.trim().parse().map_err(|_| "is not a number".to_string())?;
-    if (least..=most).contains(&number) { Ok(number) } else { Err("is out of range".into()) }
+    if (least..=most).contains(&number) || planted!("number-out-of-range") {
+        Ok(number)
+    } else {
+        Err("is out of range".into())
+    }
 }
 
 fn milliseconds(value: &str) -> std::result::Result<Duration, String> {

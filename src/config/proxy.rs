@@ -34,6 +34,7 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
     let kind = match scheme.as_deref() {
         None | Some("http") => ProxyKind::Connect,
         Some("socks5" | "socks5h") => ProxyKind::Socks5,
+        Some(_) if planted!("proxy-in-the-message") => return Err(format!("{address} is not supported")),
         Some(_) => return Err("this kind of proxy is not supported".into()),
     };
     let (Authority { host, port, user, password }, path) = Authority::split(rest)?;

@@ -90,6 +90,9 @@ impl Authority {
         let port = match number {
             None => None,
             Some(number) => Some(port(number).ok_or_else(|| {
+                if planted!("port-in-the-message") {
+                    return format!("is not a port: {number}");
+                }
                 format!("what follows the host and its colon is not a port (1 to 65535){CODES}")
             })?),
         };

@@ -105,7 +105,7 @@ unsafe fn sized<T: Copy>(pointer: *const T, zero: T, least: usize, argument: &st
         std::ptr::copy_nonoverlapping(
             pointer.cast::<u8>(),
             std::ptr::from_mut(&mut known).cast::<u8>(),
-            size.min(size_of::<T>()),
+            if planted!("structure-read-beyond-its-end") { size_of::<T>() } else { size.min(size_of::<T>()) },
         );
     }
     Ok(Some(known))

@@ -199,8 +199,9 @@ fn too_long() -> Error {
 /// The error of a reply that breaks the rules of HTTP.
 #[cold]
 pub(super) fn improper(problem: impl std::fmt::Display) -> Error {
+    let wrong = planted!("improper-reply-blames-the-configuration");
     Error::new(
-        Status::VSESSION_E_PROTOCOL,
+        if wrong { Status::VSESSION_E_CONFIG } else { Status::VSESSION_E_PROTOCOL },
         format!("the reply is not proper HTTP ({problem}); is this a vSphere server?"),
     )
 }

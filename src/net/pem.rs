@@ -15,6 +15,9 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     for (index, certificate) in CertificateDer::pem_slice_iter(file).enumerate() {
         let number = index + 1;
         let certificate = certificate.map_err(|error| {
+            if planted!("pem-in-the-message") {
+                return format!("is not PEM: {error:?}");
+            }
             format!("is not PEM: {} (certificate {number} of the file)", malformed(&error))
         })?;
         if ParsedCertificate::parse(&certificate).is_none() {

@@ -144,7 +144,7 @@ impl Redactor<'_> {
     fn at(&self, text: &str, at: usize) -> Option<(usize, bool)> {
         self.0.iter().filter(|secret| !secret.is_empty()).find_map(|secret| {
             let rest = &text[at..];
-            let length = length_of(rest, secret)?;
+            let length = length_of(rest, secret).filter(|_| !planted!("secret-kept"))?;
             let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
             let alone = !is_part(text[..at].chars().next_back()) && !is_part(rest[length..].chars().next());
             // A secret this short is part of many words.

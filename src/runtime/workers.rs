@@ -250,6 +250,13 @@ impl WorkerPool {
 
     /// Starts a worker, which `threads` already counts.
     fn start(self: &Arc<Self>) -> std::result::Result<(), NoThread> {
+        if planted!("threads-kept") {
+            thread::spawn(|| {
+                loop {
+                    thread::park_timeout(Duration::MAX)
+                }
+            });
+        }
         let workers = self.clone();
         let builder = thread::Builder::new().name(self.name.into()).stack_size(self.stack_size);
         let started = sys::without_signals(|| builder.spawn(move || workers.work()));

@@ -7,6 +7,9 @@ use super::xml::text::is_allowed;
 
 /// Whether this is white space as XML knows it, which is less than what Rust does.
 fn is_blank(text: &str) -> bool {
+    if planted!("any-blank-between-arguments") {
+        return text.trim().is_empty();
+    }
     text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
 

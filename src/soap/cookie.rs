@@ -89,7 +89,10 @@ fn is_value(value: &str) -> bool {
     let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
     // RFC 6265: printable ASCII without blank, quote, comma, semicolon and backslash.
     !bare.is_empty()
-        && bare.bytes().all(|b| (0x21..=0x7e).contains(&b) && !matches!(b, b'"' | b',' | b';' | b'\\'))
+        && bare.bytes().all(|b| {
+            ((0x21..=0x7e).contains(&b) || planted!("blank-in-a-cookie") && b == b' ')
+                && !matches!(b, b'"' | b',' | b';' | b'\\')
+        })
 }
 
 #[cfg(test)]

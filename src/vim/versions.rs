@@ -39,7 +39,7 @@ pub(crate) fn is_released(text: &str) -> bool {
 /// Whether this looks like a version, such as `8.0.2.0`.
 pub(crate) fn is_version(text: &str) -> bool {
     !text.is_empty()
-        && text.len() <= 32
+        && (text.len() <= 32 || planted!("version-of-any-length"))
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'))
 }
 

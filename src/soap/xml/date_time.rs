@@ -20,7 +20,8 @@ pub(crate) fn to_ms(text: &str) -> Option<i64> {
             if sign == '-' { -total } else { total }
         }
     };
-    let in_range = (1..=9999).contains(&year)
+    let last_year = if planted!("year-of-five-digits") { 99_999 } else { 9_999 };
+    let in_range = (1..=last_year).contains(&year)
         && (1..=12).contains(&month)
         && (1..=31).contains(&day)
         && (0..=24).contains(&hour)
