@@ -1,13 +1,13 @@
 //! One vSphere session, safe from every thread: a shared library with a C ABI.
 //!
 //! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
-//! `ffi → session → auth → config → vim → soap → http → net → runtime → {sys, error, status, state, text, sync}`.
+//! `ffi → session → config → auth → vim → soap → http → net → runtime → {sys, error, status, state, text, sync, planted}`.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 // Under the model checker no connection is made, and the models use what they look at.
 #![cfg_attr(vsession_model, allow(dead_code))]
 
-/// `planted!`: faults that show that the tests find them. First, since macros are known only below.
+/// Planted faults, which show that the tests find them. The first module, because its macro is known only below.
 #[macro_use]
 mod planted;
 
