@@ -73,7 +73,8 @@ impl Redactor<'_> {
             match self.at(text, at) {
                 Some((_, true)) => return WITHHELD.into(),
                 Some((length, false)) => {
-                    shown.push_str(MASK);
+                    let shows = planted!("secret-shown") && at > 0;
+                    shown.push_str(if shows { &text[at..at + length] } else { MASK });
                     at += length;
                     count += MASK.len();
                 }
@@ -144,7 +145,7 @@ impl Redactor<'_> {
     fn at(&self, text: &str, at: usize) -> Option<(usize, bool)> {
         self.0.iter().filter(|secret| !secret.is_empty()).find_map(|secret| {
             let rest = &text[at..];
-            let length = length_of(rest, secret).filter(|_| !planted!("secret-kept"))?;
+            let length = length_of(rest, secret)?;
             let is_part = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
             let alone = !is_part(text[..at].chars().next_back()) && !is_part(rest[length..].chars().next());
             // A secret this short is part of many words.
