@@ -6,6 +6,8 @@
 #![warn(unreachable_pub)]
 // Under the model checker no connection is made, and the models use what they look at.
 #![cfg_attr(vsession_model, allow(dead_code))]
+// Unit tests may wait as they like.
+#![cfg_attr(test, allow(clippy::disallowed_types))]
 
 /// Planted faults, which show that the tests find them. The first module, because its macro is known only below.
 #[macro_use]

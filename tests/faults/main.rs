@@ -1,6 +1,7 @@
 //! The fault matrix: every fault of a server, a network or a clock at every function that asks the server, with one thread
 //! and with 16. Each cell holds that the right status comes within the deadline, that nothing is left on the server or in
 //! this process, and that the session can be used afterwards. The run writes docs/faults.md.
+#![allow(clippy::disallowed_types)]
 #![allow(clippy::print_stderr, clippy::undocumented_unsafe_blocks)]
 
 // A part of it is for tests/rust alone.

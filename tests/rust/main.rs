@@ -1,5 +1,6 @@
 //! Acceptance tests: each drives the library through its C functions against the simulator, and is named for the
 //! behaviour that it holds. What the simulator cannot say comes from a canned answer and is marked so.
+#![allow(clippy::disallowed_types)]
 #![allow(clippy::print_stderr, clippy::undocumented_unsafe_blocks)]
 
 #[path = "../../fuzz/targets/mod.rs"]
