@@ -2,6 +2,7 @@
 
 use super::SignIn;
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, next_operation_id};
@@ -32,7 +33,7 @@ pub(super) fn sign_in(
             cookie: None,
             action: &service.action,
             operation_id: &next_operation_id(),
-            idempotent: false,
+            retry: &Retry::new(false),
             commit_when_sent: true,
         },
         watch,

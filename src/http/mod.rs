@@ -21,4 +21,4 @@ pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;
 pub(crate) use request::HttpRequest;
-pub(crate) use retry::Retry;
+pub(crate) use retry::{Reason, Retry};

@@ -1,17 +1,25 @@
-//! Decides whether a request is sent again, and what is then known of whether it ran. There is one value for a request, whatever
-//! number of attempts it takes.
+//! Decides whether a request is sent again, and what is then known of whether it ran. There is one value for a request, or for a
+//! whole call, whatever number of attempts it takes.
 
 use std::cell::Cell;
 
 use crate::error::Error;
 
-/// Why an attempt brought no reply.
+/// A call goes out at most this often because of what it was answered. Two corrections in one call mean that something else is
+/// wrong.
+const MOST_ANSWERED: u32 = 3;
+
+/// Why an attempt brought no reply, or none that can stand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     /// A pooled connection had been closed by the server. Nothing of the request was sent.
     StaleConnection,
     /// The connection was lost, and the request may have been sent.
     LostConnection { sent: bool },
+    /// The answer was that the session is gone, and the session has been replaced.
+    SessionReplaced,
+    /// The answer contradicted what was known of the server, and that has been corrected.
+    ServerRediscovered { proven_not_run: bool },
 }
 
 /// The attempts at one request.
@@ -21,15 +29,33 @@ pub(crate) struct Retry {
     /// The one more attempt that a lost connection allows was made.
     repeated: Cell<bool>,
     may_have_run: Cell<bool>,
+    /// The attempts that were answered and made again.
+    answered: Cell<u32>,
 }
 
 impl Retry {
     pub(crate) fn new(may_run_twice: bool) -> Retry {
-        Retry { may_run_twice, repeated: Cell::new(false), may_have_run: Cell::new(false) }
+        Retry {
+            may_run_twice,
+            repeated: Cell::new(false),
+            may_have_run: Cell::new(false),
+            answered: Cell::new(1),
+        }
+    }
+
+    /// Whether an answer can lead to another attempt.
+    pub(crate) fn may_correct(&self) -> bool {
+        self.answered.get() < MOST_ANSWERED
+    }
+
+    /// The request may have run, although its answer cannot stand.
+    pub(crate) fn note_run(&self) {
+        self.may_have_run.set(true);
+        self.repeated.set(true);
     }
 
     /// Whether to send the request again.
-    pub(super) fn again(&self, reason: Reason) -> bool {
+    pub(crate) fn again(&self, reason: Reason) -> bool {
         match reason {
             // Any pooled connection can be stale, and there are only so many of them.
             Reason::StaleConnection => true,
@@ -38,7 +64,17 @@ impl Retry {
                 self.may_have_run.set(self.may_have_run.get() || again && sent);
                 again
             }
+            Reason::SessionReplaced => self.correct(),
+            Reason::ServerRediscovered { proven_not_run } => {
+                (proven_not_run || self.may_run_twice) && self.correct()
+            }
         }
+    }
+
+    fn correct(&self) -> bool {
+        let may_correct = self.may_correct();
+        self.answered.set(self.answered.get() + 1);
+        may_correct
     }
 
     /// The error of the last attempt, with what is known of all of them.
@@ -79,5 +115,23 @@ mod tests {
         assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
         let refused = retry.answered(Error::new(Status::VSESSION_E_FAULT, "refused").not_run());
         assert_eq!(refused.executed(), Executed::VSESSION_EXECUTED_MAYBE);
+    }
+
+    #[test]
+    fn a_call_that_is_answered_goes_out_three_times_at_most() {
+        let retry = Retry::new(false);
+        assert!(!retry.again(Reason::ServerRediscovered { proven_not_run: false }), "it may have run");
+        assert!(retry.again(Reason::SessionReplaced));
+        assert!(retry.may_correct() && retry.again(Reason::ServerRediscovered { proven_not_run: true }));
+        assert!(!retry.may_correct() && !retry.again(Reason::SessionReplaced));
+    }
+
+    #[test]
+    fn a_call_that_ran_is_not_repeated_after_a_lost_connection() {
+        let retry = Retry::new(true);
+        retry.note_run();
+        assert!(retry.again(Reason::SessionReplaced));
+        assert!(!retry.again(Reason::LostConnection { sent: true }));
+        assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
     }
 }

@@ -9,6 +9,7 @@ use super::renewal::Goal;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
+use crate::http::{Reason, Retry};
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::soap::call::{Call, next_operation_id};
@@ -17,10 +18,6 @@ use crate::soap::reply::Reply;
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
 use crate::vim::service::{SERVICE_INSTANCE, Service};
-
-/// A request goes out at most this often: once, and again for each time that it was answered with NotAuthenticated,
-/// which proves that it did not run, or read properties without a session. Two replacements in one call mean that something else is wrong.
-const MOST_ATTEMPTS: u32 = 3;
 
 /// A call of a vim25 method: the program's, which is borrowed, or the copy that an asynchronous call keeps.
 pub(crate) struct MethodCall<'a> {
@@ -94,22 +91,19 @@ impl Session {
         call: &MethodCall,
         options: &CallOptions,
     ) -> Result<SessionReply> {
-        let mut may_have_run = false;
-        self.attempts(bounds, call, options, &mut may_have_run)
-            .map_err(|error| if may_have_run { error.may_have_run() } else { error })
+        let retry = Retry::new(options.idempotent);
+        self.attempts(bounds, call, options, &retry).map_err(|error| retry.answered(error))
     }
 
-    /// `may_have_run` is set when an attempt but the last one may have run.
     fn attempts(
         self: &Arc<Self>,
         bounds: Bounds,
         call: &MethodCall,
         options: &CallOptions,
-        may_have_run: &mut bool,
+        retry: &Retry,
     ) -> Result<SessionReply> {
         let watch = Watch::new(bounds)?;
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
-        let mut attempt = 1;
         loop {
             let snapshot = self.usable_snapshot(options, &watch).map_err(Error::not_run)?;
             // sometimes: a race, which a run meets or not
@@ -123,8 +117,7 @@ impl Session {
                     cookie: Some(&login.cookie),
                     action: &service.action,
                     operation_id: &operation_id,
-                    // That it may run twice is for the whole call, however many sessions it takes.
-                    idempotent: options.idempotent && !*may_have_run,
+                    retry,
                     commit_when_sent: false,
                 },
                 &watch,
@@ -132,21 +125,22 @@ impl Session {
             drop(under_way);
             let result = result.and_then(|reply| well_formed(reply, &call.method, &operation_id));
             if let Err(error) = &result
-                && attempt < MOST_ATTEMPTS
-                && self.contradiction_is_cleared(error, call, &snapshot, options, &watch)?
+                && retry.may_correct()
+                && let Some(reason) = self.resolve_objection(error, call, &snapshot, options, &watch)?
+                && retry.again(reason)
             {
-                attempt += 1;
                 continue;
             }
             let doubtful = match &result {
                 Ok(reply) => reply.withholds_properties && is_property_read(&call.method),
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
-            if doubtful && !options.no_relogin && attempt < MOST_ATTEMPTS {
-                *may_have_run |= match &result {
-                    Ok(_) => true,
-                    Err(error) => error.executed() != Executed::VSESSION_EXECUTED_NO,
-                };
+            if doubtful && !options.no_relogin && retry.may_correct() {
+                let proven_not_run =
+                    matches!(&result, Err(error) if error.executed() == Executed::VSESSION_EXECUTED_NO);
+                if !proven_not_run {
+                    retry.note_run();
+                }
                 let replaced = self.renew::<Vim25>(Goal::Replace { epoch: snapshot.epoch }, &watch);
                 if let (Err(own), Err(failure)) = (&result, &replaced)
                     && failure.detail().own_question
@@ -155,12 +149,9 @@ impl Session {
                     return Err(with_failed_login(own, failure));
                 }
                 match replaced.map_err(Error::not_run)? {
-                    Outcome::Ready => {
-                        attempt += 1;
-                        continue;
-                    }
+                    Outcome::Ready if retry.again(Reason::SessionReplaced) => continue,
                     // The account lacks a privilege: the answer stands.
-                    Outcome::StillAlive => {}
+                    Outcome::Ready | Outcome::StillAlive => {}
                     Outcome::Gone => {
                         return Err(self
                             .why_not_replaced::<Vim25>()
@@ -186,25 +177,26 @@ impl Session {
         }
     }
 
-    /// Whether the answer contradicted what was known of the server, that has been put right, and the call, which cannot have
-    /// run, is to be sent again. Where that fails the call's own answer stands.
-    fn contradiction_is_cleared(
+    /// Rediscovers the server where the answer contradicts what is known of it. `None`: nothing has changed, and the call's own
+    /// answer stands.
+    fn resolve_objection(
         self: &Arc<Self>,
         error: &Error,
         call: &MethodCall,
         snapshot: &VimSnapshot,
         options: &CallOptions,
         watch: &Watch,
-    ) -> Result<bool> {
-        let Some(objection) = &error.detail().objection else { return Ok(false) };
-        let Some(service) = &snapshot.service else { return Ok(false) };
+    ) -> Result<Option<Reason>> {
+        let Some(objection) = &error.detail().objection else { return Ok(None) };
+        let Some(service) = &snapshot.service else { return Ok(None) };
         let this = call.object(service)?.id;
         if !service.is_contradicted(error, &call.method, this, &call.arguments) {
-            return Ok(false);
+            return Ok(None);
         }
-        let cleared = self.rediscover_for_call(snapshot, !options.no_relogin, watch);
+        let changed = self.rediscover_for_call(snapshot, !options.no_relogin, watch);
         self.check_open().map_err(Error::may_have_run)?;
-        Ok(cleared.unwrap_or(false) && (objection.proves_not_run(this) || options.idempotent))
+        let reason = Reason::ServerRediscovered { proven_not_run: objection.proves_not_run(this) };
+        Ok(changed.unwrap_or(false).then_some(reason))
     }
 
     /// The snapshot for a call, after a login where one is needed and allowed.

@@ -50,7 +50,8 @@ pub(crate) struct Call<'a> {
     /// The `SOAPAction`, which names the version of the API: that of the service, or `ACTION` before it is known.
     pub(crate) action: &'a str,
     pub(crate) operation_id: &'a str,
-    pub(crate) idempotent: bool,
+    /// Decides whether it is sent again: one value for all attempts at a call.
+    pub(crate) retry: &'a Retry,
     /// Once sent, only the deadline ends the wait: the reply carries a session that must not be lost.
     pub(crate) commit_when_sent: bool,
 }
@@ -149,14 +150,13 @@ impl Endpoint {
             ("Cookie", call.cookie.map_or("", Secret::reveal)),
         ];
         let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..3] };
-        let retry = Retry::new(call.idempotent);
         let HttpReply { head, body: received } = self.client.send(
             &HttpRequest {
                 method: Method::POST,
                 uri: &self.uri,
                 headers,
                 body: &envelope.pieces(),
-                retry: &retry,
+                retry: call.retry,
                 commit_when_sent: call.commit_when_sent,
                 urgent: call.method == LOGOUT,
                 max_reply_bytes: self.max_reply_bytes,
@@ -183,15 +183,15 @@ impl Endpoint {
         match reply::read(received?, call.method) {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(reply),
             Ok(Answer::Fault(fault)) => {
-                Err(retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
+                Err(call.retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
             }
-            Ok(Answer::Reply(reply)) => Err(retry.answered(http_status::error(
+            Ok(Answer::Reply(reply)) => Err(call.retry.answered(http_status::error(
                 &head,
                 reply.xml.as_bytes(),
                 SOAP,
                 Redactor(&secrets()),
             ))),
-            Err(unreadable) => Err(retry.answered(no_soap(&head, unreadable, Redactor(&secrets())))),
+            Err(unreadable) => Err(call.retry.answered(no_soap(&head, unreadable, Redactor(&secrets())))),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::service::{SERVICE_INSTANCE, Service, VIM25};
 use crate::error::{Error, Objection, Result};
-use crate::http::HttpReply;
+use crate::http::{HttpReply, Retry};
 use crate::runtime::redact::Redactor;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, next_operation_id};
@@ -51,7 +51,7 @@ fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service
             cookie: None,
             action: &action,
             operation_id: &next_operation_id(),
-            idempotent: true,
+            retry: &Retry::new(true),
             commit_when_sent: false,
         },
         watch,

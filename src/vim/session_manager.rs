@@ -2,6 +2,7 @@
 
 use super::service::Service;
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::soap::call::{Call, Endpoint, LOGOUT, next_operation_id};
@@ -28,7 +29,7 @@ pub(crate) fn logout(endpoint: &Endpoint, service: &Service, cookie: &Secret, wa
             action: &service.action,
             operation_id: &next_operation_id(),
             // A second Logout finds no session, which is what was wanted.
-            idempotent: true,
+            retry: &Retry::new(true),
             commit_when_sent: false,
         },
         watch,
@@ -54,7 +55,7 @@ pub(crate) fn current_session(
             cookie: Some(cookie),
             action: &service.action,
             operation_id: &next_operation_id(),
-            idempotent: true,
+            retry: &Retry::new(true),
             commit_when_sent: false,
         },
         watch,
@@ -88,7 +89,7 @@ pub(crate) fn session_is_active(
             cookie: Some(&login.cookie),
             action: &service.action,
             operation_id: &next_operation_id(),
-            idempotent: true,
+            retry: &Retry::new(true),
             commit_when_sent: false,
         },
         watch,
