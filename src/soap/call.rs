@@ -11,7 +11,7 @@ use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
 use crate::soap::cookie;
-use crate::soap::envelope::{Envelope, HeaderPart, Reference};
+use crate::soap::envelope::{Envelope, Reference, header_part};
 use crate::soap::http_status;
 use crate::soap::reply::{self, Answer, Reply};
 use crate::soap::unreadable::Unreadable;
@@ -141,7 +141,7 @@ impl Endpoint {
         secret: Option<&Secret>,
         session_cookie: &mut Option<Secret>,
     ) -> Result<Reply> {
-        let header = [HeaderPart::new("operationID", call.operation_id)];
+        let header = [header_part!("operationID", call.operation_id)];
         let envelope = Envelope::new(header, self.namespace, call.method, call.this, call.arguments);
         let headers = [
             ACCEPT,

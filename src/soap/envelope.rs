@@ -7,7 +7,11 @@ use std::ops::Deref;
 use super::xml::escape;
 use crate::runtime::secret::{BorrowedOrWiped, Wiped};
 
-const START: &str = r#"<?xml version="1.0" encoding="UTF-8"?><Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">"#;
+macro_rules! start {
+    () => {
+        r#"<?xml version="1.0" encoding="UTF-8"?><Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">"#
+    };
+}
 
 /// A reference to a managed object: its type and its id.
 #[derive(Clone, Copy, Debug)]
@@ -16,22 +20,31 @@ pub(crate) struct Reference<'a> {
     pub(crate) id: &'a str,
 }
 
-/// An element of the header with a text, which may be secret.
+/// An element of the header with a text, which may be secret. `header_part!` makes it.
 pub(crate) struct HeaderPart<'a> {
-    name: &'a str,
+    start_tag: &'static str,
     /// Escaped.
     text: BorrowedOrWiped<'a>,
+    end_tag: &'static str,
 }
 
 impl<'a> HeaderPart<'a> {
-    pub(crate) fn new(name: &'a str, text: &'a str) -> HeaderPart<'a> {
-        HeaderPart { name, text: escape(text).into() }
+    pub(super) fn new(start_tag: &'static str, text: &'a str, end_tag: &'static str) -> HeaderPart<'a> {
+        HeaderPart { start_tag, text: escape(text).into(), end_tag }
     }
 }
 
+/// A part of the header: the name of its element, and its text.
+macro_rules! header_part {
+    ($name:literal, $text:expr) => {
+        $crate::soap::envelope::HeaderPart::new(concat!("<", $name, ">"), $text, concat!("</", $name, ">"))
+    };
+}
+pub(super) use header_part;
+
 const MAX_HEADER_PARTS: usize = 2;
-const PIECES_OF_PART: usize = 7;
-const OTHER_PIECES: usize = 16;
+const PIECES_OF_PART: usize = 3;
+const OTHER_PIECES: usize = 14;
 const MAX_PIECES: usize = PIECES_OF_PART * MAX_HEADER_PARTS + OTHER_PIECES;
 
 /// An envelope. It borrows the arguments, which may be large and may hold a password, and never copies them.
@@ -61,17 +74,17 @@ impl<'a, const PARTS: usize> Envelope<'a, PARTS> {
     /// Its text in pieces, which follow each other.
     pub(crate) fn pieces(&self) -> Pieces<'_> {
         let mut pieces = Pieces { pieces: [""; MAX_PIECES], count: 0 };
-        pieces.add([START]);
         let parts = || self.header.iter().filter(|part| !part.text.is_empty());
         if parts().next().is_some() {
-            pieces.add(["<Header>"]);
+            pieces.add([concat!(start!(), "<Header>")]);
             for part in parts() {
-                pieces.add(["<", part.name, ">", &part.text, "</", part.name, ">"]);
+                pieces.add([part.start_tag, &part.text, part.end_tag]);
             }
-            pieces.add(["</Header>"]);
+            pieces.add(["</Header><Body><"]);
+        } else {
+            pieces.add([concat!(start!(), "<Body><")]);
         }
         pieces.add([
-            "<Body><",
             self.method,
             " xmlns=\"",
             self.namespace,
@@ -126,7 +139,7 @@ mod tests {
     fn a_request_is_well_formed_and_escapes_what_is_text() {
         let this = Reference { kind: "VirtualMachine", id: "vm-1<2" };
         let arguments = element("newName", "a&b");
-        let header = [HeaderPart::new("operationID", "op\"1")];
+        let header = [header_part!("operationID", "op\"1")];
         let text = Envelope::new(header, "urn:vim25", "Rename_Task", this, &arguments).pieces().concat();
         let document = roxmltree::Document::parse(&text).unwrap();
         let find = |name: &str| document.descendants().find(|n| n.tag_name().name() == name).unwrap();
@@ -142,15 +155,15 @@ mod tests {
         let this = Reference { kind: "PbmServiceInstance", id: "ServiceInstance" };
         let method = "PbmRetrieveServiceContent";
         let text = |header| Envelope::<2>::new(header, "urn:pbm", method, this, "").pieces().concat();
-        let (name, cookie) = ("operationID", "vcSessionCookie");
-        let both = text([HeaderPart::new(name, "1"), HeaderPart::new(cookie, "a&b")]);
+        let parts = |id, cookie| [header_part!("operationID", id), header_part!("vcSessionCookie", cookie)];
+        let both = text(parts("1", "a&b"));
         let header =
             "<Header><operationID>1</operationID><vcSessionCookie>a&amp;b</vcSessionCookie></Header>";
         assert!(
             both.contains(&format!("{header}<Body><PbmRetrieveServiceContent xmlns=\"urn:pbm\">")),
             "{both}"
         );
-        assert!(!text([HeaderPart::new(name, ""), HeaderPart::new(cookie, "")]).contains("Header"));
+        assert!(!text(parts("", "")).contains("Header"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::arguments::check_arguments;
 use super::cookie;
-use super::envelope::{Envelope, HeaderPart, Reference};
+use super::envelope::{Envelope, Reference, header_part};
 use super::fault::NOT_AUTHENTICATED;
 use super::reply::{self, Answer};
 use super::xml::escape;
@@ -80,7 +80,7 @@ pub(crate) fn arguments(bytes: &[u8]) {
         Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000),
         Ok(()) => {
             let this = Reference { kind: "VirtualMachine", id: "vm-<1>" };
-            let header = [HeaderPart::new("operationID", "operation")];
+            let header = [header_part!("operationID", "operation")];
             let envelope = Envelope::new(header, "urn:vim25", "Method", this, arguments).pieces().concat();
             let document = roxmltree::Document::parse(&envelope).expect("accepted arguments make a document");
             let parts: Vec<_> = document.root_element().children().map(|n| n.tag_name().name()).collect();
