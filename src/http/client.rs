@@ -272,6 +272,7 @@ mod tests {
         HttpRequest {
             method: Method::POST,
             uri,
+            fixed_lines: "",
             headers: &[],
             body: &["x"],
             retry,

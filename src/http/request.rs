@@ -10,7 +10,9 @@ use crate::status::Status;
 pub(crate) struct HttpRequest<'a> {
     pub(crate) method: Method,
     pub(crate) uri: &'a Uri,
-    /// Besides those that say how to talk HTTP.
+    /// Header lines that are always the same, each with its line end.
+    pub(crate) fixed_lines: &'static str,
+    /// The other headers, besides those that say how to talk HTTP.
     pub(crate) headers: &'a [(&'static str, &'a str)],
     /// The body in pieces, which follow each other.
     pub(crate) body: &'a [&'a str],
@@ -53,13 +55,13 @@ pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
     const FRAME: usize = 80;
     let path = request.uri.path_and_query().map_or(1, |p| p.as_str().len());
     let own: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
-    request.method.as_str().len() + FRAME + path + common.len() + own
+    request.method.as_str().len() + FRAME + path + common.len() + request.fixed_lines.len() + own
 }
 
 /// Writes the head of a request to the end of `out`.
 pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str) -> Result<()> {
     let target = request.uri.path_and_query().map_or("/", |p| p.as_str());
-    for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n", common] {
+    for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n", common, request.fixed_lines] {
         out.extend_from_slice(piece.as_bytes());
     }
     for (name, value) in request.headers {
@@ -101,6 +103,7 @@ mod tests {
         HttpRequest {
             method: Method::POST,
             uri,
+            fixed_lines: "",
             headers,
             body: &["bo", "dy"],
             retry,

@@ -20,8 +20,9 @@ use crate::sync::{Arc, AtomicU64, Ordering};
 /// The method that ends a session.
 pub(crate) const LOGOUT: &str = "Logout";
 
-/// What the server's front is told that we read.
-const ACCEPT: (&str, &str) = ("Accept", "text/xml, */*");
+/// What a server's front is told about the body that is sent and about those that are read.
+const ACCEPT: &str = "Accept: text/xml, */*\r\n";
+const ACCEPT_AND_TYPE: &str = "Accept: text/xml, */*\r\nContent-Type: text/xml; charset=\"utf-8\"\r\n";
 
 /// The header in which a server says for which version of the API it took a call.
 const APPLIED_ACTION: &str = "x-applied-soapaction";
@@ -74,7 +75,8 @@ impl Endpoint {
             &HttpRequest {
                 method: Method::GET,
                 uri: &self.client.uri(&format!("{}/{document}", self.path))?,
-                headers: &[ACCEPT],
+                fixed_lines: ACCEPT,
+                headers: &[],
                 body: &[],
                 retry: &Retry::new(true),
                 commit_when_sent: false,
@@ -143,17 +145,13 @@ impl Endpoint {
     ) -> Result<Reply> {
         let header = [header_part!("operationID", call.operation_id)];
         let envelope = Envelope::new(header, self.namespace, call.method, call.this, call.arguments);
-        let headers = [
-            ACCEPT,
-            ("Content-Type", "text/xml; charset=\"utf-8\""),
-            ("SOAPAction", call.action),
-            ("Cookie", call.cookie.map_or("", Secret::reveal)),
-        ];
-        let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..3] };
+        let headers = [("SOAPAction", call.action), ("Cookie", call.cookie.map_or("", Secret::reveal))];
+        let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..1] };
         let HttpReply { head, body: received } = self.client.send(
             &HttpRequest {
                 method: Method::POST,
                 uri: &self.uri,
+                fixed_lines: ACCEPT_AND_TYPE,
                 headers,
                 body: &envelope.pieces(),
                 retry: call.retry,
