@@ -183,12 +183,12 @@ impl Endpoint {
             Ok(Answer::Fault(fault)) => {
                 Err(call.retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
             }
-            Ok(Answer::Reply(reply)) => Err(call.retry.answered(http_status::error(
-                &head,
-                reply.xml.as_bytes(),
-                SOAP,
-                Redactor(&secrets()),
-            ))),
+            Ok(Answer::Reply(reply)) => {
+                let error = http_status::error(&head, reply.xml.as_bytes(), SOAP, Redactor(&secrets()));
+                // The method's own response proves that it ran, whatever the status says.
+                let error = if reply.is_response_of(call.method) { error.ran() } else { error };
+                Err(call.retry.answered(error))
+            }
             Err(unreadable) => Err(call.retry.answered(no_soap(&head, unreadable, Redactor(&secrets())))),
         }
     }

@@ -292,7 +292,12 @@ impl Reply {
             ),
         )
         .with(|d| d.http_status = 200);
-        Err(if is_response_of(method, &self.xml[self.response.clone()]) { error.ran() } else { error })
+        Err(if self.is_response_of(method) { error.ran() } else { error })
+    }
+
+    /// Whether it is the method's own response, which proves that the method ran.
+    pub(crate) fn is_response_of(&self, method: &str) -> bool {
+        is_response_of(method, &self.xml[self.response.clone()])
     }
 }
 

@@ -420,6 +420,27 @@ fn a_login_whose_reply_cannot_be_read_leaves_no_session_behind() {
 }
 
 #[test]
+fn a_login_that_ran_although_its_status_refuses_it_leaves_no_session_behind() {
+    let envelope =
+        |body: &str| format!("<Envelope><Body><LoginResponse>{body}</LoginResponse></Body></Envelope>");
+    for status in [403, 404] {
+        let simulator = Simulator::start();
+        // Canned, with the cookie of a session that does live.
+        let other = simulator.session();
+        other.login().unwrap();
+        simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
+            "set_cookie": other.cookie().unwrap(), "body": envelope("<returnval/>"), "status": status}));
+        let session = simulator.session();
+        let error = session.login().unwrap_err();
+        assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status), "{error:?}");
+        assert_eq!(error.executed, VSESSION_EXECUTED_YES, "{error:?}");
+        assert_eq!(simulator.stat("sessions"), 0, "{status}: the session was logged out");
+        session.close().unwrap();
+        other.close().unwrap();
+    }
+}
+
+#[test]
 fn a_login_whose_reply_is_cut_off_leaves_no_session_behind() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "truncate_at": 100, "times": 1}));
