@@ -499,6 +499,7 @@ mod tests {
         for (url, proxy, gzip) in [
             ("http://vc.example.com/sdk", "none", true),
             ("http://127.0.0.1:8989/sdk", "none", false),
+            ("http://[::ffff:127.0.0.1]:8989/sdk", "none", false),
             ("http://127.0.0.1:8989/sdk", "http://proxy:3128", true),
         ] {
             let mut config = Config::new(url).unwrap();

@@ -49,8 +49,9 @@ impl Settings {
     /// Whether traffic to the server stays on this machine, where no network carries it.
     pub(crate) fn stays_on_this_machine(&self) -> bool {
         let host = self.host.as_str();
-        let loopback =
-            host.parse::<IpAddr>().map_or(host.eq_ignore_ascii_case("localhost"), |a| a.is_loopback());
+        let loopback = host
+            .parse::<IpAddr>()
+            .map_or(host.eq_ignore_ascii_case("localhost"), |a| a.to_canonical().is_loopback());
         loopback && self.proxy.is_none()
     }
 

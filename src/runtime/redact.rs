@@ -1,6 +1,8 @@
 //! Redaction: removes secrets from text that a peer sent, and bounds what an error or a log line repeats of it. The library's
 //! own words are never redacted: a short password is part of many of them.
 
+use std::borrow::Cow;
+
 use super::secret::MASK;
 
 /// Texts that every server sends in the same words. They do not echo what we sent, and a gap in one would spell a secret.
@@ -67,7 +69,6 @@ impl Redactor<'_> {
         let (mut at, mut count) = (0, 0);
         while at < text.len() {
             if count >= max {
-                shown.push(CUT);
                 break;
             }
             match self.at(text, at) {
@@ -85,6 +86,15 @@ impl Redactor<'_> {
                     count += 1;
                 }
             }
+        }
+        // A secret may begin before the end of what is shown, and go on behind it.
+        const TAIL: usize = 4096;
+        let end = (at..=text.len().min(at + TAIL)).rev().find(|end| text.is_char_boundary(*end));
+        if self.is_in_escaped(&[&shown, &text[at..end.unwrap_or(at)]].concat()) {
+            return WITHHELD.into();
+        }
+        if at < text.len() {
+            shown.push(CUT);
         }
         shown
     }
@@ -135,10 +145,25 @@ impl Redactor<'_> {
             clean.push_str(&piece[kept..]);
             return Some(clean);
         }
-        // The secret may have been escaped before it was put into XML.
-        let plain = without_references(piece);
-        let found = plain != piece && plain.char_indices().any(|(at, _)| self.at(&plain, at).is_some());
-        found.then(|| MASK.into())
+        self.is_in_escaped(piece).then(|| MASK.into())
+    }
+
+    /// Whether the text contains a secret that was escaped more than once, as in a page that shows the XML of a request.
+    fn is_in_escaped(&self, text: &str) -> bool {
+        // Deeper than anybody escapes; each round takes time that is linear in the text.
+        const MAX_ROUNDS: usize = 8;
+        let mut plain = Cow::Borrowed(text);
+        for _ in 0..MAX_ROUNDS {
+            let next = without_references(&plain);
+            if next == *plain {
+                return false;
+            }
+            if next.char_indices().any(|(at, _)| self.at(&next, at).is_some()) {
+                return true;
+            }
+            plain = Cow::Owned(next);
+        }
+        false
     }
 
     /// The length of the secret that begins here, and whether a gap in its place would reveal it.
@@ -284,6 +309,28 @@ pub(crate) fn is_format_control(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_that_was_escaped_more_than_once_is_not_shown() {
+        for secret in ["Tr0ub&dor", "a<b>c&d1", "Quote'\"x&y"] {
+            let redactor = Redactor(&[secret]);
+            let mut escaped = secret.to_string();
+            for _ in 0..5 {
+                escaped = escaped
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;")
+                    .replace('"', "&quot;")
+                    .replace('\'', "&apos;");
+                let page = format!("Blocked: &lt;password&gt;{escaped}&lt;/password&gt;");
+                for shown in [redactor.quote(&page, 200), redactor.quote(&page, 30)] {
+                    assert!(!shown.contains(&secret[..2]), "{secret}: {shown}");
+                }
+                assert!(redactor.redact_xml(&page).is_some_and(|clean| !clean.contains(&secret[..2])));
+            }
+        }
+        assert_eq!(Redactor(&["secret-1"]).quote("a &amp;amp; b", 100), "a &amp;amp; b");
+    }
 
     #[test]
     fn a_peers_text_is_redacted_whatever_its_escapes() {
