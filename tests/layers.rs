@@ -262,7 +262,7 @@ impl Named {
     }
 }
 
-/// `session/gate.rs` as session and gate.
+/// `session/renewal.rs` as session and renewal.
 fn module_path(file: &str) -> Vec<&str> {
     let mut parts: Vec<_> = file.trim_end_matches(".rs").split('/').collect();
     parts.pop_if(|last| ["mod", "lib"].contains(last));
@@ -410,15 +410,19 @@ const BREACHES: &[(&str, &str, &str)] = &[
     ("auth/password.rs", "use super::super::session::Session;", "'auth' uses 'session'"),
     ("error.rs", "use super::runtime::log;", "'error' uses 'runtime'"),
     ("status.rs", "use crate::error::Error;", "a cycle: "),
-    ("session/gate.rs", "use crate::ffi::handles;", "'session' uses 'ffi'"),
-    ("session/gate.rs", "fn f() { unsafe {} }", "unsafe code"),
+    ("session/renewal.rs", "use crate::ffi::handles;", "'session' uses 'ffi'"),
+    ("session/renewal.rs", "fn f() { unsafe {} }", "unsafe code"),
     ("net/tls.rs", "#[allow(unsafe_code)] fn f() {}", "unsafe code"),
     ("lib.rs", "mod stray;", "'stray'"),
-    ("session/gate.rs", "use std::sync::Mutex;", "'std::sync::Mutex' must come from crate::sync"),
-    ("session/gate.rs", "use std::{fmt, sync::{atomic::AtomicU64}};", "'std::sync::atomic::AtomicU64' must"),
-    ("session/gate.rs", "use std::{fmt, sync::{self as threads}};", "'std::sync' must"),
-    ("session/gate.rs", "use std::time::{self, Duration};", "'std::time' must"),
-    ("session/gate.rs", "use std::time::*;", "'std::time::*' must"),
+    ("session/renewal.rs", "use std::sync::Mutex;", "'std::sync::Mutex' must come from crate::sync"),
+    (
+        "session/renewal.rs",
+        "use std::{fmt, sync::{atomic::AtomicU64}};",
+        "'std::sync::atomic::AtomicU64' must",
+    ),
+    ("session/renewal.rs", "use std::{fmt, sync::{self as threads}};", "'std::sync' must"),
+    ("session/renewal.rs", "use std::time::{self, Duration};", "'std::time' must"),
+    ("session/renewal.rs", "use std::time::*;", "'std::time::*' must"),
     ("session/keepalive.rs", "fn f() { ::std::thread::sleep(X); }", "'std::thread::sleep' must"),
     (
         "session/keepalive.rs",
@@ -440,8 +444,8 @@ const BREACHES: &[(&str, &str, &str)] = &[
         "#[cfg(any(test, fuzzing))] fn f() { std::thread::yield_now(); }",
         "'std::thread::yield_now' must",
     ),
-    ("http/permits.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' must"),
-    ("session/gate.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
+    ("http/semaphore.rs", "use parking_lot::Condvar;", "'parking_lot::Condvar' must"),
+    ("session/renewal.rs", "static X: OnceCell<u8> = OnceCell::new();", "a static 'OnceCell'"),
     ("net/trust_store.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ];
 
@@ -451,19 +455,19 @@ const HARMLESS: &[(&str, &str)] = &[
         "runtime/wait.rs",
         "// use crate::net::Settings; unsafe\nconst X: &str = \"crate::session \\\" unsafe\";",
     ),
-    ("session/gate.rs", "use super::snapshot::View as V; use crate::http::Client;"),
+    ("session/renewal.rs", "use super::snapshot::View as V; use crate::http::Client;"),
     (
-        "session/gate.rs",
+        "session/renewal.rs",
         "#[cfg(test)] mod more { use std::sync::{Arc, Mutex}; fn f() { std::thread::yield_now(); } }",
     ),
-    ("session/gate.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
+    ("session/renewal.rs", "#[cfg(test)] use std::{sync::Arc}; use std::time::{Duration, SystemTime};"),
     (
-        "session/gate.rs",
+        "session/renewal.rs",
         "use crate::sys::{self, Interest}; use crate::sync::thread; fn f() { thread::yield_now(); }",
     ),
     ("sync/model.rs", "use std::sync::Condvar;"),
     (
-        "session/gate.rs",
+        "session/renewal.rs",
         "fn f() { let x: OnceCell<u8> = OnceCell::new(); } static X: OnceBox<u8> = OnceBox::new();",
     ),
 ];

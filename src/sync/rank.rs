@@ -55,7 +55,7 @@ ranks! {
     QueuedCall,
     /// Replaced snapshots that readers still hold (`session/snapshot.rs`).
     Snapshots,
-    /// The permits for connections (`http/permits.rs`).
+    /// The permits for connections (`http/semaphore.rs`).
     Permits,
     /// Idle connections (`http/pool.rs`).
     IdleConnections,
