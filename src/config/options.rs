@@ -204,7 +204,7 @@ const OPTIONS: &[Opt] = &[
         name: "max_reply_bytes",
         values: "1024 to 4294967295",
         default: "67108864",
-        about: "The size limit of a reply. Most replies take their own size in memory; a fault, or a reply with XML that servers seldom write, takes several times as much while it is parsed.",
+        about: "The size limit of a reply, after decompression. A reply takes its own size in memory, and the text of its return value may take as much once more.",
         set: |c, v| number(v, 1024, u32::MAX.into()).map(|v| c.max_reply_bytes = v),
     },
     Opt {
