@@ -1,6 +1,6 @@
-//! The fuzzer: libFuzzer with the target that `VSESSION_FUZZ_TARGET` names, of those of the library (`src/fuzzing.rs`) and
-//! those that go through its C functions (`targets/`). `fuzz/run.sh` builds and runs it. `VSESSION_FUZZ_TARGET=list` prints
-//! the names.
+//! The fuzzer: libFuzzer with the target that `VSESSION_FUZZ_TARGET` names. Targets are those of the library
+//! (`src/fuzzing.rs`) and those that use its C functions (`targets/`). `fuzz/run.sh` builds and runs it.
+//! `VSESSION_FUZZ_TARGET=list` prints the names.
 #![no_main]
 #![allow(clippy::print_stdout, clippy::undocumented_unsafe_blocks)]
 
@@ -21,7 +21,7 @@ fn all() -> impl Iterator<Item = &'static (&'static str, Target)> {
 }
 
 fn choose() {
-    // As in every program of Rust's own. Here `main` is libFuzzer's, and the servers of the tests write by writev.
+    // Rust's own start-up does this. Here `main` is libFuzzer's, and the tests' servers write with writev.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
     let name = std::env::var("VSESSION_FUZZ_TARGET").unwrap_or_default();
     if name == "list" {
@@ -36,4 +36,4 @@ fn choose() {
     let _ = TARGET.set(*target);
 }
 
-libfuzzer_sys::fuzz_target!(init: choose(), |bytes: &[u8]| TARGET.get().expect("chosen at the start")(bytes));
+libfuzzer_sys::fuzz_target!(init: choose(), |bytes: &[u8]| TARGET.get().expect("the target is chosen at the start")(bytes));

@@ -1,42 +1,42 @@
 #!/bin/sh
-# The fuzzer. Builds it, with the library, for the AddressSanitizer and with coverage; stable Rust will do.
+# Builds the fuzzer, with the library, for the AddressSanitizer and with coverage, and runs it. Stable Rust suffices.
 #
-#     fuzz/run.sh SECONDS [TARGET...]   all targets, or these, in about so many seconds together; one line for each
-#     fuzz/run.sh keep TARGET...        adds to the corpora what was found and covers more; give the files names that say what they are
-#     fuzz/run.sh prove                 planted faults are found: a panic, an overread, a leak, growth, a hang; and those of
+#     fuzz/run.sh SECONDS [TARGET...]   runs all targets, or these, in about this many seconds in total; one line for each
+#     fuzz/run.sh keep TARGET...        adds findings that increase coverage to the corpora; rename the files for what they hold
+#     fuzz/run.sh prove                 shows that planted faults are found: a panic, an overread, a leak, growth, a hang; and those of
 #                                     tests/plants.toml in the library, at least one for each target
 #
-# What is found lies in target/fuzz/findings, and what covers new ground in target/fuzz/found, from where the next run goes on.
-# `VSESSION_FUZZ_TARGET=NAME target/fuzz/bin FILE` runs one input again; with VSESSION_FUZZ_TRACE=1 the target `api` says what it calls.
+# Findings go to target/fuzz/findings. Inputs that add coverage go to target/fuzz/found, where the next run starts.
+# `VSESSION_FUZZ_TARGET=NAME target/fuzz/bin FILE` repeats one input; with VSESSION_FUZZ_TRACE=1 the target `api` prints its calls.
 set -eu
 cd "$(dirname "$0")/.."
 built=$PWD/target/fuzz
 triple=$(rustc -vV | sed -n 's/^host: //p')
 program=$built/bin
-# Memory that a target holds: one allocation, and all together. The sanitizer's own stays below 150 MB.
+# Limits on the memory of a target: one allocation, and the total. The sanitizer's own stays below 150 MB.
 limits="-timeout=20 -rss_limit_mb=700 -malloc_limit_mb=200"
 export ASAN_OPTIONS="quarantine_size_mb=16:allocator_may_return_null=1:detect_leaks=1"
 
-# build: the fuzzer.
+# build: builds the fuzzer.
 build() {
     mkdir -p "$built"
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="--cfg fuzzing -Zsanitizer=address -Cpasses=sancov-module \
 -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
 -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares" \
         cargo build --quiet --release --locked --manifest-path fuzz/Cargo.toml --target "$triple" --target-dir "$built"
-    # Beside it first: it may be running.
+    # Written beside it first, because the fuzzer may be running.
     cp "$built/$triple/release/fuzz" "$program.new"
     mv "$program.new" "$program"
 }
 
-# run PROGRAM TARGET SECONDS FOLDER...: status 0 when nothing was found; the output goes to the target's log.
+# run PROGRAM TARGET SECONDS FOLDER...: runs a target; status 0 if nothing was found. The output goes to the target's log.
 run() {
     program=$1 target=$2 seconds=$3
     shift 3
     mkdir -p "$built/findings" "$built/logs"
     log=$built/logs/$target
-    # Where a server's threads work beside the target, a look for leaks after each input takes most of the time. There it
-    # is done once, at the end.
+    # Where a server's threads run beside the target, a leak check after each input takes most of the time. There it runs
+    # once, at the end.
     case $target in
     api | http) leaks=0 ;;
     *) leaks=1 ;;
@@ -48,12 +48,12 @@ run() {
     return 1
 }
 
-# stat NAME TARGET: a number from the end of the target's log.
+# stat NAME TARGET: prints a number from the end of the target's log.
 stat() {
     grep -a "$1" "$built/logs/$2" | tail -n 1 | sed "s/.*$1 *//; s/ .*//"
 }
 
-# one TARGET SECONDS: a run, and its line.
+# one TARGET SECONDS: runs a target and prints its line.
 one() {
     mkdir -p "$built/found/$1"
     if run "$program" "$1" "$2" "$built/found/$1" "fuzz/corpus/$1"; then
@@ -65,11 +65,11 @@ one() {
     fi
 }
 
-# finds TARGET TEXT [FOLDER...]: the fuzzer finds what is planted there, from these seeds or from nothing, and says TEXT.
+# finds TARGET TEXT [FOLDER...]: the fuzzer must find what is planted there, from these seeds or from none, and print TEXT.
 finds() {
     target=$1 text=$2
     shift 2
-    # The first folder is where the fuzzer puts what it makes.
+    # The fuzzer writes its new inputs to the first directory.
     rm -rf "$built/scratch"
     mkdir "$built/scratch"
     if run "$program" "$target" 300 -timeout=3 "$built/scratch" "$@" || ! grep -a -q "$text" "$built/logs/$target"; then
@@ -81,7 +81,8 @@ finds() {
     rm -f "$built/findings/$target"-*
 }
 
-# plants: lines of a name, the target that finds it and what it says, from tests/plants.toml.
+# plants: prints a line for each plant: its name, the target that finds it and the text of the finding, from
+# tests/plants.toml.
 plants() {
     python3 -c 'import tomllib
 for name, plant in tomllib.load(open("tests/plants.toml", "rb"))["fuzzing"].items():

@@ -17,13 +17,13 @@ mkdir -p target/demo
 
 if [ -z "${1:-}" ]; then
     [ -x target/simulator/simulator ] || say "demo: no simulator; run 'make demo'"
-    # The URL is known inside only.
+    # Only the command inside knows the URL.
     # shellcheck disable=SC2016
     exec target/simulator/simulator -- \
         sh -c 'exec target/demo/shared_session "$VSESSION_TEST_URL" "$VSESSION_TEST_CA"'
 fi
-# Through the environment, where other users of the machine do not see the password, and so that GOVC_INSECURE and
-# GOVC_TLS_CA_CERTS count. Credentials in the URL win over those that are set for another server.
+# The password goes through the environment, where other users of the machine cannot read it, and GOVC_INSECURE and
+# GOVC_TLS_CA_CERTS apply. Credentials in the URL take precedence over those that are set for another server.
 case $1 in *@*) unset GOVC_USERNAME GOVC_PASSWORD ;; esac
 unset VSESSION_TEST_CONTROL
 GOVC_URL=$1 exec target/demo/shared_session

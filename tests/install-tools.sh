@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests need beyond Rust, Go, gcc, make and Python, where apt can; says what to install where it cannot.
-# Silent when nothing is missing. Called by `make test`.
+# Installs with apt what the tests need beyond Rust, Go, gcc, make and Python, or names what to install by hand. Prints
+# nothing when nothing is missing. `make test` calls it.
 set -eu
 
 missing=
@@ -27,7 +27,7 @@ tool openssl openssl
 tool tinyproxy tinyproxy
 tool microsocks microsocks
 
-# valgrind replaces functions of the dynamic linker, which it finds by the linker's symbols.
+# valgrind replaces functions of the dynamic linker and needs the linker's symbols to find them.
 if [ -e /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
     case $(dpkg-query -W -f '${Status}' libc6-dbg 2>/dev/null || true) in
     *" installed") ;;
@@ -56,14 +56,14 @@ if [ -n "$missing" ]; then
     fi
 fi
 
-# These are not taken from apt: its versions are too old.
+# apt's versions of these are too old.
 for given in cargo go; do
     command -v "$given" >/dev/null 2>&1 || {
         echo "the tests need $given; README.md says which version" >&2
         exit 1
     }
 done
-# The ThreadSanitizer needs a standard library that is built with it.
+# The ThreadSanitizer needs an instrumented build of the standard library.
 if [ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; then
     command -v rustup >/dev/null 2>&1 && rustup --quiet component add rust-src >&2 || {
         echo "the tests need the sources of Rust's standard library: rustup component add rust-src" >&2

@@ -1,14 +1,16 @@
-//! The layers of src, checked over the tokens of its files. Arrows between modules point down only. What the model checker must
-//! see of threads (locks, atomics, threads, the clock) comes from src/sync.rs. Unsafe code stands in src/ffi and src/sys.rs. No
-//! static is of a type that makes other threads wait while one initializes it: in a child that was forked meanwhile they would
-//! wait for ever. What a lint can say is in clippy.toml instead; it cannot tell `crate::sync::Arc` from the same type's first name.
+//! Checks the layers of src over the tokens of its files. Dependencies between modules point down only. Everything about
+//! threads that the model checker must see (locks, atomics, threads, the clock) comes from src/sync.rs. Unsafe code is
+//! allowed only in src/ffi and src/sys.rs. No static has a type that makes other threads wait for its initialization: after
+//! a fork during the initialization the child would wait forever. What a lint can check is in clippy.toml instead; a lint
+//! cannot tell `crate::sync::Arc` from the type that it re-exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-/// From top to bottom. A module may use those in later lines. Those in the last line may use each other, without a cycle.
+/// From top to bottom. A module may use those in later lines. Modules in the last line may use each other, without a
+/// cycle.
 const LAYERS: &[&[&str]] = &[
     &["fuzzing"],
     &["ffi"],
@@ -23,8 +25,8 @@ const LAYERS: &[&[&str]] = &[
     &["sys", "error", "status", "state", "text", "sync", "planted"],
 ];
 
-/// What src/sync.rs offers in the library's build and the model checker in its own, so that no other file names it. A path stands
-/// for all that begin with it.
+/// What src/sync.rs provides in two forms, one for the library and one for the model checker, so no other file may name
+/// it. A path covers everything below it.
 const PRIMITIVES: &[&str] = &[
     "std::sync",
     "core::sync",
@@ -44,11 +46,12 @@ const PRIMITIVES: &[&str] = &[
     "crate::sys::shut_down",
 ];
 
-const SET_ONCE: &str = "set once; under the model checker threads are coroutines of one thread, and none interrupts another inside";
-const NOT_MODELLED: &str = "part of a connection, and the models answer requests before there is one";
-const LOCK: &str = "the lock under crate::sync::Mutex; the models have shuttle's in its place";
+const SET_ONCE: &str =
+    "set once; the model checker runs threads as coroutines of one thread, so none interrupts another inside";
+const NOT_MODELLED: &str = "part of a connection, and the models answer requests without one";
+const LOCK: &str = "the lock under crate::sync::Mutex; the models use shuttle's instead";
 
-/// Primitive, file, and why the file may name it all the same.
+/// A primitive, a file, and why the file may name the primitive.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("once_cell::race::OnceBox", "planted.rs", SET_ONCE),
     ("once_cell::race::OnceBox", "runtime/timer.rs", SET_ONCE),
@@ -57,29 +60,33 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("once_cell::race::OnceBox", "ffi/handles.rs", SET_ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
     ("once_cell::race::OnceBox", "net/trust_store.rs", NOT_MODELLED),
-    ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model listens to the log"),
+    ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model reads the log"),
     (
         "std::sync::mpsc",
         "ffi/library.rs",
         "vsession_shutdown, which no model calls; its wait must not need a descriptor",
     ),
-    ("shuttle::lazy_static", "http/model.rs", "compiled for the models alone, which renew it for each run"),
+    ("shuttle::lazy_static", "http/model.rs", "compiled only for the models, which renew it for each run"),
     ("std::sync::atomic", "sys.rs", LOCK),
     ("parking_lot", "sys.rs", LOCK),
-    ("std::sync::Mutex", "session/models.rs", "the records of a model's server: no step of the library"),
+    (
+        "std::sync::Mutex",
+        "session/models.rs",
+        "the records of a model's server, which are not part of the library",
+    ),
 ];
 
-/// Types whose initialization other threads wait for.
+/// Types whose initialization makes other threads wait.
 const BLOCKING_CELLS: &[&str] = &["Lazy", "LazyLock", "Once", "OnceCell", "OnceLock"];
 
-/// The files of src by their path below it.
+/// The files of src by their path below src.
 type Sources = BTreeMap<String, File>;
 
-/// What counts of one file.
+/// What matters of one file.
 struct File {
     all: Named,
     without_tests: Named,
-    /// The modules that it declares in files of their own, and whether for unit tests alone.
+    /// The modules that the file declares in other files, and whether each is only for unit tests.
     modules: Vec<(String, bool)>,
     denies_unsafe_code: bool,
 }
@@ -99,12 +106,12 @@ fn rank(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
-/// What the code of a file names.
+/// What a file's code names.
 #[derive(Default)]
 struct Named {
-    /// Line, path, and whether it is in a `use`.
+    /// Line, path, and whether the path is in a `use`.
     paths: Vec<(usize, String, bool)>,
-    /// Statics of a type of `BLOCKING_CELLS`.
+    /// Statics with a type in `BLOCKING_CELLS`.
     blocking_statics: Vec<(usize, String)>,
     /// `unsafe`, and `unsafe_code` in an attribute.
     unsafe_code: Vec<usize>,
@@ -122,7 +129,7 @@ fn line(token: &TokenTree) -> usize {
     token.span().start().line
 }
 
-/// Every path that begins at `at`, which moves behind them: `a::{b, c::{self, d}}` is a::b, a::c and a::c::d.
+/// Every path that starts at `at`, which moves past them: `a::{b, c::{self, d}}` is a::b, a::c and a::c::d.
 fn paths_at(tokens: &[TokenTree], at: &mut usize) -> Vec<String> {
     let mut head = String::new();
     loop {
@@ -148,9 +155,9 @@ fn paths_at(tokens: &[TokenTree], at: &mut usize) -> Vec<String> {
     }
 }
 
-/// The number of tokens of the item at the front.
+/// The number of tokens in the first item.
 fn length_of_item(tokens: &[TokenTree]) -> usize {
-    // Its own braces do not end one of these.
+    // The braces inside these items do not end them.
     let ends_with_semicolon = ["use", "static", "type"];
     let kind = tokens.iter().find_map(|token| match token {
         TokenTree::Ident(ident) if ident != "pub" => Some(ident.to_string()),
@@ -173,7 +180,7 @@ impl Named {
     fn of(text: &str, with_tests: bool) -> Named {
         let mut named = Named::default();
         named.read(text.parse().expect("Rust"), with_tests);
-        // The macro of crate::sync is used by its name alone.
+        // A use of the macro of crate::sync names only the macro.
         if named.paths.iter().any(|(_, path, in_use)| *in_use && path == "crate::sync::thread_local") {
             named.paths.retain(|(_, path, _)| path != "std::thread_local");
         }
@@ -194,7 +201,7 @@ impl Named {
                 TokenTree::Ident(ident) if ident == "unsafe" || ident == "unsafe_code" => {
                     self.unsafe_code.push(line(&tokens[at]));
                 }
-                // Not the lifetime.
+                // Not a lifetime.
                 TokenTree::Ident(ident) if ident == "static" && !is_punct(before, '\'') => {
                     self.read_static(&tokens[at..]);
                 }
@@ -226,13 +233,13 @@ impl Named {
         }
     }
 
-    /// Every (line, module at the root) that is named by `crate::` or by as many `super::` as lead there.
+    /// Every (line, root module) that is named by `crate::` or by enough `super::`.
     fn modules(&self, file: &str) -> Vec<(usize, String)> {
         let depth = module_path(file).len();
         let module = |path: &String| {
             let mut parts = path.split("::").skip_while(|part| *part == "super");
             let supers = path.split("::").take_while(|part| *part == "super").count();
-            // A nested `mod tests` needs one more; one too many for the root is harmless.
+            // A nested `mod tests` needs one more `super::`; one more than the root has is harmless.
             let at_root = depth > 0 && supers >= depth;
             let name = match parts.next()? {
                 "crate" => parts.next()?,
@@ -248,7 +255,7 @@ impl Named {
     fn primitives(&self) -> BTreeSet<(usize, String)> {
         let begins = |path: &str, with: &str| format!("{path}::").starts_with(&format!("{with}::"));
         let is_primitive = |path: &str, in_use: bool| {
-            // To use a whole module is to give its primitives other names.
+            // Importing a whole module gives its primitives other names.
             let whole = Some(path.trim_end_matches("::*"))
                 .filter(|path| in_use && !["crate", "crate::sys"].contains(path));
             PRIMITIVES.iter().any(|p| begins(path, p) || whole.is_some_and(|whole| begins(p, whole)))
@@ -287,7 +294,7 @@ fn declared_modules(text: &str) -> Vec<(String, bool)> {
     found
 }
 
-/// The files that are modules for unit tests alone.
+/// The modules that are only for unit tests.
 fn unit_test_files(sources: &Sources) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (file, content) in sources {
@@ -311,7 +318,7 @@ fn cycle(uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
     uses.keys().find_map(|module| walk(uses, module, &[]))
 }
 
-/// What is wrong, one line each.
+/// The problems, one line each.
 fn check(sources: &Sources) -> Vec<String> {
     let mut problems = Vec::new();
     let bottom = LAYERS[LAYERS.len() - 1];
@@ -331,13 +338,13 @@ fn check(sources: &Sources) -> Vec<String> {
     for (file, File { all, without_tests: code, .. }) in sources {
         if !file.starts_with("ffi/") && !["sys.rs", "lib.rs"].contains(&file.as_str()) {
             let complaint =
-                |line| format!("src/{file}:{line}: unsafe code stands only in src/ffi and src/sys.rs");
+                |line| format!("src/{file}:{line}: unsafe code is allowed only in src/ffi and src/sys.rs");
             problems.extend(all.unsafe_code.iter().map(complaint));
         }
         if !for_tests.contains(file) {
             for (line, cell) in &code.blocking_statics {
                 problems.push(format!(
-                    "src/{file}:{line}: a static '{cell}' makes threads wait; take once_cell::race or PerProcess"
+                    "src/{file}:{line}: a static '{cell}' makes threads wait; use once_cell::race or PerProcess"
                 ));
             }
             let provides = file == "sync.rs" || file.starts_with("sync/");
@@ -364,7 +371,9 @@ fn check(sources: &Sources) -> Vec<String> {
                     bottom_uses.entry(own.clone()).or_default().insert(used);
                 }
                 Some(rank) if rank <= own_rank => {
-                    problems.push(format!("src/{file}:{line}: '{own}' uses '{used}', which stands above it"));
+                    problems.push(format!(
+                        "src/{file}:{line}: '{own}' uses '{used}', which is in a higher layer"
+                    ));
                 }
                 Some(_) => {}
             }
@@ -400,7 +409,7 @@ fn modules_use_lower_layers_only_and_primitives_come_from_sync() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// File, text that is added to it, and a part of the complaint that must follow.
+/// A file, text to add to it, and a part of the expected complaint.
 const BREACHES: &[(&str, &str, &str)] = &[
     ("runtime/wait.rs", "use crate::net::Settings;", "'runtime' uses 'net'"),
     ("http/client.rs", "use crate::soap::reply;", "'http' uses 'soap'"),
@@ -449,7 +458,7 @@ const BREACHES: &[(&str, &str, &str)] = &[
     ("net/trust_store.rs", "fn f() { static X: [once_cell::sync::Lazy<u8>; 2] = Y; }", "a static 'Lazy'"),
 ];
 
-/// What looks like a breach and is none.
+/// Text that resembles a breach but is allowed.
 const HARMLESS: &[(&str, &str)] = &[
     (
         "runtime/wait.rs",
@@ -476,7 +485,7 @@ const HARMLESS: &[(&str, &str)] = &[
 fn each_planted_breach_is_found() {
     let mut sources = sources();
     let mut check_with = |file: &str, addition: &str| {
-        // A file that is no longer there is planted alone.
+        // A file that does not exist is planted alone.
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(file);
         let text = std::fs::read_to_string(path).unwrap_or_default();
         let whole = sources.insert(file.to_owned(), File::of(&format!("{text}\n{addition}\n")));

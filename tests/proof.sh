@@ -1,8 +1,8 @@
 #!/bin/sh
-# The long forms of the tests, one after another, in about as many minutes as are given. One line for each step, its output
-# where it failed, status 1 if one did.
+# Runs the long forms of the tests one after another, in about the given number of minutes. Prints one line for each step,
+# and the output of a step that fails. Exits with status 1 if one failed.
 #
-#     tests/proof.sh [MINUTES]      30 unless told otherwise
+#     tests/proof.sh [MINUTES]      30 by default
 set -u
 cd "$(dirname "$0")/.." || exit 1
 minutes=${1:-30}
@@ -10,10 +10,10 @@ seed=$(date +%Y%m%d)
 built=target/proof
 mkdir -p "$built"
 failed=0
-# A step that hangs fails, and the next one begins.
+# A step that hangs fails, and the next one starts.
 longest=${VSESSION_PROOF_LONGEST:-3600}
 
-# step PERCENT NAME COMMAND...: `SECONDS` in the command stands for the step's share of the time.
+# step PERCENT NAME COMMAND...: runs a step; `SECONDS` in the command stands for its share of the time.
 step() {
     seconds=$((minutes * 60 * $1 / 100))
     name=$2

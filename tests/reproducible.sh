@@ -1,7 +1,7 @@
 #!/bin/sh
-# The same library comes out of every folder: builds the sources once more in another folder, with another cargo home, another
-# locale and time zone and one job at a time, and compares the shared libraries byte for byte. A planted fault, the
-# folder's name in a string, is seen in the same way. Takes some minutes; needs no network where `make all` was run before.
+# Every directory produces the same library. Builds the sources again in another directory, with another cargo home, locale
+# and time zone and one job at a time, and compares the shared libraries byte for byte. The check must also notice a planted
+# fault, the directory's name in a string. Takes some minutes; needs no network where `make all` ran before.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -12,7 +12,7 @@ away=$(mktemp -d "${TMPDIR:-/tmp}/vsession-reproducible-XXXXXX")
 trap 'rm -rf "$away"' EXIT
 home=${CARGO_HOME:-$HOME/.cargo}
 mkdir -p "$away/another home/registry" "$away/a folder/with a name that is longer"
-# What was downloaded is shared, and unpacked once more.
+# Downloads are shared and unpacked again.
 for downloaded in registry/index registry/cache config.toml; do
     [ ! -e "$home/$downloaded" ] || ln -s "$home/$downloaded" "$away/another home/$downloaded"
 done
@@ -29,7 +29,7 @@ fail() {
     exit 1
 }
 
-# Strings of the library that name a folder of the machine.
+# Strings of the library that contain a directory of this machine.
 paths_in() {
     strings -n 4 "$1" | grep -F -e "$root/" -e "$home" -e "$away" -e "$(rustc --print sysroot)" | sort | uniq -c | sort -rn | head -n 10
 }
@@ -39,14 +39,14 @@ sha256sum "$here" "$copy/$here"
 for library in "$here" "$copy/$here"; do
     [ -z "$(paths_in "$library")" ] || fail "paths of this machine in $library: $(paths_in "$library")"
 done
-cmp "$here" "$copy/$here" || fail "the library depends on the folder in which it is built"
+cmp "$here" "$copy/$here" || fail "the library depends on the directory in which it is built"
 reproduced=$(sha256sum <"$here")
 
 # The planted fault.
 sed -i 's/concat!(env!("CARGO_PKG_VERSION")/concat!(env!("CARGO_MANIFEST_DIR")/' "$copy/src/ffi/library.rs"
 grep -q CARGO_MANIFEST_DIR "$copy/src/ffi/library.rs"
 build "$copy"
-! cmp -s "$here" "$copy/$here" || fail "a library that holds its folder's name is not seen"
-[ -n "$(paths_in "$copy/$here")" ] || fail "the folder's name in the library is not seen"
-echo "found: a library that holds its folder's name"
-echo "the same library in both folders: ${reproduced%% *}"
+! cmp -s "$here" "$copy/$here" || fail "a library that contains its directory's name was not noticed"
+[ -n "$(paths_in "$copy/$here")" ] || fail "the directory's name in the library was not noticed"
+echo "found: a library that contains its directory's name"
+echo "the same library from both directories: ${reproduced%% *}"

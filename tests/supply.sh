@@ -1,9 +1,10 @@
 #!/bin/sh
-# What comes into the library from outside: licences, sources, duplicates and known vulnerabilities, by cargo-deny and deny.toml.
+# Checks what the library takes from outside: licences, sources, duplicates and known vulnerabilities, with cargo-deny and
+# deny.toml.
 #
-#     tests/supply.sh            checks; advisories only where their database is or can be fetched
-#     tests/supply.sh quick      what cargo itself can say, without tools: Cargo.lock, sources, duplicates
-#     tests/supply.sh prove      a licence, a registry and a second version that are not allowed are found, and a wrong bill
+#     tests/supply.sh            all checks; advisories only if their database is present or can be fetched
+#     tests/supply.sh quick      only what cargo itself can check: Cargo.lock, sources, duplicates
+#     tests/supply.sh prove      shows that a forbidden licence, registry and second version are found, and a wrong bill of materials
 #     tests/supply.sh sbom       writes the bill of materials, target/release/libvsession.cdx.json
 #
 # The tools are built once, under target/tools.
@@ -17,8 +18,8 @@ tool() {
     cargo install --quiet --locked --root target/tools "$1@$2"
 }
 
-# refuses WORD KEY LINE: with the line in the place of the key's in deny.toml, cargo-deny fails and says WORD. No crate is
-# fetched for this: what is there already is forbidden.
+# refuses WORD KEY LINE: replaces the line of the key in deny.toml; cargo-deny must fail and print WORD. No crate is fetched
+# for this: the line forbids what is already there.
 refuses() {
     word=$1 key=$2 line=$3
     sed "s|^$key = .*|$line|" deny.toml >target/planted-deny.toml
@@ -34,9 +35,9 @@ refuses() {
 
 case ${1:-} in
 quick)
-    cargo metadata --locked --format-version 1 >/dev/null # fails where Cargo.lock does not fit
+    cargo metadata --locked --format-version 1 >/dev/null # fails if Cargo.lock is out of date
     strangers=$(grep '^source = ' Cargo.lock | grep -vxF 'source = "registry+https://github.com/rust-lang/crates.io-index"' || true)
-    # A line that does not begin with a branch is a crate of which there are two.
+    # A line without a branch symbol at its start names a crate that has two versions.
     duplicates=$(cargo tree --locked --duplicates --edges normal,no-proc-macro --depth 0)
     [ -z "$strangers$duplicates" ] || {
         printf 'not from crates.io:\n%s\nmore than one version:\n%s\n' "$strangers" "$duplicates"
@@ -61,10 +62,10 @@ sbom)
     if cargo deny --locked fetch db >target/advisories.log 2>&1; then
         cargo deny --locked check advisories
     elif ls -d "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/advisory-db-*/ >/dev/null 2>&1; then
-        echo "advisories: by the database as it was last fetched"
+        echo "advisories: checked against the database as last fetched"
         cargo deny --locked check --disable-fetch advisories
     else
-        echo "advisories not checked: their database (github.com/RustSec/advisory-db) cannot be had here"
+        echo "advisories not checked: their database (github.com/RustSec/advisory-db) cannot be fetched here"
     fi
     ;;
 *)

@@ -1,5 +1,5 @@
-//! A reply, from the socket up: the bytes are what a server answers to a call. Whatever they are, the call ends at once,
-//! with a reply or with an error that is the server's fault.
+//! A reply from the socket up: the bytes are a server's answer to a call. Whatever they are, the call ends at once, with a
+//! reply or with an error of the server.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -16,9 +16,9 @@ pub fn target(bytes: &[u8]) {
         let session = canned.config().with("max_reply_bytes", &MOST.to_string()).open().unwrap();
         (canned, session)
     });
-    // The answer may have been that the session is gone.
+    // The reply may have reported the session as gone.
     canned.well();
-    session.login().expect("the server is well");
+    session.login().expect("the server works again");
     let bytes = bytes.to_vec();
     canned.on_call(move |peer, _| {
         peer.say(&bytes);
@@ -30,7 +30,7 @@ pub fn target(bytes: &[u8]) {
         Err(error) => {
             assert!(
                 error.status as i32 >= status::VSESSION_E_CONNECTION as i32,
-                "not the server's fault: {error:?}"
+                "the error is not one of the server: {error:?}"
             );
             assert!(!error.message.contains("52c4nn3d"), "the cookie is shown: {error:?}");
         }

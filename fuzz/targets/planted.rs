@@ -1,9 +1,9 @@
-//! Faults of each kind that the fuzzer looks for, behind bytes that it has to find by what it covers.
+//! One fault of each kind that the fuzzer looks for, guarded by bytes that it must find through coverage.
 
 use std::hint::black_box;
 use std::sync::Mutex;
 
-/// The three bytes, one after another, so that each is new ground.
+/// Checks the three bytes one after another, so that each adds coverage.
 fn found(bytes: &[u8]) -> bool {
     bytes.first() == Some(&b'v') && bytes.get(1) == Some(&b'i') && bytes.get(2) == Some(&b'm')
 }
@@ -15,7 +15,7 @@ pub fn panic(bytes: &[u8]) {
 pub fn overread(bytes: &[u8]) {
     if found(bytes) {
         let few = black_box(vec![1u8; 3]);
-        // SAFETY: none: the planted fault.
+        // SAFETY: none; this is the planted fault.
         black_box(unsafe { few.as_ptr().add(black_box(3)).read() });
     }
 }

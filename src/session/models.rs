@@ -407,7 +407,7 @@ fn a_server_that_was_exchanged_is_looked_at_once() {
 
 /// Some who wait leave, by a token or a deadline; one stays and gets what it waits for.
 #[test]
-fn a_waiter_that_leaves_does_not_take_the_login_with_it() {
+fn a_waiter_that_leaves_does_not_end_the_login() {
     check(begin, || {
         let server = Vcenter::start();
         let queue = Queue::new().unwrap();

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The header is the table of the exported functions. This compares it with what must agree with it.
+"""Compares the header, which is the table of the exported functions, with everything that must agree with it.
 
-    tests/abi/check.py functions     what each function of the header must appear in, and does not; needs no build
-    tests/abi/check.py exports       the library exports what the header declares, and nothing else
+    tests/abi/check.py functions     the places where a function of the header must appear and does not; needs no build
+    tests/abi/check.py exports       the library exports exactly what the header declares
     tests/abi/check.py header        the committed header is the generated one
     tests/abi/check.py soname        the library has its SONAME
-    tests/abi/check.py readme        README's program is the one that is compiled and run
-    tests/abi/check.py prove         each check finds a function that is missing
+    tests/abi/check.py readme        README's program is the one that the tests compile and run
+    tests/abi/check.py prove         shows that each check finds a missing function
     tests/abi/check.py update        writes tests/c/functions.h from the header
 """
 
@@ -34,7 +34,7 @@ def not_called(text):
 
 
 def not_documented():
-    """Each function says what it promises, and uses the words that other checks look for."""
+    """Each function's comment states its contract in the words that other checks look for."""
     for function in functions():
         comment = function.comment
         wanted = ["Threads: ", "Blocks: "]
@@ -52,11 +52,11 @@ def not_generated():
 
 
 def not_at_the_boundary():
-    """tests/c: each function is called; each pointer is passed as NULL somewhere, and each string as what is not UTF-8."""
+    """tests/c calls each function, passes each pointer as NULL somewhere, and each string as something other than UTF-8."""
     files = ("tests/c/boundary.c", "tests/c/functions.h", "tests/c/shutdown.c")
     for name in sorted(not_called(read(*files))):
         yield f"{name}: not called in tests/c/boundary.c"
-    # Not without_comments: the addresses in strings have slashes.
+    # without_comments would cut URLs in strings.
     text = re.sub(r"/\*.*?\*/", " ", "".join((ROOT / name).read_text() for name in files), flags=re.S)
     # One loop calls three functions with each bad name.
     text = re.sub(r"(\w+\()info, names\[i\]\)", r"\1info, NULL) \1info, BAD_TEXT)", text)
@@ -67,7 +67,7 @@ def not_at_the_boundary():
     for function in functions():
         for position, given in enumerate(function.parameters):
             values = passed.get((function.name, position), set())
-            # `e` is the place for the error, for which `refuses` passes NULL too.
+            # `e` is the place for the error, for which `refuses` also passes NULL.
             is_null = any(v == "NULL" or v.endswith(" NULL") for v in values) or (given.name == "err" and "e" in values)
             if given.is_pointer and not is_null:
                 yield f"{function.name}: no call with NULL for '{given.name}' in tests/c/boundary.c"
@@ -76,7 +76,7 @@ def not_at_the_boundary():
 
 
 def calls(text):
-    """Each call of a function of the library, as its name and its arguments."""
+    """Yields each call of a library function: its name and its arguments."""
     for found in re.finditer(r"\b(vsession_\w+)\(", text):
         depth, at = 1, found.end()
         while depth and at < len(text):
@@ -96,7 +96,7 @@ def not_under_stress():
 
 
 def not_fuzzed():
-    """Each function has an entry in the fuzzer's table, which calls it, or a method of its own name that does."""
+    """Each function has an entry in the fuzzer's table that calls it, or a method of the same name does."""
     text = read("fuzz/targets/api.rs")
     listed = text[text.index("pub const FUNCTIONS") : text.index("\n];")]
     entries = dict(re.findall(r'\(\s*"(vsession_\w+)",(.*?)(?=\(\s*"vsession_|\Z)', listed, flags=re.S))
@@ -107,7 +107,7 @@ def not_fuzzed():
 
 
 def not_under_faults():
-    """What waits, and what takes a session, is an entry point of the matrix of faults, or asks no server for a reason."""
+    """Each function that waits or takes a session is an entry point of the fault matrix, or is listed as one that makes no request."""
     text = (ROOT / "tests/faults/entries.rs").read_text() + (ROOT / "tests/faults/header.rs").read_text()
     for function in functions():
         waits = "Blocks: never" not in function.comment
@@ -134,7 +134,7 @@ def check_functions():
 
 
 def exports():
-    """Every dynamic symbol that the library defines, of whatever kind, is a function of the header, and the reverse."""
+    """The dynamic symbols that the library defines, of any kind, are exactly the functions of the header."""
     lines = subprocess.run(
         ["nm", "-D", "--defined-only", "--format=posix", LIBRARY], check=True, capture_output=True, text=True
     ).stdout.splitlines()
@@ -187,27 +187,27 @@ WANTED = {
 
 
 def prove():
-    """With one function more in the header, every check finds what it lacks; so does 'exports', with one on either side."""
+    """Adds a function to the header: every check must miss it somewhere. 'exports' must notice a function missing on either side."""
     check_functions()
     true_header = HEADER.read_text()
     planted = re.sub(r'\n#ifdef __cplusplus\n\}  // extern "C"\n', PLANTED, true_header)
     if planted == true_header:
-        fail("no function can be planted any more")
+        fail("no function can be planted: the end of the header has changed")
     table.functions.__defaults__ = (planted,)
     for place, parts in WANTED.items():
         said = "\n".join(place())
         for part in parts:
             if part not in said:
                 fail(f"'{place.__name__}' does not find '{part}': {said}")
-        print(f"{place.__name__}: finds a function that is missing")
+        print(f"{place.__name__}: finds a missing function")
     declared = {f.name for f in functions(true_header)}
     for exported in (declared | {"vsession_planted"}, declared - {"vsession_open"}):
         try:
             compare(exported, declared)
         except SystemExit:
             continue
-        fail("'exports' does not see a difference")
-    print("exports: sees a function that is missing on either side")
+        fail("'exports' does not notice a difference")
+    print("exports: notices a function missing on either side")
 
 
 def readme():

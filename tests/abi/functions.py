@@ -1,5 +1,5 @@
-"""The exported functions: the header is their table, and whatever else a function must appear in is made from it or checked
-against it. Used by check.py and layouts.py."""
+"""The exported functions. The header is their table: every other place where a function must appear is generated from it or
+checked against it. Used by check.py and layouts.py."""
 
 import pathlib
 import re
@@ -49,7 +49,7 @@ def without_comments(text):
 
 
 def split(arguments):
-    """The arguments of a call, at the commas outside of brackets."""
+    """Splits the arguments of a call at the commas outside brackets."""
     parts, depth = [""], 0
     for character in arguments:
         depth += (character in "([{") - (character in ")]}")
@@ -82,7 +82,7 @@ def functions(header=None):
     return found
 
 
-# What a test passes for a parameter, by its name or its type: an argument with which the call is right.
+# What a test passes for a parameter, by its name or its type, in a correct call.
 SAMPLES = {
     "struct vsession": "good.session",
     "struct vsession_config": "good.config",
@@ -123,9 +123,9 @@ MAY_BE_NULL = {
     ("vsession_probe_certificate", "url"),
 }
 
-# Functions with a status that tests/c/boundary.c calls in its own words.
+# Functions with a status that tests/c/boundary.c calls itself.
 BY_HAND = {
-    "vsession_probe_certificate": "makes a connection, and the null handle stands for the defaults",
+    "vsession_probe_certificate": "makes a connection, and its null handle means the defaults",
 }
 
 
@@ -137,7 +137,7 @@ def sample(function, given):
 
 
 def call(function, replaced, by, error):
-    """A call that is right but for one argument."""
+    """A call that is correct except for one argument."""
     arguments = [
         by if given is replaced else error if given.name == "err" else sample(function, given) for given in function.parameters
     ]
@@ -156,7 +156,7 @@ def with_wrong_handles():
 
 
 def with_wrong_pointers():
-    """Each pointer of each function with an error: (argument, call), once NULL and once no UTF-8."""
+    """Each pointer of each function with an error: (argument, call), once NULL and once not UTF-8."""
     for function in functions():
         if not function.has_status or not function.has_error or function.name in BY_HAND:
             continue
@@ -178,9 +178,9 @@ def generated():
     handles = [(n, t, f'"{a}"', "true" if e else "false", c) for n, t, a, e, c in with_wrong_handles()]
     pointers = [(f'"{argument}"', made) for argument, made in with_wrong_pointers()]
     return (
-        "/* Made from include/vsession.h by 'tests/abi/check.py update'; do not edit. */\n\n"
+        "/* Generated from include/vsession.h by 'tests/abi/check.py update'; do not edit. */\n\n"
         "/* Each handle that a function with a status takes: a name, the handle's type, the argument, whether there is a place for\n"
-        " * the error (`e`), and a call that is right but for the handle `h`. */\n" + table("STATUS_FUNCTIONS", handles) + "\n"
-        "/* Each pointer that such a function takes: the argument, and a call with NULL or with what is not UTF-8 in its place. */\n"
+        " * the error (`e`), and a call that is correct except for the handle `h`. */\n" + table("STATUS_FUNCTIONS", handles) + "\n"
+        "/* Each pointer that these functions take: the argument, and a call with NULL or with a string that is not UTF-8 instead. */\n"
         + table("WRONG_POINTERS", pointers)
     )

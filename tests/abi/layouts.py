@@ -2,12 +2,12 @@
 """Compares the binary interface that the header describes with the recorded one: functions with their parameters, structures
 with their members, enumerations with their values.
 
-    tests/abi/layouts.py check     the header against tests/abi/vsession.abi
-    tests/abi/layouts.py update    records the header's interface
-    tests/abi/layouts.py prove     changes that would break programs are found
+    tests/abi/layouts.py check     compares the header with tests/abi/vsession.abi
+    tests/abi/layouts.py update    records the interface of the header
+    tests/abi/layouts.py prove     shows that changes that would break programs are found
 
-abidiff reads what a compiler knows of C types, and finds nothing of that in a library made by Rust. So it is given a library of
-stubs: each function of the header with an empty body, compiled as C++, in which the enumerations are types of their own.
+abidiff reads the C types from debug information, which a Rust library lacks. So it gets a library of stubs: each function of the
+header with an empty body, compiled as C++, where enumerations are distinct types.
 """
 
 import pathlib
@@ -20,7 +20,7 @@ from functions import HEADER, ROOT, functions
 
 RECORDED = ROOT / "tests/abi/vsession.abi"
 
-# abidiff's exit status: a change, and one that breaks programs for sure.
+# abidiff's exit status: a change, and one that certainly breaks programs.
 CHANGED, BREAKS = 4, 8
 
 
@@ -33,7 +33,7 @@ def stubs(header, folder):
         body = "" if function.result == "void" else "return {};"
         types = ", ".join(given.type for given in function.parameters)
         source.append(f"{function.result} {function.name}({types}) {{ {body} }}")
-    # What no function names in its parameters: enumerations that travel as numbers, and constants.
+    # What no parameter names: enumerations that travel as numbers, and constants.
     enumerations = sorted(set(re.findall(r"^enum (vsession_\w+)", header, flags=re.M)))
     source.append(f"void enumerations({', '.join(f'enum {name}' for name in enumerations)}) {{}}")
     constants = re.findall(r"^#define (VSESSION_\w+) +\(?(?:-?\d+|U?INT\d+_MAX)\)?$", header, flags=re.M)
@@ -48,7 +48,7 @@ def stubs(header, folder):
 
 
 def compare(header):
-    """abidiff's exit status and its words."""
+    """Returns abidiff's exit status and its output."""
     with tempfile.TemporaryDirectory() as folder:
         done = subprocess.run(
             ["abidiff", "--no-show-locs", RECORDED, stubs(header, folder)], capture_output=True, text=True
@@ -72,12 +72,12 @@ def update():
         text = subprocess.run(
             ["abidw", "--no-corpus-path", "--no-comp-dir-path", "--no-show-locs", library], check=True, capture_output=True, text=True
         ).stdout
-    # The name of the temporary folder is no part of the interface.
+    # The name of the temporary directory is not part of the interface.
     RECORDED.write_text(re.sub(r" (?:path|comp-dir-path|filepath)='[^']*'", "", text))
 
 
 def prove():
-    """Each change to a copy of the header must be found."""
+    """Checks that each change to a copy of the header is found."""
     header = HEADER.read_text()
     changes = {
         "a function that is gone": (r"vsession_status vsession_cancel_reset\(struct vsession_cancel cancel\);", ""),
@@ -102,7 +102,7 @@ def prove():
     for what, (pattern, replacement) in changes.items():
         changed, count = re.subn(pattern, replacement, header, count=1, flags=re.S)
         if count != 1 or changed == header:
-            sys.exit(f"'{what}' cannot be planted any more: {pattern}")
+            sys.exit(f"'{what}' cannot be planted: the header no longer matches: {pattern}")
         if compare(changed)[0] & CHANGED == 0:
             sys.exit(f"not found: {what}")
     print(f"{len(changes)} changes of the interface found")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Copies a library without its flag `nodelete`: what tests/c/loading.c must notice.
+"""Copies a library without its flag `nodelete`. tests/c/loading.c must notice that it is missing.
 
     tests/abi/unloadable.py LIBRARY COPY
 """
@@ -12,7 +12,7 @@ DT_NULL, DT_FLAGS_1, DF_1_NODELETE, PT_DYNAMIC = 0, 0x6FFFFFFB, 0x8, 2
 
 
 def without_nodelete(elf):
-    """The bytes of a 64-bit little-endian library with the flag taken out."""
+    """The bytes of a 64-bit little-endian library without the flag."""
     elf = bytearray(elf)
     headers, size, number = struct.unpack_from("<Q", elf, 32)[0], *struct.unpack_from("<HH", elf, 54)
     for header in range(headers, headers + size * number, size):

@@ -1,6 +1,6 @@
 /*
  * Whatever is passed, the library answers with a status and a message that names the argument, and nothing reaches the
- * server. Functions that return no status take NULL and dead handles too.
+ * server. Functions without a status also accept NULL and dead handles.
  */
 #include "check.h"
 #include "status_functions.h"
@@ -36,7 +36,7 @@ static void free_good_handles(void)
     CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
 }
 
-/* One function with one bad handle, with and without a place for the error. */
+/* Calls one function with one bad handle, with and without a place for the error. */
 static void refuses(const struct status_function *function, uint64_t id, vsession_status wanted)
 {
     vsession_error *error = (vsession_error *)16; /* overwritten without being read */
@@ -79,7 +79,7 @@ static void handles_of_another_kind_are_refused(void)
                 refuses(&status_functions[i], handle_of((enum handle_kind)kind), VSESSION_E_INVALID_HANDLE);
 }
 
-static void handles_that_were_made_up_are_refused(void)
+static void made_up_handles_are_refused(void)
 {
     for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
         uint64_t real = handle_of(status_functions[i].kind);
@@ -90,7 +90,7 @@ static void handles_that_were_made_up_are_refused(void)
     CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
 }
 
-static void handles_that_were_freed_are_closed(void)
+static void freed_handles_are_closed(void)
 {
     vsession_error *error = NULL;
     for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
@@ -128,13 +128,14 @@ static void handles_that_were_freed_are_closed(void)
         }
         const char *name = status_functions[i].name;
         bool closes = strcmp(name, "vsession_close") == 0; /* closing again is fine */
-        /* A queue beside the object that a function works on is an argument like any other: the object is not closed. */
-        bool beside = status_functions[i].kind == KIND_vsession_queue && strncmp(name, "vsession_queue", strlen("vsession_queue")) != 0;
-        refuses(&status_functions[i], stale, closes ? VSESSION_OK : beside ? VSESSION_E_INVALID_ARGUMENT : VSESSION_E_CLOSED);
+        /* For a queue that a function takes besides its own object, the status is that of a bad argument, not of a
+         * closed object. */
+        bool is_extra = status_functions[i].kind == KIND_vsession_queue && strncmp(name, "vsession_queue", strlen("vsession_queue")) != 0;
+        refuses(&status_functions[i], stale, closes ? VSESSION_OK : is_extra ? VSESSION_E_INVALID_ARGUMENT : VSESSION_E_CLOSED);
     }
 }
 
-/* Functions whose argument is wrong, and what the message must call it; pointers that are NULL or not UTF-8 are in functions.h. */
+/* Calls with one wrong argument, and its name in the message. functions.h covers pointers that are NULL or not UTF-8. */
 #define WRONG_ARGUMENTS(X) \
     X("url", vsession_config_new("", &result.config, &error)) \
     X("url", vsession_config_new("ftp://host", &result.config, &error)) \
@@ -182,7 +183,7 @@ static void wrong_arguments_are_named(void)
     WRONG_ARGUMENTS(WRONG)
 }
 
-/* The error of a bad value never repeats it: it may be a password. */
+/* An error never repeats a bad value: it may be a password. */
 static void a_bad_value_is_not_repeated(void)
 {
     vsession_error *error = NULL;
@@ -234,7 +235,7 @@ static void wrong_members_of_a_call_are_named(void)
 #undef WITH
 }
 
-static void wrong_members_of_options_are_named_by_every_function_that_takes_them(void)
+static void every_function_that_takes_options_names_their_wrong_members(void)
 {
     vsession_error *error = NULL;
     vsession_call_options options;
@@ -253,7 +254,7 @@ static void wrong_members_of_options_are_named_by_every_function_that_takes_them
     WRONG(argument, vsession_call(good.session, &some_call, &options, &result.reply, &error)) \
     closed = good_session(); \
     WRONG(argument, vsession_close(closed, &options, &error)) \
-    CHECK_INT(vsession_get_state(closed), VSESSION_STATE_CLOSED); /* told, and closed all the same */
+    CHECK_INT(vsession_get_state(closed), VSESSION_STATE_CLOSED); /* an error, and closed anyway */
 #define WITH(member, value, argument) \
     { \
         vsession_call_options fresh = VSESSION_CALL_OPTIONS_INIT; \
@@ -281,12 +282,12 @@ static void wrong_members_of_options_are_named_by_every_function_that_takes_them
     CHECK_HAS(vsession_error_message(error), "options.cancel");
     vsession_error_free(error);
     error = NULL;
-    /* None of this has touched the session. */
+    /* None of these calls has changed the session. */
     CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
 }
 
-/* A program that was built for a later version has larger structures. */
-static void larger_structures_are_taken_while_their_tail_is_zero(void)
+/* A program built for a later version passes larger structures. */
+static void larger_structures_are_accepted_while_their_tail_is_zero(void)
 {
     vsession_error *error = NULL;
     struct {
@@ -309,14 +310,14 @@ static void larger_structures_are_taken_while_their_tail_is_zero(void)
     WRONG("call", vsession_call(good.session, &call.known, NULL, &result.reply, &error))
     CHECK_INT(counted("requests"), 0);
 
-    /* One that was built for an earlier version has smaller ones: what it lacks is the default. */
+    /* A program built for an earlier version passes smaller structures: missing members have their defaults. */
     options.known.struct_size = offsetof(vsession_call_options, cancel);
     options.known.timeout_ms = 60000;
     options.known.reserved = 1;
     CHECK_OK(vsession_logout(good.session, &options.known, &error), error);
 
     call.tail[0] = 0;
-    CHECK_OK(vsession_login(good.session, NULL, &error), error); /* after a logout none happens by itself */
+    CHECK_OK(vsession_login(good.session, NULL, &error), error); /* a logout prevents automatic logins */
     CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
     vsession_reply_free(result.reply);
     call.known.struct_size = offsetof(vsession_soap_call, this_id);
@@ -324,7 +325,7 @@ static void larger_structures_are_taken_while_their_tail_is_zero(void)
     CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
     vsession_reply_free(result.reply);
 
-    /* No version's ends in the middle of a member. */
+    /* No version's structure ends in the middle of a member. */
     call.known.this_id = NULL;
     call.known.arguments = "";
     for (size_t size = offsetof(vsession_soap_call, arguments) + 1; size < offsetof(vsession_soap_call, arguments_length); size++) {
@@ -363,18 +364,18 @@ static void success_sets_the_error_to_null(void)
     CHECK_INT(vsession_config_free(config), VSESSION_OK);
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
     CHECK_INT(vsession_cancel_free(cancel), VSESSION_OK);
-    /* And nobody need pass one. */
+    /* The place for the error may be NULL. */
     CHECK_INT(vsession_config_new("host", &config, NULL), VSESSION_OK);
     CHECK_INT(vsession_config_free(config), VSESSION_OK);
     CHECK_INT(vsession_config_new("", &config, NULL), VSESSION_E_INVALID_ARGUMENT);
-    CHECK_INT(vsession_config_from_env(&config, NULL), VSESSION_E_CONFIG); /* which names no server */
+    CHECK_INT(vsession_config_from_env(&config, NULL), VSESSION_E_CONFIG); /* the environment names no server */
     CHECK_INT(vsession_queue_new(&queue, NULL), VSESSION_OK);
     CHECK_INT(vsession_cancel_new(&cancel, NULL), VSESSION_OK);
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
     CHECK_INT(vsession_cancel_free(cancel), VSESSION_OK);
 }
 
-static void a_failure_leaves_the_place_for_the_result_alone(void)
+static void a_failure_does_not_touch_the_result(void)
 {
     vsession_config config = {77};
     CHECK_INT(vsession_config_new("", &config, NULL), VSESSION_E_INVALID_ARGUMENT);
@@ -384,7 +385,7 @@ static void a_failure_leaves_the_place_for_the_result_alone(void)
     CHECK(result.reply == NULL);
 }
 
-static void accessors_take_null(void)
+static void accessors_accept_null(void)
 {
     size_t length = 99;
     CHECK_INT(vsession_error_status(NULL), VSESSION_OK);
@@ -460,7 +461,7 @@ static void a_probe_names_what_is_wrong_with_its_arguments(void)
     CHECK(found == NULL);
 }
 
-static int frees; /* how often data was given back */
+static int frees; /* how often the callback's data was released */
 
 static void count_free(void *data)
 {
@@ -477,7 +478,7 @@ static int32_t no_credentials(vsession session, vsession_credentials *credential
     CHECK_INT(vsession_credentials_set(credentials, BAD_TEXT, "x"), VSESSION_E_INVALID_ARGUMENT);
     CHECK_INT(vsession_credentials_fail(credentials, NULL), VSESSION_E_INVALID_ARGUMENT);
     CHECK_INT(vsession_credentials_fail(credentials, BAD_TEXT), VSESSION_E_INVALID_ARGUMENT);
-    return VSESSION_OK; /* without having set any */
+    return VSESSION_OK; /* although it set none */
 }
 
 static int32_t unknown_status(vsession session, vsession_credentials *credentials, void *data)
@@ -488,7 +489,7 @@ static int32_t unknown_status(vsession session, vsession_credentials *credential
     return 12345;
 }
 
-static void callbacks_that_misbehave_are_told_and_their_data_is_given_back_once(void)
+static void misbehaving_callbacks_are_reported_and_their_data_is_released_once(void)
 {
     vsession_error *error = NULL;
     const vsession_credentials_fn functions[] = {no_credentials, unknown_status};
@@ -504,7 +505,7 @@ static void callbacks_that_misbehave_are_told_and_their_data_is_given_back_once(
         CHECK_INT(frees, 0);
         CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_CONFIG, error);
         CHECK_OK(vsession_close(session, NULL, &error), error);
-        for (int wait = 0; wait < 500 && frees == 0; wait++) sleep_ms(10); /* a worker may hold the session a moment longer */
+        for (int wait = 0; wait < 500 && frees == 0; wait++) sleep_ms(10); /* a worker may hold the session a little longer */
         CHECK_INT(frees, 1);
     }
 }
@@ -525,13 +526,13 @@ static void a_probe_shows_the_servers_certificates(void)
     vsession_certificates_free(found);
 }
 
-static void accessors_take_null_and_bad_names(void)
+static void accessors_accept_null_and_bad_names(void)
 {
     vsession_error *error = NULL;
     vsession_info *info = NULL;
     CHECK_OK(vsession_login(good.session, NULL, &error), error);
     CHECK_OK(vsession_get_info(good.session, &info, &error), error);
-    CHECK_OK(vsession_refresh(good.session, NULL, NULL, &error), error); /* the one result that may be left out */
+    CHECK_OK(vsession_refresh(good.session, NULL, NULL, &error), error); /* the only optional result */
     const char *const names[] = {NULL, "", BAD_TEXT, "no such thing"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         CHECK(vsession_info_about(info, names[i]) == NULL);
@@ -544,12 +545,12 @@ static void accessors_take_null_and_bad_names(void)
 static void functions_without_arguments_work_at_any_time(void)
 {
     vsession_error *error = (vsession_error *)16;
-    CHECK_OK(vsession_after_fork_child(&error), error); /* in a process that is no child: nothing */
+    CHECK_OK(vsession_after_fork_child(&error), error); /* does nothing in a process that is not a forked child */
     CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_LOGGED_OUT);
     CHECK_INT(vsession_after_fork_child(NULL), VSESSION_OK);
 }
 
-static void functions_without_a_status_take_any_handle(void)
+static void functions_without_a_status_accept_any_handle(void)
 {
     const uint64_t bad[] = {0, 1, UINT64_MAX, 0xdeadbeefdeadbeef, good.config.id, good.cancel.id};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
@@ -562,7 +563,7 @@ static void functions_without_a_status_take_any_handle(void)
     CHECK(vsession_queue_fd(good.queue) >= 0);
 }
 
-static void any_number_has_a_name(void)
+static void every_number_has_a_name(void)
 {
     CHECK_TEXT(vsession_status_name(VSESSION_OK), "VSESSION_OK");
     CHECK_TEXT(vsession_status_name(VSESSION_E_SESSION_CHANGED), "VSESSION_E_SESSION_CHANGED");
@@ -595,7 +596,7 @@ static void versions_agree(void)
     CHECK_INT(vsession_version_number(), major * 1000000 + minor * 1000 + patch);
 }
 
-static void the_log_takes_any_level(void)
+static void the_log_accepts_any_level(void)
 {
     vsession_set_log(VSESSION_LOG_DEBUG, NULL, NULL);
     vsession_set_log(-5, NULL, NULL);
@@ -609,26 +610,26 @@ int main(void)
     make_good_handles();
     RUN(the_null_handle_is_refused_or_freed);
     RUN(handles_of_another_kind_are_refused);
-    RUN(handles_that_were_made_up_are_refused);
-    RUN(handles_that_were_freed_are_closed);
+    RUN(made_up_handles_are_refused);
+    RUN(freed_handles_are_closed);
     RUN(wrong_arguments_are_named);
     RUN(a_bad_value_is_not_repeated);
     RUN(wrong_members_of_a_call_are_named);
-    RUN(wrong_members_of_options_are_named_by_every_function_that_takes_them);
+    RUN(every_function_that_takes_options_names_their_wrong_members);
     RUN(success_sets_the_error_to_null);
-    RUN(a_failure_leaves_the_place_for_the_result_alone);
-    RUN(accessors_take_null);
+    RUN(a_failure_does_not_touch_the_result);
+    RUN(accessors_accept_null);
     RUN(a_probe_names_what_is_wrong_with_its_arguments);
     RUN(a_probe_shows_the_servers_certificates);
-    RUN(callbacks_that_misbehave_are_told_and_their_data_is_given_back_once);
+    RUN(misbehaving_callbacks_are_reported_and_their_data_is_released_once);
     RUN(functions_without_arguments_work_at_any_time);
-    RUN(functions_without_a_status_take_any_handle);
-    RUN(any_number_has_a_name);
+    RUN(functions_without_a_status_accept_any_handle);
+    RUN(every_number_has_a_name);
     RUN(versions_agree);
-    RUN(the_log_takes_any_level);
+    RUN(the_log_accepts_any_level);
     CHECK_INT(counted("requests"), 0);
-    RUN(larger_structures_are_taken_while_their_tail_is_zero);
-    RUN(accessors_take_null_and_bad_names);
+    RUN(larger_structures_are_accepted_while_their_tail_is_zero);
+    RUN(accessors_accept_null_and_bad_names);
     free_good_handles();
     return finish();
 }

@@ -1,5 +1,5 @@
 /*
- * What may be called from a callback of the library: everything. What could only wait for itself says so at once.
+ * A callback of the library may call every function. A call that would wait for the callback itself fails at once.
  */
 #include "check.h"
 
@@ -9,7 +9,7 @@ static vsession_state seen;
 static bool closes;
 static int callbacks;
 
-/* Called during the replacement of a session, by the thread that replaces it. */
+/* Called while a session is replaced, on the thread that replaces it. */
 static void call_back(int32_t level, const char *message, void *data)
 {
     (void)level;
@@ -44,7 +44,7 @@ static void replace_with_callback(vsession_status expected)
     CHECK_INT(seen, VSESSION_STATE_LOGGING_IN);
 }
 
-static void a_callback_during_a_login_is_told_that_it_would_wait_for_itself(void)
+static void a_call_in_a_callback_that_would_wait_for_the_callback_fails(void)
 {
     vsession_error *error = NULL;
     session = good_session();
@@ -66,7 +66,7 @@ static void a_callback_during_a_login_may_close_the_session(void)
 int main(void)
 {
     vsession_set_log(VSESSION_LOG_INFO, call_back, NULL);
-    RUN(a_callback_during_a_login_is_told_that_it_would_wait_for_itself);
+    RUN(a_call_in_a_callback_that_would_wait_for_the_callback_fails);
     RUN(a_callback_during_a_login_may_close_the_session);
     vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
     return finish();

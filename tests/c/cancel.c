@@ -1,4 +1,4 @@
-/* Deadlines and tokens: before a call, during it, and for one of several that wait for the same login. */
+/* Deadlines and tokens: before a call, during it, and for one of several callers that wait for the same login. */
 #include "check.h"
 
 static vsession session;
@@ -50,7 +50,7 @@ static void call_with_token(void *unused, int number)
     vsession_error_free(error);
 }
 
-static void firing_ends_all_calls_under_way_and_the_session_lives_on(void)
+static void firing_ends_all_calls_under_way_and_the_session_survives(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -82,7 +82,7 @@ static void log_in_half_with_token(void *unused, int number)
         CHECK_OK(vsession_login(session, NULL, &error), error);
 }
 
-static void a_login_goes_on_for_those_who_still_wait(void)
+static void a_login_continues_for_callers_that_still_wait(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -132,7 +132,7 @@ static void a_deadline_ends_a_login(void)
     int64_t began = monotonic_ms();
     CHECK_STATUS(vsession_login(session, &options, &error), VSESSION_E_TIMEOUT, error);
     CHECK(monotonic_ms() - began < AT_ONCE_MS);
-    /* The credentials are sent: close waits for what comes of them, so that no session is left, and has its own deadline. */
+    /* The credentials are sent. So close waits for the login's result, to leave no session behind, and has its own deadline. */
     began = monotonic_ms();
     CHECK_STATUS(vsession_close(session, &options, &error), VSESSION_E_TIMEOUT, error);
     CHECK(monotonic_ms() - began < AT_ONCE_MS);
@@ -157,8 +157,8 @@ static void a_freed_token_no_longer_ends_a_call(void)
 int main(void)
 {
     RUN(a_fired_token_stops_a_call_before_it_is_sent);
-    RUN(firing_ends_all_calls_under_way_and_the_session_lives_on);
-    RUN(a_login_goes_on_for_those_who_still_wait);
+    RUN(firing_ends_all_calls_under_way_and_the_session_survives);
+    RUN(a_login_continues_for_callers_that_still_wait);
     RUN(a_deadline_ends_a_call);
     RUN(a_deadline_ends_a_login);
     RUN(a_freed_token_no_longer_ends_a_call);

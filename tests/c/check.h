@@ -1,8 +1,8 @@
 /*
- * What the test programs share: checks that count, a session with the simulator that runs around the program
+ * Shared by the test programs: checks that count failures, sessions with the simulator around the program
  * (tests/simulator/README.md, "with a command"), calls, and threads that start together.
  *
- * Every failed check is printed with its place; the program goes on and ends with status 1.
+ * Every failed check is printed with its place. The program continues and exits with status 1.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -18,7 +18,7 @@
 #include "../../examples-c/simulator_control.h"
 #include "vsession.h"
 
-static int check_failures; /* changed atomically: threads check too */
+static int check_failures; /* atomic, because threads check too */
 
 #if defined(__GNUC__)
 __attribute__((format(printf, 3, 4)))
@@ -36,7 +36,7 @@ static inline void check_failed(const char *file, int line, const char *format, 
 
 #define CHECK(condition) \
     do { \
-        if (!(condition)) check_failed(__FILE__, __LINE__, "not so: %s", #condition); \
+        if (!(condition)) check_failed(__FILE__, __LINE__, "failed: %s", #condition); \
     } while (0)
 
 #define CHECK_INT(actual, expected) \
@@ -60,7 +60,7 @@ static inline void check_failed(const char *file, int line, const char *format, 
             check_failed(__FILE__, __LINE__, "'%s' does not hold '%s'", check_t ? check_t : "(NULL)", part); \
     } while (0)
 
-/* A status; on another one the error's message is printed. `error` is freed and set to NULL. */
+/* Checks a status, and prints the error's message if it is another. Frees `error` and sets it to NULL. */
 #define CHECK_STATUS(call, expected, error) check_status(__FILE__, __LINE__, #call, (call), (expected), &(error))
 #define CHECK_OK(call, error) CHECK_STATUS(call, VSESSION_OK, error)
 
@@ -74,7 +74,7 @@ static inline void check_status(const char *file, int line, const char *what, vs
     *error = NULL;
 }
 
-/* Runs a test and says which one it was if it failed. */
+/* Runs a test and prints its name if it failed. */
 #define RUN(test) \
     do { \
         int check_before = check_failures; \
@@ -97,7 +97,7 @@ static inline const char *control_port(void)
     return test_env("VSESSION_TEST_CONTROL");
 }
 
-/* Whether the simulator speaks TLS: over plain HTTP there is no certificate to look at. */
+/* Whether the simulator uses TLS. Over plain HTTP there is no certificate. */
 static inline bool over_tls(void)
 {
     return strncmp(test_env("VSESSION_TEST_URL"), "https:", 6) == 0;
@@ -108,7 +108,7 @@ static inline long counted(const char *name)
     return simulator_count(control_port(), name);
 }
 
-/* Each test begins with a server that has no session, no rule and counts from zero. */
+/* Each test starts with a server that has no session and no rule, and with counters at zero. */
 static inline void clean_server(void)
 {
     char *a = simulator_request(control_port(), "POST", "/sessions/kill", "");
@@ -130,7 +130,7 @@ static inline void add_rule(const char *json)
     free(answer);
 }
 
-/* How many threads a test is to use: fewer under valgrind, which is slow. */
+/* The number of threads for a test: fewer under valgrind, which is slow. */
 static inline int thread_count(int usual)
 {
     const char *value = getenv("VSESSION_TEST_THREADS");
@@ -146,7 +146,7 @@ static inline vsession_config good_config(void)
     return config;
 }
 
-/* A session with the configuration, which is freed. */
+/* Opens a session and frees the configuration. */
 static inline vsession opened(vsession_config config)
 {
     vsession_error *error = NULL;
@@ -193,8 +193,9 @@ static inline void sleep_ms(long ms)
 }
 
 /*
- * PATIENCE_MS: how long a test waits for what must happen, on a machine however slow. AT_ONCE_MS: less than that, and less
- * than the deadlines of calls that are to end by something else; what is late by milliseconds is found by tests/rust/phases.rs.
+ * PATIENCE_MS is how long a test waits for what must happen, however slow the machine. AT_ONCE_MS is shorter, and shorter
+ * than the deadlines of calls that must end in another way. Delays of milliseconds are the business of
+ * tests/rust/phases.rs.
  */
 enum { PATIENCE_MS = 60000, AT_ONCE_MS = 15000 };
 
@@ -208,7 +209,7 @@ static inline bool wait_for_count(const char *name, long value)
     return false;
 }
 
-/* Runs `work` on so many threads, which begin at the same moment, with `argument`. */
+/* Runs `work` with `argument` on this many threads, which start at the same moment. */
 enum { MOST_THREADS = 64 };
 struct team {
     pthread_t threads[MOST_THREADS];

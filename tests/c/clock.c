@@ -1,6 +1,7 @@
 /*
- * The wall clock jumps by years while sessions are open: deadlines, waits and keep-alive go by the monotonic clock. Only the
- * times of events follow. The jump is made by clock_gettime below, which the library calls in place of the C library's.
+ * The wall clock jumps by years while sessions are open. Deadlines, waits and keep-alive use the monotonic clock, so only
+ * the times of events follow. The function clock_gettime below makes the jump; the library calls it instead of the C
+ * library's.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -26,7 +27,7 @@ int clock_gettime(clockid_t clock, struct timespec *now)
 static vsession_queue queue;
 static const int64_t TEN_YEARS = (int64_t)10 * 365 * 24 * 3600;
 
-static void waits_and_deadlines_last_as_long_as_told(vsession session)
+static void waits_and_deadlines_last_as_long_as_requested(vsession session)
 {
     vsession_error *error = NULL;
     vsession_event *event = NULL;
@@ -45,7 +46,7 @@ static void waits_and_deadlines_last_as_long_as_told(vsession session)
     free(simulator_request(control_port(), "DELETE", "/rules", ""));
 }
 
-/* Takes what the queue holds; the latest event's time, or 0. */
+/* Empties the queue. Returns the time of the latest event, or 0. */
 static int64_t latest_event_ms(void)
 {
     int64_t latest = 0;
@@ -57,7 +58,7 @@ static int64_t latest_event_ms(void)
     return latest;
 }
 
-static void a_jump_of_the_wall_clock_changes_nothing_but_the_times_of_events(void)
+static void a_jump_of_the_wall_clock_changes_only_the_times_of_events(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -73,16 +74,16 @@ static void a_jump_of_the_wall_clock_changes_nothing_but_the_times_of_events(voi
     const int64_t jumps[] = {TEN_YEARS, -TEN_YEARS, 0};
     for (int i = 0; i < 3; i++) {
         __atomic_store_n(&jump_s, jumps[i], __ATOMIC_RELAXED);
-        waits_and_deadlines_last_as_long_as_told(session);
+        waits_and_deadlines_last_as_long_as_requested(session);
         CHECK_INT(vsession_get_epoch(session), 1);
         long before = counted("RetrievePropertiesEx"), probes = 0;
         int64_t start = monotonic_ms(), took = 0;
-        while (took < 3500 || (probes < 2 && took < AT_ONCE_MS)) { /* on a busy machine they come late */
+        while (took < 3500 || (probes < 2 && took < AT_ONCE_MS)) { /* on a busy machine the probes come late */
             sleep_ms(100);
             probes = counted("RetrievePropertiesEx") - before;
             took = monotonic_ms() - start;
         }
-        /* A pause is 900 ms at least; one probe may have been under way. */
+        /* A pause is at least 900 ms; one more probe may have been under way. */
         if (probes < 2 || probes > 2 + took / 900)
             check_failed(__FILE__, __LINE__, "%ld probes in %ld ms after a jump of %lld s", probes, (long)took, (long long)jumps[i]);
         CHECK_INT(vsession_get_state(session), VSESSION_STATE_ACTIVE);
@@ -91,7 +92,7 @@ static void a_jump_of_the_wall_clock_changes_nothing_but_the_times_of_events(voi
     __atomic_store_n(&jump_s, TEN_YEARS, __ATOMIC_RELAXED);
     CHECK_OK(vsession_close(session, NULL, &error), error);
     int64_t apart_s = (latest_event_ms() - logged_in_ms) / 1000;
-    CHECK(apart_s >= TEN_YEARS && apart_s < TEN_YEARS + 120); /* so the library did see the jump */
+    CHECK(apart_s >= TEN_YEARS && apart_s < TEN_YEARS + 120); /* so the library has seen the jump */
     vsession_queue_free(queue);
     CHECK_INT(counted("logins"), 1);
     CHECK_INT(counted("sessions"), 0);
@@ -99,6 +100,6 @@ static void a_jump_of_the_wall_clock_changes_nothing_but_the_times_of_events(voi
 
 int main(void)
 {
-    RUN(a_jump_of_the_wall_clock_changes_nothing_but_the_times_of_events);
+    RUN(a_jump_of_the_wall_clock_changes_only_the_times_of_events);
     return finish();
 }

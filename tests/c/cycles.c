@@ -1,5 +1,5 @@
 /*
- * Opens, logs in and closes a session over and over: what the process holds must not grow, and the server must keep nothing.
+ * Opens, logs in and closes a session again and again: the process must not grow, and the server must keep no session.
  *
  *     simulator -- cycles NUMBER
  */
@@ -7,7 +7,7 @@
 
 #include <dirent.h>
 
-/* How many entries a folder of /proc has. */
+/* The number of entries in a directory of /proc. */
 static long entries(const char *folder)
 {
     long count = 0;
@@ -39,9 +39,9 @@ static void cycle(bool leak)
 int main(int count, char **arguments)
 {
     long cycles = count > 1 ? atol(arguments[1]) : 1000;
-    bool leak = count > 2 && strcmp(arguments[2], "leak") == 0; /* the self-test: sessions that are never closed */
+    bool leak = count > 2 && strcmp(arguments[2], "leak") == 0; /* for the self-test: sessions that are never closed */
     clean_server();
-    /* Until what is made once is there. */
+    /* First, everything that is allocated once. */
     for (long i = 0; i < 300 + cycles / 10; i++) cycle(leak);
     long memory = resident_kib(), threads = entries("/proc/self/task"), descriptors = entries("/proc/self/fd");
     for (long i = 0; i < cycles && check_failures == 0; i++) cycle(leak);

@@ -1,5 +1,5 @@
 #!/bin/sh
-# The demo ends well with the simulator and with a URL, in its documented words, and badly when there is no server.
+# The demo succeeds with the simulator and with a URL and prints its documented lines. It fails when there is no server.
 set -eu
 cd "$(dirname "$0")/../.."
 out=$(mktemp)

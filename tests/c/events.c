@@ -1,4 +1,4 @@
-/* The event queue: what it tells, in which order, and when its descriptor is readable. */
+/* The event queue: its events, their order, and when its descriptor is readable. */
 #include "check.h"
 
 #include <poll.h>
@@ -48,7 +48,7 @@ static void expect_change(vsession_queue queue, vsession session, int from, int 
     vsession_event_free(event);
 }
 
-static void a_session_tells_its_whole_life_in_order(void)
+static void a_session_reports_its_whole_life_in_order(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -104,7 +104,7 @@ static void the_change_to_active_carries_the_epochs_before_and_after(void)
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
 }
 
-static void a_refused_login_is_told_with_its_error(void)
+static void a_refused_login_is_reported_with_its_error(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -123,7 +123,7 @@ static void a_refused_login_is_told_with_its_error(void)
     CHECK_INT(vsession_error_status(vsession_event_error(event)), VSESSION_E_INVALID_LOGIN);
     CHECK_TEXT(vsession_error_fault_name(vsession_event_error(event)), "InvalidLogin");
     vsession_event_free(event);
-    CHECK_INT(vsession_queue_free(queue), VSESSION_OK); /* with the event of the close in it */
+    CHECK_INT(vsession_queue_free(queue), VSESSION_OK); /* while it still holds the event of the close */
 }
 
 static void sessions_share_a_queue(void)
@@ -139,7 +139,7 @@ static void sessions_share_a_queue(void)
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
 }
 
-static void a_wait_lasts_as_long_as_it_says(void)
+static void a_wait_lasts_as_long_as_requested(void)
 {
     vsession_error *error = NULL;
     vsession_event *event = NULL;
@@ -173,7 +173,7 @@ static void freeing_a_queue_ends_the_waits(void)
     CHECK(monotonic_ms() - began < AT_ONCE_MS);
 }
 
-static void a_session_goes_on_without_its_queue(void)
+static void a_session_works_without_its_queue(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -184,7 +184,7 @@ static void a_session_goes_on_without_its_queue(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
-static void an_asynchronous_call_names_its_object(void)
+static void an_asynchronous_call_uses_the_object_that_it_names(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -208,13 +208,13 @@ static void an_asynchronous_call_names_its_object(void)
 
 int main(void)
 {
-    RUN(a_session_tells_its_whole_life_in_order);
+    RUN(a_session_reports_its_whole_life_in_order);
     RUN(the_change_to_active_carries_the_epochs_before_and_after);
-    RUN(a_refused_login_is_told_with_its_error);
+    RUN(a_refused_login_is_reported_with_its_error);
     RUN(sessions_share_a_queue);
-    RUN(a_wait_lasts_as_long_as_it_says);
+    RUN(a_wait_lasts_as_long_as_requested);
     RUN(freeing_a_queue_ends_the_waits);
-    RUN(a_session_goes_on_without_its_queue);
-    RUN(an_asynchronous_call_names_its_object);
+    RUN(a_session_works_without_its_queue);
+    RUN(an_asynchronous_call_uses_the_object_that_it_names);
     return finish();
 }

@@ -1,6 +1,6 @@
 /*
- * A process that forks while its threads use the library: in the child every function answers VSESSION_E_FORKED at once
- * and touches nothing, and the parent goes on. Two descriptors that the child inherits stay the parent's.
+ * A process forks while its threads use the library. In the child every function returns VSESSION_E_FORKED at once and
+ * touches nothing; the parent continues. Two descriptors that the child inherits remain the parent's.
  */
 #include "check.h"
 
@@ -25,7 +25,7 @@ static int every_function_answers_forked(const vsession_info *info)
     for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
         vsession_error *error = (vsession_error *)16;
         if (status_functions[i].call(ids[status_functions[i].kind], &error) != VSESSION_E_FORKED) return i + 1;
-        /* There is none: to make one, memory would be needed, and its lock may be held by a thread that is gone. */
+        /* There is no error object: making one needs memory, and a thread that is gone may hold the allocator's lock. */
         if (status_functions[i].has_error && error != NULL) return i + 1;
         if (status_functions[i].call(0, NULL) != VSESSION_E_FORKED) return i + 1;
     }
@@ -41,13 +41,13 @@ static int every_function_answers_forked(const vsession_info *info)
     if (vsession_get_epoch(good.session) != 0) return next + 5;
     if (vsession_queue_fd(good.queue) != -1) return next + 6;
     vsession_set_log(VSESSION_LOG_DEBUG, NULL, NULL);
-    /* What the caller owns can still be read, and constants too. */
+    /* The caller can still read its own objects, and constants. */
     if (vsession_info_epoch(info) != 1 || vsession_info_user_name(info)[0] == '\0') return next + 7;
     if (strcmp(vsession_status_name(VSESSION_E_FORKED), "VSESSION_E_FORKED") != 0) return next + 8;
     return 0;
 }
 
-static void a_child_is_told_so_and_the_parent_goes_on(void)
+static void every_function_fails_in_a_child_and_the_parent_continues(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -63,9 +63,9 @@ static void a_child_is_told_so_and_the_parent_goes_on(void)
     for (int i = 0; i < 50; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(60); /* a child that waits for a lock would wait for ever */
+            alarm(60); /* ends a child that waits for a lock forever */
             int wrong = every_function_answers_forked(info);
-            /* Some end as daemons do, some by way of atexit and the destructors of libraries. */
+            /* Some children end as daemons do, others through atexit and the destructors of libraries. */
             if (i % 2 == 0) _exit(wrong);
             exit(wrong);
         }
@@ -100,7 +100,7 @@ static void use_it_afresh(vsession inherited)
     CHECK_STATUS(vsession_after_fork_child(&error), VSESSION_OK, error);
     CHECK_INT(vsession_get_state(inherited), VSESSION_STATE_CLOSED);
     CHECK_STATUS(call_once(inherited, NULL, &error), VSESSION_E_CLOSED, error);
-    CHECK_OK(vsession_close(inherited, NULL, &error), error); /* closed already, here: the parent's lives on */
+    CHECK_OK(vsession_close(inherited, NULL, &error), error); /* already closed in the child; the parent's session lives on */
     for (int i = 0; i < 3; i++) {
         vsession own = good_session();
         CHECK(own.id != inherited.id);
@@ -110,7 +110,7 @@ static void use_it_afresh(vsession inherited)
     CHECK_OK(vsession_shutdown(5000, &error), error);
 }
 
-static void a_child_that_starts_afresh_has_sessions_of_its_own(void)
+static void a_child_that_starts_afresh_has_its_own_sessions(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -153,7 +153,7 @@ static int32_t give_credentials(vsession session, vsession_credentials *credenti
     return vsession_credentials_set(credentials, "user", "pass");
 }
 
-/* A session of the thread's own, from its making to its end, with all that can be going on in it. */
+/* The whole life of a session that belongs to the thread, with everything that can happen in it. */
 static void live_a_life(int number)
 {
     vsession_error *error = NULL;
@@ -206,8 +206,8 @@ static void do_everything(void *unused, int number)
     }
 }
 
-/* Whatever the other threads were in the middle of, the child works, and leaves the parent's things alone. */
-static void a_child_may_be_made_in_the_middle_of_everything(void)
+/* Whatever the other threads are doing, the child works and does not touch the parent's sessions. */
+static void a_process_may_fork_at_any_time(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -225,7 +225,7 @@ static void a_child_may_be_made_in_the_middle_of_everything(void)
     team_start(&team, 9, do_everything, NULL);
     const char *forks = getenv("VSESSION_TEST_FORKS");
     for (int i = 0; i < (forks != NULL ? atoi(forks) : 30); i++) {
-        /* At another moment each time. */
+        /* A different moment each time. */
         struct timespec pause = {0, (i * 7919L) % 4000 * 1000};
         nanosleep(&pause, NULL);
         pid_t child = fork();
@@ -257,7 +257,8 @@ static void a_child_may_be_made_in_the_middle_of_everything(void)
     CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
 }
 
-/* The first that a thread does in a process, each in another way: with the roots of the system, with the test's own, without a session. */
+/* A thread's first use of the library in a process, each in another way: with the system's roots, with the test's own,
+ * without a session. */
 static void use_it_first(void *unused, int number)
 {
     (void)unused;
@@ -284,18 +285,18 @@ static void use_it_first(void *unused, int number)
     CHECK_OK(vsession_close(own, NULL, &error), error);
 }
 
-/* A process of its own, in which nothing was made yet. */
+/* Runs in its own process, where nothing has been initialized yet. */
 static void fork_during_first_uses(int number)
 {
     vsession_error *error = NULL;
     struct team team;
     team_start(&team, 8, use_it_first, NULL);
-    /* At another moment each time, from the first instruction on. */
+    /* A different moment each time, from the first instruction on. */
     struct timespec pause = {0, number * 7919L * 13 % 40000 * (number % 2 == 0 ? 1 : 1000)};
     nanosleep(&pause, NULL);
     pid_t child = fork();
     if (child == 0) {
-        alarm(30); /* a child that waits for what another thread was making would wait for ever */
+        alarm(30); /* ends a child that waits forever for another thread's initialization */
         CHECK_STATUS(vsession_after_fork_child(&error), VSESSION_OK, error);
         for (int i = 0; i < 4; i++) use_it_first(NULL, i);
         _exit(finish());
@@ -306,11 +307,11 @@ static void fork_during_first_uses(int number)
     team_join(&team);
 }
 
-/* Whatever is made once was made, or is made anew. */
-static void a_child_may_be_made_while_threads_use_it_for_the_first_time(void)
+/* Everything that is initialized once is either ready or initialized anew. */
+static void a_process_may_fork_during_the_first_use_of_the_library(void)
 {
     clean_server();
-    /* Replies that come in chunks are read in another way, with values of its own. */
+    /* The library reads chunked replies in another way, which has its own initialization. */
     add_rule("{\"method\":\"CurrentTime\",\"chunked\":true}");
     const char *forks = getenv("VSESSION_TEST_FORKS");
     for (int i = 0; i < (forks != NULL ? atoi(forks) : 40); i++) {
@@ -328,8 +329,8 @@ static void a_child_may_be_made_while_threads_use_it_for_the_first_time(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
-/* A server that forks its workers first, as most do: each may use the library for itself. */
-static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
+/* A server that forks its workers first, as most do: each worker may use the library. */
+static void a_child_may_use_the_library_if_its_parent_has_not(void)
 {
     clean_server();
     pid_t child = fork();
@@ -350,10 +351,10 @@ static void a_child_of_a_process_that_has_not_used_it_may_use_it(void)
 
 int main(void)
 {
-    RUN(a_child_of_a_process_that_has_not_used_it_may_use_it);
-    RUN(a_child_may_be_made_while_threads_use_it_for_the_first_time);
-    RUN(a_child_is_told_so_and_the_parent_goes_on);
-    RUN(a_child_that_starts_afresh_has_sessions_of_its_own);
-    RUN(a_child_may_be_made_in_the_middle_of_everything);
+    RUN(a_child_may_use_the_library_if_its_parent_has_not);
+    RUN(a_process_may_fork_during_the_first_use_of_the_library);
+    RUN(every_function_fails_in_a_child_and_the_parent_continues);
+    RUN(a_child_that_starts_afresh_has_its_own_sessions);
+    RUN(a_process_may_fork_at_any_time);
     return finish();
 }

@@ -1,7 +1,7 @@
-/* Made from include/vsession.h by 'tests/abi/check.py update'; do not edit. */
+/* Generated from include/vsession.h by 'tests/abi/check.py update'; do not edit. */
 
 /* Each handle that a function with a status takes: a name, the handle's type, the argument, whether there is a place for
- * the error (`e`), and a call that is right but for the handle `h`. */
+ * the error (`e`), and a call that is correct except for the handle `h`. */
 #define STATUS_FUNCTIONS(X) \
     X(vsession_cancel_fire, vsession_cancel, "cancel", false, vsession_cancel_fire(h)) \
     X(vsession_cancel_reset, vsession_cancel, "cancel", false, vsession_cancel_reset(h)) \
@@ -29,7 +29,7 @@
     X(vsession_call_async, vsession, "session", true, vsession_call_async(h, &some_call, NULL, good.queue, 1, e)) \
     X(vsession_call_async_queue, vsession_queue, "queue", true, vsession_call_async(good.session, &some_call, NULL, h, 1, e))
 
-/* Each pointer that such a function takes: the argument, and a call with NULL or with what is not UTF-8 in its place. */
+/* Each pointer that these functions take: the argument, and a call with NULL or with a string that is not UTF-8 instead. */
 #define WRONG_POINTERS(X) \
     X("out", vsession_cancel_new(NULL, &error)) \
     X("url", vsession_config_new(NULL, &result.config, &error)) \

@@ -1,10 +1,10 @@
 /*
- * The library as a plug-in: loaded and unloaded over and over, with its threads at work; and two copies of it in one process,
- * as two plug-ins bring them, neither of which knows of the other.
+ * The library as a plug-in: it is loaded and unloaded repeatedly while its threads work. Two plug-ins can bring two copies
+ * of it into one process, and neither copy knows of the other.
  *
  *     simulator -- loading LIBRARY COPY
  *
- * The program is not linked with the library.
+ * The program is not linked against the library.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* RTLD_NOLOAD */
@@ -15,7 +15,7 @@
 #include <dlfcn.h>
 #include <sys/wait.h>
 
-/* The functions that the tests use, found by name. */
+/* The functions that the tests use, looked up by name. */
 #define FUNCTIONS(X) \
     X(vsession_config_new) X(vsession_config_set) X(vsession_config_free) X(vsession_config_set_queue) X(vsession_open) X(vsession_login) \
     X(vsession_close) X(vsession_call) X(vsession_call_async) X(vsession_reply_free) X(vsession_error_free) X(vsession_error_message) \
@@ -44,7 +44,7 @@ static struct library load(const char *path)
     return library;
 }
 
-/* A call of the library's that must succeed. */
+/* A call of the library that must succeed. */
 #define MUST(library, expression) \
     do { \
         vsession_error *error = NULL; \
@@ -99,21 +99,21 @@ static void *uses_it_up(void *data)
     return library.loaded;
 }
 
-/* Code that a thread may be about to run, a handler of fork for example, must not go. */
-static void unloading_takes_nothing_away_even_when_nobody_uses_it(void)
+/* Unloading must not remove code that a thread may be about to run, such as a fork handler. */
+static void an_unused_library_stays_loaded(void)
 {
     pthread_t thread;
     CHECK_INT(pthread_create(&thread, NULL, uses_it_up, NULL), 0);
     void *loaded = NULL;
     pthread_join(thread, &loaded);
-    /* No thread has a value of it any more, which would keep it too. */
+    /* No thread-local value of the library is left, which would keep it loaded too. */
     CHECK_INT(dlclose(loaded), 0);
     void *still_there = dlopen(first_path, RTLD_NOW | RTLD_NOLOAD);
     CHECK(still_there != NULL);
     if (still_there != NULL) dlclose(still_there);
 }
 
-/* A thread whose values in the library are dropped when it ends, which is after the library was unloaded. */
+/* A thread whose thread-local values in the library are dropped at its end, after the library was unloaded. */
 struct late {
     struct library *library;
     vsession session;
@@ -129,7 +129,7 @@ static void *ends_late(void *data)
     return NULL;
 }
 
-static void unloading_while_its_threads_are_at_work_harms_nobody(void)
+static void unloading_while_threads_work_does_no_harm(void)
 {
     clean_server();
     for (int round = 0; round < 30; round++) {
@@ -147,13 +147,13 @@ static void unloading_while_its_threads_are_at_work_harms_nobody(void)
         MUST(&library, library.vsession_queue_new(&queue, &error));
         MUST(&library, library.vsession_keepalive_start(late.session, 1000, &error));
         for (uint64_t i = 0; i < 8; i++) MUST(&library, library.vsession_call_async(late.session, &call, NULL, queue, i, &error));
-        /* Its workers, its timer, its connections are there and busy. */
+        /* The workers, the timer and the connections of the library exist and are busy. */
         CHECK_INT(dlclose(library.loaded), 0);
         pthread_barrier_wait(&late.unloaded);
         pthread_join(thread, NULL);
         pthread_barrier_destroy(&late.used);
         pthread_barrier_destroy(&late.unloaded);
-        /* It goes on to be there, with all that it knows. */
+        /* The library stays loaded with all its state. */
         struct library again = load(first_path);
         CHECK(again.vsession_call == library.vsession_call);
         CHECK_INT(again.vsession_get_state(late.session), VSESSION_STATE_ACTIVE);
@@ -174,7 +174,7 @@ static void unloading_while_its_threads_are_at_work_harms_nobody(void)
 static void shutdown_before_unloading_leaves_no_thread(void)
 {
     struct library library = load(first_path);
-    MUST(&library, library.vsession_shutdown(10000, &error)); /* those of the test above */
+    MUST(&library, library.vsession_shutdown(10000, &error)); /* including those of the previous test */
     long before = threads_of_this_process();
     for (int round = 0; round < 10; round++) {
         struct library again = load(first_path);
@@ -197,8 +197,8 @@ static void call_with_both(void *unused, int number)
     for (int i = number; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++) CHECK_INT(call_with(&copies[i % 2], sessions[i % 2]), VSESSION_OK);
 }
 
-/* In a child: one copy is told that the process is new, and works; the other goes on to refuse. */
-static void one_copy_starts_afresh(int which)
+/* In a child: one copy is told that the process is new, and works; the other still refuses. */
+static void start_one_copy_afresh(int which)
 {
     struct library *fresh = &copies[which], *other = &copies[1 - which];
     CHECK_INT(call_with(fresh, sessions[which]), VSESSION_E_FORKED);
@@ -213,7 +213,7 @@ static void one_copy_starts_afresh(int which)
     MUST(other, other->vsession_close(own, NULL, &error));
 }
 
-static void two_copies_do_not_disturb_each_other(void)
+static void two_copies_in_one_process_are_independent(void)
 {
     clean_server();
     copies[0] = load(first_path);
@@ -227,7 +227,7 @@ static void two_copies_do_not_disturb_each_other(void)
         pid_t child = fork();
         if (child == 0) {
             alarm(60);
-            one_copy_starts_afresh(i % 2);
+            start_one_copy_afresh(i % 2);
             if (i % 4 < 2) _exit(finish());
             exit(finish());
         }
@@ -237,7 +237,7 @@ static void two_copies_do_not_disturb_each_other(void)
     }
     __atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
     team_join(&team);
-    /* One ends; the other does not notice. */
+    /* One copy ends; the other does not notice. */
     MUST(&copies[0], copies[0].vsession_shutdown(10000, &error));
     CHECK_INT(copies[0].vsession_get_state(sessions[0]), VSESSION_STATE_CLOSED);
     CHECK_INT(dlclose(copies[0].loaded), 0);
@@ -254,9 +254,9 @@ int main(int count, char **arguments)
     if (count < 3) return 2;
     first_path = arguments[1];
     second_path = arguments[2];
-    RUN(unloading_takes_nothing_away_even_when_nobody_uses_it);
-    RUN(unloading_while_its_threads_are_at_work_harms_nobody);
+    RUN(an_unused_library_stays_loaded);
+    RUN(unloading_while_threads_work_does_no_harm);
     RUN(shutdown_before_unloading_leaves_no_thread);
-    RUN(two_copies_do_not_disturb_each_other);
+    RUN(two_copies_in_one_process_are_independent);
     return finish();
 }

@@ -1,6 +1,6 @@
 /*
- * The log tells what happens and never a secret. run.sh starts the simulator with a password that is no ordinary word, so
- * that finding it in a line means that it was told.
+ * The log reports what happens and never a secret. run.sh starts the simulator with a password that is not an ordinary
+ * word, so finding it in a line means that it was logged.
  */
 #include "check.h"
 
@@ -19,7 +19,7 @@ static vsession_queue no_queue;
 static void write_down(int32_t level, const char *message, void *data)
 {
     struct book *mine = (struct book *)data;
-    /* The library holds no lock now, so calling it is allowed. */
+    /* The library holds no lock here, so this function may call it. */
     (void)vsession_get_state(session);
     (void)vsession_queue_fd(no_queue);
     pthread_mutex_lock(&mine->lock);
@@ -56,14 +56,14 @@ static void read_cookie(char *value, size_t size)
     vsession_string_free(cookie);
 }
 
-static void the_log_tells_everything_but_secrets(void)
+static void the_log_reports_everything_but_secrets(void)
 {
     clean_server();
     empty_book();
     const char *password = test_env("VSESSION_TEST_PASSWORD"), *wrong = "Wr0ng-Pa55word";
     char first[256], second[256];
     vsession_error *error = NULL;
-    /* The wrong password first, then the life of a session, with every way of failing that is at hand. */
+    /* First the wrong password, then the life of a session with every failure that is easy to cause. */
     vsession_set_log(VSESSION_LOG_DEBUG, write_down, &book);
     vsession_config config = good_config();
     CHECK_OK(vsession_config_set(config, "password", wrong, &error), error);
@@ -104,7 +104,7 @@ static void the_log_tells_everything_but_secrets(void)
     pthread_mutex_unlock(&book.lock);
 }
 
-static void a_level_leaves_out_what_is_below_it(void)
+static void a_level_suppresses_the_levels_below(void)
 {
     clean_server();
     empty_book();
@@ -122,8 +122,8 @@ static void a_level_leaves_out_what_is_below_it(void)
     vsession_set_log(VSESSION_LOG_OFF, NULL, NULL);
 }
 
-/* `tls.verify=false` is said aloud each time, however little is told otherwise; and nothing of the kind without it, or without TLS. */
-static void that_anybody_is_trusted_is_a_warning(void)
+/* `tls.verify=false` causes a warning each time, whatever the level. There is none without that option or without TLS. */
+static void trusting_any_server_is_a_warning(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -144,7 +144,7 @@ static void that_anybody_is_trusted_is_a_warning(void)
     }
 }
 
-static void without_a_sink_nothing_is_told(void)
+static void without_a_sink_nothing_is_logged(void)
 {
     clean_server();
     empty_book();
@@ -161,8 +161,8 @@ static void without_a_sink_nothing_is_told(void)
     pthread_mutex_unlock(&book.lock);
 }
 
-/* A password that everybody may read on its way, for each session that is opened so. */
-static void that_a_password_goes_out_readable_is_a_warning(void)
+/* A warning for each session whose password anyone on the network can read. */
+static void sending_a_readable_password_is_a_warning(void)
 {
     static const struct {
         const char *url, *proxy;
@@ -195,10 +195,10 @@ static void that_a_password_goes_out_readable_is_a_warning(void)
 
 int main(void)
 {
-    RUN(the_log_tells_everything_but_secrets);
-    RUN(a_level_leaves_out_what_is_below_it);
-    RUN(that_anybody_is_trusted_is_a_warning);
-    RUN(that_a_password_goes_out_readable_is_a_warning);
-    RUN(without_a_sink_nothing_is_told);
+    RUN(the_log_reports_everything_but_secrets);
+    RUN(a_level_suppresses_the_levels_below);
+    RUN(trusting_any_server_is_a_warning);
+    RUN(sending_a_readable_password_is_a_warning);
+    RUN(without_a_sink_nothing_is_logged);
     return finish();
 }

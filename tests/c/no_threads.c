@@ -1,6 +1,6 @@
 /*
- * A process that may have no more threads: what needs one says so in time or does without, and nothing of that stays when
- * threads can be had again.
+ * A process that cannot start threads. A call that needs one fails in time or does without, and everything recovers once
+ * threads can be started again.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -19,7 +19,7 @@ static void *nothing(void *unused)
     return unused;
 }
 
-/* From here on no thread can be started. The limit does not hold for root. */
+/* No thread can be started from here on. The limit does not apply to root. */
 static void starve(void)
 {
     struct rlimit none = {1, usual.rlim_max};
@@ -35,8 +35,8 @@ static void feed(void)
     CHECK_INT(setrlimit(RLIMIT_NPROC, &usual), 0);
 }
 
-/* Runs `test` in a process of its own, in which the library has no thread yet. */
-static void alone(void (*test)(void))
+/* Runs `test` in its own process, where the library has no thread yet. */
+static void in_a_child(void (*test)(void))
 {
     pid_t child = fork();
     if (child == 0) {
@@ -120,7 +120,7 @@ static void fire_when_the_server_hangs(void *token, int number)
     CHECK_INT(vsession_cancel_fire(*(vsession_cancel *)token), VSESSION_OK);
 }
 
-static void a_login_on_the_callers_thread_heeds_its_token(void)
+static void a_login_on_the_callers_thread_ends_by_its_token(void)
 {
     vsession_error *error = NULL;
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
@@ -139,7 +139,7 @@ static void a_login_on_the_callers_thread_heeds_its_token(void)
     CHECK_INT(vsession_cancel_free(options.cancel), VSESSION_OK);
 }
 
-/* Nothing could end a lookup on the caller's own thread. */
+/* Nothing could interrupt a lookup on the caller's own thread. */
 static void a_name_lookup_without_a_thread_fails_with_resource(void)
 {
     vsession_error *error = NULL;
@@ -152,13 +152,13 @@ static void a_name_lookup_without_a_thread_fails_with_resource(void)
     CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_RESOURCE, error);
     CHECK(monotonic_ms() - start < AT_ONCE_MS);
     feed();
-    /* Tried again, not remembered: nobody listens there. */
+    /* The lookup is repeated, not remembered as failed: the error is now that nobody listens there. */
     CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_CONNECT, error);
     CHECK_OK(vsession_close(session, NULL, &error), error);
     CHECK_INT(vsession_config_free(config), VSESSION_OK);
 }
 
-static void keep_alive_comes_back_with_the_first_use_after_threads_came_back(void)
+static void keep_alive_resumes_with_the_first_use_once_threads_can_start(void)
 {
     vsession_error *error = NULL;
     vsession_info *info = NULL;
@@ -175,7 +175,7 @@ static void keep_alive_comes_back_with_the_first_use_after_threads_came_back(voi
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
-static void shutdown_logs_out_on_its_own_thread(void)
+static void shutdown_logs_out_on_its_callers_thread(void)
 {
     vsession_error *error = NULL;
     vsession sessions[3];
@@ -192,11 +192,11 @@ int main(void)
 {
     root = geteuid() == 0;
     CHECK_INT(getrlimit(RLIMIT_NPROC, &usual), 0);
-    alone(an_asynchronous_call_ends_at_once_with_resource);
-    alone(a_login_runs_on_the_callers_thread_within_its_deadline);
-    alone(a_login_on_the_callers_thread_heeds_its_token);
-    alone(a_name_lookup_without_a_thread_fails_with_resource);
-    alone(keep_alive_comes_back_with_the_first_use_after_threads_came_back);
-    alone(shutdown_logs_out_on_its_own_thread);
+    in_a_child(an_asynchronous_call_ends_at_once_with_resource);
+    in_a_child(a_login_runs_on_the_callers_thread_within_its_deadline);
+    in_a_child(a_login_on_the_callers_thread_ends_by_its_token);
+    in_a_child(a_name_lookup_without_a_thread_fails_with_resource);
+    in_a_child(keep_alive_resumes_with_the_first_use_once_threads_can_start);
+    in_a_child(shutdown_logs_out_on_its_callers_thread);
     return finish();
 }

@@ -1,5 +1,5 @@
 /*
- * Forgets an error, with its text: what valgrind and the LeakSanitizer must find, or they do not look at the library.
+ * Leaks an error with its text. Valgrind and the LeakSanitizer must report it; otherwise they do not check the library.
  */
 #include "check.h"
 

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Compiles the C tests and the examples, each as C and as C++, and runs them against a simulator of their own. One line for
-# each test, the output of those that fail, and a last line with the numbers.
+# Compiles the C tests and the examples as C and as C++, and runs each against its own simulator. Prints one line for each
+# test, the output of those that fail, and a last line with the totals.
 #
-#     tests/c/run.sh [WORD...]     only tests whose name holds one of the words
-#     tests/c/run.sh memcheck      the C tests alone, each under valgrind
-#     tests/c/run.sh asan          the C tests alone, with the library and themselves under the AddressSanitizer, which finds leaks too
+#     tests/c/run.sh [WORD...]     only tests whose name contains one of the words
+#     tests/c/run.sh memcheck      only the C tests, each under valgrind
+#     tests/c/run.sh asan          only the C tests; they and the library under the AddressSanitizer, which also finds leaks
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root" || exit 1
@@ -13,7 +13,7 @@ make -s all simulator-binary || exit 1
 built=$root/target/c-tests
 mkdir -p "$built"
 simulator=$root/target/simulator/simulator
-# Whatever test it is, no session may be left on the server at its end.
+# No test may leave a session on the server.
 export SIMULATOR_NO_SESSIONS_LEFT=1
 warnings="-Wall -Wextra -Werror -pedantic"
 linked="-Ltarget/release -lvsession -Wl,-rpath,$root/target/release -pthread"
@@ -21,7 +21,7 @@ passed=0
 failed=0
 words=$*
 
-# Whether a test was asked for.
+# Whether a test is selected.
 wanted() {
     [ -z "$words" ] && return 0
     for word in $words; do
@@ -30,7 +30,7 @@ wanted() {
     return 1
 }
 
-# check NAME COMMAND...: one test; a hanging one ends after some minutes.
+# check NAME COMMAND...: runs one test; one that hangs is ended after some minutes.
 check() {
     title=$1
     shift
@@ -60,7 +60,7 @@ if [ "${1:-}" = asan ]; then
     runtime=$(rustc --print sysroot)/lib/rustlib/$triple/lib/librustc-stable_rt.asan.a
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address" cargo build --quiet --target "$triple" --target-dir target/asan || exit 1
 fi
-as_asan() { # gcc's own runtime is another one than Rust's
+as_asan() { # Rust's sanitizer runtime differs from gcc's
     # shellcheck disable=SC2086
     ${CC:-gcc} -std=c11 -g -O1 $warnings -fsanitize=address -Iinclude -c "$1" -o "$2.o" &&
         ${CC:-gcc} "$2.o" "target/asan/$triple/debug/libvsession.a" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
@@ -76,7 +76,7 @@ as_cpp() {
 }
 # both NAME SOURCE [FLAGS OF THE SIMULATOR] -- COMMAND...: compiles twice, runs each as COMMAND with `$program` set.
 both() {
-    name=$1 # other variables than those of check, which are as global as these
+    name=$1 # not the variables of check, which are global too
     source=$2
     shift 2
     for language in ${languages:-c cpp}; do
@@ -87,14 +87,15 @@ both() {
             check "$name-$language" sh -c "cat '$built/compiled'; exit 1"
             continue
         fi
-        # A forked child leaves alone what it inherited, and a process that ends in the middle what it is at: that looks like a leak.
+        # A forked child does not free what it inherited, and a process that ends in the middle of a call does not free what
+        # the call uses. Both look like leaks.
         leaks=1
         case $name in fork | exit | no_threads) leaks=0 ;; esac
         check "$name-$language" env program="$program" ASAN_OPTIONS=detect_leaks=$leaks "$simulator" "$@"
     done
 }
 
-# The header alone, as every language that takes it.
+# The header alone, in every language that includes it.
 for standard in c99 c11 c17 c2x; do
     # shellcheck disable=SC2086
     check "header-$standard" "${CC:-gcc}" -std=$standard $warnings -fsyntax-only -x c include/vsession.h
@@ -104,14 +105,14 @@ for standard in c++11 c++17 c++20; do
     check "header-$standard" "${CXX:-g++}" -std=$standard $warnings -fsyntax-only -x c++ include/vsession.h
 done
 
-# What the library exports, what the header says, what the tests cover, what README shows.
+# Compares the library's exports, the header, the coverage of the tests and README's program.
 for subject in functions exports header soname readme prove; do
     check "abi-$subject" python3 tests/abi/check.py "$subject"
 done
 check abi-layouts tests/abi/layouts.py check
 check abi-layouts-prove tests/abi/layouts.py prove
 
-# A login that nobody ends: the command succeeds, and the test fails.
+# A login that is never logged out: the command succeeds and the test must fail.
 # shellcheck disable=SC2016
 check a-session-left-is-found sh -c '! "$@"' sh "$simulator" -tls=false -- \
     sh -c 'curl -sf -X POST "${VSESSION_TEST_URL%/sdk}/rest/com/vmware/cis/session"'
@@ -124,14 +125,14 @@ done
 both small_stacks tests/c/small_stacks.c -- sh -c 'exec "$program"'
 # shellcheck disable=SC2016
 check small_stacks-finds-an-overflow sh -c '! "$@"' sh "$simulator" -- "$built/small_stacks-c" 24
-# Loaded by the program itself, and two copies at a time.
+# The program loads the library itself, and two copies at a time.
 if wanted loading; then
     rm -f "$built/loading"
     # shellcheck disable=SC2086
     ${CC:-gcc} -std=gnu11 -g -O1 $warnings -Iinclude tests/c/loading.c -o "$built/loading" -ldl -pthread
     cp target/release/libvsession.so "$built/another.so"
     check loading "$simulator" -- "$built/loading" "$root/target/release/libvsession.so" "$built/another.so"
-    # What would become of it without the linker's flag that keeps it loaded.
+    # What would happen without the linker flag that keeps the library loaded.
     tests/abi/unloadable.py target/release/libvsession.so "$built/unloadable.so"
     check loading-finds-what-can-be-unloaded sh -c '! "$@"' sh \
         "$simulator" -- "$built/loading" "$built/unloadable.so" "$built/another.so"
@@ -141,7 +142,7 @@ both session-esx tests/c/session.c -mode esx -- sh -c 'VSESSION_TEST_MODE=esx ex
 # shellcheck disable=SC2016
 both log tests/c/log.c -password 's3cr3t-Pa55' -- sh -c 'exec "$program"'
 
-# Looks through all memory of the process, which the AddressSanitizer makes endless.
+# The test searches all memory of the process, which the AddressSanitizer makes enormous.
 if [ "${languages:-}" != asan ]; then
     secret=hush-of-the-password-0123456789
     # shellcheck disable=SC2016
@@ -151,7 +152,7 @@ if [ "${languages:-}" != asan ]; then
     check wiped-finds-a-copy sh -c '! "$@"' sh "$simulator" -tls=false -password $secret -- "$built/wiped-c" --keep
 fi
 
-# Without TLS: a certificate is of its time.
+# Without TLS, because a jump of the clock invalidates certificates.
 # shellcheck disable=SC2016
 both clock tests/c/clock.c -tls=false -- sh -c 'exec "$program"'
 check python-asyncio "$simulator" -- python3 tests/python/events.py target/release/libvsession.so
@@ -162,7 +163,7 @@ for example in minimal events cancel shared_session; do
     # shellcheck disable=SC2016
     both "example-$example" "examples-c/$example.c" -- sh -c 'exec "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA"'
 done
-# Leaves no session behind: the counter of the simulator says so.
+# The simulator's counter shows that no session is left.
 # shellcheck disable=SC2016
 both example-many_sessions examples-c/many_sessions.c -- sh -c \
     '"$program" 1000 "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" && curl -s "$VSESSION_TEST_CONTROL/stats" | grep -q "\"sessions\": *0,"'
@@ -180,8 +181,8 @@ if wanted static; then
     check static-needs-no-shared sh -c "test -x '$built/static' && ! readelf -d '$built/static' | grep vsession"
 fi
 
-# No leak and no bad access. "Possibly lost" is left out: arc-swap and hashbrown keep pointers into the middle of what
-# lives as long as the process. Threads are few: valgrind runs one at a time.
+# Checks for leaks and invalid accesses. "Possibly lost" is ignored: arc-swap and hashbrown keep pointers into the middle of
+# allocations that live as long as the process. The threads are few, because valgrind runs one at a time.
 memcheck="valgrind --quiet --errors-for-leak-kinds=definite,indirect --error-exitcode=9 --num-callers=60"
 for test in $checked_by_valgrind; do
     wanted "valgrind-$test" || wanted "valgrind-$test-plain-http" || continue
@@ -193,7 +194,7 @@ for test in $checked_by_valgrind; do
     log) password=s3cr3t-Pa55 ;;
     fork | exit) leaks=no ;; # as above
     esac
-    # A certificate is of its time, and the test of the clock changes the time.
+    # Without TLS, because a jump of the clock invalidates certificates.
     # shellcheck disable=SC2086
     [ "$test" = clock ] || check "valgrind-$test" "$simulator" -password $password -- \
         env VSESSION_TEST_THREADS=8 $memcheck --leak-check=$leaks --suppressions=tests/c/valgrind-tls.supp "$built/$test-memcheck"
@@ -211,7 +212,7 @@ if [ "${languages:-}" = asan ]; then
     check finds-a-leak-asan sh -c '"$1" 2>&1 | grep "LeakSanitizer: detected"' sh "$built/planted_leak-asan"
 fi
 
-# Nothing grows, over and over; and the test sees what does.
+# Nothing grows over many cycles, and the test notices what does.
 if wanted cycles; then
     as_c tests/c/cycles.c "$built/cycles"
     check cycles "$simulator" -endpoints vim -tls=false -- "$built/cycles" "${VSESSION_TEST_CYCLES:-1500}"

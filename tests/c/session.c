@@ -1,4 +1,4 @@
-/* The life of one session: login, what is known about it, logout, the next login, the end. On vCenter and on ESXi. */
+/* The life of one session, on vCenter and on ESXi: login, identity, logout, another login, close. */
 #include "check.h"
 
 static void nothing_is_sent_before_the_login(void)
@@ -22,7 +22,7 @@ static void nothing_is_sent_before_the_login(void)
     CHECK_INT(counted("requests"), 0);
 }
 
-static void login_tells_who_and_where(void)
+static void a_login_yields_the_identity_and_the_server(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -56,7 +56,7 @@ static void login_tells_who_and_where(void)
     CHECK_TEXT(vsession_info_about(info, "noSuchField"), NULL);
     CHECK_TEXT(vsession_info_service_id(info, "noSuchObject"), NULL);
 
-    /* The server knows the session by the same key. */
+    /* The server uses the same key for the session. */
     char *sessions = simulator_request(control_port(), "GET", "/sessions", "");
     CHECK_HAS(sessions, vsession_info_key(info));
     free(sessions);
@@ -69,7 +69,7 @@ static void login_tells_who_and_where(void)
     CHECK_INT(counted("logouts"), 1);
 }
 
-static void a_reply_tells_what_the_server_said(void)
+static void a_reply_holds_what_the_server_sent(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -149,7 +149,7 @@ static void refresh_and_is_active_ask_the_server(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
-static void the_cookie_is_the_servers(void)
+static void the_cookie_is_the_one_from_the_server(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -158,7 +158,7 @@ static void the_cookie_is_the_servers(void)
     char *cookie = NULL;
     CHECK_OK(vsession_get_cookie(session, &cookie, &error), error);
     CHECK(cookie != NULL && strncmp(cookie, "vmware_soap_session=", 20) == 0 && strlen(cookie) > 30);
-    /* The server saw requests with this very value, whose quotes are escaped in its log. */
+    /* The server saw requests with exactly this value; its log escapes the quotes. */
     char *log = simulator_request(control_port(), "GET", "/log", "");
     char *value = cookie + 20 + strspn(cookie + 20, "\"");
     value[strcspn(value, "\"")] = '\0';
@@ -168,7 +168,7 @@ static void the_cookie_is_the_servers(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
-static void after_a_logout_only_a_login_begins_again(void)
+static void after_a_logout_only_an_explicit_login_starts_again(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -196,7 +196,7 @@ static void after_a_logout_only_a_login_begins_again(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
-static void a_session_that_ended_is_replaced_once(void)
+static void an_ended_session_is_replaced_once(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -236,7 +236,7 @@ static void a_refused_password_is_tried_once(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
-static void close_leaves_the_servers_session_where_asked(void)
+static void close_leaves_the_servers_session_when_the_option_says_so(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -253,14 +253,14 @@ static void close_leaves_the_servers_session_where_asked(void)
 int main(void)
 {
     RUN(nothing_is_sent_before_the_login);
-    RUN(login_tells_who_and_where);
-    RUN(a_reply_tells_what_the_server_said);
+    RUN(a_login_yields_the_identity_and_the_server);
+    RUN(a_reply_holds_what_the_server_sent);
     RUN(a_fault_is_an_error_with_its_name_and_xml);
     RUN(refresh_and_is_active_ask_the_server);
-    RUN(the_cookie_is_the_servers);
-    RUN(after_a_logout_only_a_login_begins_again);
-    RUN(a_session_that_ended_is_replaced_once);
+    RUN(the_cookie_is_the_one_from_the_server);
+    RUN(after_a_logout_only_an_explicit_login_starts_again);
+    RUN(an_ended_session_is_replaced_once);
     RUN(a_refused_password_is_tried_once);
-    RUN(close_leaves_the_servers_session_where_asked);
+    RUN(close_leaves_the_servers_session_when_the_option_says_so);
     return finish();
 }

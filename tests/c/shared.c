@@ -1,4 +1,4 @@
-/* One session, many threads: one login for all of them, one more when the server ends the session, one end for all. */
+/* One session, many threads: one login for all, one more when the server ends the session, and one logout. */
 #include "check.h"
 
 static vsession session;
@@ -75,7 +75,7 @@ static void a_session_that_the_server_ends_is_replaced_once_and_no_call_fails(vo
     CHECK_INT(counted("logins"), 2);
     CHECK_INT(counted("sessions"), 1);
     CHECK_INT(vsession_get_epoch(session), 2);
-    /* Those that met the dead session are refused without being run, and sent again. */
+    /* Calls that met the dead session were refused without running, and were sent again. */
     CHECK(counted("CurrentTime") >= threads * calls);
     CHECK_OK(vsession_close(session, NULL, &error), error);
     CHECK_INT(counted("sessions"), 0);
@@ -149,8 +149,8 @@ static void close_each(void *unused, int number)
     for (int i = 0; i < (int)(sizeof many / sizeof many[0]); i++) CHECK_OK(vsession_close(many[i], NULL, &error), error);
 }
 
-/* Without a login there is nothing to wait for, so the threads meet in the middle of each close. */
-static void closing_is_fine_however_many_threads_do_it(void)
+/* Without a login a close has nothing to wait for, so the threads meet in the middle of each close. */
+static void many_threads_may_close_the_same_sessions(void)
 {
     vsession_error *error = NULL;
     vsession_config config = good_config();
@@ -168,6 +168,6 @@ int main(void)
     RUN(a_session_that_the_server_ends_is_replaced_once_and_no_call_fails);
     RUN(close_ends_the_calls_of_all_threads_and_logs_out);
     RUN(threads_that_close_at_once_log_out_once);
-    RUN(closing_is_fine_however_many_threads_do_it);
+    RUN(many_threads_may_close_the_same_sessions);
     return finish();
 }

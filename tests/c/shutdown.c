@@ -1,5 +1,5 @@
 /*
- * Shutdown with sessions live: all are logged out, the library's threads end, and it can be used again.
+ * Shutdown with open sessions: all are logged out, the library's threads end, and the library can be used again.
  */
 #include "check.h"
 
@@ -8,7 +8,7 @@
 enum { SESSIONS = 40 };
 static vsession sessions[SESSIONS];
 
-/* How many threads of the library this process has. */
+/* The number of threads of the library in this process. */
 static int library_threads(void)
 {
     int number = 0;
@@ -73,8 +73,8 @@ static void calls_under_way_end_with_closed(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
-/* More calls than the library has threads for them, none of which would ever end. */
-static void asynchronous_calls_that_hang_do_not_hold_it_up(void)
+/* More calls than the library has threads, none of which would ever end. */
+static void hanging_asynchronous_calls_do_not_delay_it(void)
 {
     vsession_error *error = NULL;
     vsession_queue queue = {0};
@@ -102,8 +102,8 @@ static void asynchronous_calls_that_hang_do_not_hold_it_up(void)
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
 }
 
-/* The first session that could not be logged out is told; all are closed all the same. */
-static void sessions_that_cannot_be_logged_out_are_told(void)
+/* The error reports the first session that could not be logged out; all sessions are closed anyway. */
+static void sessions_that_cannot_be_logged_out_are_reported(void)
 {
     vsession_error *error = NULL;
     clean_server();
@@ -123,7 +123,7 @@ int main(void)
 {
     RUN(shutdown_logs_everything_out_and_ends_the_threads);
     RUN(calls_under_way_end_with_closed);
-    RUN(asynchronous_calls_that_hang_do_not_hold_it_up);
-    RUN(sessions_that_cannot_be_logged_out_are_told);
+    RUN(hanging_asynchronous_calls_do_not_delay_it);
+    RUN(sessions_that_cannot_be_logged_out_are_reported);
     return finish();
 }

@@ -1,6 +1,6 @@
 /*
- * A program whose signals interrupt system calls (a handler without SA_RESTART, several hundred times a second in each of its
- * threads) notices nothing in the library: EINTR ends no call, login or wait. Its handlers of crashes run in callbacks too.
+ * Signals interrupt the program's system calls: a handler without SA_RESTART runs several hundred times a second in each
+ * thread. EINTR must not end a call, a login or a wait. The program's crash handlers also run for faults in callbacks.
  */
 #include "check.h"
 
@@ -20,7 +20,7 @@ static void on_signal(int number)
     __atomic_add_fetch(&interrupted, 1, __ATOMIC_RELAXED);
 }
 
-/* Sends signals to the threads that work, until all are done. */
+/* Sends signals to the working threads until all are done. */
 static void *pester(void *unused)
 {
     (void)unused;
@@ -38,16 +38,16 @@ static void *work(void *number)
     __atomic_add_fetch(&ready, 1, __ATOMIC_RELEASE);
     vsession_error *error = NULL;
     for (int i = 0; i < 5; i++) {
-        /* Its own: connects, shakes hands, logs in, and logs out again. */
+        /* A session of the thread's own: connect, handshake, login and logout. */
         vsession own = good_session();
         CHECK_OK(vsession_login(own, NULL, &error), error);
         for (int j = 0; j < 10; j++) CHECK_OK(call_once(own, NULL, &error), error);
         CHECK_OK(vsession_close(own, NULL, &error), error);
-        CHECK_OK(call_once(shared, NULL, &error), error); /* takes 50 ms, by the rule */
+        CHECK_OK(call_once(shared, NULL, &error), error); /* the rule makes it take 50 ms */
     }
-    /* On a machine however slow, until there was much to be disturbed by. */
+    /* However slow the machine, long enough to be interrupted often. */
     while (__atomic_load_n(&interrupted, __ATOMIC_RELAXED) <= 500) CHECK_OK(call_once(shared, NULL, &error), error);
-    /* A wait for nothing lasts as long as it was told, and ends without an error. */
+    /* A wait without an event lasts as long as requested and ends without an error. */
     vsession_queue queue = {0};
     vsession_event *event = NULL;
     CHECK_OK(vsession_queue_new(&queue, &error), error);
@@ -57,17 +57,17 @@ static void *work(void *number)
     CHECK(event == NULL);
     CHECK(took >= 300 && took < AT_ONCE_MS);
     vsession_queue_free(queue);
-    /* And so does a deadline. */
+    /* So does a deadline. */
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
     options.timeout_ms = 20;
     CHECK_STATUS(call_once(shared, &options, &error), VSESSION_E_TIMEOUT, error);
     __atomic_add_fetch(&done, 1, __ATOMIC_RELEASE);
-    while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < WORKERS) sleep_ms(1); /* a thread that is gone takes no signals */
+    while (__atomic_load_n(&done, __ATOMIC_ACQUIRE) < WORKERS) sleep_ms(1); /* signals must not be sent to a thread that has ended */
     sleep_ms(20);
     return NULL;
 }
 
-static void signals_without_restart_disturb_nothing(void)
+static void signals_without_restart_do_not_disturb_calls(void)
 {
     clean_server();
     vsession_error *error = NULL;
@@ -102,7 +102,7 @@ static void report_a_crash(int number, siginfo_t *info, void *context)
     _exit(CAUGHT);
 }
 
-/* What the credentials function does: a signal, or 0 for a fault of its own, or -1 to look at what is blocked. */
+/* What the credentials function does: raise this signal, cause a fault (0), or report the blocked signals (-1). */
 static int to_raise;
 
 static int32_t crash(vsession session, vsession_credentials *credentials, void *data)
@@ -117,7 +117,7 @@ static int32_t crash(vsession session, vsession_credentials *credentials, void *
         pthread_sigmask(SIG_BLOCK, NULL, &blocked);
         for (int number = 1; number < SIGRTMAX; number++) {
             bool fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL || number == SIGTRAP || number == SIGSYS;
-            if (number == SIGKILL || number == SIGSTOP || (number > SIGSYS && number < SIGRTMIN)) continue; /* cannot be blocked, or the C library's own */
+            if (number == SIGKILL || number == SIGSTOP || (number > SIGSYS && number < SIGRTMIN)) continue; /* cannot be blocked, or used by the C library */
             if (sigismember(&blocked, number) != !fault) check_failed(__FILE__, __LINE__, "signal %d is %sblocked", number, fault ? "" : "not ");
         }
     }
@@ -134,13 +134,13 @@ static void log_in_with_a_function(void)
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 
-/* A callback runs on a thread of the library: what it does wrong there reaches the program's handler as anywhere else. */
+/* A callback runs on a thread of the library. A crash there must reach the program's handler as anywhere else. */
 static void a_crash_in_a_callback_reaches_the_programs_handler(void)
 {
     const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, 0};
     clean_server();
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        if (signals[i] == 0 && getenv("VSESSION_TEST_THREADS") != NULL) continue; /* what valgrind would report */
+        if (signals[i] == 0 && getenv("VSESSION_TEST_THREADS") != NULL) continue; /* valgrind would report the fault */
         pid_t child = fork();
         if (child == 0) {
             alarm(60);
@@ -160,8 +160,8 @@ static void a_crash_in_a_callback_reaches_the_programs_handler(void)
     }
 }
 
-/* All others belong to the program's threads, whatever the mask of the thread that came first. */
-static void threads_of_the_library_block_all_but_their_own_faults(void)
+/* All other signals are for the program's threads, whatever the signal mask of the thread that called first. */
+static void the_librarys_threads_block_all_signals_but_faults(void)
 {
     for (int blocked = 0; blocked < 2; blocked++) {
         pid_t child = fork();
@@ -183,7 +183,7 @@ static void threads_of_the_library_block_all_but_their_own_faults(void)
 int main(void)
 {
     RUN(a_crash_in_a_callback_reaches_the_programs_handler);
-    RUN(threads_of_the_library_block_all_but_their_own_faults);
-    RUN(signals_without_restart_disturb_nothing);
+    RUN(the_librarys_threads_block_all_signals_but_faults);
+    RUN(signals_without_restart_do_not_disturb_calls);
     return finish();
 }

@@ -1,6 +1,6 @@
 /*
- * Every function on threads with 128 KiB of stack, as programs with very many threads have: each makes its own TLS connection
- * where it needs one, and then each is answered with a document that is 100,000 elements deep.
+ * Calls every function on threads with 128 KiB of stack, which programs with very many threads use. Each call makes its own
+ * TLS connection where it needs one, and then gets a document that is nested 100,000 elements deep.
  *
  *     simulator -- small_stacks [KIB]     other stacks than those of 128 KiB; with too small ones it dies, which is its self-test
  *
@@ -20,7 +20,7 @@ static size_t stack_size = 128 * 1024;
 static size_t most_used;
 static const char *most_used_by = "";
 
-/* Runs `work` on a stack with a page below that nobody may touch, and notes how deep it went. */
+/* Runs `work` on a stack with a guard page below, and notes how much of the stack it used. */
 static void on_a_small_stack(const char *name, void *(*work)(void *), void *data)
 {
     const size_t page = 4096;
@@ -57,7 +57,7 @@ static void make_good_handles(void)
     CHECK_OK(vsession_cancel_new(&good.cancel, &error), error);
 }
 
-/* Some of them are gone already, by the function under test. */
+/* The function under test may have freed some of them. */
 static void free_what_there_is(void)
 {
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
@@ -98,7 +98,7 @@ static void close_idle_connections(void)
     free(answer);
 }
 
-/* The function on a session that is new, or that is logged in, with `rule` in force meanwhile. */
+/* Tries the function on a new session or a logged-in one, while `rule` applies. */
 static void try_one_function(const struct status_function *function, bool logged_in, const char *rule)
 {
     vsession_error *error = NULL;
@@ -112,16 +112,16 @@ static void try_one_function(const struct status_function *function, bool logged
     free_what_there_is();
 }
 
-static void every_function_with_a_status_fits(void)
+static void every_function_with_a_status_fits_on_a_small_stack(void)
 {
     for (int i = 0; i < STATUS_FUNCTION_COUNT; i++) {
         const bool reads = strstr(status_functions[i].name, "_get_") != NULL || strstr(status_functions[i].name, "_refresh") != NULL;
-        if (!reads) try_one_function(&status_functions[i], false, NULL); /* those need a session that is there */
+        if (!reads) try_one_function(&status_functions[i], false, NULL); /* those need an existing session */
         try_one_function(&status_functions[i], true, NULL);
     }
 }
 
-/* What takes no handle, and what reads what was handed out. One statement each. */
+/* Functions that take no handle, and accessors. One statement each. */
 static vsession_certificates *certificates;
 static vsession_error *failure;
 
@@ -229,7 +229,7 @@ static void *run_one_statement(void *data)
 #define NAME_OF(...) #__VA_ARGS__,
 static const char *const statements[] = {OTHER_FUNCTIONS(NAME_OF)};
 
-static void every_other_function_fits(void)
+static void every_other_function_fits_on_a_small_stack(void)
 {
     vsession_error *error = NULL;
     make_good_handles();
@@ -241,7 +241,7 @@ static void every_other_function_fits(void)
     free_what_there_is();
 }
 
-/* A rule that answers everything with `before`, 100,000 elements within each other, and `after`. */
+/* A rule that answers everything with `before`, 100,000 nested elements, and `after`. */
 static char *deep_rule(int status, const char *before, const char *after)
 {
     char *rule = (char *)malloc(strlen(before) + strlen(after) + (size_t)DEPTH * 7 + 200);
@@ -255,7 +255,7 @@ static char *deep_rule(int status, const char *before, const char *after)
 #define BODY "<s:Envelope xmlns:s='http://schemas.xmlsoap.org/soap/envelope/'><s:Body>"
 #define END "</s:Body></s:Envelope>"
 
-static void deep_answers_fit(void)
+static void deep_replies_fit_on_a_small_stack(void)
 {
     char *const rules[] = {
         deep_rule(200, BODY "<CurrentTimeResponse xmlns='urn:vim25'><returnval>", "</returnval></CurrentTimeResponse>" END),
@@ -273,7 +273,7 @@ static void deep_answers_fit(void)
     }
 }
 
-/* A deep answer is an answer: the caller gets all of it. */
+/* A deep reply is a valid reply: the caller gets all of it. */
 static void *read_a_deep_reply(void *data)
 {
     vsession_error *error = NULL;
@@ -285,7 +285,7 @@ static void *read_a_deep_reply(void *data)
     return NULL;
 }
 
-static void a_deep_reply_is_handed_out(void)
+static void a_deep_reply_is_returned(void)
 {
     vsession_error *error = NULL;
     char *rule = deep_rule(200, BODY "<CurrentTimeResponse xmlns='urn:vim25'><returnval>", "</returnval></CurrentTimeResponse>" END);
@@ -298,7 +298,7 @@ static void a_deep_reply_is_handed_out(void)
     free(rule);
 }
 
-/* Replies in the forms that cost the most to read, on the least stack that docs/threads.md names. */
+/* The forms of replies that use the most stack, on the smallest stack that docs/threads.md allows. */
 static void *make_a_call(void *data)
 {
     vsession_error *error = NULL;
@@ -307,7 +307,7 @@ static void *make_a_call(void *data)
     return NULL;
 }
 
-static void replies_of_every_form_leave_room_on_the_least_stack(void)
+static void replies_of_every_form_fit_on_the_smallest_stack(void)
 {
     enum { LEAST = 64 * 1024, MARGIN = 16 * 1024 };
     const char *const rules[] = {
@@ -337,12 +337,12 @@ int main(int count, char **arguments)
 {
     if (count > 1) stack_size = (size_t)atol(arguments[1]) * 1024;
     clean_server();
-    RUN(replies_of_every_form_leave_room_on_the_least_stack);
-    RUN(every_function_with_a_status_fits);
-    RUN(every_other_function_fits);
-    RUN(deep_answers_fit);
-    RUN(a_deep_reply_is_handed_out);
-    CHECK(most_used < stack_size * 3 / 4); /* the program wants some of it too */
+    RUN(replies_of_every_form_fit_on_the_smallest_stack);
+    RUN(every_function_with_a_status_fits_on_a_small_stack);
+    RUN(every_other_function_fits_on_a_small_stack);
+    RUN(deep_replies_fit_on_a_small_stack);
+    RUN(a_deep_reply_is_returned);
+    CHECK(most_used < stack_size * 3 / 4); /* the program needs some of it too */
     printf("at most %zu of %zu bytes, by %s\n", most_used, stack_size, most_used_by);
     return finish();
 }

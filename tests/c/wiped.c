@@ -1,6 +1,6 @@
 /*
- * What is secret does not stay in the process's memory: the arguments of calls, and, once the session is closed, its cookie and
- * its password. The program itself keeps secrets masked, and looks through all memory that can be written.
+ * Secrets do not stay in the memory of the process: the arguments of calls, and, once the session is closed, its cookie and
+ * its password. The program keeps its own copies masked and searches all writable memory.
  *
  *     simulator -password hush-of-the-password -- wiped [--keep]     with --keep it keeps a copy of each, which is its self-test
  */
@@ -23,7 +23,7 @@ static void wipe(volatile char *text, size_t length)
     while (length-- > 0) *text++ = 0;
 }
 
-/* Takes a text over and overwrites it. */
+/* Stores a text masked and overwrites the original. */
 static struct secret masked(char *text, size_t length)
 {
     struct secret secret;
@@ -40,14 +40,14 @@ static void put(char *place, const struct secret *secret)
     for (size_t i = 0; i < secret->length; i++) place[i] = (char)(secret->masked[i] ^ MASK);
 }
 
-/* How often the second half of a secret stands in a piece of memory: what is freed loses its first bytes to the allocator. */
+/* How often the second half of a secret occurs in a piece of memory. Freed memory loses its first bytes to the allocator. */
 static size_t copies_in(int memory, uintptr_t begin, uintptr_t end, const struct secret *secret)
 {
     static unsigned char piece[1 << 16];
     const size_t half = secret->length / 2, length = secret->length - half;
     size_t found = 0;
     while (end - begin >= length) {
-        /* Not read in place: another thread may unmap it. */
+        /* The memory is not read in place, because another thread may unmap it. */
         size_t size = end - begin < sizeof piece ? end - begin : sizeof piece;
         ssize_t got = pread(memory, piece, size, (off_t)begin);
         if (got < (ssize_t)length) break;
@@ -87,7 +87,7 @@ static void keep_a_copy(const struct secret *secret)
     sink += (size_t)copy[0];
 }
 
-/* Arguments of a call: a text that has to be unescaped, of one secret over and over. */
+/* Arguments of a call: one secret again and again in a text that has to be unescaped. */
 static char *arguments(const struct secret *secret, size_t size)
 {
     const char *before = "<x>&amp;", *after = "</x>";
@@ -111,7 +111,7 @@ static vsession session_with(const struct secret *password)
     return opened(config);
 }
 
-static void calls_leave_none_of_their_arguments(const struct secret *password)
+static void calls_leave_no_copy_of_their_arguments(const struct secret *password)
 {
     char text[] = "hush-of-the-arguments-0123456789-abcdefghijklmnop";
     const struct secret secret = masked(text, strlen(text));
@@ -142,7 +142,7 @@ static void calls_leave_none_of_their_arguments(const struct secret *password)
             }
             free(xml);
             keep_a_copy(&secret);
-            /* An asynchronous call tells of its end before the thread that ran it is through. */
+            /* An asynchronous call reports its completion before its worker has finished. */
             size_t left = copies(&secret);
             for (int i = 0; asynchronous && left > 0 && i < 20; i++) {
                 sleep_ms(50);
@@ -155,15 +155,16 @@ static void calls_leave_none_of_their_arguments(const struct secret *password)
     CHECK_INT(vsession_queue_free(queue), VSESSION_OK);
 }
 
-static void a_closed_session_leaves_neither_its_cookie_nor_its_password(const struct secret *password)
+static void a_closed_session_leaves_no_copy_of_its_cookie_and_password(const struct secret *password)
 {
     vsession_error *error = NULL;
     vsession session = session_with(password);
     CHECK_OK(vsession_login(session, NULL, &error), error);
-    CHECK(copies(password) > 0); /* for the next login */
+    CHECK(copies(password) > 0); /* kept for the next login */
     char *string = NULL;
     CHECK_OK(vsession_get_cookie(session, &string, &error), error);
-    /* Its name and its beginning: by itself the value is the session's key too, which the simulator tells everybody. */
+    /* The cookie's name and the start of its value: the value alone is also the session's key, which the simulator
+     * publishes. */
     CHECK(strncmp(string, "vmware_soap_session=", 20) == 0 && strlen(string) > 40);
     const struct secret cookie = masked(string, 36);
     vsession_string_free(string);
@@ -174,11 +175,11 @@ static void a_closed_session_leaves_neither_its_cookie_nor_its_password(const st
     keep_a_copy(password);
     keep_a_copy(&cookie);
     CHECK_INT(copies(password), 0);
-    /* Over TLS the reply that brought it passed through the memory of rustls, which frees it as it is. */
+    /* Over TLS the reply with the cookie passed through the memory of rustls, which frees it without wiping. */
     if (!over_tls()) CHECK_INT(copies(&cookie), 0);
 }
 
-/* The password out of the environment, which is memory of the process too. */
+/* Takes the password out of the environment, which is in the memory of the process too. */
 static struct secret password_of_the_environment(void)
 {
     char *url = (char *)(uintptr_t)test_env("VSESSION_TEST_URL");
@@ -199,7 +200,7 @@ int main(int argc, char **argv)
     const struct secret password = password_of_the_environment();
     CHECK_INT(copies(&password), 0);
     clean_server();
-    calls_leave_none_of_their_arguments(&password);
-    a_closed_session_leaves_neither_its_cookie_nor_its_password(&password);
+    calls_leave_no_copy_of_their_arguments(&password);
+    a_closed_session_leaves_no_copy_of_its_cookie_and_password(&password);
     return finish();
 }

@@ -1,4 +1,5 @@
-// Asks Go whether it trusts a server: dial ADDRESS NAME ROOTS.pem. Exit status 0: it does; 1: it does not, with the reason.
+// Asks Go whether it trusts a server: dial ADDRESS NAME ROOTS.pem. Exit status 0 means yes; 1 means no, and prints the
+// reason.
 package main
 
 import (

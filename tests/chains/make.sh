@@ -10,10 +10,11 @@ keyUsage=critical,keyCertSign,cRLSign"
 now=20240101000000Z
 later=20990101000000Z
 
-# key NAME: a key, on P-256 unless another was made before.
+# key NAME: makes a key on P-256, unless the key exists.
 key() { [ -f "$1.key" ] || openssl genpkey -quiet -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key" 2>/dev/null || openssl ecparam -name prime256v1 -genkey -noout -out "$1.key"; }
 
-# made NAME ISSUER SUBJECT EXTENSIONS [FROM [UNTIL [DIGEST]]]: an issuer that is the name itself makes it self-signed.
+# made NAME ISSUER SUBJECT EXTENSIONS [FROM [UNTIL [DIGEST]]]: makes a certificate, self-signed if the issuer is the name
+# itself.
 made() {
 	key "$1"
 	openssl req -new -key "$1.key" -subj "$3" -out "$1.csr"
@@ -23,7 +24,7 @@ made() {
 	openssl ca -batch -notext -config "$1.cnf" $cert -in "$1.csr" -out "$1.crt" -startdate "${5:-$now}" -enddate "${6:-$later}"
 }
 
-# first NAME SUBJECT: self-signed, of X.509 version 1.
+# first NAME SUBJECT: makes a self-signed certificate of X.509 version 1.
 first() {
 	key "$1"
 	openssl req -new -key "$1.key" -subj "$2" -out "$1.csr"

@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Writes a page from what llvm-cov exported. Fails where a line is not reached and no comment says why, and where a comment says
-so of a line that is reached. tests/coverage/run.sh runs the suites first.
+"""Writes a page from the export of llvm-cov. Fails if a line is not reached and no comment says why, or if a line with a comment
+is reached. tests/coverage/run.sh runs the suites first.
 
     tests/coverage/report.py EXPORTED.json...  writes target/coverage/coverage.md, which `make coverage` copies into docs
     tests/coverage/report.py prove             shows that a missing and a stale comment are found
 
-A comment of its own line holds for the next line of code and for what is indented below it:
+A comment on its own line covers the next line of code and everything indented below it:
 
     // unreached: WHY      no test reaches it
     // sometimes: WHY      some runs reach it and others do not
 
-A function counts once, however often the compiler made it for other types or other programs. Test modules and what stands
-under `planted!` do not count.
+A function counts once, however many instances the compiler made. Test modules and code under `planted!` do not count.
 """
 
 import collections
@@ -22,13 +21,13 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGE = ROOT / "target/coverage/coverage.md"
-CODE = 0  # the kind of region that is code; others are gaps, skipped text and branches
+CODE = 0  # the kind of a code region; others are gaps, skipped text and branches
 
 Region = collections.namedtuple("Region", "line column end_line end_column")
 
 
 class Source:
-    """One file of src: its regions with how often each was reached, and its functions."""
+    """A file of src: its functions, and its regions with how often each was reached."""
 
     def __init__(self, path, text=None):
         self.path = path
@@ -38,7 +37,7 @@ class Source:
         self.functions = {}  # the first region of each -> all of its regions
 
     def tests_begin(self):
-        """The line at which the module of tests begins, or one behind the last line."""
+        """The line where the test module begins, or the one after the last line."""
         if self.path.endswith(("/tests.rs", "/fuzzing.rs")):
             return 1
         for number, line in enumerate(self.lines, 1):
@@ -47,7 +46,7 @@ class Source:
         return len(self.lines) + 1
 
     def block(self, number):
-        """The numbers of the line with this number, of those that are indented below it, and of the bracket that closes them."""
+        """The numbers of this line, of the lines indented below it, and of their closing bracket."""
 
         def indent(line):
             return len(line) - len(line.lstrip())
@@ -62,7 +61,7 @@ class Source:
         return numbers
 
     def reasons(self):
-        """The comments that say why something is not reached: (line, reason, whether some runs reach it, lines it holds for)."""
+        """The comments that give a reason: (line, reason, whether some runs reach it, lines it covers)."""
         for number, line in enumerate(self.lines, 1):
             if comment := re.fullmatch(r"\s*// (unreached|sometimes): (.*)", line):
                 code = number + 1
@@ -100,17 +99,17 @@ def read(exports):
 
 
 def only_passes_on(source, region):
-    """Whether the region is a `?`, which hands an error to the caller, or the brace where a condition did not hold."""
+    """Whether the region is a `?`, or the closing brace after a condition that did not hold."""
     return source.text(region) in ("?", "}")
 
 
 def unreached(source):
-    """The lines on which something is not reached; what only passes on is left out."""
+    """The lines with an unreached region, except those that only pass an error on."""
     return sorted({r.line for r, count in source.regions.items() if not count and not only_passes_on(source, r)})
 
 
 def wrong(source):
-    """What does not fit between the lines that are not reached and the comments."""
+    """The mismatches between unreached lines and comments."""
     found, explained = unreached(source), set()
     for number, reason, sometimes, lines in source.reasons():
         explained.update(lines)
@@ -213,7 +212,7 @@ def prove():
         found = findings(text, *lines)
         if len(found) != bool(word) or word and word not in found[0]:
             sys.exit(f"lines {lines}: expected {word}, found {found}:\n{text}")
-    print("a comment that is missing and one that is stale are found")
+    print("a missing and a stale comment are found")
 
 
 def main(*exports):

@@ -2,10 +2,10 @@
 # Which lines of src the suites reach: builds the library and the Rust tests with LLVM's counters, runs the suites, and has
 # tests/coverage/report.py write a page and compare it with the comments in src. Needs rustup's llvm-tools.
 #
-#     tests/coverage/run.sh [SECONDS]     so many seconds of stress, 20 unless told otherwise
-#     tests/coverage/run.sh report        the report alone, of the last run
+#     tests/coverage/run.sh [SECONDS]     this many seconds of stress, 20 by default
+#     tests/coverage/run.sh report        only the report, from the last run
 #
-# The counters are mapped into files (%c), so that processes which are killed, or fork, or leave by _exit count too.
+# The counters are mapped into files (%c), so that processes that are killed, fork or leave by _exit count too.
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -20,19 +20,19 @@ if [ ! -x "$tools/llvm-cov" ]; then
 fi
 mkdir -p "$built"
 
-# Only the library is counted, not what it depends on.
+# Only the library is counted, not its dependencies.
 wrapper=$built/counting-rustc
 # shellcheck disable=SC2016
 printf '#!/bin/sh\nexec "$@" -Cinstrument-coverage -Cllvm-args=-runtime-counter-relocation\n' >"$wrapper"
 chmod +x "$wrapper"
-# Optimised a little, because tests measure time and stacks.
+# Optimized a little, because tests measure time and stack use.
 counting() {
     env LLVM_PROFILE_FILE=/dev/null CARGO_TARGET_DIR="$built" RUSTC_WORKSPACE_WRAPPER="$wrapper" CARGO_PROFILE_DEV_OPT_LEVEL=1 \
         cargo "$@"
 }
 
 if [ "${1:-}" != report ]; then
-    # The programs and the library whose counters are read.
+    # The programs and the library that hold counters.
     counting build --quiet
     counting test --no-run --lib --test acceptance --test faults --message-format=json 2>/dev/null |
         python3 -c 'import json, sys
@@ -60,18 +60,19 @@ if [ "${1:-}" != report ]; then
     mkdir -p "$profiles"
     make -s all simulator-binary
     ln -sf libvsession.so "$built/debug/libvsession.so.0"
-    # The Rust tests start their own binary again and read their sources: from the project's folder, as cargo does.
+    # The Rust tests start their own binary again and read their sources, so they run in the project's directory, as under
+    # cargo.
     while read -r program; do
         name=$(basename "$program" | sed 's/-[0-9a-f]*$//')
         suite "rust-$name" "$program" --quiet --test-threads 6
     done <"$built/programs"
-    # By their languages, which leaves out those under valgrind and those that name another library.
+    # Selected by language, which leaves out those under valgrind and those that name another library.
     suite c tests/c/run.sh -cpp session-esx-c small_stacks-c
     suite go tests/go/run.sh
     suite stress tests/stress/run.sh "${1:-20}"
 fi
 
-# Each program with its own counters: functions of one name differ between them.
+# Each program has its own counters, because functions of one name differ between programs.
 exported() { # exported NAME PROGRAM PROFILES...
     name=$1 program=$2
     shift 2

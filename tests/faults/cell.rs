@@ -1,6 +1,6 @@
-//! One cell: a fault, an entry point, a number of threads. A session is brought to where it begins, the fault begins, the
-//! threads do what they do, the fault ends, and everything is looked at: what they saw, whether the session goes on, and
-//! what is left of it on the server and in this process.
+//! One cell of the matrix: a fault, an entry point and a number of threads. It prepares a session, starts the fault,
+//! runs the threads and ends the fault. Then it judges what the threads saw, whether the session still works, and what is
+//! left on the server and in this process.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -18,28 +18,28 @@ use crate::outcome::Outcome;
 use crate::support::client::{shutdown, status};
 use crate::support::{Options, PATIENCE, Queue, Session, Simulator, together};
 
-/// The deadline of who waits for nothing but it.
+/// The deadline of a call that only its deadline ends.
 const STALLED_MS: u32 = 250;
-/// The longest that a login or a probe may then take.
+/// The longest that a login or a probe may take in that case.
 const STALLED_LOGIN_MS: u32 = 600;
-/// The deadline of all others, who do not come near it.
+/// The deadline of all other calls, which should not come near it.
 const PATIENT_MS: u32 = 10_000;
 
-/// At which byte of a reply or of a handshake.
+/// At which byte of a reply or a handshake the fault happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The fault is at none.
+    /// The fault is not at a byte.
     None,
-    /// After so many.
+    /// After this many bytes.
     Byte(i64),
-    /// So many behind the head, or before its end.
+    /// This many bytes after the head, or before its end.
     Head(i64),
-    /// Before the last so many.
+    /// Before the last bytes, this many.
     Last(i64),
 }
 
 impl Place {
-    /// As a rule of the simulator wants it. Replies vary a little in length, so it counts from the end itself.
+    /// The byte in the form of a simulator rule. Replies vary a little in length, so the end is counted from the end.
     fn byte(self, head: i64) -> i64 {
         match self {
             Place::None => 0,
@@ -71,14 +71,14 @@ impl fmt::Display for Cell {
 }
 
 impl Cell {
-    /// Only the line end after the last chunk is missing, or a part of it. RFC 9112 considers the message complete once the
-    /// last chunk has arrived, so a reader may accept it or wait for the rest.
+    /// Whether only the line end after the last chunk is missing, or a part of it. By RFC 9112 the message is complete
+    /// once the last chunk has arrived, so a reader may accept it or wait for the rest.
     fn is_complete(&self) -> bool {
         !self.fault.framed.is_empty() && matches!(self.place, Place::Last(1 | 2))
     }
 }
 
-/// Where a fault is made. Each part notes how it is undone.
+/// The place where a fault is caused. Each method notes how to undo what it does.
 pub struct Stage<'a> {
     pub simulator: &'a Simulator,
     request: &'static str,
@@ -88,7 +88,7 @@ pub struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Has the reply to the entry point's request go as the rule says.
+    /// Applies the rule to the reply to the entry point's request.
     pub fn reply(&self, mut rule: Value) {
         if !self.request.is_empty() {
             rule["method"] = self.request.into();
@@ -102,14 +102,14 @@ impl Stage<'_> {
         self.reply(framed(self.framed, json!({"stop": {"byte": self.byte, "then": then}})));
     }
 
-    /// Has new connections fail below TLS.
+    /// Makes new connections fail below TLS.
     pub fn wire(&self, fault: Value) {
         self.simulator.post_json("/wire", fault);
         self.later(|simulator| drop(simulator.post_json("/wire", json!({}))));
         self.close_connections();
     }
 
-    /// Ends the handshake at the cell's byte of the server's.
+    /// Ends the handshake at the cell's byte of the server's part.
     pub fn cut_handshake(&self, then: &str) {
         self.wire(json!({"byte": self.byte, "then": then}));
     }
@@ -164,7 +164,7 @@ impl Stage<'_> {
     }
 }
 
-/// A rule of the simulator with the fields that frame the reply.
+/// A simulator rule with the fields that frame the reply.
 fn framed(framed: &[&str], mut rule: Value) -> Value {
     for field in framed {
         rule[*field] = true.into();
@@ -179,14 +179,14 @@ pub struct Lengths {
     pub whole: i64,
 }
 
-/// Where cells are run one after another: a process of its own with two servers.
+/// Where cells run one after another: its own process with two servers.
 pub struct Lane {
     tls: Simulator,
     plain: Simulator,
     events: Queue,
     descriptors: usize,
     threads: usize,
-    /// Of replies, by request, transport and framing.
+    /// The lengths of replies, by request, transport and framing.
     lengths: RefCell<HashMap<(&'static str, bool, &'static [&'static str]), Lengths>>,
 }
 
@@ -200,7 +200,7 @@ impl Lane {
             threads: 0,
             lengths: RefCell::default(),
         };
-        // What the first use of the library leaves open for ever is no growth.
+        // Whatever the first use of the library leaves open permanently must not count as growth.
         for simulator in [&lane.tls, &lane.plain] {
             let session = simulator.session();
             session.login().unwrap();
@@ -211,13 +211,13 @@ impl Lane {
         lane
     }
 
-    /// Runs a cell and tells what is wrong; runs it again when a busy machine may have made it late.
+    /// Runs a cell and returns its problems. Repeats it if a busy machine may have made it late.
     pub fn run(&self, cell: &Cell) -> Vec<Problem> {
         let wanted = expected(cell.fault, cell.entry);
         self.run_for(cell, wanted)
     }
 
-    /// The same with an expectation of one's own.
+    /// The same with another expectation.
     pub fn run_for(&self, cell: &Cell, wanted: Outcome) -> Vec<Problem> {
         let mut problems = self.try_for(cell, wanted);
         for _ in 0..4 {
@@ -248,7 +248,7 @@ impl Lane {
         }
         let session = config.open().unwrap();
         if cell.entry.begins != Begins::NotLoggedIn {
-            log_in(session).expect("the session that a cell begins with");
+            log_in(session).expect("the cell's session logs in");
         }
         if cell.entry.begins == Begins::Ended {
             simulator.kill_sessions();
@@ -348,12 +348,12 @@ impl Lane {
     }
 }
 
-/// How often rules of the simulator were applied.
+/// How often the simulator's rules were applied.
 fn applied(simulator: &Simulator) -> u64 {
     simulator.rules().iter().map(|rule| rule["applied"].as_u64().unwrap()).sum()
 }
 
-/// A login that was given up or ran out of time may still be on its way out, and who comes then gets its result.
+/// An abandoned or late login may still be under way, and the next caller gets its result.
 fn log_in(session: Session) -> Result<(), String> {
     let start = Instant::now();
     loop {
@@ -367,7 +367,7 @@ fn log_in(session: Session) -> Result<(), String> {
     }
 }
 
-/// Whether the session can be used now that the fault is over, and whether it ends well.
+/// Whether the session works now that the fault is over, and whether it closes properly.
 fn afterwards(cell: &Cell, scene: &Scene) -> Result<(), String> {
     let mut session = scene.session;
     if cell.entry.ends {
@@ -377,7 +377,7 @@ fn afterwards(cell: &Cell, scene: &Scene) -> Result<(), String> {
         }
         session = scene.config.open().unwrap();
     } else if cell.fault.lasting {
-        // Its settings are of no use any more, and what cannot be logged out is left to the server.
+        // The session's settings no longer fit the server, so its logout may fail. The server's sessions are killed instead.
         let _ = session.close_with(&Options::timeout(1000));
         scene.simulator.kill_sessions();
         session = scene.simulator.session();
@@ -390,7 +390,7 @@ fn afterwards(cell: &Cell, scene: &Scene) -> Result<(), String> {
     session.close_with(&Options::timeout(PATIENT_MS)).map_err(|e| format!("close: {e:?}"))
 }
 
-/// Waits a while for a value to become what it should be, and tells what it is.
+/// Waits a while for a value to reach the wanted one, and returns the last value.
 fn settled<T: PartialEq + Copy>(wanted: T, read: impl Fn() -> T) -> T {
     let start = Instant::now();
     loop {

@@ -1,5 +1,5 @@
-//! The entry points of the matrix: every function that asks the server, and how it is called. A new one is one line in
-//! `ENTRIES`; `header.rs` holds that none is missing.
+//! The entry points of the matrix: every function that makes a request, and how to call it. A new one is one line in
+//! `ENTRIES`; `header.rs` checks that none is missing.
 
 use std::time::{Duration, Instant};
 
@@ -9,55 +9,56 @@ use crate::outcome::Outcome;
 use crate::support::client::{probe_with, shutdown};
 use crate::support::{Config, Options, PATIENCE, Queue, Session, Simulator};
 
-/// The shortest interval that keep-alive takes.
+/// The shortest interval that keep-alive accepts.
 const KEEPALIVE_MS: u32 = 1000;
 
 /// One way to make the library ask the server.
 pub struct Entry {
-    /// What the page calls it.
+    /// Its name on the page.
     pub name: &'static str,
     /// The function of `vsession.h`.
     pub function: &'static str,
-    /// The request that faults of the reply are done to, as rules of the simulator name it. Empty: it makes a handshake
+    /// The request whose reply the faults spoil, as simulator rules name it. Empty: the entry point makes a handshake
     /// and no request.
     pub request: &'static str,
     pub begins: Begins,
-    /// Its request may be sent twice, so it is sent again when a connection is lost.
+    /// Its request is idempotent, so the library repeats it when a connection is lost.
     pub resent: bool,
-    /// The fault meets what comes before the call itself, which then is not run.
+    /// The fault hits a step before the call itself, which then does not run.
     pub before: bool,
     pub of_many: OfMany,
-    /// The library makes the request later, by itself.
+    /// The library makes the request later, on its own.
     pub probes: bool,
-    /// The handle is dead afterwards.
+    /// Afterwards the handle is closed.
     pub ends: bool,
-    /// What one of the threads does. `None`: it had nothing of its own to see.
+    /// What one thread does. `None`: the thread has no outcome of its own.
     pub run: fn(&Scene, usize) -> Option<Outcome>,
 }
 
-/// What the session is like when the fault begins.
+/// The state of the session when the fault begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Begins {
     NotLoggedIn,
     LoggedIn,
-    /// Logged in, and the server has ended it without a word.
+    /// Logged in, and the server has ended the session silently.
     Ended,
 }
 
-/// What becomes of many threads that do it at the same time.
+/// What happens when many threads do it at the same time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum OfMany {
-    /// Each has a request of its own.
+    /// Each makes its own request.
     Each,
-    /// Some wait, for the result of another's request or for a worker. Their deadline may pass meanwhile: not run, then.
+    /// Some wait for the result of another's request or for a worker. If their deadline passes meanwhile, their call has
+    /// not run.
     Shared,
-    /// One does it, and for the others there is nothing left to do.
+    /// One makes the request, and the others have nothing left to do.
     One,
-    /// The same, but the others wait for the end of it, as long as they may.
+    /// The same, but the others wait for its end until their deadlines.
     OneAwaited,
 }
 
-/// What a thread in a cell has.
+/// What a thread in a cell gets.
 pub struct Scene<'a> {
     pub simulator: &'a Simulator,
     pub config: Config,
@@ -68,11 +69,11 @@ pub struct Scene<'a> {
     pub deadline_ms: u32,
     /// The option `timeout_ms`, which bounds logins and probes.
     pub timeout_ms: u32,
-    /// The fault lets its victim wait for its deadline.
+    /// The fault makes its victim wait until the deadline.
     pub stalls: bool,
-    /// A failure is to be seen.
+    /// The cell must show a failure.
     pub fails: bool,
-    /// Calls of CurrentTime that the server had seen when the fault began.
+    /// How many CurrentTime calls the server had seen when the fault began.
     pub seen: u64,
 }
 
@@ -129,9 +130,9 @@ fn idempotent_call(scene: &Scene, _: usize) -> Option<Outcome> {
 fn asynchronous_call(scene: &Scene, thread: usize) -> Option<Outcome> {
     let queue = Queue::new();
     scene.session.ping_async(&queue, thread as u64, &scene.options()).unwrap();
-    let event = queue.next(scene.deadline_ms + 10_000).unwrap().expect("every call ends with an event");
+    let event = queue.next(scene.deadline_ms + 10_000).unwrap().expect("every call ends with a completion");
     assert_eq!((event.kind, event.tag), (VSESSION_EVENT_COMPLETION, thread as u64));
-    assert!(queue.next(0).unwrap().is_none(), "with one event");
+    assert!(queue.next(0).unwrap().is_none(), "with only one");
     queue.free();
     Some(Outcome::of(event.error.map_or(Ok(()), Err)))
 }
@@ -143,13 +144,14 @@ fn is_active(scene: &Scene, _: usize) -> Option<Outcome> {
     })
 }
 
-/// All threads start it; there is one probe, and the first of them waits for what comes of it.
+/// All threads start keep-alive. There is one probe, and the first thread waits for its outcome.
 fn keepalive(scene: &Scene, thread: usize) -> Option<Outcome> {
     scene.session.keepalive_start(KEEPALIVE_MS).unwrap();
     if thread > 0 {
         return None;
     }
-    // Of a probe that succeeds there is no event. How long to wait for the news that it failed, once the server has it.
+    // A successful probe causes no event. This is how long to wait for the event of a failure once the server has the
+    // probe.
     let grace = match (scene.stalls, scene.fails) {
         (true, _) => u64::from(scene.timeout_ms) + 300,
         (false, true) => 2000,
@@ -176,11 +178,11 @@ fn keepalive(scene: &Scene, thread: usize) -> Option<Outcome> {
     Some(outcome)
 }
 
-/// How long a thread may take, and how long it takes at least where its deadline ends it.
+/// How long a thread may take, and at least takes if its deadline ends it.
 pub fn limits(entry: &Entry, scene: &Scene) -> (Duration, Duration) {
     let millis = |n: u32| Duration::from_millis(n.into());
     if entry.probes {
-        // A probe may be put off by a 32nd of the pause.
+        // A probe may be postponed by a 32nd of the pause.
         let most = KEEPALIVE_MS + KEEPALIVE_MS / 32 + scene.timeout_ms;
         return (millis(most), Duration::ZERO);
     }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# The fault matrix, and then every byte of every reply for so many seconds; says last how far that went.
+# Runs the fault matrix, and then faults at every byte of every reply for the given number of seconds. The last line says how
+# many bytes it tried.
 #
 #     tests/faults/every-byte.sh SECONDS
 set -u

@@ -1,5 +1,5 @@
-//! The faults of the matrix, and what each is to give: one line for each, with an exception for an entry point only where
-//! there is a reason, which stands beside it.
+//! The faults of the matrix and the outcome of each, one line for each fault. An exception for an entry point needs a
+//! reason, which is given beside it.
 
 use serde_json::{Value, json};
 use vsession::vsession_executed::*;
@@ -13,50 +13,50 @@ const NO: bool = false;
 const RETRIABLE: bool = true;
 
 pub struct Fault {
-    /// Short, for picking it out.
+    /// A short name, to select it by.
     pub name: &'static str,
     /// What happens, for the page.
     pub says: &'static str,
     pub begin: fn(&Stage),
-    /// What whoever meets it is to see; see `expected` for what changes with the entry point.
+    /// What the victim must see; see `expected` for what depends on the entry point.
     pub gives: Outcome,
-    /// What some entry points, or all (`*`), may see as well, where chance decides between the two.
+    /// What some entry points, or all (`*`), may see instead where chance decides.
     pub or: &'static [(&'static str, Outcome)],
     /// The same where many threads share the connections.
     pub or_of_many: &'static [(&'static str, Outcome)],
     pub except: &'static [(&'static str, Outcome)],
     pub meets: Meets,
     pub over: Over,
-    /// It is done at several bytes.
+    /// The fault is tried at several bytes.
     pub bytes: Bytes,
     /// The framing of the reply at whose byte it happens: fields of a simulator rule.
     pub framed: &'static [&'static str],
-    /// The server runs the request; what is lost is its reply.
+    /// The server runs the request; only its reply is lost.
     pub runs: bool,
-    /// Of the reply not even the head arrives, and so no cookie.
+    /// Not even the head of the reply arrives, so no cookie does.
     pub headless: bool,
     /// Only the deadline ends the wait.
     pub stalls: bool,
-    /// It is over when it has happened once.
+    /// The fault happens once and is over.
     pub once: bool,
-    /// The session cannot recover by itself: its settings have to change.
+    /// The session cannot recover without a change of its settings.
     pub lasting: bool,
     /// Options of the session.
     pub options: &'static [(&'static str, &'static str)],
 }
 
-/// What of an exchange it is done to.
+/// What part of an exchange the fault hits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Meets {
-    /// Each new connection, and so everybody.
+    /// Each new connection, and so every entry point.
     Connection,
-    /// The reply to the entry point's request. Who only makes a handshake never sees it.
+    /// The reply to the entry point's request. A handshake alone never meets it.
     Reply,
     /// Nothing that the library does.
     Nobody,
 }
 
-/// Of what it is done at several bytes.
+/// What is cut at several bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Bytes {
     None,
@@ -65,7 +65,7 @@ pub enum Bytes {
     Reply,
 }
 
-/// How the server is reached.
+/// How the client reaches the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Over {
     Tls,
@@ -73,7 +73,7 @@ pub enum Over {
     Both,
 }
 
-/// A fault of the reply in place of which nothing else is known.
+/// The default fault, of a reply.
 const REPLY: Fault = Fault {
     name: "",
     says: "",
@@ -93,17 +93,17 @@ const REPLY: Fault = Fault {
     lasting: false,
     options: &[],
 };
-/// One of the connection.
+/// A fault of the connection.
 const CONNECTION: Fault = Fault { meets: Meets::Connection, ..REPLY };
-/// One at a byte of the handshake.
+/// A fault at a byte of the handshake.
 const HANDSHAKE: Fault = Fault { bytes: Bytes::Handshake, ..CONNECTION };
-/// One at a byte of the reply.
+/// A fault at a byte of the reply.
 const BYTE: Fault = Fault { bytes: Bytes::Reply, runs: true, over: Over::Both, ..REPLY };
-/// One at a byte of a reply as current vCenters send it to clients that do not ask for compression.
+/// A fault at a byte of a reply as current vCenters send it to clients that do not ask for compression.
 const CHUNKED: Fault = Fault { framed: &["chunked"], ..BYTE };
-/// One at a byte of a reply as they send it to clients that do.
+/// A fault at a byte of a reply as they send it to clients that ask for compression.
 const GZIPPED: Fault = Fault { framed: &["chunked", "gzip"], ..BYTE };
-/// A whole reply.
+/// A fault of a complete reply.
 const WHOLE: Fault = Fault { runs: true, over: Over::Both, ..REPLY };
 
 const REFUSED: Outcome = Outcome::failed(VSESSION_E_CONNECT, RETRIABLE, VSESSION_EXECUTED_NO);
@@ -115,23 +115,23 @@ const UNTRUSTED: Outcome = Outcome::failed(VSESSION_E_UNTRUSTED, NO, VSESSION_EX
 const NO_TLS: Outcome = Outcome::failed(VSESSION_E_TLS, NO, VSESSION_EXECUTED_NO);
 const NO_HTTP: Outcome = Outcome::failed(VSESSION_E_PROTOCOL, NO, VSESSION_EXECUTED_MAYBE);
 
-/// A reply with status 200 that is none of vSphere's.
+/// A reply with status 200 that vSphere did not write.
 const fn unreadable(status: vsession::vsession_status, executed: vsession::vsession_executed) -> Outcome {
     Outcome::Failed { status, http: 200, retriable: NO, executed }
 }
 
-/// Looking at certificates is trusting none of them.
+/// A probe shows certificates and trusts none.
 const ONLY_LOOKS: (&str, Outcome) = ("certificates", Outcome::Done);
 
-/// A server that does not show the list of its versions is asked for its version in another way.
+/// If the server does not serve its list of versions, the library finds the version in another way.
 const NOT_NEEDED: (&str, Outcome) = ("login: version", Outcome::Done);
 
-/// A request that follows at once may leave before the end of its connection arrives: the Login, the call that a worker
-/// takes up next, the call for which there was a login.
+/// A request that follows at once may be sent before the end of its connection arrives: the Login, the next call of a
+/// worker, the call after its login.
 const NEXT_IS_LOST: &[(&str, Outcome)] =
     &[("login: content", LOST), ("asynchronous call", LOST), ("login in a call", LOST)];
 
-/// The call that takes a connection over from another thread.
+/// The call that gets the connection from another thread.
 const NEXT_OF_MANY_IS_LOST: &[(&str, Outcome)] = &[("call", LOST)];
 
 const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><body><br>Sign in</body></html>";
@@ -144,7 +144,7 @@ fn page(status: u16) -> Value {
 
 #[rustfmt::skip]
 pub static FAULTS: &[Fault] = &[
-    // The way to the server.
+    // Reaching the server.
     Fault { name: "refused", says: "the port refuses connections", begin: |s| s.refuse(), gives: REFUSED, ..CONNECTION },
     Fault { name: "accept-reset", says: "a connection is reset as soon as it is made", begin: |s| s.wire(json!({"at_accept": true, "then": "reset"})), gives: LOST_BEFORE, or: &[("*", REFUSED)], ..CONNECTION },
     Fault { name: "accept-close", says: "a connection is closed as soon as it is made", begin: |s| s.wire(json!({"at_accept": true, "then": "close"})), gives: LOST_BEFORE, ..CONNECTION },
@@ -153,13 +153,13 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "handshake-close", says: "the TLS handshake is closed at one of its bytes", begin: |s| s.cut_handshake("close"), gives: LOST_BEFORE, ..HANDSHAKE },
     Fault { name: "handshake-stall", says: "the TLS handshake stops at one of its bytes", begin: |s| s.cut_handshake("stall"), gives: LATE_BEFORE, stalls: true, ..HANDSHAKE },
     Fault { name: "handshake-slow", says: "the TLS handshake takes longer than `connect_timeout_ms`", begin: |s| s.wire(json!({"byte": 300, "then": "stall"})), gives: REFUSED, options: &[("connect_timeout_ms", "200")], ..CONNECTION },
-    // Canned: no TLS server says these.
-    Fault { name: "alert", says: "a TLS alert (`handshake_failure`) in place of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "FQMDAAICKA==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
-    Fault { name: "no-tls", says: "something that is not TLS in place of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "MjIwIG1haWwgcmVhZHkNCg==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
+    // Canned: no TLS server sends these.
+    Fault { name: "alert", says: "a TLS alert (`handshake_failure`) instead of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "FQMDAAICKA==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
+    Fault { name: "no-tls", says: "something that is not TLS instead of the handshake", begin: |s| s.wire(json!({"byte": 0, "say": "MjIwIG1haWwgcmVhZHkNCg==", "then": "close"})), gives: NO_TLS, ..CONNECTION },
     Fault { name: "expired", says: "a certificate that has expired", begin: |s| s.certificate(json!({"expired": true})), gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
     Fault { name: "other-name", says: "a certificate for another name", begin: |s| s.certificate(json!({"hosts": ["vc.example.com"]})), gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
     Fault { name: "changed", says: "a certificate of another authority", begin: |s| s.certificate(json!({"new_ca": true})), gives: UNTRUSTED, except: &[ONLY_LOOKS], lasting: true, ..CONNECTION },
-    // The reply, byte by byte.
+    // Each byte of the reply.
     Fault { name: "reset", says: "the connection is reset at a byte of the reply", begin: |s| s.stop("reset"), gives: LOST, ..BYTE },
     Fault { name: "close", says: "the connection is closed at a byte of the reply", begin: |s| s.stop("close"), gives: LOST, ..BYTE },
     Fault { name: "stall", says: "the reply stops at one of its bytes", begin: |s| s.stop("stall"), gives: LATE, stalls: true, ..BYTE },
@@ -175,23 +175,23 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "close-before", says: "the connection is closed before the request is run", begin: |s| s.reply(json!({"close": "before"})), gives: LOST, ..REPLY },
     Fault { name: "reset-once", says: "the connection is reset once, after the request was run", begin: |s| s.reply(json!({"reset": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
     Fault { name: "close-once", says: "the connection is closed once, after the request was run", begin: |s| s.reply(json!({"close": "after", "times": 1})), gives: LOST, runs: true, headless: true, once: true, ..REPLY },
-    Fault { name: "reset-behind", says: "the connection is reset behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "reset"}})), or: NEXT_IS_LOST, or_of_many: NEXT_OF_MANY_IS_LOST, runs: true, ..REPLY },
-    Fault { name: "close-behind", says: "the connection is closed behind the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "close"}})), or: NEXT_IS_LOST, or_of_many: NEXT_OF_MANY_IS_LOST, runs: true, ..REPLY },
+    Fault { name: "reset-behind", says: "the connection is reset after the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "reset"}})), or: NEXT_IS_LOST, or_of_many: NEXT_OF_MANY_IS_LOST, runs: true, ..REPLY },
+    Fault { name: "close-behind", says: "the connection is closed after the reply", begin: |s| s.reply(json!({"stop": {"byte": 1_000_000, "then": "close"}})), or: NEXT_IS_LOST, or_of_many: NEXT_OF_MANY_IS_LOST, runs: true, ..REPLY },
     Fault { name: "hang", says: "no reply comes", begin: |s| s.reply(json!({"hang": true})), gives: LATE, stalls: true, ..REPLY },
     Fault { name: "drip", says: "the reply drips, and is whole before the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 100, "every_ms": 5}})), runs: true, ..REPLY },
-    Fault { name: "slow-drip", says: "the reply drips beyond the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 1, "every_ms": 100}})), gives: LATE, runs: true, stalls: true, ..REPLY },
-    // Its length and its content.
+    Fault { name: "slow-drip", says: "the reply drips past the deadline", begin: |s| s.reply(json!({"drip": {"bytes": 1, "every_ms": 100}})), gives: LATE, runs: true, stalls: true, ..REPLY },
+    // The length and the content of the reply.
     Fault { name: "truncated", says: "the reply ends before its `Content-Length`", begin: |s| s.reply(json!({"truncate_at": 100})), gives: LOST, runs: true, ..REPLY },
-    Fault { name: "abrupt", says: "the same without the end that TLS requires", begin: |s| s.reply(json!({"truncate_at": 100, "abrupt": true})), gives: LOST, runs: true, ..REPLY },
+    Fault { name: "abrupt", says: "the same without the close_notify that TLS requires", begin: |s| s.reply(json!({"truncate_at": 100, "abrupt": true})), gives: LOST, runs: true, ..REPLY },
     Fault { name: "too-long", says: "`Content-Length` is too large, and the connection is closed", begin: |s| s.reply(json!({"length_off": 100})), gives: LOST, runs: true, ..REPLY },
-    Fault { name: "too-long-stall", says: "`Content-Length` is too large, and the connection stays", begin: |s| s.reply(json!({"length_off": 100, "stop": {"byte": 1_000_000, "then": "stall"}})), gives: LATE, runs: true, stalls: true, ..REPLY },
-    // Canned: the second of two logouts would be answered with a fault, which is cut off elsewhere.
+    Fault { name: "too-long-stall", says: "`Content-Length` is too large, and the connection stays open", begin: |s| s.reply(json!({"length_off": 100, "stop": {"byte": 1_000_000, "then": "stall"}})), gives: LATE, runs: true, stalls: true, ..REPLY },
+    // Canned: the server would answer the second of two logouts with a fault, which other rows cut off.
     Fault { name: "too-short", says: "`Content-Length` is too small", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": ENVELOPE, "length_off": -30})), gives: unreadable(VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "no-http", says: "a reply that is not HTTP", begin: |s| s.reply(json!({"raw": "\u{1}\u{2}\u{3}\u{4}\n\n garbage \n\n"})), gives: NO_HTTP, ..REPLY },
     Fault { name: "garbage", says: "200 with bytes that are not XML", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml", "body": "\u{1}\u{2}\u{3} garbage"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "empty", says: "200 with an empty body", begin: |s| s.reply(json!({"status": 200, "content_type": "text/xml"})), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "html", says: "200 with an HTML page", begin: |s| s.reply(page(200)), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
-    // Statuses, as a proxy or Envoy in front of vCenter says them.
+    // HTTP statuses, as a proxy or the Envoy in front of vCenter sends them.
     Fault { name: "302", says: "302, a redirect", begin: |s| s.reply(json!({"status": 302, "headers": {"Location": "https://other.example.com/sdk"}})), gives: Outcome::http(302, NO, VSESSION_EXECUTED_NO), ..REPLY },
     Fault { name: "401", says: "401", begin: |s| s.reply(page(401)), gives: Outcome::http(401, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "403", says: "403", begin: |s| s.reply(page(403)), gives: Outcome::http(403, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
@@ -203,22 +203,22 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "504", says: "504", begin: |s| s.reply(page(504)), gives: Outcome::http(504, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
     // The server and the clock.
     Fault { name: "restart", says: "the server restarts: its sessions and connections are gone", begin: |s| s.restart(), except: &[
-        // These never log in.
+        // These entry points never log in.
         ("refresh", Outcome::failed(VSESSION_E_NOT_AUTHENTICATED, NO, VSESSION_EXECUTED_NO)),
         ("is_active", Outcome::NoSession),
     ], meets: Meets::Nobody, ..REPLY },
-    Fault { name: "exchanged", says: "another server takes its place, which does not know the version that the session speaks", begin: |s| s.exchange(), except: &[
-        // These never log in.
+    Fault { name: "exchanged", says: "another server takes its place and does not know the session's version", begin: |s| s.exchange(), except: &[
+        // These entry points never log in.
         ("refresh", Outcome::failed(VSESSION_E_NOT_AUTHENTICATED, NO, VSESSION_EXECUTED_NO)),
         ("is_active", Outcome::NoSession),
     ], meets: Meets::Nobody, ..REPLY },
     Fault { name: "clock-ahead", says: "the clock of this machine jumps ten years ahead", begin: |s| s.jump(10), meets: Meets::Nobody, over: Over::Plain, ..REPLY },
-    Fault { name: "clock-back", says: "it jumps ten years back", begin: |s| s.jump(-10), meets: Meets::Nobody, over: Over::Plain, ..REPLY },
-    Fault { name: "clock-hang", says: "it jumps ten years ahead, and no reply comes", begin: |s| { s.jump(10); s.reply(json!({"hang": true})); }, gives: LATE, stalls: true, over: Over::Plain, ..REPLY },
-    Fault { name: "clock-tls", says: "it jumps ten years ahead, beyond the certificate's end, and connections are made anew", begin: |s| { s.jump(10); s.close_connections(); }, gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
+    Fault { name: "clock-back", says: "the clock jumps ten years back", begin: |s| s.jump(-10), meets: Meets::Nobody, over: Over::Plain, ..REPLY },
+    Fault { name: "clock-hang", says: "the clock jumps ten years ahead, and no reply comes", begin: |s| { s.jump(10); s.reply(json!({"hang": true})); }, gives: LATE, stalls: true, over: Over::Plain, ..REPLY },
+    Fault { name: "clock-tls", says: "the clock jumps ten years ahead, past the end of the certificate, and connections are reopened", begin: |s| { s.jump(10); s.close_connections(); }, gives: UNTRUSTED, except: &[ONLY_LOOKS], ..CONNECTION },
 ];
 
-/// What an entry point is to see of a fault.
+/// What an entry point must see of a fault.
 pub fn expected(fault: &Fault, entry: &Entry) -> Outcome {
     if let Some((_, outcome)) = fault.except.iter().find(|(name, _)| *name == entry.name) {
         return *outcome;
@@ -226,14 +226,14 @@ pub fn expected(fault: &Fault, entry: &Entry) -> Outcome {
     match fault.meets {
         Meets::Nobody => return Outcome::Done,
         Meets::Reply if entry.request.is_empty() => return Outcome::Done,
-        // It was sent once more.
+        // The library sent the request once more.
         Meets::Reply if fault.once && entry.resent => return Outcome::Done,
         Meets::Reply | Meets::Connection => {}
     }
     if entry.before { fault.gives.not_run() } else { fault.gives }
 }
 
-/// What it may see as well.
+/// What the entry point may see instead.
 pub fn or(fault: &Fault, entry: &Entry, threads: usize) -> Option<Outcome> {
     let of_many = if threads > 1 { fault.or_of_many } else { &[] };
     let mut known = fault.or.iter().chain(of_many);
@@ -241,15 +241,15 @@ pub fn or(fault: &Fault, entry: &Entry, threads: usize) -> Option<Outcome> {
 }
 
 impl Fault {
-    /// Whether it can be done to this entry point in this way.
+    /// Whether the fault can hit this entry point in this way.
     pub fn applies(&self, entry: &Entry, threads: usize, tls: bool) -> bool {
         let over = match self.over {
             Over::Tls => tls,
             Over::Plain => !tls,
             Over::Both => true,
         };
-        // Without TLS there are no certificates; what happens once happens to one of many threads; and a handshake alone
-        // has no bytes of a reply.
+        // Without TLS there are no certificates. A fault that happens once hits one of many threads. A handshake alone
+        // has no reply.
         over && (tls || !entry.request.is_empty())
             && (threads == 1 || !self.once)
             && !(self.bytes == Bytes::Reply && entry.request.is_empty())

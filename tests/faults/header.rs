@@ -1,11 +1,11 @@
-//! No function that asks the server is missing from the table: whatever waits for something, and whatever takes a
-//! session, is an entry point of the matrix or stands below with the reason why not.
+//! Checks that the table lacks no function: every function that waits or takes a session is an entry point of the
+//! matrix, or is listed below with the reason why not.
 
 use crate::entries::ENTRIES;
 
-/// Functions that ask no server.
+/// Functions that make no request.
 const ASK_NOBODY: &[(&str, &str)] = &[
-    ("vsession_queue_next", "waits for events, whose causes are entry points of their own"),
+    ("vsession_queue_next", "waits for events, whose causes are separate entry points"),
     ("vsession_open", "makes no request"),
     ("vsession_config_from_env", "reads the environment and the files that it names"),
     ("vsession_get_state", "two loads"),
@@ -13,7 +13,7 @@ const ASK_NOBODY: &[(&str, &str)] = &[
     ("vsession_get_info", "copies what the last login or refresh brought"),
     ("vsession_get_cookie", "copies what the last login brought"),
     ("vsession_keepalive_stop", "sets a flag"),
-    ("vsession_set_password", "keeps it for the logins to come"),
+    ("vsession_set_password", "keeps it for later logins"),
 ];
 
 /// The functions in a header, each with its comment and its parameters.
@@ -33,7 +33,7 @@ fn functions(header: &str) -> Vec<(&str, &str, &str)> {
         .collect()
 }
 
-/// What is wrong with the table, or nothing.
+/// The problems of the table.
 fn gaps(header: &str) -> Vec<String> {
     let functions = functions(header);
     let mut gaps = Vec::new();
@@ -47,7 +47,7 @@ fn gaps(header: &str) -> Vec<String> {
             gaps.push(format!("{name} is not in the table of entry points"));
         }
         if listed && excused {
-            gaps.push(format!("{name} is in the table, and said to ask nobody"));
+            gaps.push(format!("{name} is in the table and in ASK_NOBODY"));
         }
     }
     let known = ENTRIES.iter().map(|entry| entry.function).chain(ASK_NOBODY.iter().map(|(name, _)| *name));

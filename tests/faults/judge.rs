@@ -1,45 +1,45 @@
-//! Whether what was seen in a cell is what was to be seen. It asks nobody and waits for nothing, so that its own test can
-//! show it what never happens.
+//! Judges what was seen in a cell against what was expected. It makes no request and waits for nothing, so its own test
+//! can feed it outcomes that never happen.
 
 use std::time::Duration;
 
 use crate::entries::OfMany;
 use crate::outcome::Outcome;
 
-/// What a busy machine may add to a deadline.
+/// How much a busy machine may add to a deadline.
 const SLACK: Duration = Duration::from_millis(400);
 
 pub struct Wanted {
     pub outcome: Outcome,
-    /// The other one, where chance decides between two.
+    /// The other outcome, where chance decides between two.
     pub or: Option<Outcome>,
     pub of_many: OfMany,
-    /// The latest that a thread may come back.
+    /// The latest time at which a thread may return.
     pub most: Duration,
-    /// The earliest for one whose deadline passed.
+    /// The earliest time for a thread whose deadline passed.
     pub least: Duration,
-    /// Sessions that stay on the server: the fault took their cookie or their logout.
+    /// Sessions that stay on the server, because the fault took their cookie or their logout.
     pub left: u64,
 }
 
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Of each thread that had something to see: what, and after how long.
+    /// The outcome of each thread that had one, and how long it took.
     pub outcomes: Vec<(Outcome, Duration)>,
-    /// What went wrong with the session after the fault was over.
+    /// What was wrong with the session after the fault.
     pub afterwards: Result<(), String>,
     /// Sessions on the server when the library held none.
     pub left: u64,
-    /// Requests and connections that the server still had.
+    /// Requests and connections still open on the server.
     pub busy: u64,
-    /// Descriptors and threads of this process, before the cell and after it.
+    /// Descriptors and threads of this process, before and after the cell.
     pub descriptors: (usize, usize),
     pub threads: (usize, usize),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Problem {
-    /// A busy machine can be the cause: worth another try.
+    /// A busy machine can be the cause, so another attempt is worthwhile.
     Late(String),
     Wrong(String),
 }
@@ -54,12 +54,12 @@ impl Problem {
 pub fn judge(wanted: &Wanted, seen: &Seen) -> Vec<Problem> {
     let mut problems = Vec::new();
     let many = seen.outcomes.len() > 1;
-    // On a busy machine a deadline may pass before the request is out, or with one before it.
+    // On a busy machine the deadline may pass before the request is sent, or during an earlier request.
     let barely = |outcome: &Outcome| outcome.is_timeout() && wanted.outcome.is_timeout();
     let mut wrong = |text: String| problems.push(Problem::Wrong(text));
     let is_wanted = |outcome: &Outcome| *outcome == wanted.outcome || wanted.or == Some(*outcome);
     if !seen.outcomes.iter().any(|(outcome, _)| is_wanted(outcome) || barely(outcome)) {
-        wrong(format!("nobody saw '{}'", wanted.outcome));
+        wrong(format!("no thread saw '{}'", wanted.outcome));
     }
     for (outcome, _) in &seen.outcomes {
         let fits = is_wanted(outcome)
@@ -70,14 +70,14 @@ pub fn judge(wanted: &Wanted, seen: &Seen) -> Vec<Problem> {
                 OfMany::OneAwaited => many && (*outcome == Outcome::Done || barely(outcome)),
             };
         if !fits && !barely(outcome) {
-            wrong(format!("'{outcome}' in place of '{}'", wanted.outcome));
+            wrong(format!("'{outcome}' instead of '{}'", wanted.outcome));
         }
     }
     if let Err(trouble) = &seen.afterwards {
         wrong(format!("not usable afterwards: {trouble}"));
     }
     if seen.left != wanted.left {
-        wrong(format!("{} sessions left on the server in place of {}", seen.left, wanted.left));
+        wrong(format!("{} sessions left on the server instead of {}", seen.left, wanted.left));
     }
     if seen.busy != 0 {
         wrong(format!("the server still has {} requests and connections", seen.busy));
@@ -90,7 +90,7 @@ pub fn judge(wanted: &Wanted, seen: &Seen) -> Vec<Problem> {
     let waits = many && matches!(wanted.of_many, OfMany::Shared | OfMany::OneAwaited);
     for (outcome, took) in &seen.outcomes {
         if *outcome != wanted.outcome && barely(outcome) && !waits {
-            problems.push(Problem::Late(format!("'{outcome}' in place of '{}'", wanted.outcome)));
+            problems.push(Problem::Late(format!("'{outcome}' instead of '{}'", wanted.outcome)));
         }
         if *took > wanted.most + SLACK {
             problems.push(Problem::Late(format!("'{outcome}' after {took:?}, at most {:?}", wanted.most)));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_to_be_seen_is_green() {
+    fn the_expected_outcome_is_green() {
         use OfMany::*;
         for (of_many, outcomes) in
             [(Each, [LOST, LOST]), (Shared, [LOST, LOST.not_run()]), (One, [LOST, Outcome::Done])]
@@ -153,10 +153,10 @@ mod tests {
             assert!(is_red(&lost, &seen(&[outcome])), "{outcome}");
             assert!(is_red(&lost, &seen(&[LOST, outcome])), "{outcome} of one thread in two");
         }
-        assert!(is_red(&lost, &seen(&[])), "nothing at all");
+        assert!(is_red(&lost, &seen(&[])), "no outcome at all");
         let http = Outcome::http(503, true, VSESSION_EXECUTED_MAYBE);
         assert!(is_red(&wanted(http, Each), &seen(&[Outcome::http(502, true, VSESSION_EXECUTED_MAYBE)])));
-        // Who is alone has nobody to wait for.
+        // A single thread cannot wait for another.
         assert!(is_red(&wanted(LOST, Shared), &seen(&[LOST.not_run()])));
         assert!(is_red(&wanted(LOST, Shared), &seen(&[LOST, Outcome::Done])));
         assert!(is_red(&wanted(LOST, One), &seen(&[Outcome::Done, Outcome::Done])));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_behind_and_what_comes_late_is_red() {
+    fn leftovers_and_late_outcomes_are_red() {
         let lost = wanted(LOST, OfMany::Each);
         let good = seen(&[LOST]);
         let cases = [
@@ -178,12 +178,12 @@ mod tests {
         for case in &cases {
             assert!(is_red(&lost, case), "{case:?}");
         }
-        // A session that was to stay there and does not: somebody ended it that could not.
+        // A session that should have stayed and did not: something ended it that should not have been able to.
         assert!(is_red(&Wanted { left: 1, ..wanted(LOST, OfMany::Each) }, &good));
         let late = wanted(LATE, OfMany::Each);
-        assert!(is_red(&late, &seen(&[LATE])), "a deadline that passed early");
+        assert!(is_red(&late, &seen(&[LATE])), "a deadline that passed too early");
         let not_run = Seen { outcomes: vec![(LATE.not_run(), late.most)], ..seen(&[]) };
-        assert!(is_red(&late, &not_run), "a deadline that passed before the request was out");
+        assert!(is_red(&late, &not_run), "a deadline that passed before the request was sent");
         let in_time = Seen { outcomes: vec![(LATE, Duration::from_millis(260))], ..seen(&[]) };
         assert!(!is_red(&late, &in_time));
     }

@@ -1,5 +1,5 @@
-//! Cells are run side by side, each lane in a process of its own, so that the descriptors and threads of one cell are not
-//! another's. The parent hands out the cells.
+//! Lanes run cells side by side, each in its own process, so that one cell's descriptors and threads are not counted for
+//! another. The parent hands out the cells.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +12,7 @@ use crate::cell::{Cell, Lane};
 use crate::judge::Problem;
 use crate::support::simulator;
 
-/// What begins a line that is a lane's answer, among what the test's frame prints.
+/// The start of a line that is a lane's answer, among the test harness's output.
 const ANSWER: &str = "cell: ";
 
 /// The lane's side: reads cells, writes results.
@@ -21,19 +21,19 @@ pub fn serve() {
     for line in std::io::stdin().lines() {
         let problems = lane.run(&Cell::from_json(&line.unwrap()));
         let answer = json!(problems.iter().map(Problem::text).collect::<Vec<_>>());
-        // In one piece, and on a line of its own.
+        // In one write, and on its own line.
         std::io::stdout().write_all(format!("\n{ANSWER}{answer}\n").as_bytes()).unwrap();
     }
 }
 
-/// How many cells were run, and how many were not as they should be.
+/// How many cells ran, and how many of them failed.
 #[derive(Default)]
 pub struct Count {
     pub run: AtomicUsize,
     pub red: AtomicUsize,
 }
 
-/// The parent's side: runs the cells in this order until the time is over, and tells what is wrong with each.
+/// The parent's side: runs the cells in this order until time is up, and prints each problem.
 pub fn run(cells: &[Cell], lanes: usize, until: Option<Instant>) -> Count {
     let (next, count) = (AtomicUsize::new(0), Count::default());
     let in_time = || until.is_none_or(|until| Instant::now() < until);
@@ -80,7 +80,7 @@ impl RemoteLane {
             lines.map_while(Result::ok).find_map(|l| l.strip_prefix(ANSWER).map(str::to_string))
         });
         let Some(answer) = answer else {
-            // What it said is on standard error.
+            // Its output went to standard error.
             let _ = self.child.wait();
             *self = RemoteLane::start();
             return vec![format!("the process of {cell} ended")];

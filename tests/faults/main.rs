@@ -1,10 +1,10 @@
-//! The fault matrix: every fault of a server, a network or a clock at every function that asks the server, with one thread
-//! and with 16. Each cell holds that the right status comes within the deadline, that nothing is left on the server or in
-//! this process, and that the session can be used afterwards. The run writes docs/faults.md.
+//! The fault matrix: every fault of a server, a network or a clock, at every function that makes a request, with one
+//! thread and with 16. Each cell checks that the right status arrives within the deadline, that nothing is left on the
+//! server or in this process, and that the session works afterwards. The run writes docs/faults.md.
 #![allow(clippy::disallowed_types)]
 #![allow(clippy::print_stderr, clippy::undocumented_unsafe_blocks)]
 
-// A part of it is for tests/rust alone.
+// A part of it is only for tests/rust.
 #[allow(dead_code, unused_imports)]
 #[path = "../rust/support/mod.rs"]
 mod support;
@@ -30,28 +30,28 @@ use judge::Problem;
 use outcome::Outcome;
 use support::child;
 
-/// How many cells are run side by side: they wait most of the time.
+/// How many cells run in parallel: they wait most of the time.
 const LANES: usize = 8;
-/// Bytes of replies are hit by one thread, so more of them fit beside each other.
+/// Cells at the bytes of replies have one thread, so more of them fit in parallel.
 const LANES_FOR_BYTES: usize = 16;
 
-/// The cells whose name holds what the environment asks for, or all.
+/// The cells whose name contains the word from the environment, or all.
 fn asked_for(cells: &[Cell]) -> Vec<Cell> {
     let only = std::env::var("VSESSION_TEST_FAULTS").unwrap_or_default();
     cells.iter().copied().filter(|cell| cell.to_string().contains(&only)).collect()
 }
 
-/// The two runs would be in each other's way.
+/// The two runs would disturb each other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 #[test]
 fn every_fault_at_every_entry_point() {
     let _turn = ONE_AT_A_TIME.lock();
-    // Builds it, once and not in each lane.
+    // Builds the simulator once, and not in each lane.
     drop(support::Simulator::start());
     let (start, cells) = (Instant::now(), plan::quick());
     let mut order = asked_for(&cells);
-    // The slow ones first, so that none is left over at the end.
+    // The slow cells first, so that none is left over at the end.
     order.sort_by_key(|cell| (cell.entry.name != "keep-alive", !cell.fault.stalls));
     let count = lane::run(&order, LANES, None);
     eprintln!("{} cells in {:?}", count.run.load(SeqCst), start.elapsed());
@@ -61,14 +61,14 @@ fn every_fault_at_every_entry_point() {
     }
 }
 
-/// A sample, or as much as there is time for: the environment says so many seconds.
+/// A sample, or as many cells as fit into the seconds that the environment gives.
 #[test]
 fn every_byte_of_every_reply() {
     let _turn = ONE_AT_A_TIME.lock();
     let seconds = std::env::var("VSESSION_TEST_BYTES_SECONDS").ok().map(|text| text.parse().unwrap());
     let all = plan::every_byte();
     let (start, mut cells) = (Instant::now(), asked_for(&all));
-    // In no order, so that what there is time for is spread over all.
+    // In random order, so that the available time is spread over all cells.
     cells.sort_by_cached_key(|cell| {
         let mut hasher = DefaultHasher::new();
         (cell.to_string(), std::process::id()).hash(&mut hasher);

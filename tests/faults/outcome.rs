@@ -1,4 +1,4 @@
-//! What a thread saw of a fault, as far as a program would act on it.
+//! What a thread saw of a fault, in the terms on which a program would act.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use crate::support::status::{self, *};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
-    /// The answer of `vsession_is_active`.
+    /// The result of `vsession_is_active`.
     NoSession,
     Failed {
         status: status,
@@ -42,7 +42,7 @@ impl Outcome {
         Outcome::Failed { status: VSESSION_E_HTTP, http, retriable, executed }
     }
 
-    /// The same failure of a call that was not run.
+    /// The same failure of a call that did not run.
     pub fn not_run(self) -> Outcome {
         match self {
             Outcome::Failed { status, http, retriable, .. } => {

@@ -1,5 +1,5 @@
-//! docs/faults.md: what the run found, for users of the library. The page is committed; a run compares, and writes it where
-//! the environment says so.
+//! docs/faults.md: what the run found, for users of the library. The page is committed. A run compares it, or rewrites
+//! it if the environment says so.
 
 use std::fmt::Write;
 
@@ -12,45 +12,46 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/faults.md");
 const HEAD: &str = "\
 # Faults
 
-What a program sees when the server, the network or the clock fails. The tables are written by the test that brings each of
-these faults about (`cargo test --test faults`), against every function that asks the server, with one thread and with 16.
-In each of its cells
+What a program sees when the server, the network or the clock fails. A test writes the tables: it causes each of these faults
+(`cargo test --test faults`) against every function that makes a request, with one thread and with 16. In each cell
 
-- every thread gets the status that stands here, within its deadline;
-- afterwards nothing of it is left: no session on the server, no connection, no descriptor and no thread in the process;
-- and the session goes on: it logs in, calls and closes. (After a close another one does.)
+- every thread gets the status shown here within its deadline;
+- afterwards nothing is left: no session on the server, and no connection, descriptor or thread in the process;
+- the session still works: it logs in, calls and closes. (After a close, a new session does.)
 
 ## What each fault looks like
 
 The statuses are those of [vsession.h](../include/vsession.h) without `VSESSION_E_`; a number is the HTTP status of the error.
-*Retriable* is what `vsession_error_retriable` says: the same may succeed later without a change. *Not run*, *may have run*
-and *has run* are `vsession_error_executed`: only what was not run may be repeated without a thought.
+*Retriable* is the result of `vsession_error_retriable`: the same call may succeed later without a change. *Not run*, *may have
+run* and *has run* are `vsession_error_executed`: only a call that has not run can be repeated safely.
 ";
 
 const NOTES: &str = "
 Columns and names:
 
-- **A call** is `vsession_call`. An *idempotent call* has the option set, and is sent once more when its connection is lost, as are the requests
-  of all functions but `vsession_call`, `vsession_call_async` and `vsession_login`. Where a fault happens once, they succeed.
-- A *login in a call* is the one that replaces a session which the server has ended, in the middle of `vsession_call`; the fault meets the login.
-  *login: version* and *login: content* are the two questions that come before a login; the login itself is not run then.
-- *keep-alive* is a probe; its error is that of the event `VSESSION_EVENT_KEEPALIVE_FAILED`. *certificates* is `vsession_probe_certificate`, which
-  makes a handshake and nothing else, so that it meets no fault of a reply, and trusts nobody.
+- **A call** is `vsession_call`. An *idempotent call* has the option of that name set: the library sends it once more when its connection is
+  lost. It does the same with the requests of all functions but `vsession_call`, `vsession_call_async` and `vsession_login`. They succeed if
+  the fault happens only once.
+- A *login in a call* replaces a session that the server has ended, during a `vsession_call`; the fault hits the login. *login: version* and
+  *login: content* are the two requests before a login; the login itself does not run then.
+- *keep-alive* is a probe; its error is that of the event `VSESSION_EVENT_KEEPALIVE_FAILED`. *certificates* is `vsession_probe_certificate`.
+  It only makes a handshake and verifies nothing, so it meets no fault of a reply and no untrusted certificate.
 
-Many threads at once see the same, with these differences. The deadline of a thread that only waits, for another's login or logout, or for a worker
-in case of `vsession_call_async`, passes with *not run*. Of many threads that close, one gets the error; for the others there is
-nothing left to do.
+Many threads at once see the same, with these differences. A thread may only wait: for another's login or logout, or, in
+`vsession_call_async`, for a worker. Its deadline then passes with *not run*. Of many threads that close, one gets the error; the others
+have nothing left to do.
 
-Two kinds of session do stay on the server until it ends them for being idle, because nobody can do better: one whose login was answered and the head of
-that answer, with its cookie, never arrived; and one that was closed while the server could not be asked to log it out. The test counts that there are
-no others.
+Two kinds of session stay on the server until they idle out, because no client can end them. The first is a session whose login succeeded
+but whose reply was lost before its cookie arrived. The second was closed while the server could not be reached for the logout. The test
+counts that there are no others.
 
-A redirect is not followed. What stands in front of a vCenter (Envoy, a proxy, a portal) answers with HTTP statuses and pages of its own: below 500 it has not passed
-the call on; from 500 on that cannot be known. The error's message shows how its page begins. `Retry-After`, in seconds, is told by
-`vsession_error_retry_after_ms`, and puts off the library's own next login and probe, up to `relogin.max_backoff_ms`.
+The library follows no redirect. What stands in front of a vCenter (Envoy, a proxy, a portal) answers with its own HTTP statuses and pages.
+Below 500 it has not forwarded the call; from 500 on nobody can know. The error's message shows the start of the page.
+`vsession_error_retry_after_ms` returns the value of `Retry-After`. The library postpones its own next login and probe by it, up to
+`relogin.max_backoff_ms`.
 
-The clock of the machine matters to certificates and to the times of events, and to nothing else. `tests/c/clock.c` has it jump under a session
-with keep-alive.
+The clock of the machine matters only to certificates and to the times of events. `tests/c/clock.c` makes it jump under a session with
+keep-alive.
 ";
 
 fn in_code(text: &str) -> String {
@@ -71,7 +72,7 @@ fn sees(fault: &Fault, entry: &Entry) -> String {
     }
 }
 
-/// The entry points that see something else than a call does, those that see the same together.
+/// The entry points that see something other than a call does, grouped by what they see.
 fn others(fault: &Fault) -> String {
     let call = sees(fault, &ENTRIES[0]);
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
@@ -100,9 +101,9 @@ fn page(cells: &[Cell]) -> String {
         writeln!(page, "| {} | {} | {} |", fault.says, sees(fault, &ENTRIES[0]), others(fault)).unwrap();
     }
     page.push_str(NOTES);
-    write!(page, "\n## What was run\n\nCells of the quick form, all of which held: {}. ", cells.len())
+    write!(page, "\n## What was run\n\nCells of the quick form, all of which passed: {}. ", cells.len())
         .unwrap();
-    page.push_str("The long form (`make proof`) goes through every byte of every reply.\n\n| fault |");
+    page.push_str("The long form (`make proof`) tries every byte of every reply.\n\n| fault |");
     ENTRIES.iter().for_each(|entry| write!(page, " {} |", entry.name).unwrap());
     page.push_str("\n|---|");
     ENTRIES.iter().for_each(|_| page.push_str("---|"));
@@ -121,7 +122,7 @@ fn page(cells: &[Cell]) -> String {
     page
 }
 
-/// Called when every cell held, so that what is expected is what was seen.
+/// Called when every cell has passed, so the expectations are what was seen.
 pub fn check(cells: &[Cell]) {
     let page = page(cells);
     if std::env::var_os("VSESSION_UPDATE_GENERATED").is_some() {

@@ -1,4 +1,4 @@
-//! Which cells are run: those of the quick form, and those of the long form, which go through every byte of every reply.
+//! The cells to run: those of the quick form, and those of the long form, which tries every byte of every reply.
 
 use serde_json::{Value, json};
 
@@ -19,21 +19,21 @@ const PLACES: &[Place] = &[
     Place::Head(100),
     Place::Last(1),
 ];
-/// Where many threads meet it, and where there is no TLS.
+/// The entry points that many threads use, and those that are tried without TLS.
 const FEW: &[Place] = &[Place::Byte(0), Place::Head(-1), Place::Last(1)];
 
-/// In the handshake.
+/// At bytes of the handshake.
 const EARLY: &[Place] = &[Place::Byte(1), Place::Byte(100), Place::Byte(500)];
 
-/// So many bytes are certainly the handshake's.
+/// A number of bytes that the handshake certainly has.
 const HANDSHAKE: i64 = 800;
-/// Those for whom every byte of the handshake is tried: it is the same for all.
+/// The entry points whose handshake is cut at every byte: the handshake is the same for all.
 const SHAKING: &[&str] = &["call", "certificates"];
-/// Those for whom every byte of the reply is tried without TLS too: how replies are read does not hang on what they say.
+/// The entry points whose reply is cut at every byte without TLS too. How a reply is read does not depend on its
+/// content.
 const PLAIN: &[&str] = &["call", "login"];
 
-/// By how much the length of a reply may change from one to the next: times lose their last zeros, and keys are compressed
-/// more or less well.
+/// By how much the length of a reply may vary: times lose trailing zeros, and keys compress more or less well.
 const VARIES: i64 = 12;
 
 pub fn quick() -> Vec<Cell> {
@@ -82,7 +82,7 @@ fn pairs() -> impl Iterator<Item = (&'static Fault, &'static Entry)> {
 }
 
 impl Cell {
-    /// For the process that runs it.
+    /// The cell for the process that runs it.
     pub fn to_json(self) -> Value {
         let (kind, number) = match self.place {
             Place::None => ("", 0),

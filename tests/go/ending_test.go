@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// callInBackground makes n calls in goroutines of their own and returns when the server
-// has them all. A result comes for each.
+// callInBackground makes n calls in their own goroutines and returns when all have reached the server. Each sends its result
+// to a channel.
 func callInBackground(t *testing.T, sim *simulator, n int, call func(i int) error) []chan error {
 	t.Helper()
 	before := sim.stats().Calls[CurrentTime.Name]
@@ -23,7 +23,7 @@ func callInBackground(t *testing.T, sim *simulator, n int, call func(i int) erro
 	return results
 }
 
-// outcome waits for a result.
+// outcome waits for a call's result.
 func outcome(t *testing.T, result <-chan error) Status {
 	t.Helper()
 	select {
@@ -85,7 +85,7 @@ func TestCloseDuringALoginLeavesNoSession(t *testing.T) {
 			eventually(t, "the server has the login", func() bool { return sim.stats().Calls["Login"] == 1 })
 
 			if state := session.State(); state != StateLoggingIn {
-				t.Fatalf("state %v: the login was over before it could be disturbed", state)
+				t.Fatalf("state %v: the login ended before the close", state)
 			}
 			if err := session.Close(); err != nil {
 				t.Errorf("close: %v", err)
@@ -95,8 +95,8 @@ func TestCloseDuringALoginLeavesNoSession(t *testing.T) {
 					t.Errorf("a login ended with %v", status)
 				}
 			}
-			// The server carries a login out even if nobody waits for it.
-			eventually(t, "the server has carried the login out", func() bool { return sim.stats().InFlight == 0 })
+			// The server completes a login even if nobody waits for it.
+			eventually(t, "the server has completed the login", func() bool { return sim.stats().InFlight == 0 })
 			counted := sim.stats()
 			if counted.Sessions != 0 || counted.Logins != counted.Logouts {
 				t.Errorf("%d sessions left on the server of %d, %d logged out",
@@ -143,7 +143,7 @@ func TestCancelEndsACallFromAnotherGoroutine(t *testing.T) {
 		return slices.Max(took[:])
 	})
 
-	// A token that has fired ends a call before it begins, until it is reset.
+	// A token that has fired ends a call before it is sent, until it is reset.
 	sim.deleteRules()
 	token, err := NewToken()
 	if err != nil {

@@ -21,9 +21,9 @@ func TestWrongPasswordIsRefusedOnce(t *testing.T) {
 		case refused.FaultName != "InvalidLogin":
 			t.Errorf("%s: fault %q", what, refused.FaultName)
 		case refused.Retriable:
-			t.Errorf("%s: is said to be worth another try", what)
+			t.Errorf("%s: is reported as retriable", what)
 		case strings.Contains(refused.Message+refused.FaultXML, wrong):
-			t.Errorf("%s: the error tells the password", what)
+			t.Errorf("%s: the error contains the password", what)
 		}
 	}
 	sentLogins := func() int { return sim.stats().Calls["Login"] }
@@ -40,7 +40,7 @@ func TestWrongPasswordIsRefusedOnce(t *testing.T) {
 	if state := session.State(); state != StateRejected {
 		t.Errorf("state %v", state)
 	}
-	// Whoever asks for it gets another try, and only that.
+	// An explicit login makes one more attempt.
 	check("login", session.Login(Options{}))
 	_, err := session.Call(CurrentTime, Options{})
 	check("call after the login", err)
@@ -51,8 +51,8 @@ func TestWrongPasswordIsRefusedOnce(t *testing.T) {
 	sim.close(session)
 }
 
-// Goroutines move between threads, so an error that was kept by thread would
-// reach another goroutine. Each of these makes its own and looks for it.
+// Goroutines move between threads, so an error kept per thread would reach another goroutine. Each goroutine causes its own
+// error and looks for it.
 func TestErrorsBelongToTheirCaller(t *testing.T) {
 	const goroutines, rounds = 64, 10
 	sim := startSimulator(t)
@@ -62,7 +62,7 @@ func TestErrorsBelongToTheirCaller(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// The ways to fail; each says what its error must hold.
+	// The ways to fail, and what each error must contain.
 	kinds := []func(mark string) (err error, status Status, holds func(*Error) bool){
 		func(mark string) (error, Status, func(*Error) bool) {
 			return config.Set("no.such.option."+mark, "1"), InvalidArgument, func(e *Error) bool {
@@ -193,7 +193,7 @@ func TestDeadHandlesAreErrors(t *testing.T) {
 		t.Errorf("%d requests were made with dead handles", sent)
 	}
 
-	// Many goroutines may close one session while others use it.
+	// Many goroutines close one session while others use it.
 	var racing sync.WaitGroup
 	for range 8 {
 		racing.Go(func() {

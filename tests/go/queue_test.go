@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// duplicate makes a descriptor that Go may own and close: the queue's own is only for waiting.
+// duplicate makes a descriptor that Go may own and close. The queue's own is only for waiting.
 func duplicate(t *testing.T, fd int) int {
 	t.Helper()
 	copied, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_DUPFD_CLOEXEC, 0)
@@ -18,7 +18,7 @@ func duplicate(t *testing.T, fd int) int {
 	return int(copied)
 }
 
-// readable asks the system whether a descriptor is readable now.
+// readable reports whether a descriptor is readable now.
 func readable(t *testing.T, fd int) bool {
 	t.Helper()
 	epoll, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
@@ -42,8 +42,7 @@ func readable(t *testing.T, fd int) bool {
 	}
 }
 
-// story makes a session log in, lose its session, get another and close; it
-// gives the events that must be told of that.
+// story makes a session log in, lose its session, get another and close. It returns the expected events.
 func story(t *testing.T, sim *simulator, queue Queue) []Event {
 	t.Helper()
 	config := sim.config()
@@ -82,7 +81,7 @@ func TestQueueDescriptorWorksWithGo(t *testing.T) {
 	}
 	defer queue.Free()
 
-	// First with nobody waiting: readable exactly while events wait.
+	// First without a waiting reader: readable exactly while events wait.
 	if readable(t, queue.Descriptor()) {
 		t.Error("readable without an event")
 	}
@@ -96,10 +95,10 @@ func TestQueueDescriptorWorksWithGo(t *testing.T) {
 		}
 	}
 	if event, err := queue.Next(0); err != nil || event != nil || readable(t, queue.Descriptor()) {
-		t.Errorf("an event that nobody made: %+v, %v", event, err)
+		t.Errorf("an unexpected event: %+v, %v", event, err)
 	}
 
-	// Then through Go's poller, which parks the goroutine and no thread.
+	// Then through Go's poller, which parks the goroutine and blocks no thread.
 	file := os.NewFile(uintptr(duplicate(t, queue.Descriptor())), "event queue")
 	defer file.Close()
 	if err := file.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -132,6 +131,6 @@ func TestQueueDescriptorWorksWithGo(t *testing.T) {
 	}()
 	expected = story(t, sim, queue)
 	if events := <-told; !slices.Equal(events, expected) {
-		t.Errorf("told:\n%+v\ninstead of:\n%+v", events, expected)
+		t.Errorf("got:\n%+v\nwant:\n%+v", events, expected)
 	}
 }

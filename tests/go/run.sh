@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests the library as a Go program uses it. Needs target/release/libvsession.so and target/simulator/simulator.
+# Tests the library from a Go program. Needs target/release/libvsession.so and target/simulator/simulator.
 # Arguments go to 'go test', for example: tests/go/run.sh -v -run Queue
 set -eu
 cd "$(dirname "$0")"
@@ -12,7 +12,7 @@ for built in "$target/release/libvsession.so" "$target/simulator/simulator"; do
 	fi
 done
 
-# Programs ask the loader for the library by its SONAME, under which cargo does not put it.
+# The loader looks for the library by its SONAME, but cargo uses another file name.
 ln -sf libvsession.so "$target/release/libvsession.so.0"
 
 unformatted=$(gofmt -l .)
@@ -21,5 +21,5 @@ if [ -n "$unformatted" ]; then
 	exit 1
 fi
 go vet ./...
-# -count=1: a cached result says nothing about a library that was built again.
+# -count=1: a cached result says nothing about a rebuilt library.
 go test -race -count=1 -timeout 300s "$@" ./...

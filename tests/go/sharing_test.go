@@ -73,7 +73,7 @@ func TestSixtyFourGoroutinesShareOneSession(t *testing.T) {
 	}
 }
 
-// Who hears late that the old session is gone must not have the new one replaced.
+// A caller that learns late of the old session's end must not cause the new one to be replaced.
 func TestLateRefusalsDoNotReplaceTheNewSession(t *testing.T) {
 	const late = 16
 	sim := startSimulator(t)
@@ -105,10 +105,10 @@ func TestLateRefusalsDoNotReplaceTheNewSession(t *testing.T) {
 	sim.close(session)
 }
 
-// identities are the keys of a session by epoch.
+// identities holds the keys of a session by epoch.
 type identities map[uint64]string
 
-// add notes a key and says whether it is the one that its epoch had before.
+// add records a key and reports whether the epoch had the same key before.
 func (i identities) add(epoch uint64, key string) bool {
 	if known, seen := i[epoch]; seen {
 		return known == key
@@ -117,7 +117,7 @@ func (i identities) add(epoch uint64, key string) bool {
 	return true
 }
 
-// reader is what one goroutine saw that took info, epoch and state all the time.
+// reader records what a goroutine saw that read info, epoch and state all the time.
 type reader struct {
 	seen    identities
 	longest map[string]time.Duration
@@ -134,8 +134,7 @@ func TestReadersNeverSeeAMixture(t *testing.T) {
 	const readers, callers = 4, 4
 	const kills, slowLogins = 40, 2
 	const loginDelay = time.Second
-	// A read that waited for a login would take about as long as that; the rest is
-	// the scheduler's.
+	// A read that waited for a login would take about as long as the login. The limit leaves room for the scheduler.
 	const longestRead = loginDelay / 2
 	sim := startSimulator(t)
 	session := sim.open()
@@ -171,7 +170,7 @@ func TestReadersNeverSeeAMixture(t *testing.T) {
 				case epoch < lastEpoch || info.Epoch < lastInfo:
 					t.Errorf("epoch %d after %d, info of %d after %d", epoch, lastEpoch, info.Epoch, lastInfo)
 				case info.Epoch < epoch:
-					t.Errorf("info of epoch %d when epoch %d could be seen", info.Epoch, epoch)
+					t.Errorf("info of epoch %d after epoch %d was visible", info.Epoch, epoch)
 				}
 				switch state {
 				case StateActive, StateExpired:
@@ -199,7 +198,7 @@ func TestReadersNeverSeeAMixture(t *testing.T) {
 				case OK:
 					replies[i][reply.OperationID] = reply.Epoch
 				case NotAuthenticated:
-					// It met more kills than one call sits out.
+					// The call met more kills than it repeats.
 				default:
 					t.Errorf("call: %v", err)
 					return
@@ -213,8 +212,8 @@ func TestReadersNeverSeeAMixture(t *testing.T) {
 		if killed := sim.kill(); killed != 1 {
 			t.Errorf("%d sessions killed", killed)
 		}
-		// One that has been of use: the next kill would be answered by a pause otherwise.
-		eventually(t, "a call through a session in place of the killed one", func() bool {
+		// The session must have carried a call. Otherwise a pause would follow the next kill.
+		eventually(t, "a call through the new session", func() bool {
 			reply, err := session.Call(CurrentTime, Options{})
 			return err == nil && reply.Epoch > before
 		})
@@ -231,7 +230,7 @@ func TestReadersNeverSeeAMixture(t *testing.T) {
 			killAndWait()
 		}
 	}()
-	// Four readers, a login of one second: there is time for thousands.
+	// Four readers during a login of one second: there is time for thousands of reads.
 	if reads := readsDuringLogin.Load(); reads < 100*slowLogins {
 		t.Errorf("%d reads while a login was under way", reads)
 	}
@@ -260,7 +259,7 @@ func TestReadersNeverSeeAMixture(t *testing.T) {
 		t.Errorf("%d logins, epoch %d, %d kills", logins, session.Epoch(), kills+slowLogins)
 	}
 
-	// What the server saw: each reply's epoch is that of the session whose cookie the request carried.
+	// By the server's log, a reply's epoch is that of the session whose cookie the request carried.
 	told := map[string]uint64{}
 	for _, r := range replies {
 		maps.Copy(told, r)

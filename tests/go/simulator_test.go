@@ -15,10 +15,10 @@ import (
 
 const simulatorPath = "../../target/simulator/simulator"
 
-// patience is how long a test waits for what must happen, on a machine however slow.
+// patience is how long a test waits for what must happen, however slow the machine.
 const patience = time.Minute
 
-// simulator is a simulated vCenter in a process of its own.
+// simulator is a simulated vCenter in its own process.
 type simulator struct {
 	t        *testing.T
 	URL      string `json:"url"`
@@ -46,7 +46,7 @@ func startSimulator(t *testing.T) *simulator {
 	}
 	sim := &simulator{t: t}
 	t.Cleanup(func() {
-		// Everything that a test opened is closed by now, see open.
+		// Everything that a test opened is closed by now; see open.
 		if !t.Failed() {
 			if left := sim.stats().Sessions; left != 0 {
 				t.Errorf("%d sessions left on the server", left)
@@ -110,7 +110,7 @@ func (s *simulator) stats() (counted stats) {
 	return counted
 }
 
-// kill ends all sessions and says how many there were.
+// kill ends all sessions and returns how many there were.
 func (s *simulator) kill() int {
 	s.t.Helper()
 	var answer struct{ Killed int }
@@ -162,7 +162,7 @@ func (s *simulator) config(options ...string) Config {
 	return config
 }
 
-// open opens a session with the simulator. It is closed at the end at the latest.
+// open opens a session with the simulator. The end of the test closes it if the test does not.
 func (s *simulator) open(options ...string) Session {
 	s.t.Helper()
 	session, err := s.config(options...).Open()
@@ -173,7 +173,7 @@ func (s *simulator) open(options ...string) Session {
 	return session
 }
 
-// close closes a session and makes sure that the server keeps nothing of it.
+// close closes a session and checks that the server keeps nothing of it.
 func (s *simulator) close(session Session) {
 	s.t.Helper()
 	if err := session.Close(); err != nil {
@@ -208,7 +208,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// statusOf is the status behind an error.
+// statusOf returns the status of an error.
 func statusOf(err error) Status {
 	var ours *Error
 	switch {
@@ -221,8 +221,8 @@ func statusOf(err error) Status {
 	}
 }
 
-// promptly has something that should take less than a limit tried until it does.
-// A busy machine delays one try or another, a defect delays them all.
+// promptly repeats something that should take less than a limit until it does. A busy machine delays some attempts, a defect
+// delays them all.
 func promptly(t *testing.T, limit time.Duration, attempt func() time.Duration) {
 	t.Helper()
 	var late []time.Duration

@@ -18,7 +18,7 @@ import (
 	"unsafe"
 )
 
-// Status says what became of a call.
+// Status is the outcome of a call.
 type Status int32
 
 // The statuses that the tests name.
@@ -36,7 +36,7 @@ const (
 
 func (s Status) String() string { return C.GoString(C.vsession_status_name(C.int32_t(s))) }
 
-// State says where a session stands.
+// State is the state of a session.
 type State int32
 
 // The states of a session.
@@ -52,7 +52,7 @@ const (
 
 func (s State) String() string { return C.GoString(C.vsession_state_name(C.int32_t(s))) }
 
-// Reason says why a session's state changed.
+// Reason is the reason for a change of state.
 type Reason int32
 
 // The reasons that the tests name.
@@ -71,7 +71,7 @@ const (
 	EventSessionReplaced = C.VSESSION_EVENT_SESSION_REPLACED
 )
 
-// Error is a failed call's own copy of what went wrong.
+// Error is a failed call's own copy of its error.
 type Error struct {
 	Status      Status
 	Message     string
@@ -105,7 +105,7 @@ func result(status C.vsession_status, err *C.vsession_error) error {
 	}
 }
 
-// bare is for functions that give a status and no error.
+// bare is for functions that return a status and no error.
 func bare(status C.vsession_status) error {
 	if status == C.VSESSION_OK {
 		return nil
@@ -136,7 +136,7 @@ func (c Config) Set(name, value string) error {
 	return result(status, err)
 }
 
-// SetQueue has later sessions put their events into the queue.
+// SetQueue sends the events of later sessions to the queue.
 func (c Config) SetQueue(queue Queue) error {
 	var err *C.vsession_error
 	status := C.vsession_config_set_queue(c.handle, queue.handle, &err)
@@ -165,7 +165,7 @@ func NewToken() (Token, error) {
 	return token, result(status, err)
 }
 
-// Fire ends the calls that were given the token.
+// Fire ends the calls that use the token.
 func (t Token) Fire() error { return bare(C.vsession_cancel_fire(t.handle)) }
 
 // Reset makes a token that fired usable again.
@@ -174,14 +174,14 @@ func (t Token) Reset() error { return bare(C.vsession_cancel_reset(t.handle)) }
 // Free frees the token.
 func (t Token) Free() error { return bare(C.vsession_cancel_free(t.handle)) }
 
-// Options say how a call is to be made. The zero value is good.
+// Options are the options of a call. The zero value holds the defaults.
 type Options struct {
 	Timeout     time.Duration
 	Cancel      Token
 	OperationID string
 }
 
-// cStrings are C strings to be freed together.
+// cStrings holds C strings to be freed together.
 type cStrings []unsafe.Pointer
 
 func (s *cStrings) add(text string) *C.char {
@@ -286,16 +286,16 @@ func (s Session) CallContext(ctx context.Context, method Method) (Reply, error) 
 		return Reply{}, err
 	}
 	defer token.Free()
-	// It may still fire when the token is free again: that is an error and no harm.
+	// It may still fire after the token is freed, which is a harmless error.
 	stop := context.AfterFunc(ctx, func() { token.Fire() })
 	defer stop()
 	return s.Call(method, Options{Cancel: token})
 }
 
-// State says where the session stands. It makes no request.
+// State returns the state of the session. It makes no request.
 func (s Session) State() State { return State(C.vsession_get_state(s.handle)) }
 
-// Epoch says how many logins the session has had. It makes no request.
+// Epoch returns how many logins the session has had. It makes no request.
 func (s Session) Epoch() uint64 { return uint64(C.vsession_get_epoch(s.handle)) }
 
 // Info is one login's identity.
@@ -304,7 +304,7 @@ type Info struct {
 	Key, User string
 }
 
-// Info says who is logged in. It makes no request.
+// Info returns who is logged in. It makes no request.
 func (s Session) Info() (Info, error) {
 	var info *C.vsession_info
 	var err *C.vsession_error
@@ -331,7 +331,7 @@ func NewQueue() (Queue, error) {
 	return queue, result(status, err)
 }
 
-// Descriptor is readable while events wait; -1 if there is no such queue.
+// Descriptor is readable while events wait; it is -1 if there is no such queue.
 func (q Queue) Descriptor() int { return int(C.vsession_queue_fd(q.handle)) }
 
 // Event is something that happened to a session.
@@ -369,8 +369,8 @@ func (q Queue) Next(timeout time.Duration) (*Event, error) {
 // Free frees the queue.
 func (q Queue) Free() error { return bare(C.vsession_queue_free(q.handle)) }
 
-// madeUpSession is a handle that the library never gave out, or one of another kind.
+// madeUpSession is a handle that the library never issued, or one of another kind.
 func madeUpSession(id uint64) Session { return Session{C.vsession{id: C.uint64_t(id)}} }
 
-// number is what a handle is made of, for use as one of another kind.
+// number is the number inside a handle, for use as a handle of another kind.
 func (c Config) number() uint64 { return uint64(c.handle.id) }

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The models of the concurrent parts (`models.rs` in src/runtime, src/session and src/ffi), run under the model checker.
+"""Runs the models of the concurrent parts (`models.rs` in src/runtime, src/session and src/ffi) under the model checker.
 
-    tests/models/run.py [SECONDS] [WORD]     each model, or those with WORD in their name, for so long (1.5)
-    tests/models/run.py replay NAME FILE     one schedule again, as a failure printed it
-    tests/models/run.py in SECONDS           all of them, in about so long together
-    tests/models/run.py prove [WORD]         each planted fault of tests/plants.toml is found by its model
+    tests/models/run.py [SECONDS] [WORD]     each model, or those with WORD in their name, for this long (1.5)
+    tests/models/run.py replay NAME FILE     repeats a schedule that a failure printed
+    tests/models/run.py in SECONDS           all models, for about this long in total
+    tests/models/run.py prove [WORD]         shows that each planted fault of tests/plants.toml is found by its model
 
-VSESSION_MODEL_SEED=N begins with other orders.
+VSESSION_MODEL_SEED=N starts with other orders.
 """
 
 import concurrent.futures
@@ -24,7 +24,7 @@ PLANTS = tomllib.loads((ROOT / "tests/plants.toml").read_text())["models"]
 
 
 def build():
-    """Builds the unit tests with the model checker in the place of the primitives; returns the path of the program."""
+    """Builds the unit tests with the model checker instead of the primitives; returns the path of the program."""
     flags = {**os.environ, "RUSTFLAGS": "--cfg vsession_model"}
     command = ["cargo", "test", "--lib", "--no-run", "--quiet", "--profile", "model", "--message-format=json"]
     command += ["--manifest-path", str(ROOT / "Cargo.toml"), "--target-dir", str(TARGET)]
@@ -42,19 +42,19 @@ def names(program):
 
 
 def run(program, name, seconds, **environment):
-    """Runs one model; whether it held, and what it said."""
+    """Runs one model; returns whether it passed, and its output."""
     environment = {**os.environ, "VSESSION_MODEL_SECONDS": str(seconds), "RUST_BACKTRACE": "0", **environment}
     command = [program, "--exact", name, "--nocapture", "--test-threads=1"]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=4 * seconds + 300)
     except subprocess.TimeoutExpired:
-        return False, "the model did not end: something waits outside of the model checker"
+        return False, "the model did not end: something waits outside the model checker"
     said = done.stdout + done.stderr
     return done.returncode == 0 and "1 passed" in said, said
 
 
 def run_all(seconds, word, together=False):
-    """`together`: the seconds are for all of them, and not for each."""
+    """Runs the models. With `together` they share the seconds."""
     program = build()
     chosen = [name for name in names(program) if word in name]
     if together:
@@ -102,7 +102,7 @@ def prove(word=""):
         for name, (found, model, said) in zip(faults, pool.map(find, faults)):
             missed += not found
             print(f"{'found' if found else 'MISSED'}  {name} by {model}: {said}")
-        # What is found must be the fault: without one the same program holds.
+        # The model must find the planted fault and nothing else: without it the same program passes.
         for model, (held, said) in zip(there, pool.map(lambda model: run(program, model, 0.5, VSESSION_PLANT=""), there)):
             missed += not held
             if not held:

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The event queue in an event loop of Python's: asyncio waits for the queue's descriptor, and calls run side by side without
-a thread of the program's. Needs the standard library alone.
+"""The event queue in a Python event loop: asyncio waits for the queue's descriptor, and calls run concurrently without a thread
+of the program. Needs only the standard library.
 
     simulator -- tests/python/events.py target/release/libvsession.so
 """
@@ -60,7 +60,7 @@ for name, result, arguments in [
 
 
 def do(name, *arguments):
-    """Calls a function that can fail; its error becomes an exception."""
+    """Calls a function that can fail, and raises its error as an exception."""
     error = Pointer()
     if getattr(library, "vsession_" + name)(*arguments, ctypes.byref(error)) != 0:
         message = library.vsession_error_message(error).decode()
@@ -136,7 +136,7 @@ async def main():
     times = await asyncio.gather(*(session.current_time() for _ in range(CALLS)))
     assert len(times) == CALLS and all(time.startswith("20") for time in times), times
     assert session.states[-1] == ACTIVE and session.states.count(ACTIVE) == 1, session.states
-    assert ticks > 0, "the loop stood still meanwhile"
+    assert ticks > 0, "the loop did not run meanwhile"
     post("/sessions/kill")
     await asyncio.gather(*(session.current_time() for _ in range(CALLS)))
     assert session.states.count(ACTIVE) == 2, session.states

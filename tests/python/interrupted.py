@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ctrl-C ends the Python programs of README.md and docs/keepalive.md soon, also while the server answers no login: they are
-taken from the pages and run as they stand there, but for the library's path. Needs the standard library alone.
+"""Ctrl-C soon ends the Python programs of README.md and docs/keepalive.md, even while the server does not answer a login. The
+programs are taken from the pages unchanged, except for the library's path. Needs only the standard library.
 
     simulator -tls=false -- tests/python/interrupted.py target/release/libvsession.so
 """
@@ -23,7 +23,7 @@ SOON = 30
 
 
 def programs(page):
-    """The Python programs that a page shows, with this library."""
+    """The Python program on a page, changed to load this library."""
     found = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(), flags=re.S | re.M)
     assert len(found) == 1, f"{page} shows {len(found)} programs"
     path = "target/release/libvsession.so.0"
@@ -71,6 +71,6 @@ with tempfile.TemporaryDirectory() as folder:
         out, err = running.communicate(timeout=300)
         took = time.monotonic() - began
         assert took < SOON, f"{page}: it ended {took:.1f} s after Ctrl-C"
-        assert running.returncode != 0, f"{page}: nobody was told"
+        assert running.returncode != 0, f"{page}: the exit status hides the interruption"
         print(f"{page}: ended {took:.1f} s after Ctrl-C")
         urllib.request.urlopen(urllib.request.Request(CONTROL + "/rules", method="DELETE"), timeout=30).read()

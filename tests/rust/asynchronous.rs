@@ -1,4 +1,4 @@
-//! Calls that end with an event.
+//! Asynchronous calls: each ends with one completion event.
 
 use serde_json::json;
 use std::collections::HashSet;
@@ -9,7 +9,7 @@ use crate::support::*;
 fn completions(queue: &Queue, number: usize) -> Vec<Event> {
     let mut found = Vec::new();
     while found.len() < number {
-        let event = queue.next(PATIENCE.as_millis() as u32).unwrap().expect("a completion comes");
+        let event = queue.next(PATIENCE.as_millis() as u32).unwrap().expect("a completion arrives");
         if event.kind == VSESSION_EVENT_COMPLETION {
             found.push(event);
         }
@@ -18,7 +18,7 @@ fn completions(queue: &Queue, number: usize) -> Vec<Event> {
 }
 
 #[test]
-fn every_call_that_is_started_ends_with_one_event() {
+fn every_started_call_ends_with_one_event() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.session();
@@ -68,10 +68,10 @@ fn failures_cancellation_deadlines_and_close_complete_too() {
     };
     session.ping_async(&queue, 1, &token.options()).unwrap();
     session.ping_async(&queue, 3, &Options::default()).unwrap();
-    eventually("they were under way", || simulator.calls("CurrentTime") == 2);
+    eventually("the calls are under way", || simulator.calls("CurrentTime") == 2);
     token.fire();
     assert_eq!(statuses(&completions(&queue, 1)), [(1, status::VSESSION_E_CANCELLED)]);
-    // Again where the machine was too busy to have it under way in time.
+    // Repeated where the machine was too busy to send the request before the deadline.
     let was_under_way = (1..=20).any(|n| {
         session.ping_async(&queue, 2, &Options::timeout(n * 100)).unwrap();
         assert_eq!(statuses(&completions(&queue, 1)), [(2, status::VSESSION_E_TIMEOUT)]);
@@ -88,13 +88,13 @@ fn failures_cancellation_deadlines_and_close_complete_too() {
 }
 
 #[test]
-fn calls_that_wait_for_a_worker_end_by_their_token_their_deadline_and_a_close() {
+fn calls_that_wait_for_a_worker_end_at_their_token_their_deadline_or_a_close() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.session();
     session.login().unwrap();
     simulator.rule(json!({"method": "CurrentTime", "hang": true}));
-    // More than there will ever be workers.
+    // More calls than the library ever has workers.
     for tag in 1..=100 {
         session.ping_async(&queue, tag, &Options::default()).unwrap();
     }
@@ -112,12 +112,12 @@ fn calls_that_wait_for_a_worker_end_by_their_token_their_deadline_and_a_close() 
     two.sort_by_key(|event| event.tag);
     assert_eq!(ended(two), [(status::VSESSION_E_TIMEOUT, not_run), (status::VSESSION_E_CANCELLED, not_run)]);
     token.fire();
-    // Told by the thread that fired, so it is there by now.
+    // The thread that fired the token queued the completion, so it is already there.
     let event = queue.next(0).unwrap().expect("the completion");
     assert_eq!((event.tag, event.error.unwrap().status), (101, status::VSESSION_E_CANCELLED));
     session.close().unwrap();
     let rest = ended(completions(&queue, 100));
     assert!(rest.iter().all(|(status, _)| *status == status::VSESSION_E_CLOSED), "{rest:?}");
-    assert!(queue.next(0).unwrap().is_none(), "one event for each");
+    assert!(queue.next(0).unwrap().is_none(), "one event for each call");
     queue.free();
 }

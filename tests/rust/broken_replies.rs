@@ -1,5 +1,5 @@
-//! Replies of broken servers and of enemies: each is an error, in bounded time and memory, and the session is usable
-//! afterwards. The servers are canned.
+//! Replies of broken or hostile servers. Each is an error, takes bounded time and memory, and leaves the session usable.
+//! The servers are canned.
 
 use std::time::Instant;
 
@@ -50,7 +50,7 @@ fn a_server_that_speaks_first_does_not_hang_a_call() {
             assert!(start.elapsed() < DEADLINE / 2);
             match result {
                 Err(error) => assert_eq!(error.status, status::VSESSION_E_PROTOCOL),
-                // Where it comes only just before the request, nobody can tell that it is not the answer.
+                // When the greeting arrives just before the request, nobody can tell that it is not the reply.
                 Ok(reply) => assert_eq!((reply.text.as_deref(), is_reply), (Some("early"), true)),
             }
         }
@@ -62,7 +62,7 @@ fn a_server_that_speaks_first_does_not_hang_a_call() {
 }
 
 #[test]
-fn lengths_that_cannot_be_are_refused() {
+fn impossible_lengths_are_refused() {
     let body = good_body();
     let with = |lengths: &str| {
         format!("HTTP/1.1 200 OK\r\n{}\r\n{body}", lengths.replace('\n', "\r\n")).into_bytes()
@@ -96,12 +96,12 @@ fn lengths_that_cannot_be_are_refused() {
     ] {
         assert_eq!(error_for(chunked(chunks)), status::VSESSION_E_PROTOCOL, "{chunks:?}");
     }
-    // A chunk announced larger than it is.
+    // A chunk that is announced larger than it is.
     assert_eq!(error_for(chunked("ffffffffffffffff\r\nhello")), status::VSESSION_E_CONNECTION);
 }
 
 #[test]
-fn what_is_not_http_is_told() {
+fn replies_that_are_not_http_are_protocol_errors() {
     for bytes in [
         &b"HTTP/2.0 200 OK\r\n\r\n"[..],
         b"HTTP/1.1 000 Nothing\r\n\r\n",
@@ -123,7 +123,7 @@ fn what_is_not_http_is_told() {
             String::from_utf8_lossy(bytes)
         );
     }
-    // A protocol that was never asked for.
+    // An upgrade to a protocol that the request did not offer.
     assert_eq!(
         error_for(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n".to_vec()),
         status::VSESSION_E_HTTP
@@ -158,7 +158,7 @@ fn garbage_is_an_error() {
         let noise: Vec<u8> = (0..1 + next() % 200).map(|_| next() as u8).collect();
         match round % 3 {
             0 => bytes = noise,
-            // In the head, at least the status line is broken.
+            // The noise in the head breaks at least the status line.
             1 => drop(bytes.splice(next() % 8..head, noise)),
             _ => drop(bytes.splice(head + 4..head + 60, noise)),
         }
@@ -169,7 +169,7 @@ fn garbage_is_an_error() {
 }
 
 #[test]
-fn heads_beyond_all_bounds_are_refused() {
+fn oversized_heads_are_refused() {
     let many =
         format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-Header: value\r\n".repeat(10_000));
     let few_but_long = format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n", "y".repeat(70_000));
@@ -183,11 +183,11 @@ fn heads_beyond_all_bounds_are_refused() {
 }
 
 #[test]
-fn a_reply_that_comes_before_the_whole_request_was_read_is_the_answer() {
+fn a_reply_sent_before_the_whole_request_was_read_counts() {
     let refusal = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     let arguments = format!("<a>{}</a>", "x".repeat(4 << 20));
     let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
-    // The ends of a server that reads no more of the request.
+    // The ways in which a server that stops reading the request ends the connection.
     let ends: [fn(&mut Peer); 3] = [Peer::cut, Peer::end, Peer::reset];
     for canned in [Canned::http(), Canned::https()] {
         let session = logged_in(&canned);
@@ -197,7 +197,7 @@ fn a_reply_that_comes_before_the_whole_request_was_read_is_the_answer() {
                 eventually("the reply arrives", || peer.has_arrived());
                 end(peer);
             });
-            // One that hangs ends by its deadline.
+            // A call that hangs ends at its deadline.
             let error = session.call(call, &Options::timeout(20_000)).unwrap_err();
             assert_eq!(
                 (error.status, error.http_status),
@@ -211,7 +211,7 @@ fn a_reply_that_comes_before_the_whole_request_was_read_is_the_answer() {
 }
 
 #[test]
-fn endless_preliminaries_are_an_error_in_time() {
+fn endless_interim_responses_and_trailers_end_in_an_error() {
     let chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
     for (start_with, repeat) in [("", "HTTP/1.1 100 Continue\r\n\r\n"), (chunk, "X-Trailer: value\r\n")] {
         let canned = Canned::http();
@@ -221,7 +221,7 @@ fn endless_preliminaries_are_an_error_in_time() {
             peer.say(start_with.as_bytes());
             peer.flood(repeat.as_bytes(), 512 << 20);
         });
-        // One that reads on ends by its deadline, or when all of the flood is over.
+        // A call that keeps reading ends at its deadline, or when the flood is over.
         let error = session.ping_with(&Options::timeout(30_000)).unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_PROTOCOL);
         assert!(error.message.contains("without an end"), "{error:?}");
@@ -231,12 +231,12 @@ fn endless_preliminaries_are_an_error_in_time() {
 }
 
 #[test]
-fn replies_without_an_end_take_bounded_memory() {
-    let told = child::held(child::child("broken_replies::child_that_is_bombed"));
+fn endless_replies_take_bounded_memory() {
+    let told = child::held(child::child("broken_replies::child_that_gets_endless_replies"));
     eprintln!("{}", told.lines().filter(|line| line.starts_with("memory")).collect::<Vec<_>>().join("\n"));
 }
 
-/// In kilobytes: what the process holds now, and the most since the last question.
+/// The memory of the process in kilobytes: its size now, and its peak since the last call of this function.
 fn memory() -> (u64, u64) {
     let field = |name: &str| {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -244,16 +244,16 @@ fn memory() -> (u64, u64) {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
     let peak = field("VmHWM:");
-    std::fs::write("/proc/self/clear_refs", "5").expect("resets the peak");
+    std::fs::write("/proc/self/clear_refs", "5").expect("the peak is reset");
     (field("VmRSS:"), peak)
 }
 
 #[test]
-#[ignore = "run by replies_without_an_end_take_bounded_memory"]
-fn child_that_is_bombed() {
+#[ignore = "run by endless_replies_take_bounded_memory"]
+fn child_that_gets_endless_replies() {
     const GIB: u64 = 1 << 30;
     const MIB: usize = 1 << 20;
-    /// What a call may take: the limit of four MiB twice, buffers, and what the allocator keeps.
+    /// What a call may take: twice the limit of four MiB, buffers, and what the allocator keeps.
     const MOST_KB: u64 = 24 << 10;
     let canned = Canned::http();
     let session = canned.config().with("max_reply_bytes", &(4 * MIB).to_string()).open().unwrap();
@@ -278,7 +278,7 @@ fn child_that_is_bombed() {
         ("1 GiB until close", head(""), vec![b'x'; 65536], too_large),
         ("gzip of a thousand members", head("Content-Encoding: gzip\r\n"), member, too_large),
         ("gzip of one", head("Content-Encoding: gzip\r\n"), whole, too_large),
-        ("announced gzip that is none", head(&gz), vec![0; 65536], no_http),
+        ("announced gzip that is not gzip", head(&gz), vec![0; 65536], no_http),
         ("a head without end", b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-Header: value\r\n".to_vec(), no_http),
         ("a header without end", b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 65536], too_large),
         ("a status line without end", b"HTTP/1.1 200 ".to_vec(), vec![b'x'; 65536], too_large),

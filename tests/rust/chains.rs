@@ -1,5 +1,5 @@
-//! Which chains of certificates the library trusts, beside OpenSSL and Go: each row of the table is a server with its
-//! certificates, and what is listed as trusted. Where the three differ the row says why.
+//! The certificate chains that the library trusts, compared with OpenSSL and Go. Each row of the table is a server with
+//! its certificates and the list of trusted ones. Where the three differ, the row says why.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -17,11 +17,11 @@ struct Row {
     what: &'static str,
     /// The files in `tls.ca_file`.
     listed: &'static [&'static str],
-    /// What the server shows, its own first.
+    /// The certificates that the server sends, its own first.
     shown: &'static [&'static str],
-    /// Whether it is trusted: by us, by `openssl s_client -verify_return_error`, by Go's crypto/tls.
+    /// Who trusts it: the library, `openssl s_client -verify_return_error`, Go's crypto/tls.
     verdicts: [bool; 3],
-    /// Why we differ; or a part of our message.
+    /// Why the library differs, or a part of its message.
     note: &'static str,
 }
 
@@ -41,57 +41,57 @@ const NONE: [bool; 3] = [false; 3];
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
     row("an authority is listed", &["root"], &["leaf"], ALL, ""),
-    row("no extended key usage says nothing against a server", &["root"], &["no-usage"], ALL, ""),
-    row("an authority in between is shown", &["root"], &["below", "inter"], ALL, ""),
-    row("an authority in between is not shown", &["root"], &["below"], NONE, "'CN=inter' issued it"),
-    row("an authority in between is listed, its own authority is not", &["inter"], &["below"], [true, false, true],
-        "whoever lists an authority trusts it; OpenSSL wants the end of the chain unless -partial_chain is given"),
+    row("a certificate without extended key usage may serve", &["root"], &["no-usage"], ALL, ""),
+    row("an intermediate is sent", &["root"], &["below", "inter"], ALL, ""),
+    row("an intermediate is not sent", &["root"], &["below"], NONE, "'CN=inter' issued it"),
+    row("an intermediate is listed, its issuer is not", &["inter"], &["below"], [true, false, true],
+        "a listed authority is trusted; OpenSSL requires the root of the chain unless -partial_chain is given"),
     row("two authorities of one name are listed", &["twin", "root"], &["leaf"], ALL, ""),
     row("another authority of the same name is listed", &["twin"], &["leaf"], NONE, "not made by the authority"),
     row("another authority is listed", &["ca-server"], &["leaf"], NONE, "'CN=root' issued it"),
     row("the server's own self-signed certificate is listed", &["self"], &["self"], ALL, ""),
     row("the server's own certificate is listed, its authority is not", &["leaf"], &["leaf"], [true, false, true],
-        "it is trusted by its bytes; OpenSSL wants the end of the chain unless -partial_chain is given"),
+        "it is trusted byte for byte; OpenSSL requires the root of the chain unless -partial_chain is given"),
     row("a listed server certificate issued another one", &["leaf"], &["by-leaf"], NONE, "no CA certificate"),
-    row("a listed server certificate stands in between", &["leaf"], &["by-leaf", "leaf"], NONE, "no CA certificate"),
+    row("a listed server certificate acts as an intermediate", &["leaf"], &["by-leaf", "leaf"], NONE, "no CA certificate"),
     row("a server certificate of an authority issued another one", &["root"], &["by-leaf", "leaf"], NONE, "no CA certificate"),
     row("a self-signed server certificate that may sign issued another one", &["other"], &["by-other"], NONE, "no CA certificate"),
-    row("the server's own certificate is a CA's and listed", &["ca-server"], &["ca-server"], ALL, ""),
-    row("a CA's certificate that serves is listed, another server's is below", &["ca-server"], &["by-ca-server"], ALL, ""),
-    row("the server's own certificate is a CA's, its authority is listed", &["root"], &["ca-server-below"], [false, true, true],
-        "who serves with the key of an authority puts all servers below it at risk: it must be listed itself"),
-    row("the server's own certificate is a CA's and listed, with an authority above", &["ca-server-below"], &["ca-server-below"], [true, false, true],
-        "it is trusted by its bytes; OpenSSL wants the end of the chain unless -partial_chain is given"),
-    row("the server's own certificate is listed, and a CA's by its key usage alone", &["signer"], &["signer"], [true, false, true],
-        "the key usage of what is listed itself is not looked at, as in Go"),
+    row("the server's own certificate is a CA certificate and listed", &["ca-server"], &["ca-server"], ALL, ""),
+    row("a CA certificate that a server uses is listed, another server's certificate is below it", &["ca-server"], &["by-ca-server"], ALL, ""),
+    row("the server's own certificate is a CA certificate, its issuer is listed", &["root"], &["ca-server-below"], [false, true, true],
+        "a server that holds the key of an authority puts all servers below it at risk, so its certificate must be listed itself"),
+    row("the server's own certificate is a CA certificate and listed, its issuer is not", &["ca-server-below"], &["ca-server-below"], [true, false, true],
+        "it is trusted byte for byte; OpenSSL requires the root of the chain unless -partial_chain is given"),
+    row("the server's own certificate is listed, and only its key usage makes it a CA certificate", &["signer"], &["signer"], [true, false, true],
+        "the key usage of a listed server certificate is not checked, as in Go"),
     row("a root of X.509 version 1", &["v1"], &["by-v1"], [false, true, true],
-        "version 1 cannot say who is an authority: a server's self-signed certificate would stand for all servers"),
+        "version 1 cannot mark an authority, so a server's self-signed certificate could vouch for all servers"),
     row("a server certificate of X.509 version 1 is listed", &["v1-server"], &["v1-server"], [false, true, false],
-        "it carries no name of a server, and OpenSSL takes the common name instead; it can be pinned"),
+        "it carries no server name, so OpenSSL takes the common name instead; it can be pinned"),
     row("an authority that has expired", &["old-root"], &["by-old-root"], NONE, "'CN=old-root' expired on 2021-01-01"),
-    row("an authority in between that has expired", &["root"], &["by-old-inter", "old-inter"], NONE, "expired on 2021-01-01"),
+    row("an intermediate that has expired", &["root"], &["by-old-inter", "old-inter"], NONE, "expired on 2021-01-01"),
     row("a server certificate that has expired", &["root"], &["old"], NONE, "it expired on 2021-01-01"),
     row("a listed server certificate that has expired", &["old-self"], &["old-self"], NONE, "it expired on 2021-01-01"),
     row("a server certificate that is not yet valid", &["root"], &["future"], NONE, "begins on 2098-01-01"),
-    row("a certificate for clients alone", &["root"], &["client"], NONE, "does not allow a TLS server"),
-    row("a listed certificate for clients alone", &["client-self"], &["client-self"], NONE, "does not allow a TLS server"),
-    row("an authority for clients alone", &["for-clients"], &["by-for-clients"], NONE, "extended key usage does not allow TLS servers"),
+    row("a certificate for clients only", &["root"], &["client"], NONE, "does not allow a TLS server"),
+    row("a listed certificate for clients only", &["client-self"], &["client-self"], NONE, "does not allow a TLS server"),
+    row("an authority for clients only", &["for-clients"], &["by-for-clients"], NONE, "extended key usage does not allow TLS servers"),
     row("an authority that may not sign certificates", &["no-sign"], &["by-no-sign"], NONE, "key usage does not allow it to issue"),
-    row("an authority in between that may not sign certificates", &["root"], &["by-no-sign-inter", "no-sign-inter"], NONE,
+    row("an intermediate that may not sign certificates", &["root"], &["by-no-sign-inter", "no-sign-inter"], NONE,
         "key usage does not allow it to issue"),
-    row("an authority with none below it, as it says", &["short"], &["by-short"], ALL, ""),
-    row("an authority with another below it although it forbids that", &["short"], &["by-short-inter", "short-inter"], NONE, "pathLenConstraint"),
-    row("an authority that is not one for this name", &["narrow"], &["by-narrow"], NONE, "may not issue certificates for this name"),
+    row("an authority that forbids intermediates, and has none", &["short"], &["by-short"], ALL, ""),
+    row("an authority that forbids intermediates, and has one", &["short"], &["by-short-inter", "short-inter"], NONE, "pathLenConstraint"),
+    row("an authority that is constrained to other names", &["narrow"], &["by-narrow"], NONE, "may not issue certificates for this name"),
     row("another name", &["root"], &["elsewhere"], NONE, "it is not for 'localhost', but for 'elsewhere.example.com'"),
-    row("the name is the common name alone", &["root"], &["common-name"], [false, true, false],
+    row("the name is only in the common name", &["root"], &["common-name"], [false, true, false],
         "only OpenSSL still looks at common names (RFC 9110 says not to)"),
-    row("a critical extension that is not known", &["root"], &["critical"], NONE, "critical extension"),
-    row("a listed certificate with a critical extension that is not known", &["critical-self"], &["critical-self"], NONE, "critical extension"),
+    row("an unknown critical extension", &["root"], &["critical"], NONE, "critical extension"),
+    row("a listed certificate with an unknown critical extension", &["critical-self"], &["critical-self"], NONE, "critical extension"),
     row("a signature with SHA-1", &["root"], &["sha1"], NONE, "SHA-1 with ECDSA"),
     row("an authority with an RSA key of 1024 bits", &["weak"], &["by-weak"], [false, false, true],
         "keys of less than 2048 bits are refused, as by OpenSSL's default security level"),
     row("an authority with a key on P-521", &["p521"], &["by-p521"], [false, true, true],
-        "the cryptographic library that is used here lacks the curve"),
+        "the cryptographic library in use lacks the curve"),
 ];
 
 #[derive(Debug)]
@@ -102,7 +102,7 @@ impl ResolvesServerCert for Shows {
     }
 }
 
-/// Canned: the simulator has certificates of its own making.
+/// Canned: the simulator makes its own certificates.
 fn server(folder: &Path, shown: &[&str]) -> Canned {
     let chain =
         shown.iter().map(|name| CertificateDer::from_pem_file(folder.join(format!("{name}.crt"))).unwrap());
@@ -114,7 +114,7 @@ fn server(folder: &Path, shown: &[&str]) -> Canned {
     )
 }
 
-/// What a login says with this option.
+/// The message of a login with this option.
 fn login(canned: &Canned, option: &str, value: &str) -> client::Result<()> {
     let url = format!("https://user:pass@localhost:{}", canned.address().port());
     let config = Config::new(&url).unwrap().with(option, value).with("api_version", "8.0.2.0");
@@ -125,7 +125,7 @@ fn login(canned: &Canned, option: &str, value: &str) -> client::Result<()> {
 }
 
 #[test]
-fn a_certificate_of_any_form_is_shown_and_trusted_by_its_thumbprint() {
+fn a_certificate_of_any_form_is_described_and_trusted_by_its_thumbprint() {
     let folder = Folder::with_certificates("forms");
     for name in ["v1-server", "critical-self", "old-self", "client-self", "ca-server", "leaf"] {
         let canned = server(&folder.0, &[name]);
@@ -142,7 +142,7 @@ fn a_certificate_of_any_form_is_shown_and_trusted_by_its_thumbprint() {
     }
 }
 
-/// OpenSSL's server, which has keys and ciphers that rustls has not. It ends with the test.
+/// OpenSSL's server, which supports keys and ciphers that rustls lacks. It ends with the test.
 struct Openssl(Child, u16);
 
 impl Openssl {
@@ -154,10 +154,10 @@ impl Openssl {
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let accepts = lines.map(|line| line.unwrap()).find(|line| line.starts_with("ACCEPT"));
         let port = accepts.as_deref().and_then(|line| line.rsplit(':').next()?.parse().ok());
-        Openssl(child, port.expect("it accepts connections"))
+        Openssl(child, port.expect("s_server prints its port"))
     }
 
-    /// Why a session cannot be had; its pages are nothing that could be used.
+    /// The message of a login that must fail: s_server answers no request of SOAP.
     fn error(&self, option: &str, value: &str) -> client::ApiError {
         let url = format!("https://user:pass@localhost:{}", self.1);
         let session = Config::new(&url).unwrap().with(option, value).open().unwrap();
@@ -175,7 +175,7 @@ impl Drop for Openssl {
 }
 
 #[test]
-fn a_key_that_is_too_short_is_named_and_nobody_is_accused() {
+fn a_key_that_is_too_short_is_named_as_the_cause() {
     let folder = Folder::with_certificates("short");
     for version in ["-tls1_2", "-tls1_3"] {
         let server = Openssl::serve(&folder.0, "weak-server", &[version, "-cipher", "ALL:@SECLEVEL=0"]);
@@ -192,7 +192,7 @@ fn a_key_that_is_too_short_is_named_and_nobody_is_accused() {
 }
 
 #[test]
-fn a_server_without_a_common_cipher_or_key_is_told_what_is_supported() {
+fn an_error_for_a_server_without_a_common_cipher_or_key_names_what_is_supported() {
     let folder = Folder::with_certificates("ciphers");
     for (name, arguments) in [
         ("rsa-server", &["-tls1_2", "-cipher", "AES128-GCM-SHA256"][..]),
@@ -213,7 +213,7 @@ fn a_server_without_a_common_cipher_or_key_is_told_what_is_supported() {
     let old = Openssl::serve(&folder.0, "rsa-server", &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"]);
     let message = old.error("tls.verify", "false").message;
     assert!(message.contains("TLS version") && !message.contains("ProtocolVersion"), "{message}");
-    // A server with something in common is served.
+    // A server that shares a key and a cipher with the library is served.
     let good = Openssl::serve(&folder.0, "rsa-server", &["-tls1_2"]);
     let shown = probe(Some(&format!("https://localhost:{}", good.1)), None).unwrap();
     assert_eq!(shown[0].subject, "CN=rsa-server");
@@ -273,11 +273,11 @@ fn chains_are_trusted_as_the_table_says_beside_openssl_and_go() {
     assert!(wrong.is_empty(), "us, OpenSSL and Go:\n{}", wrong.join("\n"));
 }
 
-/// A folder that is gone with the test.
+/// A directory that is removed after the test.
 struct Folder(PathBuf);
 
 impl Folder {
-    /// With what `tests/chains/make.sh` makes.
+    /// A directory with the certificates of `tests/chains/make.sh`.
     fn with_certificates(name: &str) -> Folder {
         let name = format!("vsession-chains-{}-{name}", std::process::id());
         let folder = Folder(std::env::temp_dir().join(name));

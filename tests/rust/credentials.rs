@@ -1,4 +1,4 @@
-//! Credentials that a function tells, credentials that change, and credentials that cannot be right.
+//! Credentials from a function, credentials that change, and credentials that no login can carry.
 
 use serde_json::json;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ fn without_password(simulator: &Simulator) -> Config {
 }
 
 #[test]
-fn a_function_is_asked_at_each_login() {
+fn the_credentials_function_is_called_for_each_login() {
     let simulator = Simulator::start();
     let asked = Arc::new(AtomicU32::new(0));
     let count = asked.clone();
@@ -33,7 +33,7 @@ fn a_function_is_asked_at_each_login() {
 }
 
 #[test]
-fn a_function_that_has_none_is_heard_with_its_reason() {
+fn a_credentials_function_can_fail_with_its_own_message() {
     let simulator = Simulator::start();
     let session = without_password(&simulator)
         .with_credentials(|_| Credentials::None("the vault is sealed"))
@@ -47,7 +47,7 @@ fn a_function_that_has_none_is_heard_with_its_reason() {
 }
 
 #[test]
-fn the_callers_deadlines_hold_while_a_function_takes_its_time() {
+fn a_callers_deadline_holds_while_the_credentials_function_runs() {
     let simulator = Simulator::start();
     let session = without_password(&simulator)
         .with_credentials(|_| {
@@ -69,7 +69,7 @@ fn the_callers_deadlines_hold_while_a_function_takes_its_time() {
 }
 
 #[test]
-fn functions_that_block_do_not_hold_up_other_sessions() {
+fn credentials_functions_that_block_do_not_delay_other_sessions() {
     let simulator = Simulator::start();
     let released = Arc::new(Mutex::new(false));
     let held = released.clone();
@@ -84,7 +84,9 @@ fn functions_that_block_do_not_hold_up_other_sessions() {
         for session in &blocked {
             scope.spawn(|| session.login().unwrap());
         }
-        eventually("they are asking", || blocked.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
+        eventually("every function is called", || {
+            blocked.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN)
+        });
         let free = simulator.session();
         free.login_with(&Options::timeout(20_000)).unwrap();
         free.close().unwrap();
@@ -96,7 +98,7 @@ fn functions_that_block_do_not_hold_up_other_sessions() {
 }
 
 #[test]
-fn a_function_may_call_the_library_and_is_told_what_would_wait_for_itself() {
+fn a_credentials_function_may_call_the_library_and_gets_an_error_where_it_would_wait_for_itself() {
     let simulator = Simulator::start();
     let said = Arc::new(Mutex::new(Vec::new()));
     let answers = said.clone();
@@ -119,7 +121,7 @@ fn a_function_may_call_the_library_and_is_told_what_would_wait_for_itself() {
 }
 
 #[test]
-fn a_function_may_ask_a_vault_through_another_session() {
+fn a_credentials_function_may_use_another_session() {
     let (vault, simulator) = (Simulator::start(), Simulator::start());
     let other = vault.session();
     let session = without_password(&simulator)
@@ -131,7 +133,7 @@ fn a_function_may_ask_a_vault_through_another_session() {
         .unwrap();
     session.ping().unwrap();
     session.close().unwrap();
-    // More at once than there are workers for logins, and each needs another login for its own.
+    // More sessions than there are login workers, and each function needs another login.
     let sessions: Vec<_> = (0..12)
         .map(|_| {
             let config = vault.config();
@@ -157,7 +159,7 @@ fn a_function_may_ask_a_vault_through_another_session() {
 }
 
 #[test]
-fn refused_credentials_of_a_function_are_not_repeated_and_new_ones_are_tried() {
+fn refused_credentials_of_a_function_are_not_sent_again_and_new_ones_are_tried() {
     let simulator = Simulator::start();
     let password = Arc::new(Mutex::new("wrong".to_string()));
     let told = password.clone();
@@ -179,13 +181,13 @@ fn refused_credentials_of_a_function_are_not_repeated_and_new_ones_are_tried() {
     });
     assert_eq!(simulator.stat("login_failures"), 1, "one attempt for one set of credentials");
     *password.lock().unwrap() = "pass".into();
-    eventually("the new ones are found", || session.ping().is_ok());
+    eventually("the new credentials are found", || session.ping().is_ok());
     assert_eq!(simulator.stat("login_failures"), 1);
     session.close().unwrap();
 }
 
 #[test]
-fn a_password_that_is_set_leaves_the_rejected_state() {
+fn setting_a_password_leaves_the_rejected_state() {
     let simulator = Simulator::start();
     let session = simulator.config().with("password", "wrong").open().unwrap();
     session.ping().unwrap_err();
@@ -203,7 +205,7 @@ fn a_password_that_is_set_leaves_the_rejected_state() {
 }
 
 #[test]
-fn a_password_that_is_set_goes_with_the_user_whom_the_function_names() {
+fn a_password_that_is_set_goes_with_the_functions_user_name() {
     let simulator = Simulator::start();
     let session = without_password(&simulator)
         .with_credentials(|_| Credentials::Pair("user", "wrong".into()))
@@ -217,7 +219,7 @@ fn a_password_that_is_set_goes_with_the_user_whom_the_function_names() {
 }
 
 #[test]
-fn a_password_given_while_the_old_one_is_being_refused_is_tried() {
+fn a_password_set_while_the_old_one_is_being_refused_is_tried() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "delay_after_ms": 2000, "times": 1}));
     let session = simulator.config().with("password", "wrong").open().unwrap();
@@ -233,11 +235,11 @@ fn a_password_given_while_the_old_one_is_being_refused_is_tried() {
 }
 
 #[test]
-fn a_functions_data_is_freed_with_nothing_locked() {
+fn callback_data_is_freed_without_a_lock_held() {
     use std::ffi::{CString, c_void};
     use vsession::ffi::config::{vsession_config, vsession_config_set, vsession_config_set_keepalive_fn};
     use vsession::ffi::credentials::vsession_config_set_credentials_fn;
-    /// A callback may call any function, also on the configuration that lets go of it.
+    /// A callback may call any function, even on the configuration that releases it.
     unsafe extern "C" fn use_config(data: *mut c_void) {
         let config = vsession_config { id: data as u64 };
         let (name, value) = (CString::new("locale").unwrap(), CString::new("de").unwrap());
@@ -258,10 +260,10 @@ fn a_functions_data_is_freed_with_nothing_locked() {
         drop(config);
         done.send(()).unwrap();
     });
-    ended.recv_timeout(PATIENCE).expect("no lock is waited for");
+    ended.recv_timeout(PATIENCE).expect("the callbacks wait for no lock");
 }
 
-/// A password file that is gone with the test.
+/// A password file that is removed after the test.
 struct PasswordFile(std::path::PathBuf);
 
 impl PasswordFile {
@@ -285,7 +287,7 @@ impl Drop for PasswordFile {
 }
 
 #[test]
-fn a_password_file_that_holds_no_password_sends_nothing_and_is_worth_another_try() {
+fn a_password_file_without_a_password_is_a_retriable_error_and_sends_nothing() {
     let simulator = Simulator::start();
     let file = PasswordFile::new("no-password");
     let session = simulator.config().with("password_file", file.path()).open().unwrap();
@@ -320,7 +322,7 @@ fn a_password_file_that_holds_no_password_sends_nothing_and_is_worth_another_try
 }
 
 #[test]
-fn a_byte_order_mark_is_no_part_of_the_password() {
+fn a_byte_order_mark_is_not_part_of_the_password() {
     let simulator = Simulator::start();
     let file = PasswordFile::new("marked");
     file.write(b"\xef\xbb\xbfpass\r\n");
@@ -329,9 +331,9 @@ fn a_byte_order_mark_is_no_part_of_the_password() {
     session.close().unwrap();
 }
 
-/// What XML cannot carry arrives as something else or not at all, and counts as a wrong password.
+/// A character that XML cannot carry arrives altered or not at all, so the server would count a wrong password.
 #[test]
-fn what_no_login_can_carry_is_refused_by_name_before_anything_is_sent() {
+fn credentials_that_xml_cannot_carry_are_refused_by_name_before_anything_is_sent() {
     let simulator = Simulator::start();
     let config = without_password(&simulator);
     let session = simulator.session();
@@ -393,7 +395,7 @@ fn an_empty_password_is_sent_only_where_the_program_allows_it() {
         let before = simulator.calls("Login");
         let config = config.with("allow_empty_password", "true");
         let session = config.open().unwrap();
-        // The simulator has one: what it says shows that it was asked.
+        // The simulator's account has a password, so the refusal shows that the login was sent.
         assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
         assert_eq!(simulator.calls("Login"), before + 1);
         session.close().unwrap();

@@ -1,4 +1,4 @@
-//! A process that has no more descriptors: that says nothing about the server.
+//! A process that has run out of file descriptors. That says nothing about the server.
 
 use std::fs::File;
 
@@ -9,15 +9,15 @@ use vsession::vsession_state::*;
 
 use crate::support::*;
 
-/// In a process of its own, whose descriptors are few.
+/// Runs in its own process, which has few descriptors.
 #[test]
-fn a_process_without_descriptors_is_told_so_and_takes_no_server_for_unreachable() {
+fn running_out_of_descriptors_is_a_resource_error_and_no_outage_of_the_server() {
     let files = [("/etc/hosts", "127.0.0.1 listed.test\n"), ("/etc/nsswitch.conf", "hosts: files dns\n")];
     child::held_with_files(&files, "descriptors::child_without_descriptors");
 }
 
 #[test]
-#[ignore = "run by a_process_without_descriptors_is_told_so_and_takes_no_server_for_unreachable"]
+#[ignore = "run by running_out_of_descriptors_is_a_resource_error_and_no_outage_of_the_server"]
 fn child_without_descriptors() {
     let simulator = Simulator::with(&["-tls=false"]);
     let port = simulator.host().rsplit(':').next().unwrap().to_string();
@@ -50,7 +50,7 @@ fn child_without_descriptors() {
             }
             assert_eq!(session.state(), state, "{host}");
             drop(taken);
-            session.ping().expect("at once, when there are some again");
+            session.ping().expect("a call succeeds as soon as descriptors are free");
             assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
             if logged_in {
                 assert_eq!(queue.drain().len(), 0, "nothing has happened to the session");
@@ -62,7 +62,7 @@ fn child_without_descriptors() {
     }
 }
 
-/// Leaves the process none, until they are dropped.
+/// Takes every free descriptor of the process until the result is dropped.
 fn take_all_descriptors() -> Vec<File> {
     let limit = libc::rlimit { rlim_cur: 100, rlim_max: 100 };
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
@@ -73,14 +73,14 @@ fn take_all_descriptors() -> Vec<File> {
     taken
 }
 
-/// A wait needs no new descriptor, but the system refuses to look at more of them than a process may have.
+/// A wait needs no new descriptor, but the kernel refuses to poll more descriptors than the process's limit.
 #[test]
-fn a_wait_that_the_system_refuses_is_told_as_that_and_not_as_a_deadline() {
+fn a_wait_that_the_kernel_refuses_is_a_resource_error_and_not_a_timeout() {
     child::held(child::child("descriptors::child_that_cannot_wait"));
 }
 
 #[test]
-#[ignore = "run by a_wait_that_the_system_refuses_is_told_as_that_and_not_as_a_deadline"]
+#[ignore = "run by a_wait_that_the_kernel_refuses_is_a_resource_error_and_not_a_timeout"]
 fn child_that_cannot_wait() {
     let simulator = Simulator::with(&["-tls=false"]);
     let session = Config::new(&format!("http://user:pass@{}/sdk", simulator.host()))
@@ -98,13 +98,13 @@ fn child_that_cannot_wait() {
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
     };
     limit(1);
-    // So near a deadline that the reply is waited for with `ppoll`.
+    // So close to the deadline that the library waits for the reply with `ppoll`.
     let called = session.ping_with(&Options::timeout(900)).unwrap_err();
     let read = queue.next(900).err();
     limit(usual.rlim_cur);
     assert_eq!((called.status, called.os_error), (status::VSESSION_E_RESOURCE, libc::EINVAL), "{called:?}");
     assert_eq!(called.executed, VSESSION_EXECUTED_MAYBE, "it was sent");
-    let read = read.expect("an error, and not that nothing came");
+    let read = read.expect("an error, not an empty queue");
     assert_eq!((read.status, read.os_error), (status::VSESSION_E_RESOURCE, libc::EINVAL), "{read:?}");
     assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
     simulator.clear_rules();

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use crate::support::*;
 
 const GOOD: &str = "127.0.0.9";
-/// The resolver puts it last: it has the least in common with the address that it is reached from.
+/// The resolver sorts it last: it shares the shortest prefix with the source address.
 const FAR: &str = "127.200.0.9";
 
-/// A mount namespace of its own lets a child have a hosts file of its own.
+/// A mount namespace gives the child its own hosts file.
 #[test]
-fn a_dead_family_or_several_dead_addresses_cost_a_moment() {
+fn dead_addresses_before_a_good_one_delay_a_login_only_briefly() {
     let dead = (2..=4).map(|n| format!("127.0.0.{n} many.dead.test\n")).collect::<String>();
     let all = (20..=29).map(|n| format!("127.0.0.{n} far.dead.test\n")).collect::<String>();
     let hosts = format!(
@@ -25,7 +25,7 @@ fn a_dead_family_or_several_dead_addresses_cost_a_moment() {
 }
 
 #[test]
-#[ignore = "run by a_dead_family_or_several_dead_addresses_cost_a_moment"]
+#[ignore = "run by dead_addresses_before_a_good_one_delay_a_login_only_briefly"]
 fn child_with_dead_addresses() {
     let simulator = Simulator::with(&["-tls=false"]);
     let cases: [(&str, String, Vec<String>, u64); 4] = [
@@ -41,7 +41,7 @@ fn child_with_dead_addresses() {
         let server = simulator.host();
         thread::spawn(move || forward(&listener, &server));
         let config = Config::new(&format!("http://user:pass@{name}:{port}/sdk")).unwrap();
-        // A lead of 250 ms for each dead address that comes before; the order is the resolver's.
+        // Each dead address before the good one costs a head start of 250 ms; the resolver sets the order.
         promptly(Duration::from_millis(250 * leads + 1000), || {
             let session = config.open().unwrap();
             let start = Instant::now();
@@ -55,7 +55,7 @@ fn child_with_dead_addresses() {
 }
 
 #[test]
-fn an_address_of_the_sixth_version_may_stand_in_the_url() {
+fn the_url_may_hold_an_ipv6_address() {
     for canned in [Canned::http(), Canned::https()] {
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -71,7 +71,7 @@ fn an_address_of_the_sixth_version_may_stand_in_the_url() {
 #[test]
 fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
     let full = black_hole(format!("127.0.0.3:{}", free_port()).parse().unwrap());
-    // Canned: a server that takes the connection and says nothing.
+    // Canned: a server that accepts the connection and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     for (listener, phase) in [(&full.0, "at "), (&silent, "during the handshake")] {
         let address = listener.local_addr().unwrap();
@@ -80,7 +80,7 @@ fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
             .with("connect_timeout_ms", "200")
             .open()
             .unwrap();
-        // Nothing else would end it before a minute is over, and that with another status.
+        // Any other limit would end it only after a minute, and with another status.
         let error = session.login().unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_CONNECT, "{}", error.message);
         let told = format!("no answer {phase}");
@@ -93,10 +93,10 @@ fn connect_timeout_ms_ends_the_connect_and_the_handshake() {
     }
 }
 
-/// An address that takes no more connections: one waits to be accepted, and there is room for no other.
+/// An address that accepts no more connections: the backlog holds one, and has no room for another.
 fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let (family, any) = if address.is_ipv6() { (libc::AF_INET6, true) } else { (libc::AF_INET, false) };
-    // SAFETY: the structures passed live through the calls; the descriptor is new and goes to the listener.
+    // SAFETY: the structures live through the calls; the descriptor is new and the listener owns it.
     let listener = unsafe {
         let fd = libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0);
         assert!(fd >= 0);
@@ -128,7 +128,7 @@ fn black_hole(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     (listener, waiting)
 }
 
-/// Joins each connection to the server.
+/// Connects each client to the server.
 fn forward(listener: &TcpListener, server: &str) {
     for client in listener.incoming() {
         let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) else { return };

@@ -34,7 +34,7 @@ fn close_during_calls_ends_them_and_logs_the_session_out() {
 }
 
 #[test]
-fn closing_twice_and_from_many_threads_is_fine() {
+fn a_session_can_be_closed_twice_and_from_many_threads() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -49,7 +49,7 @@ fn closing_twice_and_from_many_threads_is_fine() {
 fn close_during_a_login_leaves_no_session_behind() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "delay_after_ms": 2000}));
-    // Waiters do not wait for the login's end.
+    // Waiters do not wait for the login to end.
     promptly(Duration::from_millis(1000), || {
         let session = simulator.session();
         simulator.post("/stats/reset");
@@ -65,14 +65,14 @@ fn close_during_a_login_leaves_no_session_behind() {
             closing.join().unwrap().unwrap();
             took
         });
-        assert_eq!(simulator.stat("logins"), 1, "the login did reach the server");
-        assert_eq!(simulator.stat("sessions"), 0, "and its session was ended");
+        assert_eq!(simulator.stat("logins"), 1, "the login reached the server");
+        assert_eq!(simulator.stat("sessions"), 0, "its session was logged out");
         took
     });
 }
 
 #[test]
-fn close_can_leave_the_session_to_others() {
+fn close_can_leave_the_session_on_the_server() {
     let simulator = Simulator::start();
     let session = simulator.config().with("close.logout", "false").open().unwrap();
     session.login().unwrap();
@@ -82,7 +82,7 @@ fn close_can_leave_the_session_to_others() {
 }
 
 #[test]
-fn close_tells_when_the_logout_did_not_succeed_and_the_handle_is_dead_all_the_same() {
+fn close_reports_a_failed_logout_and_closes_the_handle_anyway() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -99,7 +99,7 @@ fn close_tells_when_the_logout_did_not_succeed_and_the_handle_is_dead_all_the_sa
 }
 
 #[test]
-fn after_a_logout_nothing_logs_in_until_asked_to() {
+fn after_a_logout_only_an_explicit_login_logs_in() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -115,7 +115,7 @@ fn after_a_logout_nothing_logs_in_until_asked_to() {
     assert!(error.message.contains("vsession_login"), "{}", error.message);
     let requests = simulator.stat("requests");
     session.logout().unwrap();
-    assert_eq!(simulator.stat("requests"), requests, "a logout without a session asks nobody");
+    assert_eq!(simulator.stat("requests"), requests, "a logout without a session makes no request");
     session.login().unwrap();
     assert_eq!(session.epoch(), 2);
     assert_ne!(session.cookie().unwrap(), cookie);
@@ -172,7 +172,7 @@ fn a_session_can_be_closed_while_its_thread_ends() {
     let simulator = Simulator::start();
     let session = simulator.session();
     std::thread::spawn(move || {
-        // Touched first, so it goes last, after what the library keeps for the thread.
+        // Initialized first, so its destructor runs last, after the library's own thread-locals are gone.
         AT_EXIT.with(|at_exit| at_exit.0.set(Some(session)));
         session.login().unwrap();
         session.ping().unwrap();
@@ -185,7 +185,7 @@ fn a_session_can_be_closed_while_its_thread_ends() {
 }
 
 #[test]
-fn who_meets_a_close_is_told_so() {
+fn calls_concurrent_with_a_close_succeed_or_report_the_close() {
     let simulator = Simulator::start();
     let config = simulator.config();
     for _ in 0..40 {
@@ -216,7 +216,7 @@ fn who_meets_a_close_is_told_so() {
 }
 
 #[test]
-fn close_with_bad_options_closes_all_the_same() {
+fn close_with_bad_options_closes_the_handle_anyway() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -228,7 +228,7 @@ fn close_with_bad_options_closes_all_the_same() {
 }
 
 #[test]
-fn close_tells_when_a_login_under_way_left_a_session_behind() {
+fn close_reports_when_a_login_under_way_left_a_session_behind() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "delay_after_ms": 2000}));
     simulator.rule(json!({"method": "Logout", "status": 503}));
@@ -245,7 +245,7 @@ fn close_tells_when_a_login_under_way_left_a_session_behind() {
     assert_eq!(simulator.kill_sessions(), 1);
 }
 
-/// The tests' own watch over what they leave; see `Simulator`'s drop.
+/// Tests the check for leftover sessions in `Simulator`'s drop.
 #[test]
 fn a_test_that_leaves_a_session_fails() {
     let mut simulator = Simulator::start();

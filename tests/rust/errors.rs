@@ -1,4 +1,4 @@
-//! Bad servers and bad connections: each its own status, and a message that says what to do.
+//! Bad servers and bad connections: each has its own status, and a message that says what to do.
 
 use serde_json::json;
 use std::io::{Read, Write};
@@ -16,7 +16,7 @@ fn login_error(config: &Config) -> ApiError {
 }
 
 #[test]
-fn an_unknown_host_is_told() {
+fn an_unknown_host_is_named() {
     let config = Config::new("https://u:p@no-such-host.invalid/sdk").unwrap();
     let error = login_error(&config);
     assert_eq!(error.status, status::VSESSION_E_RESOLVE);
@@ -29,7 +29,7 @@ fn an_unknown_host_is_told() {
 }
 
 #[test]
-fn a_refused_port_is_told() {
+fn a_refused_port_is_named() {
     let port = free_port();
     let error = login_error(&Config::new(&format!("https://u:p@127.0.0.1:{port}/sdk")).unwrap());
     assert_eq!(error.status, status::VSESSION_E_CONNECT);
@@ -38,7 +38,7 @@ fn a_refused_port_is_told() {
 }
 
 #[test]
-fn an_untrusted_certificate_is_told_and_nothing_is_sent() {
+fn an_untrusted_certificate_is_reported_and_nothing_is_sent() {
     let simulator = Simulator::start();
     // The system's roots do not know the simulator's authority.
     let config =
@@ -67,7 +67,7 @@ fn a_certificate_for_another_name_or_expired_is_refused() {
 }
 
 #[test]
-fn a_servers_own_self_signed_certificate_can_be_trusted_by_naming_it() {
+fn a_self_signed_server_certificate_can_be_trusted_by_listing_it() {
     let simulator = Simulator::with(&["-self-signed"]);
     let session = simulator.session();
     session.login().unwrap();
@@ -78,7 +78,7 @@ fn a_servers_own_self_signed_certificate_can_be_trusted_by_naming_it() {
     assert_eq!(login_error(&simulator.config()).status, status::VSESSION_E_UNTRUSTED);
 }
 
-/// A call of CurrentTime that is answered as the rule says, by a session that is logged in.
+/// The error of a CurrentTime call on a logged-in session, answered as the rule says.
 fn answer(rule: serde_json::Value) -> ApiError {
     let simulator = Simulator::start();
     let session = simulator.config().with("max_reply_bytes", "100000").open().unwrap();
@@ -93,7 +93,7 @@ fn answer(rule: serde_json::Value) -> ApiError {
 }
 
 #[test]
-fn html_in_place_of_xml_is_told() {
+fn html_in_place_of_xml_is_reported() {
     let page = "<!DOCTYPE html><html><head><title>Login</title></head><body><br>Sign in</body></html>";
     let error =
         answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/html", "body": page}));
@@ -103,7 +103,7 @@ fn html_in_place_of_xml_is_told() {
         "{}",
         error.message
     );
-    assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "whoever said that may have passed the call on");
+    assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "the sender of the page may have forwarded the call");
     let error =
         answer(json!({"method": "CurrentTime", "status": 503, "content_type": "text/html", "body": page}));
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
@@ -111,21 +111,21 @@ fn html_in_place_of_xml_is_told() {
 }
 
 #[test]
-fn truncated_xml_is_told() {
-    // Whole for HTTP, cut for XML.
+fn truncated_xml_is_reported() {
+    // Complete for HTTP, cut off for XML.
     let cut = "<?xml version=\"1.0\"?><soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body><CurrentTimeResp";
     let error =
         answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/xml", "body": cut}));
     assert_eq!(error.status, status::VSESSION_E_MALFORMED_XML);
     assert!(error.message.contains("cut off"), "{}", error.message);
-    // Cut for HTTP too.
+    // Cut off for HTTP too.
     let error = answer(json!({"method": "CurrentTime", "truncate_at": 100}));
     assert_eq!(error.status, status::VSESSION_E_CONNECTION);
     assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE);
 }
 
 #[test]
-fn an_oversized_reply_is_told() {
+fn an_oversized_reply_is_reported() {
     for chunked in [false, true] {
         let error =
             answer(json!({"method": "CurrentTime", "status": 200, "content_type": "text/xml", "body": "<a>",
@@ -144,7 +144,7 @@ fn a_document_type_in_a_reply_is_refused() {
 }
 
 #[test]
-fn a_lost_connection_is_told_and_a_call_that_may_have_run_is_not_repeated() {
+fn a_lost_connection_is_reported_and_a_call_that_may_have_run_is_not_repeated() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -157,21 +157,21 @@ fn a_lost_connection_is_told_and_a_call_that_may_have_run_is_not_repeated() {
         assert_eq!(simulator.calls("CurrentTime"), before + 1);
         session.ping().unwrap();
     }
-    // Marked idempotent, it is repeated on a new connection when a pooled one was lost.
+    // An idempotent call is repeated on a new connection when a pooled one was lost.
     simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
     session.ping_with(&Options { idempotent: true, ..Options::default() }).unwrap();
     session.close().unwrap();
 }
 
 #[test]
-fn a_call_that_was_repeated_is_never_said_not_to_have_run() {
+fn a_repeated_call_is_never_reported_as_not_executed() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
     let once = Options { idempotent: true, no_relogin: true, ..Options::default() };
     let again = Options { idempotent: true, ..Options::default() };
     for options in [once, again] {
-        // It runs and its answer is lost; the second time it is refused.
+        // The call runs and its reply is lost; the repetition is refused.
         simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
         simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault": "NotAuthenticated"}));
         simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault": "NoPermission"}));
@@ -185,11 +185,12 @@ fn a_call_that_was_repeated_is_never_said_not_to_have_run() {
 }
 
 #[test]
-fn a_call_that_may_run_twice_is_not_run_a_third_time_with_a_new_session() {
+fn an_idempotent_call_is_not_sent_a_fourth_time() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
-    // Its answer is lost, the repetition finds that the session is gone, and with the new one the answer is lost again.
+    // The reply is lost, the repetition finds the session gone, and the reply to the call with the new session is lost
+    // too.
     simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "after"}));
     simulator
         .rule(json!({"method": "CurrentTime", "times": 1, "fault": "NotAuthenticated", "delay_ms": 500}));
@@ -208,14 +209,15 @@ fn a_call_that_may_run_twice_is_not_run_a_third_time_with_a_new_session() {
 }
 
 #[test]
-fn a_redirect_is_told_and_not_followed_with_credentials_or_cookies() {
+fn a_redirect_is_reported_and_not_followed() {
     let (simulator, other) = (Simulator::start(), Simulator::start());
     let redirect = |method: &str, status: u16, server: &Simulator| {
         let target = format!("https://{}/sdk", server.host());
         simulator.rule(json!({"method": method, "status": status, "headers": {"Location": target}}));
     };
     for status in [301, 302, 303, 307, 308] {
-        // The document of versions, the login with its password, a call with its cookie; to another server and to the same.
+        // The version document, the login with its password, and a call with its cookie, each redirected to another
+        // server and to the same one.
         for server in [&other, &simulator] {
             for method in ["GET", "Login"] {
                 redirect(method, status, server);
@@ -241,7 +243,7 @@ fn a_redirect_is_told_and_not_followed_with_credentials_or_cookies() {
 }
 
 #[test]
-fn a_port_that_does_not_speak_tls_or_http_is_told() {
+fn a_port_that_does_not_speak_tls_or_http_is_reported() {
     let simulator = Simulator::with(&["-tls=false"]);
     let host = simulator.host();
     let error = login_error(&Config::new(&format!("https://u:p@{host}/sdk")).unwrap());
@@ -262,7 +264,7 @@ fn a_port_that_does_not_speak_tls_or_http_is_told() {
 }
 
 #[test]
-fn a_path_without_an_sdk_is_told() {
+fn a_path_without_an_sdk_is_reported() {
     let simulator = Simulator::start();
     let config = simulator.config();
     config.set("url", &format!("https://{}/nothing/here", simulator.host())).unwrap();
@@ -304,7 +306,7 @@ fn support_call() -> Call<'static> {
 }
 
 #[test]
-fn a_status_of_http_comes_with_advice() {
+fn an_http_status_comes_with_advice() {
     for (status, word) in [
         (401, "other credentials"),
         (403, "forbids the path"),
@@ -319,14 +321,14 @@ fn a_status_of_http_comes_with_advice() {
         assert!(error.message.contains(word), "{}", error.message);
         assert_eq!(error.retriable, matches!(status, 429 | 502));
     }
-    // A fault has the status 500; what is no fault does not become one.
+    // A fault has HTTP status 500. A reply with that status which holds no fault is not reported as one.
     let error = answer(json!({"method": "CurrentTime", "status": 500, "body": "<html>out of memory"}));
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 500));
     assert!(error.message.contains("out of memory"), "{}", error.message);
 }
 
 #[test]
-fn methods_that_change_the_session_itself_are_refused_with_what_to_use() {
+fn methods_that_change_the_session_are_refused_with_advice() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.session();
@@ -353,7 +355,7 @@ fn methods_that_change_the_session_itself_are_refused_with_what_to_use() {
         }
     }
     assert_eq!((simulator.stat("requests"), session.state()), (before, VSESSION_STATE_ACTIVE));
-    // What makes no other session for this connection is not touched.
+    // AcquireCloneTicket does not change the session of this connection, so it is allowed.
     let call = Call { method: "AcquireCloneTicket", this_type: "SessionManager", arguments: "" };
     session.call(call, &Options::default()).unwrap();
     session.close().unwrap();
@@ -361,7 +363,7 @@ fn methods_that_change_the_session_itself_are_refused_with_what_to_use() {
 }
 
 #[test]
-fn a_token_or_a_queue_that_was_freed_is_not_told_as_a_closed_session() {
+fn a_freed_token_or_queue_is_not_reported_as_a_closed_session() {
     let simulator = Simulator::start();
     let session = simulator.session();
     let (token, queue) = (Token::new(), Queue::new());

@@ -1,4 +1,4 @@
-//! Events: what happens to a session, in order and complete.
+//! Events: everything that happens to a session, in order and complete.
 
 use serde_json::json;
 use vsession::vsession_event_kind::*;
@@ -8,7 +8,7 @@ use vsession::vsession_state::*;
 use crate::support::*;
 
 #[test]
-fn a_sessions_life_is_told_in_order() {
+fn a_sessions_life_is_reported_in_order() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.config().with_queue(&queue).open().unwrap();
@@ -46,7 +46,7 @@ fn a_sessions_life_is_told_in_order() {
 }
 
 #[test]
-fn a_login_has_the_same_epochs_in_the_event_as_in_the_session() {
+fn a_login_event_carries_the_sessions_epochs() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.config().with_queue(&queue).open().unwrap();
@@ -59,7 +59,7 @@ fn a_login_has_the_same_epochs_in_the_event_as_in_the_session() {
 }
 
 #[test]
-fn a_refused_login_is_told_with_its_error() {
+fn a_refused_login_is_reported_with_its_error() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.config().with("password", "wrong").with_queue(&queue).open().unwrap();
@@ -73,7 +73,7 @@ fn a_refused_login_is_told_with_its_error() {
 }
 
 #[test]
-fn an_outage_and_its_end_are_told() {
+fn an_outage_and_its_end_are_reported() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.config().with_queue(&queue).open().unwrap();

@@ -1,5 +1,5 @@
-//! A server that is not the one it was: upgraded, rolled back, restored, exchanged. What is known of it is doubted as soon as
-//! it contradicts that, and it is looked at once more for all.
+//! A server that has changed: upgraded, rolled back, restored, or replaced by another one. As soon as a reply
+//! contradicts what the library knows of the server, one look at the server refreshes it for all threads.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
@@ -21,7 +21,7 @@ fn listed(version: &str, prior: &str) -> String {
     )
 }
 
-/// Has the server be one that knows this version alone, and no session of the one before. `fault`: how it refuses others.
+/// Makes the server speak only this version and know no earlier session. `fault`: how it refuses other versions.
 fn knows_only(simulator: &Simulator, version: &str, fault: &Value) {
     simulator.rule(json!({"method": "GET", "path": VERSIONS, "status": 200, "content_type": "text/xml",
         "body": listed(version, version)}));
@@ -46,23 +46,23 @@ fn esx_in_place_of_vcenter(options: impl Fn(Config) -> Config) -> (Simulator, Se
 }
 
 #[test]
-fn a_server_with_other_objects_in_its_place_is_found_once_for_all_threads_and_every_call_succeeds() {
+fn a_replaced_server_is_looked_at_once_for_all_threads_and_every_call_succeeds() {
     let (esx, session) = esx_in_place_of_vcenter(|config| config);
     for result in together(32, |_| session.ping()) {
-        // Not one was left to fail: the old server's connections were gone, and nothing else was.
+        // No call fails: only the old server's connections were lost.
         assert_eq!(result.unwrap().epoch, 2);
     }
     assert_eq!((esx.stat("logins"), esx.calls("RetrieveServiceContent")), (1, 1));
     assert_eq!(session.info().unwrap().about("apiType").as_deref(), Some("HostAgent"));
     session.close().unwrap();
     assert_eq!(esx.stat("sessions"), 0);
-    // The other server's session is not ended here: this one may have given its name to another.
+    // The old session is not logged out here: its key may name another client's session on this server.
     assert_eq!(esx.calls("Logout"), 1);
 }
 
 #[test]
-fn a_server_that_does_not_know_the_version_any_more_is_asked_for_its_own() {
-    // Canned: a fault that says in words alone what it is.
+fn a_server_that_no_longer_knows_the_version_is_asked_for_its_own() {
+    // Canned: a fault that only its text identifies.
     let unnamed = "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\"><e:Body><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>Unsupported version URI &quot;urn:vim25/6.5&quot;</faultstring></e:Fault></e:Body></e:Envelope>";
     for fault in [
         invalid_request(),
@@ -79,14 +79,18 @@ fn a_server_that_does_not_know_the_version_any_more_is_asked_for_its_own() {
                 assert_eq!(result.unwrap().epoch, 2, "{fault}");
             }
             assert_eq!((simulator.stat("logins"), session.state()), (2, VSESSION_STATE_ACTIVE));
-            assert_eq!(simulator.calls("RetrieveServiceContent"), asked + 1, "one look for all threads");
+            assert_eq!(
+                simulator.calls("RetrieveServiceContent"),
+                asked + 1,
+                "one look at the server for all threads"
+            );
             session.close().unwrap();
         }
     }
 }
 
 #[test]
-fn a_session_that_lives_on_with_another_version_is_kept() {
+fn a_session_that_survives_a_change_of_version_is_kept() {
     let simulator = Simulator::start();
     let session = quick(&simulator).open().unwrap();
     session.login().unwrap();
@@ -102,7 +106,7 @@ fn a_session_that_lives_on_with_another_version_is_kept() {
 }
 
 #[test]
-fn after_a_logout_the_next_login_finds_the_other_server() {
+fn after_a_logout_the_next_login_finds_the_new_server() {
     let simulator = Simulator::start();
     let session = quick(&simulator).open().unwrap();
     session.login().unwrap();
@@ -124,7 +128,7 @@ fn after_a_logout_the_next_login_finds_the_other_server() {
 }
 
 #[test]
-fn checks_of_the_session_tell_that_another_server_does_not_know_it_and_log_nobody_in() {
+fn session_checks_report_a_session_that_the_new_server_does_not_know_and_do_not_log_in() {
     for refreshes in [true, false] {
         let (esx, session) = esx_in_place_of_vcenter(|config| config);
         if refreshes {
@@ -138,7 +142,7 @@ fn checks_of_the_session_tell_that_another_server_does_not_know_it_and_log_nobod
 }
 
 #[test]
-fn a_logout_and_a_close_succeed_with_another_server() {
+fn a_logout_and_a_close_succeed_on_a_replaced_server() {
     for closes in [true, false] {
         let simulator = Simulator::start();
         let session = quick(&simulator).open().unwrap();
@@ -154,7 +158,7 @@ fn a_logout_and_a_close_succeed_with_another_server() {
 }
 
 #[test]
-fn keep_alive_finds_another_server_without_a_call_by_each_probe() {
+fn each_keep_alive_probe_finds_a_replaced_server() {
     for probe in ["current_time", "current_session"] {
         let simulator = Simulator::start();
         let session = quick(&simulator)
@@ -171,15 +175,15 @@ fn keep_alive_finds_another_server_without_a_call_by_each_probe() {
 }
 
 #[test]
-fn a_fault_that_contradicts_what_is_known_is_no_sign_of_life() {
+fn a_fault_that_contradicts_what_is_known_is_not_a_sign_of_life() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = quick(&simulator).with("keepalive.interval_ms", "1000").with_queue(&queue).open().unwrap();
     session.login().unwrap();
-    // A server that contradicts itself: it says that all is as it was.
+    // The server contradicts itself: it also reports that nothing has changed.
     simulator.rule(json!({"method": "CurrentTime", "fault": "InvalidRequest"}));
     simulator.rule(json!({"method": "RetrievePropertiesEx", "fault": "InvalidRequest"}));
-    eventually("the probe is told as failed", || {
+    eventually("the probe is reported as failed", || {
         queue.drain().iter().any(|e| e.kind == vsession::vsession_event_kind::VSESSION_EVENT_KEEPALIVE_FAILED)
     });
     session.close().unwrap();
@@ -187,7 +191,7 @@ fn a_fault_that_contradicts_what_is_known_is_no_sign_of_life() {
 }
 
 #[test]
-fn a_mistake_of_the_callers_own_costs_no_further_request() {
+fn a_callers_mistake_causes_no_further_request() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -204,7 +208,7 @@ fn a_mistake_of_the_callers_own_costs_no_further_request() {
         let error = session.call_object(call, Some(this), &Options::default()).unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_FAULT, "{error:?}");
     }
-    // A read of properties of what is gone, as the simulator answers it.
+    // A property read of an object that is gone, as the simulator answers it.
     let gone = "<specSet><propSet><type>VirtualMachine</type><pathSet>name</pathSet></propSet><objectSet><obj type=\"VirtualMachine\">vm-404</obj></objectSet></specSet><options/>";
     let call = Call { method: "RetrievePropertiesEx", this_type: "PropertyCollector", arguments: gone };
     assert_eq!(
@@ -217,7 +221,7 @@ fn a_mistake_of_the_callers_own_costs_no_further_request() {
 }
 
 #[test]
-fn a_server_that_contradicts_itself_is_looked_at_now_and_then() {
+fn a_server_that_contradicts_itself_is_looked_at_only_once_in_a_while() {
     let simulator = Simulator::start();
     let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
     session.login().unwrap();
@@ -226,7 +230,7 @@ fn a_server_that_contradicts_itself_is_looked_at_now_and_then() {
         assert_eq!(
             result.unwrap_err().fault.as_deref(),
             Some("MethodNotFound"),
-            "the call's own answer stands"
+            "the call keeps its own error"
         );
     }
     assert_eq!((simulator.calls("RetrieveServiceContent"), simulator.stat("logins")), (2, 1));
@@ -235,7 +239,7 @@ fn a_server_that_contradicts_itself_is_looked_at_now_and_then() {
 }
 
 #[test]
-fn a_login_by_hand_settles_a_doubt_that_could_not_be_settled_before() {
+fn an_explicit_login_looks_at_the_server_again_after_a_failed_look() {
     let (esx, session) = esx_in_place_of_vcenter(|config| {
         config.with("relogin.backoff_ms", "60000").with("relogin.max_backoff_ms", "60000")
     });
@@ -244,14 +248,14 @@ fn a_login_by_hand_settles_a_doubt_that_could_not_be_settled_before() {
     assert_eq!(error.fault.as_deref(), Some("ManagedObjectNotFound"), "{error:?}");
     assert_eq!(session.login().unwrap_err().http_status, 403);
     esx.clear_rules();
-    assert!(session.refresh().is_err(), "not looked at again so soon");
+    assert!(session.refresh().is_err(), "the server is not looked at again so soon");
     session.login().unwrap();
     assert_eq!((session.epoch(), esx.stat("logins")), (2, 1));
     session.close().unwrap();
 }
 
-/// Answers that are none to the question whether the session lives.
-fn no_answers() -> Vec<Value> {
+/// Replies that do not say whether the session lives.
+fn inconclusive_replies() -> Vec<Value> {
     vec![
         json!({"status": 403, "body": "<html>"}),
         json!({"status": 404}),
@@ -266,8 +270,8 @@ fn no_answers() -> Vec<Value> {
 }
 
 #[test]
-fn a_session_of_which_the_server_says_nothing_is_replaced_when_a_call_finds_it_ended() {
-    for mut answer in no_answers() {
+fn a_dead_session_is_replaced_even_when_the_session_check_is_inconclusive() {
+    for mut answer in inconclusive_replies() {
         let simulator = Simulator::start();
         let session = quick(&simulator).open().unwrap();
         session.login().unwrap();
@@ -283,14 +287,14 @@ fn a_session_of_which_the_server_says_nothing_is_replaced_when_a_call_finds_it_e
 }
 
 #[test]
-fn what_is_no_answer_never_takes_the_place_of_the_calls_own_and_causes_few_logins() {
-    for mut answer in no_answers() {
+fn an_inconclusive_session_check_never_replaces_the_calls_own_error_and_causes_few_logins() {
+    for mut answer in inconclusive_replies() {
         let simulator = Simulator::start();
         let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
         session.login().unwrap();
         answer["method"] = json!("RetrievePropertiesEx");
         simulator.rule(answer.clone());
-        // The account lacks a privilege for it.
+        // The fault that an account without the privilege for the method gets.
         simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated"}));
         for result in
             together(4, |_| (0..5).map(|_| session.ping()).collect::<Vec<_>>()).into_iter().flatten()
@@ -301,13 +305,13 @@ fn what_is_no_answer_never_takes_the_place_of_the_calls_own_and_causes_few_login
         }
         assert!(simulator.stat("logins") <= 2, "{answer}: {} logins", simulator.stat("logins"));
         assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
-        eventually("the session that was given up is logged out", || simulator.stat("sessions") == 1);
+        eventually("the abandoned session is logged out", || simulator.stat("sessions") == 1);
         session.close().unwrap();
     }
 }
 
 #[test]
-fn a_fault_before_the_login_is_no_refusal_of_credentials() {
+fn a_fault_before_the_login_is_not_a_refusal_of_credentials() {
     for fault in ["NoPermission", "InvalidLogin", "NotAuthenticated"] {
         let simulator = Simulator::start();
         let session = quick(&simulator).open().unwrap();
@@ -322,11 +326,11 @@ fn a_fault_before_the_login_is_no_refusal_of_credentials() {
 }
 
 #[test]
-fn a_call_that_finds_its_session_ended_keeps_its_answer_where_no_login_can_be_prepared() {
+fn a_call_on_a_dead_session_keeps_its_error_when_no_login_can_be_prepared() {
     let simulator = Simulator::start();
     let session = quick(&simulator).open().unwrap();
     session.login().unwrap();
-    // So that the server is not known any more.
+    // An outage, so that the library no longer trusts what it knows of the server.
     simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1}));
     session.ping().unwrap_err();
     simulator.kill_sessions();
@@ -368,7 +372,7 @@ fn a_server_without_a_usable_list_of_versions_is_asked_for_its_version() {
 }
 
 #[test]
-fn a_version_that_is_no_released_one_is_passed_over() {
+fn an_internal_version_is_skipped() {
     let simulator = Simulator::start();
     simulator.rule(
         json!({"method": "GET", "path": VERSIONS, "status": 200, "body": listed("uA046D008", "8.0.2.0")}),
@@ -381,7 +385,7 @@ fn a_version_that_is_no_released_one_is_passed_over() {
 }
 
 #[test]
-fn a_server_that_is_starting_is_told_as_such() {
+fn a_server_that_is_starting_is_reported_as_such() {
     let page = "no healthy upstream";
     for status in [500, 502, 503, 504, 429] {
         let simulator = Simulator::start();
@@ -419,13 +423,13 @@ unsafe extern "C" fn collect(_: i32, message: *const c_char, _: *mut c_void) {
 }
 
 #[test]
-fn a_server_that_takes_calls_for_another_version_is_told_in_the_log_at_each_login() {
-    child::held(child::child("exchanged::child_that_looks_at_its_log"));
+fn a_server_that_answers_in_another_version_is_logged_at_each_login() {
+    child::held(child::child("exchanged::child_that_reads_its_log"));
 }
 
 #[test]
-#[ignore = "run by a_server_that_takes_calls_for_another_version_is_told_in_the_log_at_each_login"]
-fn child_that_looks_at_its_log() {
+#[ignore = "run by a_server_that_answers_in_another_version_is_logged_at_each_login"]
+fn child_that_reads_its_log() {
     unsafe { vsession::ffi::library::vsession_set_log(4, Some(collect), std::ptr::null_mut()) };
     for chunked in [false, true] {
         let simulator = Simulator::start();

@@ -1,4 +1,4 @@
-//! Replies that hold a character which XML does not allow, because a guest or a person put it into a name or a note.
+//! Replies that hold a character which XML does not allow. A guest or a person put it into a name or a note.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ fn reply_with(flaw: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_character_that_xml_does_not_allow_is_named_with_its_place_and_the_call_has_run() {
-    // Canned: the simulator writes XML.
+    // Canned: the simulator writes well-formed XML.
     let canned = Canned::http();
     let session = logged_in(&canned);
     let place = envelope("").find("<soapenv:Body>").unwrap()
@@ -45,16 +45,16 @@ fn a_character_that_xml_does_not_allow_is_named_with_its_place_and_the_call_has_
 }
 
 #[test]
-fn a_call_is_not_said_to_have_run_by_another_methods_reply() {
+fn another_methods_reply_does_not_prove_that_a_call_ran() {
     let canned = Canned::http();
     let session = logged_in(&canned);
-    // Canned: no server answers so.
+    // Canned: no server answers like this.
     for body in ["<R><returnval>\u{1}</returnval></R>", "<R><returnval></R>", ""] {
         let reply = with_length("", envelope(body).as_bytes());
         let error = answered_by(&canned, session, reply).unwrap_err();
         assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "{error:?}");
     }
-    // The beginning of its own is enough.
+    // The start of the method's own response is proof enough.
     let body = envelope("<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>");
     let error = answered_by(&canned, session, with_length("", body.as_bytes())).unwrap_err();
     assert_eq!(error.executed, VSESSION_EXECUTED_YES, "{error:?}");
@@ -72,11 +72,11 @@ fn fault(kind: &str, text: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_fault_is_known_whatever_its_text_is_written_in() {
-    // Canned: the simulator writes XML.
+fn a_fault_is_recognized_whatever_the_encoding_of_its_text() {
+    // Canned: the simulator writes well-formed XML.
     let canned = Canned::http();
     let session = logged_in(&canned);
-    // The first characters in GBK of what a Chinese server says; a control character; a reference to one.
+    // The start of a Chinese server's message in GBK; a control character; a reference to one.
     for text in [&b"\xbb\xe1\xbb\xb0\xce\xb4\xbe\xad"[..], b"a\x1bb", b"&#1;"] {
         for (kind, expected) in [
             ("InvalidName", status::VSESSION_E_FAULT),
@@ -96,12 +96,12 @@ fn a_fault_is_known_whatever_its_text_is_written_in() {
 }
 
 #[test]
-fn a_dead_session_is_replaced_though_the_servers_text_says_it_with_a_bad_character() {
+fn a_dead_session_is_replaced_although_the_faults_text_has_a_bad_character() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
     simulator.kill_sessions();
-    // Canned: the simulator writes XML.
+    // Canned: the simulator writes well-formed XML.
     let body = String::from_utf8(fault("NotAuthenticated", b"\x01")).unwrap();
     simulator.rule(
         json!({"method": "CurrentTime", "times": 1, "status": 500, "content_type": "text/xml", "body": body}),
@@ -112,9 +112,9 @@ fn a_dead_session_is_replaced_though_the_servers_text_says_it_with_a_bad_charact
 }
 
 #[test]
-fn a_bad_character_in_the_users_own_name_prevents_no_login() {
+fn a_bad_character_in_the_users_name_does_not_prevent_a_login() {
     let simulator = Simulator::start();
-    // Canned: the simulator writes XML. The cookie is that of a session that does live.
+    // Canned: the simulator writes well-formed XML. The cookie belongs to a living session.
     let other = simulator.session();
     other.login().unwrap();
     let key = other.info().unwrap().key();
@@ -133,7 +133,7 @@ fn a_bad_character_in_the_users_own_name_prevents_no_login() {
 }
 
 #[test]
-fn the_text_of_a_return_value_goes_on_behind_a_comment() {
+fn the_text_of_a_return_value_continues_after_a_comment() {
     let canned = Canned::http();
     let session = logged_in(&canned);
     for (written, meant) in [
@@ -150,7 +150,7 @@ fn the_text_of_a_return_value_goes_on_behind_a_comment() {
     good_again(session);
 }
 
-/// Faults that a server, or what stands in front of it, sent in a form that is not the usual one: the HTTP status and the body.
+/// Faults in unusual forms, as a server or a proxy in front of it sent them: the HTTP status and the body.
 fn damaged(kind: &str) -> Vec<(u16, String)> {
     let good = String::from_utf8(fault(kind, b"a")).unwrap();
     let ampersand = String::from_utf8(fault(kind, b"a & b")).unwrap();
@@ -173,8 +173,8 @@ fn damaged(kind: &str) -> Vec<(u16, String)> {
 }
 
 #[test]
-fn refused_credentials_are_known_in_whatever_form_the_refusal_comes() {
-    // Canned: the simulator writes XML, and a fault with HTTP 500.
+fn refused_credentials_are_recognized_in_every_form_of_the_fault() {
+    // Canned: the simulator writes well-formed XML, and faults with HTTP 500.
     for (status, body) in damaged("InvalidLogin") {
         let simulator = Simulator::start();
         simulator
@@ -192,8 +192,8 @@ fn refused_credentials_are_known_in_whatever_form_the_refusal_comes() {
 }
 
 #[test]
-fn a_dead_session_is_replaced_in_whatever_form_the_server_says_so() {
-    // Canned: the simulator writes XML, and a fault with HTTP 500.
+fn a_dead_session_is_replaced_in_every_form_of_the_fault() {
+    // Canned: the simulator writes well-formed XML, and faults with HTTP 500.
     for (status, body) in damaged("NotAuthenticated") {
         let simulator = Simulator::start();
         let session = simulator.session();
@@ -208,10 +208,10 @@ fn a_dead_session_is_replaced_in_whatever_form_the_server_says_so() {
 }
 
 #[test]
-fn a_reply_that_only_speaks_of_a_fault_is_none() {
+fn a_reply_that_only_mentions_a_fault_is_not_one() {
     let canned = Canned::http();
     let session = logged_in(&canned);
-    // Canned: no server answers so.
+    // Canned: no server answers like this.
     for body in [
         "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval><fault xsi:type=\"NotAuthenticated\"/>&</returnval></CurrentTimeResponse>",
         "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval><Fault xsi:type=\"NotAuthenticated\"/>&</returnval></CurrentTimeResponse>",

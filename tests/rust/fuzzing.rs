@@ -1,5 +1,5 @@
-//! The corpora of the fuzz targets that go through the C functions, replayed; those of the library's inside are replayed by
-//! `src/fuzzing.rs`. The target `api` ends the library's threads and sets its log, so its replay is a process of its own.
+//! Replays the corpora of the fuzz targets that use the C functions; `src/fuzzing.rs` replays those of the library's
+//! internals. The target `api` ends the library's threads and sets its log, so its replay has its own process.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,17 +18,17 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Gives a target each file of a corpus.
+/// Feeds each file of a corpus to a target.
 fn replay(name: &str, target: Target) {
     let files = files(&corpus().join(name));
     assert!(files.len() > 5, "{name}: few seeds");
     for file in files {
         let bytes = std::fs::read(&file).unwrap();
         let start = Instant::now();
-        // The name of the file is told before a panic ends all.
+        // Prints the name of the file before a panic ends the run.
         eprintln!("{}", file.display());
         target(&bytes);
-        assert!(start.elapsed() < Duration::from_secs(60), "{}: it takes long", file.display());
+        assert!(start.elapsed() < Duration::from_secs(60), "{} takes too long", file.display());
     }
 }
 
@@ -37,35 +37,35 @@ fn target(name: &str) -> Target {
 }
 
 #[test]
-fn the_corpus_of_answers_is_answered_as_the_fuzzer_expects() {
+fn the_http_corpus_replays_without_a_finding() {
     replay("http", target("http"));
 }
 
 #[test]
-fn a_replay_finds_what_panics() {
+fn a_replay_finds_a_panic() {
     std::panic::catch_unwind(|| target("planted_panic")(b"vim")).unwrap_err();
 }
 
 #[test]
-fn the_corpus_of_calls_and_a_tour_of_all_functions_do_no_harm() {
+fn the_api_corpus_and_a_tour_of_all_functions_replay_without_a_finding() {
     child::held(child::child("fuzzing::child_that_replays_calls"));
 }
 
 #[test]
-#[ignore = "run by the_corpus_of_calls_and_a_tour_of_all_functions_do_no_harm"]
+#[ignore = "run by the_api_corpus_and_a_tour_of_all_functions_replay_without_a_finding"]
 fn child_that_replays_calls() {
     let print = std::panic::take_hook();
-    // As in the fuzzer: a panic that the library catches is a finding too.
+    // As in the fuzzer, a panic that the library catches counts as a finding.
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);
         std::process::abort();
     }));
     let missing = api::tour();
-    assert!(missing.is_empty(), "never did what they are for: {missing:?}");
+    assert!(missing.is_empty(), "functions that never succeeded: {missing:?}");
     replay("api", api::target);
 }
 
-/// The library's own targets are not to be seen from here; their test reads its table, this one the text.
+/// The library's own targets are not visible from here: their test reads the table, this one reads its source.
 #[test]
 fn each_corpus_belongs_to_a_target() {
     let inside = include_str!("../../src/fuzzing.rs");

@@ -1,5 +1,5 @@
-//! HTTP as servers really speak it: replies of every form and size, and connections that are kept, go stale and come back.
-//! What broken servers say is in broken_replies.rs.
+//! HTTP as real servers speak it: replies of every form and size, and connections that are kept alive, go stale and are
+//! replaced. Broken replies are in broken_replies.rs.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::support::canned::{envelope, good_body, in_chunks, with_length};
 use crate::support::*;
 
 #[test]
-fn replies_of_every_form_are_read_and_connections_kept_where_they_may_be() {
+fn replies_of_every_form_are_read_and_connections_kept_where_allowed() {
     let body = good_body().into_bytes();
     let length = body.len();
     let http = |head: &str| [head.replace('\n', "\r\n").as_bytes(), b"\r\n", &body[..]].concat();
@@ -80,7 +80,7 @@ fn replies_of_every_form_are_read_and_connections_kept_where_they_may_be() {
                 assert_eq!(
                     canned.last_connection() == on,
                     *kept,
-                    "{form}: the connection is kept where it may be"
+                    "{form}: the connection is kept exactly where it may be"
                 );
             }
         }
@@ -89,26 +89,26 @@ fn replies_of_every_form_are_read_and_connections_kept_where_they_may_be() {
 }
 
 #[test]
-fn a_reply_that_ends_with_its_connection_is_whole_or_an_error() {
+fn a_reply_that_ends_with_its_connection_is_complete_or_an_error() {
     let whole = until_close("", good_body().as_bytes());
-    // Without TLS only the XML shows that something is missing.
+    // Without TLS only the XML shows that a part is missing.
     let canned = Canned::http();
     let session = logged_in(&canned);
     for cut in 0..whole.len() {
         answered_by(&canned, session, whole[..cut].to_vec()).expect_err(&format!("cut at {cut}"));
     }
     answered_by(&canned, session, whole.clone()).unwrap();
-    // A reset is no end, even after the last byte.
+    // A reset is not an end of the reply, even after the last byte.
     let bytes = whole.clone();
     let error = answered(&canned, session, move |peer| {
         peer.say(&bytes);
-        eventually("all is read", || peer.unread() == Some(0));
+        eventually("the client has read everything", || peer.unread() == Some(0));
         peer.reset();
     })
     .unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_CONNECTION);
     good_again(session);
-    // With TLS the end must be said: anybody could have cut the connection.
+    // Over TLS the server must announce the end: anyone could have cut the connection.
     let canned = Canned::https();
     let session = logged_in(&canned);
     for cut in (0..whole.len()).step_by(7).chain([whole.len() - 1, whole.len()]) {
@@ -124,12 +124,12 @@ fn a_reply_that_ends_with_its_connection_is_whole_or_an_error() {
     good_again(session);
 }
 
-/// When bytes come that nobody asked for.
+/// When the unsolicited bytes arrive.
 #[derive(Clone, Copy)]
 enum Stray {
     With,
     Behind,
-    /// When the call is over.
+    /// After the call has returned.
     Later,
 }
 
@@ -158,7 +158,7 @@ fn bytes_after_the_end_of_a_reply_never_answer_the_next_call() {
                     eventually("the stray bytes arrive", || peer.has_arrived());
                     let _ = over.0.send(());
                 });
-                assert_eq!(result.unwrap().text.as_deref(), Some(TIME), "the reply counts");
+                assert_eq!(result.unwrap().text.as_deref(), Some(TIME), "the call gets its own reply");
                 let on = canned.last_connection();
                 let _ = returned.0.send(());
                 said.recv_timeout(DEADLINE).expect("the stray bytes were sent");
@@ -171,13 +171,13 @@ fn bytes_after_the_end_of_a_reply_never_answer_the_next_call() {
 }
 
 #[test]
-fn a_reply_that_was_begun_before_the_request_never_answers_it() {
+fn a_reply_that_began_before_the_request_never_answers_it() {
     let stray = with_length("", envelope("<R><returnval>stray</returnval></R>").as_bytes());
     for canned in [Canned::http(), Canned::https()] {
         let session = logged_in(&canned);
         for length in [1, 4, 5, 6, stray.len() / 2, stray.len()] {
             for later in [false, true] {
-                // Says the rest of the stray reply where a second request comes on the connection.
+                // Sends the rest of the stray reply if a second request arrives on the connection.
                 let rests = Mutex::new(HashMap::new());
                 let (returned, over) = (channel(), channel());
                 let (calling, said) = (Mutex::new(returned.1), over.1);
@@ -198,12 +198,12 @@ fn a_reply_that_was_begun_before_the_request_never_answers_it() {
                     } else {
                         peer.say_sealed(&reply);
                     }
-                    eventually("it arrives", || peer.has_arrived());
+                    eventually("the bytes arrive", || peer.has_arrived());
                     let _ = over.lock().unwrap().send(());
                 });
                 assert_eq!(session.ping().unwrap().text.as_deref(), Some(TIME));
                 let on = canned.last_connection();
-                // Twice: for the connection of the next call too.
+                // Twice: once for each connection.
                 let _ = returned.0.send(());
                 said.recv_timeout(DEADLINE).expect("the stray bytes were sent");
                 let _ = returned.0.send(());
@@ -212,9 +212,9 @@ fn a_reply_that_was_begun_before_the_request_never_answers_it() {
                 assert_ne!(
                     canned.last_connection(),
                     on,
-                    "{length} bytes, later {later}: it is not used again"
+                    "{length} bytes, later {later}: the connection is not used again"
                 );
-                said.recv_timeout(DEADLINE).expect("and again");
+                said.recv_timeout(DEADLINE).expect("the stray bytes were sent on the second connection");
             }
         }
         canned.well();
@@ -223,7 +223,7 @@ fn a_reply_that_was_begun_before_the_request_never_answers_it() {
 }
 
 #[test]
-fn a_connection_that_is_given_new_keys_while_it_rests_is_kept_when_they_came_whole() {
+fn an_idle_connection_survives_a_complete_key_update() {
     let canned = Canned::https();
     let session = logged_in(&canned);
     for whole in [true, false] {
@@ -234,13 +234,13 @@ fn a_connection_that_is_given_new_keys_while_it_rests_is_kept_when_they_came_who
             calling.lock().unwrap().recv().unwrap();
             let keys = peer.new_keys();
             peer.say_sealed(&keys[..if whole { keys.len() } else { keys.len() - 1 }]);
-            eventually("they arrive", || peer.has_arrived());
+            eventually("the new keys arrive", || peer.has_arrived());
             over_there.lock().unwrap().send(()).unwrap();
         });
         session.ping().unwrap();
         let on = canned.last_connection();
         returned.0.send(()).unwrap();
-        over.1.recv_timeout(DEADLINE).expect("they were sent");
+        over.1.recv_timeout(DEADLINE).expect("the new keys were sent");
         canned.well();
         for _ in 0..2 {
             assert_eq!(session.ping().unwrap().text.as_deref(), Some(TIME));
@@ -251,7 +251,7 @@ fn a_connection_that_is_given_new_keys_while_it_rests_is_kept_when_they_came_who
 }
 
 #[test]
-fn a_connection_is_closed_behind_a_reply_that_others_may_read_differently() {
+fn a_connection_is_closed_after_an_ambiguous_reply() {
     let body = good_body();
     let length = body.len();
     let http = |head: String| format!("{}\r\n{body}", head.replace('\n', "\r\n"));
@@ -268,29 +268,29 @@ fn a_connection_is_closed_behind_a_reply_that_others_may_read_differently() {
             "identity and a length",
             http(format!("HTTP/1.1 200 OK\nTransfer-Encoding: identity\nContent-Length: {length}\n")),
         ),
-        ("a sign before a chunk's size", chunked(CHUNKED, format!("+{hex}"), end)),
-        ("a blank before a chunk's size", chunked(CHUNKED, format!(" {hex}"), end)),
-        ("a blank behind a chunk's size", chunked(CHUNKED, format!("{hex} "), end)),
-        ("no empty line behind the chunks", chunked(CHUNKED, hex.clone(), "0\r\n")),
-        ("chunks of HTTP/1.0", chunked(CHUNKED, hex, end).replace("HTTP/1.1", "HTTP/1.0")),
+        ("a sign before a chunk size", chunked(CHUNKED, format!("+{hex}"), end)),
+        ("a space before a chunk size", chunked(CHUNKED, format!(" {hex}"), end)),
+        ("a space after a chunk size", chunked(CHUNKED, format!("{hex} "), end)),
+        ("no empty line after the chunks", chunked(CHUNKED, hex.clone(), "0\r\n")),
+        ("chunks in HTTP/1.0", chunked(CHUNKED, hex, end).replace("HTTP/1.1", "HTTP/1.0")),
         (
-            "a bare LF behind a line",
+            "a bare LF after the status line",
             http(format!("HTTP/1.1 200 OK\nContent-Length: {length}\n")).replacen("OK\r", "OK", 1),
         ),
         (
-            "a bare LF behind another",
+            "a bare LF after a header line",
             http(format!("HTTP/1.1 200 OK\nX: y\nContent-Length: {length}\n")).replacen("y\r", "y", 1),
         ),
         ("bare LFs", http(format!("HTTP/1.1 200 OK\nContent-Length: {length}\n")).replacen('\r', "", 9)),
-        ("an empty line first", http(format!("\nHTTP/1.1 200 OK\nContent-Length: {length}\n"))),
+        ("a leading empty line", http(format!("\nHTTP/1.1 200 OK\nContent-Length: {length}\n"))),
         ("a folded line", http(format!("HTTP/1.1 200 OK\nX: a\n b\nContent-Length: {length}\n"))),
-        ("a blank before a colon", http(format!("HTTP/1.1 200 OK\nContent-Length : {length}\n"))),
+        ("a space before a colon", http(format!("HTTP/1.1 200 OK\nContent-Length : {length}\n"))),
         ("two lengths", http(format!("HTTP/1.1 200 OK\nContent-Length: {length}\nContent-Length: 3\n"))),
         ("a length with a sign", http(format!("HTTP/1.1 200 OK\nContent-Length: +{length}\n"))),
-        ("a body of 204", http(format!("HTTP/1.1 204 No Content\nContent-Length: {length}\n"))),
-        ("a body of 304", http(format!("HTTP/1.1 304 Not Modified\nContent-Length: {length}\n"))),
+        ("a body with 204", http(format!("HTTP/1.1 204 No Content\nContent-Length: {length}\n"))),
+        ("a body with 304", http(format!("HTTP/1.1 304 Not Modified\nContent-Length: {length}\n"))),
         (
-            "a body of 103",
+            "a body with 103",
             http(format!(
                 "HTTP/1.1 103 Early Hints\nContent-Length: {length}\n\nHTTP/1.1 200 OK\nContent-Length: {length}\n"
             )),
@@ -301,7 +301,7 @@ fn a_connection_is_closed_behind_a_reply_that_others_may_read_differently() {
         for (form, bytes) in &forms {
             let bytes = bytes.clone().into_bytes();
             canned.on_call(move |peer, _| _ = peer.say(&bytes));
-            // Whether it is taken for a reply is another question; some forms have no end for a careful reader.
+            // The call may succeed or fail: a careful reader finds no end in some of these forms.
             let _ = session.ping_with(&Options::timeout(1000));
             let on = canned.last_connection();
             canned.well();
@@ -332,7 +332,7 @@ fn a_reply_may_be_as_large_as_the_limit_and_no_larger() {
         |body| with_length("Content-Encoding: gzip\r\n", &gzip(body)),
         |body| in_chunks("Content-Encoding: gzip\r\n", &gzip(body), 50),
     ];
-    assert!(gzip(&sized(MOST + 1)).len() < 2000, "{gz}: the limit holds for what comes out");
+    assert!(gzip(&sized(MOST + 1)).len() < 2000, "{gz}: the limit applies to the decompressed size");
     for form in forms {
         answered_by(&canned, session, form(&sized(MOST))).unwrap();
         let error = answered_by(&canned, session, form(&sized(MOST + 1))).unwrap_err();
@@ -342,15 +342,15 @@ fn a_reply_may_be_as_large_as_the_limit_and_no_larger() {
 }
 
 #[test]
-fn connections_that_went_stale_are_replaced_without_a_word_and_calls_run_once() {
+fn stale_connections_are_replaced_silently_and_calls_run_once() {
     for tls in [true, false] {
         let simulator = Simulator::with(&[&format!("-tls={tls}")]);
         let session = simulator.session();
         session.login().unwrap();
         for fate in ["/connections/close", "/connections/close?idle", "/connections/close?reset"] {
             for round in 0..5 {
-                // Several connections, so that a replacement may meet the next stale one.
-                eventually("there are several connections", || {
+                // Several connections, so that a replacement can meet the next stale one.
+                eventually("several connections are open", || {
                     simulator.rule(json!({"method": "CurrentTime", "times": 4, "delay_ms": 50}));
                     for result in together(4, |_| session.ping()) {
                         result.unwrap();
@@ -379,22 +379,22 @@ fn a_server_that_restarts_with_a_new_certificate_is_found_again() {
     simulator.close_connections("/connections/close");
     let error = session.ping().unwrap_err();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECT, VSESSION_EXECUTED_NO));
-    // Of the same authority, which is what is trusted.
+    // Signed by the same authority, which is the trusted one.
     simulator.post("/certificate/rotate");
     simulator.post("/listener/start");
     session.ping().unwrap();
-    // Of another one.
+    // Signed by another authority.
     simulator.post_json("/certificate/rotate", json!({"new_ca": true}));
-    session.ping().expect("connections that stand are not judged again");
+    session.ping().expect("open connections are not verified again");
     simulator.close_connections("/connections/close");
     let error = session.ping().unwrap_err();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_UNTRUSTED, VSESSION_EXECUTED_NO));
-    session.close().expect_err("no cookie is sent to a server that is not trusted");
+    session.close().expect_err("no cookie is sent to an untrusted server");
     assert_eq!(simulator.kill_sessions(), 1);
 }
 
 #[test]
-fn replies_are_asked_for_in_gzip_as_the_option_says() {
+fn gzip_is_requested_as_the_option_says() {
     let simulator = Simulator::with(&["-like", "9.0.1"]);
     for (value, asked) in [("on", "gzip"), ("off", ""), ("auto", "")] {
         let session = simulator.config().with("http.compression", value).open().unwrap();

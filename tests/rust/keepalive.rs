@@ -1,4 +1,4 @@
-//! Keep-alive: it holds a session, begins and ends when it should, and is in nobody's way.
+//! Keep-alive: it holds a session, starts and stops when it should, and delays nobody.
 
 use serde_json::json;
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use vsession::vsession_state::*;
 
 use crate::support::*;
 
-/// Probes every second; failures are retried at once.
+/// Probes every second and retries failures at once.
 pub fn lively(simulator: &Simulator) -> Config {
     simulator.config().with("keepalive.interval_ms", "1000").with("relogin.backoff_ms", "50")
 }
@@ -18,14 +18,14 @@ pub fn sleep(ms: u64) {
 }
 
 #[test]
-fn an_idle_session_is_kept_alive_and_without_it_the_server_ends_it() {
-    // Several probes long, so that one may be late.
+fn keep_alive_keeps_an_idle_session_that_would_expire_without_it() {
+    // Several probe intervals long, so that one probe may be late.
     let simulator = Simulator::with(&["-session-timeout", "5s"]);
     let kept = lively(&simulator).open().unwrap();
     let left = lively(&simulator).with("keepalive.interval_ms", "0").open().unwrap();
     kept.login().unwrap();
     left.login().unwrap();
-    eventually("the server ends the idle one", || simulator.stat("expired") == 1);
+    eventually("the server ends the idle session", || simulator.stat("expired") == 1);
     sleep(1500);
     assert_eq!(simulator.stat("sessions"), 1);
     assert!(kept.is_active().unwrap());
@@ -35,7 +35,7 @@ fn an_idle_session_is_kept_alive_and_without_it_the_server_ends_it() {
 }
 
 #[test]
-fn both_probes_work_and_other_traffic_puts_them_off() {
+fn both_probes_work_and_other_traffic_postpones_them() {
     let simulator = Simulator::start();
     for (probe, method) in [("current_time", "CurrentTime"), ("current_session", "RetrievePropertiesEx")] {
         let session = lively(&simulator).with("keepalive.probe", probe).open().unwrap();
@@ -46,7 +46,7 @@ fn both_probes_work_and_other_traffic_puts_them_off() {
     }
     let session = lively(&simulator).with("keepalive.probe", "current_session").open().unwrap();
     session.login().unwrap();
-    // Again where the machine was too busy to use the session all the time.
+    // Repeated where the machine was too busy to keep the session in use all the time.
     for _ in 0..10 {
         session.ping().unwrap();
         let before = simulator.calls("RetrievePropertiesEx");
@@ -77,11 +77,11 @@ fn a_session_that_died_is_replaced_by_keep_alive() {
         let session = lively(&simulator).with("keepalive.probe", probe).open().unwrap();
         session.login().unwrap();
         simulator.kill_sessions();
-        eventually("it is replaced without any call", || session.epoch() == 2);
+        eventually("the session is replaced without a call", || session.epoch() == 2);
         sleep(1500);
         assert_eq!(session.epoch(), 2, "once");
         simulator.kill_sessions();
-        eventually("keep-alive has gone on: it finds the next end too", || session.epoch() == 3);
+        eventually("keep-alive continues and notices the next end too", || session.epoch() == 3);
         session.close().unwrap();
     }
 }
@@ -92,7 +92,7 @@ fn a_logout_or_close_does_not_wait_for_a_running_probe() {
     let ends: [fn(&Session) -> client::Result<()>; 3] = [
         |session| session.logout(),
         |session| session.close(),
-        // The session lives on after it.
+        // The session must survive each round.
         |session| session.keepalive_stop().and_then(|()| session.logout()),
     ];
     for end in ends {
@@ -105,9 +105,9 @@ fn a_logout_or_close_does_not_wait_for_a_running_probe() {
             end(&session).unwrap();
             let took = start.elapsed();
             eventually("no session is left", || simulator.stat("sessions") == 0);
-            eventually("the probe has its answer", || simulator.stat("requests_in_flight") == 0);
+            eventually("the probe is answered", || simulator.stat("requests_in_flight") == 0);
             sleep(200);
-            assert_eq!(simulator.stat("sessions"), 0, "and the probe brings none back");
+            assert_eq!(simulator.stat("sessions"), 0, "the probe does not bring a session back");
             let _ = session.close();
             took
         });
@@ -125,7 +125,7 @@ fn a_stop_during_a_running_probe_makes_it_the_last_one() {
     session.keepalive_stop().unwrap();
     let took = start.elapsed();
     assert!(took < Duration::from_millis(1000), "{took:?}");
-    eventually("it ends", || simulator.stat("requests_in_flight") == 0);
+    eventually("the probe ends", || simulator.stat("requests_in_flight") == 0);
     let before = simulator.calls("CurrentTime");
     sleep(2200);
     assert_eq!(simulator.calls("CurrentTime"), before);
@@ -135,11 +135,11 @@ fn a_stop_during_a_running_probe_makes_it_the_last_one() {
     session.close().unwrap();
     let before = simulator.calls("CurrentTime");
     sleep(1500);
-    assert_eq!(simulator.calls("CurrentTime"), before, "none after a close");
+    assert_eq!(simulator.calls("CurrentTime"), before, "no probe after a close");
 }
 
 #[test]
-fn many_logouts_during_a_running_probe_end_the_session_once_and_at_once() {
+fn many_logouts_during_a_running_probe_end_the_session_once_without_waiting() {
     let simulator = Simulator::start();
     let session = lively(&simulator).open().unwrap();
     promptly(Duration::from_millis(1000), || {
@@ -179,7 +179,7 @@ fn keep_alive_starts_and_stops_when_told() {
     session.keepalive_stop().unwrap();
     let before = simulator.calls("CurrentTime");
     sleep(2200);
-    // One may have been on its way.
+    // One probe may have been under way.
     assert!(simulator.calls("CurrentTime") <= before + 1);
     session.close().unwrap();
     assert_eq!(session.keepalive_start(1000).unwrap_err().status, status::VSESSION_E_CLOSED);
@@ -196,7 +196,7 @@ fn every_kind_of_login_starts_keep_alive_and_a_refused_one_does_not() {
     };
     let by_hand = lively(&simulator).open().unwrap();
     by_hand.login().unwrap();
-    probed(&by_hand, "after a login by hand");
+    probed(&by_hand, "after an explicit login");
     by_hand.close().unwrap();
 
     let by_a_call = lively(&simulator).open().unwrap();
@@ -204,7 +204,7 @@ fn every_kind_of_login_starts_keep_alive_and_a_refused_one_does_not() {
     probed(&by_a_call, "after the login of a call");
     simulator.kill_sessions();
     eventually("the session is replaced", || by_a_call.epoch() == 2);
-    probed(&by_a_call, "after a login by itself");
+    probed(&by_a_call, "after an automatic login");
     by_a_call.close().unwrap();
 
     let refused = lively(&simulator).with("password", "wrong").open().unwrap();
@@ -234,14 +234,14 @@ fn after_a_logout_there_are_no_probes_and_after_a_login_there_are() {
     session.close().unwrap();
 }
 
-/// A process of its own: the workers are those of the process, and other tests use them too.
+/// Runs in its own process, because other tests use the workers of this one too.
 #[test]
-fn many_sessions_are_kept_alive_by_a_few_threads_and_not_all_at_once() {
+fn a_few_threads_keep_many_sessions_alive_and_spread_their_probes() {
     child::held(child::child("keepalive::child_that_keeps_many_alive"));
 }
 
 #[test]
-#[ignore = "run by many_sessions_are_kept_alive_by_a_few_threads_and_not_all_at_once"]
+#[ignore = "run by a_few_threads_keep_many_sessions_alive_and_spread_their_probes"]
 fn child_that_keeps_many_alive() {
     const SESSIONS: usize = 100;
     const WORKERS: usize = 3;
@@ -257,7 +257,7 @@ fn child_that_keeps_many_alive() {
     };
     let time = |e: &serde_json::Value, field: &str| e[field].as_u64().unwrap() / 1_000_000;
     together(10, |n| sessions.iter().skip(n).step_by(10).for_each(|s| s.login().unwrap()));
-    // They logged in as one, and each waits for its first probe by chance: half of the interval to the whole.
+    // All sessions logged in at once; each waits between half an interval and a whole one for its first probe.
     eventually("each has been probed", || simulator.calls("CurrentTime") as usize >= SESSIONS);
     let log = simulator.log();
     let mut logins: HashMap<_, _> = log
@@ -273,7 +273,7 @@ fn child_that_keeps_many_alive() {
     assert!(firsts.len() > SESSIONS / 2 && firsts.iter().min() >= Some(&950), "{firsts:?}");
     let spread = firsts.iter().max().unwrap() - firsts.iter().min().unwrap();
     assert!(spread > 600, "all within {spread} ms");
-    // Long enough that probes pile up where they may, and no worker counts as slow.
+    // Long enough that probes would pile up, short enough that no worker counts as slow.
     simulator.rule(json!({"method": "CurrentTime", "delay_ms": 40}));
     let look = || {
         simulator.post("/log/reset");
@@ -285,14 +285,14 @@ fn child_that_keeps_many_alive() {
         }
         let log = simulator.log();
         let probes: Vec<_> = log.iter().filter(|e| e["method"] == "CurrentTime").collect();
-        // Each began while so many others, which had begun before, were under way.
+        // For each probe: how many were under way when it began, itself included.
         let at_once = probes.iter().map(|p| {
             let now = time(p, "start_ns");
             probes.iter().filter(|q| time(q, "start_ns") <= now && now < time(q, "end_ns")).count()
         });
         (probes.len(), at_once.max().unwrap_or(0), most_threads)
     };
-    // Again where the machine was so busy that a worker did count as slow, or that few probes went out.
+    // Repeated where the machine was so busy that a worker did count as slow, or few probes went out.
     let mut seen = Vec::new();
     while !seen.iter().any(|(probes, at_once, most_threads)| {
         *probes > SESSIONS && *at_once <= WORKERS && *most_threads <= 9
@@ -309,7 +309,7 @@ fn child_that_keeps_many_alive() {
 }
 
 #[test]
-fn a_logout_during_a_probe_is_no_failure_of_the_probe() {
+fn a_logout_during_a_probe_does_not_make_the_probe_fail() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = lively(&simulator).with_queue(&queue).open().unwrap();
@@ -321,7 +321,7 @@ fn a_logout_during_a_probe_is_no_failure_of_the_probe() {
     session.logout().unwrap();
     eventually("the probe is answered", || probes(before));
     session.login().unwrap();
-    eventually("the next one is", || probes(before + 1));
+    eventually("the next probe is answered", || probes(before + 1));
     session.close().unwrap();
     let told = queue.drain();
     assert!(told.iter().all(|e| e.kind != VSESSION_EVENT_KEEPALIVE_FAILED), "{told:?}");
@@ -329,12 +329,12 @@ fn a_logout_during_a_probe_is_no_failure_of_the_probe() {
 }
 
 #[test]
-fn a_logout_and_a_close_do_not_wait_for_a_probe_that_has_the_only_connection() {
+fn a_logout_and_a_close_do_not_wait_for_a_probe_that_holds_the_only_connection() {
     let simulator = Simulator::start();
     let config = lively(&simulator).with("max_connections", "1");
     for closes in [false, true] {
         let session = config.open().unwrap();
-        // Has the connection, and is of another session, so that a close does not end it.
+        // The probe of another session holds the connection, so a close does not end it.
         let other = config.open().unwrap();
         session.login().unwrap();
         other.login().unwrap();

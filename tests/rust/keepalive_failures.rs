@@ -1,4 +1,4 @@
-//! Keep-alive survives failures of the server and refusals of credentials, and tries again when it should.
+//! Keep-alive survives failures of the server and refused credentials, and retries when it should.
 
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -9,7 +9,7 @@ use vsession::vsession_state::*;
 use crate::keepalive::{lively, sleep};
 use crate::support::*;
 
-/// When the server got the probes that its log holds.
+/// The arrival times of the probes in the server's log.
 fn probes(simulator: &Simulator) -> Vec<Duration> {
     let log = simulator.log();
     let probes = log.iter().filter(|e| e["method"] == "CurrentTime");
@@ -17,7 +17,7 @@ fn probes(simulator: &Simulator) -> Vec<Duration> {
 }
 
 #[test]
-fn keep_alive_survives_an_outage_and_tells_of_it() {
+fn keep_alive_survives_and_reports_an_outage() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = lively(&simulator).with_queue(&queue).open().unwrap();
@@ -27,7 +27,7 @@ fn keep_alive_survives_an_outage_and_tells_of_it() {
     eventually("the outage is noticed", || session.state() == VSESSION_STATE_UNREACHABLE);
     sleep(300);
     simulator.post("/listener/start");
-    eventually("and its end", || session.state() == VSESSION_STATE_ACTIVE);
+    eventually("the end of the outage is noticed", || session.state() == VSESSION_STATE_ACTIVE);
     assert_eq!(session.epoch(), 1);
     let events = queue.drain();
     let failed: Vec<_> = events.iter().filter(|e| e.kind == VSESSION_EVENT_KEEPALIVE_FAILED).collect();
@@ -38,7 +38,7 @@ fn keep_alive_survives_an_outage_and_tells_of_it() {
 }
 
 #[test]
-fn no_kind_of_failure_ends_keep_alive() {
+fn no_failure_ends_keep_alive() {
     let simulator = Simulator::start();
     let session = lively(&simulator).with("timeout_ms", "2000").open().unwrap();
     session.login().unwrap();
@@ -59,11 +59,11 @@ fn no_kind_of_failure_ends_keep_alive() {
     ] {
         let mut rule = failure.clone();
         rule["method"] = json!("CurrentTime");
-        // A probe is sent again on another connection.
+        // The library sends a probe again on another connection.
         rule["times"] = json!(2);
         simulator.rule(rule);
         let (hits, calls) = (simulator.stat("rule_hits"), simulator.calls("CurrentTime"));
-        eventually(&format!("{failure}, and on"), || {
+        eventually(&format!("probes continue after {failure}"), || {
             simulator.stat("rule_hits") == hits + 2 && simulator.calls("CurrentTime") >= calls + 3
         });
         eventually("the session is active", || session.state() == VSESSION_STATE_ACTIVE);
@@ -73,9 +73,9 @@ fn no_kind_of_failure_ends_keep_alive() {
 }
 
 #[test]
-fn a_probe_that_failed_is_repeated_well_within_the_interval() {
+fn a_failed_probe_is_repeated_well_within_the_interval() {
     let simulator = Simulator::start();
-    // The longest pause is that of the interval, and usually it is much shorter.
+    // The pause is at most the interval, and usually much shorter.
     for (interval, backoff, most) in [("4000", "50", 1500), ("1000", "60000", 2500)] {
         let config = lively(&simulator)
             .with("keepalive.interval_ms", interval)
@@ -86,7 +86,7 @@ fn a_probe_that_failed_is_repeated_well_within_the_interval() {
             let session = config.open().unwrap();
             session.login().unwrap();
             simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 3}));
-            eventually("it was repeated until it succeeded", || probes(&simulator).len() >= 4);
+            eventually("the probe is repeated until it succeeds", || probes(&simulator).len() >= 4);
             session.close().unwrap();
             let times = probes(&simulator);
             times[..4].windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
@@ -104,7 +104,7 @@ fn a_probe_waits_as_long_as_the_server_asks() {
         session.login().unwrap();
         let headers = json!({"Retry-After": "1"});
         simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1, "headers": headers}));
-        eventually("it was repeated", || probes(&simulator).len() >= 2);
+        eventually("the probe is repeated", || probes(&simulator).len() >= 2);
         session.close().unwrap();
         let times = probes(&simulator);
         let pause = times[1] - times[0];
@@ -114,7 +114,7 @@ fn a_probe_waits_as_long_as_the_server_asks() {
 }
 
 #[test]
-fn refused_credentials_end_the_attempts_of_keep_alive() {
+fn keep_alive_stops_logging_in_when_the_credentials_are_refused() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = lively(&simulator).with_queue(&queue).open().unwrap();
@@ -149,13 +149,13 @@ fn keep_alive_finds_new_credentials_of_a_function() {
     sleep(1000);
     assert_eq!(simulator.stat("login_failures"), 1);
     *password.lock().unwrap() = "rotated";
-    eventually("the new ones are found", || session.state() == VSESSION_STATE_ACTIVE);
+    eventually("the new credentials are found", || session.state() == VSESSION_STATE_ACTIVE);
     assert_eq!((simulator.stat("login_failures"), session.epoch()), (1, 2));
     session.close().unwrap();
 }
 
 #[test]
-fn keep_alive_finds_a_rotated_password_without_a_call_and_tells_once() {
+fn keep_alive_finds_a_rotated_password_without_a_call_and_reports_the_refusal_once() {
     let simulator = Simulator::start();
     let file = std::env::temp_dir().join(format!("vsession-rotated-{}", std::process::id()));
     std::fs::write(&file, "pass\n").unwrap();
@@ -179,15 +179,15 @@ fn keep_alive_finds_a_rotated_password_without_a_call_and_tells_once() {
         .iter()
         .filter(|e| e.kind == VSESSION_EVENT_STATE_CHANGED && e.new_state == VSESSION_STATE_REJECTED)
         .count();
-    assert_eq!((wanted, rejected), (1, 1), "looks that find nothing new are not told");
+    assert_eq!((wanted, rejected), (1, 1), "looks that find nothing new are not reported");
     rewrite(&file, "wrong, too\n");
-    eventually("the next ones are tried", || simulator.stat("login_failures") == 2);
-    // The first ones again: they were refused before.
+    eventually("the next credentials are tried", || simulator.stat("login_failures") == 2);
+    // The first credentials again: they were refused before.
     rewrite(&file, "pass\n");
     sleep(1000);
     assert_eq!(simulator.stat("login_failures"), 2, "once for each set of credentials");
     rewrite(&file, "rotated\n");
-    eventually("the new ones are found", || session.state() == VSESSION_STATE_ACTIVE);
+    eventually("the new credentials are found", || session.state() == VSESSION_STATE_ACTIVE);
     assert_eq!((simulator.stat("login_failures"), session.epoch()), (2, 2));
     session.close().unwrap();
     std::fs::remove_file(file).unwrap();
@@ -195,13 +195,13 @@ fn keep_alive_finds_a_rotated_password_without_a_call_and_tells_once() {
 }
 
 #[test]
-fn a_probe_that_is_refused_for_a_privilege_is_a_sign_of_life() {
+fn a_probe_refused_for_a_missing_privilege_is_a_sign_of_life() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     simulator.rule(json!({"method": "CurrentTime", "fault": "NoPermission"}));
     let session = lively(&simulator).with_queue(&queue).open().unwrap();
     session.login().unwrap();
-    // Others are closed at the very moment at which their probe is answered.
+    // Other sessions are closed at the moment at which their probe is answered.
     let others: Vec<_> = (0..20).map(|_| lively(&simulator).with_queue(&queue).open().unwrap()).collect();
     others.iter().for_each(|other| other.login().unwrap());
     std::thread::scope(|scope| {
@@ -213,7 +213,7 @@ fn a_probe_that_is_refused_for_a_privilege_is_a_sign_of_life() {
             });
         }
     });
-    eventually("probes go on", || simulator.calls("CurrentTime") >= 22);
+    eventually("probes continue", || simulator.calls("CurrentTime") >= 22);
     assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
     session.close().unwrap();
     let told = queue.drain();

@@ -1,4 +1,4 @@
-//! Keep-alive by a function of the program's.
+//! Keep-alive by a function of the program.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use crate::keepalive::{lively, sleep};
 use crate::support::*;
 
 #[test]
-fn nothing_waits_for_a_keep_alive_function_that_blocks() {
+fn nothing_waits_for_a_blocking_keep_alive_function() {
     let simulator = Simulator::start();
     let ends: [fn(&Session, &Options) -> client::Result<()>; 3] = [
         |session, options| session.logout_with(options),
@@ -25,14 +25,14 @@ fn nothing_waits_for_a_keep_alive_function_that_blocks() {
                 while !blocked.is_set() {
                     sleep(1);
                 }
-                // Late, and wrong where there was a logout: that must not bring a session back.
+                // Returns late, and after a logout with a wrong answer, which must not bring a session back.
                 status::VSESSION_E_NOT_AUTHENTICATED
             })
             .open()
             .unwrap();
         session.login().unwrap();
         eventually("the function blocks", || entered.is_set());
-        // Who waits for the function waits for ever.
+        // A caller that waited for the function would hang forever.
         let options = Options::timeout(20_000);
         session.ping_with(&options).unwrap();
         session.keepalive_start(2000).unwrap();
@@ -81,13 +81,13 @@ fn a_keep_alive_function_may_do_anything_with_the_session() {
     session.login().unwrap();
     eventually("the function closed the session", || session.state() == VSESSION_STATE_CLOSED);
     assert_eq!(rounds.load(Ordering::SeqCst), 4);
-    // The state comes first, and then the server is told.
-    eventually("it is logged out", || simulator.stat("sessions") == 0);
+    // The state changes before the logout is sent.
+    eventually("the session is logged out", || simulator.stat("sessions") == 0);
     assert_eq!(simulator.stat("logins"), 2);
 }
 
 #[test]
-fn a_keep_alive_function_can_say_that_the_session_is_gone() {
+fn a_keep_alive_function_can_report_that_the_session_is_gone() {
     let simulator = Simulator::start();
     let session = lively(&simulator)
         .with_probe(|session| match session.refresh() {

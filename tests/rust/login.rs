@@ -1,4 +1,4 @@
-//! Logging in: once for everybody, and never against the account's interest.
+//! Logging in: once for all threads, and never so often that the server locks the account.
 
 use serde_json::json;
 use std::sync::{Arc, Mutex};
@@ -54,7 +54,7 @@ fn opening_makes_no_request_and_the_first_call_logs_in() {
 }
 
 #[test]
-fn the_identity_is_what_the_server_says() {
+fn the_identity_is_the_servers() {
     for mode in ["vpx", "esx"] {
         let simulator = Simulator::with(&["-mode", mode]);
         let session = simulator.session();
@@ -101,8 +101,8 @@ fn the_version_comes_from_the_servers_list() {
 #[test]
 fn quotes_around_the_cookie_are_sent_back() {
     let simulator = Simulator::start();
-    // Canned: a real vCenter quotes its cookie, the simulator does not. Its own cookie comes first in the reply, so this
-    // one is set on a reply whose own is left out.
+    // Canned: a real vCenter quotes its cookie, the simulator does not. A cookie of the simulator's own would come first
+    // in the reply, so the rule replaces the reply.
     simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
         "set_cookie": "vmware_soap_session=\"52c0ffee\"; Path=/; HttpOnly; Secure;",
         "body": "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><LoginResponse xmlns=\"urn:vim25\"><returnval><key>k</key><userName>user</userName></returnval></LoginResponse></Body></Envelope>", "status": 200}));
@@ -117,8 +117,8 @@ fn quotes_around_the_cookie_are_sent_back() {
 }
 
 #[test]
-fn the_later_of_two_session_cookies_counts_and_one_that_is_deleted_is_none() {
-    // Canned: no simulator sets two.
+fn the_last_of_two_session_cookies_counts_even_when_it_deletes_the_cookie() {
+    // Canned: the simulator never sets two cookies.
     let canned = Canned::http();
     let login = |cookies: &'static str| {
         canned.on_everything(move |peer, request| {
@@ -139,13 +139,13 @@ fn the_later_of_two_session_cookies_counts_and_one_that_is_deleted_is_none() {
     let deleted =
         "Set-Cookie: vmware_soap_session=one\r\nSet-Cookie: vmware_soap_session=gone; Max-Age=0\r\n";
     assert_eq!(login(deleted).unwrap_err().status, status::VSESSION_E_PROTOCOL);
-    // ureq reads these.
+    // ureq parses replies with these headers.
     let in_two_forms = "Connection: keep-alive, x\r\nSet-Cookie: vmware_soap_session=one\r\nSet-Cookie: vmware_soap_session=two\r\n";
     assert_eq!(login(in_two_forms).unwrap(), "vmware_soap_session=two");
 }
 
 #[test]
-fn a_wrong_password_is_told_with_the_faults_name_and_not_tried_again() {
+fn a_wrong_password_is_reported_with_the_faults_name_and_not_sent_again() {
     let simulator = Simulator::start();
     let session = simulator.config().with("password", "wrong").open().unwrap();
     let results = together(16, |_| session.ping());
@@ -161,7 +161,7 @@ fn a_wrong_password_is_told_with_the_faults_name_and_not_tried_again() {
         assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN);
     }
     assert_eq!(simulator.stat("login_failures"), 1, "one attempt for one set of credentials");
-    // A caller may try by hand, and that is one more attempt.
+    // An explicit login makes one more attempt.
     let error = session.login().unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN);
     assert_eq!(simulator.stat("login_failures"), 2);
@@ -171,11 +171,11 @@ fn a_wrong_password_is_told_with_the_faults_name_and_not_tried_again() {
     session.close().unwrap();
 }
 
-/// One attempt for each set of credentials, wherever they come from: with 64 threads that call all the time, keep-alive beside
-/// them, and another wrong password in the middle of it.
+/// Each set of credentials, whatever its source, is sent once. Meanwhile 64 threads call all the time, keep-alive runs,
+/// and another wrong password arrives.
 #[test]
-fn a_password_that_was_changed_on_the_server_does_not_lock_the_account() {
-    // A minute in the long form of the tests.
+fn a_password_changed_on_the_server_does_not_lock_the_account() {
+    // The long form of the tests runs for a minute.
     let seconds = if std::env::var_os("VSESSION_TEST_LONG").is_some() { 60 } else { 1 };
     for source in ["option", "file", "function"] {
         let simulator = Simulator::start();
@@ -196,7 +196,7 @@ fn a_password_that_was_changed_on_the_server_does_not_lock_the_account() {
         simulator.kill_sessions();
         let call_until = |end: Instant| {
             together(64, |_| {
-                // On a machine however slow, each calls when the refusal may be new, and when it is known.
+                // However slow the machine, each thread calls both while the refusal may be new and when it is known.
                 for calls in 0.. {
                     if calls >= 2 && Instant::now() >= end {
                         return;
@@ -221,18 +221,18 @@ fn a_password_that_was_changed_on_the_server_does_not_lock_the_account() {
 }
 
 #[test]
-fn servers_that_hang_in_their_logins_hold_up_no_other_servers() {
+fn servers_that_hang_in_logins_do_not_delay_other_servers() {
     let (silent, well) = (Simulator::start(), Simulator::start());
     silent.rule(json!({"method": "Login", "hang": true}));
-    // More than there are workers for logins.
+    // More sessions than there are login workers.
     let stuck: Vec<_> =
         (0..12).map(|_| silent.config().with("timeout_ms", "60000").open().unwrap()).collect();
     std::thread::scope(|scope| {
         for session in &stuck {
-            // Whatever becomes of it in the end.
+            // The outcome does not matter.
             scope.spawn(|| session.login());
         }
-        eventually("they hang", || stuck.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
+        eventually("every login hangs", || stuck.iter().all(|s| s.state() == VSESSION_STATE_LOGGING_IN));
         let session = well.session();
         let start = Instant::now();
         session.ping().unwrap();
@@ -263,7 +263,7 @@ fn the_password_file_is_read_at_each_login() {
 }
 
 #[test]
-fn a_password_file_of_more_than_64_kib_is_told() {
+fn a_password_file_of_more_than_64_kib_is_refused() {
     let simulator = Simulator::start();
     let file = std::env::temp_dir().join(format!("vsession-large-password-{}", std::process::id()));
     std::fs::write(&file, vec![b'x'; 64 * 1024 + 1]).unwrap();
@@ -276,7 +276,7 @@ fn a_password_file_of_more_than_64_kib_is_told() {
 }
 
 #[test]
-fn the_program_names_itself_and_the_version_of_the_interface() {
+fn the_options_set_the_user_agent_and_the_api_version() {
     let simulator = Simulator::start();
     let config = simulator.config().with("user_agent", "Backup/7").with("api_version", "6.0");
     let session = config.open().unwrap();
@@ -294,14 +294,14 @@ fn the_program_names_itself_and_the_version_of_the_interface() {
 }
 
 #[test]
-fn a_password_file_that_is_no_file_is_told_and_holds_nobody() {
+fn a_password_file_that_is_not_a_regular_file_is_refused_without_waiting() {
     let simulator = Simulator::start();
     let pipe = std::env::temp_dir().join(format!("vsession-pipe-{}", std::process::id()));
     let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
     assert!(made.success());
     for file in [pipe.to_str().unwrap(), "/dev/zero", "/", "/does/not/exist"] {
         let session = simulator.config().with("password_file", file).open().unwrap();
-        // Held, it would end by its deadline.
+        // If the library waited for the file, the call would end at its deadline.
         let error = session.login_with(&Options::timeout(20_000)).unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_CONFIG, "{file}: {error:?}");
         assert!(error.message.contains("password_file") && error.message.contains(file), "{error:?}");
@@ -312,7 +312,7 @@ fn a_password_file_that_is_no_file_is_told_and_holds_nobody() {
 }
 
 #[test]
-fn missing_credentials_are_told_before_anything_is_sent() {
+fn missing_credentials_are_reported_before_anything_is_sent() {
     let simulator = Simulator::start();
     let session = Config::new(&simulator.text("url")).unwrap().open().unwrap();
     let error = session.login().unwrap_err();
@@ -323,9 +323,9 @@ fn missing_credentials_are_told_before_anything_is_sent() {
 }
 
 #[test]
-fn a_login_that_cannot_be_described_leaves_no_session_behind() {
+fn a_login_response_without_a_session_leaves_no_session_behind() {
     let simulator = Simulator::start();
-    // Canned: a Login whose reply lacks the session, with a cookie of a session that does live.
+    // Canned: a LoginResponse without a session, with the cookie of a living session.
     let other = simulator.session();
     other.login().unwrap();
     let cookie = other.cookie().unwrap();
@@ -339,25 +339,25 @@ fn a_login_that_cannot_be_described_leaves_no_session_behind() {
 }
 
 #[test]
-fn after_a_failed_login_the_next_automatic_one_waits() {
+fn after_a_failed_login_the_next_automatic_one_pauses() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "status": 503, "times": 1}));
     let session = simulator.config().with("relogin.backoff_ms", "4000").open().unwrap();
     let error = session.ping().unwrap_err();
     assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 503));
     assert!(error.retriable);
-    // Within the wait: the same error, and no request.
+    // Within the pause: the same error, and no request.
     let attempts = simulator.calls("Login");
     let error = session.ping().unwrap_err();
     assert!(error.message.contains("next automatic one"), "{}", error.message);
     assert_eq!(simulator.calls("Login"), attempts);
-    eventually("the wait ends and the call succeeds", || session.ping().is_ok());
+    eventually("the pause ends and the call succeeds", || session.ping().is_ok());
     assert_eq!(simulator.calls("Login"), attempts + 1);
     session.close().unwrap();
 }
 
 #[test]
-fn a_server_that_asks_to_be_left_alone_is_left_alone_up_to_the_longest_wait() {
+fn retry_after_is_heeded_up_to_the_longest_pause() {
     let simulator = Simulator::start();
     let busy = |seconds: &str| {
         let headers = json!({"Retry-After": seconds});
@@ -369,7 +369,7 @@ fn a_server_that_asks_to_be_left_alone_is_left_alone_up_to_the_longest_wait() {
         let error = session.ping().unwrap_err();
         assert!(error.message.contains(&format!("in {seconds} s, as it asks")), "{}", error.message);
         assert_eq!(error.retry_after_ms.to_string(), format!("{seconds}000"));
-        eventually("the wait ends and the call succeeds", || session.ping().is_ok());
+        eventually("the pause ends and the call succeeds", || session.ping().is_ok());
         session.close().unwrap();
         start.elapsed()
     };
@@ -380,7 +380,7 @@ fn a_server_that_asks_to_be_left_alone_is_left_alone_up_to_the_longest_wait() {
 }
 
 #[test]
-fn refused_credentials_stay_refused_when_a_login_by_hand_fails_for_another_reason() {
+fn refused_credentials_stay_refused_when_an_explicit_login_fails_for_another_reason() {
     let simulator = Simulator::start();
     let session =
         simulator.config().with("password", "wrong").with("relogin.backoff_ms", "1").open().unwrap();
@@ -406,7 +406,7 @@ fn a_login_whose_reply_cannot_be_read_leaves_no_session_behind() {
         (long.as_str(), status::VSESSION_E_REPLY_TOO_LARGE),
     ] {
         let simulator = Simulator::start();
-        // Canned, with the cookie of a session that does live.
+        // Canned, with the cookie of a living session.
         let other = simulator.session();
         other.login().unwrap();
         simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
@@ -420,12 +420,12 @@ fn a_login_whose_reply_cannot_be_read_leaves_no_session_behind() {
 }
 
 #[test]
-fn a_login_that_ran_although_its_status_refuses_it_leaves_no_session_behind() {
+fn a_login_that_ran_despite_an_error_status_leaves_no_session_behind() {
     let envelope =
         |body: &str| format!("<Envelope><Body><LoginResponse>{body}</LoginResponse></Body></Envelope>");
     for status in [403, 404] {
         let simulator = Simulator::start();
-        // Canned, with the cookie of a session that does live.
+        // Canned, with the cookie of a living session.
         let other = simulator.session();
         other.login().unwrap();
         simulator.rule(json!({"method": "Login", "times": 1, "content_type": "text/xml",
@@ -463,6 +463,6 @@ fn a_call_whose_login_failed_did_not_run() {
     assert_eq!(
         simulator.kill_sessions(),
         1,
-        "nobody here knows the cookie of the login whose reply was lost"
+        "the client never got the cookie of the login whose reply was lost"
     );
 }

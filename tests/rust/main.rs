@@ -1,11 +1,11 @@
-//! Acceptance tests: each drives the library through its C functions against the simulator, and is named for the
-//! behaviour that it holds. What the simulator cannot say comes from a canned answer and is marked so.
+//! Acceptance tests. Each uses the library through its C functions against the simulator and is named for the behaviour
+//! it holds. What the simulator cannot produce comes from a canned reply, which is marked as such.
 #![allow(clippy::disallowed_types)]
 #![allow(clippy::print_stderr, clippy::undocumented_unsafe_blocks)]
 
 #[path = "../../fuzz/targets/mod.rs"]
 mod fuzz_targets;
-// A part of it is for tests/faults alone.
+// A part of it is only for tests/faults.
 #[allow(dead_code)]
 mod support;
 

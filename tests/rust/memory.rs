@@ -1,24 +1,24 @@
-//! What happens when there is no memory for a reply.
+//! Running out of memory for a reply.
 
 use vsession::vsession_executed::*;
 
 use crate::support::canned::{Canned, envelope, in_chunks, with_length};
 use crate::support::*;
 
-/// In a process of its own, whose address space is bounded.
+/// Runs in its own process, whose address space is limited.
 #[test]
-fn a_reply_that_memory_does_not_suffice_for_is_an_error() {
+fn running_out_of_memory_for_a_reply_is_an_error() {
     child::held(child::child("memory::child_with_little_memory"));
 }
 
 #[test]
-#[ignore = "run by a_reply_that_memory_does_not_suffice_for_is_an_error"]
+#[ignore = "run by running_out_of_memory_for_a_reply_is_an_error"]
 fn child_with_little_memory() {
     let canned = Canned::http();
     let session = canned.config().with("max_reply_bytes", "1073741824").open().unwrap();
     session.login().unwrap();
     session.ping().unwrap();
-    // Canned: no simulator answers with so much.
+    // Canned: the simulator never sends this much.
     let announced = |size: usize| {
         [format!("HTTP/1.1 200 OK\r\nContent-Length: {size}\r\n\r\n").into_bytes(), vec![b' '; 65536]]
             .concat()
@@ -48,14 +48,14 @@ fn child_with_little_memory() {
     session.close().unwrap();
 }
 
-/// In a process of its own, whose address space is bounded.
+/// Runs in its own process, whose address space is limited.
 #[test]
-fn a_reply_that_arrives_and_is_dear_to_read_does_not_end_the_process() {
+fn running_out_of_memory_while_reading_a_reply_does_not_end_the_process() {
     child::held(child::child("memory::child_with_little_memory_for_reading"));
 }
 
 #[test]
-#[ignore = "run by a_reply_that_arrives_and_is_dear_to_read_does_not_end_the_process"]
+#[ignore = "run by running_out_of_memory_while_reading_a_reply_does_not_end_the_process"]
 fn child_with_little_memory_for_reading() {
     const SIZE: usize = 8 << 20;
     let canned = Canned::http();
@@ -64,8 +64,8 @@ fn child_with_little_memory_for_reading() {
     session.ping().unwrap();
     let own = |inside: &str| envelope(&format!("<CurrentTimeResponse>{inside}</CurrentTimeResponse>"));
     let faulty = |inside: &str| envelope(&format!("<soapenv:Fault>{inside}</soapenv:Fault>"));
-    // Canned: no simulator answers with so much. None of it is a reply that could be handed out, which would be copied
-    // by this test.
+    // Canned: the simulator never sends this much. None of these is a reply that the library would hand out, because this
+    // test would have to copy it.
     let bodies: [(&str, String); 9] = [
         ("a text", own(&format!("<returnval>{}\u{1}</returnval>", "x".repeat(SIZE)))),
         ("an escaped text", own(&format!("<returnval>{}&#1;</returnval>", "&amp;".repeat(SIZE / 5)))),
@@ -83,19 +83,19 @@ fn child_with_little_memory_for_reading() {
         canned.on_call(move |peer, _| {
             peer.say(&reply);
         });
-        // What has arrived has room, and half of it once more.
+        // There is room for what has arrived, and for half as much again.
         let usual = limit_address_space(Some(SIZE as u64 * 3 / 2 + (4 << 20)));
         let options = Options { no_relogin: true, ..Options::timeout(60_000) };
         let result = session.ping_with(&options);
         limit_address_space(usual);
         let error = result.expect_err(name);
-        assert_ne!(error.executed, VSESSION_EXECUTED_NO, "{name}: it was answered: {error:?}");
+        assert_ne!(error.executed, VSESSION_EXECUTED_NO, "{name}: the call was answered: {error:?}");
         let expected = if name.ends_with("of a fault") {
             status::VSESSION_E_FAULT
         } else {
             status::VSESSION_E_MALFORMED_XML
         };
-        // How much is free besides is malloc's affair.
+        // How much memory is free besides depends on malloc.
         assert!([expected, status::VSESSION_E_RESOURCE].contains(&error.status), "{name}: {error:?}");
         canned.well();
         session.ping().unwrap();
@@ -103,7 +103,8 @@ fn child_with_little_memory_for_reading() {
     session.close().unwrap();
 }
 
-/// Lets the process have so many bytes more than it has, or sets the limit back; returns what it was.
+/// Sets the limit of the address space to this many bytes more than are in use, or resets it. Returns the previous
+/// limit.
 fn limit_address_space(more: Option<u64>) -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) }, 0);

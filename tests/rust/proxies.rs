@@ -1,4 +1,5 @@
-//! Through real proxies: tinyproxy for HTTP CONNECT, microsocks for SOCKS 5. What these never say is said by `script`.
+//! Real proxies: tinyproxy for HTTP CONNECT and microsocks for SOCKS 5. `script` stands in for replies that these never
+//! send.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -67,7 +68,7 @@ fn through(simulator: &Simulator, proxy: &str) -> Result<(), ApiError> {
 #[test]
 fn an_http_proxy_is_used_with_and_without_credentials() {
     let open = Proxy::http(None);
-    // To a server without TLS too.
+    // Also to a server without TLS.
     let simulators = [Simulator::with(&["-tls=false"]), Simulator::start()];
     for simulator in &simulators {
         through(simulator, &format!("http://127.0.0.1:{}", open.port)).unwrap();
@@ -88,7 +89,7 @@ fn an_http_proxy_is_used_with_and_without_credentials() {
 #[test]
 fn a_socks_proxy_is_used_with_and_without_credentials() {
     let open = Proxy::socks(None);
-    // To a server without TLS too.
+    // Also to a server without TLS.
     let simulators = [Simulator::with(&["-tls=false"]), Simulator::start()];
     for simulator in &simulators {
         through(simulator, &format!("socks5://127.0.0.1:{}", open.port)).unwrap();
@@ -114,13 +115,13 @@ fn the_proxy_resolves_the_servers_name() {
         .with("proxy", &format!("socks5://127.0.0.1:{}", proxy.port))
         .open()
         .unwrap();
-    // The library could not know the name: that the proxy says so shows who looked.
+    // The library could not resolve the name: the proxy's error shows that the proxy tried to.
     assert_eq!(session.login().unwrap_err().status, status::VSESSION_E_PROXY);
     session.close().unwrap();
 }
 
 #[test]
-fn a_proxy_that_is_not_there_or_reaches_nothing_is_told() {
+fn a_proxy_that_is_absent_or_reaches_nothing_is_reported() {
     let simulator = Simulator::start();
     let error = through(&simulator, &format!("http://127.0.0.1:{}", free_port())).unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_CONNECT);
@@ -137,7 +138,7 @@ fn a_proxy_that_is_not_there_or_reaches_nothing_is_told() {
 }
 
 #[test]
-fn no_proxy_goes_past_it() {
+fn hosts_in_no_proxy_are_reached_directly() {
     let simulator = Simulator::start();
     let nowhere = format!("http://127.0.0.1:{}", free_port());
     let config = simulator.config().with("proxy", &nowhere);
@@ -153,9 +154,9 @@ fn no_proxy_goes_past_it() {
     assert!(config.open().unwrap().login().is_err());
 }
 
-/// A list that is passed over in silence sends a password to a proxy that was not to have it.
+/// If the library ignored a list that it cannot parse, it would send a password through a proxy that must not get it.
 #[test]
-fn a_list_of_exceptions_that_is_not_understood_is_refused() {
+fn an_invalid_no_proxy_list_is_refused() {
     let config = Config::new("https://u:p@127.0.0.1/sdk").unwrap();
     for list in ["10.0.0.0/33", "a, 127.*", "https://vc.example.com", "vc:99999"] {
         let error = config.set("no_proxy", list).unwrap_err();
@@ -165,7 +166,7 @@ fn a_list_of_exceptions_that_is_not_understood_is_refused() {
 }
 
 #[test]
-fn a_password_that_looks_like_a_port_does_not_make_the_user_the_proxy() {
+fn a_proxy_password_that_looks_like_a_port_is_not_taken_for_one() {
     let config = Config::new("https://u:p@127.0.0.1/sdk").unwrap();
     for character in ["#", "/", "?", "%"] {
         let error = config.set("proxy", &format!("http://user:8080{character}x@proxy:3128")).unwrap_err();
@@ -182,9 +183,9 @@ fn a_password_that_looks_like_a_port_does_not_make_the_user_the_proxy() {
     }
 }
 
-/// The environment belongs to a process, so each of these has one of its own.
+/// The environment belongs to the process, so each case runs in its own.
 #[test]
-fn the_environment_names_a_proxy_only_where_the_option_says_so() {
+fn the_environment_names_a_proxy_only_where_the_option_allows_it() {
     let nowhere = free_port();
     let address = format!("http://127.0.0.1:{nowhere}");
     for tls in ["true", "false"] {
@@ -204,14 +205,14 @@ fn the_environment_names_a_proxy_only_where_the_option_says_so() {
                 .map(|name| (name, address.as_str()))
                 .into();
         let excepted = [&all[..], &[("NO_PROXY", "localhost, 127.0.0.1")]].concat();
-        assert_eq!(login("", &all), "logged in", "nobody asked for the environment");
+        assert_eq!(login("", &all), "logged in", "the default ignores the environment");
         assert_eq!(login("none", &all), "logged in");
         assert!(login("env", &all).contains(&format!("127.0.0.1:{nowhere}")));
         assert_eq!(login("env", &excepted), "logged in");
         assert_eq!(login("env", &[]), "logged in");
         let (own, others) = match tls {
             "true" => ("HTTPS_PROXY", ["http_proxy", "HTTP_PROXY"]),
-            // In capitals a client of a CGI program could set it.
+            // A client of a CGI program could set the variable in capitals.
             _ => ("http_proxy", ["HTTPS_PROXY", "HTTP_PROXY"]),
         };
         assert!(login("env", &[(own, &address)]).contains(&format!("127.0.0.1:{nowhere}")));
@@ -220,7 +221,7 @@ fn the_environment_names_a_proxy_only_where_the_option_says_so() {
 }
 
 #[test]
-#[ignore = "run by the_environment_names_a_proxy_only_where_the_option_says_so"]
+#[ignore = "run by the_environment_names_a_proxy_only_where_the_option_allows_it"]
 fn child_that_logs_in() {
     let variable = |name: &str| std::env::var(name).unwrap();
     let config = Config::new(&variable("VSESSION_TEST_URL")).unwrap();
@@ -239,8 +240,8 @@ fn child_that_logs_in() {
     session.close().unwrap();
 }
 
-/// Canned: a proxy that reads so many bytes and answers, step by step, and then hands the connection on to `server`, or
-/// closes it. Returns its port, and what it has read.
+/// Canned: a proxy that reads and answers step by step, and then connects the client to `server` or closes the
+/// connection. Returns its port and what it has read.
 fn script(
     steps: Vec<(usize, Vec<u8>)>,
     server: Option<String>,
@@ -272,7 +273,7 @@ fn script(
     (port, running)
 }
 
-/// The error of a login to a host through a proxy that answers so.
+/// The error of a login to a host through a proxy that gives these answers.
 fn refusal(kind: &str, host: &str, steps: Vec<(usize, Vec<u8>)>) -> ApiError {
     let (port, running) = script(steps, None);
     let session = Config::new(&format!("https://u:p@{host}/sdk"))
@@ -287,7 +288,7 @@ fn refusal(kind: &str, host: &str, steps: Vec<(usize, Vec<u8>)>) -> ApiError {
 }
 
 #[test]
-fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
+fn a_proxy_that_violates_its_protocol_is_reported() {
     const HELLO: usize = 3;
     let to_name = |host: &str| 4 + 1 + host.len() + 2;
     let host = "vc.example.com";
@@ -295,7 +296,7 @@ fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
     for (steps, host, word) in [
         (vec![(HELLO, vec![4, 0])], host, "does not speak SOCKS 5"),
         (vec![(HELLO, vec![5, 255])], host, "not supported"),
-        // It requires a password, which was not offered.
+        // The proxy requires a password, which was not offered.
         (vec![(HELLO, vec![5, 2])], host, "not supported"),
         (vec![(HELLO, vec![5])], host, "closed the connection"),
         (answers(1, 1), host, "could not make the connection"),
@@ -317,7 +318,7 @@ fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
     assert!(error.message.contains("user name or password of more than 255 bytes"), "{}", error.message);
     session.close().unwrap();
     running.join().unwrap().unwrap();
-    // The head of the request is not read to its end, which changes nothing.
+    // The proxy does not read the whole request head, which must not matter.
     for (answer, word) in [
         (&b""[..], "closed the connection"),
         (b"SSH-2.0-none\r\n\r\n", "did not answer in HTTP"),
@@ -332,7 +333,7 @@ fn a_proxy_that_does_not_keep_to_its_protocol_is_told() {
 }
 
 #[test]
-fn whatever_address_a_socks_proxy_says_that_it_bound_the_tunnel_is_used() {
+fn a_socks_tunnel_is_used_whatever_its_bound_address() {
     let simulator = Simulator::start();
     let server = simulator.host();
     for bound in [vec![1, 0, 0, 0, 0], [vec![4], vec![0; 16]].concat(), b"\x03\x06proxy1".to_vec()] {
@@ -344,7 +345,7 @@ fn whatever_address_a_socks_proxy_says_that_it_bound_the_tunnel_is_used() {
 }
 
 #[test]
-fn a_server_with_an_address_of_ip_version_6_is_named_to_the_proxy() {
+fn a_proxy_can_be_asked_for_an_ipv6_address() {
     let simulator = Simulator::start();
     let there = |proxy: &str| {
         let config = Config::new("https://[2001:db8::1]:8443/sdk").unwrap();

@@ -1,4 +1,4 @@
-//! Readers: they never wait, and never see a mixture of two logins.
+//! Readers never wait and never see a mixture of two logins.
 
 use serde_json::json;
 use std::collections::HashMap;
@@ -40,9 +40,9 @@ fn readers_during_a_login_see_the_old_or_the_new_snapshot_and_never_wait() {
                 })
             })
             .collect();
-        eventually("all read", || begun.load(Ordering::SeqCst) == 4);
+        eventually("every thread reads", || begun.load(Ordering::SeqCst) == 4);
         session.ping().unwrap();
-        eventually("all read on", || ended.load(Ordering::SeqCst) == 4);
+        eventually("every thread continues to read", || ended.load(Ordering::SeqCst) == 4);
         done.set();
         let second = session.info().unwrap();
         for reader in readers {
@@ -51,7 +51,7 @@ fn readers_during_a_login_see_the_old_or_the_new_snapshot_and_never_wait() {
             assert_eq!(keys.get(&2), Some(&second.key()));
             assert_eq!(keys.len(), 2);
             assert!(logging_in > 100, "reads went on during the login ({logging_in})");
-            // A wait for the login would have taken two seconds. The kernel's own locks, for memory, take their time too.
+            // A reader that waited for the login would take two seconds. The kernel's memory locks take some time too.
             assert!(longest < Duration::from_millis(1000), "{longest:?}");
         }
     });
@@ -98,9 +98,9 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
             let epoch = session.epoch();
             simulator.kill_sessions();
             eventually("the session is replaced", || session.epoch() > epoch);
-            // A call that meets three dead sessions gives up, so none may still be under way.
+            // A call that meets three dead sessions gives up, so every caller must have got past the old session first.
             let before: Vec<_> = made.iter().map(|made| made.load(Ordering::SeqCst)).collect();
-            eventually("every caller goes on", || {
+            eventually("every caller continues", || {
                 made.iter().zip(&before).all(|(made, before)| made.load(Ordering::SeqCst) > *before)
             });
         }
@@ -109,7 +109,7 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
             caller.join().unwrap();
         }
     });
-    // What the server saw: each login's key belongs to one epoch, and there was one login for each kill.
+    // By the server's log, each login's key belongs to one epoch, and each kill cost one login.
     let mut seen: Vec<_> = keys.into_inner().unwrap().into_iter().collect();
     seen.sort();
     let logins: Vec<String> = simulator

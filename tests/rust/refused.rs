@@ -1,4 +1,4 @@
-//! Credentials that were refused: nothing but a login by hand sends them again.
+//! Refused credentials: only an explicit login sends them again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use vsession::vsession_state::*;
 
 use crate::support::*;
 
-/// Looks again after a few milliseconds.
+/// Looks for new credentials every few milliseconds.
 fn eager(config: Config) -> Config {
     config.with("relogin.backoff_ms", "1").with("relogin.max_backoff_ms", "2")
 }
@@ -30,14 +30,14 @@ fn refused(result: Result<impl Sized, ApiError>) -> ApiError {
 }
 
 #[test]
-fn a_refused_password_that_is_set_again_is_not_taken() {
+fn setting_a_refused_password_again_is_refused() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.config().with("password", "wrong").with_queue(&queue).open().unwrap();
     refused(session.ping());
     queue.drain();
     let calls = AtomicU32::new(0);
-    // Threads that call, and handlers that read the secret again and set it, unchanged.
+    // Threads that call, and threads that read the secret again and set it unchanged.
     together(8, |n| {
         for _ in 0..50 {
             match n % 2 {
@@ -52,20 +52,20 @@ fn a_refused_password_that_is_set_again_is_not_taken() {
     });
     assert_eq!(simulator.stat("login_failures"), 1, "of {calls:?} tries");
     assert_eq!(session.state(), VSESSION_STATE_REJECTED);
-    assert!(queue.drain().is_empty(), "nothing has happened");
+    assert!(queue.drain().is_empty(), "no event");
     session.close().unwrap();
     queue.free();
 }
 
 #[test]
-fn a_refused_password_does_not_replace_one_that_was_given() {
+fn a_refused_password_does_not_replace_another() {
     let simulator = Simulator::start();
     let session = simulator.config().with("password", "wrong").open().unwrap();
     refused(session.ping());
     session.set_password("pass").unwrap();
     refused(session.set_password("wrong"));
     session.ping().unwrap();
-    // While a session lives it is refused just as well.
+    // While a session lives, the refused password is refused too.
     refused(session.set_password("wrong"));
     simulator.kill_sessions();
     session.ping().unwrap();
@@ -74,7 +74,7 @@ fn a_refused_password_does_not_replace_one_that_was_given() {
 }
 
 #[test]
-fn a_refused_password_is_known_for_the_user_whom_a_function_names() {
+fn a_refused_password_is_remembered_for_the_functions_user_name() {
     let simulator = Simulator::start();
     let session = without_password(&simulator)
         .with_credentials(|_| Credentials::Pair("user", "wrong".into()))
@@ -90,14 +90,14 @@ fn a_refused_password_is_known_for_the_user_whom_a_function_names() {
 }
 
 #[test]
-fn what_was_refused_stays_refused_after_others_succeeded() {
+fn refused_credentials_stay_refused_after_others_succeeded() {
     let simulator = Simulator::start();
     let file = password_file("refused-stays", "wrong\n");
     let config = simulator.config().with("password", "").with("password_file", file.to_str().unwrap());
     let session = eager(config).open().unwrap();
     refused(session.ping());
     rewrite(&file, "pass\n");
-    eventually("the right one is found", || session.ping().is_ok());
+    eventually("the right password is found", || session.ping().is_ok());
     rewrite(&file, "wrong\n");
     simulator.kill_sessions();
     for _ in 0..20 {
@@ -105,7 +105,7 @@ fn what_was_refused_stays_refused_after_others_succeeded() {
     }
     assert_eq!(session.state(), VSESSION_STATE_REJECTED);
     assert_eq!(simulator.stat("login_failures"), 1);
-    // By hand it is sent, and what is accepted then may be sent again.
+    // An explicit login sends it. If the server accepts it, the library may send it again.
     refused(session.login());
     assert_eq!(simulator.stat("login_failures"), 2);
     simulator.set_password("wrong");
@@ -118,7 +118,7 @@ fn what_was_refused_stays_refused_after_others_succeeded() {
 }
 
 #[test]
-fn a_password_set_during_a_look_does_not_have_the_refused_one_sent() {
+fn a_password_set_during_a_look_does_not_send_the_refused_one() {
     let simulator = Simulator::start();
     let (asked, blocks) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
     let (count, held) = (asked.clone(), blocks.clone());
@@ -136,7 +136,7 @@ fn a_password_set_during_a_look_does_not_have_the_refused_one_sent() {
     blocks.store(true, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let looks = scope.spawn(|| {
-            // A look begins when the pause is over.
+            // A look begins when the pause ends.
             loop {
                 match session.ping() {
                     Err(error) if asked.load(Ordering::SeqCst) < 2 => {
@@ -146,7 +146,7 @@ fn a_password_set_during_a_look_does_not_have_the_refused_one_sent() {
                 }
             }
         });
-        eventually("the function is asked again", || asked.load(Ordering::SeqCst) == 2);
+        eventually("the function is called again", || asked.load(Ordering::SeqCst) == 2);
         session.set_password("pass").unwrap();
         blocks.store(false, Ordering::SeqCst);
         looks.join().unwrap().unwrap();
@@ -156,7 +156,7 @@ fn a_password_set_during_a_look_does_not_have_the_refused_one_sent() {
 }
 
 #[test]
-fn a_login_by_hand_that_meets_a_look_is_tried() {
+fn an_explicit_login_during_a_look_is_sent() {
     let simulator = Simulator::start();
     let (asked, blocks) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicBool::new(false)));
     let (count, held) = (asked.clone(), blocks.clone());
@@ -191,7 +191,7 @@ fn a_login_by_hand_that_meets_a_look_is_tried() {
 }
 
 #[test]
-fn however_many_passwords_are_set_in_turn_none_is_sent_twice() {
+fn no_refused_password_is_sent_twice_however_many_are_set() {
     let simulator = Simulator::start();
     let session = simulator.config().with("password", "wrong").open().unwrap();
     for round in 0..3 {
@@ -203,7 +203,7 @@ fn however_many_passwords_are_set_in_turn_none_is_sent_twice() {
     }
     assert_eq!(simulator.stat("login_failures"), 64);
     assert_eq!(session.state(), VSESSION_STATE_REJECTED);
-    // By hand any is sent, and what the server accepts may be sent again.
+    // An explicit login sends any password. If the server accepts it, the library may send it again.
     session.set_password("pass").unwrap();
     refused(session.ping());
     session.login().unwrap();
@@ -214,7 +214,7 @@ fn however_many_passwords_are_set_in_turn_none_is_sent_twice() {
 }
 
 #[test]
-fn no_answer_about_refused_credentials_grows() {
+fn repeated_errors_about_refused_credentials_do_not_grow() {
     let simulator = Simulator::start();
     let file = password_file("refused-grows", "wrong\n");
     let config = simulator.config().with("password", "").with("password_file", file.to_str().unwrap());
@@ -223,11 +223,11 @@ fn no_answer_about_refused_credentials_grows() {
     let first = refused(session.ping()).message;
     assert!(first.contains("refused"), "{first}");
     for _ in 0..30 {
-        // Each comes after the pause, and looks.
+        // Each call comes after the pause, so it looks for new credentials.
         std::thread::sleep(std::time::Duration::from_millis(3));
         assert_eq!(refused(session.ping()).message, first);
     }
-    // Nor of what stands in the way of a login.
+    // The same holds for an error in preparing a login.
     std::fs::remove_file(&file).unwrap();
     let lengths: Vec<_> = (0..30)
         .map(|_| {

@@ -1,4 +1,4 @@
-//! A session that ends on the server: replaced once for everybody, and only when it is really gone.
+//! A session that ends on the server is replaced once for all threads, and only when it is really gone.
 
 use serde_json::json;
 use vsession::vsession_executed::*;
@@ -71,7 +71,7 @@ fn no_permission_is_no_reason_to_log_in() {
 }
 
 #[test]
-fn a_property_withheld_for_want_of_a_session_is_read_again_after_a_login() {
+fn a_property_withheld_from_an_unauthenticated_caller_is_read_again_after_a_login() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -85,7 +85,7 @@ fn a_property_withheld_for_want_of_a_session_is_read_again_after_a_login() {
 }
 
 #[test]
-fn relogin_never_tells_that_the_session_has_ended() {
+fn relogin_never_reports_the_end_of_the_session() {
     let simulator = Simulator::start();
     let session = simulator.config().with("relogin", "never").open().unwrap();
     assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
@@ -108,7 +108,7 @@ fn relogin_never_tells_that_the_session_has_ended() {
 }
 
 #[test]
-fn a_call_can_refuse_a_login_and_a_changed_session() {
+fn a_call_can_rule_out_a_login_and_a_new_session() {
     let simulator = Simulator::start();
     let session = simulator.session();
     let no_relogin = Options { no_relogin: true, ..Options::default() };
@@ -119,7 +119,7 @@ fn a_call_can_refuse_a_login_and_a_changed_session() {
     simulator.kill_sessions();
     assert_eq!(session.ping_with(&no_relogin).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
     assert_eq!(simulator.stat("logins"), 1);
-    // The session is found dead and replaced, and then the call is not sent through the new one.
+    // The dead session is replaced, but the call is not sent through the new one.
     assert_eq!(session.ping_with(&epoch_1).unwrap_err().status, status::VSESSION_E_SESSION_CHANGED);
     assert_eq!(session.epoch(), 2);
     session.ping_with(&Options { require_epoch: 2, ..Options::default() }).unwrap();
@@ -147,17 +147,17 @@ fn refresh_and_is_active_find_a_dead_session_without_logging_in() {
 }
 
 #[test]
-fn is_active_asks_the_server_each_time_and_needs_no_memory_of_the_session() {
+fn is_active_asks_the_server_each_time() {
     let simulator = Simulator::start();
     let session = simulator.session();
-    assert!(!session.is_active().unwrap(), "there is none, and none is made");
+    assert!(!session.is_active().unwrap(), "there is no session, and none is made");
     assert_eq!(simulator.stat("requests"), 0);
     session.login().unwrap();
     for asked in 1..=3 {
         assert!(session.is_active().unwrap());
         assert_eq!(simulator.calls("SessionIsActive"), asked);
     }
-    // The library believes it to be out of reach, and asks all the same.
+    // The session counts as unreachable, and the check asks the server anyway.
     simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1}));
     session.ping().unwrap_err();
     assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
@@ -167,7 +167,7 @@ fn is_active_asks_the_server_each_time_and_needs_no_memory_of_the_session() {
 }
 
 #[test]
-fn without_the_privilege_for_session_is_active_the_session_is_still_found_alive_and_none_pile_up() {
+fn without_the_privilege_for_session_is_active_a_living_session_is_kept() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -183,7 +183,7 @@ fn without_the_privilege_for_session_is_active_the_session_is_still_found_alive_
 }
 
 #[test]
-fn a_status_check_that_could_not_be_made_is_an_error_and_not_a_no() {
+fn a_session_check_that_fails_is_an_error_and_not_false() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -246,14 +246,14 @@ fn an_answer_ends_an_outage_even_if_it_is_a_fault() {
 }
 
 #[test]
-fn a_refresh_that_a_logout_overtakes_gives_no_empty_identity() {
+fn a_refresh_overtaken_by_a_logout_returns_no_empty_identity() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
     simulator.rule(json!({"method": "RetrievePropertiesEx", "delay_after_ms": 2000}));
     std::thread::scope(|scope| {
         let refreshing = scope.spawn(|| session.refresh().map(|info| info.key()));
-        eventually("the question is under way", || simulator.calls("RetrievePropertiesEx") == 1);
+        eventually("the refresh is under way", || simulator.calls("RetrievePropertiesEx") == 1);
         session.logout().unwrap();
         let error = refreshing.join().unwrap().unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED);
@@ -262,12 +262,12 @@ fn a_refresh_that_a_logout_overtakes_gives_no_empty_identity() {
 }
 
 #[test]
-fn what_session_is_active_answers_is_read_in_each_form_of_a_boolean() {
+fn every_form_of_an_xml_boolean_is_read() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
     let answered = |text: &str| {
-        // Canned: the simulator writes true and false, XML Schema allows 1 and 0 too.
+        // Canned: the simulator writes true and false; XML Schema also allows 1 and 0.
         let body = format!(
             "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><SessionIsActiveResponse xmlns=\"urn:vim25\"><returnval>{text}</returnval></SessionIsActiveResponse></Body></Envelope>"
         );
@@ -280,7 +280,9 @@ fn what_session_is_active_answers_is_read_in_each_form_of_a_boolean() {
     assert_eq!(answered("perhaps").unwrap_err().status, status::VSESSION_E_PROTOCOL);
     for text in ["false", "0"] {
         assert!(!answered(text).unwrap(), "{text}");
-        eventually("the session is logged out, for it was not gone", || simulator.stat("sessions") == 0);
+        eventually("the abandoned session is logged out, because it still lived", || {
+            simulator.stat("sessions") == 0
+        });
         session.login().unwrap();
     }
     session.close().unwrap();
@@ -288,15 +290,15 @@ fn what_session_is_active_answers_is_read_in_each_form_of_a_boolean() {
 
 const NOBODY: &str = "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><RetrievePropertiesExResponse xmlns=\"urn:vim25\"/></Body></Envelope>";
 
-/// Has logins succeed and their sessions be unknown, as behind two nodes of one address or without cookies on the way.
+/// Logins succeed but their sessions are unknown, as behind two nodes with one address or a proxy that drops cookies.
 fn forgets_its_sessions(simulator: &Simulator) {
     simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated"}));
-    // Canned: the simulator knows whom it has logged in.
+    // Canned: the simulator knows the sessions it has made.
     simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": NOBODY}));
 }
 
 #[test]
-fn logins_that_bring_no_successful_call_are_followed_by_growing_pauses_and_leave_no_sessions() {
+fn useless_logins_are_followed_by_pauses_and_leave_no_sessions() {
     let simulator = Simulator::start();
     let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
     forgets_its_sessions(&simulator);
@@ -308,7 +310,7 @@ fn logins_that_bring_no_successful_call_are_followed_by_growing_pauses_and_leave
         }
         session.ping().unwrap_err()
     });
-    // The first, and the one that replaced it.
+    // The first login, and the one that replaced its session.
     assert_eq!(simulator.stat("logins"), 2);
     let error = &failed[0];
     assert!(error.message.contains("did not know its session"), "{}", error.message);
@@ -316,8 +318,8 @@ fn logins_that_bring_no_successful_call_are_followed_by_growing_pauses_and_leave
     let named = format!("may start in {} ms", error.retry_after_ms);
     assert!(error.message.contains(&named), "{error:?}");
     assert_eq!(session.state(), VSESSION_STATE_EXPIRED);
-    eventually("what was given up is logged out", || simulator.stat("sessions") == 0);
-    // By hand it is tried at once.
+    eventually("the abandoned session is logged out", || simulator.stat("sessions") == 0);
+    // An explicit login is sent at once.
     simulator.clear_rules();
     session.login().unwrap();
     session.ping().unwrap();
@@ -328,7 +330,7 @@ fn logins_that_bring_no_successful_call_are_followed_by_growing_pauses_and_leave
 }
 
 #[test]
-fn the_pause_after_logins_of_no_use_doubles_and_ends_with_a_successful_call() {
+fn the_pause_after_useless_logins_doubles_and_ends_with_a_successful_call() {
     let simulator = Simulator::start();
     let session = simulator.config().with("relogin.backoff_ms", "300").open().unwrap();
     forgets_its_sessions(&simulator);
@@ -343,10 +345,10 @@ fn the_pause_after_logins_of_no_use_doubles_and_ends_with_a_successful_call() {
     });
     let times = times();
     let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-    // Half of each is chance.
+    // Half of each pause is random.
     assert!(pauses[1] >= 150 && pauses[2] >= 300 && pauses[3] >= 600, "{pauses:?}");
     simulator.clear_rules();
-    eventually("it is used again", || session.ping().is_ok());
+    eventually("a call succeeds again", || session.ping().is_ok());
     for _ in 0..3 {
         simulator.kill_sessions();
         session.ping().unwrap();
@@ -355,11 +357,11 @@ fn the_pause_after_logins_of_no_use_doubles_and_ends_with_a_successful_call() {
 }
 
 #[test]
-fn a_session_that_is_given_up_is_not_logged_out_under_a_call() {
+fn an_abandoned_session_is_not_logged_out_during_a_call() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
-    // Canned: another node of the same address, which does not know the session.
+    // Canned: another node with the same address, which does not know the session.
     simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": NOBODY, "times": 1}));
     simulator.rule(json!({"method": "CurrentTime", "delay_ms": 1500, "times": 1}));
     std::thread::scope(|scope| {
@@ -370,13 +372,13 @@ fn a_session_that_is_given_up_is_not_logged_out_under_a_call() {
         assert_eq!(simulator.calls("Logout"), 0);
         assert_eq!(long.join().unwrap().unwrap().epoch, 1);
     });
-    eventually("it is logged out behind it", || simulator.stat("sessions") == 1);
+    eventually("the session is logged out after the call", || simulator.stat("sessions") == 1);
     assert_eq!((simulator.calls("Logout"), simulator.stat("logins")), (1, 2));
     session.close().unwrap();
 }
 
 #[test]
-fn anonymous_answers_do_not_make_a_login_one_of_use() {
+fn replies_to_unauthenticated_calls_do_not_make_a_login_useful() {
     let simulator = Simulator::start();
     let session = simulator.config().with("relogin.backoff_ms", "60000").open().unwrap();
     forgets_its_sessions(&simulator);
@@ -390,12 +392,12 @@ fn anonymous_answers_do_not_make_a_login_one_of_use() {
 }
 
 #[test]
-fn a_session_that_is_known_to_be_dead_has_no_identity_and_no_cookie() {
+fn a_session_known_to_be_dead_has_no_identity_and_no_cookie() {
     let simulator = Simulator::start();
     let session = simulator.config().with("relogin", "never").open().unwrap();
     session.login().unwrap();
     simulator.kill_sessions();
-    assert!(session.info().is_ok(), "nobody knows yet");
+    assert!(session.info().is_ok(), "the client does not know yet");
     session.ping().unwrap_err();
     assert_eq!(session.state(), VSESSION_STATE_EXPIRED);
     assert_eq!(session.info().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
@@ -423,7 +425,7 @@ fn while_a_session_is_replaced_its_identity_is_shown_until_the_login_fails() {
     });
     assert_eq!(session.state(), VSESSION_STATE_REJECTED);
     assert_eq!(session.info().err().unwrap().status, status::VSESSION_E_NOT_AUTHENTICATED);
-    // Nor is it shown again during a later attempt.
+    // A later attempt does not show it again.
     simulator.set_password("pass");
     simulator.rule(json!({"method": "Login", "delay_ms": 1500, "times": 1}));
     std::thread::scope(|scope| {

@@ -1,9 +1,9 @@
-//! What a session costs while nobody uses it.
+//! What an idle session costs.
 
 use crate::support::*;
 
 #[test]
-fn connections_that_rest_long_enough_are_closed() {
+fn idle_connections_are_closed() {
     let simulator = Simulator::start();
     let session = simulator.config().with("idle_timeout_ms", "200").open().unwrap();
     session.login().unwrap();
@@ -12,12 +12,12 @@ fn connections_that_rest_long_enough_are_closed() {
     eventually("the connections are closed", || simulator.stat("connections_open") == 0);
     session.ping().unwrap();
     assert_eq!(session.epoch(), 1, "the session lives on without a connection");
-    eventually("and again", || simulator.stat("connections_open") == 0);
+    eventually("the connections are closed again", || simulator.stat("connections_open") == 0);
     session.close().unwrap();
 }
 
 #[test]
-fn a_call_that_lasts_longer_than_connections_rest_is_not_disturbed() {
+fn a_call_longer_than_the_idle_timeout_is_not_disturbed() {
     let simulator = Simulator::start();
     let session = simulator.config().with("idle_timeout_ms", "50").open().unwrap();
     session.login().unwrap();

@@ -1,4 +1,4 @@
-//! Passwords and cookies are seen by nobody.
+//! Nobody sees passwords and cookies.
 
 use serde_json::json;
 use std::ffi::{CStr, c_char, c_void};
@@ -29,7 +29,7 @@ fn the_password_appears_in_no_log_line_error_or_event() {
     simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": 502, "body": "<html>bad gateway"}));
     seen.push(format!("{:?}", session.ping()));
     simulator.kill_sessions();
-    // A server that repeats what it was sent, as it is and inside XML.
+    // A server that repeats what it was sent, verbatim and escaped for XML.
     let escaped = "Hush&lt;&amp;&gt;&quot;Hush&apos;42";
     simulator.rule(json!({"method": "Login", "times": 1,
         "fault_xml": format!("<InvalidLoginFault xmlns=\"urn:vim25\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"InvalidLogin\"><echo>{escaped}</echo></InvalidLoginFault>"),
@@ -49,11 +49,11 @@ fn the_password_appears_in_no_log_line_error_or_event() {
         assert!(!text.contains("Hush"), "{text}");
         assert!(!text.contains(&cookie), "{text}");
     }
-    assert!(seen.iter().any(|text| text.contains("***")), "the echo was struck out: {seen:?}");
+    assert!(seen.iter().any(|text| text.contains("***")), "the echo was redacted: {seen:?}");
 }
 
 #[test]
-fn a_cookie_that_a_server_repeats_is_struck_out() {
+fn a_cookie_that_a_server_repeats_is_redacted() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -65,7 +65,7 @@ fn a_cookie_that_a_server_repeats_is_struck_out() {
     let error = session.ping().unwrap_err();
     assert!(error.message.contains("Cookie: "), "{}", error.message);
     assert!(!error.message.contains(secret), "{}", error.message);
-    // An error shows the first 80 characters: the cookie is cut in its middle.
+    // An error shows the first 80 characters, so the cookie is cut in its middle.
     for (status, before) in [(502, 60), (200, 60), (200, 79)] {
         let body = format!("{}{cookie}", "x".repeat(before - "vmware_soap_session=".len()));
         simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": status, "body": body}));
@@ -83,7 +83,7 @@ fn a_cookie_that_a_server_repeats_is_struck_out() {
     session.close().unwrap();
 }
 
-/// A refused Login whose fault says this, with this password.
+/// The error of a Login that is refused with this fault and this password.
 fn refused(password: &str, fault: serde_json::Value) -> ApiError {
     let simulator = Simulator::with(&["-password", password]);
     let mut rule = json!({"method": "Login", "times": 1});
@@ -96,7 +96,7 @@ fn refused(password: &str, fault: serde_json::Value) -> ApiError {
 }
 
 #[test]
-fn a_short_password_is_struck_out_of_nothing_that_is_no_echo() {
+fn a_short_password_is_redacted_only_where_the_server_repeats_it() {
     let text = "Cannot complete login due to an incorrect user name or password.";
     let detail = "<InvalidLoginFault xmlns=\"urn:vim25\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"InvalidLogin\"/>";
     let expected = refused("xQ7!kkkk#1", json!({"fault_xml": detail, "fault_message": text}));
@@ -116,7 +116,7 @@ fn a_short_password_is_struck_out_of_nothing_that_is_no_echo() {
         "a",
     ] {
         let error = refused(password, json!({"fault_xml": detail, "fault_message": text}));
-        // Each of them names its own server in front.
+        // The two messages start with different server names.
         let said = |error: &ApiError| error.message.split_once("Login: ").map(|(_, said)| said.to_string());
         assert_eq!(said(&error), said(&expected), "{password}");
         assert_eq!(error.fault, expected.fault, "{password}");
@@ -150,7 +150,7 @@ fn an_echoed_password_is_shown_in_no_form() {
 }
 
 #[test]
-fn what_a_server_says_stays_on_one_line_and_is_bounded() {
+fn a_servers_text_stays_on_one_line_and_is_bounded() {
     let text = format!("evil\r\n2024-01-01 forged line\u{202e}\u{2028}\u{1b}[2J{}", "x".repeat(100_000));
     let simulator = Simulator::start();
     let session = simulator.session();

@@ -1,13 +1,13 @@
-//! What a call costs in system calls: on a warm connection, a look at it, one write, one wait and one read.
+//! The system calls of a call on a warm connection: a check of it, one write, one wait and one read.
 
 use std::process::Command;
 
 use crate::support::*;
 
 const CALLS: usize = 50;
-/// The most that a warm call over HTTP may make.
+/// The most system calls that a warm call over HTTP may make.
 const MOST_HTTP: f64 = 5.0;
-/// And over HTTPS: TLS costs no more, a reply of one record being one read.
+/// The same over HTTPS. TLS costs no more, because one read takes a reply of one record.
 const MOST_HTTPS: f64 = 5.0;
 
 /// Marks in the trace where the calls to be counted begin and end.
@@ -33,11 +33,14 @@ fn traced(scheme: &str, canned: &Canned) -> Vec<String> {
         .skip_while(|line| !line.contains(BEGIN))
         .skip(1)
         .take_while(|line| !line.contains(END))
-        // The second half of a call that another thread's interrupted in the trace.
+        // The second half of a call that the trace of another thread interrupted.
         .filter(|line| !line.contains("resumed>"))
         .map(str::to_string)
         .collect();
-    assert!(text.contains(END) && between.len() >= 2 * CALLS, "the trace shows the calls: {between:?}");
+    assert!(
+        text.contains(END) && between.len() >= 2 * CALLS,
+        "the trace shows the marks and the calls: {between:?}"
+    );
     between
 }
 
@@ -60,7 +63,7 @@ fn a_warm_call_takes_few_system_calls() {
 #[test]
 #[ignore = "run by a_warm_call_takes_few_system_calls"]
 fn child_that_calls() {
-    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} says whom to call"));
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} must name the server"));
     let url = format!(
         "{}://user:pass@127.0.0.1:{}/sdk",
         variable("VSESSION_TEST_SCHEME"),

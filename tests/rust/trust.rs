@@ -1,4 +1,4 @@
-//! Whom the library trusts, and how it shows who it is itself.
+//! Whom the library trusts, and how it identifies itself.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -28,12 +28,12 @@ fn trusted(config: &Config) {
     session.close().unwrap();
 }
 
-/// A configuration that trusts the system's roots alone.
+/// A configuration that trusts only the system's roots.
 fn plain(simulator: &Simulator) -> Config {
     Config::new(&simulator.text("url")).unwrap().with("username", "user").with("password", "pass")
 }
 
-/// The system's roots are those of OpenSSL's variables, which are read once for a process.
+/// OpenSSL's variables name the system's roots. The library reads them once in a process.
 #[test]
 fn without_an_option_the_systems_roots_are_trusted() {
     let simulator = Simulator::start();
@@ -53,9 +53,9 @@ fn child_that_trusts_the_system() {
     trusted(&Config::new(&url).unwrap().with("username", "user").with("password", "pass"));
 }
 
-/// Canned: a server that shows the right certificate and does not hold its key.
+/// Canned: a server that sends the right certificate but does not hold its key.
 #[test]
-fn who_does_not_hold_the_key_of_the_certificate_is_refused_whatever_is_trusted() {
+fn a_server_without_its_certificates_key_is_refused_whatever_is_trusted() {
     #[derive(Debug)]
     struct Impostor(Arc<CertifiedKey>);
     impl ResolvesServerCert for Impostor {
@@ -86,7 +86,7 @@ fn who_does_not_hold_the_key_of_the_certificate_is_refused_whatever_is_trusted()
             let message = untrusted(&config);
             assert!(message.contains("does not hold the key"), "{version:?} {option}: {message}");
         }
-        // Nor is it worth showing.
+        // A probe does not show the certificate either.
         let error = probe(Some(&format!("https://{host}")), None).unwrap_err();
         assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
     }
@@ -103,7 +103,7 @@ fn a_thumbprint_is_trusted_whoever_issued_the_certificate() {
 }
 
 #[test]
-fn the_error_names_the_thumbprint_that_would_be_accepted() {
+fn an_untrusted_error_names_the_thumbprint_to_accept() {
     let simulator = Simulator::start();
     let message = untrusted(&plain(&simulator));
     let thumbprint = simulator.text("thumbprint_sha256");
@@ -134,7 +134,7 @@ fn a_certificate_that_changes_is_noticed_on_the_next_connection() {
     let by_authority = simulator.session();
     pinned.login().unwrap();
     by_authority.login().unwrap();
-    // A server that offers to resume TLS sessions is not taken at its word: each connection shows its certificate.
+    // The server offers to resume TLS sessions, but each new connection must show its certificate.
     let before = simulator.stat("tls_handshakes");
     for _ in 0..3 {
         simulator.close_connections("/connections/close");
@@ -148,12 +148,12 @@ fn a_certificate_that_changes_is_noticed_on_the_next_connection() {
     assert_eq!(error.status, status::VSESSION_E_UNTRUSTED);
     by_authority.ping().unwrap();
     by_authority.close().unwrap();
-    pinned.close().expect_err("no cookie is sent to a server that is not trusted");
+    pinned.close().expect_err("no cookie is sent to an untrusted server");
     assert_eq!(simulator.kill_sessions(), 1);
 }
 
 #[test]
-fn known_hosts_pin_the_servers_that_they_name() {
+fn known_hosts_pins_the_servers_that_it_names() {
     let simulator = Simulator::start();
     let file = TempFile::new("known_hosts", "");
     let config = |text: String, base: Config| {
@@ -164,19 +164,19 @@ fn known_hosts_pin_the_servers_that_they_name() {
     trusted(&config(line, plain(&simulator)));
     let wrong = format!("{} {}\n", simulator.host(), ["00"; 32].join(":"));
     untrusted(&config(wrong, simulator.config()));
-    // Nothing about this server: the ordinary rules.
+    // The file does not name this server, so the usual rules apply.
     trusted(&config("other.example.com 00\n".into(), simulator.config()));
     untrusted(&config("other.example.com 00\n".into(), plain(&simulator)));
-    // A line that cannot be read is told when the session is opened.
+    // A bad line is reported when the session is opened.
     let broken = config(format!("{} xyz\n", simulator.host()), simulator.config());
     let error = broken.open().unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_CONFIG);
     assert!(error.message.contains("line 1"), "{}", error.message);
 }
 
-/// `tls.verify=false`, and GOVC_INSECURE with it, give up authority and name. They do not give up what was pinned.
+/// `tls.verify=false`, and GOVC_INSECURE with it, skip the check of authority and name. They do not skip a pin.
 #[test]
-fn a_thumbprint_is_demanded_although_nothing_else_is_checked() {
+fn a_pin_holds_even_without_verification() {
     let simulator = Simulator::with(&["-self-signed"]);
     let (right, wrong) = (simulator.text("thumbprint_sha256"), ["00"; 32].join(":"));
     let hosts = TempFile::new("known_hosts", "");
@@ -196,7 +196,7 @@ fn a_thumbprint_is_demanded_although_nothing_else_is_checked() {
             }
         }
     }
-    // Others are not named, and nothing is asked of them.
+    // Other servers are not named, so nothing is demanded of them.
     std::fs::write(&hosts.0, format!("other {wrong}\n")).unwrap();
     trusted(
         &plain(&simulator).with("tls.verify", "false").with("tls.known_hosts", hosts.0.to_str().unwrap()),
@@ -217,7 +217,7 @@ fn a_pin_that_names_nothing_is_refused() {
             assert!(error.message.contains(&format!("'{option}'")), "{}", error.message);
         }
     }
-    // Where there is no certificate none can be demanded.
+    // Without TLS there is no certificate to demand.
     let config = Config::new("http://127.0.0.1:1").unwrap().with("tls.thumbprint", &"00".repeat(32));
     let error = config.open().unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_CONFIG);
@@ -254,7 +254,7 @@ fn each_file_of_a_list_holds_a_certificate_and_marks_before_it_do_no_harm() {
 
 /// Canned: a server without TLS.
 #[test]
-fn a_server_that_speaks_no_tls_is_told_in_words() {
+fn a_server_without_tls_is_reported_in_plain_words() {
     let canned = Canned::http();
     canned.greet(Greeting::Says(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec()));
     let session = Config::new(&format!("https://user:pass@{}", canned.address())).unwrap();
@@ -270,9 +270,9 @@ fn a_server_that_speaks_no_tls_is_told_in_words() {
     );
 }
 
-/// The names of OpenSSL's variables count, and what they name can be wrong.
+/// The library honours OpenSSL's variables, and reports which one is wrong.
 #[test]
-fn system_roots_that_cannot_be_found_are_told_with_the_variable() {
+fn missing_system_roots_are_reported_with_the_variable() {
     let simulator = Simulator::start();
     let pipe = TempFile(temporary("pipe"));
     assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
@@ -292,7 +292,7 @@ fn system_roots_that_cannot_be_found_are_told_with_the_variable() {
 }
 
 #[test]
-#[ignore = "run by system_roots_that_cannot_be_found_are_told_with_the_variable"]
+#[ignore = "run by missing_system_roots_are_reported_with_the_variable"]
 fn child_without_roots() {
     let variable = std::env::var("VSESSION_TEST_NAMES").unwrap();
     let error = Config::new(&std::env::var("VSESSION_TEST_URL").unwrap()).unwrap().open().unwrap_err();
@@ -301,7 +301,7 @@ fn child_without_roots() {
 }
 
 #[test]
-fn system_roots_that_cannot_be_read_for_want_of_descriptors_are_read_later() {
+fn system_roots_that_could_not_be_read_without_descriptors_are_read_later() {
     let simulator = Simulator::start();
     let mut child = child::child("trust::child_without_descriptors");
     child.env("SSL_CERT_FILE", simulator.text("ca_file")).env("VSESSION_TEST_URL", simulator.text("url"));
@@ -309,7 +309,7 @@ fn system_roots_that_cannot_be_read_for_want_of_descriptors_are_read_later() {
 }
 
 #[test]
-#[ignore = "run by system_roots_that_cannot_be_read_for_want_of_descriptors_are_read_later"]
+#[ignore = "run by system_roots_that_could_not_be_read_without_descriptors_are_read_later"]
 fn child_without_descriptors() {
     let config = Config::new(&std::env::var("VSESSION_TEST_URL").unwrap()).unwrap();
     let config = config.with("username", "user").with("password", "pass");
@@ -342,7 +342,7 @@ fn several_authorities_in_several_files_are_trusted() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_told_when_the_session_is_opened() {
+fn unusable_files_are_reported_when_the_session_is_opened() {
     let simulator = Simulator::start();
     let junk = TempFile::new("junk", "not a certificate");
     let junk = junk.0.to_str().unwrap();
@@ -375,7 +375,7 @@ fn files_that_cannot_be_used_are_told_when_the_session_is_opened() {
 }
 
 #[test]
-fn a_pipe_in_place_of_a_file_is_told_when_the_session_is_opened_and_waits_for_nobody() {
+fn a_pipe_in_place_of_a_file_is_refused_without_waiting() {
     let simulator = Simulator::start();
     let pipe = TempFile(temporary("pipe"));
     assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
@@ -390,7 +390,7 @@ fn a_pipe_in_place_of_a_file_is_told_when_the_session_is_opened_and_waits_for_no
 }
 
 #[test]
-fn the_lowest_version_of_tls_is_held() {
+fn the_minimum_version_of_tls_holds() {
     let simulator = Simulator::with(&["-tls-max", "1.2"]);
     trusted(&simulator.config());
     let session = simulator.config().with("tls.min_version", "1.3").open().unwrap();
@@ -400,7 +400,7 @@ fn the_lowest_version_of_tls_is_held() {
 }
 
 #[test]
-fn a_client_certificate_is_shown_in_each_form_of_its_key() {
+fn a_client_certificate_is_sent_with_every_form_of_key() {
     let keys = ClientKeys::make();
     let simulator = Simulator::with(&["-require-client-cert", "-client-ca", &keys.path("rsa.crt")]);
     let none = simulator.session();
@@ -410,16 +410,16 @@ fn a_client_certificate_is_shown_in_each_form_of_its_key() {
         let config = simulator.config().with("certificate", &keys.path("rsa.crt"));
         trusted(&config.with("private_key", &keys.path(key)));
     }
-    // Both in one file.
+    // Certificate and key in one file.
     trusted(&simulator.config().with("certificate", &keys.path("rsa.both")));
     let simulator = Simulator::with(&["-require-client-cert", "-client-ca", &keys.path("ec.crt")]);
     let config = simulator.config().with("certificate", &keys.path("ec.crt"));
     trusted(&config.with("private_key", &keys.path("ec.sec1")));
 }
 
-/// In either version its alert may come before, during or after what is written next.
+/// In either version of TLS the alert may arrive before, during or after the next write.
 #[test]
-fn a_server_that_requires_a_client_certificate_is_told_from_one_that_fails() {
+fn a_required_client_certificate_is_reported_as_such() {
     let keys = ClientKeys::make();
     for version in ["1.2", "1.3"] {
         let simulator = Simulator::with(&[
@@ -439,9 +439,9 @@ fn a_server_that_requires_a_client_certificate_is_told_from_one_that_fails() {
     }
 }
 
-/// Old tools make certificates of version 1, and some editors put a mark before the text.
+/// Old tools make certificates of version 1, and some editors put a byte order mark before the text.
 #[test]
-fn a_client_certificate_of_version_1_is_as_good_as_another() {
+fn a_client_certificate_of_version_1_is_accepted() {
     let keys = ClientKeys::make();
     let mut openssl = Command::new("openssl");
     openssl.args(["x509", "-req", "-in", &keys.path("leaf.csr"), "-signkey", &keys.path("ec.sec1")]);
@@ -456,7 +456,7 @@ fn a_client_certificate_of_version_1_is_as_good_as_another() {
 }
 
 #[test]
-fn a_key_that_does_not_fit_its_certificate_or_is_encrypted_is_told() {
+fn a_key_that_does_not_match_or_is_encrypted_is_reported() {
     let keys = ClientKeys::make();
     let simulator = Simulator::start();
     let refused = |certificate: &str, key: Option<&str>| {
@@ -486,7 +486,7 @@ fn a_key_that_does_not_fit_its_certificate_or_is_encrypted_is_told() {
 }
 
 #[test]
-fn the_servers_certificates_can_be_looked_at_before_they_are_trusted() {
+fn a_probe_shows_the_servers_certificates_before_they_are_trusted() {
     let simulator = Simulator::start();
     let chain = probe(Some(&simulator.text("url")), None).unwrap();
     assert!(!chain.is_empty());
@@ -503,7 +503,7 @@ fn the_servers_certificates_can_be_looked_at_before_they_are_trusted() {
 }
 
 #[test]
-fn what_is_shown_of_the_servers_certificates_is_what_openssl_reads_in_them() {
+fn a_probe_shows_the_same_certificate_fields_as_openssl() {
     let keys = ClientKeys::make();
     let read = |name: &str, arguments: &[&str]| {
         let mut openssl = Command::new("openssl");
@@ -516,7 +516,7 @@ fn what_is_shown_of_the_servers_certificates_is_what_openssl_reads_in_them() {
         let output = Command::new("date").args(["-u", "+%s", "-d", &date]).output().unwrap();
         String::from_utf8(output.stdout).unwrap().trim().parse::<i64>().unwrap()
     };
-    // Its own and the authority's.
+    // Certificates: the server's and the authority's.
     let chain = ["leaf.crt", "rsa.crt"];
     let pem = chain.map(|name| std::fs::read_to_string(keys.path(name)).unwrap()).concat();
     let chain_der: Vec<_> =
@@ -540,7 +540,7 @@ fn what_is_shown_of_the_servers_certificates_is_what_openssl_reads_in_them() {
 }
 
 #[test]
-fn a_look_at_the_certificates_ends_at_its_deadline_and_by_its_token() {
+fn a_probe_ends_at_its_deadline_and_by_its_token() {
     let canned = Canned::https();
     canned.greet(Greeting::Silent);
     let url = format!("https://{}", canned.address());
@@ -557,7 +557,7 @@ fn a_look_at_the_certificates_ends_at_its_deadline_and_by_its_token() {
     assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
-/// A file that is gone with the test.
+/// A file that is removed after the test.
 struct TempFile(PathBuf);
 
 impl TempFile {

@@ -1,4 +1,4 @@
-//! Deadlines and cancellation: every wait ends, and ends only for whom it should.
+//! Deadlines and cancellation: every wait ends, and only for the caller that gave up.
 
 use serde_json::json;
 use std::time::Duration;
@@ -6,9 +6,9 @@ use vsession::vsession_state::*;
 
 use crate::support::*;
 
-/// A token ends a wait within this; phases.rs is stricter.
+/// A token ends a wait within this time; phases.rs is stricter.
 const MOST_AFTER_FIRE: Duration = Duration::from_millis(50);
-/// And a deadline, within this of its time.
+/// A call returns within this time after its deadline.
 const MOST_AFTER_DEADLINE: Duration = Duration::from_millis(20);
 
 #[test]
@@ -26,7 +26,7 @@ fn a_token_ends_a_call_that_waits_for_its_reply() {
         assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
         took
     });
-    // Fired before: at once, without a request.
+    // A token that fired before the call ends it at once, without a request.
     let before = simulator.stat("requests");
     assert_eq!(session.ping_with(&token.options()).unwrap_err().status, status::VSESSION_E_CANCELLED);
     assert_eq!(simulator.stat("requests"), before);
@@ -55,12 +55,12 @@ fn a_deadline_ends_a_call_in_time() {
 }
 
 #[test]
-fn a_waiter_that_leaves_does_not_take_the_login_with_it() {
+fn a_waiter_that_leaves_does_not_end_the_login() {
     let simulator = Simulator::start();
     simulator.rule(json!({"method": "Login", "delay_ms": 2000}));
     let session = simulator.session();
     std::thread::scope(|scope| {
-        // The first one starts the login and has the shortest patience.
+        // The first caller starts the login and has the shortest deadline.
         let hasty = scope.spawn(|| session.login_with(&Options::timeout(50)));
         eventually("the login is under way", || session.state() == VSESSION_STATE_LOGGING_IN);
         let patient = scope.spawn(|| session.login());
@@ -72,9 +72,9 @@ fn a_waiter_that_leaves_does_not_take_the_login_with_it() {
 }
 
 #[test]
-fn a_login_that_nobody_waits_for_is_given_up_before_it_is_sent_and_kept_after() {
+fn a_login_that_nobody_waits_for_is_abandoned_before_the_credentials_are_sent_and_kept_after() {
     let simulator = Simulator::start();
-    // Before: the document of versions never comes.
+    // Before: the version document never arrives.
     simulator.rule(json!({"method": "GET", "hang": true}));
     let session = simulator.session();
     let token = Token::new();
@@ -84,7 +84,7 @@ fn a_login_that_nobody_waits_for_is_given_up_before_it_is_sent_and_kept_after() 
     eventually("the attempt is given up", || session.state() == VSESSION_STATE_LOGGED_OUT);
     assert_eq!(simulator.calls("Login"), 0);
     simulator.clear_rules();
-    // After: the server has the credentials, so its session is kept and not left behind.
+    // After: the server has the credentials, so the library keeps the session instead of leaving it behind.
     simulator.rule(json!({"method": "Login", "delay_ms": 2000}));
     token.reset();
     let waits = |caller: &Task| simulator.calls("Login") == 1 && caller.sleeps();
@@ -113,18 +113,18 @@ fn a_deadline_covers_the_login_that_a_call_needs() {
 }
 
 #[test]
-fn a_deadline_covers_the_check_the_login_and_the_repetition_that_a_call_comes_to() {
+fn a_deadline_covers_the_check_the_login_and_the_repetition_of_a_call() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
-    // Each is well within the deadline: the call, the question whether the session lives, the login, the call again.
+    // Each of the steps alone is well within the deadline: the call, the session check, the login, the repeated call.
     for (steps, last) in [(1, "RetrievePropertiesEx"), (2, "Login"), (3, "CurrentTime")] {
         promptly_or_slower(MOST_AFTER_DEADLINE, |slower| {
             let step = 200 * slower;
             let deadline = Duration::from_millis((step * steps + step / 2).into());
             simulator.clear_rules();
             session.login().unwrap();
-            // A session that has brought a successful call is replaced at once.
+            // Only a session that has carried a successful call is replaced at once.
             session.ping().unwrap();
             for method in ["CurrentTime", "RetrievePropertiesEx", "Login"] {
                 simulator.rule(json!({"method": method, "delay_ms": step}));
@@ -137,8 +137,10 @@ fn a_deadline_covers_the_check_the_login_and_the_repetition_that_a_call_comes_to
             assert_eq!(error.status, status::VSESSION_E_TIMEOUT, "{error:?}");
             assert!(start.at.elapsed() >= deadline);
             let came_to_it = simulator.calls(last) - before;
-            eventually("the login that it began is over", || session.state() != VSESSION_STATE_LOGGING_IN);
-            // On a busy machine it does not come so far; CurrentTime is to be the second one.
+            eventually("the login that the call started is over", || {
+                session.state() != VSESSION_STATE_LOGGING_IN
+            });
+            // On a busy machine the call may not get that far; the second CurrentTime is its repetition.
             if came_to_it < 1 + u64::from(last == "CurrentTime") { Duration::MAX } else { late }
         });
     }
@@ -164,14 +166,14 @@ fn a_deadline_covers_the_repetition_of_a_call_whose_connection_was_lost() {
         assert!(start.at.elapsed() >= deadline);
         let repeated = simulator.calls("CurrentTime") == before + 2;
         simulator.clear_rules();
-        // On a busy machine it does not come so far.
+        // On a busy machine the call may not get that far.
         if repeated { late } else { Duration::MAX }
     });
     session.close().unwrap();
 }
 
 #[test]
-fn a_call_waits_for_a_connection_when_all_are_taken_and_can_be_cancelled_there() {
+fn a_call_that_waits_for_a_connection_can_be_cancelled() {
     let simulator = Simulator::start();
     let session = simulator.config().with("max_connections", "2").open().unwrap();
     session.login().unwrap();
@@ -189,7 +191,7 @@ fn a_call_waits_for_a_connection_when_all_are_taken_and_can_be_cancelled_there()
             assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
             took
         });
-        assert_eq!(simulator.calls("CurrentTime"), 2, "nobody else got a connection");
+        assert_eq!(simulator.calls("CurrentTime"), 2, "no other call got a connection");
         holding.fire();
         for holder in holders {
             assert_eq!(holder.join().unwrap().unwrap_err().status, status::VSESSION_E_CANCELLED);

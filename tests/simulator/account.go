@@ -22,19 +22,17 @@ const (
 
 // account knows the credentials and the sessions.
 //
-// The live SOAP sessions are read from the simulator's own session table each
-// time, less what is in it but is no session: clone tickets, and sessions
-// that ended. The control port has no session in that table. The REST
-// sessions cannot be read from the simulator, so they are kept here from the
-// logins, logouts, kills and expiries that pass the front.
+// The live SOAP sessions are read from the simulator's own session table each time, less its entries that are not sessions:
+// clone tickets, and sessions that ended. The session of the control port is not in that table. The REST sessions cannot be
+// read from the simulator, so they are kept here, from the logins, logouts, kills and expiries that pass the front.
 type account struct {
 	reg   *simulator.Registry
 	sm    *simulator.SessionManager
 	stats *stats
 	mux   http.Handler // the simulator, to end a REST session in it
 
-	// A ticket is in the session table before its reply tells that it is a
-	// ticket. Whoever reads the table waits for such calls to end.
+	// A ticket enters the session table before its reply identifies it as a ticket. A reader of the table waits for these calls
+	// to end.
 	ticketing sync.RWMutex
 
 	mu       sync.Mutex
@@ -46,15 +44,15 @@ type account struct {
 	rest     map[string]*restSession
 
 	// The simulator looks a session up and writes it back at each request,
-	// so that a request that runs beside a logout can bring the session back
-	// to life. A key in dead is no session, whatever the table says.
+	// so that a request concurrent with a logout can bring the session back
+	// to life. A key in dead is not a session, whatever the table contains.
 	dead     map[string]time.Time
 	prunedAt time.Time
 
 	changed chan struct{}
 }
 
-// activity tells whether a session is in use, for the idle timeout.
+// activity says whether a session is in use, for the idle timeout.
 type activity struct {
 	busy int
 	last time.Time
@@ -105,9 +103,8 @@ func (a *account) setCredentials(user, password string) {
 	a.user, a.password = user, password
 }
 
-// enter is called before a request is passed on. It answers whether the key
-// may be used: a dead session and a clone ticket may not, and the request is
-// to be passed on without it.
+// enter is called before a request is passed on. It reports whether the key may be used. The key of a dead session or a
+// clone ticket may not, and the request is passed on without it.
 func (a *account) enter(key string) (live, allowed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -304,8 +301,7 @@ func (a *account) dropRest(id string) {
 	delete(a.rest, id)
 }
 
-// endRest logs a REST session out by a request of our own, which does not
-// pass the front and so is not counted.
+// endRest logs out a REST session with a request of its own, which does not pass the front and so is not counted.
 func (a *account) endRest(id string) {
 	a.dropRest(id)
 	r := httptest.NewRequest(http.MethodDelete, restSessionPath, nil)
@@ -329,9 +325,8 @@ func (a *account) getTimeout() time.Duration {
 	return a.timeout
 }
 
-// expire ends idle sessions until stop is closed. The simulator's own timeout
-// is not used: it ends a session between one and two times the timeout,
-// holds for later logins only and takes a long call for idleness.
+// expire ends idle sessions until stop is closed. The simulator's own timeout is not used: it ends a session between one and
+// two times the timeout, applies only to later logins and counts a long call as idleness.
 func (a *account) expire(stop <-chan struct{}) {
 	for {
 		timeout := a.getTimeout()

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// environment tells a command where the program is.
+// environment tells a command how to reach the program.
 func (a announcement) environment() []string {
 	scheme := "http"
 	if a.CAFile != "" {
@@ -54,7 +54,7 @@ func (p *program) runCommand(args []string, signals <-chan os.Signal) (int, erro
 	for {
 		select {
 		case s := <-signals:
-			// Not ended here: the command decides what the signal means, and its status is wanted.
+			// Not ended here: the command decides what the signal means, and its status counts.
 			_ = cmd.Process.Signal(s)
 		case err := <-done:
 			var exit *exec.ExitError

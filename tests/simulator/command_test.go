@@ -25,7 +25,7 @@ func simulatorCommand(t *testing.T, args ...string) *exec.Cmd {
 
 func TestCommandFindsTheSimulatorInItsEnvironment(t *testing.T) {
 	t.Parallel()
-	// The client runs here, so the shell keeps the simulator up until its input closes.
+	// The client runs in this test, so the shell keeps the simulator up until its input closes.
 	cmd := simulatorCommand(t, "-user", "u@x", "-password", "a:b/c", "--", "sh", "-c", "env | grep ^VSESSION_TEST_; echo end; read -r _")
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -75,7 +75,7 @@ func TestCommandFindsTheSimulatorInItsEnvironment(t *testing.T) {
 	}
 
 	in.Close()
-	// read fails at the end of its input, and that is the shell's status.
+	// read fails at the end of its input, which becomes the shell's status.
 	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != 1 {
 		t.Error(err)
 	}

@@ -35,7 +35,7 @@ func takeOver(w http.ResponseWriter, r *http.Request) (e *exchange, isNew bool, 
 	return &exchange{conn: conn, in: buffered.Reader, request: r}, true, nil
 }
 
-// closes tells whether the request asks to close the connection after the reply.
+// closes reports whether the request asks to close the connection after the reply.
 func (e *exchange) closes() bool { return e.request.Close || !e.request.ProtoAtLeast(1, 1) }
 
 func (e *exchange) Header() http.Header {
@@ -84,7 +84,7 @@ func (e *exchange) serve(handler http.Handler) {
 	}
 }
 
-// handle serves one request and tells whether the connection stays open.
+// handle serves one request and reports whether the connection stays open.
 func (e *exchange) handle(handler http.Handler, r *http.Request) (goesOn bool) {
 	e.request = r
 	body := &requestBody{ReadCloser: r.Body, ended: sync.OnceFunc(func() { e.ready = e.watch() })}
@@ -126,7 +126,7 @@ func (e *exchange) setIdle(idle bool) {
 	}
 }
 
-// requestBody reports its first read and its end.
+// requestBody signals its first read and its end.
 type requestBody struct {
 	io.ReadCloser
 	began, ended func()

@@ -50,7 +50,7 @@ func BenchmarkFront(b *testing.B) {
 	}
 }
 
-// BenchmarkManySessions is a login, and a look at the counters with many
+// BenchmarkManySessions is a login, and a read of the counters with many
 // sessions live.
 func BenchmarkManySessions(b *testing.B) {
 	o, err := parse([]string{"-dir", b.TempDir(), "-vms", "1"})

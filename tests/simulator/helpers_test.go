@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// patience is how long a test waits for what must happen, on a machine however
-// slow.
+// patience is how long a test waits for what must happen, however slow the machine.
 const patience = time.Minute
 
 // eventually waits until a condition holds.

@@ -9,7 +9,7 @@ import (
 
 // holdPort binds a socket to the address and never listens on it. It keeps the
 // port ours while the listener is stopped: connections are refused, and no
-// other program is given the port. Listening on it beside this socket works,
+// other program gets the port. Listening on it along with this socket works,
 // because both have SO_REUSEADDR.
 func holdPort(address string) (string, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", address)

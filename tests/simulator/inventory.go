@@ -15,12 +15,11 @@ import (
 	"github.com/vmware/govmomi/vim25/types"
 )
 
-// Up to so many machines are left to the simulator itself.
+// Up to this number the simulator makes the machines itself.
 const fewMachines = 4
 
-// addMachines makes machines like the simulator's own, numbered from first to
-// last-1. The simulator waits for each with a property collector that looks
-// every 20 ms, twice for each machine, one machine after the other: several
+// addMachines makes machines like the simulator's own, numbered from first to last-1. The simulator waits for each machine
+// with a property collector that polls every 20 ms, twice for each machine, one machine after another. That takes several
 // minutes for the thousands of machines that the benchmarks read.
 func addMachines(model *simulator.Model, first, last int) error {
 	ctx := context.Background()
@@ -36,7 +35,7 @@ func addMachines(model *simulator.Model, first, last int) error {
 	folder := object.NewFolder(client, *pattern.Parent)
 	pool := object.NewResourcePool(client, *pattern.ResourcePool)
 	host := object.NewHostSystem(client, *pattern.Runtime.Host)
-	prefix := pattern.Name[:len(pattern.Name)-1] // less the number 0
+	prefix := pattern.Name[:len(pattern.Name)-1] // without the number 0
 
 	numbers := make(chan int)
 	failed := make(chan error, 1)
@@ -103,7 +102,7 @@ func addMachine(ctx context.Context, reg *simulator.Registry, client *vim25.Clie
 	return err
 }
 
-// outcome waits for a task by looking at it in process.
+// outcome waits for a task by polling it in process.
 func outcome(ctx context.Context, reg *simulator.Registry, task *object.Task) (result any, err error) {
 	looker := &simulator.Context{Context: ctx, Map: reg}
 	for {

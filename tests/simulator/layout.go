@@ -31,8 +31,7 @@ func (l layout) bytes() []byte {
 	return all
 }
 
-// cut shortens the body to the given number of bytes and tells whether it was
-// that short already.
+// cut shortens the body to the given number of bytes and reports whether it was that short already.
 func (l *layout) cut(most int64) (whole bool) {
 	for i := range l.parts {
 		p := &l.parts[i]
@@ -133,8 +132,7 @@ func (m *profile) head(status int, header http.Header) []byte {
 
 var compressors = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
 
-// packed keeps the compressed body of a rule, so that a large body is compressed
-// once.
+// packed keeps the compressed body of a rule, so that a large body is compressed only once.
 type packed struct {
 	once sync.Once
 	body []byte

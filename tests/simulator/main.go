@@ -66,7 +66,7 @@ func parse(args []string) (*options, error) {
 		return nil, err
 	}
 	if f.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q (a command stands behind --)", f.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q (a command follows --)", f.Arg(0))
 	}
 	if o.exitOnEOF && o.command != nil {
 		return nil, fmt.Errorf("-exit-on-stdin-eof does not go with a command, which has the standard input")
@@ -149,7 +149,7 @@ func run(o *options) (int, error) {
 		return 1, err
 	}
 	if _, err := os.Stdout.Write(append(line, '\n')); err != nil {
-		return 1, err // nobody there to test
+		return 1, err // no test can find the simulator
 	}
 
 	go func() {

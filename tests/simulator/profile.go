@@ -128,7 +128,7 @@ func (c *call) isVersions() bool {
 	return c.httpMethod == http.MethodGet && strings.HasSuffix(c.path, "/sdk/vimServiceVersions.xml")
 }
 
-// isXML detects a content type that nobody has set as net/http would.
+// isXML detects a content type where none is set, as net/http does.
 func isXML(r *reply) bool {
 	if r.header.Get("Content-Type") == "" && len(r.body) > 0 {
 		r.header.Set("Content-Type", http.DetectContentType(r.body))
@@ -136,7 +136,7 @@ func isXML(r *reply) bool {
 	return strings.HasPrefix(r.header.Get("Content-Type"), "text/xml")
 }
 
-// chunks tells whether the profile chunks a reply.
+// chunks reports whether the profile chunks a reply.
 func (m *profile) chunks(c *call, r *reply) bool {
 	if c.isVersions() {
 		return r.header.Get("Content-Encoding") != ""
@@ -242,7 +242,7 @@ func keyOfCookie(value string) string {
 }
 
 // cookieLine writes the simulator's Set-Cookie as a real server does. It leaves
-// out Secure over plain HTTP, because clients would not send such a cookie back.
+// out Secure over plain HTTP, because clients would not send that cookie back.
 func cookieLine(set string, tls bool) string {
 	cookie, err := http.ParseSetCookie(set)
 	if err != nil {

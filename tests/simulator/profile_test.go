@@ -283,7 +283,7 @@ func TestCookieIsNotTheKey(t *testing.T) {
 	b.control("GET", "/log?since=2", "", &log)
 	b.want("the session of a SOAP header", log[0].SessionKey, key)
 	for _, other := range []string{"", "x", strings.Repeat("0", 40), key[:35], strings.ToUpper(value)} {
-		b.want("what is no cookie", keyOfCookie(other), other)
+		b.want("something that is not a cookie", keyOfCookie(other), other)
 	}
 }
 
@@ -367,7 +367,7 @@ func TestChunksOfAllSizesInWritesOfAllSizes(t *testing.T) {
 	b.want("connections", b.stats().Accepted, int64(1))
 }
 
-// Each write becomes a TLS record or a packet of its own.
+// Each write becomes its own TLS record or packet.
 func TestEachChunkIsAWrite(t *testing.T) {
 	for writes, count := range map[string]int{"whole": 1, "each": 5, "bytes": 40} {
 		near, far := net.Pipe()
@@ -387,7 +387,7 @@ func TestEachChunkIsAWrite(t *testing.T) {
 			count = len(l.bytes())
 		}
 		if seen != count {
-			t.Errorf("%s: %d writes in place of %d", writes, seen, count)
+			t.Errorf("%s: %d writes instead of %d", writes, seen, count)
 		}
 	}
 }
@@ -469,7 +469,7 @@ func TestConnectionsThatWereTakenOver(t *testing.T) {
 	b := launch(t, "-tls=false", "-like", "9.0.1")
 	c := b.wireClient()
 	c.ask(loginCall)
-	b.eventually("it is idle", func() bool {
+	b.eventually("the connection is idle", func() bool {
 		open := b.p.server.open()
 		return len(open) == 1 && open[0].idle.Load()
 	})
@@ -486,7 +486,7 @@ func TestConnectionsThatWereTakenOver(t *testing.T) {
 	goOn := make([]byte, 25)
 	_, err = io.ReadFull(c.conn, goOn)
 	b.ok(err)
-	b.want("to go on", string(goOn), "HTTP/1.1 100 Continue\r\n\r\n")
+	b.want("the interim response", string(goOn), "HTTP/1.1 100 Continue\r\n\r\n")
 	_, err = io.WriteString(c.conn, currentCall)
 	b.ok(err)
 	_, text := c.answer()
@@ -501,13 +501,13 @@ func TestConnectionsThatWereTakenOver(t *testing.T) {
 	b.ok(err)
 	_, err = c.conn.Write(bytes)
 	b.ok(err)
-	b.eventually("it has come", func() bool { return b.stats().InFlight == 1 })
+	b.eventually("the request arrives", func() bool { return b.stats().InFlight == 1 })
 	c.conn.Close()
-	b.eventually("it has gone", func() bool { return b.stats().InFlight == 0 && b.p.server.openCount() == 0 })
+	b.eventually("the client is gone", func() bool { return b.stats().InFlight == 0 && b.p.server.openCount() == 0 })
 
 	other := b.wireClient()
 	other.ask(loginCall)
-	b.eventually("it is idle", func() bool {
+	b.eventually("the connection is idle", func() bool {
 		open := b.p.server.open()
 		return len(open) == 1 && open[0].idle.Load()
 	})

@@ -45,7 +45,7 @@ func (r *reply) result() (result, fault string) {
 	return "http " + strconv.Itoa(r.status), ""
 }
 
-// cannedReply builds the reply that a rule supplies in place of the method's.
+// cannedReply builds the reply that a rule supplies instead of the method's.
 func cannedReply(rl *rule, e envelope) *reply {
 	r := newReply()
 	r.status = rl.Status
@@ -112,8 +112,8 @@ func (r *reply) send(w http.ResponseWriter) {
 	}
 }
 
-// sendBy writes the reply as the rule requires and tells whether it was sent
-// completely. If not, the caller closes the connection.
+// sendBy writes the reply as the rule requires and reports whether it was sent completely. If not, the caller closes the
+// connection.
 func (r *reply) sendBy(w http.ResponseWriter, rl *rule, pause func(time.Duration)) bool {
 	r.writeHead(w, rl.Chunked)
 	if !r.bodyAllowed() {

@@ -21,7 +21,7 @@ func restID(r *http.Request) string {
 
 func isRestSession(c *call) bool { return c.path == restSessionPath || c.path == apiSessionPath }
 
-// isRestLogin tells a login from the probe that is a POST, too (?~action=get).
+// isRestLogin distinguishes a login from the probe that is a POST, too (?~action=get).
 func isRestLogin(c *call) bool {
 	return isRestSession(c) && c.httpMethod == http.MethodPost && !c.probe
 }

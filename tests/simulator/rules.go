@@ -10,8 +10,7 @@ import (
 	"time"
 )
 
-// rule says what happens to the requests that it matches. The README describes
-// each field; a zero value leaves its effect out.
+// rule says what happens to the requests that it matches. The README describes each field; a zero value has no effect.
 type rule struct {
 	// Which requests.
 	Method      string   `json:"method,omitempty"`
@@ -27,7 +26,7 @@ type rule struct {
 	DelayAfterMs int  `json:"delay_after_ms,omitempty"`
 	Hang         bool `json:"hang,omitempty"`
 
-	// An answer in place of the method's.
+	// A reply instead of the method's.
 	Fault        string `json:"fault,omitempty"`
 	FaultMessage string `json:"fault_message,omitempty"`
 	FaultXML     string `json:"fault_xml,omitempty"`
@@ -59,7 +58,7 @@ type rule struct {
 	Matched int `json:"matched"`
 	Applied int `json:"applied"`
 	Length  int `json:"length,omitempty"` // of the last spoilt reply, head and body
-	Head    int `json:"head,omitempty"`   // of its head alone
+	Head    int `json:"head,omitempty"`   // of its head
 
 	packed packed
 }
@@ -69,7 +68,7 @@ type drip struct {
 	EveryMs int `json:"every_ms"`
 }
 
-// canned tells whether the rule supplies the reply, so that the method does not run.
+// canned reports whether the rule supplies the reply, so that the method does not run.
 func (r *rule) canned() bool {
 	return r.Fault != "" || r.FaultXML != "" || r.Status != 0 || r.Body != "" || r.BodyRepeat > 0 || r.Raw != ""
 }
@@ -118,7 +117,7 @@ func (r *rule) check() error {
 	return nil
 }
 
-// chunks tells whether the rule requires a chunked reply.
+// chunks reports whether the rule requires a chunked reply.
 func (r *rule) chunks() bool { return r.Chunked || r.Chunks != "" || r.ChunkSize > 0 }
 
 func (r *rule) matches(c *call) bool {
@@ -170,8 +169,7 @@ func (s *ruleSet) remove(id int) int {
 	return n
 }
 
-// noteLengths keeps the lengths of a spoilt answer and of its head for whoever
-// lists the rules.
+// noteLengths keeps the lengths of a spoilt reply and of its head for GET /rules.
 func (s *ruleSet) noteLengths(r *rule, length, head int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,8 +189,8 @@ func (s *ruleSet) list() json.RawMessage {
 	return out
 }
 
-// pick returns the first rule that applies to the call. One that is used up,
-// still skips or loses its draw lets the next ones have the call.
+// pick returns the first rule that applies to the call. A rule that is used up, still skips or loses its draw leaves the
+// call to the next ones.
 func (s *ruleSet) pick(c *call) *rule {
 	s.mu.Lock()
 	defer s.mu.Unlock()

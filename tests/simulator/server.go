@@ -12,8 +12,8 @@ import (
 	"sync/atomic"
 )
 
-// connection is one accepted client connection. The front reaches through it
-// to the socket, to reset it or to drop it without a TLS farewell.
+// connection is one accepted client connection. The front uses it to reach the socket, to reset it or to drop it without
+// close_notify.
 type connection struct {
 	*net.TCPConn
 	id     int64
@@ -56,7 +56,7 @@ type connectionKey struct{}
 
 func newServer(address string, config *tls.Config, handler http.Handler, st *stats, verbose bool) *server {
 	s := &server{address: address, config: config, stats: st, conns: make(map[*connection]struct{})}
-	// Failed handshakes are part of the tests, not news.
+	// Tests make handshakes fail on purpose, so the failures are not reported.
 	errorLog := log.New(io.Discard, "", 0)
 	if verbose {
 		errorLog = log.Default()
@@ -167,7 +167,7 @@ func (s *server) forget(c *connection) {
 	delete(s.conns, c)
 }
 
-// counted is the listener that keeps account of the connections.
+// counted is the listener that counts the connections.
 type counted struct {
 	net.Listener
 	server *server

@@ -7,7 +7,7 @@ import (
 
 	"github.com/vmware/govmomi/simulator"
 
-	// The services beside vim25. Each adds itself when it is imported and is
+	// The services other than vim25. Each adds itself when it is imported and is
 	// set up only with -endpoints all.
 	_ "github.com/vmware/govmomi/lookup/simulator"
 	_ "github.com/vmware/govmomi/pbm/simulator"
@@ -16,8 +16,7 @@ import (
 	_ "github.com/vmware/govmomi/vapi/simulator"
 )
 
-// newService makes the simulated server for the given address, without
-// serving there.
+// newService makes the simulated server for the given address without serving there.
 func newService(o *options, address string) (model *simulator.Model, err error) {
 	switch o.mode {
 	case "vpx":
@@ -52,8 +51,8 @@ func newService(o *options, address string) (model *simulator.Model, err error) 
 	if o.tls {
 		s.TLS = new(tls.Config)
 	}
-	// NewServer sets the services up for the address and serves them. Only
-	// the first is wanted: the front serves, over s.ServeMux.
+	// NewServer registers the services for the address and serves them. Only the registration is wanted: the front serves,
+	// through s.ServeMux.
 	s.NewServer().Close()
 	return model, nil
 }

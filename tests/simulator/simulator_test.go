@@ -230,8 +230,7 @@ func TestConcurrentLogins(t *testing.T) {
 	b.want("logins", s.Logins, int64(clients))
 	b.want("sessions", s.Sessions, clients)
 
-	// Half of them log out while other requests of theirs are under way,
-	// which must not bring a session back.
+	// Half of them log out while other requests of theirs are under way, which must not revive a session.
 	each(func(i int) {
 		var calls sync.WaitGroup
 		for range 4 {

@@ -16,7 +16,7 @@ type envelope struct {
 	target      string // type of _this
 	targetID    string // value of _this
 	operationID string // Header/operationID
-	cookie      string // Header/vcSessionCookie, used by the services beside vim25
+	cookie      string // Header/vcSessionCookie, used by the services other than vim25
 	cookieAt    int    // offset of cookie in the body
 }
 
@@ -72,7 +72,7 @@ func scanEnvelope(body []byte) (envelope, bool) {
 					e.targetID = text(body, at, empty)
 					e.target = attribute(tag, "type")
 				}
-				return e, true // _this comes first, nothing more to learn
+				return e, true // _this comes first, so nothing more is needed
 			}
 			if empty {
 				depth--

@@ -8,11 +8,11 @@ import (
 
 // stop ends a reply at one of its bytes, counted over head and body.
 type stop struct {
-	Byte int    `json:"byte"` // so many are sent; negative: all but so many
-	Then string `json:"then"` // reset, close, or stall until the client goes
+	Byte int    `json:"byte"` // this many are sent; negative: all but this many
+	Then string `json:"then"` // reset, close, or stall until the client disconnects
 }
 
-// spoils tells whether spoil writes the reply, without net/http.
+// spoils reports whether spoil writes the reply, without net/http.
 func (r *rule) spoils() bool {
 	return r.Stop != nil || r.LengthOff != 0 || r.Raw != ""
 }

@@ -11,9 +11,8 @@ import (
 	"time"
 )
 
-// exchange sends one request on a new connection and returns all that comes
-// back, and how it ended. Where it is to end by a stall, nothing more comes for
-// a while after the bytes that are expected.
+// exchange sends one request on a new connection. It returns all that comes back, and how the connection ended. If it must
+// end in a stall, nothing more may come for a while after the expected bytes.
 func (b *bench) exchange(then string, expected int) (string, error) {
 	b.Helper()
 	conn, err := net.Dial("tcp", b.a.Host)

@@ -26,7 +26,7 @@ type stats struct {
 	requests      atomic.Int64
 	ruleHits      atomic.Int64
 
-	inFlight atomic.Int64 // a level, not a counter: reset leaves it alone
+	inFlight atomic.Int64 // a level, not a counter: reset keeps it
 }
 
 func newStats() *stats {

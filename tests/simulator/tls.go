@@ -22,9 +22,8 @@ import (
 
 // identity is the server's certificate, which can be replaced while it runs.
 //
-// The default is an authority and a server certificate signed by it, because
-// some TLS libraries refuse a certificate that is an authority and a server
-// at once. cert.pem holds what a client has to trust.
+// The default is an authority and a server certificate signed by it, because some TLS libraries refuse a certificate that is
+// both an authority and a server. cert.pem holds what a client must trust.
 type identity struct {
 	dir    string
 	config *tls.Config
@@ -132,8 +131,7 @@ func (id *identity) rotate(req certificateRequest) (thumbprints, error) {
 		return thumbprints{}, err
 	}
 
-	// A resumed connection is shown no certificate. Old tickets must not
-	// let a client miss the new one.
+	// A resumed connection shows no certificate. Old tickets must not let a client miss the new one.
 	var ticketKey [32]byte
 	if _, err := rand.Read(ticketKey[:]); err != nil {
 		return thumbprints{}, err
@@ -193,7 +191,7 @@ func colonHex(sum []byte) string {
 	return strings.Join(parts, ":")
 }
 
-// writePEM replaces the file in one step, so that a reader never sees half.
+// writePEM replaces the file in one step, so that a reader never sees a part of it.
 func writePEM(name string, cert *x509.Certificate) error {
 	data := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
 	if err := os.WriteFile(name+".new", data, 0o644); err != nil {

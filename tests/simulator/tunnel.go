@@ -6,9 +6,8 @@ import (
 	"net/http"
 )
 
-// startTunnel runs the HTTP CONNECT proxy through which a client logs in by
-// certificate as sdkTunnel:8089 (port 80 of a real vCenter). Whatever the
-// client asks for, it is joined to the server's own port.
+// startTunnel runs the HTTP CONNECT proxy (port 80 of a real vCenter) through which a client logs in by certificate as
+// sdkTunnel:8089. Whatever name the client asks for, it reaches the server's own port.
 func startTunnel(host, target string) (int, error) {
 	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {

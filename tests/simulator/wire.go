@@ -5,11 +5,10 @@ import (
 	"net"
 )
 
-// wireFault says what becomes of new connections below TLS: in the handshake,
-// or at whichever byte of the server's.
+// wireFault says what happens to new connections below TLS: in the handshake, or at any byte from the server.
 type wireFault struct {
 	AtAccept bool   `json:"at_accept"` // at once
-	Byte     int    `json:"byte"`      // else after so many bytes of the server's
+	Byte     int    `json:"byte"`      // otherwise after this many bytes from the server
 	Say      []byte `json:"say"`       // sent then (base64)
 	Then     string `json:"then"`      // reset, close, or stall until the next POST /wire
 
@@ -28,8 +27,8 @@ func (f *wireFault) check() error {
 
 func isEnd(then string) bool { return then == "reset" || then == "close" || then == "stall" }
 
-// setWire has connections accepted from now on fail so; without an end in it,
-// they do not. Those that stall end.
+// setWire makes connections that are accepted from now on fail like this. Without an end in it they do not fail. Stalled
+// connections end.
 func (s *server) setWire(f *wireFault) {
 	if f.Then == "" {
 		f = nil

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Holds what the threads of a stress run saw against what the simulator logged.
+"""Compares what the threads of a stress run saw with the simulator's log.
 
     check_history.py FOLDER      the files thread-* of a run, while its simulator runs (VSESSION_TEST_CONTROL)
-    check_history.py prove       histories with one thing wrong each are found wrong
+    check_history.py prove       shows that histories with one error each are found wrong
 
 Lines of a history, times in nanoseconds by the monotonic clock:
 
     epoch START END SESSION EPOCH               a thread read an epoch
-    identity START END SESSION EPOCH KEY COOKIE an identity, and the cookie of the same epoch or -
-    call START END ID STATUS EXECUTED EPOCH     a call ended; EXECUTED and EPOCH as the library says
-    repeatable ...                              the same for one that may run twice
-    completed 0 END ...                         the same for an asynchronous one
-    unclosed STATUS                             a close that did not log out, and said so
+    identity START END SESSION EPOCH KEY COOKIE an identity, and the cookie of the same epoch, or -
+    call START END ID STATUS EXECUTED EPOCH     a call ended; EXECUTED and EPOCH as the library reports them
+    repeatable ...                              the same for an idempotent call
+    completed 0 END ...                         the same for an asynchronous call
+    unclosed STATUS                             a close that reported a failed logout
 """
 
 import collections
@@ -23,12 +23,12 @@ import urllib.request
 
 OK = 0
 NO, MAYBE, YES = 0, 1, 2  # vsession_executed
-# The method may have run, and the client has no answer that tells.
+# The method may have run; the client has no reply that says so.
 UNKNOWN = {"reset", "close", "request cut off"}
 
 
 def check(lines, log, left):
-    """Yields what is wrong."""
+    """Yields the findings."""
     reads, calls, unclosed = [], {}, 0
     identities = collections.defaultdict(dict)
     made = {entry["new_session_key"] for entry in log if entry.get("new_session_key") and entry["result"] == "ok"}
@@ -49,7 +49,7 @@ def check(lines, log, left):
             if identities[session].setdefault(int(epoch), key) != key:
                 yield f"session {session}: epoch {epoch} has the keys {identities[session][int(epoch)]} and {key}"
             if key not in made:
-                yield f"session {session}: the key {key} was never given by the server"
+                yield f"session {session}: the key {key} never came from the server"
             value = cookie.partition("=")[2] or cookie
             if cookie != "-" and key_of_cookie.get(value, key) != key:
                 yield f"session {session}: the key {key} was read with the cookie of {key_of_cookie[value]}"
@@ -61,7 +61,7 @@ def check(lines, log, left):
         elif kind == "unclosed":
             unclosed += 1
         else:
-            yield f"what is '{line.strip()}'?"
+            yield f"unknown line '{line.strip()}'"
 
     for session, keys in identities.items():
         twice = [key for key, n in collections.Counter(keys.values()).items() if n > 1]
@@ -84,16 +84,16 @@ def check(lines, log, left):
         if status == OK and ran == 0:
             yield f"{operation} succeeded and never ran: {results}"
         if status != OK and executed == NO and ran > 0:
-            yield f"{operation} failed with {status}, is said not to have run, and ran: {results}"
+            yield f"{operation} failed with {status}, was reported as not executed, and ran: {results}"
         if status != OK and executed == YES and ran + may_have_run == 0 and not results:
-            yield f"{operation} failed with {status}, is said to have run, and was never sent"
+            yield f"{operation} failed with {status}, was reported as executed, and was never sent"
 
     if len(left) > unclosed:
-        yield f"{len(left)} sessions are left on the server, and {unclosed} closes said that they leave one"
+        yield f"{len(left)} sessions are left on the server, and {unclosed} closes reported that they left one"
 
 
 def epochs_that_go_back(reads):
-    """An epoch read after another reading ended is not smaller."""
+    """Yields epochs that are smaller than one read earlier."""
     ends = sorted(reads, key=lambda read: read[1])
     newest = collections.defaultdict(int)
     at = 0
@@ -131,7 +131,7 @@ def prove():
         "a call that ran twice": ([], [{**ran, "operation_id": "a"}], []),
         "a call that may have run twice": ([], [{**ran, "operation_id": "d"}], []),
         "a repeatable one that ran three times": ([], [{**ran, "operation_id": "c"}], []),
-        "a call that ran and is said not to have": ([], [{**ran, "operation_id": "b"}], []),
+        "a call that ran and was reported as not executed": ([], [{**ran, "operation_id": "b"}], []),
         "a success that never ran": (["call 5 9 e 0 2 1"], [], []),
         "a call that ended twice": (["completed 0 9 d 44 1 0"], [], []),
         "a session left": ([], [], [{"key": "K2"}]),
@@ -139,7 +139,7 @@ def prove():
     for what, (lines, entries, left) in wrong.items():
         found = list(check(good + lines, log + entries, left))
         assert found, f"not found: {what}"
-    print(f"{len(wrong)} wrong histories found wrong")
+    print(f"{len(wrong)} wrong histories are found")
 
 
 def ask(path):
@@ -156,7 +156,7 @@ def main():
     if len(log) == ask("/stats")["requests"]:
         wrong = list(check(lines, log, left))
     else:
-        wrong = ["the simulator's log has lost its beginning; give it a larger -log"]
+        wrong = ["the simulator's log has lost its beginning; start it with a larger -log"]
     for finding in wrong[:20]:
         print(finding)
     print(f"history: {len(lines)} lines, {len(log)} requests, {len(wrong)} findings")

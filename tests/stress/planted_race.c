@@ -9,7 +9,7 @@ static __thread
 #else
 static
 #endif
-    unsigned shared; /* changed by both threads, on purpose without care */
+    unsigned shared; /* both threads change it, deliberately without synchronization */
 
 static void *count(void *argument)
 {

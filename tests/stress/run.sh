@@ -1,9 +1,9 @@
 #!/bin/sh
-# The stress program against the simulator, and what its threads saw against the simulator's log.
+# Runs the stress program against the simulator and compares what its threads saw with the simulator's log.
 #
-#     tests/stress/run.sh SECONDS [SEED]         the library as it is delivered, over TLS
+#     tests/stress/run.sh SECONDS [SEED]         the release library, over TLS
 #     tests/stress/run.sh tsan SECONDS [SEED]    library, Rust's standard library and program under the ThreadSanitizer
-#     tests/stress/run.sh prove                  planted faults are found: wrong histories, a race in C, a race in the library
+#     tests/stress/run.sh prove                  shows that planted faults are found: wrong histories, a race in C, a race in the library
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -12,11 +12,12 @@ built=$root/target/stress
 triple=$(rustc -vV | sed -n 's/^host: //p')
 runtime=$(rustc --print sysroot)/lib/rustlib/$triple/lib/librustc-stable_rt.tsan.a
 mkdir -p "$built"
-# A race is not told when the stack of the earlier access has gone from its thread's history: so the longest one that there is.
+# The sanitizer cannot report a race whose earlier access is no longer in its thread's history, so the history is as long as
+# possible.
 export TSAN_OPTIONS="exitcode=66 second_deadlock_stack=1 history_size=7"
 
-# tsan_library FOLDER: the library from the sources in FOLDER. The standard library is built with it: only what is
-# instrumented is understood, and so nothing needs to be suppressed.
+# tsan_library FOLDER: builds the library from the sources in FOLDER. The standard library is built with it: the sanitizer
+# understands only instrumented code, and this way nothing needs to be suppressed.
 tsan_library() {
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread" cargo build --quiet -Zbuild-std --target "$triple" \
         --manifest-path "$1/Cargo.toml" --target-dir "$root/target/tsan"
@@ -25,7 +26,7 @@ tsan_library() {
 # tsan_program SOURCE PROGRAM [FLAG]
 tsan_program() {
     gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread -Iinclude ${3:-} -c "$1" -o "$2.o"
-    # gcc's own runtime is another one than Rust's.
+    # Rust's sanitizer runtime differs from gcc's.
     gcc "$2.o" "target/tsan/$triple/debug/libvsession.a" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
         -lstdc++ -pthread -ldl -lm -o "$2"
 }
@@ -43,7 +44,7 @@ stress() {
         "$program" "$seconds" 32 "$seed" "$built/history" && python3 tests/stress/check_history.py "$built/history"'
 }
 
-# must_fail TEXT COMMAND...: the command fails and says TEXT.
+# must_fail TEXT COMMAND...: the command must fail and print TEXT.
 must_fail() {
     text=$1
     shift
@@ -61,7 +62,7 @@ prove)
     tsan_library "$root"
     tsan_program tests/stress/planted_race.c "$built/planted"
     must_fail "data race .*planted_race.c" "$built/planted"
-    # The same in Rust: the function that this program calls gets a counter without care.
+    # The same in Rust: the function that this program calls gets an unsynchronized counter.
     rm -rf "$built/copy"
     mkdir "$built/copy"
     cp -r Cargo.toml Cargo.lock build.rs cbindgen.toml src "$built/copy"
@@ -70,7 +71,7 @@ prove)
     grep -q "static mut CALLS" "$built/copy/src/ffi/library.rs"
     tsan_library "$built/copy"
     tsan_program tests/stress/planted_race.c "$built/planted" -DNOT_IN_C
-    # Both libraries have one name; cargo would take the planted one for the other.
+    # Both libraries have the same name, so cargo would confuse them in one target directory.
     cargo clean --quiet -p vsession --target "$triple" --target-dir target/tsan
     must_fail "data race .*ffi/library.rs" "$built/planted"
     ;;

@@ -1,13 +1,14 @@
 /*
- * Many threads do everything with everything: a random mixture of all exported functions on sessions, configurations,
- * queues and tokens that they share and free under each other, while the simulator kills, delays and refuses. What is looked
- * at is (1) whether the ThreadSanitizer has something to say, (2) whether it ends, (3) what check_history.py finds in what
- * the threads saw and what the simulator logged.
+ * Many threads run a random mixture of all exported functions on shared sessions, configurations, queues and tokens, which
+ * they also free under each other, while the simulator kills sessions, delays and refuses. Three things are checked: (1)
+ * the ThreadSanitizer reports nothing, (2) the run ends, (3) check_history.py finds what the threads saw consistent with
+ * the simulator's log.
  *
  *     simulator -log 1000000 -- stress SECONDS THREADS SEED FOLDER
  *
- * FOLDER gets one file for each thread; check_history.py says what a line means. tests/stress/run.sh does all that. A new function of the library needs one
- * line in OPERATIONS, or a line in a reader of what it returns; tests/abi/check.py fails while it has none.
+ * FOLDER gets one file for each thread; check_history.py describes its lines. tests/stress/run.sh does all of this. A new
+ * function of the library needs one line in OPERATIONS, or a line in a reader of its result; tests/abi/check.py fails while
+ * it has none.
  */
 #define _GNU_SOURCE
 #include <poll.h>
@@ -18,7 +19,7 @@
 
 enum { SESSIONS = 6, CONFIGS = 4, QUEUES = 3, TOKENS = 6, LONGEST_MS = 1500 };
 
-/* Handles that all threads use; whoever takes one out and puts another in frees it, while others still use it. */
+/* Handles that all threads use. A thread that replaces one frees the old one, which others may still use. */
 static _Atomic uint64_t sessions[SESSIONS], configs[CONFIGS], queues[QUEUES], tokens[TOKENS];
 
 struct worker {
@@ -57,7 +58,7 @@ static vsession_config config(void) { return (vsession_config){PICK(configs)}; }
 static vsession_queue queue(void) { return (vsession_queue){PICK(queues)}; }
 static vsession_cancel token(void) { return (vsession_cancel){PICK(tokens)}; }
 
-/* Limits for a call, so that the program cannot hang in one; sometimes very short ones. */
+/* Options with a deadline, so that no call hangs; sometimes a very short one. */
 static vsession_call_options options(void)
 {
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
@@ -67,7 +68,7 @@ static vsession_call_options options(void)
     return options;
 }
 
-/* What is handed out is read to the end, as programs do. */
+/* Results are read completely, as programs do. */
 static size_t text(const char *text) { return text != NULL ? strlen(text) : 0; }
 
 static void read_error(vsession_error *error)
@@ -146,7 +147,7 @@ static void count_line(int32_t level, const char *message, void *data)
     atomic_fetch_add(&log_lines, strlen(message) > 0);
 }
 
-/* New objects in the place of old ones. */
+/* New objects replace old ones. */
 static void do_config(void)
 {
     vsession_config made = {0}, old;
@@ -167,7 +168,7 @@ static void do_config(void)
     read_error(error);
 }
 
-/* A close that could not log out says so, and leaves a session behind. */
+/* A close that could not log out reports so and leaves a session behind. */
 static void close_session(vsession session, const vsession_call_options *limits)
 {
     vsession_error *error = NULL;
@@ -210,7 +211,7 @@ static void do_token(void)
     vsession_cancel_free(old);
 }
 
-/* Use of what there is. */
+/* Use of the existing objects. */
 static void do_configure(void)
 {
     static const char *const values[][2] = {
@@ -249,7 +250,7 @@ static void do_read_state(void)
     text(vsession_state_name(vsession_get_state(used)));
 }
 
-/* An identity, the cookie, and the identity again: where both are of one epoch, the cookie is of it too. */
+/* Identity, cookie, identity: if both identities are of one epoch, the cookie is of that epoch too. */
 static void do_read_identity(void)
 {
     vsession used = session();
@@ -381,10 +382,10 @@ static void do_library(void)
     text(vsession_version());
     vsession_version_number();
     vsession_set_log(number_below(2) ? VSESSION_LOG_DEBUG : VSESSION_LOG_OFF, count_line, NULL);
-    vsession_after_fork_child(NULL); /* nothing, in a process that is no forked child */
+    vsession_after_fork_child(NULL); /* does nothing in a process that is not a forked child */
 }
 
-/* Closes everything that there is; the other threads open it again. */
+/* Closes everything; the other threads reopen it. */
 static void do_shutdown(void)
 {
     vsession_error *error = NULL;
@@ -393,7 +394,7 @@ static void do_shutdown(void)
     for (int i = 0; i < SESSIONS; i++) do_open();
 }
 
-/* Every operation, and how often it is done: of so many in a thousand. */
+/* Every operation and its weight, in thousandths. */
 #define OPERATIONS(X) \
     X(do_config, 5) X(do_open, 8) X(do_close, 8) X(do_queue, 5) X(do_token, 10) X(do_configure, 10) X(do_login, 60) X(do_logout, 10) \
     X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 300) X(do_call_async, 100) \
@@ -456,7 +457,7 @@ static void *trouble(void *argument)
 static void too_long(int signal)
 {
     (void)signal;
-    static const char message[] = "stress: it hangs\n";
+    static const char message[] = "stress: the program hangs\n";
     (void)!write(2, message, sizeof message - 1);
     abort();
 }
@@ -469,7 +470,7 @@ int main(int count, char **arguments)
     seed = strtoull(arguments[3], NULL, 0);
     signal(SIGALRM, too_long);
     alarm((unsigned)seconds + 90);
-    setenv("GOVC_URL", test_env("VSESSION_TEST_URL"), 1); /* before there are threads */
+    setenv("GOVC_URL", test_env("VSESSION_TEST_URL"), 1); /* before any thread starts */
 
     struct worker *workers = calloc(threads + 2, sizeof *workers);
     pthread_t *running = calloc(threads + 1, sizeof *running);

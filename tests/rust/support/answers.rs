@@ -1,4 +1,4 @@
-//! Calls that a canned server answers as a test wants it, and what must be so afterwards.
+//! Calls that a canned server answers as the test wants, and what must hold afterwards.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -9,9 +9,9 @@ use super::canned::Peer;
 use super::client::Reply;
 use super::*;
 
-/// The option `max_reply_bytes` of these sessions.
+/// The value of `max_reply_bytes` in these sessions.
 pub const MOST: usize = 100_000;
-/// The deadline of calls that should never come near it, on a machine however slow.
+/// The deadline of calls that should never come near it, however slow the machine.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 pub const TIME: &str = "2024-02-29T12:34:56Z";
 
@@ -21,7 +21,7 @@ pub fn logged_in(canned: &Canned) -> Session {
     session
 }
 
-/// A call that is answered by `play`, in time.
+/// Makes a call that `play` answers, and checks that it ends in time.
 pub fn answered(
     canned: &Canned,
     session: Session,
@@ -39,7 +39,7 @@ pub fn answered(
     result
 }
 
-/// As `answered`, with bytes that end with the connection.
+/// The same for a reply of these bytes, after which the connection ends.
 pub fn answered_by(canned: &Canned, session: Session, bytes: Vec<u8>) -> Result<Reply, ApiError> {
     let (over, ended) = std::sync::mpsc::channel();
     let result = answered(canned, session, move |peer| {
@@ -48,12 +48,13 @@ pub fn answered_by(canned: &Canned, session: Session, bytes: Vec<u8>) -> Result<
         eventually("the end arrives", || peer.has_arrived());
         let _ = over.send(());
     });
-    // So that the end of the connection is there before the next call looks for it: also an error may be a whole reply.
+    // Even a call that fails may have read a whole reply. The end of the connection must be there before the next call
+    // looks for it.
     ended.recv_timeout(DEADLINE).expect("the connection was cut");
     result
 }
 
-/// A call that is answered badly, and then one that is answered well.
+/// The status of a call that gets these bytes, after which a call must succeed.
 pub fn error_for(bytes: Vec<u8>) -> status {
     let canned = Canned::http();
     let session = logged_in(&canned);
@@ -64,8 +65,8 @@ pub fn error_for(bytes: Vec<u8>) -> status {
 }
 
 pub fn good_again(session: Session) {
-    // The canned server may be about to close the connection without having said so; only a call that may run twice is
-    // spared from seeing that.
+    // The canned server may be about to close the connection without having announced it. Only an idempotent call does
+    // not fail on that.
     let reply = session.ping_with(&Options { idempotent: true, ..Options::default() });
     assert_eq!(reply.expect("the session is usable afterwards").text.as_deref(), Some(TIME));
     session.close().unwrap();
@@ -77,7 +78,7 @@ pub fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// A body that ends with the connection.
+/// A reply that ends with the connection.
 pub fn until_close(extra: &str, body: &[u8]) -> Vec<u8> {
     [format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n{extra}\r\n").as_bytes(), body].concat()
 }

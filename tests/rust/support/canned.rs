@@ -1,5 +1,5 @@
-//! A canned server: it says on the socket what no well-behaved server, and so not the simulator, would say. Logins and
-//! logouts it answers properly; calls of other methods as the test tells it.
+//! A canned server: it sends what no well-behaved server sends, so the simulator cannot either. It answers logins and
+//! logouts properly, and other calls as the test says.
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -16,11 +16,11 @@ use rustls::{ConfigBuilder, ServerConfig, ServerConnection, StreamOwned, Support
 use super::sockets::{ESTABLISHED, connections_to};
 use super::{Config, eventually};
 
-/// The server's own certificate, which clients trust by naming it, and its key.
+/// The server's own certificate, which clients trust by listing it, and its key.
 pub const PEM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/support/canned.pem");
 const PEM_TEXT: &[u8] = include_bytes!("canned.pem");
 
-/// A request longer than this is handed to the test after its head, unread.
+/// A request longer than this goes to the test unread after its head.
 const LARGE: usize = 1 << 20;
 
 type Play = Arc<dyn Fn(&mut Peer, &Request) + Send + Sync>;
@@ -28,14 +28,14 @@ type Play = Arc<dyn Fn(&mut Peer, &Request) + Send + Sync>;
 /// What a new connection meets.
 #[derive(Clone, Debug, Default)]
 pub enum Greeting {
-    /// A server.
+    /// A server that answers requests.
     #[default]
     Normal,
-    /// Somebody who reads and never says anything.
+    /// A server that reads and never answers.
     Silent,
     /// TLS that stops in the middle of the server's first flight.
     HalfFlight,
-    /// These bytes before anything was asked, then a server.
+    /// A server that sends these bytes before any request.
     Says(Vec<u8>),
 }
 
@@ -44,17 +44,17 @@ struct Shared {
     tls: Option<Arc<ServerConfig>>,
     play: Mutex<Option<Play>>,
     greeting: Mutex<Greeting>,
-    /// What answers calls answers logins and their like too.
+    /// `play` answers logins and the like too.
     everything: AtomicBool,
     paused: AtomicBool,
-    /// It has seen that it is paused.
+    /// The accept loop has seen that it is paused.
     resting: AtomicBool,
     ended: AtomicBool,
     accepted: AtomicUsize,
-    /// Connections that came to the point where their greeting leaves them.
+    /// The number of connections that have reached the end of their greeting.
     held: AtomicUsize,
     calls: AtomicUsize,
-    /// The connection that the last call came on.
+    /// The connection that carried the last call.
     last: AtomicUsize,
     open: Mutex<Vec<(usize, TcpStream)>>,
 }
@@ -67,21 +67,21 @@ pub struct Canned {
 pub struct Request {
     /// The name of the method; `large` when the request was not read.
     pub method: String,
-    /// In small letters.
+    /// In lower case.
     pub head: String,
     pub body: String,
 }
 
 trait Wire: Read + Write + Send {
-    /// Tells the client that nothing more will come, where the protocol has words for that.
+    /// Announces that nothing more follows, where the protocol can.
     fn farewell(&mut self) {}
 
-    /// New keys, where the protocol has them.
+    /// A key update, where the protocol has one.
     fn new_keys(&mut self) -> Vec<u8> {
         Vec::new()
     }
 
-    /// What these bytes are on the way.
+    /// The wire form of these bytes.
     fn sealed(&mut self, bytes: &[u8]) -> Vec<u8>;
 }
 impl Wire for TcpStream {
@@ -119,7 +119,7 @@ pub struct Peer {
     open: bool,
 }
 
-/// A well-formed reply to any method that returns a text.
+/// A well-formed reply to any method that returns text.
 pub fn good_body() -> String {
     envelope(
         "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>2024-02-29T12:34:56Z</returnval></CurrentTimeResponse>",
@@ -132,7 +132,7 @@ pub fn envelope(content: &str) -> String {
     )
 }
 
-/// A reply with a length.
+/// A reply with a Content-Length.
 pub fn with_length(extra: &str, body: &[u8]) -> Vec<u8> {
     let head =
         format!("HTTP/1.1 200 OK\r\nContent-Type: text/xml\r\n{extra}Content-Length: {}\r\n\r\n", body.len());
@@ -162,7 +162,7 @@ impl Canned {
         Canned::start(Some(tls_config()))
     }
 
-    /// A server with a certificate, or with manners, of the test's own.
+    /// A server with a TLS configuration of the test's own.
     pub fn with_tls(config: ServerConfig) -> Canned {
         Canned::start(Some(Arc::new(config)))
     }
@@ -180,7 +180,7 @@ impl Canned {
         self.address
     }
 
-    /// A configuration that can log in, quickly: no document of versions, and again at once after a failure.
+    /// A configuration that logs in quickly: without the version document, and without a long pause after a failure.
     pub fn config(&self) -> Config {
         self.config_for(&self.address.ip().to_string())
     }
@@ -198,18 +198,18 @@ impl Canned {
         config.with("api_version", "8.0.2.0").with("relogin.backoff_ms", "1")
     }
 
-    /// What answers calls from now on.
+    /// Sets what answers calls from now on.
     pub fn on_call(&self, play: impl Fn(&mut Peer, &Request) + Send + Sync + 'static) {
         *self.shared.play.lock().unwrap() = Some(Arc::new(play));
     }
 
-    /// What answers every request from now on, logins and logouts too.
+    /// Sets what answers every request from now on, including logins and logouts.
     pub fn on_everything(&self, play: impl Fn(&mut Peer, &Request) + Send + Sync + 'static) {
         self.on_call(play);
         self.shared.everything.store(true, Ordering::SeqCst);
     }
 
-    /// Calls are answered well from now on, and connections accepted.
+    /// From now on the server accepts connections and answers calls properly.
     pub fn well(&self) {
         *self.shared.play.lock().unwrap() = None;
         *self.shared.greeting.lock().unwrap() = Greeting::Normal;
@@ -221,13 +221,13 @@ impl Canned {
         *self.shared.greeting.lock().unwrap() = greeting;
     }
 
-    /// Accepts no more.
+    /// Stops accepting connections.
     pub fn pause(&self) {
         self.shared.paused.store(true, Ordering::SeqCst);
-        eventually("it accepts no more", || self.shared.resting.load(Ordering::SeqCst));
+        eventually("the server accepts no more connections", || self.shared.resting.load(Ordering::SeqCst));
     }
 
-    /// Closes every connection, in good order.
+    /// Closes every connection cleanly.
     pub fn close_connections(&self) {
         for (_, stream) in self.shared.open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(Shutdown::Both);
@@ -246,7 +246,7 @@ impl Canned {
         self.shared.calls.load(Ordering::SeqCst)
     }
 
-    /// The number of the connection that the last call came on.
+    /// The number of the connection that carried the last call.
     pub fn last_connection(&self) -> usize {
         self.shared.last.load(Ordering::SeqCst)
     }
@@ -259,9 +259,9 @@ impl Drop for Canned {
     }
 }
 
-/// A listener with a small backlog and small buffers, so that both can be filled.
+/// A listener with a small backlog and small buffers, so that a test can fill both.
 fn listen() -> TcpListener {
-    // SAFETY: the structures passed live through the calls; the descriptor is new and goes to the listener.
+    // SAFETY: the structures live through the calls; the descriptor is new and the listener owns it.
     unsafe {
         let fd = libc::socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0);
         assert!(fd >= 0);
@@ -277,12 +277,12 @@ fn listen() -> TcpListener {
     }
 }
 
-/// What `PEM` holds.
+/// The certificate and the key in `PEM`.
 pub fn certificates() -> Vec<CertificateDer<'static>> {
     CertificateDer::pem_slice_iter(PEM_TEXT).map(Result::unwrap).collect()
 }
 
-/// A server's settings that lack its certificate.
+/// A server configuration that lacks only its certificate.
 pub fn tls_builder(
     versions: &[&'static SupportedProtocolVersion],
 ) -> ConfigBuilder<ServerConfig, WantsServerCert> {
@@ -322,7 +322,7 @@ impl Shared {
             self.open.lock().unwrap().push((number, stream.try_clone().unwrap()));
             let shared = self.clone();
             std::thread::spawn(move || {
-                // The client may go at any moment.
+                // The client may leave at any moment.
                 let _ = shared.serve(stream, number);
                 shared.open.lock().unwrap().retain(|(n, _)| *n != number);
             });
@@ -433,29 +433,29 @@ impl Peer {
         self.wire.get_mut().flush()
     }
 
-    /// Sends bytes. False: the client has gone, or reads no more.
+    /// Sends bytes. Returns false if the client has gone or reads no more.
     pub fn say(&mut self, bytes: &[u8]) -> bool {
         let said = self.try_say(bytes).is_ok();
         self.open &= said;
         said
     }
 
-    /// What these bytes are on the way, for `say_sealed`.
+    /// The wire form of these bytes, for `say_sealed`.
     pub fn sealed(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.wire.get_mut().sealed(bytes)
     }
 
-    /// New keys for what follows, for `say_sealed`.
+    /// A key update for what follows, for `say_sealed`.
     pub fn new_keys(&mut self) -> Vec<u8> {
         self.wire.get_mut().new_keys()
     }
 
-    /// Sends what was sealed, or a part of it.
+    /// Sends sealed bytes, or a part of them.
     pub fn say_sealed(&mut self, bytes: &[u8]) {
         self.open &= self.socket.write_all(bytes).is_ok();
     }
 
-    /// Sends `bytes` again and again until the client has gone, or until so many bytes are out.
+    /// Sends `bytes` again and again until the client has gone or this many bytes are sent.
     pub fn flood(&mut self, bytes: &[u8], most: u64) {
         let block = bytes.repeat((64 * 1024 / bytes.len()).max(1));
         let mut said = 0;
@@ -465,20 +465,21 @@ impl Peer {
         self.cut();
     }
 
-    /// How many bytes the client has not read yet of those that have come to it; none when it has closed the connection.
+    /// How many bytes have arrived at the client unread; none if it has closed the connection.
     pub fn unread(&self) -> Option<usize> {
         let client = self.socket.peer_addr().ok()?.port();
         let mut all = connections_to(self.socket.local_addr().ok()?.port()).into_iter();
         all.find(|c| c.own_port == client && c.state == ESTABLISHED).map(|c| c.unread)
     }
 
-    /// Whether all that was said, and the end where there was one, has come to the client's machine; or the client has gone.
+    /// Whether everything sent, and the end if there was one, has arrived at the client's machine; or the client has
+    /// gone.
     pub fn has_arrived(&self) -> bool {
         const CLOSED: u8 = 7;
         let (mut state, mut length) = (0_u8, 1);
         let mut on_its_way: libc::c_int = 0;
         let socket = self.socket.as_raw_fd();
-        // SAFETY: both calls write into what is given with its size; the state is the first byte of the answer.
+        // SAFETY: both calls write into buffers whose size they get; the first byte of the answer is the state.
         unsafe {
             let info = (&raw mut state).cast();
             assert_eq!(libc::getsockopt(socket, libc::IPPROTO_TCP, libc::TCP_INFO, info, &mut length), 0);
@@ -487,13 +488,13 @@ impl Peer {
         on_its_way == 0 || state == CLOSED
     }
 
-    /// Ends the connection in good order.
+    /// Closes the connection cleanly.
     pub fn end(&mut self) {
         self.wire.get_mut().farewell();
         self.cut();
     }
 
-    /// Ends the connection: by FIN, and over TLS without the farewell.
+    /// Ends the connection by FIN, and over TLS without close_notify.
     pub fn cut(&mut self) {
         self.open = false;
         let _ = self.socket.shutdown(Shutdown::Write);
@@ -516,13 +517,13 @@ impl Peer {
         };
     }
 
-    /// Says nothing more until the client has gone.
+    /// Sends nothing more until the client has gone.
     pub fn hang(&mut self) {
         let _ = io::copy(&mut self.wire, &mut io::sink());
         self.open = false;
     }
 
-    /// Reads nothing more until the client has gone, or the test has ended.
+    /// Reads nothing more until the client has gone or the test has ended.
     pub fn hang_deaf(&mut self) {
         let mut wanted = libc::pollfd { fd: self.socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
         // SAFETY: `wanted` is one entry.

@@ -1,13 +1,13 @@
-//! The half of a test that needs a process of its own: a test of the same program, which is otherwise ignored.
+//! The half of a test that needs its own process: another test in the same program, which is otherwise ignored.
 
 use std::process::Command;
 
-/// The test `name` of this program.
+/// A command that runs the test `name` of this program.
 pub fn child(name: &str) -> Command {
     as_last_words(Command::new(std::env::current_exe().unwrap()), name)
 }
 
-/// The same run by another program.
+/// The same, started by another program.
 pub fn child_of(mut program: Command, name: &str) -> Command {
     program.arg(std::env::current_exe().unwrap());
     as_last_words(program, name)
@@ -18,7 +18,7 @@ fn as_last_words(mut command: Command, name: &str) -> Command {
     command
 }
 
-/// Runs the child: whether its test held, and what it told.
+/// Runs the child. Returns whether its test passed, and its output.
 pub fn outcome(mut child: Command) -> (bool, String) {
     let program = child.get_program().to_os_string();
     let output =
@@ -26,22 +26,22 @@ pub fn outcome(mut child: Command) -> (bool, String) {
     let told =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let came_to_its_end = told.contains("1 passed") || told.contains("1 failed");
-    assert!(came_to_its_end, "{program:?} may lack a right, or the child has crashed:\n{told}");
+    assert!(came_to_its_end, "{program:?} may lack a privilege, or the child has crashed:\n{told}");
     (output.status.success(), told)
 }
 
-/// Runs the child, whose test must hold, and returns what it told.
+/// Runs the child, whose test must pass, and returns its output.
 pub fn held(child: Command) -> String {
     let (held, told) = outcome(child);
     assert!(held, "{told}");
     told
 }
 
-/// The same in a mount namespace where files of the system's say something else: their paths, and what they say there.
+/// The same in a mount namespace where system files have other contents: pairs of path and content.
 pub fn held_with_files(files: &[(&str, &str)], name: &str) -> String {
     let directory = std::env::temp_dir().join(format!("vsession-files-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
-    // Who is not root gets a network of their own as well, where port 53 is theirs.
+    // A user other than root also needs a network namespace, where it may bind port 53.
     let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
     let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
     let mounts: String =

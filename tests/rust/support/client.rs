@@ -1,4 +1,4 @@
-//! The C functions as a Rust program would wrap them. Everything goes through the exported symbols.
+//! The C functions as a Rust program would wrap them. Every call goes through an exported symbol.
 
 use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::null_mut;
@@ -56,7 +56,7 @@ unsafe fn describe(error: *const vsession_error) -> ApiError {
     }
 }
 
-/// Calls a function with a place for its error, and checks that status and error agree.
+/// Calls a function with a place for its error and checks that status and error agree.
 fn checked(function: impl FnOnce(*mut *mut vsession_error) -> status) -> Result<()> {
     let mut error = std::ptr::dangling_mut::<vsession_error>();
     let result = function(&mut error);
@@ -76,13 +76,13 @@ fn c(text: &str) -> CString {
     CString::new(text).unwrap()
 }
 
-/// With the sessions that were opened by it, or by others of the same server.
+/// A configuration, and the sessions opened from any configuration of the same server.
 pub struct Config(pub vsession_config, pub Opened);
 
-/// Sessions that were opened, so that whoever made the server can close what a test leaves open.
+/// Open sessions, so that the owner of the server can close those that a test leaves open.
 pub type Opened = Arc<Mutex<Vec<Session>>>;
 
-/// What a credentials function says.
+/// What a credentials function returns.
 pub enum Credentials {
     Pair(&'static str, String),
     None(&'static str),
@@ -132,7 +132,7 @@ impl Config {
         checked(|err| unsafe { vsession_config_set(self.0, name.as_ptr(), value.as_ptr(), err) })
     }
 
-    /// `set` for building: fails the test on an error.
+    /// `set` in a builder chain: an error fails the test.
     pub fn with(self, name: &str, value: &str) -> Config {
         self.set(name, value).unwrap();
         self
@@ -143,7 +143,7 @@ impl Config {
         self
     }
 
-    /// Has `source` tell user and password.
+    /// Sets the credentials function.
     pub fn with_credentials(
         self,
         source: impl Fn(vsession) -> Credentials + Send + Sync + 'static,
@@ -163,7 +163,7 @@ impl Config {
         self
     }
 
-    /// Has `probe` be the keep-alive function.
+    /// Sets the keep-alive function.
     pub fn with_probe(self, probe: impl Fn(Session) -> status + Send + Sync + 'static) -> Config {
         let data: Box<Box<dyn Fn(Session) -> status + Send + Sync>> = Box::new(Box::new(probe));
         let data = Box::into_raw(data).cast();
@@ -217,7 +217,7 @@ impl Options {
     }
 }
 
-/// A call of a method on the server's only object of a type.
+/// A call of a method on the server's only object of the given type.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     pub method: &'a str,
@@ -234,7 +234,7 @@ pub struct Reply {
     pub epoch: u64,
 }
 
-/// Not closed when dropped, so that a test decides.
+/// Not closed on drop: a test decides that.
 #[derive(Clone, Copy, Debug)]
 pub struct Session(pub vsession);
 
@@ -321,12 +321,12 @@ impl Session {
         checked(|err| unsafe { vsession_set_password(self.0, password.as_ptr(), err) })
     }
 
-    /// Starts CurrentTime; its end comes to `queue`.
+    /// Starts CurrentTime; the completion goes to `queue`.
     pub fn ping_async(&self, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
         self.call_async(CURRENT_TIME, queue, tag, options)
     }
 
-    /// The same with a method without arguments.
+    /// Starts a method.
     pub fn call_async(&self, call: Call, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
         let (method, this_type) = (c(call.method), c(call.this_type));
         let call = vsession_soap_call {
@@ -341,7 +341,7 @@ impl Session {
         checked(|err| unsafe { vsession_call_async(self.0, &call, &raw, queue.0, tag, err) })
     }
 
-    /// CurrentTime, which every test server has.
+    /// CurrentTime, which every test server answers.
     pub fn ping(&self) -> Result<Reply> {
         self.call(CURRENT_TIME, &Options::default())
     }
@@ -354,10 +354,10 @@ impl Session {
         self.call_object(call, None, options)
     }
 
-    /// A call of a method of the object with this id.
+    /// Calls a method of the object with this id.
     pub fn call_object(&self, call: Call, id: Option<&str>, options: &Options) -> Result<Reply> {
         let (method, this_type, id) = (c(call.method), c(call.this_type), id.map(c));
-        // With their length, so that nothing is copied.
+        // With their lengths, so that nothing is copied.
         let arguments =
             if call.arguments.is_empty() { std::ptr::null() } else { call.arguments.as_ptr().cast() };
         let raw_call = vsession_soap_call {
@@ -459,7 +459,7 @@ pub struct Event {
     pub error: Option<ApiError>,
     pub merged: u32,
     pub tag: u64,
-    /// The text of the reply to an asynchronous call.
+    /// The text of an asynchronous call's reply.
     pub reply: Option<String>,
 }
 
@@ -496,7 +496,7 @@ impl Queue {
         Ok(Some(event))
     }
 
-    /// Everything that waits now.
+    /// All events that wait now.
     pub fn drain(&self) -> Vec<Event> {
         std::iter::from_fn(|| self.next(0).unwrap()).collect()
     }

@@ -1,4 +1,4 @@
-//! What the tests stand on: the simulator as a child process, and the C functions behind safe Rust.
+//! What the tests build on: the simulator as a child process, and the C functions behind safe Rust.
 
 pub mod answers;
 pub mod canned;
@@ -21,8 +21,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A port that nobody listens on. It is below those that the system gives out by itself, so that no other test is given
-/// it in the next moment.
+/// A port that nobody listens on. It is below the ports that the kernel assigns itself, so no other test gets it
+/// meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     loop {
@@ -34,14 +34,14 @@ pub fn free_port() -> u16 {
     }
 }
 
-/// Gives a file another content; who reads it meanwhile sees the old one or the new one.
+/// Replaces a file in one step: a concurrent reader sees the old content or the new.
 pub fn rewrite(file: &Path, text: &str) {
     let new = file.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(&new, file).unwrap();
 }
 
-/// Has what comes from either side go to the other.
+/// Forwards bytes in both directions between two connections.
 pub fn join(client: &TcpStream, server: &TcpStream) {
     for (from, to) in [(client, server), (server, client)] {
         let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
@@ -52,15 +52,15 @@ pub fn join(client: &TcpStream, server: &TcpStream) {
     }
 }
 
-/// How long a test waits for what must happen, on a machine however slow. A test that is about time says so itself.
+/// How long a test waits for what must happen, however slow the machine. A test of a duration has its own limit.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until `condition` holds, and fails the test when it does not come to that.
+/// Waits until `condition` holds. The test fails if it never does.
 pub fn eventually(what: &str, condition: impl Fn() -> bool) {
     within(PATIENCE, what, condition);
 }
 
-/// The same with a patience of the test's own.
+/// The same with the test's own limit.
 pub fn within(patience: Duration, what: &str, condition: impl Fn() -> bool) {
     let start = Instant::now();
     while !condition() {
@@ -69,15 +69,15 @@ pub fn within(patience: Duration, what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Has something that should take less than `limit` tried until it does, and returns how long that took. A busy machine
-/// delays one try or another, a defect delays them all. An attempt that did not come to what it was to measure says
-/// `Duration::MAX`. Where the time is that of known threads, it is measured by `Moment`, so that it is not the machine's.
+/// Repeats something that should take less than `limit` until it does, and returns how long that took. A busy machine
+/// delays some attempts, a defect delays them all. An attempt that did not reach what it measures returns `Duration::MAX`.
+/// Where the time belongs to known threads, `Moment` measures it without the machine's delays.
 pub fn promptly(limit: Duration, attempt: impl Fn() -> Duration) -> Duration {
     promptly_or_slower(limit, |_| attempt())
 }
 
-/// The same for an attempt that must come to some point in some time: each is told how many times as long as the first it
-/// may take for that.
+/// The same for an attempt that must reach some point by some time. Each attempt gets the factor by which it may be
+/// slower than the first.
 pub fn promptly_or_slower(limit: Duration, attempt: impl Fn(u32) -> Duration) -> Duration {
     let mut late = Vec::new();
     for slower in 1..=20 {
@@ -89,7 +89,7 @@ pub fn promptly_or_slower(limit: Duration, attempt: impl Fn(u32) -> Duration) ->
     panic!("never within {limit:?}: {late:?}");
 }
 
-/// Runs `body` on so many threads, all starting at the same moment, and returns their results.
+/// Runs `body` on this many threads that start at the same moment, and returns their results.
 pub fn together<T: Send>(threads: usize, body: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let barrier = std::sync::Barrier::new(threads);
     std::thread::scope(|scope| {
@@ -106,7 +106,7 @@ pub fn together<T: Send>(threads: usize, body: impl Fn(usize) -> T + Sync) -> Ve
     })
 }
 
-/// Tells background threads of a test to end; also when the test fails, so that it does not hang.
+/// Tells a test's background threads to end, also when the test fails, so that it does not hang.
 #[derive(Default)]
 pub struct Done(AtomicBool);
 

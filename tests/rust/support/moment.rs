@@ -1,6 +1,5 @@
-//! Time that is the library's own. A thread that is ready to run and is given no core waits for the machine and not for
-//! anything that the library does, so that time does not count; Linux keeps it for each thread. Where it does not, all time
-//! counts.
+//! Durations without the machine's delays. A thread that is ready to run but has no core waits for the machine and not
+//! for the library, so that time does not count. Linux records it for each thread. On other kernels all time counts.
 
 use std::cell::OnceCell;
 use std::fmt::Debug;
@@ -12,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use super::eventually;
 
-/// A thread of this process, as the scheduler sees it.
+/// A thread of this process as the scheduler sees it.
 #[derive(Clone)]
 pub struct Task(Arc<Files>);
 
 struct Files {
-    /// Nanoseconds on a core, nanoseconds ready and without one, turns.
+    /// Nanoseconds on a core, nanoseconds ready without a core, number of turns.
     schedule: Option<File>,
     status: File,
 }
@@ -34,28 +33,28 @@ impl Task {
         CURRENT.with(|current| current.get_or_init(open).clone())
     }
 
-    /// For how long in its life it was ready and given no core. Zero for a thread that has ended.
+    /// How long the thread has been ready without a core since its start. Zero for a thread that has ended.
     fn kept_waiting(&self) -> Duration {
         let text = self.0.schedule.as_ref().and_then(read).unwrap_or_default();
         Duration::from_nanos(text.split(' ').nth(1).map_or(0, |ns| ns.parse().unwrap()))
     }
 
-    /// Whether it waits for something to happen, and not for a core.
+    /// Whether the thread waits for an event, and not for a core.
     pub fn sleeps(&self) -> bool {
         // Number, name in parentheses, state.
         read(&self.0.status).is_some_and(|text| text.rsplit(") ").next().unwrap().starts_with('S'))
     }
 }
 
-/// What a file of the kernel's says now; nothing when its thread has ended.
+/// The current content of a kernel file; nothing when its thread has ended.
 fn read(file: &File) -> Option<String> {
     let mut buffer = [0; 512];
     let length = file.read_at(&mut buffer, 0).ok()?;
     Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-/// A moment, and for how long until then some threads had been kept from running: those that what is measured goes through,
-/// one after the other.
+/// A moment, and how long some threads had been kept from running until then: those that the measured work passes
+/// through in turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     pub at: Instant,
@@ -63,7 +62,7 @@ pub struct Moment {
 }
 
 impl Moment {
-    /// Of this thread, for what it does itself.
+    /// For this thread and its own work.
     pub fn now() -> Moment {
         Moment::of(&[&Task::current()])
     }
@@ -73,25 +72,25 @@ impl Moment {
         Moment { at: Instant::now(), kept_waiting }
     }
 
-    /// The time since `earlier`, a moment of the same threads, without that for which they were kept waiting.
+    /// The time since `earlier`, a moment of the same threads, minus the time for which they were kept waiting.
     pub fn since(&self, earlier: &Moment) -> Duration {
         let busy = self.kept_waiting.saturating_sub(earlier.kept_waiting);
         self.at.saturating_duration_since(earlier.at).saturating_sub(busy)
     }
 
-    /// The same threads, at another time: before that they waited for what does not matter.
+    /// The same threads at another time, for when an earlier wait does not matter.
     pub fn moved_to(self, at: Instant) -> Moment {
         Moment { at, ..self }
     }
 
-    /// `now`, since this moment of this thread.
+    /// The time since this moment, for this thread.
     pub fn elapsed(&self) -> Duration {
         Moment::now().since(self)
     }
 }
 
-/// Runs `call` on a thread of its own, does `end` to it when it waits for what it is to wait for, and returns what came of
-/// the call, and how long after the beginning of `end`.
+/// Runs `call` on its own thread, runs `end` when the call waits where it should, and returns the call's result and how
+/// long after the start of `end` it came.
 pub fn ended<T: Debug + Send>(
     waits: impl Fn(&Task) -> bool,
     call: impl FnOnce() -> T + Send,
@@ -108,7 +107,7 @@ pub fn ended<T: Debug + Send>(
         });
         let caller = caller.recv().unwrap();
         eventually("the call waits", || calling.is_finished() || waits(&caller));
-        // Well in the middle of it.
+        // The call is then well inside its wait.
         std::thread::sleep(Duration::from_millis(30));
         assert!(!calling.is_finished(), "the call was to wait: {:?}", calling.join().unwrap().0);
         let start = Moment::of(&[ender, &caller]);
@@ -118,17 +117,17 @@ pub fn ended<T: Debug + Send>(
     })
 }
 
-/// Neither is the machine blamed for what a thread waits for, nor the thread for what the machine does.
+/// The machine is not blamed for a thread's own waits, nor the thread for the machine's delays.
 #[test]
-fn a_sleep_counts_and_a_wait_for_a_core_does_not() {
+fn a_moment_counts_a_sleep_but_not_a_wait_for_a_core() {
     let start = Moment::now();
     std::thread::sleep(Duration::from_millis(50));
     assert!(start.elapsed() > Duration::from_millis(49), "{:?}", start.elapsed());
     if Task::current().0.schedule.is_none() {
-        eprintln!("this kernel does not tell how long threads wait for a core");
+        eprintln!("this kernel does not record how long threads wait for a core");
         return;
     }
-    // More threads than cores, which all want to run.
+    // More runnable threads than cores.
     let crowd = 4 * std::thread::available_parallelism().unwrap().get();
     let times = super::together(crowd, |_| {
         let start = Moment::now();

@@ -1,4 +1,4 @@
-//! Canned: a proxy that stops in the middle of its handshake when it is told to, and otherwise joins client and server.
+//! Canned: a proxy that can stop in the middle of its handshake, and otherwise connects client and server.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -15,15 +15,15 @@ pub struct StallingProxy {
 
 struct Shared {
     server: SocketAddr,
-    /// How many bytes it says on a connection before it stops.
+    /// How many bytes the proxy sends on a connection before it stops.
     stop_after: AtomicUsize,
-    /// Connections on which it stopped.
+    /// The number of connections on which it stopped.
     held: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
 }
 
 impl StallingProxy {
-    /// Of the scheme `http` or `socks5`. It leads to `server`, whatever it is asked for.
+    /// A proxy with the scheme `http` or `socks5`. It connects to `server`, whatever the client asks for.
     pub fn start(scheme: &'static str, server: SocketAddr) -> StallingProxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -66,7 +66,7 @@ impl StallingProxy {
 impl Drop for StallingProxy {
     fn drop(&mut self) {
         self.close_connections();
-        // So that whoever accepts sees that it has gone.
+        // So that the accept loop sees that the proxy has gone.
         let _ = TcpStream::connect(("127.0.0.1", self.port));
     }
 }
@@ -93,7 +93,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Says `bytes`, or as many of them as it may, and then nothing until the client has gone.
+    /// Sends `bytes`, or as many as it may, and then nothing until the client has gone.
     fn say(&self, client: &mut TcpStream, bytes: &[u8], left: &mut usize) -> io::Result<()> {
         let now = bytes.len().min(*left);
         client.write_all(&bytes[..now])?;

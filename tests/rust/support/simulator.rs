@@ -1,4 +1,4 @@
-//! The simulator as a child process: started for one test, gone with it.
+//! The simulator as a child process that lives as long as one test.
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -14,15 +14,15 @@ use super::{Config, Options, PATIENCE, Session, eventually, within};
 
 pub struct Simulator {
     child: Child,
-    /// The simulator ends when this closes, so it never outlives the test.
+    /// The simulator ends when this pipe closes, so it never outlives the test.
     alive: Option<ChildStdin>,
     about: Value,
     opened: Opened,
-    /// How long to wait at the end until no session is left.
+    /// How long to wait at the end for the last session to go.
     pub patience: Duration,
 }
 
-/// Set for children of a test, which has built the simulator.
+/// Set for the child processes of a test, which has built the simulator.
 pub const IS_BUILT: &str = "VSESSION_TEST_SIMULATOR_IS_BUILT";
 
 fn binary() -> &'static PathBuf {
@@ -67,7 +67,7 @@ impl Simulator {
         Simulator { child, alive: Some(alive), about, opened: Opened::default(), patience: PATIENCE }
     }
 
-    /// Another server at the same address, as after a restore or a failover. What was opened with this one stays open.
+    /// Starts another server at the same address, as after a restore or a failover. Connections to this one stay open.
     pub fn exchange(self, flags: &[&str]) -> Simulator {
         let host = self.host();
         let tls = if self.text("url").starts_with("https") { "-tls=true" } else { "-tls=false" };
@@ -93,7 +93,7 @@ impl Simulator {
         config.1 = self.opened.clone();
         config.set("username", "user").unwrap();
         config.set("password", "pass").unwrap();
-        // A server on this machine is not asked for compressed replies otherwise.
+        // By default a server on this machine is not asked for compressed replies.
         config.set("http.compression", "on").unwrap();
         let ca = self.text("ca_file");
         if !ca.is_empty() {
@@ -102,7 +102,7 @@ impl Simulator {
         config
     }
 
-    /// An open session that has not logged in.
+    /// Opens a session, which has not logged in yet.
     pub fn session(&self) -> Session {
         self.config().open().unwrap()
     }
@@ -137,7 +137,7 @@ impl Simulator {
         self.control("DELETE", "/rules", None);
     }
 
-    /// The rules, and how often each was applied.
+    /// The rules, and how often each one applied.
     pub fn rules(&self) -> Vec<Value> {
         self.control("GET", "/rules", None).as_array().cloned().unwrap_or_default()
     }
@@ -162,8 +162,8 @@ impl Simulator {
         self.post("/sessions/kill")["killed"].as_u64().unwrap()
     }
 
-    /// Closes the connections as `fate`, a request of the control port, says; and waits until this machine's side of each
-    /// knows that it is over.
+    /// Closes the connections as `fate`, a request of the control port, says. Waits until this machine's side of each
+    /// connection knows that it is closed.
     pub fn close_connections(&self, fate: &str) {
         self.post(fate);
         let port = self.host().rsplit(':').next().unwrap().parse().unwrap();
@@ -176,8 +176,8 @@ impl Simulator {
 }
 
 impl Simulator {
-    /// Whatever a test did, no session is left when all are closed that it opened. A test that is about one which must be
-    /// left behind kills it, and so says how many.
+    /// Whatever a test did, no session is left once every session that it opened is closed. A test that must leave a
+    /// session behind kills it, and so states how many there are.
     fn assert_that_no_session_is_left(&self) {
         self.clear_rules();
         for session in self.opened.lock().unwrap().drain(..) {
@@ -189,11 +189,11 @@ impl Simulator {
 
 impl Drop for Simulator {
     fn drop(&mut self) {
-        // A second panic would end all tests.
+        // A second panic would abort all tests.
         if !std::thread::panicking() {
             self.assert_that_no_session_is_left();
         }
-        // It removes its files when its input ends.
+        // The simulator removes its files when its input ends.
         drop(self.alive.take());
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(5) {

@@ -1,19 +1,19 @@
-//! What the kernel tells of connections over IP version 4, from the client's side.
+//! What the kernel reports about IPv4 connections, from the client's side.
 
 #[derive(Debug)]
 pub struct Connection {
     pub own_port: u16,
     pub state: u8,
-    /// Bytes that the server's side has not taken yet.
+    /// Bytes that the server's side has not acknowledged.
     pub unsent: usize,
-    /// Bytes that have come and were not read yet.
+    /// Bytes that have arrived and are unread.
     pub unread: usize,
 }
 
 pub const ESTABLISHED: u8 = 1;
 pub const SYN_SENT: u8 = 2;
 
-/// The connections to this port, in whatever state.
+/// The connections to this port, in any state.
 pub fn connections_to(port: u16) -> Vec<Connection> {
     let number = |text: &str| usize::from_str_radix(text, 16).unwrap();
     let port_of = |address: &str| number(address.split(':').nth(1).unwrap()) as u16;
@@ -35,7 +35,7 @@ pub fn connections_to(port: u16) -> Vec<Connection> {
         .collect()
 }
 
-/// Whether a connection to this port stands: neither side has ended it, as far as the client's machine knows.
+/// Whether a connection to this port is open: the client's machine knows of no end from either side.
 pub fn is_connected(port: u16) -> bool {
     connections_to(port).iter().any(|connection| connection.state == ESTABLISHED)
 }
