@@ -64,7 +64,7 @@ fn header() -> String {
 }
 
 #[test]
-fn every_function_that_asks_the_server_is_in_the_table() {
+fn every_function_that_makes_a_request_is_in_the_table() {
     let header = header();
     assert!(functions(&header).len() > 80, "the header's functions are not found; did its layout change?");
     assert_eq!(gaps(&header), Vec::<String>::new());

@@ -130,7 +130,7 @@ func (r *reader) timed(name string, read func()) {
 	r.longest[name] = max(r.longest[name], time.Since(start))
 }
 
-func TestReadersNeverSeeAMixture(t *testing.T) {
+func TestReadersNeverSeeAMixtureOfLogins(t *testing.T) {
 	const readers, callers = 4, 4
 	const kills, slowLogins = 40, 2
 	const loginDelay = time.Second

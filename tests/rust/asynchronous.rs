@@ -56,7 +56,7 @@ fn one_thread_drives_many_sessions() {
 }
 
 #[test]
-fn failures_cancellation_deadlines_and_close_complete_too() {
+fn failed_cancelled_late_and_closed_calls_complete_too() {
     let simulator = Simulator::start();
     let queue = Queue::new();
     let session = simulator.session();

@@ -220,7 +220,7 @@ fn an_error_for_a_server_without_a_common_cipher_or_key_names_what_is_supported(
 }
 
 #[test]
-fn chains_are_trusted_as_the_table_says_beside_openssl_and_go() {
+fn chains_are_trusted_as_the_table_says() {
     let folder = Folder::with_certificates("table");
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/chains");
     let dial = folder.0.join("dial");

@@ -166,7 +166,7 @@ fn many_logouts_during_a_running_probe_end_the_session_once_without_waiting() {
 }
 
 #[test]
-fn keep_alive_starts_and_stops_when_told() {
+fn keep_alive_starts_and_stops_on_request() {
     let simulator = Simulator::start();
     let session = simulator.config().with("keepalive.interval_ms", "0").open().unwrap();
     session.login().unwrap();

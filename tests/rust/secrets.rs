@@ -125,7 +125,7 @@ fn a_short_password_is_redacted_only_where_the_server_repeats_it() {
 }
 
 #[test]
-fn an_echoed_password_is_shown_in_no_form() {
+fn a_repeated_password_is_redacted_in_every_form() {
     for (password, echoes) in [
         ("Qz7<&\">x", &["Qz7<&\">x", "Qz7&lt;&amp;&quot;&gt;x", "Qz7%3C%26%22%3Ex", "Qz7\\u003c&\\\">x"][..]),
         ("sesame", &["sesame", "opensesame!"]),

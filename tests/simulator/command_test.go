@@ -161,7 +161,7 @@ func TestCommandOutlivesAShutdown(t *testing.T) {
 	}
 }
 
-func TestCommandMayBeForbiddenToLeaveSessions(t *testing.T) {
+func TestCommandCanBeForbiddenToLeaveSessions(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("python3"); err != nil {
 		t.Skip("no python3")

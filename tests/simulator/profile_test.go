@@ -249,7 +249,7 @@ func (b *bench) wholeHost() string {
 		`</obj></objectSet></specSet><options></options></RetrievePropertiesEx>` + soapEnd
 }
 
-func TestDocumentOfVersionsIsAsRecorded(t *testing.T) {
+func TestVersionsDocumentIsAsRecorded(t *testing.T) {
 	for like, want := range map[string]string{
 		"6.7":   "6.7</version><priorVersions><version>6.5</version><version>6.0</version>",
 		"8.0.3": "uA046D008</version><priorVersions><version>8.0.2.0</version><version>8.0.1.0</version>",
@@ -325,7 +325,7 @@ func TestGzipIsForClientsThatAsk(t *testing.T) {
 	}
 }
 
-func TestAppliedVersionIsTheOneAskedForWhereTheServerHasIt(t *testing.T) {
+func TestAppliedVersionIsTheRequestedOneIfListed(t *testing.T) {
 	m := profiles["9.0.1"]
 	for asked, applied := range map[string]string{
 		"": "urn:vim25/9.0.0.0", "Login": "urn:vim25/9.0.0.0", "urn:vim25/6.5": "urn:vim25/6.5", "urn:vim25/99": "urn:vim25/9.0.0.0",

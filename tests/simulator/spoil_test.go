@@ -54,7 +54,7 @@ func (b *bench) wantEnd(err error, then string) {
 	b.want("the end", seen, then)
 }
 
-func TestAnswersStopAtAByte(t *testing.T) {
+func TestRepliesStopAtAByte(t *testing.T) {
 	b := launch(t, "-tls=false")
 	for _, chunked := range []string{"", `,"chunked":true`} {
 		b.rule(`{"method":"GET","stop":{"byte":1000000,"then":"close"}` + chunked + `}`)
