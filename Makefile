@@ -1,4 +1,4 @@
-# Thin on purpose: each target is a few lines that call the tool which does the work.
+# Each target is a few lines that call the tool which does the work.
 
 CARGO ?= cargo
 SIMULATOR = target/simulator/simulator
@@ -6,8 +6,8 @@ HEADER = $$(ls -t target/debug/build/vsession-*/out/vsession.h | head -1)
 
 .PHONY: all demo test proof bench generated simulator install-tools lint sbom release coverage
 
-# The paths of the machine that builds stay out of the library: the same sources, Cargo.lock and compilers give the same
-# library in any folder, which tests/reproducible.sh holds. Debuggers find the sources after `set substitute-path`.
+# The library contains no paths of the build machine: the same sources, Cargo.lock and compilers give the same
+# library in any directory, which tests/reproducible.sh checks. Debuggers find the sources after `set substitute-path`.
 CARGO_FOLDER = $(or $(CARGO_HOME),$(HOME)/.cargo)
 RUST_SOURCES = $(shell rustc --print sysroot)/lib/rustlib/src/rust
 RUST_COMMIT = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
@@ -26,12 +26,12 @@ all:
 demo: all simulator-binary
 	tests/demo.sh $(URL)
 
-# The files of tests/rust that concern replies and sessions. They run a second time, against replies as vCenter 9.0.1 sends them;
-# the other files would show nothing new.
+# The files of tests/rust that concern replies and sessions. They run a second time, against replies as vCenter 9.0.1 sends them.
+# The other files would show nothing new.
 ABOUT_REPLIES = $(addsuffix ::,asynchronous credentials ending errors events exchanged flaws http login memory readers refused \
 	relogin secrets)
 
-# Everything that there is to test; installs what it needs.
+# All tests; installs what they need.
 test: install-tools lint simulator-binary
 	$(CARGO) test
 	VSESSION_TEST_LIKE=9.0.1 $(CARGO) test --test acceptance -- $(ABOUT_REPLIES)
@@ -50,7 +50,7 @@ test: install-tools lint simulator-binary
 proof: install-tools simulator-binary
 	tests/proof.sh $(MINUTES)
 
-# Compares the library with its peers and writes docs/benchmarks.md; takes a quarter of an hour.
+# Compares the library with its peers and writes docs/benchmarks.md; takes about half an hour.
 bench: all simulator-binary
 	bench/run.py
 
@@ -63,26 +63,26 @@ lint:
 	tests/supply.sh quick
 	bench/instructions.py prove
 
-# What came into the library, beside it: target/release/libvsession.cdx.json.
+# The bill of materials of the library: target/release/libvsession.cdx.json.
 sbom: all
 	tests/supply.sh sbom
 
-# What a release consists of, after what it must pass; the tests are run before. See CONTRIBUTING.md.
+# The files of a release, after the checks that it must pass. Run the tests before; see CONTRIBUTING.md.
 release: all
 	tests/supply.sh
 	tests/reproducible.sh
 	tests/supply.sh sbom
 	cd target/release && sha256sum libvsession.so libvsession.a libvsession.cdx.json >libvsession.sha256
 
-# What the suites reach, into docs/coverage.md; takes some minutes.
+# Writes what the suites reach into docs/coverage.md; takes some minutes.
 coverage: install-tools simulator-binary
 	tests/coverage/run.sh; status=$$?; cp target/coverage/coverage.md docs/coverage.md; exit $$status
 
 install-tools:
 	tests/install-tools.sh
 
-# Writes what is generated and committed: the header, the tables of its functions for the C tests, the table of options, what
-# faults look like.
+# Writes the files that are generated and committed: the header, the tables of its functions for the C tests, docs/options.md and
+# docs/faults.md.
 generated:
 	$(CARGO) build
 	cp "$(HEADER)" include/vsession.h
@@ -94,6 +94,6 @@ generated:
 simulator-binary:
 	cd tests/simulator && go build -o ../../$(SIMULATOR) .
 
-# A simulator to play with: prints its address and its control port, ends with Ctrl-C.
+# A simulator for experiments: prints its address and its control port, and ends with Ctrl-C.
 simulator: simulator-binary
 	$(SIMULATOR)

@@ -1,4 +1,4 @@
-//! Builds what cargo does not: the C header from the Rust sources, the SONAME, and the rule that the library stays loaded.
+//! Does what cargo does not: generates the C header from the Rust sources, and sets the SONAME and the linker's other options.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn main() {
 
     let major = std::env::var("CARGO_PKG_VERSION_MAJOR").expect("cargo sets it");
     println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libvsession.so.{major}");
-    // Threads and thread-local values of the library outlive a dlclose; the code they run must stay.
+    // The library's threads and thread-local values outlive a dlclose, so their code must stay loaded.
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
     println!("cargo:rustc-cdylib-link-arg=-Wl,-z,relro,-z,now");
 }

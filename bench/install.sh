@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the benchmarks need and the tests do not; does nothing where it is there already.
+# Installs what the benchmarks need beyond the tests; does nothing if it is installed.
 set -eu
 
 missing=

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Counts the instructions of the library's hot paths with callgrind, and compares them with bench/instructions.json.
 
-    bench/instructions.py           fails where a path needs more than the tolerance above what is recorded
-    bench/instructions.py record    measures some times and records the medians
-    bench/instructions.py prove     shows that the comparison fails for a path that has become dearer
+    bench/instructions.py           fails if a path exceeds the recorded count by more than its tolerance
+    bench/instructions.py record    measures several times and records the medians
+    bench/instructions.py prove     shows that the comparison fails for a path that has become more expensive
 
-Instructions depend neither on the machine's speed nor on its load, so a regression is seen on a busy machine too. They do
-depend on the compiler and the C library; with others than those recorded, a difference may be theirs, and is said to be.
+Instructions depend neither on the machine's speed nor on its load, so the comparison finds a regression on a busy machine too. They do
+depend on the compiler and the C library; the output names those that differ from the recorded ones.
 """
 
 import json
@@ -70,7 +70,7 @@ def measure_as(profile):
 
 
 def read_dump(file):
-    """The name under which callgrind was asked for these figures, and the instructions."""
+    """The name that the program gave to this dump, and its instructions."""
     text = file.read_text(errors="replace")
     name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.M)
     total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
@@ -83,7 +83,7 @@ def tools():
 
 
 def judge(recorded, measured):
-    """What is to be said of each path, and whether it is too dear."""
+    """A line about each path, and whether it is too expensive."""
     for path, entry in recorded["paths"].items():
         now, then = measured.get(path), entry["instructions"]
         if now is None:
@@ -104,8 +104,8 @@ def compare():
     if any(dear for _, dear in verdicts):
         others = [f"{name} {tool} (recorded with {recorded['tools'][name]})" for name, tool in tools().items() if tool != recorded["tools"][name]]
         sys.exit(
-            "a hot path has become dearer; mend it, or give the reason in the commit and run 'bench/instructions.py record'"
-            + (f"\nnot the same tools: {', '.join(others)}" if others else "")
+            "a hot path has become more expensive; make it cheaper, or give the reason in the commit and run 'bench/instructions.py record'"
+            + (f"\nother tools than recorded: {', '.join(others)}" if others else "")
         )
 
 
@@ -125,7 +125,7 @@ def prove():
     recorded = json.loads(RECORD.read_text())
     same = {path: entry["instructions"] for path, entry in recorded["paths"].items()}
     if any(dear for _, dear in judge(recorded, same)):
-        sys.exit("what is recorded does not pass")
+        sys.exit("the recorded counts do not pass")
     for path, entry in recorded["paths"].items():
         for planted in ({**same, path: same[path] * (1.01 + entry["tolerance"])}, {p: n for p, n in same.items() if p != path}):
             if [path for (_, dear), path in zip(judge(recorded, planted), same) if dear] != [path]:

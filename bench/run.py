@@ -33,9 +33,9 @@ def load_cases():
 
 def main():
     parser = argparse.ArgumentParser(description="Runs the benchmarks.")
-    parser.add_argument("cases", nargs="*", help="names of cases; all when none is given")
+    parser.add_argument("cases", nargs="*", help="names of cases; all if none is given")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--no-build", action="store_true", help="take the programs as they are")
+    parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     options = parser.parse_args()
     cases = load_cases()
     unknown = set(options.cases) - {case.NAME for case in cases}

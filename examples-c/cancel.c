@@ -1,8 +1,8 @@
 /*
- * Two ways to end a call early: a deadline, and a token that another thread fires. WaitForUpdatesEx is a call that lasts,
+ * Two ways to end a call early: a deadline, and a token that another thread fires. WaitForUpdatesEx takes long,
  * because the server answers it only when something changes.
  *
- *     cancel [URL [CA.pem]]        without a URL govc's variables (GOVC_URL, ...) count
+ *     cancel [URL [CA.pem]]        without a URL it uses govc's variables (GOVC_URL, ...)
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -14,7 +14,7 @@
 
 static vsession_cancel token;
 
-/* The thread of a person who loses patience. */
+/* Stands for a user who presses Cancel. */
 static void *press_cancel(void *unused)
 {
     (void)unused;
@@ -41,7 +41,7 @@ static vsession_status call(vsession session, const char *method, const char *ar
     return vsession_call(session, &call, options, reply, error);
 }
 
-/* Has the server watch the root folder's name, which hardly ever changes; `next` is set to the arguments for waiting. */
+/* Tells the server to watch the root folder's name, which hardly ever changes, and sets `next` to the arguments for waiting. */
 static vsession_status begin_watching(vsession session, char *next, size_t size, vsession_error **error)
 {
     vsession_info *info = NULL;
@@ -58,7 +58,7 @@ static vsession_status begin_watching(vsession session, char *next, size_t size,
     vsession_reply_free(reply);
     if (status) return status;
 
-    /* The first wait ends at once, with how things are now. */
+    /* The first wait ends at once, with the present values. */
     status = call(session, "WaitForUpdatesEx", "<version></version>", NULL, &reply, error);
     if (status) return status;
     const char *version = strstr(vsession_reply_xml(reply, NULL), "<version>");
@@ -68,7 +68,7 @@ static vsession_status begin_watching(vsession session, char *next, size_t size,
     return VSESSION_OK;
 }
 
-/* Makes the call that lasts; whether it ended with the wanted status. */
+/* Makes the long call. Returns whether it ended with the wanted status. */
 static int wait_for_updates(vsession session, const char *arguments, const vsession_call_options *options, vsession_status wanted)
 {
     vsession_error *error = NULL;
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 
     pthread_t thread;
     if (pthread_create(&thread, NULL, press_cancel, NULL) != 0) {
-        fprintf(stderr, "no thread\n");
+        fprintf(stderr, "the system could not start a thread\n");
         return 1;
     }
     options.timeout_ms = VSESSION_NO_TIMEOUT;
@@ -113,7 +113,7 @@ int main(int argc, char **argv)
     good = wait_for_updates(session, next, &options, VSESSION_E_CANCELLED) && good;
     pthread_join(thread, NULL);
 
-    /* The session is none the worse for it. */
+    /* The session can still be used. */
     if (vsession_close(session, &soon, &error) != VSESSION_OK) return fail("close", error);
     vsession_cancel_free(token);
     vsession_config_free(config);

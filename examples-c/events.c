@@ -1,7 +1,7 @@
 /*
- * Watches a session with epoll, as a program with an event loop of its own would, while a thread makes calls.
+ * Watches a session with epoll, as a program with its own event loop would, while a thread makes calls.
  *
- *     events [URL [CA.pem]]        without a URL govc's variables (GOVC_URL, ...) count
+ *     events [URL [CA.pem]]        without a URL it uses govc's variables (GOVC_URL, ...)
  */
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -20,7 +20,7 @@ static int fail(const char *what, vsession_error *error)
     return 1;
 }
 
-/* Calls a few times; the first call logs in. Then closes, which the loop in main sees as the last event. */
+/* Makes a few calls, the first of which logs in, and closes the session. The loop in main gets that as the last event. */
 static void *calls(void *result)
 {
     int *failed = (int *)result;
@@ -60,12 +60,12 @@ int main(int argc, char **argv)
     int failed = 0;
     pthread_t thread;
     if (pthread_create(&thread, NULL, calls, &failed) != 0) {
-        fprintf(stderr, "no thread\n");
+        fprintf(stderr, "the system could not start a thread\n");
         return 1;
     }
     for (vsession_state state = VSESSION_STATE_LOGGED_OUT; state != VSESSION_STATE_CLOSED;) {
         if (epoll_wait(loop, &ready, 1, -1) < 1) continue;
-        /* Take all that is there; the descriptor stays readable until then. */
+        /* Take all events; the descriptor stays readable until then. */
         vsession_event *event = NULL;
         while (vsession_queue_next(queue, 0, &event, NULL) == VSESSION_OK && event != NULL) {
             state = vsession_event_new_state(event);

@@ -1,9 +1,9 @@
 /*
- * One thread drives a thousand sessions: it starts a call on each, waits with poll for what ends, and blocks nowhere else.
+ * One thread drives a thousand sessions: it starts a call on each, waits with poll for completions, and blocks nowhere else.
  * The first call of a session logs it in. A program with many vCenters would make a configuration for each; here all
  * sessions are with one server.
  *
- *     many_sessions [NUMBER [URL [CA.pem]]]        1000; without a URL govc's variables (GOVC_URL, ...) count
+ *     many_sessions [NUMBER [URL [CA.pem]]]        default 1000; without a URL it uses govc's variables (GOVC_URL, ...)
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
@@ -34,7 +34,7 @@ static double seconds(void)
 static vsession_status start_call(vsession session, vsession_queue queue, uint64_t number, vsession_error **error)
 {
     vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
-    options.timeout_ms = 120000; /* from now on, so with the wait behind the calls of the other sessions */
+    options.timeout_ms = 120000; /* from now on, so it includes the wait for the calls of the other sessions */
     options.idempotent = 1;
     vsession_soap_call call = VSESSION_SOAP_CALL_INIT;
     call.method = "CurrentTime";
@@ -46,7 +46,7 @@ struct counts {
     long logins, answered, failed, under_way;
 };
 
-/* One event: a state that changed, or a call that ended, after which the next one starts. */
+/* Handles one event: a change of state, or the end of a call, after which the next call starts. */
 static void handle(const vsession_event *event, vsession *sessions, int *rounds_left, vsession_queue queue, struct counts *counts)
 {
     if (vsession_event_get_kind(event) == VSESSION_EVENT_STATE_CHANGED) {
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
     }
     struct pollfd waiting = {vsession_queue_fd(queue), POLLIN, 0};
     while (counts.under_way > 0 && poll(&waiting, 1, -1) >= 0) {
-        /* Take all that is there; the descriptor stays readable until then. */
+        /* Take all events; the descriptor stays readable until then. */
         vsession_event *event = NULL;
         while (vsession_queue_next(queue, 0, &event, NULL) == VSESSION_OK && event != NULL) {
             handle(event, sessions, rounds_left, queue, &counts);

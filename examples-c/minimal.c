@@ -1,4 +1,4 @@
-/* Prints the server's time and who asked: minimal [URL [CA.pem]]; without a URL govc's variables (GOVC_URL...) count. */
+/* Prints the user and the server's time: minimal [URL [CA.pem]]; without a URL it uses govc's variables (GOVC_URL...). */
 #include <stdio.h>
 #include "vsession.h"
 

@@ -1,9 +1,9 @@
 /*
  * The demo: 16 threads share one session. They log in at the same moment, and one login reaches the server. In the middle
- * of their calls the server ends the session (when this runs against the simulator); it is replaced once, and no call
+ * of their calls the simulator ends the session (a real server does not). The library replaces it once, and no call
  * fails.
  *
- *     shared_session [URL [CA.pem]]        without a URL govc's variables (GOVC_URL, ...) count
+ *     shared_session [URL [CA.pem]]        without a URL it uses govc's variables (GOVC_URL, ...)
  *
  * VSESSION_TEST_CONTROL: the simulator's control port; not set with a real server.
  */
@@ -31,12 +31,12 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* Ends the program when it cannot go on, and says what to do. */
+/* Ends the program after a failure, and says what to do. */
 static void need(vsession_status status, vsession_error *error, const char *what)
 {
     if (status == VSESSION_OK) return;
     static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
-    pthread_mutex_lock(&once); /* never unlocked: all threads fail alike, and one says so */
+    pthread_mutex_lock(&once); /* never unlocked: all threads fail in the same way, and one message is enough */
     const char *hint = "";
     if (status == VSESSION_E_UNTRUSTED)
         hint = "\n  Pass the server's CA as the second argument or in GOVC_TLS_CA_CERTS, or set GOVC_INSECURE=1 for a test.";
@@ -51,7 +51,7 @@ static void need(vsession_status status, vsession_error *error, const char *what
 
 struct work {
     pthread_t thread;
-    bool kills; /* this thread has the server end the session in the middle of its calls */
+    bool kills; /* this thread makes the server end the session in the middle of its calls */
     long failed;
 };
 
@@ -74,7 +74,7 @@ static void *work(void *argument)
         if (mine->kills && i == CALLS / 2) {
             printf("%7.3f s  the server ends the session\n", (double)(now_ms() - started_ms) / 1000);
             if (!simulator_kill_sessions(control)) {
-                fprintf(stderr, "no answer from the control port %s; is VSESSION_TEST_CONTROL right?\n", control);
+                fprintf(stderr, "the control port %s does not answer; check VSESSION_TEST_CONTROL\n", control);
                 exit(1);
             }
         }
@@ -127,7 +127,7 @@ static void *watch(void *unused)
 
 int main(int argc, char **argv)
 {
-    setvbuf(stdout, NULL, _IOLBF, 0); /* the timeline as it happens, into a pipe too */
+    setvbuf(stdout, NULL, _IOLBF, 0); /* line by line, into a pipe too */
     control = getenv("VSESSION_TEST_CONTROL");
     if (control != NULL && *control == '\0') control = NULL;
     vsession_error *error = NULL;
@@ -151,7 +151,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < THREADS; i++)
         running = running && pthread_create(&threads[i].thread, NULL, work, &threads[i]) == 0;
     if (!running) {
-        fprintf(stderr, "no more threads; raise the limit (ulimit -u)\n");
+        fprintf(stderr, "the system could not start all threads; raise the limit (ulimit -u)\n");
         return 1;
     }
     long failed = 0;

@@ -1,6 +1,6 @@
 /*
  * Talks to the control port of the test simulator (tests/simulator/README.md): just enough HTTP for small requests to a
- * server on this machine. Nothing in here is needed with a real vCenter.
+ * server on this machine. A program for a real vCenter needs none of this.
  */
 #ifndef SIMULATOR_CONTROL_H
 #define SIMULATOR_CONTROL_H
@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 /*
- * Sends a request to `control` (http://127.0.0.1:PORT) and returns the answer's body, which the caller frees; NULL when
- * there was no answer with status 200.
+ * Sends a request to `control` (http://127.0.0.1:PORT) and returns the answer's body, which the caller frees. NULL: there
+ * was no answer with status 200.
  */
 static inline char *simulator_request(const char *control, const char *method, const char *path, const char *body)
 {
@@ -41,7 +41,7 @@ static inline char *simulator_request(const char *control, const char *method, c
         send(fd, head, (size_t)length, MSG_NOSIGNAL | (rest_length > 0 ? MSG_MORE : 0)) == length &&
         send(fd, body, rest_length, MSG_NOSIGNAL) == (ssize_t)rest_length;
 
-    /* HTTP/1.0: the answer ends where the connection does. */
+    /* HTTP/1.0: the end of the connection ends the answer. */
     char *answer = NULL;
     size_t used = 0;
     ssize_t got = 1;
@@ -63,7 +63,7 @@ static inline char *simulator_request(const char *control, const char *method, c
     return answer;
 }
 
-/* A counter of GET /stats, or -1. `name` may stand in any of its objects: "logins", "CurrentTime". */
+/* A counter of GET /stats, or -1. `name` may be in any of its objects: "logins", "CurrentTime". */
 static inline long simulator_count(const char *control, const char *name)
 {
     char *stats = simulator_request(control, "GET", "/stats", "");
@@ -80,8 +80,9 @@ static inline long simulator_count(const char *control, const char *name)
 static inline bool simulator_kill_sessions(const char *control)
 {
     char *answer = simulator_request(control, "POST", "/sessions/kill", "");
+    bool killed = answer != NULL;
     free(answer);
-    return answer != NULL;
+    return killed;
 }
 
 #endif

@@ -4,8 +4,8 @@
     packaging/sbom.py          writes it and checks it
     packaging/sbom.py prove    shows that the check finds a crate that is missing, one too many, and another checksum
 
-cargo-cyclonedx describes the crates. It also lists what only tests and build scripts use, so what cargo says is linked into the
-library is kept. The library itself and Rust's standard library are added.
+cargo-cyclonedx describes the crates. It also lists crates that only tests and build scripts use, so this script keeps those that
+cargo links into the library. It adds the library itself and Rust's standard library.
 """
 
 import copy
@@ -27,12 +27,12 @@ def output(*command, **more):
 
 
 def compiler():
-    """What rustc says of itself, by name."""
+    """What rustc says about itself, by name."""
     return dict(line.split(": ", 1) for line in output("rustc", "-vV").splitlines() if ": " in line)
 
 
 def linked():
-    """Name and version of each crate whose code is in the library, but for the library's own."""
+    """Name and version of each crate whose code is in the library, except the library's own crate."""
     lines = output(
         "cargo", "tree", "--locked", "--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}",
         "--target", compiler()["host"],
@@ -58,7 +58,7 @@ def described():
         text = written.read_text()
     finally:
         written.unlink(missing_ok=True)
-    # Names of things, which are of this machine otherwise.
+    # Identifiers that would otherwise contain paths of this machine.
     return json.loads(text.replace(f"path+file://{ROOT}#", "").replace("?download_url=file://.", ""))
 
 
@@ -92,7 +92,7 @@ def made():
 
 
 def wrong(bill):
-    """What is wrong with the bill, one line each."""
+    """The faults of the bill, one line each."""
     locked = tomllib.loads((ROOT / "Cargo.lock").read_text())["package"]
     sums = {(p["name"], p["version"]): p.get("checksum") for p in locked}
     listed = {(c["name"], c["version"]): c for c in bill["components"] if c["bom-ref"] != "rust-std"}
@@ -101,7 +101,7 @@ def wrong(bill):
         yield f"{crate[0]} {crate[1]}: {'linked, not listed' if crate in crates else 'listed, not linked'}"
     for crate, component in sorted(listed.items()):
         if sums.get(crate) not in [h["content"] for h in component.get("hashes", [])]:
-            yield f"{crate[0]} {crate[1]}: not the checksum of Cargo.lock"
+            yield f"{crate[0]} {crate[1]}: another checksum than in Cargo.lock"
         if not component.get("licenses"):
             yield f"{crate[0]} {crate[1]}: no licence"
     if str(ROOT) in json.dumps(bill):
@@ -124,7 +124,7 @@ def prove():
         doctor(bill)
         if not any(word in line for line in wrong(bill)):
             sys.exit(f"planted and not found: {word}")
-    print(f"{len(doctored)} faults in a bill of materials are found")
+    print(f"all {len(doctored)} planted faults in a bill of materials were found")
 
 
 def write():

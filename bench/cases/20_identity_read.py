@@ -4,9 +4,9 @@ from harness.bench import Budget
 
 TITLE = "Reading the identity"
 WHAT = """\
-How long it takes to get a snapshot of who is logged in and to give it back: `vsession_get_info`, one accessor and
+How long it takes to get and to free a snapshot of the identity: `vsession_get_info`, one accessor and
 `vsession_info_free`, beside a copy of five strings under a pthread mutex (C), a copy of the structure under an RWMutex
-(Go), a copy of a dictionary under a lock (Python)."""
+(Go), and a copy of a dictionary under a lock (Python)."""
 
 COUNTS = {"vsession": 2_000_000, "locks": 1_000_000, "govmomi": 5_000_000, "pyVmomi": 300_000}
 NAMES = {"locks": "pthread mutex", "govmomi": "Go RWMutex", "pyVmomi": "Python lock"}

@@ -3,8 +3,8 @@ from harness.server import MEASURED
 
 TITLE = "A call"
 WHAT = """\
-`CurrentTime` on a session that is logged in, over connections that are open. What counts is the client's own CPU time,
-user and system; the server has a process of its own, but shares the cores, so calls per second tell of both.
+`CurrentTime` on a session that is logged in, over open connections. The measure is the client's own CPU time,
+user and system. The server is another process but shares the cores, so calls per second depend on both.
 
 Rows "as 9.0.1" are measured against replies as vCenter 9.0.1 sends them: chunked, and compressed for clients that ask.
 govmomi and pyVmomi always ask. The floor and libcurl ask if the library does so by default; the floor inflates with zlib."""
@@ -18,7 +18,7 @@ def measure(bench):
         for transport in ("http", "tls"):
             server = bench.server(transport, profile)
             for threads in (1, 8, 64):
-                # More and shorter rounds than elsewhere: CPU time of something so short varies from one moment to the next.
+                # More and shorter rounds than elsewhere: the CPU time of something so short varies from one moment to the next.
                 samples = bench.interleave(
                     {
                         program: lambda program=program: bench.run(program, "call", server, threads=threads, seconds=0.3, **bench.asks(program))

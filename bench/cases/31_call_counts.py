@@ -3,7 +3,7 @@ from harness.server import MEASURED
 TITLE = "What a call asks of the system"
 WHAT = """\
 System calls (counted by `strace`) and allocations (counted by a preloaded `malloc`, for Go by its runtime, for Python with
-its own allocator off) of one `CurrentTime` on one thread. These do not depend on the speed of the machine."""
+its own allocator off) of one `CurrentTime` on one thread. The counts do not depend on the speed of the machine."""
 
 PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
 

@@ -4,7 +4,7 @@ from harness.server import MEASURED
 TITLE = "A call from Go and from Python"
 WHAT = """\
 The same call as above, made through the library from Go (cgo, without a binding written for it) and from Python (cffi in its
-ABI mode), beside the libraries that these languages have of their own. "vsession" is the library through that language."""
+ABI mode), beside the libraries that are written in these languages. "vsession" is the library called from that language."""
 
 PAIRS = {"cgo": "govmomi", "cffi": "pyVmomi"}
 

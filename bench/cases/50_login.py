@@ -3,12 +3,11 @@ from harness.server import MEASURED
 
 TITLE = "Login and logout"
 WHAT = """\
-A login followed by a logout, over and over on one client and one open connection. The floor sends the two requests and
-reads nothing but the cookie. For "as 9.0.1" see [A call](#a-call).
+A login followed by a logout, repeated on one client and one open connection. The floor sends the two requests and
+reads only the cookie. For "as 9.0.1" see [A call](#a-call).
 
-Where ours goes, by callgrind and strace: of 111,473 instructions in the program for a pair, two fifths are roxmltree's reading of the
-identity in the reply to the login. A login runs on a thread of the library's, so that no caller's deadline ends it for others: that
-takes five system calls and two switches between threads more than a request on the caller's own thread."""
+A login of the library runs on one of its own threads, so that no caller's deadline ends it for others. By strace, that
+takes five more system calls and two more switches between threads than a request on the caller's own thread."""
 
 PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
 

@@ -5,20 +5,20 @@ from harness.bench import Budget
 TITLE = "A session that ended under 64 threads"
 WHAT = """\
 The server ends the session, then 64 threads make a call each. How many logins does it take, and how long until the last of
-the calls has succeeded? The peers: programs on govmomi that share a client, with a mutex around the recovery (ask whether
-the session lives, log in if not); and oslo.vmware's way (ask, take a lock, ask again, log in), on pyVmomi.
+the calls has succeeded? The peers are programs on govmomi that share a client, with a mutex around the recovery (ask whether
+the session lives, log in if not), and oslo.vmware's way (ask, take a lock, ask again, log in) on pyVmomi.
 
-It is measured against the simulator as it is, which answers at once, and with delays: 200 ms for a login, 10 ms for anything
-else. The delays are chosen, not measured on a real server; they make the recovery a matter of waiting, where the bare simulator
-makes it one of computing on few cores. Of the logins the worst trial counts, of the times the median: over connections that are
-open, as the threads' own calls before have left them. "The first time" is the first trial, in which all threads but one dial.
+The case runs against the simulator as it is, which answers at once, and with delays: 200 ms for a login, 10 ms for anything
+else. The delays are chosen, not measured on a real server. With them the recovery consists of waiting; without them it consists of
+computing on few cores. The number of logins is that of the worst trial. Times are medians over open connections, as the threads'
+earlier calls left them. "The first time" is the first trial, in which all threads but one make a connection.
 
-"Login and call" is one login and one call of ours under the same conditions, and the budget twice that. "64 calls" is the same 64
-threads with a call each on a session that lives, until the last of them has returned. A recovery needs such a round of calls, the
-repeated ones, and before it a round of those that are refused. At once, one round alone takes several times as long as a login and
-a call, on cores that the simulator shares, so there the budget cannot hold: "of which 64 calls" says how much of our time the
-repeated calls are, and "CPU of the simulator" what the server has computed for all of the recovery, which with ours fills most of
-what two cores have in that time. With delays the calls wait side by side, and the budget can be held."""
+"Login and call" is one login and one call of ours under the same conditions, and the budget is twice that. "64 calls" is the same 64
+threads with a call each on a live session, until the last of them has returned. A recovery needs such a round of calls, the
+repeated ones, and before it a round of refused ones. At once, one round alone takes several times as long as a login and
+a call, on cores that the simulator shares, so there the budget cannot hold. "Of which 64 calls" says how much of our time the
+repeated calls take. "CPU of the simulator" is what the server computed for the whole recovery; with ours it fills most of
+the capacity of two cores in that time. With delays the calls wait at the same time, and the budget can hold."""
 
 TRIALS = 3
 DELAYS = [{"method": "Login", "delay_ms": 200}, {"method": "*", "delay_ms": 10}]
@@ -41,7 +41,7 @@ def recover(bench, program, server, end=True):
     figures = bench.run(program, "expired", server, on_ready=on_ready, threads=64, trials=TRIALS)
     logins.append(server.logins())
     if logins != [0] * TRIALS and not end:
-        raise RuntimeError(f"{program} logged in again without need")
+        raise RuntimeError(f"{program} logged in again although its session lived")
     walls = figures["walls_ns"]
     return {
         "logins": max(logins),

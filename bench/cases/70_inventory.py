@@ -5,14 +5,14 @@ TITLE = "Reading 10,000 machines"
 WHAT = """\
 One `RetrievePropertiesEx` for name, power state, UUID and memory of 10,000 virtual machines, read into the program's own
 structures. The library hands out the reply's text, and its program reads that as a stream (SAX of libxml2, as
-[performance.md](performance.md) advises); the program on libcurl makes a tree of the reply with libxml2, as is customary, so
-a part of what is between these two is that between a stream and a tree. "A tree of it" is the library with a tree too: like beside
-like. In "text alone" nothing is read: the reply has arrived, was checked, and its text can be used. govmomi and pyVmomi read where
-they always do. Memory is the peak on top of what the program held before.
+[performance.md](performance.md) advises). The program on libcurl makes a tree of the reply with libxml2, as is customary, so
+a part of the difference between these two is that between a stream and a tree. "A tree of it" is the library with a tree too, for a
+comparison of like with like. In "text alone" the program does not parse: the reply has arrived, is checked, and its text can be used. govmomi
+and pyVmomi parse as they always do. Memory is the peak in addition to what the program held before.
 
-Most of the time is the server's, which computes the reply and sends it: the floor is a bare socket that reads all of its bytes and
-looks at none. No client can be faster, so the budget for the time cannot hold where the floor alone is above it. What a client
-can be judged by is the time when the reply is ready: there the simulator sends the same bytes out of its memory, recorded
+Most of the time is the server's, which computes the reply and sends it. The floor is a bare socket that reads all bytes of the reply and
+examines none. No client can be faster, so the budget for the time cannot hold if the floor alone exceeds it. A fairer measure of a
+client is "the reply ready": there the simulator sends the same bytes from memory, recorded
 before, and computes nothing. As 9.0.1 it compresses them once.
 
 For "as 9.0.1" see [A call](#a-call)."""
@@ -37,7 +37,7 @@ def measure_as(bench, profile, where):
     bench.stop_server("inventory", profile)
     floor, tree, alone = samples.pop("floor"), {"vsession": samples.pop("tree"), "libcurl": samples["libcurl"]}, {"vsession": samples.pop("alone")}
     if min(s["bytes"] for s in floor) < alone["vsession"][0]["bytes"]:
-        raise RuntimeError("the floor has not read all of the reply")
+        raise RuntimeError("the floor did not read the whole reply")
     budget = Budget(times={"govmomi": 0.25})
     bench.row(where, "CPU", "ms", samples, cpu, budget=budget, chart=True)
     bench.row(where, "peak memory", "MiB", samples, peak, budget=budget, chart=True)

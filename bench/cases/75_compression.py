@@ -11,8 +11,8 @@ vCenter 9.0.1 sends them, on three lines: the *loopback* interface; a *LAN* with
 a *slow line* with 20 Mbit/s and 20 ms. A relay in front of the server stands for the LAN and the slow line. The server sends the reply
 with the machines from memory, so its time is that of the line and the client.
 
-CPU is the client's. The time of calls and logins includes the server's compression. The floor inflates with zlib and shows what compression costs
-at least."""
+CPU is the client's. The time of calls and logins includes the server's compression. The floor inflates with zlib and shows the least that compression
+costs."""
 
 LINES = {"loopback": None, "LAN": (1000, 0.25), "slow line": (20, 20)}
 # Repetitions on each line; a few are enough on a slow one.

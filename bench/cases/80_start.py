@@ -7,9 +7,9 @@ from harness.paths import BUILT, LIBRARY, PROGRAMS, PYTHON
 
 TITLE = "From the start of a process to its first answer"
 WHAT = """\
-A process is started, logs in and makes one call; measured from before the start to the answer. Ours is a C program that loads
-the library with `dlopen`. The size is what a program brings along: the library, stripped; for libcurl the program with the
-shared libraries that it loads, less the C library's; for govmomi the program, stripped; for pyVmomi its package alone."""
+A process starts, logs in and makes one call; the time runs from before the start to the answer. Ours is a C program that loads
+the library with `dlopen`. The size is what a program must ship: for vsession the stripped library; for libcurl the program with the
+shared libraries that it loads, except those of the C library; for govmomi the stripped program; for pyVmomi its package alone."""
 
 PROGRAMS_STARTED = {"start": "vsession", "libcurl": "libcurl", "govmomi": "govmomi", "pyVmomi": "pyVmomi"}
 OF_THE_C_LIBRARY = ("libc.so", "libm.so", "libdl.so", "libpthread.so", "librt.so", "libgcc_s.so", "ld-linux", "linux-vdso", "libresolv.so")

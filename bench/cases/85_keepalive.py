@@ -5,14 +5,14 @@ from harness.server import FLAGS, Server
 
 TITLE = "Many sessions at rest, and keeping them alive"
 WHAT = """\
-One process logs in so many sessions with one server. At rest: seven seconds later, when connections and threads that have
-nothing to do are gone; memory is what the process has grown by since its first login, for each session. Keep-alive: every
-session is asked for a sign of life each ten seconds, or each twenty where there are 10,000 of them; CPU of the client for one such
-probe, the most probes that came to the server within a tenth of a second, and the most that it had to answer at the same time, which
-with vsession are as many as there are workers for probes: three. govmomi does it with a client, a connection and a goroutine for each
+One process opens this number of sessions with one server. At rest means seven seconds later, when idle connections and threads
+are gone; memory is the growth of the process since its first login, for each session. In the rows with keep-alive, a probe asks
+for every session each ten seconds, or each twenty for 10,000 sessions. They show the client's CPU for one
+probe, the most probes that reached the server within a tenth of a second, and the most that it had to answer at the same time, which
+with vsession is the number of workers for probes: three. The program on govmomi has a client, a connection and a goroutine for each
 session."""
 
-# Nothing but vim25, and a log long enough for the window.
+# Only vim25, and a log long enough for the window.
 FLAGS["many"] = ["-tls=false", "-endpoints", "vim", "-log", "200000"]
 FLAGS["many-tls"] = ["-endpoints", "vim", "-log", "200000"]
 TENTH = 100_000_000
@@ -62,7 +62,7 @@ def at_rest(bench, kind, sessions):
 
 def kept_alive(bench, program, kind, sessions, interval_ms):
     with fresh(kind) as server:
-        # So that whoever is not kept alive is gone in the end.
+        # So that a session that is not kept alive has expired by the end.
         server.control("POST", "/session-timeout", {"timeout": f"{interval_ms * 3 // 2}ms"})
         times = []
         figures = bench.run(
@@ -72,7 +72,7 @@ def kept_alive(bench, program, kind, sessions, interval_ms):
         begin, end = times
         log = server.control("GET", "/log")
         ended = server.control("GET", "/stats")["expired"]
-    if ended > 1:  # the first one of all has another interval, or none
+    if ended > 1:  # the very first session has another interval, or none
         raise RuntimeError(f"{ended} sessions were not kept alive by {program}")
     probes = [e for e in log if e.get("method") == "CurrentTime" and begin <= e["start_ns"] <= end]
     starts = sorted(e["start_ns"] for e in probes)

@@ -6,21 +6,21 @@ from harness.peers import Forwarder, NameServer, until
 
 TITLE = "Cancelling a call"
 WHAT = """\
-A call is stuck, in each of the phases in which it can be; another thread cancels it. Measured from there until the call has
-returned: `vsession_cancel_fire` beside the cancellation of a Go context. The session is logged in. Then:
+A call is stuck in one of its phases, and another thread cancels it. The time runs from the cancellation until the call has
+returned, for `vsession_cancel_fire` and for the cancellation of a Go context. The session is logged in. The phases:
 
-- *name lookup*: the name server does not answer; *TCP connect*: nor does anybody to the connect; *proxy handshake*: the proxy
-  has said nothing to CONNECT; *TLS handshake*: the server nothing to the ClientHello;
-- *request write*: the server does not read, and only a part of the request is written; *waiting for the reply*: nothing of it
-  comes; *reply's body*: all of it but the last 20 bytes;
-- *pooled connection*: the only connection that the options allow is another call's; *another thread's login*: the session is not
-  logged in yet, and the login that another thread waits for gets no answer. govmomi knows nothing of other threads' logins.
+- *name lookup*: the name server does not answer; *TCP connect*: nothing answers the connect; *proxy handshake*: the proxy
+  does not answer CONNECT; *TLS handshake*: the server does not answer the ClientHello;
+- *request write*: the server does not read, and only a part of the request is written; *waiting for the reply*: no byte of it
+  comes; *reply's body*: all but the last 20 bytes come;
+- *pooled connection*: another call has the only connection that the options allow; *another thread's login*: the session is not
+  logged in yet, and the login that another thread waits for gets no answer. govmomi does not share logins between threads.
 
-pyVmomi has no cancellation, and libcurl's easy interface a callback that comes about once a second by its manual; neither is
-measured. All rounds count together, so with five of them 100 trials are behind each row."""
+pyVmomi has no cancellation, and libcurl's easy interface has a callback that it calls about once a second, by its manual; neither is
+measured. All rounds count together, so with five rounds each row stands for 100 trials."""
 
 TRIALS = 20
-MEGABYTES = 6  # more than what the buffers of both sides take
+MEGABYTES = 6  # more than the buffers of both sides hold
 WHEN = {"p50": 0.5, "p99": 0.99, "max": 1.0}
 
 
@@ -28,7 +28,7 @@ def measure(bench):
     both, ours = ("vsession", "govmomi"), ("vsession",)
     why_not = NameServer.why_not(bench.server("http"))
     if why_not:
-        print(f"  name lookup: left out, as programs cannot be given a name server of their own: {why_not}", flush=True)
+        print(f"  name lookup: left out, because programs cannot get their own name server: {why_not}", flush=True)
     else:
         phase(bench, "name lookup", both, name_lookup)
     phase(bench, "TCP connect", both, tcp_connect)
@@ -44,7 +44,7 @@ def measure(bench):
 
 def phase(bench, name, programs, trials, *more):
     samples = bench.interleave({program: lambda program=program: trials(bench, program, *more) for program in programs})
-    # All rounds together: a maximum of which the median is taken would hide the worst.
+    # All rounds together: the median of the maxima would hide the worst.
     together = {program: [sum((s["latencies_ns"] for s in rounds), [])] for program, rounds in samples.items()}
     for metric, part in WHEN.items():
         budget = Budget(at_most=5, unit="ms") if metric == "max" else None
@@ -59,7 +59,7 @@ def run(bench, program, server, begin, stuck, **how):
             stuck(trial)
         else:
             begin()
-            time.sleep(0.1)  # until Go has noticed that connections are closed; otherwise it would use them
+            time.sleep(0.1)  # until Go has noticed that connections are closed; it would use them otherwise
 
     return bench.run(program, "cancel", server, on_ready=on_ready, trials=TRIALS, **how)
 
@@ -89,7 +89,7 @@ def request_write(bench, program, kind):
     with Forwarder(bench.server(kind)) as peer:
         figures = run(bench, program, peer, peer.fall_deaf, lambda _: peer.await_deaf(), megabytes=MEGABYTES, wait_ms=20)
         if peer.most_written() >= MEGABYTES << 20:
-            raise RuntimeError(f"{program} had written all of a request")
+            raise RuntimeError(f"{program} had written a whole request")
         return figures
 
 
@@ -120,13 +120,13 @@ def forget_calls(server):
 
 
 def calls(server, method, count):
-    """Until so many calls of this method have come, of which one is under way."""
+    """Waits until this many calls of the method have come; one of them is under way."""
 
     def come():
         stats = server.control("GET", "/stats")
         came = stats["calls"].get(method, 0)
         if came > count:
-            raise RuntimeError(f"{came} calls of {method} in place of {count}")
+            raise RuntimeError(f"{came} calls of {method} came instead of {count}")
         return came == count
 
     until(come, f"call {count} of {method}")

@@ -2,11 +2,11 @@ from harness.bench import Budget
 
 TITLE = "Reading while somebody logs in"
 WHAT = """\
-One thread logs in and out without end while others read state and identity. "rwlock" is a copy of the same behind a pthread
-rwlock, which the writer takes to replace it; "rwlock during login" holds that lock while it logs in, as a mutex around a client
-does. A wait is a read during which the system put the reader to sleep (a voluntary context switch); that the scheduler gives
-the core to another thread for a while is none. The rwlock lets readers pass a waiting writer, so many readers keep the writer
-from its work: that is a wait too, the writer's. Of the waits the worst round counts."""
+One thread logs in and out continuously while others read state and identity. "rwlock" is a copy of both behind a pthread
+rwlock, which the writer takes to replace the copy. "rwlock during login" holds that lock during the login, as a mutex around a client
+does. A wait is a read during which the system put the reader to sleep (a voluntary context switch); a read during which the
+scheduler gave the core to another thread is not one. The rwlock lets readers pass a waiting writer, so many readers keep the writer
+from its work; that is a wait of the writer. The number of waits is that of the worst round."""
 
 SECONDS = 0.7
 LOCKS = {"vsession": "none", "swap": "swap", "login": "login"}

@@ -18,7 +18,7 @@ LONGEST = 120  # seconds that a program may run unless the case says otherwise
 
 @dataclass
 class Budget:
-    """What a figure of ours has to hold: an absolute bound, a bound for each of some peers, or to be the best."""
+    """What a figure of ours must meet: an absolute limit, a limit relative to each of some peers, or being the best."""
 
     at_most: float | None = None
     unit: str = ""
@@ -67,7 +67,7 @@ class Bench:
 
     @functools.cached_property
     def compression(self):
-        """Arguments that make a program ask for compression if the library does so by default, which the server's log shows."""
+        """Arguments that make a program ask for compression if the library does so by default; the server's log shows whether it does."""
         server = Server("logging", "9.0.1")
         try:
             self.run("vsession", "call", server, count=1)
@@ -81,13 +81,13 @@ class Bench:
         return {**os.environ, "BENCH_LIBRARY": str(LIBRARY), **(server.environment() if server else {})}
 
     def recorded_inventory(self, server):
-        """A rule that has the server send the reply with all machines out of its memory."""
+        """A rule that makes the server send the reply with all machines from memory."""
         recorded = BUILT / "inventory.xml"
         self.run("vsession", "inventory", server, save=recorded)
         return {"method": "RetrievePropertiesEx", "status": 200, "content_type": "text/xml; charset=utf-8", "body": recorded.read_text()}
 
     def run(self, program, subcommand, server=None, on_ready=None, prefix=(), environment=None, longest=LONGEST, **arguments):
-        """Runs a program and returns the figures that it prints, with `started_ns`. `on_ready` is called with the number
+        """Runs a program and returns the figures that it prints, with `started_ns`. Calls `on_ready` with the number
         of the trial whenever the program says that it is ready."""
         command = [*prefix, *COMMANDS[program], subcommand, *(f"{k}={v}" for k, v in arguments.items())]
         full = {**self.environment(server), **(environment or {})}
@@ -120,19 +120,20 @@ class Bench:
         return self.compression if program in ("floor", "libcurl") else {}
 
     def interleave(self, runs, rounds=None):
-        """Runs each of `runs` (name: function that returns figures) once a round, in turn, for some rounds. Returns the
+        """Runs each of `runs` (name: function that returns figures) once a round, in turn. Returns the
         figures of each by name."""
         samples = {name: [] for name in runs}
         for number in range(rounds or self.rounds):
             names = list(runs)
-            # Who comes first changes, so that none always follows the same one.
+            # The first one changes, so that no program always follows the same one.
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 samples[name].append(runs[name]())
         return samples
 
     def row(self, variant, metric, unit, samples, value, ours="vsession", lower_is_better=True, budget=None, chart=False, names=None, references=("floor",), combine=statistics.median):
-        """Reports one row: `value` makes a number of each sample; `combine` makes one of each name's numbers, by
-        default the median; give `max` where one bad round is what is looked for. `names` gives the peers other names; `references` are measures and no rivals; `chart` puts the row into the case's chart."""
+        """Reports one row. `value` turns a sample into a number. `combine` turns the numbers of each name into one: by default the
+        median; `max` where one bad round matters. `names` renames the peers. `references` are for comparison and do not count as peers that
+        do better. `chart` puts the row into the case's chart."""
         numbers = {name: [value(sample) for sample in list_] for name, list_ in samples.items()}
         combined = {name: combine(list_) for name, list_ in numbers.items()}
         mine = combined.pop(ours)
@@ -178,7 +179,7 @@ class Bench:
 
     def allocations(self, program, server, **how):
         """Allocations and allocated bytes of one warm call."""
-        if program == "govmomi":  # has an allocator of its own, which counts
+        if program == "govmomi":  # Go has its own allocator, which counts
             figures = self.run(program, "call", server, count=self.MANY, **how)
             return figures["allocations"] / self.MANY, figures["allocated_bytes"] / self.MANY
         counts = []

@@ -1,4 +1,4 @@
-"""Builds the programs that are compared. The library and the simulator are built before, by the Makefile."""
+"""Builds the programs that are compared. The Makefile builds the library and the simulator before."""
 
 import os
 import subprocess

@@ -1,5 +1,5 @@
 """Draws a case's chart as SVG: for each row, how many times better vsession is than each peer, on a logarithmic scale.
-Right of the line at 1 vsession wins, left of it the peer does."""
+To the right of the line at 1 vsession is better, to the left of it the peer."""
 
 import math
 from html import escape

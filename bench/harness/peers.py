@@ -1,4 +1,4 @@
-"""Peers that leave a call stuck, each in another phase: a server or a proxy that falls silent, a name server that does."""
+"""Peers that leave a call stuck, each in a different phase: a server, a proxy and a name server that stop answering."""
 
 import contextlib
 import math
@@ -10,35 +10,35 @@ import threading
 import time
 from pathlib import Path
 
-PATIENCE = 30  # seconds; whatever is waited for here comes at once, or never
+PATIENCE = 30  # seconds; what these peers wait for comes at once or never
 
 
 def until(happened, what):
     begin = time.monotonic()
     while not happened():
         if time.monotonic() - begin > PATIENCE:
-            raise RuntimeError(f"never happened: {what}")
+            raise RuntimeError(f"waited {PATIENCE} s in vain for {what}")
         time.sleep(0.001)
 
 
 def turned_away():
-    """How many attempts to connect this system has not answered, as the backlog was full. (The table of connections would
-    say whose, but takes long to read where there are many.)"""
+    """How many attempts to connect this system has not answered because the backlog was full. (The table of connections would
+    show whose they were, but takes long to read if there are many.)"""
     names, numbers = [line.split() for line in Path("/proc/net/netstat").read_text().splitlines() if line.startswith("TcpExt:")]
     return int(dict(zip(names, numbers))["ListenOverflows"])
 
 
 class Forwarder:
-    """Stands in front of a server and joins every connection with it, until it is told to fail those that come. As a proxy
-    it is asked with CONNECT first."""
+    """Stands in front of a server and forwards every connection to it, until it is told to make new ones fail. As a proxy
+    it expects CONNECT first."""
 
-    DEAF_AFTER = 16384  # bytes of the client's: more than a TLS handshake
+    DEAF_AFTER = 16384  # bytes from the client: more than a TLS handshake
 
     def __init__(self, server, proxy=False):
         self.server, self.proxy = server, proxy
         self.target = server.info["url"].split("/")[2].rsplit(":", 1)
         self.listener = socket.socket()
-        # Little room for what is not read, so that a large request gets stuck.
+        # A small receive buffer, so that a large request gets stuck.
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         self.listener.bind(("127.0.0.1", 0))
         self.listener.listen(1024)
@@ -49,7 +49,7 @@ class Forwarder:
         self.accepting.start()
 
     def environment(self):
-        """As a server's: the programs come here instead."""
+        """The server's environment, with which the programs come here instead."""
         url = self.server.info["url"].replace(":".join(self.target), "%s:%d" % self.address)
         return self.server.environment() | ({} if self.proxy else {"BENCH_URL": url})
 
@@ -85,19 +85,19 @@ class Forwarder:
                 end.shutdown(socket.SHUT_RDWR)
 
     def fall_deaf(self):
-        """Reads no more than the beginning of what comes on a new connection."""
+        """From now on reads only the beginning of what comes on a new connection."""
         self.most = self.DEAF_AFTER
         self.end(*self.joined)
 
     def fall_silent(self):
-        """Connections come about, and that is all."""
+        """From now on the system accepts connections, and nothing answers on them."""
         self.passing = False
         socket.create_connection(self.address).close()
         self.accepting.join()
         self.end(*self.joined)
 
     def fill_backlog(self):
-        """Not even the connections come about."""
+        """From now on even connections are not accepted."""
         self.fall_silent()
         self.listener.listen(0)
         with contextlib.suppress(TimeoutError):
@@ -106,7 +106,7 @@ class Forwarder:
         self.turned_away = turned_away()
 
     def await_connection(self, beginning):
-        """Until somebody has connected and has sent this."""
+        """Waits until a client has connected and has sent this."""
         self.listener.settimeout(PATIENCE)
         connection, _ = self.listener.accept()
         self.held.append(connection)
@@ -116,16 +116,16 @@ class Forwarder:
             raise RuntimeError(f"a connection began with {came}")
 
     def await_connecting(self):
-        """Until somebody else has tried to connect and was not answered."""
+        """Waits until another client has tried to connect and got no answer."""
         until(lambda: turned_away() > self.turned_away, "an attempt to connect")
         self.turned_away = turned_away()
 
     def await_deaf(self):
-        """Until somebody has sent more than is read."""
+        """Waits until a client has sent more than the peer reads."""
         self.held.append(self.deaf.get(timeout=PATIENCE))
 
     def most_written(self):
-        """The most bytes of those that were not read any more, for when those who sent them have gone."""
+        """The most bytes that a client wrote on a connection from which the peer stopped reading. The clients must have ended."""
         most = 0
         for connection in self.held:
             count = self.DEAF_AFTER
@@ -147,7 +147,7 @@ class Forwarder:
 
 
 class NameServer:
-    """Says 127.0.0.1 to everything, until it falls silent. A program has it in a mount namespace of its own."""
+    """Answers every question with 127.0.0.1, until it falls silent. A program uses it in a separate mount namespace."""
 
     ADDRESS = ("127.0.0.77", 53)
     NAME = "vcenter.bench.test"
@@ -172,7 +172,7 @@ class NameServer:
 
     @classmethod
     def why_not(cls, server):
-        """Why programs cannot have it; None where they can."""
+        """Why programs cannot use it; None if they can."""
         try:
             with cls(server) as names:
                 tried = subprocess.run([*names.prefix, "true"], capture_output=True, text=True)
@@ -208,7 +208,7 @@ class NameServer:
         self.server.control("POST", "/connections/close")
 
     def await_question(self):
-        """Until a question has come since it fell silent. One lookup goes on for all who wait for the same name."""
+        """Waits until a question has come since it fell silent. One lookup serves all that wait for the same name."""
         until(lambda: self.asked, "a question to the name server")
 
     def __enter__(self):

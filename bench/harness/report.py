@@ -5,7 +5,7 @@ import json
 from . import chart
 
 FIELDS = ("case", "variant", "metric", "unit", "lower_is_better", "ours", "peers", "ratios", "budget", "holds", "spread", "rounds")
-# A peer counts as better from this much on; closer figures change places from run to run.
+# A peer counts as better from this factor on; closer figures change their order from run to run.
 CLOSE = 1.05
 
 INTRODUCTION = """\
@@ -13,16 +13,16 @@ INTRODUCTION = """\
 
 This page is written by `make bench`, which builds everything that is compared, starts the test simulator and runs the
 cases interleaved (one program after the other, round by round). Figures are medians of the rounds. Ratios (ours divided by
-the peer's) are the result; absolute figures only illustrate, and belong to the machine below. The numbers behind it are in
-`bench/results/latest.json`; how to add a case is in `bench/README.md`.
+the peer's) are the result; absolute figures only illustrate it and apply to the machine below.
+`bench/results/latest.json` has the numbers; `bench/README.md` says how to add a case.
 
 The peers:
 
-- **floor**: a bare socket (or OpenSSL on it) with an HTTP request written by hand and no look at the XML: what a call costs
-  when nothing else is done. It reads the same bytes as the library: through chunks, and with zlib, where the library does.
+- **floor**: a bare socket (or OpenSSL on it) with an HTTP request written by hand, which does not examine the XML: the least that a call
+  can cost. It reads the same bytes as the library, through chunks and zlib if the library does.
 - **libcurl**: a C program on libcurl and libxml2, as a developer would write it today.
-- **govmomi**: a Go program on govmomi. Its limit of idle connections is raised to 100, as Go's default of 2 would have it
-  dial for most calls of many goroutines.
+- **govmomi**: a Go program on govmomi. Its limit of idle connections is raised to 100, because with Go's default of 2 most
+  calls of many goroutines would make a new connection.
 - **pyVmomi**: a Python program on pyVmomi. Its pool of connections is raised from 5 to 100 for the same reason.
 """
 

@@ -17,7 +17,7 @@ FLAGS = {
     "logging": ["-tls=false", "-log", "1000"],
 }
 # How servers format replies: the simulator's plain replies with a Content-Length; and those of vCenter 9.0.1, chunked and
-# compressed for clients that ask. "chunked" is what a client receives that does not ask.
+# compressed for clients that ask. "chunked" is what a client gets that does not ask.
 PROFILES = {
     "plain": ["-like", "plain"],
     "chunked": ["-like", "9.0.1", "-gzip=false"],
@@ -55,7 +55,7 @@ class Server:
             return json.loads(text) if text.strip() else None
 
     def cpu_ns(self):
-        """What the simulator has computed so far, on all of its threads that live."""
+        """The CPU time of the simulator so far, on all of its live threads."""
         tasks = Path(f"/proc/{self.process.pid}/task").glob("*/schedstat")
         return sum(int(task.read_text().split()[0]) for task in tasks)
 
@@ -74,6 +74,6 @@ class Server:
 
     def stop(self):
         self.process.stdin.close()
-        # It removes the files of its machines first, which takes minutes for many of them on a busy machine.
+        # It first removes the files of its machines, which takes minutes for many of them on a busy machine.
         self.process.wait(timeout=600)
         self.directory.cleanup()

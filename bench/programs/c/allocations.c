@@ -1,4 +1,4 @@
-/* Preloaded into a program, counts what it allocates with malloc and its kin, and writes the sum to a file at its end. */
+/* Preloaded into a program: counts what it allocates with malloc and related functions, and writes the sums to a file when the program ends. */
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,6 +1,6 @@
 /*
  * What every C program of the benchmarks needs: arguments of the form key=value, clocks, threads that begin together,
- * and figures as one line of JSON. The server to talk to stands in the environment (BENCH_URL, BENCH_CA, ...).
+ * and figures as one line of JSON. The environment names the server (BENCH_URL, BENCH_CA, ...).
  */
 
 #ifndef BENCH_COMMON_H
@@ -99,7 +99,7 @@ static inline bool server_address(char *host, size_t host_size, char *port, size
     return tls;
 }
 
-/* Tells the driver that everything is prepared and waits until it says go. */
+/* Says to the driver that everything is ready, and waits until it says go. */
 static inline void wait_for_driver(void) {
     char line[64];
     printf("ready\n");
@@ -176,9 +176,9 @@ static inline void run_crew(struct work work) {
 }
 
 /*
- * Runs a tight loop on `threads` threads, `count` rounds each, and prints the nanoseconds that one round took. The rounds
- * are timed in slices and the median slice counts: one during which the thread lost its core would say nothing about the
- * loop, whereas waiting for a lock is in all of them.
+ * Runs a tight loop on `threads` threads, `count` rounds each, and prints the nanoseconds that one round took. It times the
+ * rounds in slices and takes the median slice: a slice during which the thread lost its core says nothing about the
+ * loop, whereas waits for a lock are in all slices.
  */
 #define SLICES 200
 

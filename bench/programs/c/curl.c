@@ -1,4 +1,4 @@
-/* A vSphere client as it is written in C today: libcurl for HTTP, libxml2 for the replies, envelopes by hand. */
+/* A vSphere client as people write it in C today: libcurl for HTTP, libxml2 for the replies, envelopes by hand. */
 
 #include "common.h"
 #include "machines.h"

@@ -1,7 +1,7 @@
 /*
- * The floor: what a call costs when nothing but the call is done. A socket (or OpenSSL on it) stays open, the request was
- * made beforehand and is sent in one write. The reply is read up to its Content-Length or through its chunks; with
- * `gzip=1` the request asks for compression, and zlib inflates the reply. Nothing looks at the XML.
+ * The floor: the least that a call can cost. A socket (or OpenSSL on it) stays open, and the request is
+ * prepared beforehand and sent in one write. The reply is read up to its Content-Length or through its chunks; with
+ * `gzip=1` the request asks for compression, and zlib inflates the reply. Nothing examines the XML.
  */
 
 #include "common.h"
@@ -65,7 +65,7 @@ static void prepare_request(struct connection *c, const char *body) {
                                         strlen(body), body);
 }
 
-/* Reads what has arrived. If the buffer is full, its second half is used again. */
+/* Reads what has arrived. If the buffer is full, its second half is reused. */
 static void receive(struct connection *c) {
     if (c->length == sizeof c->buffer - 1)
         c->length = c->taken = sizeof c->buffer / 2;
@@ -142,7 +142,7 @@ static void exchange(struct connection *c) {
     if (strncmp(c->buffer, "HTTP/1.1 200", 12) != 0)
         fail("the server answered %.12s", c->buffer);
     c->taken = c->received = (size_t)(end + 4 - c->buffer);
-    *end = '\0'; /* so that headers are not looked for in the body */
+    *end = '\0'; /* so that no search for a header goes on into the body */
     char *length = strcasestr(c->buffer, "content-length:");
     c->gzip = strcasestr(c->buffer, "content-encoding: gzip") != NULL;
     bool chunked = !length && strcasestr(c->buffer, "transfer-encoding: chunked");
@@ -220,7 +220,7 @@ static void run_login(void) {
     run_crew((struct work){.prepare = prepare_login, .step = login_step});
 }
 
-/* What stands between `<name ...>` and the next tag in the reply. */
+/* The text between `<name ...>` and the next tag in the reply. */
 static char *element(struct connection *c, const char *name) {
     char tag[64];
     snprintf(tag, sizeof tag, "<%s ", name);
@@ -231,7 +231,7 @@ static char *element(struct connection *c, const char *name) {
     return strndup(found + 1, strcspn(found + 1, "<"));
 }
 
-/* All bytes of the reply, and nothing else. */
+/* Reads all bytes of the reply and does nothing with them. */
 static void run_inventory(void) {
     char body[4096];
     begin();

@@ -1,7 +1,7 @@
 /*
- * Runs the library's hot paths one after the other, for callgrind to count. Each path is warmed up first. Then the counts so
- * far are written out under another name, the path runs some times, and its counts are written out under its own name. Prints
- * how often each path ran, as JSON. With `replies=only` the paths that read no reply are left out.
+ * Runs the library's hot paths one after the other, for callgrind to count. Each path is warmed up first. Then the program dumps the
+ * counts so far under another name, runs the path several times, and dumps its counts under its own name. It prints
+ * how often each path ran, as JSON. With `replies=only` it omits the paths that read no reply.
  */
 
 #include "common.h"
@@ -26,7 +26,7 @@ static void open_session(void) {
     check(vsession_config_new(environment("BENCH_URL"), &config, &error), "config");
     check(vsession_config_set(config, "username", environment("BENCH_USER"), &error), "username");
     check(vsession_config_set(config, "password", environment("BENCH_PASSWORD"), &error), "password");
-    /* A probe in between would be counted. */
+    /* Otherwise a probe could be counted. */
     check(vsession_config_set(config, "keepalive.interval_ms", "0", &error), "keepalive.interval_ms");
     /* A library without this option always asks for compression. */
     if (*text_argument("compression", ""))

@@ -1,6 +1,6 @@
 /*
- * Reads the machines out of the reply to RetrievePropertiesEx with libxml2, as a C program would: out of a tree of the
- * reply, or as a stream (SAX), which never has more of it than one value.
+ * Reads the machines in the reply to RetrievePropertiesEx with libxml2, as a C program would: from a tree of the
+ * reply, or as a stream (SAX), which never holds more than one value.
  */
 
 #ifndef BENCH_MACHINES_H
@@ -74,11 +74,11 @@ static inline struct machines machines_from_tree(const char *xml, size_t length)
     return machines;
 }
 
-/* Where in the reply a stream is. */
+/* The position of a stream in the reply. */
 struct place {
     struct machines machines;
     int depth;
-    char *text; /* of the element that is being read, where it is wanted */
+    char *text; /* of the element that is being read, if it is needed */
     char name[64], value[1024];
 };
 
@@ -150,7 +150,7 @@ static inline void free_machines(struct machines *machines) {
     free(machines->all);
 }
 
-/* So that no program counts machines of which it has read only a part. */
+/* So that no program counts a machine of which it has read only a part. */
 static inline bool all_complete(const struct machines *machines) {
     for (long i = 0; i < machines->count; i++)
         if (!machines->all[i].name || !machines->all[i].uuid || machines->all[i].memory_mb <= 0)

@@ -1,5 +1,5 @@
 /*
- * Many sessions of one process: what each costs while it rests, and what keeping them alive costs.
+ * Many sessions of one process: what each costs while it is idle, and what keeping them alive costs.
  *
  *     scale rest sessions=1000        logs in, waits until the connections are gone, measures, closes
  *     scale alive sessions=1000 interval_ms=10000 window_ms=20000
@@ -70,7 +70,7 @@ static void on_threads(void *(*work)(void *)) {
         pthread_join(ids[i], NULL);
 }
 
-/* Long enough for the connections, and the threads that have nothing to do, to be gone. */
+/* Long enough for idle connections and idle threads to end. */
 static void rest(void) {
     usleep(7000000);
 }
@@ -84,9 +84,9 @@ static void run(bool alive) {
         fail("sessions must be 1 or more");
     sessions = calloc((size_t)session_count, sizeof *sessions);
     for (long i = 0; i < session_count; i++)
-        sessions[i].id = 1; /* resident before anything is measured */
+        sessions[i].id = 1; /* makes the memory resident before anything is measured */
 
-    /* What the first session brings, it brings for all. */
+    /* What the first session allocates for all does not count. */
     need(vsession_open(config, &one, &error), error, "open");
     need(vsession_login(one, NULL, &error), error, "login");
     long rss_one = memory_kib("VmRSS");

@@ -1,4 +1,4 @@
-/* SOAP as it is written by hand: the envelopes that the programs without a vSphere library send. */
+/* SOAP written by hand: the envelopes that the programs without a vSphere library send. */
 
 #ifndef BENCH_SOAP_H
 #define BENCH_SOAP_H
@@ -17,18 +17,18 @@
     ENVELOPE("<Login xmlns=\"urn:vim25\"><_this type=\"SessionManager\">SessionManager</_this>"                        \
              "<userName>%s</userName><password>%s</password></Login>")
 
-/* The arguments of CreateContainerView on the root folder, which the format takes. */
+/* The arguments of CreateContainerView; the format takes the root folder. */
 #define VIEW_ARGUMENTS "<container type=\"Folder\">%s</container><type>VirtualMachine</type><recursive>true</recursive>"
 
-/* The arguments of RetrievePropertiesEx on a view, whose id the format takes. */
+/* The arguments of RetrievePropertiesEx; the format takes the id of the view. */
 #define READ_ARGUMENTS                                                                                                 \
     "<specSet><propSet><type>VirtualMachine</type><pathSet>name</pathSet><pathSet>runtime.powerState</pathSet>"        \
     "<pathSet>config.uuid</pathSet><pathSet>config.hardware.memoryMB</pathSet></propSet><objectSet>"                   \
     "<obj type=\"ContainerView\">%s</obj><skip>true</skip><selectSet xsi:type=\"TraversalSpec\">"                      \
     "<type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet></specSet><options/>"
 
-/* The whole requests: the first takes nothing, the second the view manager and the root folder, the third the property
- * collector and the view. */
+/* The whole requests. The format of the first takes nothing, that of the second the view manager and the root folder, that of the third the
+ * property collector and the view. */
 #define CONTENT                                                                                                        \
     ENVELOPE("<RetrieveServiceContent xmlns=\"urn:vim25\"><_this type=\"ServiceInstance\">ServiceInstance</_this>"     \
              "</RetrieveServiceContent>")

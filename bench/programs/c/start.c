@@ -1,4 +1,4 @@
-/* The library as a plug-in or another language loads it: dlopen, one login, one call, each moment noted. */
+/* Loads the library as a plug-in or another language does: dlopen, one login, one call, with the time of each. */
 
 #include "common.h"
 #include <dlfcn.h>

@@ -95,7 +95,7 @@ static void run_login(void) {
     vsession_close(session, NULL, NULL);
 }
 
-/* One login and one call, without the logout between: what a replaced session cannot do without. */
+/* One login and one call, without a logout in between: the least that replacing a session takes. */
 static void run_login_and_call(void) {
     long count = (long)argument("count", 10);
     uint64_t wall = 0;
@@ -198,9 +198,9 @@ static void run_inventory(void) {
 }
 
 /*
- * Ends calls that are stuck. In which phase, the driver sees to: after the first time that it says go, calls get stuck
- * there, and then it says go whenever one is. `occupy` has another thread take what the calls then wait for: the only
- * connection (`call`) or the login (`login`). `megabytes` makes the request that large.
+ * Cancels calls that are stuck. The driver determines the phase: after it first says go, calls get stuck
+ * there, and then it says go whenever one is stuck. With `occupy`, another thread takes what the calls then wait for: the only
+ * connection (`call`) or the login (`login`). `megabytes` is the size of the request.
  */
 static vsession_cancel token, token_of_other;
 static vsession_soap_call stuck_call;
@@ -261,7 +261,7 @@ static void run_cancel(void) {
     for (long i = 0; i < trials; i++) {
         sem_post(&may_call);
         wait_for_driver();
-        /* What the driver has seen, the caller comes to wait for in a moment. */
+        /* The driver has seen the request; the caller begins to wait a moment later. */
         usleep((useconds_t)(argument("wait_ms", 10) * 1000));
         uint64_t fired = now_ns();
         vsession_cancel_fire(token);
@@ -278,7 +278,7 @@ static void run_cancel(void) {
     print_list("latencies_ns", latencies, trials);
     printf("}\n");
     free(padding);
-    /* Not closed: that would wait for the peer that got the calls stuck. */
+    /* The session is not closed: that would wait for the peer at which the calls are stuck. */
 }
 
 static void state_loop(long count) {
@@ -311,8 +311,8 @@ static void run_state(void) { run_tight_loop(state_loop); }
 static void run_info(void) { run_tight_loop(info_loop); }
 
 /*
- * One thread logs in and out without end; others read state and identity. `lock` says how: `none` through the library;
- * `swap` a copy behind a rwlock that the writer takes to replace it; `login` the same, held during the login.
+ * One thread logs in and out continuously; others read state and identity. `lock` says how they read: `none` from the library;
+ * `swap` from a copy behind a rwlock that the writer takes to replace the copy; `login` the same, with the lock held during the login.
  */
 static enum { LOCK_NONE, LOCK_SWAP, LOCK_LOGIN } locking;
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
@@ -390,11 +390,11 @@ static long sleeps(void) {
 }
 
 static void *reader_thread(void *figures) {
-    /* A read that took longer than this was interrupted or had to wait; which of them, the system knows. */
+    /* A read that took longer than this was interrupted or had to wait; the system says which. */
     const uint64_t SUSPICIOUS = 3000;
     struct reader *mine = figures;
     uint64_t seen = 0;
-    /* What a thread allocates once (its malloc arena) may wait for the kernel. */
+    /* Warm up: what a thread allocates once (its malloc arena) may wait for the kernel. */
     for (int i = 0; i < 1000; i++)
         seen += read_once();
     long slept = sleeps();

@@ -49,7 +49,7 @@ def run_threads(threads, work):
 
 
 def crew(step):
-    """Repeats a step on many threads, for some seconds or a number of steps."""
+    """Repeats a step on many threads, for a time or a number of steps."""
     threads = int(number("threads", 1))
     seconds = number("seconds", 0)
     each = int(number("count", 1000)) // threads
@@ -83,8 +83,8 @@ def crew(step):
 
 
 def tight(loop):
-    """Runs a loop on many threads and tells the nanoseconds that one of its rounds took. The rounds are timed in slices, of
-    which the median counts."""
+    """Runs a loop on many threads and prints the nanoseconds that one of its rounds took. It times the rounds in slices and
+    takes the median slice."""
     threads = int(number("threads", 1))
     rounds = int(number("count", 1000000)) // SLICES
     begin = threading.Barrier(threads)
@@ -105,7 +105,7 @@ def tight(loop):
 
 
 def expired(call):
-    """Has each thread make one call after the driver has ended the session on the server, some times over."""
+    """Makes one call on each thread after the driver has ended the session on the server, and repeats that."""
     threads = int(number("threads", 64))
     trials = int(number("trials", 5))
     begin, end = threading.Barrier(threads + 1), threading.Barrier(threads + 1)

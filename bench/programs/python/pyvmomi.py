@@ -23,7 +23,7 @@ def connect():
         sslContext=context,
         connectionPoolTimeout=-1,
     )
-    # It keeps five connections unless told otherwise; more threads than that would dial for most calls.
+    # It keeps five connections by default; with more threads most calls would make a new connection.
     server._stub.poolSize = 100
     return server
 
@@ -53,8 +53,8 @@ def start():
 
 
 def expired_as_oslo():
-    """Recovers as oslo.vmware does, whose users share one session: who finds it ended asks whether it is active, takes a
-    lock, asks again, and logs in where nobody else has."""
+    """Recovers like oslo.vmware, whose users share one session: a thread that finds it ended asks whether it is active, takes a
+    lock, asks again, and logs in if no other thread has."""
     from pyVmomi import vim
 
     server = connect()
@@ -124,7 +124,7 @@ def inventory():
 
 
 class Kept:
-    """What a program keeps of its session: one lock around each read, as in oslo.vmware."""
+    """Reads the state that a program keeps of its session, with one lock around each read, as in oslo.vmware."""
 
     def __init__(self):
         self.lock = threading.Lock()

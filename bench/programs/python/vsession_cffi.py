@@ -1,4 +1,4 @@
-"""The library, used from Python through plain cffi (its ABI mode: no compiler, no generated code)."""
+"""Uses the library from Python through plain cffi (its ABI mode: no compiler, no generated code)."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-// Command cgo is the library, used from Go.
+// Command cgo uses the library from Go.
 package main
 
 /*

@@ -45,7 +45,7 @@ func newClient() *vim25.Client {
 	if ca := os.Getenv("BENCH_CA"); ca != "" {
 		measure.Check(transport.SetRootCAs(ca))
 	}
-	// Go keeps two idle connections to a host unless told otherwise; more goroutines than that would dial for most calls.
+	// Go keeps two idle connections to a host by default; with more goroutines most calls would make a new connection.
 	transport.DefaultTransport().MaxIdleConnsPerHost = 100
 	transport.DefaultTransport().MaxConnsPerHost = int(measure.Number("max_connections", 0))
 	if proxy := measure.Text("proxy"); proxy != "" {
@@ -89,8 +89,8 @@ func start() {
 	logOut()
 }
 
-// expired recovers as programs on govmomi do that share a client: a mutex, a question whether the session lives, and a
-// login where it does not.
+// expired recovers like programs on govmomi that share a client: take a mutex, ask whether the session lives, and
+// log in if it does not.
 func expired() {
 	connect()
 	logIn()
@@ -116,7 +116,7 @@ func expired() {
 	logOut()
 }
 
-// alive keeps many sessions alive, each as govmomi does it: with a client and a goroutine of its own.
+// alive keeps many sessions alive as govmomi does it: each with its own client and goroutine.
 func alive() {
 	connect()
 	logIn()
@@ -173,8 +173,8 @@ func inventory() {
 	logOut()
 }
 
-// cancel ends calls that are stuck. In which phase, the driver sees to; see vsession.c. A request is made large by a path
-// to look up.
+// cancel cancels calls that are stuck. The driver determines the phase; see vsession.c. A large path to look up makes a
+// request large.
 func cancel() {
 	connect()
 	stuck := func(bound context.Context) error {
@@ -204,7 +204,7 @@ func cancel() {
 		go func() {
 			err := stuck(bound)
 			now := time.Now()
-			// Some of net/http's errors say it, and do not wrap it.
+			// Some errors of net/http contain the text and do not wrap the error.
 			if bound.Err() == nil || !errors.Is(err, context.Canceled) && !strings.Contains(fmt.Sprint(err), "cancel") {
 				measure.Check(fmt.Errorf("the call was not cancelled: %w", err))
 			}
@@ -219,7 +219,7 @@ func cancel() {
 	measure.Figures{"count": len(latencies), "latencies_ns": latencies}.Print()
 }
 
-// What a program keeps of its session, behind a lock.
+// The state that a program keeps of its session, behind a lock.
 var kept = struct {
 	sync.RWMutex
 	state   int

@@ -39,7 +39,7 @@ func Check(err error) {
 	}
 }
 
-// Text is the argument of this name, empty where there is none.
+// Text is the argument of this name, or empty if there is none.
 func Text(name string) string {
 	for _, argument := range os.Args[2:] {
 		if value, ok := strings.CutPrefix(argument, name+"="); ok {
@@ -90,14 +90,14 @@ func MemoryKiB(field string) int64 {
 
 var stdin = bufio.NewReader(os.Stdin)
 
-// WaitForDriver says that everything is prepared and waits until the driver says go.
+// WaitForDriver says to the driver that everything is ready, and waits until it says go.
 func WaitForDriver() {
 	fmt.Println("ready")
 	_, err := stdin.ReadString('\n')
 	Check(err)
 }
 
-// Crew repeats a step on many goroutines, for some seconds or a number of steps, and prints the figures.
+// Crew repeats a step on many goroutines, for a time or a number of steps, and prints the figures.
 func Crew(step func()) {
 	threads := int(Number("threads", 1))
 	seconds := Number("seconds", 0)
@@ -141,11 +141,11 @@ func Crew(step func()) {
 	figures.Print()
 }
 
-// slices is into how many parts Tight cuts its loop.
+// slices is the number of parts into which Tight divides its loop.
 const slices = 200
 
-// Tight runs a loop on many goroutines and prints the nanoseconds that one of its rounds took. The rounds are timed in
-// slices and the median slice counts: one during which the thread lost its core would say nothing about the loop.
+// Tight runs a loop on many goroutines and prints the nanoseconds that one of its rounds took. It times the rounds in
+// slices and takes the median slice: one during which the thread lost its core says nothing about the loop.
 func Tight(loop func(rounds int)) {
 	threads := int(Number("threads", 1))
 	rounds := int(Number("count", 1000000)) / slices
@@ -176,7 +176,7 @@ func Tight(loop func(rounds int)) {
 	Figures{"count": slices * rounds, "ns": float64(sum.Load()) / float64(threads) / float64(rounds)}.Print()
 }
 
-// Expired has each goroutine make one call after the driver has ended the session on the server, some times over.
+// Expired makes one call on each goroutine after the driver has ended the session on the server, and repeats that.
 func Expired(call func()) {
 	threads := int(Number("threads", 64))
 	trials := int(Number("trials", 5))
