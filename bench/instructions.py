@@ -90,9 +90,9 @@ def judge(recorded, measured):
             yield f"{path}: was not measured", True
             continue
         change = now / then - 1
-        dear = change > entry["tolerance"]
-        note = "TOO MANY" if dear else "fewer: record them" if -change > entry["tolerance"] else "ok"
-        yield f"{path}: {now:.0f} instructions, {then} recorded ({change:+.1%}, tolerance {entry['tolerance']:.0%}): {note}", dear
+        exceeded = change > entry["tolerance"]
+        note = "TOO MANY" if exceeded else "fewer: record them" if -change > entry["tolerance"] else "ok"
+        yield f"{path}: {now:.0f} instructions, {then} recorded ({change:+.1%}, tolerance {entry['tolerance']:.0%}): {note}", exceeded
 
 
 def compare():
@@ -101,7 +101,7 @@ def compare():
     verdicts = list(judge(recorded, measured))
     for line, _ in verdicts:
         print(line)
-    if any(dear for _, dear in verdicts):
+    if any(exceeded for _, exceeded in verdicts):
         others = [f"{name} {tool} (recorded with {recorded['tools'][name]})" for name, tool in tools().items() if tool != recorded["tools"][name]]
         sys.exit(
             "a hot path has become more expensive; make it cheaper, or give the reason in the commit and run 'bench/instructions.py record'"
@@ -124,11 +124,11 @@ def record():
 def prove():
     recorded = json.loads(RECORD.read_text())
     same = {path: entry["instructions"] for path, entry in recorded["paths"].items()}
-    if any(dear for _, dear in judge(recorded, same)):
+    if any(exceeded for _, exceeded in judge(recorded, same)):
         sys.exit("the recorded counts do not pass")
     for path, entry in recorded["paths"].items():
         for planted in ({**same, path: same[path] * (1.01 + entry["tolerance"])}, {p: n for p, n in same.items() if p != path}):
-            if [path for (_, dear), path in zip(judge(recorded, planted), same) if dear] != [path]:
+            if [path for (_, exceeded), path in zip(judge(recorded, planted), same) if exceeded] != [path]:
                 sys.exit(f"{path}: a planted regression was not found")
 
 

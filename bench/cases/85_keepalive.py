@@ -3,7 +3,7 @@ import contextlib
 from harness.bench import Budget
 from harness.server import FLAGS, Server
 
-TITLE = "Many sessions at rest, and keeping them alive"
+TITLE = "Many idle sessions, and keeping them alive"
 WHAT = """\
 One process opens this number of sessions with one server. At rest means seven seconds later, when idle connections and threads
 are gone; memory is the growth of the process since its first login, for each session. In the rows with keep-alive, a probe asks

@@ -1,6 +1,6 @@
 from harness.bench import Budget
 
-TITLE = "Reading while somebody logs in"
+TITLE = "Reading while another thread logs in"
 WHAT = """\
 One thread logs in and out continuously while others read state and identity. "rwlock" is a copy of both behind a pthread
 rwlock, which the writer takes to replace the copy. "rwlock during login" holds that lock during the login, as a mutex around a client

@@ -72,7 +72,7 @@ const OPTIONS: &[Opt] = &[
         name: "tls.verify",
         values: BOOLEAN,
         default: "true",
-        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, and with it anybody in between; a thumbprint that `tls.thumbprint` or `tls.known_hosts` names for the server is demanded all the same.",
+        about: "Whether the server's certificate must be trusted. `false` accepts any certificate, even that of an attacker in between; a thumbprint that `tls.thumbprint` or `tls.known_hosts` names for the server is still required.",
         set: |c, v| boolean(v).map(|v| c.tls_verify = v),
     },
     Opt {
@@ -93,7 +93,7 @@ const OPTIONS: &[Opt] = &[
         name: "tls.thumbprint",
         values: "SHA-256 or SHA-1 in hexadecimal, with or without colons; several separated by commas",
         default: "",
-        about: "Trust only a certificate with one of these thumbprints, on every connection, whoever issued it and whatever name, dates and form it has. Takes precedence over `tls.verify`, `tls.known_hosts` and `tls.ca_file`. An empty value is refused, because it would pin nothing.",
+        about: "Trust only a certificate with one of these thumbprints, on every connection, regardless of its issuer, names, dates and form. Takes precedence over `tls.verify`, `tls.known_hosts` and `tls.ca_file`. An empty value is refused, because it would pin nothing.",
         set: |c, v| {
             let all: Option<Vec<_>> =
                 v.split(',').filter(|t| !t.trim().is_empty()).map(Thumbprint::parse).collect();
@@ -239,7 +239,7 @@ const OPTIONS: &[Opt] = &[
         name: "api_version",
         values: "a version such as `8.0.2.0`, or `auto`",
         default: "auto",
-        about: "The version of the vim25 API to speak. `auto` takes the newest released version that the server lists or, if it has no list, the version in its `AboutInfo`; and a new choice when the server turns out to have been replaced.",
+        about: "The version of the vim25 API to speak. `auto` takes the newest released version that the server lists or, if it has no list, the version in its `AboutInfo`; and chooses again if the server turns out to have been replaced.",
         set: |c, v| match v {
             "auto" => {
                 c.api_version = None;
