@@ -845,7 +845,7 @@ bool vsession_error_retriable(const struct vsession_error *error);
 
 /**
  * Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
- * asked for a pause (`Retry-After`, with HTTP 429 and 503), or a login failed and the next automatic login has to
+ * asked for a pause (`Retry-After` in a reply that makes the error retriable, such as HTTP 429 and 503), or a login failed and the next automatic login has to
  * wait; in the second case no request was made, and none will be made before that time has passed. The library's own
  * logins and probes observe the pause. A program that repeats a call should observe it, too.
  *

@@ -1043,9 +1043,11 @@ impl Run<'_> {
 /// One way to answer a request.
 fn answer(how: u8, raw: &[u8], peer: &mut Peer, request: &canned::Request) {
     let good = match request.method.as_str() {
-        "SessionIsActive" => canned::envelope("<R xmlns=\"urn:vim25\"><returnval>true</returnval></R>"),
+        "SessionIsActive" => canned::envelope(
+            "<SessionIsActiveResponse xmlns=\"urn:vim25\"><returnval>true</returnval></SessionIsActiveResponse>",
+        ),
         "RetrievePropertiesEx" => canned::envelope(
-            "<R xmlns=\"urn:vim25\"><returnval><objects><propSet><name>currentSession</name><val><key>k</key><userName>user</userName></val></propSet></objects></returnval></R>",
+            "<RetrievePropertiesExResponse xmlns=\"urn:vim25\"><returnval><objects><propSet><name>currentSession</name><val><key>k</key><userName>user</userName></val></propSet></objects></returnval></RetrievePropertiesExResponse>",
         ),
         _ => canned::good_body(),
     };

@@ -30,7 +30,7 @@ impl std::fmt::Debug for Head {
 
 impl Head {
     /// `bytes` is a head that `read` has taken.
-    pub(super) fn new(status: u16, bytes: &[u8]) -> Head {
+    pub(crate) fn new(status: u16, bytes: &[u8]) -> Head {
         Head { status, bytes: Wiped::new(bytes.to_vec()) }
     }
 

@@ -148,17 +148,23 @@ impl Redactor<'_> {
         self.is_in_escaped(piece).then(|| MASK.into())
     }
 
-    /// Whether the text contains a secret that was escaped more than once, as in a page that shows the XML of a request.
+    /// Whether the text contains a secret that markup splits, or that was escaped more than once, as in a page that shows the
+    /// XML of a request.
     fn is_in_escaped(&self, text: &str) -> bool {
-        // Deeper than anybody escapes; each round takes time that is linear in the text.
+        // More than any page escapes a text; each round takes time that is linear in the text.
         const MAX_ROUNDS: usize = 8;
+        let holds_secret = |text: &str| text.char_indices().any(|(at, _)| self.at(text, at).is_some());
         let mut plain = Cow::Borrowed(text);
         for _ in 0..MAX_ROUNDS {
+            let bare = without_markup(&plain);
+            if bare != *plain && holds_secret(&bare) {
+                return true;
+            }
             let next = without_references(&plain);
             if next == *plain {
                 return false;
             }
-            if next.char_indices().any(|(at, _)| self.at(&next, at).is_some()) {
+            if holds_secret(&next) {
                 return true;
             }
             plain = Cow::Owned(next);
@@ -185,6 +191,26 @@ impl Redactor<'_> {
 
 /// A secret with fewer characters is only looked for as a whole word.
 const SHORT: usize = 4;
+
+/// The text without tags and comments. A `>` in the value of an attribute ends a tag here.
+fn without_markup(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, markup)) = rest.find('<').map(|at| rest.split_at(at)) {
+        let section = markup.strip_prefix("<![CDATA[");
+        let end = match section {
+            Some(_) => "]]>",
+            None if markup.starts_with("<!--") => "-->",
+            None => ">",
+        };
+        let Some((inside, behind)) = section.unwrap_or(markup).split_once(end) else { break };
+        plain.push_str(before);
+        plain.push_str(section.map_or("", |_| inside));
+        rest = behind;
+    }
+    plain.push_str(rest);
+    plain
+}
 
 /// The text that a piece of XML stands for.
 fn without_references(piece: &str) -> String {
@@ -231,8 +257,9 @@ fn decoded(text: &str) -> Option<(char, usize)> {
     let bytes = text.as_bytes();
     match bytes.first()? {
         b'&' => {
-            let length = bytes.iter().take(12).position(|b| *b == b';')? + 1;
-            let name = &text[1..length - 1];
+            let is_in_name = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'#';
+            let end = 1 + bytes[1..].iter().take_while(is_in_name).count();
+            let name = Some(&text[1..end]).filter(|_| bytes.get(end) == Some(&b';'))?;
             let number = |digits, radix| u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
             let character = match name {
                 "amp" => '&',
@@ -245,7 +272,7 @@ fn decoded(text: &str) -> Option<(char, usize)> {
                     None => number(&name[1..], 10)?,
                 },
             };
-            Some((character, length))
+            Some((character, end + 1))
         }
         b'%' => {
             let mut character = [0; 4];
@@ -330,6 +357,33 @@ mod tests {
             }
         }
         assert_eq!(Redactor(&["secret-1"]).quote("a &amp;amp; b", 100), "a &amp;amp; b");
+    }
+
+    #[test]
+    fn a_secret_that_markup_splits_is_not_shown() {
+        let redactor = Redactor(&["hunter42!"]);
+        for page in [
+            "<p>hun<!-- -->ter42!</p>",
+            "<b>hun</b><i>ter</i>42!",
+            "hun<![CDATA[ter]]>42!",
+            "hun<?p?>ter42&#33;",
+            "hun&lt;b&gt;ter42!",
+            "hun<!-- > -->ter42!",
+            "<h1>x < y</h1> hun<b>ter42!",
+        ] {
+            for before in ["", &"x".repeat(77)] {
+                assert_eq!(redactor.quote(&format!("{before}{page}"), 80), WITHHELD, "{page}");
+            }
+        }
+        for page in ["<b>hun</b> <i>ter42!</i>", "1 < 2", "<<<", "<!-- hunter", "a <b"] {
+            assert_eq!(redactor.quote(page, 80), page);
+        }
+    }
+
+    #[test]
+    fn a_reference_with_zeros_in_front_hides_no_secret() {
+        let page = format!("bad hunter4&#{}50;&#x{}21;.", "0".repeat(50), "0".repeat(5000));
+        assert_eq!(Redactor(&["hunter42!"]).quote(&page, 80), "bad ***.");
     }
 
     #[test]

@@ -61,7 +61,7 @@ struct Book {
 }
 
 const ENVELOPE: &str = "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\" \
-    xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body>";
+    xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><soapenv:Body xmlns=\"urn:vim25\">";
 
 impl Vcenter {
     pub(crate) fn start() -> Arc<Vcenter> {

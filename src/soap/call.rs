@@ -178,7 +178,7 @@ impl Endpoint {
         }
         let status = head.status;
         // Replies and faults are SOAP. Whatever stands in front of the server may change the status of a fault.
-        match reply::read(received?, call.method) {
+        match reply::read(received?, call.method, self.namespace) {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => Ok(reply),
             Ok(Answer::Fault(fault)) => {
                 Err(call.retry.answered(fault.into_error(call.method, status, Redactor(&secrets()))))
@@ -186,8 +186,7 @@ impl Endpoint {
             Ok(Answer::Reply(reply)) => {
                 let error = http_status::error(&head, reply.xml.as_bytes(), SOAP, Redactor(&secrets()));
                 // The method's own response proves that it ran, whatever the status says.
-                let error = if reply.is_response_of(call.method) { error.ran() } else { error };
-                Err(call.retry.answered(error))
+                Err(call.retry.answered(error.ran()))
             }
             Err(unreadable) => Err(call.retry.answered(no_soap(&head, unreadable, Redactor(&secrets())))),
         }
@@ -200,7 +199,10 @@ fn no_soap(head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
     match head.status {
         200 => {}
         500 if unreadable.is_for_lack_of_memory() => {}
-        _ => return http_status::error(head, unreadable.text().as_bytes(), SOAP, hidden),
+        _ => {
+            let error = http_status::error(head, unreadable.text().as_bytes(), SOAP, hidden);
+            return if unreadable.proves_run() { error.ran() } else { error };
+        }
     }
     unreadable.into_error(hidden).with(|d| d.http_status = head.status)
 }

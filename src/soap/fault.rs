@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::redaction::{end_of_tag, without_secrets};
 use super::xml::reader::{Binding, Reader, StartTag};
-use super::xml::text::text_content;
+use super::xml::text::{local_part_of_value, text_content};
 use crate::error::{Error, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
@@ -72,15 +72,11 @@ fn begins_with(text: &str, local: &str, ends: impl Fn(u8) -> bool) -> Option<usi
 
 /// Where the type of an element, or the element itself, has this name.
 fn place_of_name(fault: &str, name: &str) -> Option<usize> {
-    let bytes = fault.as_bytes();
-    let typed = fault.match_indices(name).find_map(|(at, _)| {
-        let behind = bytes.get(at + name.len());
-        let before =
-            fault[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'));
-        let quote = before.as_bytes().last().copied().filter(|quote| matches!(quote, b'"' | b'\''))?;
-        let whole = before.len() == at || bytes[at - 1] == b':';
-        let is_type = before[..before.len() - 1].trim_end().strip_suffix('=')?.trim_end().ends_with("type");
-        (whole && behind == Some(&quote) && is_type).then_some(at)
+    let typed = fault.match_indices("type").find_map(|(at, attribute)| {
+        let value = fault[at + attribute.len()..].trim_start().strip_prefix('=')?.trim_start();
+        let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+        let (value, _) = value[1..].split_once(quote)?;
+        (local_part_of_value(value)? == name).then_some(at)
     });
     let element = begins_with(fault, &format!("{name}Fault"), |behind| {
         matches!(behind, b'>' | b'/') || behind.is_ascii_whitespace()
@@ -365,7 +361,7 @@ mod tests {
         let text = format!(
             r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:n='a"b'><e:Body xmlns="urn:outer"><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring>{detail}</e:Fault></e:Body></e:Envelope>"#
         );
-        match reply::read(text.into_bytes(), "Method") {
+        match reply::read(text.into_bytes(), "Method", "urn:vim25") {
             Ok(Answer::Fault(fault)) => fault,
             other => panic!("{other:?}"),
         }
@@ -432,6 +428,21 @@ mod tests {
         let error = read("", "Unsupported version URI").into_error("LoginByToken", 500, Redactor::NOTHING);
         assert_eq!(error.status(), Status::VSESSION_E_FAULT);
         assert_eq!(error.detail().fault_name, None);
+    }
+
+    #[test]
+    fn a_long_text_of_a_fault_may_be_cut_at_any_byte() {
+        for end in [
+            "&amp;&lt;y",
+            "<![CDATA[\u{e9}\u{e9}\u{e9}]]>",
+            "<!-- \u{e9} --><?p \u{e9}?>",
+            "\u{1f600}&#x1f600;",
+        ] {
+            for before in 15_960..=16_000 {
+                let fault = read("", &format!("{}{end}", "x".repeat(before)));
+                assert!(fault.message.starts_with("xxx"), "{before} {end}");
+            }
+        }
     }
 
     #[test]

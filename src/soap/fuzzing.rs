@@ -33,7 +33,7 @@ pub(crate) fn fault(bytes: &[u8]) {
     let body = format!(
         r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>{inside}</e:Fault></e:Body></e:Envelope>"#
     );
-    match reply::read_or_error(body.into_bytes(), "Method", Redactor::NOTHING) {
+    match reply::read_or_error(body.into_bytes(), Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => panic!("a fault taken for a reply: {reply:?}"),
         Err(error) => is_the_servers(&error),
         Ok(Answer::Fault(fault)) => {

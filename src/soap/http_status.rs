@@ -56,13 +56,15 @@ fn meaning(status: u16) -> Meaning {
 pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) -> Error {
     let status = head.status;
     let Meaning { refused, retriable, advice } = meaning(status);
+    // Without a promise that a repetition helps, a pause means nothing.
+    let retry_after = head.retry_after().filter(|_| retriable);
     let advice = match advice {
         Advice::None => String::new(),
         Advice::Redirect => {
             let target = redactor.quote(head.get("location").unwrap_or("?"), 400);
             format!("; it redirects to '{target}': if that is the right server, put it into 'url'")
         }
-        Advice::Later(why) => match head.retry_after() {
+        Advice::Later(why) => match retry_after {
             Some(time) => format!("; {why}: try again in {} s, as it asks", time.as_secs()),
             None => format!("; {why}: try again later"),
         },
@@ -78,7 +80,7 @@ pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) 
     .with(|d| {
         d.http_status = status;
         d.retriable = retriable;
-        d.retry_after = head.retry_after();
+        d.retry_after = retry_after;
     });
     if refused { error.not_run() } else { error }
 }
@@ -103,6 +105,17 @@ mod tests {
             let Meaning { refused: found, retriable, .. } = meaning(status);
             assert_eq!(found, refused, "{status}");
             assert_eq!(retriable, [429, 502, 503, 504].contains(&status), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_pause_is_told_where_the_same_request_may_succeed_after_it() {
+        for status in 100..=599 {
+            let head = Head::new(status, b"HTTP/1.1 000 x\r\nRetry-After: 7\r\n\r\n");
+            let error = error(&head, b"", "SOAP", Redactor::NOTHING);
+            let detail = error.detail();
+            assert_eq!(detail.retry_after.is_some(), detail.retriable, "{status}");
+            assert_eq!(detail.message.contains("7 s"), detail.retriable, "{status}");
         }
     }
 }

@@ -38,14 +38,14 @@ pub(crate) enum Answer {
     Fault(Fault),
 }
 
-/// Reads the body of an HTTP reply to a call of `method`.
-pub(crate) fn read(body: Vec<u8>, method: &str) -> std::result::Result<Answer, Unreadable> {
+/// Reads the body of an HTTP reply to a call of `method` in `namespace`.
+pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result::Result<Answer, Unreadable> {
     let utf16 = decode::beginning_of_utf16(&body);
     let (text, bad_character) = decode::decode(body);
     let mut found = Found::default();
-    let read = found.read(&text);
+    let read = found.read(&text, method, namespace);
     let reason = match read {
-        Ok(bad_reference) => match found.answer(&text) {
+        Ok(bad_reference) => match found.answer(&text, method, namespace) {
             Ok(Content::Fault) => return Ok(Answer::Fault(found.fault.unwrap_or_default().read(&text))),
             Ok(Content::Response { response, text: value }) => {
                 let bad_reference =
@@ -75,16 +75,7 @@ pub(crate) fn read(body: Vec<u8>, method: &str) -> std::result::Result<Answer, U
             }
         }
     };
-    let ran = found.name.is_some() && is_response_of(method, &text[found.response_begun..]);
-    Err(Unreadable { text, reason, ran })
-}
-
-/// Whether this is the beginning of the method's own response element, which proves that the method ran.
-fn is_response_of(method: &str, response: &str) -> bool {
-    let tag = response.strip_prefix('<').unwrap_or(response);
-    let end = tag.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(tag.len());
-    let name = &tag[tag[..end].find(':').map_or(0, |colon| colon + 1)..end];
-    name.strip_suffix("Response") == Some(method)
+    Err(Unreadable { text, reason, ran: found.is_own })
 }
 
 /// Levels of elements: the envelope, its body, the response or the fault in it, the return value, the children of that.
@@ -109,6 +100,10 @@ struct Found {
     body_seen: bool,
     /// The name of the response, which may be all that there is of it.
     name: Option<Range<usize>>,
+    /// The response is the method's own, which proves that the method ran.
+    is_own: bool,
+    /// What stands behind the response or the fault: the name of an element, or a text.
+    behind: Option<Range<usize>>,
     response_begun: usize,
     response: Option<Range<usize>>,
     in_response: bool,
@@ -127,12 +122,15 @@ struct Found {
 
 impl Found {
     /// Reads the whole text. The first reference to a character that XML does not allow comes back.
-    fn read(&mut self, text: &str) -> Read<Option<(usize, u32)>> {
+    fn read(&mut self, text: &str, method: &str, namespace: &str) -> Read<Option<(usize, u32)>> {
         let mut reader = Reader::document(text);
         while let Some(event) = reader.next_inline()? {
             match event {
+                Event::Start(start) if start.level == RESPONSE && self.in_body => {
+                    self.start_in_body(&reader, &start, &text[start.local.clone()], method, namespace);
+                }
                 Event::Start(start) => self.start(text, &reader, &start),
-                Event::End(end) => self.end(end),
+                Event::End(end) => self.end(text, end),
             }
         }
         Ok(reader.bad_reference())
@@ -143,16 +141,9 @@ impl Found {
         let name = &text[start.local.clone()];
         match start.level {
             ENVELOPE if name != "Envelope" => self.other_root = Some(start.local.clone()),
-            BODY if self.other_root.is_none() && name == "Body" && !self.body_seen => {
+            BODY if name == "Body" && self.body_seen => self.behind = Some(start.local.clone()),
+            BODY if self.other_root.is_none() && name == "Body" => {
                 (self.in_body, self.body_seen) = (true, true);
-            }
-            RESPONSE if self.in_body && self.name.is_none() => {
-                self.name = Some(start.local.clone());
-                self.response_begun = start.tag.start;
-                self.in_response = true;
-                if name == "Fault" {
-                    self.fault = Some(Box::default());
-                }
             }
             level if self.in_response && level >= VALUE => match &mut self.fault {
                 Some(fault) => fault.start(name, reader, start, level - VALUE),
@@ -160,6 +151,29 @@ impl Found {
             },
             _ => {}
         }
+    }
+
+    /// A child of the body: a response or a fault, if it is the first one.
+    fn start_in_body(
+        &mut self,
+        reader: &Reader,
+        start: &StartTag,
+        name: &str,
+        method: &str,
+        namespace: &str,
+    ) {
+        if self.name.is_some() {
+            self.behind = Some(start.local.clone());
+            return;
+        }
+        self.name = Some(start.local.clone());
+        self.response_begun = start.tag.start;
+        self.in_response = true;
+        if name == "Fault" {
+            self.fault = Some(Box::default());
+        }
+        self.is_own =
+            name.strip_suffix("Response") == Some(method) && reader.is_in_namespace(start, namespace);
     }
 
     #[inline]
@@ -176,16 +190,23 @@ impl Found {
             "missingSet" => (self.missing, self.missing_fault) = (level, 0),
             "fault" if self.missing > 0 && level == self.missing + 1 => self.missing_fault = level,
             "fault" if self.missing_fault > 0 && level == self.missing_fault + 1 => {
-                self.withholds_properties |= reader.xsi_type() == Some(NOT_AUTHENTICATED);
+                self.withholds_properties |= reader.xsi_type().as_deref() == Some(NOT_AUTHENTICATED);
             }
             _ => {}
         }
     }
 
     #[inline]
-    fn end(&mut self, EndTag { level, tag }: EndTag) {
+    fn end(&mut self, text: &str, EndTag { level, tag }: EndTag) {
         match level {
-            BODY => self.in_body = false,
+            BODY => {
+                if let Some(response) = self.response.as_ref().filter(|_| self.in_body)
+                    && !is_blank(&text[response.end..tag.start])
+                {
+                    self.behind = Some(response.end..tag.start);
+                }
+                self.in_body = false;
+            }
             RESPONSE if self.in_response => {
                 self.response = Some(self.response_begun..tag.end);
                 self.in_response = false;
@@ -209,21 +230,37 @@ impl Found {
     }
 
     /// What a whole document is.
-    fn answer(&mut self, text: &str) -> std::result::Result<Content, Reason> {
+    fn answer(&mut self, text: &str, method: &str, namespace: &str) -> std::result::Result<Content, Reason> {
+        let other_content = |found| Reason::OtherContent {
+            found,
+            expected: format!("'{method}Response' of the namespace '{namespace}'"),
+        };
         if let Some(root) = self.other_root.take() {
             return Err(Reason::OtherRoot(root));
         }
         if !self.body_seen {
             return Err(Reason::NoBody);
         }
+        if let Some(behind) = self.behind.take() {
+            return Err(other_content(behind));
+        }
         if self.fault.is_some() {
             return Ok(Content::Fault);
         }
         let response = self.response.clone().ok_or(Reason::EmptyBody)?;
+        if let Some(name) = self.name.take().filter(|_| !self.is_own) {
+            return Err(other_content(name));
+        }
         let value = (self.values == 1 && !self.has_children).then(|| &text[self.value.clone()]);
         let value = value.map(|value| text_content(value).ok_or(Reason::NoMemory)).transpose()?;
         Ok(Content::Response { response, text: value })
     }
+}
+
+/// Whether a part of a document without elements holds white space and comments alone.
+fn is_blank(text: &str) -> bool {
+    let is_blank = |text: &str| text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    is_blank(text) || text_content(text).is_some_and(|text| is_blank(&text))
 }
 
 /// No record of a server's has more fields.
@@ -292,19 +329,22 @@ impl Reply {
             ),
         )
         .with(|d| d.http_status = 200);
-        Err(if self.is_response_of(method) { error.ran() } else { error })
-    }
-
-    /// Whether it is the method's own response, which proves that the method ran.
-    pub(crate) fn is_response_of(&self, method: &str) -> bool {
-        is_response_of(method, &self.xml[self.response.clone()])
+        Err(error.ran())
     }
 }
 
-/// Reads a body and makes an error of what is unreadable.
+/// The method of which a text holds a response.
 #[cfg(any(test, fuzzing))]
-pub(crate) fn read_or_error(body: Vec<u8>, method: &str, hidden: Redactor) -> Result<Answer> {
-    read(body, method).map_err(|unreadable| unreadable.into_error(hidden))
+fn method_in(text: &str) -> &str {
+    let mut names = text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '/' | ':'));
+    names.find_map(|name| name.strip_suffix("Response")).unwrap_or("Method")
+}
+
+/// Reads the body of a reply to a call of any method and makes an error of what is unreadable.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_or_error(body: Vec<u8>, hidden: Redactor) -> Result<Answer> {
+    let method = method_in(&String::from_utf8_lossy(&body)).to_string();
+    read(body, &method, "urn:vim25").map_err(|unreadable| unreadable.into_error(hidden))
 }
 
 /// Reads a reply by a tree, for comparison.
@@ -317,10 +357,24 @@ fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option
     if root.tag_name().name() != "Envelope" {
         return Err("no envelope".into());
     }
+    if root.children().filter(|n| n.tag_name().name() == "Body").count() > 1 {
+        return Err("two bodies".into());
+    }
     let body = child(root, "Body").ok_or("no body")?;
     let content = body.children().find(Node::is_element).ok_or("an empty body")?;
+    let is_more = |n: Node| {
+        n.is_element()
+            || n.is_text() && n.text().is_some_and(|text| !is_blank(&text.replace(['&', '<'], "x")))
+    };
+    if content.next_siblings().skip(1).any(is_more) {
+        return Err("more than a response".into());
+    }
     if content.tag_name().name() == "Fault" {
         return Ok((None, None));
+    }
+    let is_own = content.tag_name().name().strip_suffix("Response") == Some(method_in(text));
+    if !is_own || content.tag_name().namespace() != Some("urn:vim25") {
+        return Err("another method's response".into());
     }
     let mut elements = content.children().filter(Node::is_element);
     let only =
@@ -332,7 +386,7 @@ fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option
 #[cfg(any(test, fuzzing))]
 pub(crate) fn read_every_way(body: &[u8]) {
     let _ = std::str::from_utf8(body).map(is_read_as_by_the_parser);
-    match read_or_error(body.to_vec(), "Method", Redactor::NOTHING) {
+    match read_or_error(body.to_vec(), Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => {
             assert!(reply.xml.len() == body.len());
             assert!(reply.bad_character.is_some() || reply.xml.as_bytes() == body);
@@ -352,7 +406,7 @@ pub(crate) fn read_every_way(body: &[u8]) {
 #[cfg(any(test, fuzzing))]
 fn is_read_as_by_the_parser(text: &str) -> bool {
     let tree = read_by_tree(text);
-    match read(text.into(), "M") {
+    match read(text.into(), method_in(text), "urn:vim25") {
         Ok(Answer::Reply(reply)) if reply.bad_character.is_none() => {
             // The parser forgets to make a line feed of a carriage return before a reference.
             let lines = |text: Option<String>| text.map(|text| text.replace('\r', "\n"));
@@ -397,13 +451,13 @@ mod tests {
 
     fn envelope(content: &str) -> Vec<u8> {
         format!(
-            r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body>{content}</s:Body></s:Envelope>"#
+            r#"<s:Envelope xmlns:s="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><s:Body xmlns="urn:vim25">{content}</s:Body></s:Envelope>"#
         )
         .into_bytes()
     }
 
     fn reply(content: &str) -> Reply {
-        match read(envelope(content), "M").unwrap() {
+        match read_or_error(envelope(content), Redactor::NOTHING).unwrap() {
             Answer::Reply(reply) => reply,
             Answer::Fault(fault) => panic!("{fault:?}"),
         }
@@ -413,7 +467,7 @@ mod tests {
     fn an_envelope_without_a_body_is_no_answer() {
         let empty =
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header/></s:Envelope>";
-        let Err(error) = read_or_error(empty.into(), "M", Redactor::NOTHING) else { panic!("an answer") };
+        let Err(error) = read_or_error(empty.into(), Redactor::NOTHING) else { panic!("an answer") };
         assert_eq!(error.status(), Status::VSESSION_E_NOT_SOAP);
     }
 
@@ -429,8 +483,11 @@ mod tests {
 
     #[test]
     fn a_structured_or_absent_return_value_has_no_text() {
-        assert_eq!(reply("<R><returnval><a>1</a></returnval></R>").text, None);
-        assert_eq!(reply("<R><returnval>1</returnval><returnval>2</returnval></R>").text, None);
+        assert_eq!(reply("<RResponse><returnval><a>1</a></returnval></RResponse>").text, None);
+        assert_eq!(
+            reply("<RResponse><returnval>1</returnval><returnval>2</returnval></RResponse>").text,
+            None
+        );
         assert_eq!(reply("<LogoutResponse/>").text, None);
     }
 
@@ -438,35 +495,41 @@ mod tests {
     fn a_withheld_property_is_noticed() {
         let missing = |fault: &str| {
             format!(
-                "<R><returnval><objects><missingSet><path>p</path><fault><fault xsi:type=\"{fault}\"/></fault></missingSet></objects></returnval></R>"
+                "<RResponse><returnval><objects><missingSet><path>p</path><fault><fault xsi:type=\"{fault}\"/></fault></missingSet></objects></returnval></RResponse>"
             )
         };
         assert!(reply(&missing("NotAuthenticated")).withholds_properties);
         assert!(!reply(&missing("NoPermission")).withholds_properties);
-        assert!(!reply("<R><returnval>NotAuthenticated</returnval></R>").withholds_properties);
+        assert!(
+            !reply("<RResponse><returnval>NotAuthenticated</returnval></RResponse>").withholds_properties
+        );
     }
 
     #[test]
     fn a_flat_return_value_is_offered_as_fields() {
-        let flat = reply("<R><returnval><a>1 &lt; 2</a><b/>\n<a></a></returnval></R>");
+        let flat = reply("<RResponse><returnval><a>1 &lt; 2</a><b/>\n<a></a></returnval></RResponse>");
         let fields = [("a", "1 < 2"), ("b", ""), ("a", "")].map(|(name, text)| (name, text.into()));
         assert_eq!(flat.fields().as_deref(), Some(&fields[..]));
-        for other in ["<R><returnval><a><b/></a></returnval></R>", "<R><x><a/></x><x><a/></x></R>", "<R/>"] {
+        for other in [
+            "<RResponse><returnval><a><b/></a></returnval></RResponse>",
+            "<RResponse><x><a/></x><x><a/></x></RResponse>",
+            "<RResponse/>",
+        ] {
             assert_eq!(reply(other).fields(), None, "{other}");
         }
     }
 
     /// Good replies, with what servers make use of.
     const GOOD: [&str; 4] = [
-        "<Envelope xmlns:p='q'><Body><R><x>t<y>1&amp;</y> <p:z p:a='1'>2</p:z><y/></x></R></Body></Envelope>",
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<s:Envelope xmlns:s=\"e\" xmlns:xsi=\"i\"><s:Header><a>1</a></s:Header>\n<s:Body>\n<R xmlns=\"urn:vim25\"><returnval type=\"T\" xsi:type=\"M\">a&amp;b \u{e9}</returnval></R></s:Body></s:Envelope>\n",
-        "<Envelope><Body><R><x y='1'><z/></x><x a=\"&lt;\">]]&gt;</x></R></Body><Body><S/></Body></Envelope>",
-        "<Envelope xmlns='e' xmlns:p='q'><p:Body><p:R xmlns:r='q'><r:x p:y='1'/></p:R></p:Body></Envelope>",
+        "<Envelope xmlns:p='q'><Body><RResponse xmlns='urn:vim25'><x>t<y>1&amp;</y> <p:z p:a='1'>2</p:z><y/></x></RResponse></Body></Envelope>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<s:Envelope xmlns:s=\"e\" xmlns:xsi=\"i\"><s:Header><a>1</a></s:Header>\n<s:Body>\n<RResponse xmlns=\"urn:vim25\"><returnval type=\"T\" xsi:type=\"M\">a&amp;b \u{e9}</returnval></RResponse></s:Body></s:Envelope>\n",
+        "<Envelope xmlns='urn:vim25'><Body><RResponse><x y='1'><z/></x><x a=\"&lt;\">]]&gt;</x></RResponse><!-- c --></Body><S/></Envelope>",
+        "<Envelope xmlns='e' xmlns:p='urn:&#118;im25'><p:Body><p:RResponse xmlns:r='urn:vim25'><r:x p:y='1'/></p:RResponse></p:Body></Envelope>",
     ];
 
     /// What the parser lets pass although XML does not.
     fn is_leniency(text: &str) -> bool {
-        let problem = match read_or_error(text.into(), "M", Redactor::NOTHING) {
+        let problem = match read_or_error(text.into(), Redactor::NOTHING) {
             Ok(Answer::Reply(reply)) => return reply.bad_character.is_some(),
             Ok(Answer::Fault(_)) => return false,
             Err(error) => error.detail().message.clone(),
@@ -557,20 +620,20 @@ mod tests {
 
     #[test]
     fn what_is_not_soap_is_told_apart() {
-        let status = |body: &[u8]| read_or_error(body.to_vec(), "M", Redactor::NOTHING).unwrap_err().status();
+        let status = |body: &[u8]| read_or_error(body.to_vec(), Redactor::NOTHING).unwrap_err().status();
         assert_eq!(status(b"<html><body>502</body></html>"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(b"\xff\xfe\x00"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(b""), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status(&envelope("")), Status::VSESSION_E_PROTOCOL);
-        let whole = envelope("<R><returnval>x</returnval></R>");
+        let whole = envelope("<RResponse><returnval>x</returnval></RResponse>");
         for cut in 1..whole.len() {
-            assert!(read(whole[..cut].to_vec(), "M").is_err(), "cut at {cut}");
+            assert!(read_or_error(whole[..cut].to_vec(), Redactor::NOTHING).is_err(), "cut at {cut}");
         }
     }
 
     #[test]
     fn bad_documents_have_a_status_of_their_own() {
-        let status = |text: &str| read_or_error(text.into(), "M", Redactor::NOTHING).unwrap_err().status();
+        let status = |text: &str| read_or_error(text.into(), Redactor::NOTHING).unwrap_err().status();
         assert_eq!(status("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>"), Status::VSESSION_E_DTD);
         assert_eq!(status("<a><b></a>"), Status::VSESSION_E_MALFORMED_XML);
         assert_eq!(status("<a><b>cut"), Status::VSESSION_E_MALFORMED_XML);
@@ -581,13 +644,13 @@ mod tests {
 
     #[test]
     fn a_reply_in_utf_16_is_named_as_such() {
-        let text = String::from_utf8(envelope("<R/>")).unwrap();
+        let text = String::from_utf8(envelope("<RResponse/>")).unwrap();
         let units = || text.encode_utf16();
         let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
         let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
         let marked = [&[0xff, 0xfe][..], &little].concat();
         for body in [little, big, marked] {
-            let error = read_or_error(body, "M", Redactor(&["secret"])).unwrap_err();
+            let error = read_or_error(body, Redactor(&["secret"])).unwrap_err();
             assert_eq!(error.status(), Status::VSESSION_E_NOT_SOAP);
             assert!(
                 error.detail().message.contains("UTF-16") && error.detail().message.contains("'<s:Envelope"),

@@ -31,6 +31,11 @@ pub(super) enum Reason {
     OtherRoot(Range<usize>),
     NoBody,
     EmptyBody,
+    /// Something that is neither the method's response nor a fault, or that stands behind one of them.
+    OtherContent {
+        found: Range<usize>,
+        expected: String,
+    },
     NoMemory,
 }
 
@@ -67,9 +72,21 @@ impl Unreadable {
             ),
             Reason::NoBody => not_soap(&text, "the envelope has no body", hidden),
             Reason::EmptyBody => Error::new(Status::VSESSION_E_PROTOCOL, "the body of the reply is empty"),
+            Reason::OtherContent { found, expected } => Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                format!(
+                    "the body of the reply holds '{}' where {expected} and nothing else is expected; a proxy in between may have mixed up replies",
+                    hidden.quote(&text[found], EXCERPT_LENGTH)
+                ),
+            ),
             Reason::NoMemory => no_memory(),
         };
         if ran { error.ran() } else { error }
+    }
+
+    /// Whether the body proves that the method ran, although it cannot be read.
+    pub(crate) fn proves_run(&self) -> bool {
+        self.ran
     }
 
     /// The error for a reply that does not become a tree.

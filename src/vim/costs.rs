@@ -9,7 +9,7 @@ use crate::soap::reply::{self, Answer};
 type Family = (&'static str, fn(usize) -> String);
 
 fn whole(inside: &str) -> String {
-    format!("<e:Envelope xmlns:e='e'><e:Body>{inside}</e:Body></e:Envelope>")
+    format!("<e:Envelope xmlns:e='e' xmlns='urn:vim25'><e:Body>{inside}</e:Body></e:Envelope>")
 }
 
 fn nested(size: usize, open: impl Fn(usize) -> String, close: &str, each: usize) -> String {
@@ -23,7 +23,7 @@ fn many(size: usize, each: usize, piece: impl Fn(usize) -> String) -> String {
 }
 
 /// Of those that may stand in scope at once, all but the envelope's own.
-const PREFIXES: usize = 30;
+const PREFIXES: usize = 29;
 /// As many attributes an element may have.
 const MOST: usize = 30;
 
@@ -66,34 +66,46 @@ const FAMILIES: &[Family] = &[
         let name = "a".repeat(n / 2000);
         whole(&format!("{}{}", format!("<{name}>").repeat(1000), format!("</{name}>").repeat(1000)))
     }),
-    ("entities", |n| whole(&format!("<R><v>{}</v></R>", "&amp;".repeat(n / 5)))),
-    ("references", |n| whole(&format!("<R><v>{}</v></R>", "&#x41;".repeat(n / 6)))),
-    ("references with zeros", |n| whole(&format!("<R><v>&#{}1;</v></R>", "0".repeat(n)))),
-    ("references to what is not allowed", |n| whole(&format!("<R><v>{}</v></R>", "&#1;".repeat(n / 4)))),
-    ("references in a value", |n| whole(&format!("<R><v a='{}'/></R>", "&lt;".repeat(n / 4)))),
-    ("ampersands", |n| whole(&format!("<R><v>{}</v></R>", "&".repeat(n)))),
-    ("brackets", |n| whole(&format!("<R><v>{}</v></R>", "]>".repeat(n / 2)))),
-    ("ends of lines", |n| whole(&format!("<R><v>{}</v></R>", "\r".repeat(n)))),
-    ("comments", |n| whole(&format!("<R>{}</R>", "<!---->".repeat(n / 7)))),
-    ("a comment of dashes", |n| whole(&format!("<R><!--{}</R>", "- ".repeat(n / 2)))),
-    ("comments without an end", |n| whole(&format!("<R>{}</R>", "<!--".repeat(n / 4)))),
-    ("comments in the return value", |n| whole(&format!("<R><v>{}</v></R>", "x<!---->".repeat(n / 8)))),
-    ("instructions", |n| whole(&format!("<R>{}</R>", "<?a?>".repeat(n / 5)))),
+    ("entities", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "&amp;".repeat(n / 5)))),
+    ("references", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "&#x41;".repeat(n / 6)))),
+    ("references with zeros", |n| whole(&format!("<RResponse><v>&#{}1;</v></RResponse>", "0".repeat(n)))),
+    ("references to what is not allowed", |n| {
+        whole(&format!("<RResponse><v>{}</v></RResponse>", "&#1;".repeat(n / 4)))
+    }),
+    ("references in a value", |n| {
+        whole(&format!("<RResponse><v a='{}'/></RResponse>", "&lt;".repeat(n / 4)))
+    }),
+    ("ampersands", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "&".repeat(n)))),
+    ("brackets", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "]>".repeat(n / 2)))),
+    ("ends of lines", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "\r".repeat(n)))),
+    ("comments", |n| whole(&format!("<RResponse>{}</RResponse>", "<!---->".repeat(n / 7)))),
+    ("a comment of dashes", |n| whole(&format!("<RResponse><!--{}</RResponse>", "- ".repeat(n / 2)))),
+    ("comments without an end", |n| whole(&format!("<RResponse>{}</RResponse>", "<!--".repeat(n / 4)))),
+    ("comments in the return value", |n| {
+        whole(&format!("<RResponse><v>{}</v></RResponse>", "x<!---->".repeat(n / 8)))
+    }),
+    ("instructions", |n| whole(&format!("<RResponse>{}</RResponse>", "<?a?>".repeat(n / 5)))),
     ("instructions before all", |n| format!("{}<a/>", "<?a?>".repeat(n / 5))),
     ("instructions without an end", |n| "<?a ".repeat(n / 4)),
-    ("sections", |n| whole(&format!("<R><v>{}</v></R>", "<![CDATA[x]]>".repeat(n / 13)))),
-    ("sections without an end", |n| whole(&format!("<R><v>{}</v></R>", "<![CDATA[".repeat(n / 9)))),
-    ("siblings", |n| whole(&format!("<R>{}</R>", "<a/>".repeat(n / 4)))),
-    ("siblings and a comment", |n| whole(&format!("<R>{}<!-- c --></R>", "<a/>".repeat(n / 4)))),
-    ("siblings with text", |n| whole(&format!("<R>{}<?a?></R>", "<a>1</a>x".repeat(n / 9)))),
-    ("fields", |n| whole(&format!("<R><v>{}</v></R>", "<a>1</a>".repeat(n / 8)))),
+    ("sections", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "<![CDATA[x]]>".repeat(n / 13)))),
+    ("sections without an end", |n| {
+        whole(&format!("<RResponse><v>{}</v></RResponse>", "<![CDATA[".repeat(n / 9)))
+    }),
+    ("siblings", |n| whole(&format!("<RResponse>{}</RResponse>", "<a/>".repeat(n / 4)))),
+    ("siblings and a comment", |n| {
+        whole(&format!("<RResponse>{}<!-- c --></RResponse>", "<a/>".repeat(n / 4)))
+    }),
+    ("siblings with text", |n| whole(&format!("<RResponse>{}<?a?></RResponse>", "<a>1</a>x".repeat(n / 9)))),
+    ("fields", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "<a>1</a>".repeat(n / 8)))),
     ("elements without an end", |n| whole(&"<a b='".repeat(n / 6))),
-    ("spaces", |n| whole(&format!("<R{}/>", " ".repeat(n)))),
+    ("spaces", |n| whole(&format!("<RResponse{}/>", " ".repeat(n)))),
     ("spaces before all", |n| format!("{}x", " ".repeat(n))),
     ("missing properties", |n| {
         let missing = "<missingSet><fault><fault xsi:type='NotAuthenticated'/></fault></missingSet>";
         let inside = missing.repeat(n / missing.len());
-        whole(&format!("<R xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'>{inside}</R>"))
+        whole(&format!(
+            "<RResponse xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance'>{inside}</RResponse>"
+        ))
     }),
     ("faults", |n| whole(&"<e:Fault/>".repeat(n / 10))),
     ("the text of a fault", |n| {
@@ -112,8 +124,8 @@ const FAMILIES: &[Family] = &[
     ("a fault's many texts", |n| {
         whole(&format!("<e:Fault>{}</e:Fault>", "<faultstring>x</faultstring>".repeat(n / 28)))
     }),
-    ("not UTF-8", |n| whole(&format!("<R><v>{}</v></R>", "\u{7f}".repeat(n)))),
-    ("control characters", |n| whole(&format!("<R><v>{}</v></R>", "\u{1}".repeat(n)))),
+    ("not UTF-8", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "\u{7f}".repeat(n)))),
+    ("control characters", |n| whole(&format!("<RResponse><v>{}</v></RResponse>", "\u{1}".repeat(n)))),
     ("html", |n| format!("<html>{}", "<p>".repeat(n / 3))),
     ("text", |n| "secre".repeat(n / 5)),
     ("versions", |n| {
@@ -128,7 +140,7 @@ pub(crate) fn read_as_everything(text: &str) {
     let body: Vec<u8> = text.bytes().map(|b| if b == 0x7f { 0xff } else { b }).collect();
     let _ = versions::newest(&body);
     let _ = check_arguments(text);
-    match reply::read_or_error(body, "Method", SECRETS) {
+    match reply::read_or_error(body, SECRETS) {
         Ok(Answer::Reply(reply)) => {
             let _ = user_session::read_login(&reply);
             let _ = reply.with_tree(user_session::read_current_session);

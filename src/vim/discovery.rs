@@ -76,6 +76,7 @@ fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> 
         // The server is starting or overloaded, or its front says so: the list can be asked for again.
         408 | 429 | 500..=599 => Err(error().with(|d| {
             d.retriable = true;
+            d.retry_after = head.retry_after();
             if !d.message.contains(http_status::OVERLOADED) {
                 d.message.push_str("; ");
                 d.message.push_str(http_status::OVERLOADED);

@@ -73,7 +73,7 @@ pub(crate) fn current_session(bytes: &[u8]) {
 pub(crate) fn reply(body: &[u8]) {
     let _ = versions::newest(body);
     reply::read_every_way(body);
-    if let Ok(Answer::Reply(reply)) = reply::read_or_error(body.to_vec(), "Method", Redactor::NOTHING) {
+    if let Ok(Answer::Reply(reply)) = reply::read_or_error(body.to_vec(), Redactor::NOTHING) {
         let _ = reply.with_tree(ServiceContent::read);
         let _ = reply.with_tree(read_current_session);
         let _ = read_login(&reply);

@@ -38,7 +38,13 @@ fn a_reply_that_is_cut_off_anywhere_is_an_error() {
 fn a_server_that_speaks_first_does_not_hang_a_call() {
     let canned = Canned::http();
     let session = logged_in(&canned);
-    let early = with_length("", envelope("<R><returnval>early</returnval></R>").as_bytes());
+    let early = with_length(
+        "",
+        envelope(
+            "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>early</returnval></CurrentTimeResponse>",
+        )
+        .as_bytes(),
+    );
     for (greeting, is_reply) in
         [(&early[..], true), (b"220 mail.example.com ESMTP\r\n", false), (b"SSH-2.0-OpenSSH_9.6\r\n", false)]
     {

@@ -61,6 +61,83 @@ fn another_methods_reply_does_not_prove_that_a_call_ran() {
     good_again(session);
 }
 
+#[test]
+fn a_body_that_holds_anything_but_the_methods_own_response_is_an_error() {
+    const OWN: &str =
+        "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>t</returnval></CurrentTimeResponse>";
+    const FAULT: &str = "<soapenv:Fault><faultstring>no</faultstring></soapenv:Fault>";
+    const OTHER: &str =
+        "<DestroyAllResponse xmlns=\"urn:vim25\"><returnval>t</returnval></DestroyAllResponse>";
+    let in_namespace = |declaration: &str| OWN.replace("xmlns=\"urn:vim25\"", declaration);
+    let two = |first: &str, second: &str| format!("{first}{second}");
+    let (yes, maybe) = (VSESSION_EXECUTED_YES, VSESSION_EXECUTED_MAYBE);
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    // Canned: no server answers so.
+    for (content, executed) in [
+        (OTHER.to_string(), maybe),
+        (OWN.replace("CurrentTimeResponse", "CurrentTime"), maybe),
+        (OWN.replace("CurrentTimeResponse", "CurrentTimeResponse2"), maybe),
+        (in_namespace(""), maybe),
+        (in_namespace("xmlns=\"\""), maybe),
+        (in_namespace("xmlns=\"urn:pbm\""), maybe),
+        (in_namespace("xmlns=\"urn:vim25/8.0.2.0\""), maybe),
+        (two(OTHER, OWN), maybe),
+        (two(FAULT, FAULT), maybe),
+        (two(FAULT, OWN), maybe),
+        // It begins with the method's own response.
+        (two(OWN, OTHER), yes),
+        (two(OWN, OWN), yes),
+        (two(OWN, FAULT), yes),
+        (two(OWN, "</soapenv:Body><soapenv:Body><x/>"), yes),
+        (two(OWN, " more "), yes),
+    ] {
+        let reply = with_length("", envelope(&content).as_bytes());
+        let error = answered_by(&canned, session, reply).expect_err(&content);
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, executed), "{error:?}");
+        assert!(error.message.contains("CurrentTimeResponse"), "{error:?}");
+        assert!(error.message.contains(&canned.address().to_string()), "{error:?}");
+    }
+    // Ways to write the same name.
+    for declaration in ["xmlns='urn:vim25'", "xmlns=\"urn:&#118;im25\"", "xmlns:x='y' xmlns = 'urn:vim25'"] {
+        let body = envelope(&two("<!-- a -->\n", &two(&in_namespace(declaration), "\n<!-- b -->")));
+        let reply = answered_by(&canned, session, with_length("", body.as_bytes())).unwrap();
+        assert_eq!(reply.text.as_deref(), Some("t"));
+    }
+    let prefixed =
+        "<v:CurrentTimeResponse xmlns:v=\"urn:vim25\"><v:returnval>t</v:returnval></v:CurrentTimeResponse>";
+    answered_by(&canned, session, with_length("", envelope(prefixed).as_bytes())).unwrap();
+    good_again(session);
+}
+
+#[test]
+fn the_type_of_a_fault_is_an_attributes_value_with_references_and_blanks() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    let options = Options { no_relogin: true, ..Options::default() };
+    for written in [" &#118;im25:NotAuthenticated ", "Not&#x41;uthenticated", "\n\tNotAuthenticated&#32;"] {
+        // Read whole, and where the text around it is damaged.
+        for text in [&b"x"[..], b"<"] {
+            let typed = format!("xsi:type=\"{written}\"");
+            let reply = String::from_utf8(fault("NotAuthenticated", text)).unwrap();
+            let reply =
+                reply.replace("NotAuthenticatedFault", "F").replace("xsi:type=\"NotAuthenticated\"", &typed);
+            let reply = with_length("", reply.as_bytes());
+            canned.on_call(move |peer, _| {
+                peer.say(&reply);
+            });
+            let error = session.ping_with(&options).unwrap_err();
+            assert_eq!(
+                (error.status, error.fault.as_deref()),
+                (status::VSESSION_E_NOT_AUTHENTICATED, Some("NotAuthenticated")),
+                "{written} {error:?}"
+            );
+        }
+    }
+    canned.well();
+    good_again(session);
+}
+
 /// A fault of this kind with these bytes in its text.
 fn fault(kind: &str, text: &[u8]) -> Vec<u8> {
     let body = envelope(&format!(
@@ -142,8 +219,11 @@ fn the_text_of_a_return_value_continues_after_a_comment() {
         ("<![CDATA[a<]]>b<![CDATA[&]]>", "a<b&"),
         ("<!-- c -->a", "a"),
         ("&#x61;\r\nb&#13;", "a\nb\r"),
+        (&format!("&#{}97;&#x{}62;", "0".repeat(60), "0".repeat(3000)), "ab"),
     ] {
-        let body = envelope(&format!("<R><returnval>{written}</returnval></R>"));
+        let body = envelope(&format!(
+            "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>{written}</returnval></CurrentTimeResponse>"
+        ));
         let reply = answered_by(&canned, session, with_length("", body.as_bytes())).unwrap();
         assert_eq!(reply.text.as_deref(), Some(meant), "{written}");
     }

@@ -136,7 +136,13 @@ enum Stray {
 #[test]
 fn bytes_after_the_end_of_a_reply_never_answer_the_next_call() {
     use Stray::*;
-    let stray = with_length("", envelope("<R><returnval>stray</returnval></R>").as_bytes());
+    let stray = with_length(
+        "",
+        envelope(
+            "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>stray</returnval></CurrentTimeResponse>",
+        )
+        .as_bytes(),
+    );
     let body = good_body().into_bytes();
     for canned in [Canned::http(), Canned::https()] {
         let session = logged_in(&canned);
@@ -172,7 +178,13 @@ fn bytes_after_the_end_of_a_reply_never_answer_the_next_call() {
 
 #[test]
 fn a_reply_that_began_before_the_request_never_answers_it() {
-    let stray = with_length("", envelope("<R><returnval>stray</returnval></R>").as_bytes());
+    let stray = with_length(
+        "",
+        envelope(
+            "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>stray</returnval></CurrentTimeResponse>",
+        )
+        .as_bytes(),
+    );
     for canned in [Canned::http(), Canned::https()] {
         let session = logged_in(&canned);
         for length in [1, 4, 5, 6, stray.len() / 2, stray.len()] {
@@ -317,9 +329,12 @@ fn a_reply_may_be_as_large_as_the_limit_and_no_larger() {
     let canned = Canned::http();
     let session = logged_in(&canned);
     let sized = |size: usize| {
-        let frame = envelope("<R><returnval></returnval></R>").len();
-        let body =
-            envelope(&format!("<R><returnval>{}</returnval></R>", "x".repeat(size - frame))).into_bytes();
+        let response = |text: &str| {
+            envelope(&format!(
+                "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>{text}</returnval></CurrentTimeResponse>"
+            ))
+        };
+        let body = response(&"x".repeat(size - response("").len())).into_bytes();
         assert_eq!(body.len(), size);
         body
     };

@@ -421,8 +421,9 @@ fn a_login_whose_reply_cannot_be_read_leaves_no_session_behind() {
 
 #[test]
 fn a_login_that_ran_despite_an_error_status_leaves_no_session_behind() {
-    let envelope =
-        |body: &str| format!("<Envelope><Body><LoginResponse>{body}</LoginResponse></Body></Envelope>");
+    let envelope = |body: &str| {
+        format!("<Envelope><Body><LoginResponse xmlns=\"urn:vim25\">{body}</LoginResponse></Body></Envelope>")
+    };
     for status in [403, 404] {
         let simulator = Simulator::start();
         // Canned, with the cookie of a living session.

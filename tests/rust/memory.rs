@@ -62,7 +62,9 @@ fn child_with_little_memory_for_reading() {
     let session = canned.config().open().unwrap();
     session.login().unwrap();
     session.ping().unwrap();
-    let own = |inside: &str| envelope(&format!("<CurrentTimeResponse>{inside}</CurrentTimeResponse>"));
+    let own = |inside: &str| {
+        envelope(&format!("<CurrentTimeResponse xmlns=\"urn:vim25\">{inside}</CurrentTimeResponse>"))
+    };
     let faulty = |inside: &str| envelope(&format!("<soapenv:Fault>{inside}</soapenv:Fault>"));
     // Canned: the simulator never sends this much. None of these is a reply that the library would hand out, because this
     // test would have to copy it.

@@ -229,15 +229,15 @@ fn an_unreadable_session_check_proves_nothing() {
     let session = simulator.session();
     session.login().unwrap();
     // Canned: a server whose reply does not answer the request.
-    let other =
-        |content: &str| crate::support::canned::envelope(&format!("<R xmlns=\"urn:vim25\">{content}</R>"));
-    simulator.rule(
-        json!({"method": "SessionIsActive", "status": 200, "body": other("<returnval>perhaps</returnval>")}),
-    );
+    let rule = |method: &str, content: &str| {
+        let response = format!("<{method}Response xmlns=\"urn:vim25\">{content}</{method}Response>");
+        json!({"method": method, "status": 200, "body": crate::support::canned::envelope(&response)})
+    };
+    simulator.rule(rule("SessionIsActive", "<returnval>perhaps</returnval>"));
     let error = session.is_active().unwrap_err();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, VSESSION_EXECUTED_MAYBE));
     let odd = "<returnval><objects><propSet><name>currentSession</name><val><userName>u</userName></val></propSet></objects></returnval>";
-    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": other(odd)}));
+    simulator.rule(rule("RetrievePropertiesEx", odd));
     let error = session.refresh().err().unwrap();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, VSESSION_EXECUTED_MAYBE));
     session.close().unwrap();

@@ -5,7 +5,7 @@ use std::fmt;
 
 use memchr::memchr;
 
-use super::text::{is_allowed, referenced_character};
+use super::text::{is_allowed, length_of_reference_name, referenced_character};
 
 /// A character that XML does not allow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,12 +111,9 @@ pub(crate) fn without_bad_references(text: &str) -> String {
     while let Some(at) = rest.find("&#") {
         let (before, behind) = rest.split_at(at);
         clean.push_str(before);
-        let length = behind
-            .bytes()
-            .take(super::reader::LONGEST_REFERENCE)
-            .position(|b| b == b';')
-            .map_or(1, |at| at + 1);
-        let number = referenced_character(&behind[1..length.max(2) - 1]);
+        let name = length_of_reference_name(behind);
+        let length = name.map_or(1, |name| name + 2);
+        let number = name.and_then(|name| referenced_character(&behind[1..=name]));
         let allowed = number.is_none_or(|number| char::from_u32(number).is_some_and(is_allowed));
         clean.push_str(if allowed { &behind[..length] } else { "?" });
         rest = &behind[length..];

@@ -6,11 +6,12 @@
 //! It does not look for characters that XML forbids, because a reply that holds one is read all the same; see
 //! `text::allowed`.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::{memchr, memchr2, memchr3, memmem};
+use memchr::{memchr3, memmem};
 
-use super::text::{is_allowed, referenced_character};
+use super::text::{is_allowed, is_same_value, local_part_of_value, referenced_character};
 
 /// Attributes of one element.
 const MAX_ATTRIBUTES: usize = 32;
@@ -18,8 +19,6 @@ const MAX_ATTRIBUTES: usize = 32;
 const MAX_PREFIXES: usize = 32;
 /// Levels of elements: the names of those that are open take 16 MiB then.
 const MAX_DEPTH: usize = 1 << 20;
-/// A reference such as `&#x10FFFF;` is shorter; zeros may stand before the number.
-pub(super) const LONGEST_REFERENCE: usize = 32;
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
@@ -99,8 +98,13 @@ impl Binding {
         &text[self.prefix.local..self.prefix.end]
     }
 
+    /// As it is written.
     pub(crate) fn uri<'a>(&self, text: &'a str) -> &'a str {
         &text[self.uri.0..self.uri.1]
+    }
+
+    fn is_of(&self, namespace: &str, text: &str) -> bool {
+        is_same_value(self.uri(text), namespace)
     }
 }
 
@@ -272,14 +276,21 @@ impl<'a> Reader<'a> {
     }
 
     /// The local part of the `xsi:type` attribute of the last start tag.
-    pub(crate) fn xsi_type(&self) -> Option<&'a str> {
+    pub(crate) fn xsi_type(&self) -> Option<Cow<'a, str>> {
         let text = self.text;
         let attribute = self.attributes.iter().find(|attribute| {
             &text[attribute.name.local..attribute.name.end] == "type"
-                && self.binding_of(attribute.name).is_some_and(|at| self.bindings[at].uri(text) == XSI)
+                && self.binding_of(attribute.name).is_some_and(|at| self.bindings[at].is_of(XSI, text))
         })?;
-        let value = &text[attribute.value.0..attribute.value.1];
-        Some(value.rsplit(':').next().unwrap_or(value))
+        local_part_of_value(&text[attribute.value.0..attribute.value.1])
+    }
+
+    /// Whether the element of the last start tag is in this namespace.
+    pub(crate) fn is_in_namespace(&self, start: &StartTag, namespace: &str) -> bool {
+        let prefix = self.text[start.tag.start + 1..start.local.start].trim_end_matches(':');
+        let mut innermost = self.bindings.iter().rev();
+        let declared = innermost.find(|binding| binding.prefix(self.text) == prefix);
+        declared.is_some_and(|binding| binding.is_of(namespace, self.text))
     }
 
     fn rest(&self) -> &'a [u8] {
@@ -601,8 +612,8 @@ impl<'a> Reader<'a> {
         let prefix = if default { Name { start: name.end, local: name.end, end: name.end } } else { name };
         let (named, value) = (self.bytes(prefix.local, prefix.end), &self.text[uri.0..uri.1]);
         if named == b"xmlns"
-            || value == XMLNS
-            || (named == b"xml") != (value == XML)
+            || is_same_value(value, XMLNS)
+            || (named == b"xml") != is_same_value(value, XML)
             || value.is_empty() && !default
         {
             return Err(self.malformed("a prefix is declared for what it cannot stand for"));
@@ -686,7 +697,7 @@ impl<'a> Reader<'a> {
             return first;
         }
         let uri = self.bindings[binding].uri(self.text);
-        let first = self.bindings[..binding].iter().position(|other| other.uri(self.text) == uri);
+        let first = self.bindings[..binding].iter().position(|other| other.is_of(uri, self.text));
         *self.bindings[binding].first.insert(first.unwrap_or(binding))
     }
 
@@ -775,16 +786,14 @@ impl<'a> Reader<'a> {
 
     fn reference(&mut self) -> Read<()> {
         let rest = self.rest();
-        let near = &rest[..rest.len().min(LONGEST_REFERENCE)];
-        let Some(length) = memchr2(b';', b'<', near).filter(|at| near[*at] == b';') else {
-            return Err(if near.len() == rest.len() && memchr(b'<', near).is_none() {
-                self.cut()
-            } else {
-                self.malformed("a '&' that begins no reference")
-            });
-        };
-        let name = std::str::from_utf8(&rest[1..length]).ok();
-        let Some(character) = name.and_then(referenced_character) else {
+        let is_in_name = |byte: &&u8| **byte == b'#' || BYTES[**byte as usize] != 0;
+        let length = 1 + rest[1..].iter().take_while(is_in_name).count();
+        match rest.get(length) {
+            None => return Err(self.cut()),
+            Some(b';') => {}
+            Some(_) => return Err(self.malformed("a '&' that begins no reference")),
+        }
+        let Some(character) = referenced_character(&self.text[self.at + 1..self.at + length]) else {
             return Err(self.malformed("a reference to an entity that is not declared"));
         };
         if self.bad_reference.is_none() && !char::from_u32(character).is_some_and(is_allowed) {

@@ -65,29 +65,57 @@ pub(crate) fn text_content(text: &str) -> Option<String> {
     while let Some(at) = memchr3(b'&', b'<', b'\r', rest.as_bytes()) {
         plain.push_str(&rest[..at]);
         rest = &rest[at..];
-        let until = |end: &str| rest.find(end).map_or(rest.len(), |at| at + end.len());
-        let length = if let Some(section) = rest.strip_prefix("<![CDATA[") {
-            let length = until("]]>");
-            push_lines(&mut plain, &section[..(length - 9).saturating_sub(3).min(section.len())]);
-            length
-        } else if rest.starts_with("<!--") {
-            until("-->")
-        } else if rest.starts_with('<') {
-            until("?>")
-        } else if rest.starts_with('&') {
-            let length = until(";");
-            plain.push(referenced_character(&rest[1..length - 1]).map_or('\u{fffd}', |character| {
-                char::from_u32(character).filter(|c| is_allowed(*c)).unwrap_or('\u{fffd}')
-            }));
-            length
+        // What stands in a part, and what behind it. The last part of a text that was cut has no end.
+        let part = |begin: &str, end: &str| {
+            let inside = rest.strip_prefix(begin)?;
+            Some(inside.split_once(end).unwrap_or((inside, "")))
+        };
+        rest = if let Some((section, behind)) = part("<![CDATA[", "]]>") {
+            push_lines(&mut plain, section);
+            behind
+        } else if let Some((_, behind)) = part("<!--", "-->").or_else(|| part("<", "?>")) {
+            behind
+        } else if let Some((name, behind)) = part("&", ";") {
+            let character = referenced_character(name).and_then(char::from_u32);
+            plain.push(character.filter(|c| is_allowed(*c)).unwrap_or('\u{fffd}'));
+            behind
         } else {
             plain.push('\n');
-            if rest.starts_with("\r\n") { 2 } else { 1 }
+            rest.strip_prefix("\r\n").unwrap_or(&rest[1..])
         };
-        rest = &rest[length..];
     }
     plain.push_str(rest);
     Some(plain)
+}
+
+/// Whether two values of attributes are the same once their references are resolved: `a` and `b` are as they are written.
+pub(super) fn is_same_value(a: &str, b: &str) -> bool {
+    // Those that the library knows are shorter. It bounds what a document costs that uses a long one often.
+    const LONGEST_RESOLVED: usize = 1024;
+    let resolved = |value| borrowed_text_content(value).filter(|_| value.len() <= LONGEST_RESOLVED);
+    a == b || (a.contains('&') || b.contains('&')) && resolved(a).is_some_and(|a| resolved(b) == Some(a))
+}
+
+/// The local part of a qualified name. White space around the name does not count.
+pub(super) fn local_part(name: &str) -> &str {
+    let name = name.trim_matches([' ', '\t', '\r', '\n']);
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+/// The local part of a qualified name that is the value of an attribute, as it is written. `None`: there is no memory.
+pub(in crate::soap) fn local_part_of_value(value: &str) -> Option<Cow<'_, str>> {
+    Some(match borrowed_text_content(value)? {
+        Cow::Borrowed(name) => local_part(name).into(),
+        Cow::Owned(name) => local_part(&name).to_string().into(),
+    })
+}
+
+/// The length of the name in a reference at the beginning of the text, which `&` and `;` enclose. `None`: there is no reference.
+pub(super) fn length_of_reference_name(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let is_in_name = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'#';
+    let length = bytes.get(1..)?.iter().take_while(is_in_name).count();
+    (bytes.get(1 + length) == Some(&b';')).then_some(length)
 }
 
 /// Appends text, with each end of a line as XML has it: a line feed.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::reader::{Event, Problem, Read, Reader, What, XSI};
+use super::text::local_part;
 
 /// The largest document that becomes a tree. Those that do take some kilobytes.
 pub(crate) const LARGEST_TREE: usize = 256 * 1024;
@@ -84,8 +85,7 @@ pub(crate) fn child_text<'a>(node: Node<'a, '_>, name: &str) -> Option<Cow<'a, s
 
 /// The local part of the `xsi:type` attribute.
 pub(crate) fn xsi_type<'a>(node: Node<'a, '_>) -> Option<&'a str> {
-    let value = node.attribute((XSI, "type"))?;
-    Some(value.rsplit(':').next().unwrap_or(value))
+    node.attribute((XSI, "type")).map(local_part)
 }
 
 #[cfg(test)]
