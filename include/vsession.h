@@ -744,9 +744,10 @@ vsession_status vsession_config_free(struct vsession_config config);
 
 /**
  * Makes sessions that are opened from now on ask `function` for user name and password at each login, in place of the
- * options `username` and `password`. NULL: the options are used again. After refused credentials the function is asked
- * again from time to time, and its answer is only sent if it differs from what was refused. If `free_data` is not
- * NULL, it is called once with `data` when the last session and configuration that use the function are gone.
+ * options `username`, `password` and `password_file`. NULL: the options are used again. After refused credentials the
+ * function is asked again from time to time, and its answer is only sent if it differs from what was refused. If
+ * `free_data` is not NULL, it is called once with `data` when the last session and configuration that use the function
+ * are gone.
  *
  * Threads: safe from any thread; `function` must be, too. Blocks: never.
  * Owner: `data` remains the caller's, or is passed to `free_data` at the end; after an error it remains the caller's
@@ -845,9 +846,10 @@ bool vsession_error_retriable(const struct vsession_error *error);
 
 /**
  * Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
- * asked for a pause (`Retry-After` in a reply that makes the error retriable, such as HTTP 429 and 503), or a login failed and the next automatic login has to
- * wait; in the second case no request was made, and none will be made before that time has passed. The library's own
- * logins and probes observe the pause. A program that repeats a call should observe it, too.
+ * asked for a pause (`Retry-After` in a reply that makes the error retriable, such as HTTP 429 and 503), or a login
+ * failed and the next automatic login has to wait; in the second case no request was made, and none will be made
+ * before that time has passed. The library's own logins and probes observe the pause. A program that repeats a call
+ * should observe it, too.
  *
  * Threads: safe from any thread. Blocks: never.
  */
@@ -1431,7 +1433,7 @@ vsession_status vsession_keepalive_stop(struct vsession session, struct vsession
  * The session leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has
  * already refused for this user is not accepted: the function returns VSESSION_E_INVALID_LOGIN, and neither the state
  * nor the password that was set before changes. Only `vsession_login` sends refused credentials again. After 64
- * refused pairs of user name and password, only `vsession_login` sends further ones.
+ * refused pairs of user name and password, the library sends by itself only the pair that was accepted last.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the string remains the caller's.
  * Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;

@@ -33,9 +33,10 @@ pub type vsession_credentials_fn = Option<
 >;
 
 /// Makes sessions that are opened from now on ask `function` for user name and password at each login, in place of the
-/// options `username` and `password`. NULL: the options are used again. After refused credentials the function is asked
-/// again from time to time, and its answer is only sent if it differs from what was refused. If `free_data` is not
-/// NULL, it is called once with `data` when the last session and configuration that use the function are gone.
+/// options `username`, `password` and `password_file`. NULL: the options are used again. After refused credentials the
+/// function is asked again from time to time, and its answer is only sent if it differs from what was refused. If
+/// `free_data` is not NULL, it is called once with `data` when the last session and configuration that use the function
+/// are gone.
 ///
 /// Threads: safe from any thread; `function` must be, too. Blocks: never.
 /// Owner: `data` remains the caller's, or is passed to `free_data` at the end; after an error it remains the caller's

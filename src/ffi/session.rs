@@ -344,7 +344,7 @@ pub unsafe extern "C" fn vsession_keepalive_stop(
 /// The session leaves `VSESSION_STATE_REJECTED`: the library may log in by itself again. A password that the server has
 /// already refused for this user is not accepted: the function returns VSESSION_E_INVALID_LOGIN, and neither the state
 /// nor the password that was set before changes. Only `vsession_login` sends refused credentials again. After 64
-/// refused pairs of user name and password, only `vsession_login` sends further ones.
+/// refused pairs of user name and password, the library sends by itself only the pair that was accepted last.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the string remains the caller's.
 /// Errors: VSESSION_E_INVALID_ARGUMENT, also for an empty password unless the option `allow_empty_password` is set;
