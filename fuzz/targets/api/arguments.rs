@@ -1,0 +1,317 @@
+//! Arguments out of the bytes of an input: numbers, strings, handles, and structures that say their size. After the last byte
+//! come zeros.
+
+use std::alloc::{Layout, alloc, dealloc};
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::{null, null_mut};
+use std::sync::Mutex;
+
+use ::vsession::ffi::call::*;
+use ::vsession::ffi::cancel::*;
+use ::vsession::ffi::config::*;
+use ::vsession::ffi::library::*;
+use ::vsession::ffi::queue::*;
+use ::vsession::ffi::session::*;
+
+use super::callbacks::{Script, log_sink};
+use super::servers::world;
+use super::{CANCEL, CONFIG, KINDS, QUEUE, Run, SESSION};
+
+pub(super) const STRINGS: &[&[u8]] = &[
+    b"",
+    b"tls.verify",
+    b"tls.ca_file",
+    b"tls.thumbprint",
+    b"timeout_ms",
+    b"connect_timeout_ms",
+    b"max_connections",
+    b"idle_timeout_ms",
+    b"max_reply_bytes",
+    b"user_agent",
+    b"api_version",
+    b"relogin",
+    b"relogin.backoff_ms",
+    b"relogin.max_backoff_ms",
+    b"keepalive.interval_ms",
+    b"keepalive.probe",
+    b"close.logout",
+    b"username",
+    b"password",
+    b"password_file",
+    b"certificate",
+    b"private_key",
+    b"proxy",
+    b"no_proxy",
+    b"locale",
+    b"url",
+    b"tls.known_hosts",
+    b"true",
+    b"false",
+    b"0",
+    b"1",
+    b"20",
+    b"1024",
+    b"never",
+    b"auto",
+    b"none",
+    b"current_session",
+    b"8.0.2.0",
+    b"*",
+    b"/nowhere",
+    b"http://127.0.0.1:1",
+    b"socks5://127.0.0.1:1",
+    b"Login",
+    b"Logout",
+    b"CurrentTime",
+    b"SessionManager",
+    b"ServiceInstance",
+    b"VirtualMachine",
+    b"vm-1",
+    b"<a>1</a>",
+    b"</x><x>",
+    b"\xff\xfe",
+    b"a\xc3",
+    b"not a name",
+    b"line\r\nend",
+];
+
+/// A structure with its size first, in so many bytes as it says, so that whoever reads more is seen.
+pub(super) struct Sized {
+    memory: Option<(*mut u8, Layout)>,
+}
+
+impl Sized {
+    pub(super) const NULL: Sized = Sized { memory: None };
+
+    pub(super) fn new<T: Copy>(value: &T, size: usize, beyond: u8) -> Sized {
+        let layout = Layout::from_size_align(size.max(size_of::<usize>()), align_of::<usize>()).unwrap();
+        // SAFETY: the layout is not empty; what is written lies in it.
+        unsafe {
+            let memory = alloc(layout);
+            memory.write_bytes(beyond, layout.size());
+            std::ptr::copy_nonoverlapping(
+                (&raw const *value).cast(),
+                memory,
+                layout.size().min(size_of::<T>()),
+            );
+            memory.cast::<usize>().write(size);
+            Sized { memory: Some((memory, layout)) }
+        }
+    }
+
+    pub(super) fn get<T>(&self) -> *const T {
+        self.memory.map_or(null(), |(memory, _)| memory.cast_const().cast())
+    }
+}
+
+impl Drop for Sized {
+    fn drop(&mut self) {
+        if let Some((memory, layout)) = self.memory {
+            // SAFETY: it was allocated so.
+            unsafe { dealloc(memory, layout) };
+        }
+    }
+}
+
+pub(super) fn zero_options() -> vsession_call_options {
+    vsession_call_options {
+        struct_size: 0,
+        timeout_ms: 0,
+        idempotent: 0,
+        cancel: vsession_cancel { id: 0 },
+        operation_id: null(),
+        require_epoch: 0,
+        no_relogin: 0,
+        reserved: 0,
+    }
+}
+
+pub(super) fn current_time() -> vsession_soap_call {
+    vsession_soap_call {
+        struct_size: size_of::<vsession_soap_call>(),
+        method: c"CurrentTime".as_ptr(),
+        this_type: c"ServiceInstance".as_ptr(),
+        this_id: null(),
+        arguments: null(),
+        arguments_length: 0,
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn byte(&mut self) -> u8 {
+        let Some((first, rest)) = self.input.split_first() else { return 0 };
+        self.input = rest;
+        *first
+    }
+
+    pub(super) fn flag(&mut self) -> bool {
+        self.byte() & 1 == 1
+    }
+
+    /// A number that may or may not be in an enum.
+    pub(super) fn number(&mut self) -> i32 {
+        match self.byte() {
+            b @ 0..=199 => i32::from(b % 100),
+            200..=219 => i32::MIN,
+            220..=239 => i32::MAX,
+            b => -i32::from(b),
+        }
+    }
+
+    /// A string and whether it comes from the input: `usual` for zero, NULL, one of the world's, or bytes of the input.
+    pub(super) fn string(&mut self, usual: &str) -> (*const c_char, bool) {
+        let byte = usize::from(self.byte());
+        let (string, is_raw) = match byte {
+            0 => (CString::new(usual).unwrap(), false),
+            0xff => return (null(), false),
+            0xc0.. => {
+                let length = (byte - 0xc0).min(self.input.len());
+                let (raw, rest) = self.input.split_at(length);
+                self.input = rest;
+                let end = raw.iter().position(|b| *b == 0).unwrap_or(length);
+                (CString::new(&raw[..end]).unwrap(), true)
+            }
+            _ => (world().strings[(byte - 1) % world().strings.len()].clone(), false),
+        };
+        self.trace(format_args!("    {string:?}"));
+        self.kept.push(string);
+        (self.kept.last().unwrap().as_ptr(), is_raw)
+    }
+
+    /// A handle where one of `kind` is wanted.
+    pub(super) fn handle(&mut self, kind: usize) -> u64 {
+        let byte = self.byte();
+        let pick = |from: &Mutex<Vec<u64>>, byte: u8| {
+            let from = from.lock().unwrap();
+            if from.is_empty() { 0 } else { from[usize::from(byte) % from.len()] }
+        };
+        let id = match byte {
+            0..=0xbf => pick(&self.handles.live[kind], byte),
+            0xc0..=0xcf => {
+                self.refused = true;
+                pick(&self.handles.dead, byte)
+            }
+            0xd0..=0xdf => {
+                self.refused = true;
+                pick(&self.handles.live[(kind + 1 + usize::from(byte % 3)) % KINDS], byte)
+            }
+            0xe0..=0xef => 0,
+            0xf0.. => pick(&self.handles.live[kind], byte) ^ 1 << (self.byte() % 64),
+        };
+        self.refused |= id == 0;
+        self.trace(format_args!("    handle {id:#x} for kind {kind}"));
+        id
+    }
+
+    pub(super) fn session(&mut self) -> vsession {
+        vsession { id: self.handle(SESSION) }
+    }
+
+    pub(super) fn config(&mut self) -> vsession_config {
+        vsession_config { id: self.handle(CONFIG) }
+    }
+
+    pub(super) fn cancel(&mut self) -> vsession_cancel {
+        vsession_cancel { id: self.handle(CANCEL) }
+    }
+
+    pub(super) fn queue(&mut self) -> vsession_queue {
+        vsession_queue { id: self.handle(QUEUE) }
+    }
+
+    /// A size for a structure of `right` bytes, and what fills the bytes that the library does not know.
+    fn size(&mut self, right: usize) -> (usize, u8) {
+        match self.byte() {
+            0..=0x9f => (right, 0),
+            b @ 0xa0..=0xdf => (usize::from(b - 0xa0) * 2, 0xff),
+            b @ 0xe0..=0xef => (right + usize::from(b - 0xdf) * 3, 0),
+            b @ 0xf0..=0xfe => (right + usize::from(b - 0xef) * 300, b & 1),
+            0xff => (5000, 0),
+        }
+    }
+
+    pub(super) fn options(&mut self) -> Sized {
+        let byte = self.byte();
+        if byte & 3 == 0 {
+            return Sized::NULL;
+        }
+        let mut options = zero_options();
+        options.timeout_ms = match self.byte() {
+            0xff => VSESSION_NO_TIMEOUT,
+            0xfe => 0,
+            b => 1 + u32::from(b) % 64,
+        };
+        options.idempotent = i32::from(byte & 4);
+        options.no_relogin = i32::from(byte & 8);
+        let refused = self.refused;
+        if byte & 16 != 0 {
+            options.cancel = self.cancel();
+        }
+        self.refused = refused | (self.refused && options.cancel.id != 0);
+        if byte & 32 != 0 {
+            options.operation_id = self.string("operation").0;
+        }
+        if byte & 64 != 0 {
+            options.require_epoch = u64::from(self.byte() % 4);
+        }
+        options.reserved = i32::from(byte == 0xff);
+        let (size, beyond) = self.size(size_of::<vsession_call_options>());
+        // What a shorter structure lacks cannot be refused.
+        self.refused = refused | (self.refused && size >= size_of::<vsession_call_options>());
+        Sized::new(&options, size, beyond)
+    }
+
+    pub(super) fn soap_call(&mut self) -> Sized {
+        let byte = self.byte();
+        if byte == 0xff {
+            return Sized::NULL;
+        }
+        let mut call = current_time();
+        if byte & 1 != 0 {
+            call.method = self.string("CurrentTime").0;
+        }
+        if byte & 2 != 0 {
+            call.this_type = self.string("ServiceInstance").0;
+        }
+        if byte & 4 != 0 {
+            call.this_id = self.string("ServiceInstance").0;
+        }
+        if byte & 8 != 0 {
+            call.arguments = self.string("<a/>").0;
+            if byte & 16 != 0 && !call.arguments.is_null() {
+                // As long as it is, so the NUL behind it is not looked at.
+                call.arguments_length = unsafe { CStr::from_ptr(call.arguments) }.count_bytes();
+            }
+        } else if byte & 16 != 0 {
+            call.arguments_length = 7;
+        }
+        let (size, beyond) = self.size(size_of::<vsession_soap_call>());
+        Sized::new(&call, size, beyond)
+    }
+
+    /// A place for a result, or NULL.
+    pub(super) fn place<T>(&mut self, place: &mut T) -> *mut T {
+        if self.byte() == 0xff { null_mut() } else { place }
+    }
+
+    /// What a callback is to do; NULL for nothing.
+    pub(super) fn script(&mut self) -> *mut c_void {
+        let what = self.byte();
+        if what == 0xff {
+            return null_mut();
+        }
+        let returns = if what & 16 == 0 { 0 } else { self.number() };
+        let strings = self.kept.len();
+        let (user, password) = (self.string("user").0, self.string("pass").0);
+        let own = |p: *const c_char| {
+            if p.is_null() { CString::default() } else { unsafe { CStr::from_ptr(p) }.to_owned() }
+        };
+        let script = Script { what, returns, user: own(user), password: own(password) };
+        self.kept.truncate(strings);
+        Box::into_raw(Box::new(script)).cast()
+    }
+
+    pub(super) fn log_sink(&mut self) -> vsession_log_fn {
+        if self.flag() { None } else { Some(log_sink) }
+    }
+}
