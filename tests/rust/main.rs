@@ -12,6 +12,7 @@ mod support;
 mod asynchronous;
 mod broken_replies;
 mod chains;
+mod client_certificates;
 mod credentials;
 mod descriptors;
 mod dialing;

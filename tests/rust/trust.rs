@@ -1,16 +1,16 @@
-//! Whom the library trusts, and how it identifies itself.
+//! Whom the library trusts: the system's roots, other authorities, thumbprints and known hosts.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use serde_json::json;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::canned::{Greeting, certificates, tls_builder};
+use crate::support::files::{ClientKeys, TempFile, temporary};
 use crate::support::*;
 
 fn untrusted(config: &Config) -> String {
@@ -21,7 +21,7 @@ fn untrusted(config: &Config) -> String {
     error.message
 }
 
-fn trusted(config: &Config) {
+pub fn trusted(config: &Config) {
     let session = config.open().unwrap();
     session.login().unwrap();
     session.ping().unwrap();
@@ -400,92 +400,6 @@ fn the_minimum_version_of_tls_holds() {
 }
 
 #[test]
-fn a_client_certificate_is_sent_with_every_form_of_key() {
-    let keys = ClientKeys::make();
-    let simulator = Simulator::with(&["-require-client-cert", "-client-ca", &keys.path("rsa.crt")]);
-    let none = simulator.session();
-    assert!(none.login().is_err());
-    none.close().unwrap();
-    for key in ["rsa.pkcs8", "rsa.pkcs1"] {
-        let config = simulator.config().with("certificate", &keys.path("rsa.crt"));
-        trusted(&config.with("private_key", &keys.path(key)));
-    }
-    // Certificate and key in one file.
-    trusted(&simulator.config().with("certificate", &keys.path("rsa.both")));
-    let simulator = Simulator::with(&["-require-client-cert", "-client-ca", &keys.path("ec.crt")]);
-    let config = simulator.config().with("certificate", &keys.path("ec.crt"));
-    trusted(&config.with("private_key", &keys.path("ec.sec1")));
-}
-
-/// In either version of TLS the alert may arrive before, during or after the next write.
-#[test]
-fn a_required_client_certificate_is_reported_as_such() {
-    let keys = ClientKeys::make();
-    for version in ["1.2", "1.3"] {
-        let simulator = Simulator::with(&[
-            "-require-client-cert",
-            "-client-ca",
-            &keys.path("rsa.crt"),
-            "-tls-max",
-            version,
-        ]);
-        let session = simulator.config().with("relogin", "never").open().unwrap();
-        for _ in 0..64 {
-            let error = session.login().unwrap_err();
-            assert_eq!(error.status, status::VSESSION_E_TLS, "TLS {version}: {}", error.message);
-            assert!(error.message.contains("client certificate") && !error.retriable, "{}", error.message);
-        }
-        session.close().unwrap();
-    }
-}
-
-/// Old tools make certificates of version 1, and some editors put a byte order mark before the text.
-#[test]
-fn a_client_certificate_of_version_1_is_accepted() {
-    let keys = ClientKeys::make();
-    let mut openssl = Command::new("openssl");
-    openssl.args(["x509", "-req", "-in", &keys.path("leaf.csr"), "-signkey", &keys.path("ec.sec1")]);
-    assert!(openssl.args(["-out", &keys.path("v1.crt")]).output().unwrap().status.success());
-    let key = std::fs::read_to_string(keys.path("ec.sec1")).unwrap();
-    std::fs::write(keys.path("marked.key"), format!("\u{feff}{}", key.replace('\n', "\r\n"))).unwrap();
-    let simulator = Simulator::with(&["-require-client-cert", "-client-ca", &keys.path("v1.crt")]);
-    for key in ["ec.sec1", "marked.key"] {
-        let config = simulator.config().with("certificate", &keys.path("v1.crt"));
-        trusted(&config.with("private_key", &keys.path(key)));
-    }
-}
-
-#[test]
-fn a_key_that_does_not_match_or_is_encrypted_is_reported() {
-    let keys = ClientKeys::make();
-    let simulator = Simulator::start();
-    let refused = |certificate: &str, key: Option<&str>| {
-        let config = simulator.config().with("certificate", &keys.path(certificate));
-        let config = match key {
-            Some(key) => config.with("private_key", &keys.path(key)),
-            None => config,
-        };
-        let error = config.open().unwrap_err();
-        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{certificate}, {key:?}");
-        error.message
-    };
-    for (key, problem) in
-        [("ec.sec1", "does not belong"), ("rsa.encrypted", "encrypted"), ("rsa.crt", "no private key")]
-    {
-        let message = refused("rsa.crt", Some(key));
-        assert!(message.starts_with(&format!("option 'private_key': '{}' ", keys.path(key))), "{message}");
-        assert!(message.contains(problem), "{message}");
-    }
-    for (certificate, key, problem) in
-        [("rsa.pkcs8", Some("rsa.pkcs8"), "no certificate"), ("rsa.crt", None, "no private key")]
-    {
-        let message = refused(certificate, key);
-        let file = format!("option 'certificate': '{}' ", keys.path(certificate));
-        assert!(message.starts_with(&file) && message.contains(problem), "{message}");
-    }
-}
-
-#[test]
 fn a_probe_shows_the_servers_certificates_before_they_are_trusted() {
     let simulator = Simulator::start();
     let chain = probe(Some(&simulator.text("url")), None).unwrap();
@@ -555,61 +469,4 @@ fn a_probe_ends_at_its_deadline_and_by_its_token() {
     let (result, took) = ended(waits, || probe_with(Some(&url), None, &token.options()), || token.fire());
     assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
     assert!(took < Duration::from_secs(1), "{took:?}");
-}
-
-/// A file that is removed after the test.
-struct TempFile(PathBuf);
-
-impl TempFile {
-    fn new(name: &str, text: &str) -> TempFile {
-        let path = temporary(name);
-        std::fs::write(&path, text).unwrap();
-        TempFile(path)
-    }
-}
-
-impl Drop for TempFile {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn temporary(name: &str) -> PathBuf {
-    use std::sync::atomic::{AtomicU32, Ordering};
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("vsession-{}-{number}-{name}", std::process::id()))
-}
-
-/// Client certificates with their keys in every form, made by openssl.
-struct ClientKeys(PathBuf);
-
-impl ClientKeys {
-    fn make() -> ClientKeys {
-        let folder = temporary("keys");
-        std::fs::create_dir(&folder).unwrap();
-        let script = "set -e; \
-            openssl req -x509 -newkey rsa:2048 -nodes -keyout rsa.pkcs8 -out rsa.crt -subj /CN=client -days 2; \
-            openssl rsa -in rsa.pkcs8 -traditional -out rsa.pkcs1; \
-            openssl rsa -in rsa.pkcs8 -aes128 -passout pass:secret -out rsa.encrypted; \
-            cat rsa.crt rsa.pkcs8 > rsa.both; \
-            openssl ecparam -name prime256v1 -genkey -noout -out ec.sec1; \
-            openssl req -x509 -new -key ec.sec1 -out ec.crt -subj /CN=client -days 2; \
-            openssl req -new -key ec.sec1 -subj /O=Example/CN=vc.example.com -out leaf.csr; \
-            echo subjectAltName=DNS:vc.example.com > leaf.ext; \
-            openssl x509 -req -extfile leaf.ext -in leaf.csr -CA rsa.crt -CAkey rsa.pkcs8 -CAcreateserial -days 3 -out leaf.crt";
-        let output = Command::new("sh").args(["-c", script]).current_dir(&folder).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        ClientKeys(folder)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.join(name).to_str().unwrap().to_string()
-    }
-}
-
-impl Drop for ClientKeys {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

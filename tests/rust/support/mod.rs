@@ -4,6 +4,7 @@ pub mod answers;
 pub mod canned;
 pub mod child;
 pub mod client;
+pub mod files;
 pub mod moment;
 pub mod proxy;
 pub mod simulator;
