@@ -244,7 +244,8 @@ unsafe impl RawMutex for FutexLock {
 
     #[inline]
     unsafe fn unlock(&self) {
-        if self.0.swap(0, Ordering::Release) == 2 {
+        let order = if planted!("unlock-without-release") { Ordering::Relaxed } else { Ordering::Release };
+        if self.0.swap(0, order) == 2 {
             let _ = futex::wake(&self.0, futex::Flags::PRIVATE, 1);
         }
     }

@@ -16,16 +16,16 @@ mkdir -p "$built"
 # possible.
 export TSAN_OPTIONS="exitcode=66 second_deadlock_stack=1 history_size=7"
 
-# tsan_library FOLDER: builds the library from the sources in FOLDER. The standard library is built with it: the sanitizer
-# understands only instrumented code, and this way nothing needs to be suppressed.
+# Builds the library with the faults of tests/plants.toml, of which VSESSION_PLANT chooses one. The standard library is built with it:
+# the ThreadSanitizer understands only instrumented code, and this way nothing needs to be suppressed.
 tsan_library() {
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread" cargo build --quiet -Zbuild-std --target "$triple" \
-        --manifest-path "$1/Cargo.toml" --target-dir "$root/target/tsan"
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread --cfg vsession_plants" cargo build --quiet -Zbuild-std --target "$triple" \
+        --target-dir target/tsan
 }
 
-# tsan_program SOURCE PROGRAM [FLAG]
+# tsan_program SOURCE PROGRAM
 tsan_program() {
-    gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread -Iinclude ${3:-} -c "$1" -o "$2.o"
+    gcc -std=gnu11 -O1 -g -Wall -Wextra -Werror -fsanitize=thread -Iinclude -c "$1" -o "$2.o"
     # Rust's sanitizer runtime differs from gcc's.
     gcc "$2.o" "target/tsan/$triple/debug/libvsession.a" -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive \
         -lstdc++ -pthread -ldl -lm -o "$2"
@@ -59,24 +59,19 @@ must_fail() {
 case ${1:-} in
 prove)
     python3 tests/stress/check_history.py prove
-    tsan_library "$root"
+    tsan_library
     tsan_program tests/stress/planted_race.c "$built/planted"
-    must_fail "data race .*planted_race.c" "$built/planted"
-    # The same in Rust: the function that this program calls gets an unsynchronized counter.
-    rm -rf "$built/copy"
-    mkdir "$built/copy"
-    cp -r Cargo.toml Cargo.lock build.rs cbindgen.toml src "$built/copy"
-    sed -i '/fn vsession_version_number()/,/^}/ s/^    guard/    { static mut CALLS: u32 = 0; \/\/ SAFETY: none: a planted race.\n unsafe { CALLS = CALLS.wrapping_add(1) } }\n    guard/' \
-        "$built/copy/src/ffi/library.rs"
-    grep -q "static mut CALLS" "$built/copy/src/ffi/library.rs"
-    tsan_library "$built/copy"
-    tsan_program tests/stress/planted_race.c "$built/planted" -DNOT_IN_C
-    # Both libraries have the same name, so cargo would confuse them in one target directory.
-    cargo clean --quiet -p vsession --target "$triple" --target-dir target/tsan
-    must_fail "data race .*ffi/library.rs" "$built/planted"
+    must_fail "data race .*planted_race.c" "$built/planted" in-c
+    "$built/planted"
+    python3 -c 'import tomllib
+for name, plant in tomllib.load(open("tests/plants.toml", "rb"))["stress"].items():
+    print(name, plant["says"])' >"$built/plants"
+    while read -r name text; do
+        must_fail "$text" env VSESSION_PLANT="$name" "$built/planted"
+    done <"$built/plants"
     ;;
 tsan)
-    tsan_library "$root"
+    tsan_library
     tsan_program tests/stress/stress.c "$built/stress-tsan"
     stress "$built/stress-tsan" "${2:?seconds}" "${3:-1}" -tls=false
     ;;
