@@ -85,8 +85,11 @@ fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: 
     if proxy.user.is_some() {
         let (user, password) = proxy.credentials();
         let pair = Wiped::new(format!("{user}:{password}"));
+        let basic = Wiped::new(BASE64.encode(pair.as_bytes()));
         request.push_str("Proxy-Authorization: Basic ");
-        request.push_str(&Wiped::new(BASE64.encode(pair.as_bytes())));
+        // If the text grew later, it would leave a copy of the password behind.
+        request.reserve(basic.len() + "\r\n\r\n".len());
+        request.push_str(&basic);
         request.push_str("\r\n");
     }
     request.push_str("\r\n");

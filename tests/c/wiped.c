@@ -1,6 +1,6 @@
 /*
- * Secrets do not stay in the memory of the process: the arguments of calls, and, once the session is closed, its cookie and
- * its password. The program keeps its own copies masked and searches all writable memory.
+ * Secrets do not stay in the memory of the process: the arguments of calls, and, once the session is closed, its cookie, its
+ * password and that of its proxy. The program keeps its own copies masked and searches all writable memory.
  *
  *     simulator -password hush-of-the-password -- wiped [--keep]     with --keep it keeps a copy of each, which is its self-test
  */
@@ -8,7 +8,7 @@
 
 #include <fcntl.h>
 
-enum { MASK = 0x5a, MOST_SECRET = 128, LARGE = 3 << 20 };
+enum { MASK = 0x5a, MOST_SECRET = 512, LARGE = 3 << 20 };
 
 struct secret {
     unsigned char masked[MOST_SECRET];
@@ -99,7 +99,7 @@ static char *arguments(const struct secret *secret, size_t size)
     return text;
 }
 
-static vsession session_with(const struct secret *password)
+static vsession_config config_with(const struct secret *password)
 {
     vsession_error *error = NULL;
     vsession_config config = good_config();
@@ -108,7 +108,12 @@ static vsession session_with(const struct secret *password)
     put(text, password);
     CHECK_OK(vsession_config_set(config, "password", text, &error), error);
     wipe(text, sizeof text);
-    return opened(config);
+    return config;
+}
+
+static vsession session_with(const struct secret *password)
+{
+    return opened(config_with(password));
 }
 
 static void calls_leave_no_copy_of_their_arguments(const struct secret *password)
@@ -179,6 +184,95 @@ static void a_closed_session_leaves_no_copy_of_its_cookie_and_password(const str
     if (!over_tls()) CHECK_INT(copies(&cookie), 0);
 }
 
+/* Reads to the end of a CONNECT request, or `most` bytes, and forgets them. */
+static void read_request(int connection, size_t most)
+{
+    static char buffer[2048];
+    size_t length = 0;
+    while (length < most && (length < 4 || memcmp(buffer + length - 4, "\r\n\r\n", 4) != 0)) {
+        ssize_t got = recv(connection, buffer + length, 1, 0);
+        if (got <= 0) break;
+        length++;
+    }
+    wipe((volatile char *)buffer, sizeof buffer);
+}
+
+/* A proxy that refuses the credentials of one connection. It speaks HTTP, or SOCKS 5 with credentials of `socks` bytes. */
+struct proxy {
+    int listener;
+    size_t socks;
+};
+
+static void *refuse(void *argument)
+{
+    const struct proxy *proxy = (const struct proxy *)argument;
+    int connection = accept(proxy->listener, NULL, NULL);
+    CHECK(connection >= 0);
+    if (proxy->socks > 0) {
+        read_request(connection, 4);
+        CHECK_INT(send(connection, "\5\2", 2, MSG_NOSIGNAL), 2);
+        read_request(connection, proxy->socks);
+        CHECK_INT(send(connection, "\1\1", 2, MSG_NOSIGNAL), 2);
+    } else {
+        const char *answer = "HTTP/1.1 407 Other Credentials\r\n\r\n";
+        read_request(connection, 2048);
+        CHECK_INT(send(connection, answer, strlen(answer), MSG_NOSIGNAL), (ssize_t)strlen(answer));
+    }
+    close(connection);
+    return NULL;
+}
+
+static void base64(const char *text, size_t length, char *out)
+{
+    const char *digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i + 2 < length; i += 3, out += 4) {
+        const unsigned bits = (unsigned)(unsigned char)text[i] << 16 | (unsigned)(unsigned char)text[i + 1] << 8 | (unsigned char)text[i + 2];
+        for (int digit = 0; digit < 4; digit++) out[digit] = digits[bits >> (18 - 6 * digit) & 63];
+    }
+}
+
+/* Neither in plain text nor in base64, as HTTP sends it. */
+static void a_closed_session_leaves_no_copy_of_the_proxy_password(const struct secret *password, size_t length, bool socks)
+{
+    enum { LONGEST = 240 };
+    char text[LONGEST], encoded[LONGEST / 3 * 4], option[LONGEST + 64];
+    /* A multiple of three, like the length of "us:", so that the password has a base64 text of its own. */
+    CHECK(length % 3 == 0 && length <= LONGEST);
+    for (size_t i = 0; i < length; i++) text[i] = (char)((socks ? 'A' : 'a') + (i + length) * (i + 7) / 5 % 26);
+    base64(text, length, encoded);
+    const struct secret secret = masked(text, length), sent = masked(encoded, length / 3 * 4);
+    struct sockaddr_in address;
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    struct proxy proxy = {socket(AF_INET, SOCK_STREAM, 0), 0};
+    if (socks) proxy.socks = 3 + strlen("us") + length;
+    CHECK(bind(proxy.listener, (struct sockaddr *)&address, size) == 0 && listen(proxy.listener, 1) == 0);
+    CHECK(getsockname(proxy.listener, (struct sockaddr *)&address, &size) == 0);
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, refuse, &proxy) == 0);
+
+    vsession_error *error = NULL;
+    vsession_config config = config_with(password);
+    const size_t before = (size_t)snprintf(option, sizeof option, "%s://us:", socks ? "socks5" : "http");
+    put(option + before, &secret);
+    snprintf(option + before + length, sizeof option - before - length, "@127.0.0.1:%d", ntohs(address.sin_port));
+    CHECK_OK(vsession_config_set(config, "proxy", option, &error), error);
+    wipe(option, sizeof option);
+    vsession session = opened(config);
+    CHECK(copies(&secret) > 0);
+    CHECK_STATUS(vsession_login(session, NULL, &error), VSESSION_E_PROXY, error);
+    pthread_join(thread, NULL);
+    close(proxy.listener);
+    CHECK_OK(vsession_close(session, NULL, &error), error);
+    CHECK_OK(vsession_shutdown(PATIENCE_MS, &error), error);
+    keep_a_copy(&secret);
+    keep_a_copy(&sent);
+    CHECK_INT(copies(&secret), 0);
+    CHECK_INT(copies(&sent), 0);
+}
+
 /* Takes the password out of the environment, which is in the memory of the process too. */
 static struct secret password_of_the_environment(void)
 {
@@ -202,5 +296,7 @@ int main(int argc, char **argv)
     clean_server();
     calls_leave_no_copy_of_their_arguments(&password);
     a_closed_session_leaves_no_copy_of_its_cookie_and_password(&password);
+    for (size_t length = 30; length <= 240; length += 30)
+        for (int socks = 0; socks < 2; socks++) a_closed_session_leaves_no_copy_of_the_proxy_password(&password, length, socks);
     return finish();
 }
