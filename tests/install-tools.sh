@@ -63,6 +63,10 @@ for given in cargo go; do
         exit 1
     }
 done
+python3 -c 'import tomllib' 2>/dev/null || {
+    echo "the tests need Python 3.11 or newer" >&2
+    exit 1
+}
 # The ThreadSanitizer needs an instrumented build of the standard library.
 if [ ! -e "$(rustc --print sysroot)/lib/rustlib/src/rust/library/std" ]; then
     command -v rustup >/dev/null 2>&1 && rustup --quiet component add rust-src >&2 || {
