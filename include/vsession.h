@@ -123,7 +123,7 @@ enum vsession_status
      */
     VSESSION_E_MALFORMED_XML = 62,
     /**
-     * The reply is larger than `max_reply_bytes`.
+     * The body of the reply is larger than `max_reply_bytes`, or its head is larger than 64 KiB or has more than 128 header lines.
      */
     VSESSION_E_REPLY_TOO_LARGE = 63,
     /**

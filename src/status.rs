@@ -83,7 +83,7 @@ pub enum vsession_status {
     /// The reply is not well-formed XML, for example because it was cut off, or it exceeds the limits of the reader (see
     /// docs/conventions.md).
     VSESSION_E_MALFORMED_XML = 62,
-    /// The reply is larger than `max_reply_bytes`.
+    /// The body of the reply is larger than `max_reply_bytes`, or its head is larger than 64 KiB or has more than 128 header lines.
     VSESSION_E_REPLY_TOO_LARGE = 63,
     /// The reply contains a document type declaration, which the library refuses.
     VSESSION_E_DTD = 64,

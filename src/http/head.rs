@@ -1,7 +1,7 @@
-//! The head of a reply: what it says of the body, and its header lines by name. httparse reads the syntax. What follows from
-//! it is decided here, once for every reply.
+//! The head of a reply: what it says about the body, and its header lines by name. httparse parses the syntax; this module decides
+//! what follows from it.
 //!
-//! A reply may be read by proxies and by other libraries too. Where one of them could see its end elsewhere, the reply is still
+//! Proxies and other libraries may read the same reply. If one of them could see its end in another place, the reply is still
 //! read, but the connection serves no further request: `Delimited::certain` says so.
 
 use std::mem::MaybeUninit;
@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
 
-/// A head with more lines is refused.
+/// A head with more header lines is refused.
 pub(super) const MAX_LINES: usize = 128;
-/// A head with more bytes is refused.
+/// A larger head is refused.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-/// The head of a reply as it came. It may hold cookies, so it is wiped.
+/// The head of a reply as it arrived. It may contain cookies, so it is wiped.
 #[derive(Default)]
 pub(crate) struct Head {
     pub(crate) status: u16,
@@ -29,12 +29,12 @@ impl std::fmt::Debug for Head {
 }
 
 impl Head {
-    /// `bytes` is a head that `read` has taken.
+    /// `bytes` is a head that `read` has accepted.
     pub(crate) fn new(status: u16, bytes: &[u8]) -> Head {
         Head { status, bytes: Wiped::new(bytes.to_vec()) }
     }
 
-    /// The values of the header lines with this name, in their order. Values that are not UTF-8 are left out.
+    /// The values of the header lines with this name, in order. Values that are not UTF-8 are left out.
     pub(crate) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         // httparse has refused continuation lines, so each line is one header.
         let lines = self.bytes.split(|byte| *byte == b'\n').skip(1);
@@ -50,37 +50,38 @@ impl Head {
         self.all(name).next()
     }
 
-    /// How long the server asks to be left alone. A date would have to be compared with a clock that is not the server's.
+    /// How long the server asks the client to wait. A date is ignored: it would have to be compared with another clock than the
+    /// server's.
     pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
         self.get("retry-after").and_then(|value| value.parse().ok()).map(std::time::Duration::from_secs)
     }
 }
 
-/// How the body behind a head ends.
+/// How the body after a head ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delimiter {
-    /// There is none.
     NoBody,
     Length(u64),
     Chunked,
-    /// With the connection.
+    /// The body ends with the connection.
     Close,
 }
 
-/// What a head says of its reply.
+/// What a head says about its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delimited {
-    /// How many bytes the head takes.
+    /// The length of the head in bytes.
     pub(super) head: usize,
     pub(super) status: u16,
     pub(super) delimiter: Delimiter,
     pub(super) gzip: bool,
-    /// Every reader sees the end of the reply in the same place, and the connection stays open behind it.
+    /// Every reader sees the end of the reply in the same place, and the connection stays open after it.
     pub(super) certain: bool,
 }
 
 impl Delimited {
-    /// An interim reply (RFC 9110, 15.2), which the final one follows. 101 is final: the connection speaks another protocol.
+    /// An interim reply (RFC 9110, 15.2), which is followed by the final one. 101 is final: the connection then speaks another
+    /// protocol.
     pub(super) fn is_interim(&self) -> bool {
         matches!(self.status, 100 | 102..=199)
     }
@@ -95,7 +96,10 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
     let length = match parsed {
         Ok(httparse::Status::Complete(length)) if length <= MAX_BYTES => length,
         Ok(httparse::Status::Partial) if input.len() <= MAX_BYTES => return Ok(None),
-        Ok(_) => return Err(too_long()),
+        Ok(_) => return Err(too_large(format_args!("{MAX_BYTES} bytes"))),
+        Err(httparse::Error::TooManyHeaders) => {
+            return Err(too_large(format_args!("{MAX_LINES} header lines")));
+        }
         Err(error) => return Err(improper(error)),
     };
     let (Some(version @ (0 | 1)), Some(status @ 100..)) = (reply.version, reply.code) else {
@@ -135,12 +139,12 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
         }
     }
     certain &= transfer_encodings + usize::from(body_length.is_some()) <= 1;
-    // HTTP/1.0 closes unless it says otherwise, and knows no chunks.
+    // HTTP/1.0 closes the connection unless it says otherwise, and has no chunks.
     certain &= keep_alive <= 1 && (version == 1 || keep_alive == 1 && transfer_encodings == 0);
     let states_no_body = body_length.is_none() && transfer_encodings == 0;
     let delimiter = match (status, body_length) {
         (100..=199 | 204 | 304, _) => {
-            // A careless reader would take what these lines announce for a body.
+            // A careless reader would expect the body that these lines announce.
             certain &= states_no_body && status != 101;
             Delimiter::NoBody
         }
@@ -155,13 +159,13 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
     Ok(Some(Delimited { head: length, status, delimiter, gzip: gzip == Some(true), certain }))
 }
 
-/// The line before the one that begins with `name`, which is a part of `head`, ends with CRLF: httparse takes a LF alone too.
+/// Whether the line before the one that begins with `name`, a part of `head`, ends with CRLF: httparse accepts a lone LF too.
 fn follows_a_line_end(head: &[u8], name: &str) -> bool {
     let at = (name.as_ptr() as usize).wrapping_sub(head.as_ptr() as usize);
     at.checked_sub(2).and_then(|before| head.get(before..at)) == Some(b"\r\n")
 }
 
-/// The length in a Content-Length line, which may be listed several times, and whether it stands there simply.
+/// The length in a Content-Length line, which may list it several times, and whether the line is a plain number.
 fn content_length(value: &[u8]) -> Result<(u64, bool)> {
     let mut all = value.split(|byte| *byte == b',').map(|element| decimal(element.trim_ascii()));
     let first = all.next().flatten();
@@ -182,17 +186,17 @@ fn decimal(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
 }
 
-/// Whether a comma-separated list holds `token`. A list with characters that no token has is not looked at.
+/// Whether a comma-separated list contains `token`. A list with characters that no token has counts as empty.
 fn lists(value: &[u8], token: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte))
         && value.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cold]
-fn too_long() -> Error {
+fn too_large(limit: std::fmt::Arguments) -> Error {
     Error::new(
         Status::VSESSION_E_REPLY_TOO_LARGE,
-        format!("the head of the reply is larger than {MAX_BYTES} bytes; is this a vSphere server?"),
+        format!("the head of the reply has more than {limit}; is this a vSphere server?"),
     )
 }
 
@@ -286,12 +290,21 @@ mod tests {
         ] {
             assert_eq!(of(lines).unwrap_err().status(), Status::VSESSION_E_PROTOCOL, "{lines}");
         }
-        let many = format!("HTTP/1.1 200 OK{}", "\r\na: b".repeat(MAX_LINES + 1));
-        assert_eq!(of(&many).unwrap_err().status(), Status::VSESSION_E_PROTOCOL);
+    }
+
+    #[test]
+    fn a_head_beyond_a_limit_is_refused_and_the_error_names_the_limit() {
+        let lines = |number| format!("HTTP/1.1 200 OK{}", "\r\na: b".repeat(number));
+        assert!(of(&lines(MAX_LINES)).is_ok());
+        let many = of(&lines(MAX_LINES + 1)).unwrap_err();
         let long = format!("HTTP/1.1 200 OK\r\na: {}", "b".repeat(MAX_BYTES));
-        assert_eq!(of(&long).unwrap_err().status(), Status::VSESSION_E_REPLY_TOO_LARGE);
-        let endless = &long.as_bytes()[..MAX_BYTES + 1];
-        assert_eq!(read(endless, false).unwrap_err().status(), Status::VSESSION_E_REPLY_TOO_LARGE);
+        let endless = read(&long.as_bytes()[..MAX_BYTES + 1], false).unwrap_err();
+        for (error, limit) in
+            [(many, "128 header lines"), (of(&long).unwrap_err(), "65536 bytes"), (endless, "65536 bytes")]
+        {
+            assert_eq!(error.status(), Status::VSESSION_E_REPLY_TOO_LARGE, "{error}");
+            assert!(error.detail().message.contains(limit), "{error}");
+        }
     }
 
     #[test]

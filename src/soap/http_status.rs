@@ -60,10 +60,15 @@ pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) 
     let retry_after = head.retry_after().filter(|_| retriable);
     let advice = match advice {
         Advice::None => String::new(),
-        Advice::Redirect => {
-            let target = redactor.quote(head.get("location").unwrap_or("?"), 400);
-            format!("; it redirects to '{target}': if that is the right server, put it into 'url'")
-        }
+        Advice::Redirect => match head.get("location") {
+            Some(target) => format!(
+                "; it redirects to '{}': if that is the right server, put it into 'url'",
+                redactor.quote(target, 400)
+            ),
+            None => "; it names no other address, so something in front of the server answered: check host, port and \
+                     path in 'url'"
+                .into(),
+        },
         Advice::Later(why) => match retry_after {
             Some(time) => format!("; {why}: try again in {} s, as it asks", time.as_secs()),
             None => format!("; {why}: try again later"),

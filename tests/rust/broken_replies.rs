@@ -180,11 +180,7 @@ fn oversized_heads_are_refused() {
         format!("HTTP/1.1 200 OK\r\n{}Content-Length: 0\r\n\r\n", "X-Header: value\r\n".repeat(10_000));
     let few_but_long = format!("HTTP/1.1 200 OK\r\nX: {}\r\nContent-Length: 0\r\n\r\n", "y".repeat(70_000));
     for head in [many, few_but_long] {
-        let status = error_for(head.into_bytes());
-        assert!(
-            matches!(status, status::VSESSION_E_PROTOCOL | status::VSESSION_E_REPLY_TOO_LARGE),
-            "{status:?}"
-        );
+        assert_eq!(error_for(head.into_bytes()), status::VSESSION_E_REPLY_TOO_LARGE);
     }
 }
 
@@ -285,7 +281,7 @@ fn child_that_gets_endless_replies() {
         ("gzip of a thousand members", head("Content-Encoding: gzip\r\n"), member, too_large),
         ("gzip of one", head("Content-Encoding: gzip\r\n"), whole, too_large),
         ("announced gzip that is not gzip", head(&gz), vec![0; 65536], no_http),
-        ("a head without end", b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-Header: value\r\n".to_vec(), no_http),
+        ("a head without end", b"HTTP/1.1 200 OK\r\n".to_vec(), b"X-Header: value\r\n".to_vec(), too_large),
         ("a header without end", b"HTTP/1.1 200 OK\r\nX: ".to_vec(), vec![b'x'; 65536], too_large),
         ("a status line without end", b"HTTP/1.1 200 ".to_vec(), vec![b'x'; 65536], too_large),
         ("a chunk length without end", head(chunked), vec![b'1'; 65536], no_http),

@@ -243,6 +243,25 @@ fn a_redirect_is_reported_and_not_followed() {
 }
 
 #[test]
+fn a_redirect_that_names_no_address_is_reported_as_such() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for status in [300, 304] {
+        simulator.rule(json!({"method": "CurrentTime", "status": status}));
+        let error = session.ping().unwrap_err();
+        assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status));
+        assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+        assert!(
+            error.message.contains("names no other address") && error.message.contains("'url'"),
+            "{error:?}"
+        );
+        simulator.clear_rules();
+    }
+    session.close().unwrap();
+}
+
+#[test]
 fn a_port_that_does_not_speak_tls_or_http_is_reported() {
     let simulator = Simulator::with(&["-tls=false"]);
     let host = simulator.host();
