@@ -22,7 +22,7 @@ use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, RandomState, Weak, rank};
 
-/// The most that may arrive beyond twice the largest body: heads, sizes of chunks and trailers. A compressed body is
+/// How many bytes may arrive beyond twice the largest body: heads, sizes of chunks and trailers. A compressed body is
 /// smaller, and no server sends chunks so small that they double its size.
 const MOST_AROUND: u64 = 1 << 20;
 
@@ -32,11 +32,11 @@ pub(crate) struct Client {
     common_headers: String,
     pool: Arc<Pool>,
     connections: Semaphore,
-    /// For urgent requests, where the others are taken.
+    /// For urgent requests, if all others are in use.
     extra_connections: Semaphore,
 }
 
-/// The clients that there are, by a keyed hash of their settings: those hold secrets, which must not outlive the client.
+/// All clients, by a keyed hash of their settings: the settings contain secrets, which must not outlive the client.
 #[derive(Default)]
 struct Clients {
     keys: RandomState,
@@ -51,7 +51,7 @@ pub(crate) fn renew_after_fork() {
 }
 
 impl Client {
-    /// The client for these settings: the one that exists, or a new one. Makes no connection.
+    /// The client for these settings: an existing one, or a new one. Makes no connection.
     pub(crate) fn shared(settings: &Settings) -> Result<Arc<Client>> {
         let clients = CLIENTS.get();
         let key = clients.keys.hash_one(settings);
@@ -69,7 +69,7 @@ impl Client {
             connections: Semaphore::new(settings.max_connections),
             extra_connections: Semaphore::new(EXTRA_CONNECTIONS),
         });
-        // Dropped after the lock.
+        // These may be the last references, and a client is dropped after the lock was released.
         let mut made_meanwhile = Vec::new();
         let mut all = clients.all.lock();
         all.retain(|_, of_key| {
@@ -102,14 +102,14 @@ impl Client {
         full_uri(self.settings(), path)
     }
 
-    /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out dead is
-    /// replaced silently, provided that the request cannot have run. Where the head of a reply arrived and its body did not,
-    /// the reply says so.
+    /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out to be dead is
+    /// replaced silently, provided that the request cannot have run. If only the head of a reply arrived, the body of the reply is
+    /// the error.
     pub(crate) fn send(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
         let permit = match request.urgent.then(|| self.connections.try_take()) {
             None => self.connections.take(watch),
             Some(Some(permit)) => Ok(permit),
-            // It does wait among other urgent ones: a thousand sessions may be closed at once.
+            // It waits for other urgent requests: a thousand sessions may be closed at once.
             Some(None) => self.extra_connections.take(watch),
         };
         let _permit = permit
@@ -122,7 +122,7 @@ impl Client {
 
     fn send_on_some_connection(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
         loop {
-            // What was not sent, or may be sent twice, binds nobody to wait for it.
+            // Nobody has to wait for a request that was not sent, or that may be sent twice.
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
             let exchange = Exchange::new(watch, request.commit_when_sent, most);
@@ -150,13 +150,19 @@ impl Client {
     }
 
     fn send_once(&self, request: &HttpRequest, exchange: &Exchange) -> Result<HttpReply> {
+        let connection = self.send_request(request, exchange)?;
+        self.receive_reply(connection, request, exchange)
+    }
+
+    /// Sends the request on a pooled connection or on a new one. Returns the connection on which the reply is to come.
+    fn send_request(&self, request: &HttpRequest, exchange: &Exchange) -> Result<Connection> {
         let mut connection = match self.pool.take() {
             Some(connection) => {
                 exchange.reused.set(true);
                 connection
             }
             None => {
-                // A request that is too late makes no connection. On one that exists it is noticed before it is sent.
+                // A request that is too late makes no connection. With a pooled connection, `send` notices it.
                 exchange.watch.check()?;
                 Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?)
             }
@@ -164,6 +170,16 @@ impl Client {
         let room = request::length_of_head(request, &self.common_headers);
         request::write_head(connection.buffers.head(room), request, &self.common_headers)?;
         connection.send(request.body, exchange).map_err(|e| exchange.reason(e))?;
+        Ok(connection)
+    }
+
+    /// Reads the reply, and returns the connection to the pool if it can serve another request.
+    fn receive_reply(
+        &self,
+        mut connection: Connection,
+        request: &HttpRequest,
+        exchange: &Exchange,
+    ) -> Result<HttpReply> {
         let most = request.max_reply_bytes;
         let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
         let read = self.read_reply(&mut connection, &mut reader, exchange);
@@ -219,7 +235,7 @@ impl Client {
     }
 }
 
-/// How many urgent requests are sent at a time beside the requests that have all the connections.
+/// How many urgent requests are sent at a time in addition to those that use all the connections.
 const EXTRA_CONNECTIONS: usize = 2;
 
 fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {

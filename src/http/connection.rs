@@ -1,19 +1,21 @@
-//! A connection, plain or TLS, with its buffers: how a request leaves, how bytes arrive, and whether a connection that
+//! A connection, plain or TLS, with its buffers: how a request is sent, how bytes arrive, and whether a connection that
 //! has rested is still good.
 
 use std::io;
 
 use super::buffers::Buffers;
+use super::head;
 use crate::error::Error;
 use crate::net::exchange::Exchange;
 use crate::net::stream::Stream;
 use crate::status::Status;
+use crate::sys::Interest;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: Stream,
     pub(super) buffers: Buffers,
-    /// Nothing was sent on it yet.
+    /// Nothing has been sent on it yet.
     fresh: bool,
     /// It must not serve another request.
     pub(super) spent: bool,
@@ -24,8 +26,9 @@ impl Connection {
         Connection { stream, buffers: Buffers::default(), fresh: true, spent: false }
     }
 
-    /// Sends a request whose head stands in the buffer for output. Where the server takes no more of it and has said
-    /// something, that is the answer.
+    /// Sends a request whose head stands in the buffer for output. A server may answer before it has read the whole request, and read
+    /// no further, or close the connection: the rest of the request is not sent then, and the reply is to be read. Such a
+    /// connection is not used again.
     pub(super) fn send(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) {
@@ -33,32 +36,87 @@ impl Connection {
         }
         let sent = self.write(body, exchange);
         self.buffers.sent();
-        if let Err(error) = sent {
-            if !self.stream.has_said_something(exchange) {
+        match sent {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) if self.buffers.input().is_empty() && !self.stream.has_said_something(exchange) => {
                 return Err(error);
             }
-            exchange.forget_failure();
-            self.spent = true;
+            Err(_) => exchange.forget_failure(),
         }
+        self.stream.stop_writing();
+        self.spent = true;
         Ok(())
     }
 
-    /// What is small leaves in one piece with the head; of what is large nothing is copied but the beginning.
-    fn write(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
+    /// Sends a small body in one piece with the head. Of a large one only the beginning is copied. False: the server has
+    /// answered, and the rest was not sent.
+    fn write(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<bool> {
         for piece in body {
             let rest = self.buffers.fill_up(piece.as_bytes());
-            if !rest.is_empty() {
-                self.stream.write_all(self.buffers.output(), exchange)?;
+            if rest.is_empty() || self.write_output(exchange)? && self.write_all(rest, exchange)? {
+                continue;
+            }
+            return Ok(false);
+        }
+        self.write_output(exchange)
+    }
+
+    fn write_output(&mut self, exchange: &Exchange) -> io::Result<bool> {
+        let mut written = 0;
+        loop {
+            let output = self.buffers.output();
+            let mut rest = &output[written..];
+            let all = self.stream.write(&mut rest, exchange)?;
+            written = output.len() - rest.len();
+            if all {
                 self.buffers.sent();
-                self.stream.write_all(rest, exchange)?;
+                return Ok(true);
+            }
+            if self.is_answered(exchange)? {
+                return Ok(false);
             }
         }
-        self.stream.write_all(self.buffers.output(), exchange)
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<bool> {
+        while !self.stream.write(&mut bytes, exchange)? {
+            if self.is_answered(exchange)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until more can be written. True: the head of a final reply arrived first, or something that cannot become one.
+    #[cold]
+    fn is_answered(&mut self, exchange: &Exchange) -> io::Result<bool> {
+        if self.stream.wait_for_room_or_input(exchange)? == Interest::Write {
+            return Ok(false);
+        }
+        let Some(n) = self.stream.read_now(self.buffers.room_for_input(), exchange)? else {
+            return Ok(false);
+        };
+        if !self.arrived(n, exchange)? {
+            return Ok(true);
+        }
+        loop {
+            match head::read(self.buffers.input(), false) {
+                Ok(None) => return Ok(false),
+                Ok(Some(head)) if head.is_interim() => self.buffers.consume(head.head),
+                _ => return Ok(true),
+            }
+        }
     }
 
     /// Waits for more of the reply and puts it into the buffer for input. False: there is no more.
     pub(super) fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
         let n = self.stream.read(self.buffers.room_for_input(), exchange)?;
+        self.arrived(n, exchange)
+    }
+
+    /// `n` bytes arrived in the buffer for input. False: there are no more.
+    fn arrived(&mut self, n: usize, exchange: &Exchange) -> io::Result<bool> {
         self.buffers.arrived(n);
         let left = exchange.left.get().checked_sub(n as u64);
         exchange.left.set(left.ok_or_else(|| {
@@ -86,19 +144,19 @@ impl Connection {
         n > 0
     }
 
-    /// Whether it can serve another request, now that a reply was read to its end. What follows that end, be it the beginning of
-    /// a record, is nobody's. What the kernel holds is seen when the connection is taken for a request.
+    /// Whether it can serve another request, now that a reply was read to its end. It cannot where anything follows that end, even
+    /// a part of a TLS record. What the kernel holds is seen when the connection is taken for a request.
     pub(super) fn is_reusable(&mut self) -> bool {
         !self.spent && self.buffers.input().is_empty() && self.stream.is_at_rest()
     }
 
-    /// Forgets what the last request left behind, and prepares for more.
+    /// Wipes what the last exchange left in the buffers, and prepares for the next one.
     pub(super) fn rest(&mut self) {
         self.buffers.forget();
         self.stream.block();
     }
 
-    /// Whether it can serve a request after it has rested.
+    /// Whether an idle connection can still serve a request.
     pub(super) fn is_good(&mut self) -> bool {
         self.stream.is_good()
     }

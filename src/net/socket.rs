@@ -1,5 +1,5 @@
 //! A TCP connection. Every wait on it ends by the call's deadline, token or close, and it records when bytes of a request have
-//! been sent.
+//! been sent. `write` and `read_now` never wait, so that a caller can wait for room and for an answer at the same time.
 
 use std::io;
 use std::net::TcpStream;
@@ -18,7 +18,7 @@ pub(crate) struct Socket {
     stream: TcpStream,
     /// While the connection is being made, no wait lasts longer than this.
     pub(crate) connect_until: Option<Instant>,
-    /// A read will probably find nothing yet.
+    /// A read would probably find nothing yet.
     wait_first: bool,
     /// Reads may block, up to the limit that `Watch::receive` needs.
     blocking: bool,
@@ -30,15 +30,15 @@ impl Socket {
         Socket { stream, connect_until, wait_first: true, blocking: false }
     }
 
-    /// Lets reads block from now on, which saves a system call for each. The change takes two, so it is for connections that serve more
-    /// than one request.
+    /// Lets reads block from now on, which saves a system call for each reply. The change itself needs two, so only connections that
+    /// serve more than one request are changed.
     pub(crate) fn block(&mut self) {
         self.blocking = self.blocking
             || self.stream.set_read_timeout(Some(Watch::LONGEST_READ)).is_ok()
                 && self.stream.set_nonblocking(false).is_ok();
     }
 
-    /// What waits to be read, without a wait.
+    /// What can be read without a wait.
     pub(crate) fn pending(&self) -> Pending {
         sys::pending(&self.stream)
     }
@@ -51,12 +51,8 @@ impl Socket {
         }
         loop {
             if !self.wait_first {
-                match sys::receive_now(&self.stream, buffer) {
-                    Ok(n) => return Ok(n),
-                    // sometimes: a race, which a run meets or not
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                    Err(e) => return Err(lost(exchange, &e)),
+                if let Some(n) = self.read_now(buffer).map_err(|e| lost(exchange, &e))? {
+                    return Ok(n);
                 }
             } else if self.blocking {
                 match exchange.watch.receive(&self.stream, buffer).map_err(|stop| exchange.fail(stop))? {
@@ -69,7 +65,7 @@ impl Socket {
                     None => {}
                 }
             }
-            self.wait(Interest::Read, exchange)?;
+            self.wait([Interest::Read], exchange)?;
             self.wait_first = false;
         }
     }
@@ -79,7 +75,7 @@ impl Socket {
         match sys::receive_now(&self.stream, buffer) {
             Ok(n) => Ok(Some(n)),
             // sometimes: a race, which a run meets or not
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
             // sometimes: a race, which a run meets or not
             Err(e) => Err(e),
         }
@@ -87,34 +83,40 @@ impl Socket {
 
     /// Writes all of `bytes`.
     pub(crate) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let n = self.write(bytes, exchange)?;
-            bytes = &bytes[n..];
-            exchange.go_on(bytes)?;
+        while !self.write(&mut bytes, exchange)? {
+            self.wait([Interest::Write], exchange)?;
         }
         Ok(())
     }
 
-    pub(crate) fn write(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<usize> {
-        loop {
+    /// Writes the part of `bytes` for which there is room, and removes it from `bytes`. Returns whether that was all.
+    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &Exchange) -> io::Result<bool> {
+        while !bytes.is_empty() {
             match sys::send_now(&self.stream, bytes) {
                 Ok(n) => {
                     exchange.sent.set(exchange.sent.get() || exchange.sending.get());
                     self.wait_first = true;
-                    return Ok(n);
+                    *bytes = &bytes[n..];
+                    exchange.go_on(bytes)?;
                 }
                 // sometimes: a race, which a run meets or not
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.wait(Interest::Write, exchange)?,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) => return Err(lost(exchange, &e)),
             }
         }
+        Ok(true)
     }
 
-    fn wait(&self, interest: Interest, exchange: &Exchange) -> io::Result<()> {
-        let descriptor = [(self.stream.as_raw_fd(), interest)];
-        match exchange.watch.wait_ready(&descriptor, self.connect_until) {
-            Ok(Some(_)) => Ok(()),
+    /// Waits until the socket is ready for one of `interests`, and returns the first for which it is.
+    pub(crate) fn wait<const N: usize>(
+        &self,
+        interests: [Interest; N],
+        exchange: &Exchange,
+    ) -> io::Result<Interest> {
+        let descriptors = interests.map(|interest| (self.stream.as_raw_fd(), interest));
+        match exchange.watch.wait_ready(&descriptors, self.connect_until) {
+            Ok(Some(index)) => Ok(interests[index]),
             Ok(None) => Err(exchange.fail(match exchange.phase.get() {
                 Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
                 // sometimes: a race, which a run meets or not
@@ -125,8 +127,9 @@ impl Socket {
     }
 }
 
+/// Fails the exchange because its connection failed.
 #[cold]
-fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
+pub(super) fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
     if sys::is_shortage(error) {
         return exchange.fail(shortage("the connection was given up", error));
     }
@@ -150,7 +153,7 @@ fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
     )
 }
 
-/// The error of a phase in which the limit for making a connection passed.
+/// The error of a phase in which the time limit for making a connection passed.
 pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
     Error::new(
         Status::VSESSION_E_CONNECT,
@@ -160,7 +163,7 @@ pub(crate) fn no_answer(where_and_when: &str, option: &str) -> Error {
     )
 }
 
-/// `peer` resets the connection. What it sent before lies unread at `own`, where writes fail from now on.
+/// `peer` resets the connection. What it sent before is unread at `own`, where writes fail from now on.
 #[cfg(test)]
 pub(super) fn reset_unread(peer: TcpStream, mut own: TcpStream) {
     use std::io::Write;

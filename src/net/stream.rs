@@ -3,9 +3,9 @@
 use std::io;
 
 use super::exchange::Exchange;
-use super::socket::Socket;
+use super::socket::{Socket, lost};
 use super::tls::{TlsStream, spoke_first};
-use crate::sys::Pending;
+use crate::sys::{Interest, Pending};
 
 #[derive(Debug)]
 pub(crate) enum Stream {
@@ -14,10 +14,23 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    pub(crate) fn write_all(&mut self, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+    /// Removes the part of `bytes` for which there is room, and writes it. Returns whether everything so far was written.
+    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &Exchange) -> io::Result<bool> {
         match self {
-            Stream::Plain(socket) => socket.write_all(bytes, exchange),
-            Stream::Tls(tls) => tls.write_all(bytes, exchange),
+            Stream::Plain(socket) => socket.write(bytes, exchange),
+            Stream::Tls(tls) => tls.write(bytes, exchange),
+        }
+    }
+
+    /// Waits until more can be written, or until something has arrived, and returns which of the two; the former if both hold.
+    pub(crate) fn wait_for_room_or_input(&mut self, exchange: &Exchange) -> io::Result<Interest> {
+        self.socket().wait([Interest::Write, Interest::Read], exchange)
+    }
+
+    /// Sends nothing more, not even the records that TLS still holds.
+    pub(crate) fn stop_writing(&mut self) {
+        if let Stream::Tls(tls) = self {
+            tls.stop_writing();
         }
     }
 
@@ -25,6 +38,14 @@ impl Stream {
         match self {
             Stream::Plain(socket) => socket.read(buffer, exchange),
             Stream::Tls(tls) => tls.read(buffer, exchange),
+        }
+    }
+
+    /// Reads what has arrived, without a wait. `None`: nothing, or only a part of a TLS record.
+    pub(crate) fn read_now(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<Option<usize>> {
+        match self {
+            Stream::Plain(socket) => socket.read_now(buffer).map_err(|error| lost(exchange, &error)),
+            Stream::Tls(tls) => tls.read_now(buffer, exchange),
         }
     }
 
@@ -63,9 +84,13 @@ impl Stream {
 
     /// Lets reads block from now on; see `Socket::block`.
     pub(crate) fn block(&mut self) {
+        self.socket().block();
+    }
+
+    fn socket(&mut self) -> &mut Socket {
         match self {
-            Stream::Plain(socket) => socket.block(),
-            Stream::Tls(tls) => tls.socket().block(),
+            Stream::Plain(socket) => socket,
+            Stream::Tls(tls) => tls.socket(),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! TLS over a `Socket`, by rustls. The handshake waits as everything else does, and ends with the certificate verified or the
-//! connection refused.
+//! TLS over a `Socket`, by rustls. The handshake waits like everything else, and ends with a verified certificate or an error.
 
 use std::io::{self, BufRead, Read, Write};
 
@@ -7,24 +6,24 @@ use rustls::client::ClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::exchange::Exchange;
-use super::socket::Socket;
+use super::socket::{Socket, lost};
 use super::tls_config::TlsConfig;
 use super::tls_error;
 use super::tls_records::RecordBoundaries;
 use crate::error::Error;
 use crate::status::Status;
 use crate::sync::Arc;
-use crate::sys::Pending;
+use crate::sys::{Interest, Pending};
 
 #[derive(Debug)]
 pub(crate) struct TlsStream {
     tls: ClientConnection,
     socket: Socket,
     records: RecordBoundaries,
-    /// A record that began to arrive before the first request was sent is not yet complete.
+    /// A record that began to arrive before the first request was sent is still incomplete.
     early_record: bool,
-    /// A write has failed: the peer accepts no more.
-    write_failed: bool,
+    /// Nothing more is sent: a write has failed, or the caller has stopped.
+    write_ended: bool,
     /// Host and port, for messages.
     server: Arc<str>,
 }
@@ -35,6 +34,8 @@ struct Wire<'a> {
     records: &'a mut RecordBoundaries,
     /// Reads nothing beyond the record that has begun to arrive.
     one_record: bool,
+    /// Reads wait for what arrives next. Writes never wait.
+    waits: bool,
     exchange: &'a Exchange<'a>,
 }
 
@@ -44,7 +45,12 @@ impl Read for Wire<'_> {
             let missing = self.records.missing().min(buffer.len());
             buffer = &mut buffer[..missing];
         }
-        let n = self.socket.read(buffer, self.exchange)?;
+        let n = if self.waits {
+            self.socket.read(buffer, self.exchange)?
+        } else {
+            let arrived = self.socket.read_now(buffer).map_err(|error| lost(self.exchange, &error))?;
+            arrived.ok_or(io::ErrorKind::WouldBlock)?
+        };
         self.records.arrived(&buffer[..n]);
         Ok(n)
     }
@@ -52,7 +58,12 @@ impl Read for Wire<'_> {
 
 impl Write for Wire<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.socket.write(bytes, self.exchange)
+        let mut rest = bytes;
+        self.socket.write(&mut rest, self.exchange)?;
+        match bytes.len() - rest.len() {
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            n => Ok(n),
+        }
     }
 
     // unreached: a trait requires it, and nothing calls it
@@ -76,7 +87,7 @@ impl TlsStream {
 
     fn new(socket: Socket, host: &str, config: &TlsConfig, exchange: &Exchange) -> io::Result<TlsStream> {
         let server = config.server();
-        // A trailing dot matters to DNS alone; certificates carry none.
+        // A trailing dot matters to DNS only; the names in certificates have none.
         let bare = host.strip_suffix('.').unwrap_or(host);
         // unreached: no test sends such input
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
@@ -97,7 +108,7 @@ impl TlsStream {
             socket,
             records: RecordBoundaries::default(),
             early_record: false,
-            write_failed: false,
+            write_ended: false,
             server,
         })
     }
@@ -105,7 +116,7 @@ impl TlsStream {
     fn complete_handshake(&mut self, exchange: &Exchange) -> io::Result<()> {
         while self.tls.is_handshaking() {
             self.write_records(exchange)?;
-            if self.tls.is_handshaking() && self.read_records(exchange)? == 0 {
+            if self.tls.is_handshaking() && self.read_records(true, exchange)? == 0 {
                 // The same status as for a reset: this is more often a front end without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
                     Status::VSESSION_E_CONNECTION,
@@ -126,20 +137,33 @@ impl TlsStream {
     }
 
     /// rustls, and the socket for it to use.
-    fn wire<'a>(&'a mut self, exchange: &'a Exchange) -> (&'a mut ClientConnection, Wire<'a>) {
+    fn wire<'a>(&'a mut self, waits: bool, exchange: &'a Exchange) -> (&'a mut ClientConnection, Wire<'a>) {
         let TlsStream { tls, socket, records, early_record, .. } = self;
-        (tls, Wire { socket, records, one_record: *early_record, exchange })
+        (tls, Wire { socket, records, one_record: *early_record, waits, exchange })
     }
 
+    /// Writes all records that rustls holds, and waits until there is room for them.
     fn write_records(&mut self, exchange: &Exchange) -> io::Result<()> {
-        while self.tls.wants_write() {
-            let (tls, mut wire) = self.wire(exchange);
-            if let Err(error) = tls.write_tls(&mut wire) {
-                self.write_failed = true;
-                return Err(self.cause_of_lost_write(error, exchange));
-            }
+        while !self.write_records_now(exchange)? {
+            self.socket.wait([Interest::Write], exchange)?;
         }
         Ok(())
+    }
+
+    /// Writes as many of the records that rustls holds as there is room for. Returns whether those were all.
+    fn write_records_now(&mut self, exchange: &Exchange) -> io::Result<bool> {
+        while self.tls.wants_write() {
+            let (tls, mut wire) = self.wire(false, exchange);
+            match tls.write_tls(&mut wire) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => {
+                    self.write_ended = true;
+                    return Err(self.cause_of_lost_write(error, exchange));
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// A server that refuses a connection sends an alert and closes. When the close arrives during a write, the write fails while the
@@ -155,9 +179,10 @@ impl TlsStream {
         }
     }
 
-    /// Reads what the peer sent and has rustls process it. 0: the peer has closed the TCP connection.
-    fn read_records(&mut self, exchange: &Exchange) -> io::Result<usize> {
-        let (tls, mut wire) = self.wire(exchange);
+    /// Reads what the peer sent and has rustls process it. 0: the peer has closed the TCP connection. A read that does not wait fails
+    /// with `WouldBlock` if nothing has arrived.
+    fn read_records(&mut self, waits: bool, exchange: &Exchange) -> io::Result<usize> {
+        let (tls, mut wire) = self.wire(waits, exchange);
         let n = tls.read_tls(&mut wire)?;
         if let Err(error) = tls.process_new_packets() {
             return Err(self.fail(&error, exchange));
@@ -179,34 +204,61 @@ impl TlsStream {
             return exchange.fail(no_tls(self.records.is_http()));
         }
         let failed = exchange.fail(tls_error::from_rustls(error, &self.server));
-        if !self.write_failed {
+        if !self.write_ended {
             // The alert is a courtesy: whether it can be sent changes nothing, because the first failure counts.
-            let (tls, mut wire) = self.wire(exchange);
+            let (tls, mut wire) = self.wire(false, exchange);
             let _ = tls.write_tls(&mut wire);
         }
         failed
     }
 
-    pub(crate) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
-        while !bytes.is_empty() {
+    /// Encrypts the beginning of `bytes`, removes it from `bytes`, and writes records while there is room. Returns whether all of
+    /// `bytes` was written.
+    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &Exchange) -> io::Result<bool> {
+        while self.write_records_now(exchange)? {
+            if bytes.is_empty() {
+                return Ok(true);
+            }
             let n = self.tls.writer().write(bytes)?;
-            bytes = &bytes[n..];
-            self.write_records(exchange)?;
+            *bytes = &bytes[n..];
             exchange.go_on(bytes)?;
         }
-        Ok(())
+        Ok(false)
+    }
+
+    /// Sends nothing more, not even the records that rustls holds.
+    pub(crate) fn stop_writing(&mut self) {
+        self.write_ended = true;
     }
 
     /// 0: the peer has closed with close_notify. A connection that ends without it is an error: an attacker may have cut it.
     pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+        // `None` is only for reads that do not wait.
+        Ok(self.read_plaintext(buffer, true, exchange)?.unwrap_or(0))
+    }
+
+    /// Reads what has arrived; `None` if no whole record has.
+    pub(crate) fn read_now(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<Option<usize>> {
+        self.read_plaintext(buffer, false, exchange)
+    }
+
+    fn read_plaintext(
+        &mut self,
+        buffer: &mut [u8],
+        waits: bool,
+        exchange: &Exchange,
+    ) -> io::Result<Option<usize>> {
         loop {
             match self.tls.reader().read(buffer) {
-                Ok(n) => return Ok(n),
+                Ok(n) => return Ok(Some(n)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    self.read_records(exchange)?;
-                    // Whatever rustls wants to send, such as a key update, is useless after a failed write.
-                    if !self.write_failed {
-                        self.write_records(exchange)?;
+                    match self.read_records(waits, exchange) {
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                        read => read?,
+                    };
+                    // If there is no room for what rustls wants to send, such as a key update, it is sent with the next write.
+                    if !self.write_ended {
+                        self.write_records_now(exchange)?;
                     }
                 }
                 Err(_) => {
@@ -261,7 +313,7 @@ impl TlsStream {
         if open && self.has_plaintext() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
     }
 
-    /// Has rustls process what has arrived, without waiting. False: the peer has closed, or has sent more than session tickets take.
+    /// Has rustls process what has arrived, without a wait. False: the peer has closed, or has sent more than session tickets need.
     #[cold]
     fn receive_arrived(&mut self) -> Result<bool, rustls::Error> {
         let TlsStream { tls, socket, records, .. } = self;
@@ -279,7 +331,7 @@ impl TlsStream {
     }
 }
 
-/// Session tickets take less than this.
+/// Session tickets need less than this.
 const MAX_TICKETS: usize = 16 * 1024;
 
 /// What has arrived at the socket so far.
@@ -432,7 +484,7 @@ mod tests {
     fn an_alert_while_the_request_is_written_is_reported() {
         let pair = Pair::handshake_of_1_3(true);
         let (mut client, exchange) = pair.server_refuses_and_resets();
-        assert!(client.write_all(b"request", &exchange).is_err());
+        assert!(client.write(&mut &b"request"[..], &exchange).is_err());
         assert_refused(&exchange);
     }
 
@@ -440,7 +492,7 @@ mod tests {
     fn an_alert_after_the_request_is_reported() {
         let mut pair = Pair::handshake_of_1_3(true);
         pair.client.before_first_request(&pair.exchange).unwrap();
-        pair.client.write_all(b"request", &pair.exchange).unwrap();
+        pair.client.write(&mut &b"request"[..], &pair.exchange).unwrap();
         pair.server_speaks();
         assert!(pair.client.read(&mut [0; 100], &pair.exchange).is_err());
         assert_refused(&pair.exchange);
@@ -452,7 +504,7 @@ mod tests {
         pair.client.write_records(&pair.exchange).unwrap();
         pair.server_speaks();
         while !pair.client.tls.wants_write() {
-            pair.client.read_records(&pair.exchange).unwrap();
+            pair.client.read_records(true, &pair.exchange).unwrap();
         }
         // handshake_failure, which many servers send when a client certificate is missing.
         pair.peer.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
@@ -461,6 +513,7 @@ mod tests {
         assert!(client.complete_handshake(&exchange).is_err());
         assert_refused(&exchange);
     }
+
     #[test]
     fn a_reply_that_arrived_before_a_write_failed_is_read() {
         let mut pair = Pair::handshake_of_1_3(false);
@@ -473,7 +526,7 @@ mod tests {
         let Pair { peer, own, mut client, exchange, .. } = pair;
         reset_unread(peer, own);
         client.before_first_request(&exchange).unwrap();
-        assert!(client.write_all(b"request", &exchange).is_err());
+        assert!(client.write(&mut &b"request"[..], &exchange).is_err());
         assert!(client.has_more(), "the reply lies in rustls");
         let mut reply = [0; 100];
         let n = client.read(&mut reply, &exchange).unwrap();

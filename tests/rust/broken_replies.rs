@@ -184,6 +184,58 @@ fn oversized_heads_are_refused() {
     }
 }
 
+/// The server reads nothing more, and keeps the connection open.
+#[test]
+fn a_refusal_is_told_at_once_while_the_request_is_being_sent() {
+    let refusal = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno";
+    let arguments = format!("<a>{}</a>", "x".repeat(16 << 20));
+    let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
+    for canned in [Canned::http(), Canned::https()] {
+        let session = logged_in(&canned);
+        for pieces in [1, 2] {
+            canned.on_call(move |peer, _| {
+                // Something that is no part of the answer.
+                let new_keys = peer.new_keys();
+                peer.say_sealed(&new_keys);
+                for piece in refusal.chunks(refusal.len() / pieces + 1) {
+                    peer.say(piece);
+                    eventually("the client has read it", || peer.unread().is_none_or(|unread| unread == 0));
+                }
+                peer.hang_deaf();
+            });
+            let start = Instant::now();
+            let error = session.call(call, &Options::timeout(DEADLINE.as_millis() as u32)).unwrap_err();
+            assert!(start.elapsed() < DEADLINE / 2, "told after {:?}: {error:?}", start.elapsed());
+            assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 401), "{error:?}");
+            assert_eq!(error.executed, vsession::vsession_executed::VSESSION_EXECUTED_NO, "{error:?}");
+        }
+        canned.well();
+        let before = canned.accepted();
+        good_again(session);
+        assert_eq!(canned.accepted(), before + 1, "the connection was used again");
+    }
+}
+
+#[test]
+fn an_interim_reply_does_not_end_the_sending() {
+    let arguments = format!("<a>{}</a>", "x".repeat(16 << 20));
+    let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
+    for canned in [Canned::http(), Canned::https()] {
+        let session = logged_in(&canned);
+        canned.on_call(|peer, request| {
+            peer.say(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Proc");
+            eventually("the client has read it", || peer.unread() == Some(0));
+            peer.read_body(request);
+            peer.say(b"essing\r\n\r\n");
+            peer.say(&with_length("", good_body().as_bytes()));
+        });
+        let reply = session.call(call, &Options::timeout(DEADLINE.as_millis() as u32)).unwrap();
+        assert_eq!(reply.text.as_deref(), Some(TIME));
+        canned.well();
+        good_again(session);
+    }
+}
+
 #[test]
 fn a_reply_sent_before_the_whole_request_was_read_counts() {
     let refusal = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";

@@ -72,6 +72,14 @@ pub struct Request {
     pub body: String,
 }
 
+impl Request {
+    /// The length of its body, as its head states it.
+    fn length(&self) -> usize {
+        let mut lines = self.head.lines();
+        lines.find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
 trait Wire: Read + Write + Send {
     /// Announces that nothing more follows, where the protocol can.
     fn farewell(&mut self) {}
@@ -413,19 +421,21 @@ impl Peer {
             head.push(byte[0]);
         }
         let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok())
-            .unwrap_or(0);
-        if length > LARGE {
-            return Ok(Some(Request { method: "large".into(), head, body: String::new() }));
+        let mut request = Request { method: "large".into(), head, body: String::new() };
+        if request.length() <= LARGE {
+            let mut body = vec![0; request.length()];
+            self.wire.read_exact(&mut body)?;
+            request.body = String::from_utf8(body).unwrap();
+            let method = request.body.split("<Body><").nth(1).unwrap_or("").split([' ', '>']).next();
+            request.method = method.unwrap_or("").to_string();
         }
-        let mut body = vec![0; length];
-        self.wire.read_exact(&mut body)?;
-        let body = String::from_utf8(body).unwrap();
-        let method =
-            body.split("<Body><").nth(1).unwrap_or("").split([' ', '>']).next().unwrap_or("").to_string();
-        Ok(Some(Request { method, head, body }))
+        Ok(Some(request))
+    }
+
+    /// Reads the body of a request of which only the head was read.
+    pub fn read_body(&mut self, request: &Request) {
+        let length = request.length() as u64;
+        self.open &= io::copy(&mut (&mut self.wire).take(length), &mut io::sink()).is_ok_and(|n| n == length);
     }
 
     fn try_say(&mut self, bytes: &[u8]) -> io::Result<()> {
