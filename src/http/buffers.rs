@@ -1,9 +1,9 @@
-//! The buffers of a connection, sized for the requests and replies of API calls. They are zeroed when a request has ended, and freed
-//! with their connection when it has been idle for long enough: an idle session holds none.
+//! The buffers of a connection, sized for the requests and replies of API calls. They are zeroed at the end of each exchange, and
+//! freed with their connection, so that a session that has been idle for long holds none.
 
 use crate::sys;
 
-/// Room for a request that most calls fit into, head and body.
+/// Room for the head and the body of most calls.
 const OUTPUT: usize = 8 * 1024;
 /// The least room that a read is given.
 const INPUT: usize = 16 * 1024;
@@ -13,20 +13,20 @@ pub(super) struct Buffers {
     input: Vec<u8>,
     start: usize,
     end: usize,
-    /// How much of the input has held anything.
+    /// How much of the input has been written to since it was zeroed.
     filled: usize,
     output: Vec<u8>,
 }
 
 impl Buffers {
-    /// Where the head of a request is written to, which takes up to `length`: if the buffer grew meanwhile, it would leave
-    /// behind what nobody zeroes.
+    /// The buffer for the head of a request, with room for `length` bytes: if it grew while the head is written, the old memory
+    /// would not be zeroed.
     pub(super) fn head(&mut self, length: usize) -> &mut Vec<u8> {
         self.output.reserve(OUTPUT.max(length));
         &mut self.output
     }
 
-    /// Puts a body behind the head as far as there is room, so that what is small leaves in one piece. Returns the rest.
+    /// Appends as much of a body as there is room for, so that a small request is sent in one piece. Returns the rest.
     pub(super) fn fill_up<'a>(&mut self, body: &'a [u8]) -> &'a [u8] {
         let room = self.output.capacity() - self.output.len();
         let (now, later) = body.split_at(room.min(body.len()));
@@ -39,18 +39,18 @@ impl Buffers {
         &self.output
     }
 
-    /// Requests hold passwords and cookies, so what is forgotten is zeroed.
+    /// Empties the output. Requests contain passwords and cookies, so it is zeroed.
     pub(super) fn sent(&mut self) {
         sys::wipe(&mut self.output);
         self.output.clear();
     }
 
-    /// What arrived and was not consumed.
+    /// The bytes that have arrived and were not consumed.
     pub(super) fn input(&self) -> &[u8] {
         &self.input[self.start..self.end]
     }
 
-    /// Room for what arrives next.
+    /// Room for the bytes that arrive next.
     pub(super) fn room_for_input(&mut self) -> &mut [u8] {
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
@@ -66,7 +66,7 @@ impl Buffers {
         &mut self.input[self.end..]
     }
 
-    /// So much was put into that room.
+    /// `amount` bytes were written to that room.
     pub(super) fn arrived(&mut self, amount: usize) {
         self.end += amount;
         self.filled = self.filled.max(self.end);
@@ -76,7 +76,7 @@ impl Buffers {
         self.start += amount;
     }
 
-    /// Zeroes what they held, which may have been a password or a cookie. What had to grow is not kept.
+    /// Zeroes the contents, which may have been a password or a cookie. A buffer that had to grow is freed.
     pub(super) fn forget(&mut self) {
         self.sent();
         sys::wipe(&mut self.input[..self.filled]);

@@ -3,43 +3,43 @@
 use super::head::improper;
 use crate::error::Result;
 
-/// A body in chunks, as far as it has come.
+/// The state of reading a body in chunks.
 #[derive(Debug)]
 pub(super) struct Chunked {
     state: State,
-    /// No reader sees the end elsewhere.
+    /// Every reader sees the end in the same place.
     pub(super) certain: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The size of a chunk, of which so many digits have come.
+    /// The size of a chunk, of which `digits` digits have arrived.
     Size {
         size: u64,
         digits: u8,
     },
-    /// Blanks behind the size.
+    /// Blanks after the size.
     Blanks {
         size: u64,
     },
-    /// What may follow the size in its line.
+    /// A chunk extension, which may follow the size in its line.
     Extension {
         size: u64,
     },
-    /// The LF behind a size.
+    /// The LF after a size.
     SizeLf {
         size: u64,
     },
-    /// So much of a chunk is left.
+    /// The data of a chunk, of which so many bytes are missing.
     Data(u64),
-    /// The CR and the LF behind a chunk.
+    /// The CR and the LF after a chunk.
     DataCr,
     DataLf,
-    /// The beginning of a line behind the last chunk, the rest of it, and its LF.
+    /// The beginning of a line after the last chunk, the rest of it, and its LF.
     TrailerStart,
     Trailer,
     TrailerLf,
-    /// The LF of the empty line behind everything.
+    /// The LF of the empty line at the end.
     LastLf,
     Over,
 }
@@ -53,19 +53,19 @@ impl Chunked {
         self.state == State::Over
     }
 
-    /// How many of the next bytes are the body's.
+    /// How many of the next bytes belong to the body.
     pub(super) fn left_of_chunk(&self) -> u64 {
         if let State::Data(left) = self.state { left } else { 0 }
     }
 
-    /// `amount` bytes of a chunk, at most as many as are left, were taken past this reader.
+    /// `amount` bytes of a chunk, at most as many as are left, were read without this reader.
     pub(super) fn took(&mut self, amount: u64) {
         let left = self.left_of_chunk() - amount;
         self.state = if left == 0 { State::DataCr } else { State::Data(left) };
     }
 
-    /// Gives what `input` holds of the body to `take`. Returns how much of the input was used, which is all but what stands
-    /// behind the end.
+    /// Passes the parts of the body in `input` to `take`. Returns how much of the input was used: all of it, except what follows the
+    /// end.
     pub(super) fn read(&mut self, input: &[u8], mut take: impl FnMut(&[u8]) -> Result<()>) -> Result<usize> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
@@ -86,7 +86,7 @@ impl Chunked {
         Ok(at)
     }
 
-    /// One byte of what stands around the chunks.
+    /// Reads one byte outside the data of the chunks.
     fn step(&mut self, state: State, byte: u8) -> Result<State> {
         Ok(match (state, byte) {
             (State::Size { size, digits: digits @ 0..16 }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -99,7 +99,7 @@ impl Chunked {
             ) => State::SizeLf { size },
             (State::Size { size, digits: 1.. } | State::Blanks { size }, b';') => State::Extension { size },
             (State::Size { size, digits: 1.. } | State::Blanks { size }, b' ' | b'\t') => {
-                // Some servers fill up the line with blanks, which not every reader takes.
+                // Some servers pad the line with blanks, which not every reader accepts.
                 self.certain = false;
                 State::Blanks { size }
             }
@@ -121,7 +121,7 @@ impl Chunked {
                 return Err(improper("the size of a chunk is not a number"));
             }
             (State::DataCr | State::DataLf, _) => return Err(improper("a chunk is longer than it says")),
-            _ => return Err(improper("a line between or behind its chunks is malformed")),
+            _ => return Err(improper("a line between or after its chunks is malformed")),
         })
     }
 }

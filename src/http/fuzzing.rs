@@ -1,4 +1,4 @@
-//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. ureq is the reference: it reads the same bytes.
+//! What the fuzzer feeds to this layer; see `src/fuzzing.rs`. ureq is the reference: it reads the same bytes.
 
 use ureq::Agent;
 use ureq::http::{Uri, header};

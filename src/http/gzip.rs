@@ -1,4 +1,4 @@
-//! Bodies packed with gzip (RFC 1952), unpacked as they arrive. The checksum and the length of each member are verified.
+//! Decompresses gzip bodies (RFC 1952) as they arrive. The checksum and the length of each member are verified.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 /// The largest window that gzip may use, as a power of two.
 const WINDOW_BITS: u8 = 15;
 
-/// One packed body. Its state is on the heap: 40 KiB would be much for the stack of a caller.
+/// One compressed body. The state is on the heap: 40 KiB are too much for the stack of a caller.
 pub(super) struct Gunzip {
     member: Decompress,
     /// The member is complete. Another may follow.
@@ -21,7 +21,7 @@ impl Gunzip {
         Gunzip { member: Decompress::new_gzip(WINDOW_BITS), complete: false }
     }
 
-    /// Unpacks what has come of the body into `sink`.
+    /// Decompresses the next part of the body into `sink`.
     pub(super) fn unpack(&mut self, mut packed: &[u8], sink: &mut impl Sink) -> Result<()> {
         loop {
             if self.complete {
@@ -52,7 +52,7 @@ impl Gunzip {
         }
     }
 
-    /// Nothing is missing. A body without a single byte is empty and not packed.
+    /// Nothing is missing. A body without a single byte is empty and not compressed.
     pub(super) fn is_complete(&self) -> bool {
         self.complete || self.member.total_in() == 0
     }

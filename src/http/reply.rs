@@ -1,5 +1,5 @@
-//! Reads replies. The reader does no input: it is given what has arrived in the buffer of a connection, and says whether the reply is
-//! complete. So every reply is read in one way, in whatever pieces it comes.
+//! Reads replies. The reader makes no system calls: it takes the bytes that have arrived in the buffer of a connection, and says
+//! whether the reply is complete. So there is one way to read a reply, in whatever pieces it arrives.
 
 use super::buffers::Buffers;
 use super::chunked::Chunked;
@@ -18,20 +18,20 @@ pub(crate) struct HttpReply {
     pub(crate) body: Result<Vec<u8>>,
 }
 
-/// Where a body goes as it arrives, unpacked. It gives the room to write into, so that nothing is copied twice.
+/// Takes a body as it arrives, decompressed. It provides the room to write into, so that nothing is copied twice.
 pub(super) trait Sink {
-    /// Room for what comes next, at least for one byte. `expected`: at most so much is still to come.
+    /// Room for the next bytes, at least one. At most `expected` bytes are still to come.
     fn room(&mut self, expected: u64) -> Result<&mut [u8]>;
-    /// So much was written to the beginning of that room.
+    /// `amount` bytes were written to the beginning of that room.
     fn filled(&mut self, amount: usize) -> Result<()>;
-    /// Takes bytes that lie elsewhere.
+    /// Copies bytes from elsewhere.
     fn write(&mut self, bytes: &[u8]) -> Result<()>;
 }
 
 /// Reads one reply.
 pub(super) struct ReplyReader<S> {
     to_head_request: bool,
-    /// The most that the body may take, unpacked.
+    /// The largest body, decompressed.
     max_body: u64,
     state: State,
     certain: bool,
@@ -48,7 +48,7 @@ enum State {
     Complete,
 }
 
-/// From so much on, the rest of a chunk is read past the buffer.
+/// If at least so many bytes of a chunk are missing, they are read directly into the sink.
 const DIRECT: u64 = 16 * 1024;
 
 impl<S: Sink> ReplyReader<S> {
@@ -57,7 +57,7 @@ impl<S: Sink> ReplyReader<S> {
         ReplyReader { to_head_request, max_body, state, certain, head: None, gunzip: None, sink }
     }
 
-    /// Takes what has arrived. True: the reply is complete.
+    /// Reads what has arrived. True: the reply is complete.
     pub(super) fn advance(&mut self, buffers: &mut Buffers) -> Result<bool> {
         loop {
             let input = buffers.input();
@@ -126,7 +126,7 @@ impl<S: Sink> ReplyReader<S> {
         Ok(())
     }
 
-    /// Room to read the next part of the body into, past the buffer, where there is enough of it to be worth it.
+    /// Room in the sink to read the next part of the body into directly, if that part is large enough to be worth it.
     pub(super) fn room(&mut self) -> Result<Option<&mut [u8]>> {
         let left = match &self.state {
             _ if self.gunzip.is_some() => return Ok(None),
@@ -142,7 +142,7 @@ impl<S: Sink> ReplyReader<S> {
         Ok(Some(&mut room[..most]))
     }
 
-    /// So much was read into that room.
+    /// `amount` bytes were read into that room.
     pub(super) fn filled(&mut self, amount: usize) -> Result<()> {
         match &mut self.state {
             State::Length(left) => *left -= amount as u64,
@@ -165,12 +165,12 @@ impl<S: Sink> ReplyReader<S> {
         complete
     }
 
-    /// The connection can serve another request, as far as the reply says. False before the reply is complete.
+    /// Whether the reply allows that the connection serves another request. False before the reply is complete.
     pub(super) fn leaves_no_doubt(&self) -> bool {
         self.certain && matches!(self.state, State::Complete)
     }
 
-    /// The head, where it has arrived, and what took in the body.
+    /// The head, if it has arrived, and the sink.
     pub(super) fn into_parts(self) -> (Option<Head>, S) {
         (self.head, self.sink)
     }
@@ -183,15 +183,15 @@ fn take(gunzip: &mut Option<Gunzip>, sink: &mut impl Sink, data: &[u8]) -> Resul
     }
 }
 
-/// A body that is kept whole.
+/// Keeps the whole body in memory.
 pub(super) struct Whole {
     bytes: Vec<u8>,
-    /// What follows is room.
+    /// The length of the body so far; the rest of `bytes` is room.
     filled: usize,
     max: u64,
 }
 
-/// A body is given no more memory than this before that much of it has arrived.
+/// A body gets no more memory than this before that much of it has arrived.
 const MOST_AT_ONCE: usize = 1 << 20;
 /// The least room for a body of unknown length.
 const LEAST: usize = 4 * 1024;
@@ -206,8 +206,8 @@ impl Whole {
         self.bytes
     }
 
-    /// Memory whose size the server decides: where there is none, the call fails and the program goes on. There is room left for
-    /// the body to become a `Text` without being copied.
+    /// The server decides the size of this memory, so if there is not enough, the call fails and the program goes on. `ROOM` lets the
+    /// body become a `Text` without a copy.
     fn reserve(&mut self, more: usize) -> Result<()> {
         self.bytes.try_reserve(more + ROOM).map_err(|_| no_memory())
     }
@@ -216,7 +216,7 @@ impl Whole {
 impl Sink for Whole {
     fn room(&mut self, expected: u64) -> Result<&mut [u8]> {
         if self.filled == self.bytes.len() {
-            // One byte more than is allowed shows that there is more.
+            // One byte more than is allowed, to notice a body that is too large.
             let allowed = self.max.saturating_add(1).saturating_sub(self.filled as u64).min(expected).max(1);
             let at_once = self.filled.max(if expected == u64::MAX { LEAST } else { MOST_AT_ONCE });
             let more = usize::try_from(allowed).unwrap_or(usize::MAX).min(at_once);
@@ -278,14 +278,14 @@ pub(super) fn incomplete(exchange: &Exchange, tls: bool) -> Error {
     Error::new(Status::VSESSION_E_CONNECTION, message)
 }
 
-/// Whether these bytes are TLS: what a request without TLS gets from some servers that speak it.
+/// Whether these bytes are TLS, with which some TLS servers answer a request in plain HTTP.
 pub(super) fn is_tls(input: &[u8]) -> bool {
     const ALERT: u8 = 21;
     const HANDSHAKE: u8 = 22;
     matches!(input, [ALERT | HANDSHAKE, 3, ..] | [ALERT | HANDSHAKE])
 }
 
-/// Whether a reply says that the port speaks TLS, as other servers do.
+/// Whether this is the HTML page with which other TLS servers answer a request in plain HTTP.
 pub(super) fn is_page_about_tls(status: u16, body: &[u8]) -> bool {
     status == 400 && memchr::memmem::find(&body[..body.len().min(2048)], b"HTTPS").is_some()
 }

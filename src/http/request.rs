@@ -10,19 +10,19 @@ use crate::status::Status;
 pub(crate) struct HttpRequest<'a> {
     pub(crate) method: Method,
     pub(crate) uri: &'a Uri,
-    /// Header lines that are always the same, each with its line end.
+    /// Header lines that never change, each with its line end.
     pub(crate) fixed_lines: &'static str,
-    /// The other headers, besides those that say how to talk HTTP.
+    /// The other headers, except those that this module adds.
     pub(crate) headers: &'a [(&'static str, &'a str)],
-    /// The body in pieces, which follow each other.
+    /// The pieces of the body, in order.
     pub(crate) body: &'a [&'a str],
-    /// Decides whether it is sent again.
+    /// Decides whether the request is sent again.
     pub(crate) retry: &'a Retry,
     /// Once sent, only the deadline ends the wait for the reply.
     pub(crate) commit_when_sent: bool,
-    /// It must not wait for a place among the requests of others.
+    /// It does not wait for one of the connections that other requests use.
     pub(crate) urgent: bool,
-    /// The most that the body of the reply may take.
+    /// The largest body that the reply may have, decompressed.
     pub(crate) max_reply_bytes: u64,
 }
 
@@ -39,7 +39,7 @@ impl HttpRequest<'_> {
 
 /// The header lines that all requests of a client share.
 pub(super) fn common_headers(uri: &Uri, user_agent: &str, gzip: bool) -> String {
-    // Without a default port, as other clients send it: some reverse proxies compare the whole value.
+    // Without a default port, like other clients: some reverse proxies compare the whole value.
     let host = match (uri.scheme_str(), uri.port_u16()) {
         (Some("https"), Some(443)) | (Some("http"), Some(80)) => uri.host(),
         _ => uri.authority().map(|a| a.as_str()),
@@ -49,7 +49,7 @@ pub(super) fn common_headers(uri: &Uri, user_agent: &str, gzip: bool) -> String 
     format!("Host: {host}\r\nUser-Agent: {user_agent}\r\n{coding}")
 }
 
-/// At least as much as the head of a request takes.
+/// An upper bound of the length of a request's head.
 pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
     /// The first line without method and path, the line of the length and the empty one.
     const FRAME: usize = 80;
@@ -65,7 +65,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str)
         out.extend_from_slice(piece.as_bytes());
     }
     for (name, value) in request.headers {
-        // Some values come from the server. A line end in one would begin a header of its own.
+        // Some values come from the server. A line end in a value would begin another header.
         if !is_header_text(value) {
             return Err(Error::new(
                 Status::VSESSION_E_PROTOCOL,

@@ -1,24 +1,23 @@
-//! Decides whether a request is sent again, and what is then known of whether it ran. There is one value for a request, or for a
-//! whole call, whatever number of attempts it takes.
+//! Decides whether a request is sent again, and keeps track of whether it may have run. One `Retry` serves all attempts of a
+//! request, or of a whole call.
 
 use std::cell::Cell;
 
 use crate::error::Error;
 
-/// A call goes out at most this often because of what it was answered. Two corrections in one call mean that something else is
-/// wrong.
+/// A call is sent at most this often because of an answer. If two corrections in one call do not suffice, something else is wrong.
 const MOST_ANSWERED: u32 = 3;
 
-/// Why an attempt brought no reply, or none that can stand.
+/// Why an attempt brought no reply, or none that the caller should get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// A pooled connection had been closed by the server. Nothing of the request was sent.
+    /// The server had closed a pooled connection. Nothing of the request was sent.
     StaleConnection,
     /// The connection was lost, and the request may have been sent.
     LostConnection { sent: bool },
     /// The answer was that the session is gone, and the session has been replaced.
     SessionReplaced,
-    /// The answer contradicted what was known of the server, and that has been corrected.
+    /// The answer contradicted what was known about the server, and that has been corrected.
     ServerRediscovered { proven_not_run: bool },
 }
 
@@ -26,10 +25,10 @@ pub(crate) enum Reason {
 #[derive(Debug)]
 pub(crate) struct Retry {
     may_run_twice: bool,
-    /// The one more attempt that a lost connection allows was made.
+    /// The one additional attempt after a lost connection was made.
     repeated: Cell<bool>,
     may_have_run: Cell<bool>,
-    /// The attempts that were answered and made again.
+    /// How many attempts were made, not counting those after a lost connection.
     answered: Cell<u32>,
 }
 
@@ -48,7 +47,7 @@ impl Retry {
         self.answered.get() < MOST_ANSWERED
     }
 
-    /// The request may have run, although its answer cannot stand.
+    /// Notes that the request may have run, although the caller does not get its answer.
     pub(crate) fn note_run(&self) {
         self.may_have_run.set(true);
         self.repeated.set(true);
@@ -57,7 +56,7 @@ impl Retry {
     /// Whether to send the request again.
     pub(crate) fn again(&self, reason: Reason) -> bool {
         match reason {
-            // Any pooled connection can be stale, and there are only so many of them.
+            // Any pooled connection can be stale, and their number is limited.
             Reason::StaleConnection => true,
             Reason::LostConnection { sent } => {
                 let again = self.may_run_twice && !self.repeated.replace(true);
@@ -77,12 +76,12 @@ impl Retry {
         may_correct
     }
 
-    /// The error of the last attempt, with what is known of all of them.
+    /// The error of the last attempt, with what is known about all attempts.
     pub(super) fn give_up(&self, error: Error, sent: bool) -> Error {
         if sent || self.may_have_run.get() { error.may_have_run() } else { error.not_run() }
     }
 
-    /// What the server answered to the last attempt. An earlier one may have run all the same.
+    /// The error for the answer to the last attempt. An earlier attempt may still have run.
     pub(crate) fn answered(&self, error: Error) -> Error {
         if self.may_have_run.get() { error.may_have_run() } else { error }
     }

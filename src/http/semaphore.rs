@@ -1,4 +1,4 @@
-//! Bounds how many connections a client uses at a time. Waiters are served in order, and each wait can be ended.
+//! Limits how many connections a client uses at a time. Waiters are served in order, and each wait can be ended.
 
 use std::collections::VecDeque;
 
@@ -40,14 +40,14 @@ impl Semaphore {
             turn
         };
         match watch.wait_for(&turn) {
-            // Who gave a permit back has handed it to us.
+            // The thread that gave a permit back has handed it to this one.
             Ok(()) => Ok(Permit(self)),
             Err(stop) => {
                 let mut state = self.0.lock();
                 match state.line.iter().position(|t| Arc::ptr_eq(t, &turn)) {
                     Some(position) => drop(state.line.remove(position)),
                     // sometimes: a race, which a run meets or not
-                    // It was handed over just as we gave up: pass it on.
+                    // It was handed over just as this thread gave up: pass it on.
                     None => {
                         drop(state);
                         self.give_back();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gives_up_loses_no_permit() {
+    fn a_waiter_that_gives_up_loses_no_permit() {
         let permits = Semaphore::new(1);
         let patient = Watch::new(Bounds::default()).unwrap();
         let held = permits.take(&patient).unwrap();

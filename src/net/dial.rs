@@ -1,5 +1,5 @@
-//! Makes connections: DNS, TCP, proxy, TLS. The addresses of a host are tried with a short lead each (RFC 8305), so that a dead
-//! one costs a moment and not a timeout.
+//! Makes connections: DNS, TCP, proxy, TLS. The addresses of a host are tried one shortly after the other (RFC 8305), so that a
+//! dead address costs a moment and not a timeout.
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -100,7 +100,7 @@ impl Dialer {
                 && let Some(address) = waiting.next()
             {
                 if trying.len() == MAX_ATTEMPTS {
-                    // The one that has had the most time is given up.
+                    // The oldest attempt has had the most time.
                     trying.remove(0);
                 }
                 match sys::start_connect(&address) {
@@ -162,7 +162,7 @@ impl Dialer {
     }
 }
 
-/// Keeps the reason why an address was given up. A shortage on this machine goes before a failure of the peer.
+/// Keeps the reason why an address was given up. A shortage on this machine takes precedence over a failure of the peer.
 fn note(failure: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, error: io::Error) {
     if !failure.as_ref().is_some_and(|(address, error)| is_local_shortage(&Some(*address), error)) {
         *failure = Some((address, error));

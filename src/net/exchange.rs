@@ -1,5 +1,5 @@
-//! One request and its reply as the connection sees them: what bounds the waits, how far it has come, what was sent. A
-//! request runs on one thread from beginning to end.
+//! One request and its reply as the connection sees them: what limits the waits, how far the exchange has come, what was sent.
+//! An exchange runs on one thread from beginning to end.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,9 +14,9 @@ pub(crate) enum Phase {
     Connect,
     /// A proxy is asked for a connection to the server.
     Tunnel,
-    /// That of TLS.
+    /// The TLS handshake.
     Handshake,
-    /// The connection stands.
+    /// The connection is established.
     Exchange,
 }
 
@@ -24,26 +24,26 @@ pub(crate) enum Phase {
 #[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) watch: &'a Watch,
-    /// Once bytes are out, only the deadline ends the wait for the reply: a login's outcome must not be lost.
+    /// Once the request is being sent, only the deadline ends the wait for the reply: a login's outcome must not be lost.
     pub(crate) commit_when_sent: bool,
     pub(crate) phase: Cell<Phase>,
     /// The connection had served an earlier request.
     pub(crate) reused: Cell<bool>,
-    /// What is written from now on is the request, and no longer the handshake.
+    /// From now on the request is written, and no longer the handshake.
     pub(crate) sending: Cell<bool>,
-    /// Bytes of the request were handed to the kernel. From here on nobody can prove that the server did not run it: a
-    /// reset can overtake the acknowledgement of what was received.
+    /// Bytes of the request were handed to the kernel. Then nothing proves that the server did not run it: a reset can overtake
+    /// the acknowledgement of what was received.
     pub(crate) sent: Cell<bool>,
     /// Bytes of a reply arrived.
     pub(crate) answered: Cell<bool>,
-    /// So many more bytes may arrive: what is no part of a reply's body, such as interim replies, could go on for ever.
+    /// How many more bytes may arrive. Bytes that are not part of a body, such as interim replies, could go on for ever.
     pub(crate) left: Cell<u64>,
-    /// The first failure, with what the connection knew of it.
+    /// The first failure, with what the connection knew about it.
     failure: RefCell<Option<Error>>,
 }
 
 impl<'a> Exchange<'a> {
-    /// `most`: the bytes that may arrive.
+    /// `most`: how many bytes may arrive.
     pub(crate) fn new(watch: &'a Watch, commit_when_sent: bool, most: u64) -> Exchange<'a> {
         Exchange {
             watch,
@@ -65,7 +65,7 @@ impl<'a> Exchange<'a> {
         std::io::ErrorKind::Other.into()
     }
 
-    /// It was none: the server answered.
+    /// Forgets the failure, because the peer has answered.
     pub(crate) fn forget_failure(&self) {
         *self.failure.borrow_mut() = None;
     }
@@ -74,7 +74,7 @@ impl<'a> Exchange<'a> {
         self.failure.borrow().clone()
     }
 
-    /// Why an operation on a connection failed: what it recorded.
+    /// The error that an operation on a connection recorded before it failed.
     pub(crate) fn reason(&self, error: std::io::Error) -> Error {
         // unreached: needs a defect in ring, rustls or this library
         self.failure().unwrap_or_else(|| {
@@ -82,8 +82,8 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    /// Called between two pieces of a large request: where the peer reads as fast as we write, nothing waits, and the waits
-    /// are what a token or a deadline ends.
+    /// Fails between two pieces of a large request if the call should end. If the peer reads as fast as this thread writes, there is
+    /// no wait that a token or a deadline could end.
     pub(crate) fn go_on(&self, rest: &[u8]) -> std::io::Result<()> {
         if rest.is_empty() { Ok(()) } else { self.watch.check().map_err(|stop| self.fail(stop)) }
     }

@@ -1,5 +1,5 @@
-//! Follows the boundaries of TLS records as they arrive. rustls does not tell whether it holds a part of one, and a connection with
-//! a part of a record must not serve another request.
+//! Follows the boundaries of TLS records as they arrive. rustls does not tell whether it holds a part of a record, and a connection
+//! with a part of a record must not serve another request.
 
 const HEADER: usize = 5;
 
@@ -9,7 +9,7 @@ pub(super) struct RecordBoundaries {
     header: [u8; HEADER],
     /// How many bytes of the header have arrived; 0 between two records.
     known: usize,
-    /// How many bytes of the body have not.
+    /// How many bytes of the body are missing.
     left: usize,
 }
 
@@ -38,18 +38,18 @@ impl RecordBoundaries {
         self.known == 0
     }
 
-    /// Whether what arrived last is no TLS record, by its first byte.
+    /// Whether the first byte shows that what arrived last is not a TLS record.
     pub(super) fn is_not_tls(&self) -> bool {
         self.known > 0 && !(20..=24).contains(&self.header[0])
     }
 
-    /// Whether it looks like an HTTP reply: a status line, or an HTML page alone, which some servers send to clients that they do not
+    /// Whether it looks like an HTTP reply: a status line, or a bare HTML page, which some servers send to clients that they do not
     /// understand.
     pub(super) fn is_http(&self) -> bool {
         self.known > 0 && (self.header == *b"HTTP/" || self.header[0] == b'<')
     }
 
-    /// How many bytes are missing of the header, or of the record once the header is there.
+    /// How many bytes of the header are missing, or of the body once the header is complete.
     pub(super) fn missing(&self) -> usize {
         if self.known < HEADER { HEADER - self.known } else { self.left }
     }
