@@ -85,7 +85,9 @@ type Sources = BTreeMap<String, File>;
 /// What matters of one file.
 struct File {
     all: Named,
-    without_tests: Named,
+    /// Without tests: `Named::primitives` and `Named::blocking_statics`.
+    primitives: BTreeSet<(usize, String)>,
+    blocking_statics: Vec<(usize, String)>,
     /// The modules that the file declares in other files, and whether each is only for unit tests.
     modules: Vec<(String, bool)>,
     denies_unsafe_code: bool,
@@ -93,9 +95,11 @@ struct File {
 
 impl File {
     fn of(text: &str) -> File {
+        let without_tests = Named::of(text, false);
         File {
             all: Named::of(text, true),
-            without_tests: Named::of(text, false),
+            primitives: without_tests.primitives(),
+            blocking_statics: without_tests.blocking_statics,
             modules: declared_modules(text),
             denies_unsafe_code: text.contains("#![deny(unsafe_code)]"),
         }
@@ -335,20 +339,20 @@ fn check(sources: &Sources) -> Vec<String> {
     let for_tests = unit_test_files(sources);
     let mut bottom_uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut unused: BTreeSet<_> = EXCEPTIONS.iter().map(|(primitive, file, _)| (*primitive, *file)).collect();
-    for (file, File { all, without_tests: code, .. }) in sources {
+    for (file, File { all, primitives, blocking_statics, .. }) in sources {
         if !file.starts_with("ffi/") && !["sys.rs", "lib.rs"].contains(&file.as_str()) {
             let complaint =
                 |line| format!("src/{file}:{line}: unsafe code is allowed only in src/ffi and src/sys.rs");
             problems.extend(all.unsafe_code.iter().map(complaint));
         }
         if !for_tests.contains(file) {
-            for (line, cell) in &code.blocking_statics {
+            for (line, cell) in blocking_statics {
                 problems.push(format!(
                     "src/{file}:{line}: a static '{cell}' makes threads wait; use once_cell::race or PerProcess"
                 ));
             }
             let provides = file == "sync.rs" || file.starts_with("sync/");
-            for (line, found) in code.primitives().into_iter().filter(|_| !provides) {
+            for (line, found) in primitives.iter().filter(|_| !provides) {
                 let applies = |(primitive, of, _): &&(&str, &str, &str)| {
                     of == file && format!("{found}::").starts_with(&format!("{primitive}::"))
                 };
