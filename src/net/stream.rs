@@ -37,7 +37,7 @@ impl Stream {
     pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
         match self {
             Stream::Plain(socket) => socket.read(buffer, exchange),
-            Stream::Tls(tls) => tls.read(buffer, exchange),
+            Stream::Tls(tls) => Ok(tls.read(buffer, true, exchange)?.unwrap_or(0)),
         }
     }
 
@@ -45,7 +45,7 @@ impl Stream {
     pub(crate) fn read_now(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<Option<usize>> {
         match self {
             Stream::Plain(socket) => socket.read_now(buffer).map_err(|error| lost(exchange, &error)),
-            Stream::Tls(tls) => tls.read_now(buffer, exchange),
+            Stream::Tls(tls) => tls.read(buffer, false, exchange),
         }
     }
 

@@ -231,18 +231,9 @@ impl TlsStream {
         self.write_ended = true;
     }
 
-    /// 0: the peer has closed with close_notify. A connection that ends without it is an error: an attacker may have cut it.
-    pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
-        // `None` is only for reads that do not wait.
-        Ok(self.read_plaintext(buffer, true, exchange)?.unwrap_or(0))
-    }
-
-    /// Reads what has arrived; `None` if no whole record has.
-    pub(crate) fn read_now(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<Option<usize>> {
-        self.read_plaintext(buffer, false, exchange)
-    }
-
-    fn read_plaintext(
+    /// Reads plaintext. 0: the peer has closed with close_notify. A connection that ends without it is an error: an attacker may
+    /// have cut it. `None`, only if it does not wait: no whole record has arrived.
+    pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
         waits: bool,
@@ -494,7 +485,7 @@ mod tests {
         pair.client.before_first_request(&pair.exchange).unwrap();
         pair.client.write(&mut &b"request"[..], &pair.exchange).unwrap();
         pair.server_speaks();
-        assert!(pair.client.read(&mut [0; 100], &pair.exchange).is_err());
+        assert!(pair.client.read(&mut [0; 100], true, &pair.exchange).is_err());
         assert_refused(&pair.exchange);
     }
 
@@ -529,7 +520,7 @@ mod tests {
         assert!(client.write(&mut &b"request"[..], &exchange).is_err());
         assert!(client.has_more(), "the reply lies in rustls");
         let mut reply = [0; 100];
-        let n = client.read(&mut reply, &exchange).unwrap();
+        let n = client.read(&mut reply, true, &exchange).unwrap().unwrap();
         assert_eq!(&reply[..n], b"HTTP/1.1 503 Busy");
     }
 }
