@@ -1,13 +1,13 @@
-//! What the fuzzer feeds of the library's inside: functions that take any bytes, read them as one kind of foreign text, and
-//! check what must hold of the outcome. Each stands beside what it reads, in the layer's own `fuzzing`; here is the
-//! table of them. Compiled for the fuzzer (`fuzz/`) and for tests, which replay the corpora; no part of the library.
+//! The fuzz targets for the library's internals: functions that take any bytes, parse them as one kind of foreign text, and
+//! check the result. Each target is beside the parser, in the `fuzzing` module of its layer; this is the table of them.
+//! Compiled for the fuzzer (`fuzz/`) and for the tests that replay the corpora; not part of the library.
 
 use crate::{config, http, net, soap, vim};
 
-/// Takes any bytes, and panics where a promise does not hold.
+/// Takes any bytes, and panics if a promise is broken.
 pub type Target = fn(&[u8]);
 
-/// The targets by name. A new one is a line here and a folder with seeds in `fuzz/corpus`.
+/// The targets by name. A new one is a line here and a directory with seeds in `fuzz/corpus`.
 pub const TARGETS: &[(&str, Target)] = &[
     ("reply", vim::fuzzing::reply),
     ("fault", soap::fuzzing::fault),
@@ -27,7 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("certificate", net::fuzzing::certificate),
 ];
 
-/// Gives a target each file of its corpus; returns how many there were.
+/// Feeds each file of a target's corpus to the target. Returns how many files there were.
 #[cfg(test)]
 fn replay(name: &str, target: Target) -> usize {
     let folder = format!("{}/fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -40,7 +40,7 @@ fn replay(name: &str, target: Target) -> usize {
         if std::panic::catch_unwind(|| target(&bytes)).is_err() {
             panic!("{}: see the panic above", file.display());
         }
-        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{}: it takes long", file.display());
+        assert!(start.elapsed() < std::time::Duration::from_secs(5), "{} takes too long", file.display());
         number += 1;
     }
     number
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_corpora_are_read_as_the_fuzzer_expects() {
+    fn the_corpora_replay_without_a_finding() {
         for (name, target) in TARGETS {
             assert!(replay(name, *target) >= 4, "{name}: few seeds");
         }

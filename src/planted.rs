@@ -1,6 +1,6 @@
-//! Planted faults: places where the code goes wrong on purpose, to show that a model, the fuzzer or the ThreadSanitizer finds
-//! such a fault. `planted!` with a name is the constant `false`, except where those build the library for themselves: there the
-//! environment variable VSESSION_PLANT chooses one fault. `tests/plants.toml` lists the faults and who finds them.
+//! Planted faults: places where the code misbehaves on purpose, to show that a model, the fuzzer or the ThreadSanitizer
+//! finds the fault. `planted!` with a name is the constant `false`, except in the builds for those tools: there the
+//! environment variable VSESSION_PLANT selects one fault. `tests/plants.toml` lists the faults and what finds them.
 
 #[cfg(not(any(vsession_model, fuzzing, vsession_plants)))]
 macro_rules! planted {
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn each_planted_fault_has_an_entry_in_the_table_and_each_entry_a_place() {
+    fn the_planted_faults_are_those_of_the_table() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut found = Vec::new();
         places(&root.join("src"), &mut found);

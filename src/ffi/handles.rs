@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
+    fn a_reused_slot_does_not_revive_its_old_handle() {
         let mut old = Vec::new();
         for _ in 0..3 * CHUNK {
             let handle = token();

@@ -1,5 +1,5 @@
-//! Models of the handle table: which thread gets an object, and what readers of a session's handle see while its slot goes to
-//! the next handle. In models a chunk has two slots, so that slots are reused.
+//! Models of the handle table: which thread gets an object, and what readers of a session's handle see while its slot passes
+//! to the next handle. In models a chunk has two slots, so that slots are reused.
 
 use super::handles::{self, epoch, get, insert, remove, state};
 use crate::runtime::event::Queue;
@@ -11,7 +11,7 @@ use crate::status::Status;
 use crate::sync::model::check;
 use crate::sync::{Arc, Mutex, rank, thread};
 
-/// At least as many slots as any model uses, made before each run, so that every run starts with the same ones.
+/// At least as many slots as any model uses, created before each run, so that every run starts with the same slots.
 const SLOTS: usize = 8;
 
 fn begin() {
@@ -27,7 +27,7 @@ fn token() -> u64 {
 
 /// Several threads remove an object. One of them gets it, and no lookup finds it afterwards.
 #[test]
-fn one_of_many_removes_and_nobody_finds_it_afterwards() {
+fn one_thread_removes_an_object_and_no_lookup_finds_it_afterwards() {
     check(begin, || {
         let handle = token();
         let threads: Vec<_> = (0..3)
@@ -44,13 +44,13 @@ fn one_of_many_removes_and_nobody_finds_it_afterwards() {
             })
             .collect();
         let removed: usize = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-        assert_eq!(removed, 1, "one of many removes it");
+        assert_eq!(removed, 1, "exactly one thread removes it");
     });
 }
 
 /// Slots are reused while old handles are looked up and removed again.
 #[test]
-fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
+fn a_reused_slot_does_not_revive_its_old_handle() {
     check(begin, || {
         let old = token();
         let removed = Arc::new(Mutex::<_, rank::Test>::new(false));
@@ -72,7 +72,7 @@ fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
                         let found = get::<Signal>(handle, "h").unwrap();
                         assert!(Arc::ptr_eq(&found, &kept), "the handle of one object found another");
                         assert!(Arc::ptr_eq(&remove::<Signal>(handle, "h").unwrap(), &kept));
-                        assert_eq!(Arc::strong_count(&kept), 2, "the table holds what was removed");
+                        assert_eq!(Arc::strong_count(&kept), 2, "the table still holds a removed object");
                     }
                     seen
                 })
@@ -93,7 +93,7 @@ fn a_slot_that_is_used_again_does_not_revive_its_old_handle() {
         let given = all.len();
         all.sort_unstable();
         all.dedup();
-        assert_eq!(all.len(), given, "two threads were given one handle");
+        assert_eq!(all.len(), given, "two threads got the same handle");
         assert_eq!(
             remove::<Signal>(old, "h").err().expect("removed twice").status(),
             Status::VSESSION_E_CLOSED
@@ -112,10 +112,10 @@ fn close(handle: u64) {
     }
 }
 
-/// Readers of a handle see the state and the epoch of its own session, and no state after closed, even when another session
+/// Readers of a handle see the state and the epoch of its own session, and no state after closed, even if another session
 /// already has the slot.
 #[test]
-fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
+fn a_dead_handle_never_reads_the_slots_next_owner() {
     check(begin, || {
         let server = Vcenter::start();
         let open = || insert::<Session>(|publisher| Session::open(publisher, Arc::new(config()))).unwrap();
@@ -128,16 +128,16 @@ fn what_a_dead_handle_reads_is_not_its_slots_next_owners() {
                 let read = state(first);
                 match read {
                     State::VSESSION_STATE_CLOSED => closed = true,
-                    State::VSESSION_STATE_LOGGED_OUT => assert!(!closed, "closed, and open again"),
+                    State::VSESSION_STATE_LOGGED_OUT => assert!(!closed, "closed, then open again"),
                     other => panic!("a session that was never logged in reads as {other:?}"),
                 }
                 newest = newest.max(epoch(first));
             }
             assert_eq!(newest, 0, "the epoch of another session");
         });
-        // Other sessions are opened and closed until one of them gets the slot of the first.
+        // Opens and closes other sessions until one of them gets the first session's slot.
         let mut others = Vec::new();
-        // Uses up the other free slots; one chunk of them is always kept back.
+        // Uses up the other free slots; the table always keeps one chunk of them back.
         for _ in 0..=SLOTS {
             remove::<Signal>(token(), "h").unwrap();
         }

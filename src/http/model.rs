@@ -1,5 +1,5 @@
-//! The network under the model checker: a model gives a server, and each request is given to it, in place of a connection.
-//! Connecting and waiting for the reply take time or not, and end as the real ones do.
+//! The network under the model checker: a model provides a server, and each request goes to it instead of a connection.
+//! Connecting and waiting for the reply may take time, and end as the real ones do.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::runtime::wait::{Signal, WaitError, Watch};
 use crate::sync::model::{Socket, one_in};
 use crate::sync::{Arc, Instant, Mutex, rank};
 
-/// What a model has for a server.
+/// A model's server.
 pub(crate) trait Server: Send + Sync {
     /// The request is about to be sent.
     fn begins(&self, request: &HttpRequest);
-    /// It has arrived: the reply.
+    /// The request has arrived. Returns the reply.
     fn serve(&self, request: &HttpRequest) -> Result<HttpReply>;
-    /// Its reply was read, or was given up.
+    /// The reply was read, or the caller gave up.
     fn ends(&self, request: &HttpRequest);
 }
 
@@ -31,7 +31,7 @@ pub(crate) fn reply(status: u16, headers: &str, body: Vec<u8>) -> HttpReply {
     HttpReply { head, body: Ok(body) }
 }
 
-/// Has this server answer from now on, in this run of the model.
+/// Sets the server that answers from now on, in this run of the model.
 pub(crate) fn serve_with(server: Arc<dyn Server>) {
     *SERVER.lock() = Some(server);
 }
@@ -63,13 +63,13 @@ fn read(watch: &Watch) -> std::result::Result<(), WaitError> {
     match watch.receive(&socket, &mut [0])? {
         None => watch.wait_for_until(&Signal::new(), Some(arrives)).map(|_| ()),
         Some(result) => {
-            assert_eq!(result.ok(), Some(1), "the end of a connection that nobody ended");
+            assert_eq!(result.ok(), Some(1), "the connection ended although nobody closed it");
             Ok(())
         }
     }
 }
 
-/// What the network takes.
+/// How long the network takes.
 fn pause(watch: &Watch) -> std::result::Result<(), WaitError> {
     if one_in(2) {
         watch.wait_for_until(&Signal::new(), Some(Instant::now() + Duration::from_millis(10)))?;

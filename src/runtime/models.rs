@@ -23,8 +23,8 @@ pub(crate) fn begin() {
 
 /// Ends the library's own threads, as `vsession_shutdown` does.
 pub(crate) fn end() {
-    assert!(workers::pools().stop(never()), "workers that do not end");
-    assert!(timer::stop(never()), "a timer that does not end");
+    assert!(workers::pools().stop(never()), "the workers do not end");
+    assert!(timer::stop(never()), "the timer does not end");
 }
 
 fn never() -> Instant {
@@ -51,11 +51,11 @@ fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
                 let end = bounds.deadline;
                 let waited = Watch::new(bounds).unwrap().wait_for(&done);
                 match waited {
-                    Ok(()) => assert!(done.has_fired(), "woken by nothing"),
+                    Ok(()) => assert!(done.has_fired(), "woken without a signal"),
                     Err(WaitError::Cancelled) => assert!(cancel && token.has_fired()),
                     Err(WaitError::TimedOut) => assert!(end.is_some_and(|end| Instant::now() >= end)),
                     Err(WaitError::Closed | WaitError::Failed(_)) => {
-                        panic!("nothing closes, and the system can wait")
+                        panic!("nothing closes, and the wait itself cannot fail")
                     }
                 }
             })
@@ -65,13 +65,13 @@ fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
         waiters.push(thread::spawn(move || firing.fire()));
         done.fire();
         waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
-        assert_eq!((done.waits(), token.waits()), (0, 0), "a wait that ended leaves its waker in the list");
+        assert_eq!((done.waits(), token.waits()), (0, 0), "an ended wait leaves its waker in the list");
     });
 }
 
 /// One thread with two nested waits, which share its waker.
 #[test]
-fn an_inner_wait_does_not_swallow_the_outer_ones_wake_up() {
+fn an_inner_wait_does_not_consume_the_outer_waits_wake_up() {
     check(begin, || {
         let (outer, inner) = (Arc::new(Signal::new()), Arc::new(Signal::new()));
         let fires = [outer.clone(), inner.clone()].map(|signal| thread::spawn(move || signal.fire()));
@@ -107,7 +107,7 @@ impl Sleeper for Bell {
     }
 }
 
-/// Sleepers register in any order, while the timer's idle thread may be about to end.
+/// Sleepers register in any order while the idle timer thread may be about to end.
 #[test]
 fn the_timer_wakes_each_sleeper_once_and_not_early() {
     check(begin, || {
@@ -117,7 +117,7 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
                     let bell = Bell::new(Instant::now() + ms(*time));
                     let weak: Weak<Bell> = Arc::downgrade(&bell);
                     timer::wake_at(bell.due, weak).unwrap();
-                    // No limit: a lost wake-up is a deadlock.
+                    // No deadline: a lost wake-up is a deadlock.
                     Watch::new(Bounds::default()).unwrap().wait_for(&bell.heard).unwrap();
                     assert_eq!(bell.rung.load(Ordering::SeqCst), 1);
                     assert_eq!(bell.early.load(Ordering::SeqCst), 0, "woken early");
@@ -136,11 +136,11 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
         }
         sleep(&[7]).join().unwrap();
         end();
-        assert_eq!(weak.strong_count(), 0, "the timer holds nobody");
+        assert_eq!(weak.strong_count(), 0, "the timer holds no sleeper");
     });
 }
 
-/// Several threads give jobs while idle workers end; then all end.
+/// Several threads submit jobs while idle workers end. Then all end.
 #[test]
 fn workers_do_each_job_once_and_end() {
     check(begin, || {
@@ -165,12 +165,12 @@ fn workers_do_each_job_once_and_end() {
         givers.into_iter().for_each(|giver| giver.join().unwrap());
         give(&jobs[3..]).join().unwrap();
         for job in &jobs {
-            // No limit: a lost job is a deadlock.
+            // No deadline: a lost job is a deadlock.
             Watch::new(Bounds::default()).unwrap().wait_for(&job.0).unwrap();
             assert_eq!(job.1.load(Ordering::SeqCst), 1, "a job done twice");
         }
         workers.begin_to_stop();
-        assert!(workers.wait_for_end(never()), "workers that do not end");
+        assert!(workers.wait_for_end(never()), "the workers do not end");
         end();
     });
 }
@@ -191,10 +191,10 @@ fn event(session: u64, epoch: u64) -> Event {
     }
 }
 
-/// Two sessions push events, one of them so many that they merge, and a thread reads. The events of each session are complete
-/// and in order.
+/// Two sessions push events, one of them so many that they merge, and a thread reads. Each session's events are complete and
+/// in order.
 #[test]
-fn a_queue_tells_each_session_in_order_and_loses_nothing() {
+fn a_queue_keeps_each_sessions_order_and_loses_nothing() {
     check(begin, || {
         const EVENTS: [u64; 2] = [2, MOST_PENDING as u64 + 3];
         let queue = Queue::new().unwrap();
@@ -224,11 +224,11 @@ fn a_queue_tells_each_session_in_order_and_loses_nothing() {
         while let Some(event) = queue.next(Duration::ZERO).unwrap() {
             told.entry(event.session).or_default().push(event);
         }
-        assert!(!is_readable(queue.fd()), "nothing waits, and it is readable");
+        assert!(!is_readable(queue.fd()), "the queue is empty but readable");
         for (session, events) in EVENTS.iter().enumerate() {
             let story = &told[&(session as u64)];
-            assert_eq!(story[0].old_epoch, 0, "the first is told");
-            assert_eq!(story.last().unwrap().new_epoch, *events, "the last is told");
+            assert_eq!(story[0].old_epoch, 0, "the first event is reported");
+            assert_eq!(story.last().unwrap().new_epoch, *events, "the last event is reported");
             for pair in story.windows(2) {
                 assert_eq!(pair[0].new_epoch, pair[1].old_epoch, "a gap or a step back");
             }
@@ -239,7 +239,7 @@ fn a_queue_tells_each_session_in_order_and_loses_nothing() {
 
 /// `vsession_queue_free` during pushes and reads.
 #[test]
-fn a_queue_that_closes_ends_its_readers_and_holds_nothing() {
+fn a_closed_queue_ends_its_readers_and_holds_nothing() {
     check(begin, || {
         let queue = Queue::new().unwrap();
         let teller = {
@@ -252,7 +252,7 @@ fn a_queue_that_closes_ends_its_readers_and_holds_nothing() {
                 loop {
                     match queue.next(limit.map_or(Duration::MAX, ms)) {
                         Ok(None) if limit.is_some() => return,
-                        Ok(None) => panic!("the wait ended by nothing"),
+                        Ok(None) => panic!("the wait ended without an event"),
                         Ok(Some(event)) => assert_eq!(event.session, 1),
                         Err(error) => return assert_eq!(error.status(), Status::VSESSION_E_CLOSED),
                     }
@@ -263,14 +263,14 @@ fn a_queue_that_closes_ends_its_readers_and_holds_nothing() {
         assert_eq!(queue.next(Duration::ZERO).unwrap_err().status(), Status::VSESSION_E_CLOSED);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         teller.join().unwrap();
-        assert_eq!(queue.waiting(), 0, "events that nobody will read");
-        assert!(!is_readable(queue.fd()), "a queue that was freed is readable");
+        assert_eq!(queue.waiting(), 0, "the closed queue holds events");
+        assert!(!is_readable(queue.fd()), "a freed queue is readable");
     });
 }
 
-/// A session that does not know yet that its slot has gone to another.
+/// A session that does not know yet that its slot belongs to another session.
 #[test]
-fn published_words_are_changed_by_their_owner_alone() {
+fn only_the_owner_changes_published_words() {
     check(begin, || {
         let owner = Publisher::alone();
         let late = thread::spawn(move || {

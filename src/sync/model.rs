@@ -92,7 +92,7 @@ impl Machine {
                 waits = self.wanted.wait(waits).unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            // If time always passed, hardly anything would happen in time.
+            // If time advanced at every opportunity, almost every wait would end at its deadline.
             if shuttle::rand::thread_rng().gen_ratio(1, 6) && next > self.now.load(Ordering::Relaxed) {
                 self.now.store(next, Ordering::Relaxed);
                 self.changed.notify_all();
@@ -381,7 +381,7 @@ pub(crate) mod primitives {
         }
     }
 
-    /// Not random, or a schedule could not be replayed.
+    /// Not random, so that a schedule can be replayed.
     #[derive(Default)]
     pub(crate) struct RandomState;
 
