@@ -1,12 +1,12 @@
-//! The C API itself: bytes become a sequence of calls of the exported functions, on handles that are alive, closed, of
-//! another kind, null and made up, with strings, sizes and numbers that are good and bad, on up to three threads, while
-//! a server in the process answers well, badly or not at all. At the end everything is freed.
+//! The C API itself: the input becomes a sequence of calls of the exported functions, on up to three threads. Handles are
+//! alive, closed, of another kind, null or made up; strings, sizes and numbers are good or bad. A server in the process
+//! answers well, badly or not at all. At the end everything is freed.
 //!
-//! The first byte says on how many threads. Then come the calls, a 0xfa between each two: the number of the function and what
-//! its arguments are made of, with zeros behind.
+//! The first byte sets the number of threads. Then come the calls, separated by 0xfa. Each holds the number of the function
+//! and the bytes for its arguments, followed by zeros.
 //!
-//! What the caller must not do by contract (free an object twice, pass a pointer to nothing) is not done; the rest must
-//! neither crash, hang nor leak, and each status must fit what was passed. `VSESSION_FUZZ_TRACE=1` says what is called.
+//! The target does nothing that the contract forbids (freeing an object twice, passing a dangling pointer). Everything else
+//! must neither crash, hang nor leak, and each status must fit the arguments. `VSESSION_FUZZ_TRACE=1` prints the calls.
 
 mod arguments;
 mod callbacks;
@@ -37,8 +37,8 @@ use self::callbacks::{credentials, free_of, keepalive, log_sink, take_back};
 use self::checks::{REACHED, TAINTED, number, shows_no_secret};
 use self::servers::{servers_are_well, world};
 
-/// Every exported function, one line each; a byte of the input is a number in this table. A new function comes at the end,
-/// or the corpora mean something else. With an input of zeros each does what it is for (see `tour`).
+/// Every exported function, one line each; a byte of the input is an index into this table. A new function goes to the end,
+/// because otherwise the corpora would change their meaning. With an input of zeros each function succeeds (see `tour`).
 pub const FUNCTIONS: &[(&str, Function)] = &[
     ("the server", |r| r.server()),
     ("vsession_config_new", |r| r.config_new()),
@@ -285,14 +285,14 @@ const CANCEL: usize = 2;
 const QUEUE: usize = 3;
 const KINDS: usize = 4;
 
-/// So many objects of a kind at a time; the oldest goes for a new one.
+/// The most objects of a kind at a time; a new one replaces the oldest.
 const MOST: usize = 4;
-/// So many calls of an input.
+/// The most calls of an input.
 const MOST_CALLS: usize = 128;
-/// Stands between two calls.
+/// Separates two calls.
 const SEPARATOR: u8 = 0xfa;
 
-/// What only errors and logs that are defective would show.
+/// Secrets that only defective errors and logs would show.
 const PASSWORD: &str = "s3cr3t-Pa55";
 const COOKIE: &str = "52c4nn3d";
 
@@ -325,20 +325,20 @@ pub struct Run<'a> {
     input: &'a [u8],
     handles: &'a Handles,
     own: Objects,
-    /// Strings and arguments of the call that is being made; freed after it.
+    /// Strings and arguments of the current call; freed after it.
     kept: Vec<CString>,
-    /// The function that is being called.
+    /// The name of the current function.
     name: &'static str,
-    /// A handle that is certainly none was passed, and no other thread could have changed that.
+    /// The call has an invalid handle, and no other thread could have made it valid.
     refused: bool,
-    /// Such a handle is all right here.
+    /// This function accepts invalid handles.
     lenient: bool,
     alone: bool,
-    /// Each function is to succeed; see `tour`.
+    /// Each function must succeed; see `tour`.
     touring: bool,
 }
 
-// Functions that need more than a line.
+// Functions that need more than one line.
 impl Run<'_> {
     fn config_new(&mut self) {
         let which = self.byte();
@@ -351,7 +351,7 @@ impl Run<'_> {
         if is_foreign {
             self.handles.foreign.lock().unwrap().insert(id);
         }
-        // Without these, one call could take as long as many inputs.
+        // Without these limits, one call could take as long as many inputs.
         for (name, value) in [
             (c"timeout_ms", c"200"),
             (c"connect_timeout_ms", c"100"),
@@ -402,7 +402,7 @@ impl Run<'_> {
     }
 }
 
-/// Frees what is behind a handle.
+/// Frees the object of a handle.
 fn end(kind: usize, id: u64) {
     let limits = vsession_call_options {
         struct_size: size_of::<vsession_call_options>(),
@@ -458,7 +458,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Frees the oldest where there are too many.
+/// Frees the oldest object if there are too many.
 fn bound<T>(objects: &mut Vec<*mut T>, free: impl Fn(*mut T)) {
     while objects.len() > MOST {
         free(objects.remove(0));
@@ -479,7 +479,7 @@ impl Drop for Run<'_> {
     }
 }
 
-/// Ends what an input left, and looks whether it is all gone.
+/// Ends what an input left behind, and checks that everything is gone.
 fn clean_up(handles: Handles) {
     servers_are_well();
     for (kind, live) in handles.live.into_iter().enumerate() {
@@ -495,8 +495,8 @@ fn clean_up(handles: Handles) {
     nothing_piles_up();
 }
 
-/// Descriptors and threads do not become more and more. What rests (connections, workers) goes in its time: seldom are there
-/// more than twenty of each. In the process of other tests the numbers are theirs.
+/// Checks that descriptors and threads do not accumulate. Idle connections and workers end in time, so there are rarely more
+/// than twenty of each. In a process with other tests the numbers include theirs.
 fn nothing_piles_up() {
     static INPUTS: Mutex<u32> = Mutex::new(0);
     let mut inputs = INPUTS.lock().unwrap();
@@ -531,8 +531,8 @@ pub fn target(bytes: &[u8]) {
     clean_up(handles);
 }
 
-/// Calls every function three times, in the order of the table, as a program would. Returns those that never did what they
-/// are for.
+/// Calls every function three times, in the order of the table, as a program would. Returns the functions that never
+/// succeeded.
 pub fn tour() -> Vec<&'static str> {
     servers_are_well();
     REACHED.lock().unwrap().clear();

@@ -184,7 +184,7 @@ static void a_closed_session_leaves_no_copy_of_its_cookie_and_password(const str
     if (!over_tls()) CHECK_INT(copies(&cookie), 0);
 }
 
-/* Reads to the end of a CONNECT request, or `most` bytes, and forgets them. */
+/* Reads to the end of a CONNECT request, or `most` bytes, and discards them. */
 static void read_request(int connection, size_t most)
 {
     static char buffer[2048];
@@ -236,7 +236,7 @@ static void a_closed_session_leaves_no_copy_of_the_proxy_password(const struct s
 {
     enum { LONGEST = 240 };
     char text[LONGEST], encoded[LONGEST / 3 * 4], option[LONGEST + 64];
-    /* A multiple of three, like the length of "us:", so that the password has a base64 text of its own. */
+    /* A multiple of three, like the length of "us:", so that the password has its own base64 text. */
     CHECK(length % 3 == 0 && length <= LONGEST);
     for (size_t i = 0; i < length; i++) text[i] = (char)((socks ? 'A' : 'a') + (i + length) * (i + 7) / 5 % 26);
     base64(text, length, encoded);

@@ -225,7 +225,7 @@ fn a_pin_that_names_nothing_is_refused() {
 }
 
 #[test]
-fn each_file_of_a_list_holds_a_certificate_and_marks_before_it_do_no_harm() {
+fn every_file_of_a_list_must_hold_a_certificate_and_a_byte_order_mark_is_ignored() {
     let simulator = Simulator::start();
     let good = simulator.text("ca_file");
     let text = std::fs::read_to_string(&good).unwrap();

@@ -131,7 +131,7 @@ func TestKill(t *testing.T) {
 	b.want("sessions", b.stats().Sessions, 2)
 }
 
-func TestCloneTicketIsNoSession(t *testing.T) {
+func TestCloneTicketIsNotASession(t *testing.T) {
 	b := launch(t)
 	ctx := context.Background()
 	c := b.loggedIn()

@@ -16,8 +16,8 @@ mkdir -p "$built"
 # possible.
 export TSAN_OPTIONS="exitcode=66 second_deadlock_stack=1 history_size=7"
 
-# Builds the library with the faults of tests/plants.toml, of which VSESSION_PLANT chooses one. The standard library is built with it:
-# the ThreadSanitizer understands only instrumented code, and this way nothing needs to be suppressed.
+# Builds the library with the faults of tests/plants.toml, of which VSESSION_PLANT selects one. The standard library is built
+# with it: the ThreadSanitizer understands only instrumented code, and this way nothing needs to be suppressed.
 tsan_library() {
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread --cfg vsession_plants" cargo build --quiet -Zbuild-std --target "$triple" \
         --target-dir target/tsan

@@ -1,4 +1,4 @@
-//! Arguments out of the bytes of an input: numbers, strings, handles, and structures that say their size. After the last byte
+//! Arguments from the bytes of an input: numbers, strings, handles, and structures that hold their size. After the last byte
 //! come zeros.
 
 use std::alloc::{Layout, alloc, dealloc};
@@ -75,7 +75,7 @@ pub(super) const STRINGS: &[&[u8]] = &[
     b"line\r\nend",
 ];
 
-/// A structure with its size first, in so many bytes as it says, so that whoever reads more is seen.
+/// A structure that starts with its size, in a buffer of exactly that size, so that a read beyond it is noticed.
 pub(super) struct Sized {
     memory: Option<(*mut u8, Layout)>,
 }
@@ -85,7 +85,7 @@ impl Sized {
 
     pub(super) fn new<T: Copy>(value: &T, size: usize, beyond: u8) -> Sized {
         let layout = Layout::from_size_align(size.max(size_of::<usize>()), align_of::<usize>()).unwrap();
-        // SAFETY: the layout is not empty; what is written lies in it.
+        // SAFETY: the layout is not empty, and the writes stay within it.
         unsafe {
             let memory = alloc(layout);
             memory.write_bytes(beyond, layout.size());
@@ -107,7 +107,7 @@ impl Sized {
 impl Drop for Sized {
     fn drop(&mut self) {
         if let Some((memory, layout)) = self.memory {
-            // SAFETY: it was allocated so.
+            // SAFETY: it was allocated with this layout.
             unsafe { dealloc(memory, layout) };
         }
     }
@@ -148,7 +148,7 @@ impl Run<'_> {
         self.byte() & 1 == 1
     }
 
-    /// A number that may or may not be in an enum.
+    /// A number that may or may not be a value of an enum.
     pub(super) fn number(&mut self) -> i32 {
         match self.byte() {
             b @ 0..=199 => i32::from(b % 100),
@@ -158,7 +158,8 @@ impl Run<'_> {
         }
     }
 
-    /// A string and whether it comes from the input: `usual` for zero, NULL, one of the world's, or bytes of the input.
+    /// A string, and whether it comes from the input: `usual` for zero, or NULL, one of the world's strings, or bytes of the
+    /// input.
     pub(super) fn string(&mut self, usual: &str) -> (*const c_char, bool) {
         let byte = usize::from(self.byte());
         let (string, is_raw) = match byte {
@@ -178,7 +179,7 @@ impl Run<'_> {
         (self.kept.last().unwrap().as_ptr(), is_raw)
     }
 
-    /// A handle where one of `kind` is wanted.
+    /// A handle for a parameter of `kind`.
     pub(super) fn handle(&mut self, kind: usize) -> u64 {
         let byte = self.byte();
         let pick = |from: &Mutex<Vec<u64>>, byte: u8| {
@@ -219,7 +220,7 @@ impl Run<'_> {
         vsession_queue { id: self.handle(QUEUE) }
     }
 
-    /// A size for a structure of `right` bytes, and what fills the bytes that the library does not know.
+    /// A size for a structure of `right` bytes, and the filling of the bytes that the library does not know.
     fn size(&mut self, right: usize) -> (usize, u8) {
         match self.byte() {
             0..=0x9f => (right, 0),
@@ -256,7 +257,7 @@ impl Run<'_> {
         }
         options.reserved = i32::from(byte == 0xff);
         let (size, beyond) = self.size(size_of::<vsession_call_options>());
-        // What a shorter structure lacks cannot be refused.
+        // A member that a shorter structure lacks cannot be refused.
         self.refused = refused | (self.refused && size >= size_of::<vsession_call_options>());
         Sized::new(&options, size, beyond)
     }
@@ -279,7 +280,7 @@ impl Run<'_> {
         if byte & 8 != 0 {
             call.arguments = self.string("<a/>").0;
             if byte & 16 != 0 && !call.arguments.is_null() {
-                // As long as it is, so the NUL behind it is not looked at.
+                // With its exact length, so the NUL after it is not read.
                 call.arguments_length = unsafe { CStr::from_ptr(call.arguments) }.count_bytes();
             }
         } else if byte & 16 != 0 {
@@ -294,7 +295,7 @@ impl Run<'_> {
         if self.byte() == 0xff { null_mut() } else { place }
     }
 
-    /// What a callback is to do; NULL for nothing.
+    /// What a callback must do; NULL for nothing.
     pub(super) fn script(&mut self) -> *mut c_void {
         let what = self.byte();
         if what == 0xff {

@@ -13,7 +13,7 @@ use ::vsession::vsession_status as status;
 use super::arguments::{current_time, zero_options};
 use super::checks::{REACHED, shows_no_secret};
 
-/// What a callback does, told by the bytes of the input.
+/// What a callback does, as the bytes of the input say.
 pub(super) struct Script {
     pub(super) what: u8,
     pub(super) returns: i32,
@@ -25,19 +25,19 @@ unsafe extern "C" fn free_script(data: *mut c_void) {
     drop(unsafe { Box::from_raw(data.cast::<Script>()) });
 }
 
-/// The function that frees a script, where there is one.
+/// The function that frees a script, if there is one.
 pub(super) fn free_of(data: *mut c_void) -> Option<unsafe extern "C" fn(*mut c_void)> {
     if data.is_null() { None } else { Some(free_script) }
 }
 
-/// What a function did not take is still ours.
+/// Frees what a function did not take.
 pub(super) fn take_back(data: *mut c_void, taken: bool) {
     if !taken && !data.is_null() {
         unsafe { free_script(data) };
     }
 }
 
-/// What a callback may do with its session: anything.
+/// What a callback may do with its session: everything.
 unsafe fn play_with(session: vsession, what: u8) {
     let limits = vsession_call_options {
         struct_size: size_of::<vsession_call_options>(),
@@ -79,7 +79,7 @@ pub(super) unsafe extern "C" fn credentials(
         }
     };
     let (user, password) = (script.user.as_ptr(), script.password.as_ptr());
-    // A reason that is not wanted in the end does no harm.
+    // A reason without a failure does no harm.
     reached("vsession_credentials_fail", unsafe { vsession_credentials_fail(out, user) });
     if script.what & 8 == 0 {
         reached("vsession_credentials_set", unsafe { vsession_credentials_set(out, user, password) });

@@ -16,18 +16,18 @@ use ::vsession::vsession_status as status;
 
 use super::{COOKIE, MOST, Objects, PASSWORD, Run, end};
 
-/// Functions that did what they are for.
+/// Functions that have succeeded.
 pub(super) static REACHED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
-/// The input at hand holds a secret of its own accord.
+/// The input itself contains a secret.
 pub(super) static TAINTED: Mutex<bool> = Mutex::new(false);
 
-/// Uses a number that was returned, so that reading it is not optimised away; no text.
+/// Uses a returned number, so that the compiler does not remove the read. Returns no text.
 pub(super) fn number<T>(value: T) -> *const c_char {
     std::hint::black_box(value);
     null()
 }
 
-/// A text that the library hands out is UTF-8, and shows no secret.
+/// Checks that a text from the library is UTF-8 and shows no secret.
 pub(super) fn shows_no_secret(text: *const c_char) {
     if text.is_null() {
         return;
@@ -52,20 +52,21 @@ impl Run<'_> {
         }
     }
 
-    /// Calls a function that returns a status, with a place for its error or without; checks that both fit.
+    /// Calls a function that returns a status, with or without a place for its error, and checks that status and error
+    /// agree.
     pub(super) fn call(&mut self, function: impl FnOnce(*mut *mut vsession_error) -> status) -> bool {
         let without = self.byte() == 0xff;
         let mut error = std::ptr::dangling_mut::<vsession_error>();
         let start = Instant::now();
         let status = function(if without { null_mut() } else { &mut error });
-        assert!(start.elapsed() < Duration::from_secs(15), "{}: it takes long", self.name);
+        assert!(start.elapsed() < Duration::from_secs(15), "{} takes too long", self.name);
         self.judge(status);
         if !without {
             assert_eq!(error.is_null(), status == status::VSESSION_OK, "{}: {status:?}", self.name);
             if !error.is_null() {
                 assert_eq!(unsafe { vsession_error_status(error) }, status);
                 let message = unsafe { vsession_error_message(error) };
-                assert!(unsafe { *message } != 0, "{}: an error says something", self.name);
+                assert!(unsafe { *message } != 0, "{}: an error has a message", self.name);
                 self.trace(format_args!("    {:?}", unsafe { CStr::from_ptr(message) }));
                 shows_no_secret(message);
                 self.own.errors.push(error);
@@ -84,13 +85,13 @@ impl Run<'_> {
         assert_ne!(status, status::VSESSION_E_INTERNAL, "{}", self.name);
         assert_ne!(status, status::VSESSION_E_FORKED, "{}", self.name);
         let refused = self.refused && self.alone && !self.lenient;
-        assert!(!refused || status != status::VSESSION_OK, "{} takes a handle that is none", self.name);
+        assert!(!refused || status != status::VSESSION_OK, "{} accepts an invalid handle", self.name);
         if status == status::VSESSION_OK {
             self.reached();
         }
     }
 
-    /// Calls a function that gives out an object. It is there exactly after success.
+    /// Calls a function that returns an object, which must exist exactly after success.
     pub(super) fn gives<T>(
         &mut self,
         function: impl FnOnce(*mut *mut T, *mut *mut vsession_error) -> status,
@@ -102,7 +103,7 @@ impl Run<'_> {
         (!out.is_null()).then_some(out)
     }
 
-    /// The same for one that may succeed without an object.
+    /// The same for a function that may succeed without an object.
     pub(super) fn gives_or_not<T>(
         &mut self,
         function: impl FnOnce(*mut *mut T, *mut *mut vsession_error) -> status,
@@ -114,7 +115,7 @@ impl Run<'_> {
         (!out.is_null()).then_some(out)
     }
 
-    /// Makes an object behind a handle.
+    /// Creates an object and its handle.
     pub(super) fn make(
         &mut self,
         kind: usize,
@@ -151,7 +152,7 @@ impl Run<'_> {
         let _ = self.call(function);
     }
 
-    /// A handle that was freed is one of the dead.
+    /// Moves a freed handle to the dead ones.
     pub(super) fn bury(&mut self, kind: usize, id: u64) {
         let mut live = self.handles.live[kind].lock().unwrap();
         if let Some(at) = live.iter().position(|known| *known == id) {
@@ -165,7 +166,7 @@ impl Run<'_> {
         self.reached();
     }
 
-    /// An object of the thread's, or NULL.
+    /// An object of this thread, or NULL.
     pub(super) fn object<T>(&mut self, of: impl FnOnce(&Objects) -> &Vec<*mut T>) -> *mut T {
         let byte = self.byte();
         let all = of(&self.own);
@@ -207,14 +208,14 @@ impl Run<'_> {
         self.reads_object(object, |certificates| read(certificates, index));
     }
 
-    /// What a server said is no secret of ours, so the text is only read, to the length that is told.
+    /// A server's text may hold anything, so it is only read, to the given length.
     pub(super) fn of_reply(&mut self, read: impl FnOnce(*const vsession_reply, *mut usize) -> *const c_char) {
         let object = self.object(|own| &own.replies);
         let mut length = usize::MAX;
         let place = self.place(&mut length);
         let text = read(object, place);
         if !text.is_null() {
-            // Only two of the functions tell a length; the others end with a NUL.
+            // Only two of the functions return a length; the other texts end with a NUL.
             let bytes = match length {
                 usize::MAX if place.is_null() => &[],
                 usize::MAX => unsafe { CStr::from_ptr(text) }.to_bytes(),

@@ -9,7 +9,7 @@ use super::{PASSWORD, Run};
 use crate::support::canned::{self, Canned, Peer};
 
 /// The servers, and strings that a program would pass. They live as long as the process. The URLs hold a password, so they
-/// stand nowhere but where a URL is wanted.
+/// are used only where a URL is wanted.
 pub(super) struct World {
     servers: [Canned; 2],
     pub(super) urls: [CString; 2],
@@ -19,7 +19,7 @@ pub(super) struct World {
 pub(super) fn world() -> &'static World {
     static WORLD: OnceLock<World> = OnceLock::new();
     WORLD.get_or_init(|| {
-        // Before there are threads. Nobody listens there, so a session of this is refused at once.
+        // Set before any thread starts. Nobody listens there, so a session with this URL is refused at once.
         unsafe { std::env::set_var("GOVC_URL", format!("http://user:{PASSWORD}@127.0.0.1:1/sdk")) };
         let servers = [Canned::http(), Canned::https()];
         let url = |scheme: &str, server: &Canned| {
@@ -39,7 +39,7 @@ pub(super) fn servers_are_well() {
 }
 
 impl Run<'_> {
-    /// How the servers answer from now on.
+    /// Sets how the servers answer from now on.
     pub(super) fn server(&mut self) {
         let byte = self.byte();
         let raw = if matches!(byte & 15, 3 | 4) {
@@ -63,7 +63,7 @@ impl Run<'_> {
     }
 }
 
-/// One way to answer a request.
+/// One way of answering a request.
 fn answer(how: u8, raw: &[u8], peer: &mut Peer, request: &canned::Request) {
     let good = match request.method.as_str() {
         "SessionIsActive" => canned::envelope(
@@ -105,7 +105,7 @@ fn answer(how: u8, raw: &[u8], peer: &mut Peer, request: &canned::Request) {
             peer.cut();
         }
         8 => drop(peer.say(b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy")),
-        // A server that repeats what it was told, secrets included.
+        // A server that repeats its input, including secrets.
         9 => drop(peer.say(&error(&format!("{}{}", request.head, request.body)))),
         10 => drop(peer.say(&error(&fault("InvalidLogin")))),
         11 => {
