@@ -1,7 +1,6 @@
 //! Where credentials come from: the program's function, a password that it set later, a file, options. Each is read anew at each
 //! login, so that a credential that was rotated is found.
 
-use std::fmt;
 use std::path::Path;
 
 use super::files::NamedFile;
@@ -10,20 +9,6 @@ use crate::auth::credential::{Credential, Kind, Source};
 use crate::error::{Error, Result};
 use crate::runtime::secret::{Secret, Wiped};
 use crate::status::Status;
-use crate::sync::Arc;
-
-type AskForCredential = dyn Fn(u64) -> Result<Credential> + Send + Sync;
-
-/// The program's function that gives credentials, called with the session's handle.
-#[derive(Clone)]
-pub(crate) struct CredentialsFunction(pub(crate) Arc<AskForCredential>);
-
-impl fmt::Debug for CredentialsFunction {
-    // unreached: a trait requires it, and nothing calls it
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CredentialsFunction")
-    }
-}
 
 impl Config {
     /// Whether another login may find other credentials than this one, without the program's doing.

@@ -6,7 +6,6 @@ mod env;
 mod files;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod keepalive;
 mod known_hosts;
 pub(crate) mod login_text;
 mod no_proxy;
@@ -15,40 +14,63 @@ mod proxy;
 mod tls;
 mod url;
 
-pub(crate) use credentials::CredentialsFunction;
 pub(crate) use env::from_environment;
-pub(crate) use keepalive::Probe;
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::auth::credential::Credential;
 use crate::error::{Error, Result};
 use crate::net;
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
+use crate::status::Status;
 use crate::sync::Arc;
 use url::Url;
 
 /// When the library logs in on its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Relogin {
     /// At the first call and whenever the session has ended.
+    #[default]
     Auto,
     /// Only when the program calls `vsession_login`.
     Never,
 }
 
 /// Whether replies are asked for in gzip.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Compression {
     /// Unless the server is on this machine, where no line is slow enough to repay the work.
+    #[default]
     Auto,
     On,
     Off,
 }
 
+/// The request by which keep-alive asks the server for a sign of life.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum Probe {
+    #[default]
+    CurrentTime,
+    CurrentSession,
+    Custom(ProgramFunction<Status>),
+}
+
+/// A function of the program, called with the session's handle.
+#[derive(Clone)]
+pub(crate) struct ProgramFunction<T>(pub(crate) Arc<dyn Fn(u64) -> T + Send + Sync>);
+
+impl<T> fmt::Debug for ProgramFunction<T> {
+    // unreached: a trait requires it, and nothing calls it
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProgramFunction")
+    }
+}
+
 /// A configuration with every option at its value or default.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) url: Url,
     pub(crate) username: Option<String>,
@@ -82,7 +104,7 @@ pub(crate) struct Config {
     pub(crate) keepalive_interval: Duration,
     pub(crate) probe: Probe,
     /// Asked for a credential at each login.
-    pub(crate) credentials_function: Option<CredentialsFunction>,
+    pub(crate) credentials_function: Option<ProgramFunction<Result<Credential>>>,
     /// Where events go.
     pub(crate) queue: Option<Arc<Queue>>,
 }
@@ -90,37 +112,18 @@ pub(crate) struct Config {
 impl Config {
     pub(crate) fn new(url: &str) -> Result<Config> {
         let mut config = Config {
-            url: Url::default(),
-            username: None,
-            password: None,
-            allow_empty_password: false,
-            password_file: None,
-            locale: None,
             tls_verify: true,
-            tls_ca_files: Vec::new(),
-            tls_thumbprints: Vec::new(),
-            tls_known_hosts: Vec::new(),
-            tls_only_1_3: false,
-            certificate: None,
-            private_key: None,
-            proxy: proxy::Choice::None,
-            no_proxy: None,
             timeout: Some(Duration::from_secs(120)),
             connect_timeout: Duration::from_secs(15),
             max_connections: 64,
             idle_timeout: Duration::from_secs(15),
             max_reply_bytes: 64 << 20,
             user_agent: concat!("libvsession/", env!("CARGO_PKG_VERSION")).into(),
-            compression: Compression::Auto,
-            api_version: None,
-            relogin: Relogin::Auto,
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),
             close_logs_out: true,
             keepalive_interval: Duration::from_secs(600),
-            probe: Probe::CurrentTime,
-            credentials_function: None,
-            queue: None,
+            ..Config::default()
         };
         config.set_url(url).map_err(|problem| Error::invalid_argument("url", problem))?;
         Ok(config)
@@ -140,11 +143,6 @@ impl Config {
             self.password = Some(password);
         }
         Ok(())
-    }
-
-    /// Sets an option by its documented name.
-    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        options::set(self, name, value)
     }
 
     /// The settings of the network layer. Reads the certificate files.

@@ -1,5 +1,6 @@
 //! The options by name: one table, from which setters, errors and documentation are made. A new option is one entry.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -21,8 +22,11 @@ struct Opt {
     set: fn(&mut Config, &str) -> std::result::Result<(), String>,
 }
 
-/// The values that `boolean` and `at_least_one_millisecond` accept.
+/// The values that `boolean` accepts.
 const BOOLEAN: &str = "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off`, in any case";
+
+/// The longest time in milliseconds; the next number means "for ever" in the C API.
+const LONGEST: u64 = u32::MAX as u64 - 1;
 const POSITIVE_MILLISECONDS: &str = "1 to 4294967294";
 
 const OPTIONS: &[Opt] = &[
@@ -45,21 +49,14 @@ const OPTIONS: &[Opt] = &[
         values: "text",
         default: "",
         about: "The password. Its memory is zeroed when the last session and configuration that use it are gone. An empty one is not sent; see `allow_empty_password`.",
-        set: |c, v| {
-            login_text::check(v)?;
-            c.password = Some(Secret::new(v));
-            Ok(())
-        },
+        set: |c, v| login_text::check(v).map(|()| c.password = Some(Secret::new(v))),
     },
     Opt {
         name: "password_file",
         values: "a path",
         default: "",
         about: "A file with the password, read at every login, so that a rotated password is found. Takes precedence over `password`. It must be a regular file of at most 64 KiB in UTF-8; a byte order mark at its beginning and line ends at its end are not part of the password. If the file is empty or cannot be used, the login fails before anything is sent.",
-        set: |c, v| {
-            c.password_file = path(v);
-            Ok(())
-        },
+        set: |c, v| path(v).map(|v| c.password_file = v),
     },
     Opt {
         name: "locale",
@@ -123,33 +120,21 @@ const OPTIONS: &[Opt] = &[
         values: "`1.2` or `1.3`",
         default: "1.2",
         about: "The lowest version of TLS to speak. Versions before 1.2 are not supported.",
-        set: |c, v| match v {
-            "1.2" | "1.3" => {
-                c.tls_only_1_3 = v == "1.3";
-                Ok(())
-            }
-            _ => Err("is not one of them".into()),
-        },
+        set: |c, v| one_of(v, &[("1.2", false), ("1.3", true)]).map(|v| c.tls_only_1_3 = v),
     },
     Opt {
         name: "certificate",
         values: "path of a PEM file",
         default: "",
         about: "The client certificate to present when the server asks for one, followed by the intermediate certificates. Read when a session is opened.",
-        set: |c, v| {
-            c.certificate = path(v);
-            Ok(())
-        },
+        set: |c, v| path(v).map(|v| c.certificate = v),
     },
     Opt {
         name: "private_key",
         values: "path of a PEM file (PKCS#8, PKCS#1 or SEC1, not encrypted)",
         default: "the file of `certificate`",
         about: "The private key of `certificate`.",
-        set: |c, v| {
-            c.private_key = path(v);
-            Ok(())
-        },
+        set: |c, v| path(v).map(|v| c.private_key = v),
     },
     Opt {
         name: "proxy",
@@ -177,35 +162,35 @@ const OPTIONS: &[Opt] = &[
         values: "0 to 4294967294; 0: no limit",
         default: "120000",
         about: "How long a call may take in all, including connecting, waiting, a login and a retry. A call's own `timeout_ms` takes precedence.",
-        set: |c, v| milliseconds(v).map(|v| c.timeout = Some(v).filter(|v| !v.is_zero())),
+        set: |c, v| milliseconds(v, 0..=LONGEST).map(|v| c.timeout = Some(v).filter(|v| !v.is_zero())),
     },
     Opt {
         name: "connect_timeout_ms",
         values: POSITIVE_MILLISECONDS,
         default: "15000",
         about: "How long making one connection may take: DNS, TCP, proxy and TLS together.",
-        set: |c, v| at_least_one_millisecond(v).map(|v| c.connect_timeout = v),
+        set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.connect_timeout = v),
     },
     Opt {
         name: "max_connections",
         values: "1 to 1024",
         default: "64",
         about: "The maximum number of connections to the server at a time. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
-        set: |c, v| number(v, 1, 1024).map(|v| c.max_connections = v as usize),
+        set: |c, v| number(v, 1..=1024).map(|v| c.max_connections = v as usize),
     },
     Opt {
         name: "idle_timeout_ms",
         values: POSITIVE_MILLISECONDS,
         default: "15000",
         about: "How long a connection may be idle before it is closed. With a value above the server's own limit, more calls meet a connection that the server is about to close.",
-        set: |c, v| at_least_one_millisecond(v).map(|v| c.idle_timeout = v),
+        set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.idle_timeout = v),
     },
     Opt {
         name: "max_reply_bytes",
         values: "1024 to 4294967295",
         default: "67108864",
         about: "The size limit of a reply, after decompression. A reply takes its own size in memory, and the text of its return value may take as much once more.",
-        set: |c, v| number(v, 1024, u32::MAX.into()).map(|v| c.max_reply_bytes = v),
+        set: |c, v| number(v, 1024..=u32::MAX.into()).map(|v| c.max_reply_bytes = v),
     },
     Opt {
         name: "user_agent",
@@ -226,13 +211,8 @@ const OPTIONS: &[Opt] = &[
         default: "auto",
         about: "Whether replies are asked for in gzip. It saves time on a slow line and costs both sides CPU time. `auto` asks for it unless the server has a loopback address and no proxy is in between. A reply that comes in gzip without being asked for is read all the same.",
         set: |c, v| {
-            c.compression = match v {
-                "auto" => Compression::Auto,
-                "on" => Compression::On,
-                "off" => Compression::Off,
-                _ => return Err("is not one of them".into()),
-            };
-            Ok(())
+            let values = [("auto", Compression::Auto), ("on", Compression::On), ("off", Compression::Off)];
+            one_of(v, &values).map(|v| c.compression = v)
         },
     },
     Opt {
@@ -240,16 +220,12 @@ const OPTIONS: &[Opt] = &[
         values: "a version such as `8.0.2.0`, or `auto`",
         default: "auto",
         about: "The version of the vim25 API to speak. `auto` takes the newest released version that the server lists or, if it has no list, the version in its `AboutInfo`; and chooses again if the server turns out to have been replaced.",
-        set: |c, v| match v {
-            "auto" => {
-                c.api_version = None;
-                Ok(())
+        set: |c, v| {
+            if v != "auto" && !is_version(v) {
+                return Err("is not a version".into());
             }
-            v if is_version(v) => {
-                c.api_version = Some(v.to_string());
-                Ok(())
-            }
-            _ => Err("is not a version".into()),
+            c.api_version = Some(v.to_string()).filter(|v| v != "auto");
+            Ok(())
         },
     },
     Opt {
@@ -257,35 +233,28 @@ const OPTIONS: &[Opt] = &[
         values: "`auto` or `never`",
         default: "auto",
         about: "Whether the library logs in on its own, at the first call and when the session has ended. With `never` such calls fail with VSESSION_E_NOT_AUTHENTICATED.",
-        set: |c, v| {
-            c.relogin = match v {
-                "auto" => Relogin::Auto,
-                "never" => Relogin::Never,
-                _ => return Err("is not one of them".into()),
-            };
-            Ok(())
-        },
+        set: |c, v| one_of(v, &[("auto", Relogin::Auto), ("never", Relogin::Never)]).map(|v| c.relogin = v),
     },
     Opt {
         name: "relogin.backoff_ms",
         values: POSITIVE_MILLISECONDS,
         default: "1000",
         about: "After an automatic login failed for a reason other than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. The delay that the server asks for with `Retry-After` is added.",
-        set: |c, v| at_least_one_millisecond(v).map(|v| c.backoff = v),
+        set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.backoff = v),
     },
     Opt {
         name: "relogin.max_backoff_ms",
         values: POSITIVE_MILLISECONDS,
         default: "60000",
         about: "The longest such wait.",
-        set: |c, v| at_least_one_millisecond(v).map(|v| c.max_backoff = v),
+        set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.max_backoff = v),
     },
     Opt {
         name: "keepalive.interval_ms",
         values: "0, or 1000 to 4294967294; 0: none",
         default: "600000",
         about: "How long a session may be unused before keep-alive sends a probe. Other successful calls put it off. The server ends idle sessions after 30 minutes or so.",
-        set: |c, v| match milliseconds(v)? {
+        set: |c, v| match milliseconds(v, 0..=LONGEST)? {
             v if v.is_zero() || v >= Duration::from_secs(1) => {
                 c.keepalive_interval = v;
                 Ok(())
@@ -299,12 +268,8 @@ const OPTIONS: &[Opt] = &[
         default: "current_time",
         about: "The probe of keep-alive: CurrentTime, or a read of SessionManager.currentSession, which needs no privilege and refreshes what is known of the session. `vsession_config_set_keepalive_fn` sets a function of the program instead.",
         set: |c, v| {
-            c.probe = match v {
-                "current_time" => Probe::CurrentTime,
-                "current_session" => Probe::CurrentSession,
-                _ => return Err("is not one of them".into()),
-            };
-            Ok(())
+            let values = [("current_time", Probe::CurrentTime), ("current_session", Probe::CurrentSession)];
+            one_of(v, &values).map(|v| c.probe = v)
         },
     },
     Opt {
@@ -323,27 +288,32 @@ const OPTIONS: &[Opt] = &[
     },
 ];
 
-pub(super) fn set(config: &mut Config, name: &str, value: &str) -> Result<()> {
-    let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
-        let names: Vec<_> = OPTIONS.iter().map(|o| o.name).collect();
-        // Text that does not look like a name may be a value in the wrong place, and a secret.
-        let looks_like_one = name.len() <= 64
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_'));
-        let shown = if looks_like_one { format!("named '{name}'") } else { "of this name".into() };
-        return Err(Error::invalid_argument(
-            "name",
-            format!("there is no option {shown}; the options are {}", names.join(", ")),
-        ));
-    };
-    let set = |config: &mut Config| match value.len() {
-        0..=login_text::MOST => (option.set)(config, value),
-        _ => Err("it is longer than 64 KiB".into()),
-    };
-    set(config).map_err(|problem| {
-        // The value is not repeated: it may be a secret.
-        let values = option.values.replace('`', "'");
-        Error::invalid_argument("value", format!("option '{name}': {problem}; good values: {values}"))
-    })
+impl Config {
+    /// Sets an option by its documented name.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let Some(option) = OPTIONS.iter().find(|o| o.name == name) else {
+            let names: Vec<_> = OPTIONS.iter().map(|o| o.name).collect();
+            // Text that does not look like a name may be a value in the wrong place, and a secret.
+            let looks_like_one = name.len() <= 64
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_'));
+            let shown = if looks_like_one { format!("named '{name}'") } else { "of this name".into() };
+            return Err(Error::invalid_argument(
+                "name",
+                format!("there is no option {shown}; the options are {}", names.join(", ")),
+            ));
+        };
+        let set = match value.len() {
+            0..=login_text::MOST => (option.set)(self, value),
+            _ => Err("it is longer than 64 KiB".into()),
+        };
+        set.map_err(|problem| {
+            // The value is not repeated: it may be a secret.
+            let values = option.values.replace('`', "'");
+            Error::invalid_argument("value", format!("option '{name}': {problem}; good values: {values}"))
+        })
+    }
 }
 
 pub(super) fn boolean(value: &str) -> std::result::Result<bool, String> {
@@ -360,29 +330,33 @@ fn optional_text(value: &str) -> std::result::Result<Option<String>, String> {
     Ok(Some(value.to_string()).filter(|value| !value.is_empty()))
 }
 
-fn number(value: &str, least: u64, most: u64) -> std::result::Result<u64, String> {
+/// The value with this name.
+fn one_of<T: Clone>(value: &str, values: &[(&str, T)]) -> std::result::Result<T, String> {
+    let named = values.iter().find(|(name, _)| *name == value);
+    named.map(|(_, value)| value.clone()).ok_or_else(|| "is not one of them".into())
+}
+
+fn number(value: &str, range: RangeInclusive<u64>) -> std::result::Result<u64, String> {
     let number: u64 = value.trim().parse().map_err(|_| "is not a number".to_string())?;
-    if (least..=most).contains(&number) || planted!("number-out-of-range") {
+    if range.contains(&number) || planted!("number-out-of-range") {
         Ok(number)
     } else {
         Err("is out of range".into())
     }
 }
 
-fn milliseconds(value: &str) -> std::result::Result<Duration, String> {
-    number(value, 0, u64::from(u32::MAX) - 1).map(Duration::from_millis)
+fn milliseconds(value: &str, range: RangeInclusive<u64>) -> std::result::Result<Duration, String> {
+    number(value, range).map(Duration::from_millis)
 }
 
-fn at_least_one_millisecond(value: &str) -> std::result::Result<Duration, String> {
-    number(value, 1, u64::from(u32::MAX) - 1).map(Duration::from_millis)
-}
-
+/// The paths between the colons, without empty ones.
 fn paths(value: &str) -> Vec<PathBuf> {
-    value.split(':').filter_map(path).collect()
+    value.split(':').filter(|path| !path.is_empty()).map(PathBuf::from).collect()
 }
 
-fn path(value: &str) -> Option<PathBuf> {
-    (!value.is_empty()).then(|| PathBuf::from(value))
+/// `None` if the value is empty.
+fn path(value: &str) -> std::result::Result<Option<PathBuf>, String> {
+    Ok(Some(PathBuf::from(value)).filter(|_| !value.is_empty()))
 }
 
 /// Name and documented values of an option by any number.

@@ -11,8 +11,9 @@ use crate::runtime::secret::Secret;
 use crate::status::Status;
 
 /// What the option `proxy` says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) enum Choice {
+    #[default]
     None,
     /// The proxy that the environment names.
     Env,

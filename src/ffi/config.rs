@@ -10,7 +10,7 @@ use super::out::Out;
 use super::queue::vsession_queue;
 use super::session::vsession;
 use super::strings::required;
-use crate::config::{self, Config, Probe};
+use crate::config::{self, Config, Probe, ProgramFunction};
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 use crate::sync::{Arc, Mutex};
@@ -138,12 +138,12 @@ pub unsafe extern "C" fn vsession_config_set_keepalive_fn(
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
         let data = CallbackData::new(data, free_data);
         let probe = function.map_or(Probe::CurrentTime, |function| {
-            Probe::Custom(Arc::new(move |session| {
+            Probe::Custom(ProgramFunction(Arc::new(move |session| {
                 let data = &data;
                 // SAFETY: the caller registered the function to be called so, with this pointer.
                 let status = unsafe { function(vsession { id: session }, data.pointer()) };
                 vsession_status::from_number(status).unwrap_or(vsession_status::VSESSION_E_INTERNAL)
-            }))
+            })))
         });
         // The old function is dropped after the lock is released, because its `free_data` may use this configuration.
         let old = std::mem::replace(&mut Arc::make_mut(&mut config.lock()).probe, probe);

@@ -10,7 +10,7 @@ use super::handles;
 use super::session::vsession;
 use super::strings::{login_text, required};
 use crate::auth::credential::{Credential, Source};
-use crate::config::CredentialsFunction;
+use crate::config::ProgramFunction;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
 use crate::status::vsession_status;
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn vsession_config_set_credentials_fn(
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?;
         let data = CallbackData::new(data, free_data);
         let source = function.map(|function| {
-            CredentialsFunction(Arc::new(move |session| {
+            ProgramFunction(Arc::new(move |session| {
                 let data = &data;
                 ask(|credentials| {
                     // SAFETY: the caller registered the function to be called so, with this pointer.

@@ -223,7 +223,7 @@ impl Session {
             Probe::CurrentSession => self.probe_current_session(),
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
-                match probe(self.handle()) {
+                match (probe.0)(self.handle()) {
                     Status::VSESSION_OK => {
                         self.note_success::<Vim25>();
                         self.note_proof::<Vim25>(epoch);
@@ -320,7 +320,7 @@ impl Sleeper for Session {
 mod tests {
     use super::super::tests::{open, publish_login};
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, ProgramFunction};
     use std::sync::atomic::{AtomicU32, Ordering};
 
     /// A machine that slept for an hour, or a program that was stopped: the hour is not made up for.
@@ -329,10 +329,10 @@ mod tests {
         let probes = Arc::new(AtomicU32::new(0));
         let counted = probes.clone();
         let mut config = Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap();
-        config.probe = Probe::Custom(Arc::new(move |_| {
+        config.probe = Probe::Custom(ProgramFunction(Arc::new(move |_| {
             counted.fetch_add(1, Ordering::SeqCst);
             Status::VSESSION_OK
-        }));
+        })));
         let session = open(config);
         publish_login(&session);
         let second = Duration::from_secs(1);
@@ -390,10 +390,10 @@ mod tests {
         let mut config = Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap();
         config.keepalive_interval = Duration::from_millis(50);
         config.backoff = Duration::from_millis(10);
-        config.probe = Probe::Custom(Arc::new(move |_| {
+        config.probe = Probe::Custom(ProgramFunction(Arc::new(move |_| {
             assert!(counted.fetch_add(1, Ordering::SeqCst) > 2, "planted");
             Status::VSESSION_OK
-        }));
+        })));
         let session = open(config);
         publish_login(&session);
         session.keepalive_after_login::<Vim25>(false);

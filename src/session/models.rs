@@ -9,7 +9,7 @@ use super::call::{CallOptions, MethodCall};
 use super::renewal::Phase;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
-use crate::config::{Config, CredentialsFunction};
+use crate::config::{Config, ProgramFunction};
 use crate::error::{Error, Result};
 use crate::http::model::{Server, serve_with};
 use crate::http::{self, HttpReply, HttpRequest};
@@ -586,7 +586,7 @@ fn a_closed_session_does_not_touch_another() {
         (config.backoff, config.max_backoff) = (Duration::from_millis(1), Duration::from_millis(1));
         // The first look finds nothing, later ones find new credentials.
         let asked = Arc::new(AtomicBool::new(false));
-        config.credentials_function = Some(CredentialsFunction(Arc::new(move |_| {
+        config.credentials_function = Some(ProgramFunction(Arc::new(move |_| {
             let password = if asked.swap(true, Ordering::SeqCst) { "new" } else { "old" };
             Ok(Credential::password("user".into(), Secret::new(password), Source::Function))
         })));

@@ -11,7 +11,7 @@ use super::state::Input;
 use super::vim25::Vim25;
 use super::*;
 use crate::auth::credential::{Credential, Source};
-use crate::config::CredentialsFunction;
+use crate::config::ProgramFunction;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
 use crate::vim::service::Service;
@@ -122,7 +122,7 @@ fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
     let panicking = panics.clone();
     let mut config = Config::new("http://127.0.0.1:1/sdk").unwrap();
     config.backoff = Duration::from_millis(1);
-    config.credentials_function = Some(CredentialsFunction(Arc::new(move |_| {
+    config.credentials_function = Some(ProgramFunction(Arc::new(move |_| {
         assert!(!panicking.load(Ordering::SeqCst), "planted");
         Ok(Credential::password("user".into(), Secret::new("pass"), Source::Function))
     })));
@@ -137,7 +137,7 @@ fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
 #[test]
 fn a_credentials_function_that_returns_the_status_of_refused_credentials_has_none_refused() {
     let mut config = Config::new("http://127.0.0.1:1/sdk").unwrap();
-    config.credentials_function = Some(CredentialsFunction(Arc::new(|_| {
+    config.credentials_function = Some(ProgramFunction(Arc::new(|_| {
         Err(Error::new(Status::VSESSION_E_INVALID_LOGIN, "the vault does not know the program"))
     })));
     let session = open(config);
