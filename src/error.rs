@@ -96,6 +96,12 @@ impl Error {
         Error::new(Status::VSESSION_E_INVALID_ARGUMENT, format!("argument '{name}': {problem}"))
     }
 
+    /// The configuration cannot be used, or a file or variable that it names.
+    #[cold]
+    pub(crate) fn config(problem: impl Into<String>) -> Error {
+        Error::new(Status::VSESSION_E_CONFIG, problem)
+    }
+
     /// Changes the detail; copies it first when the error is shared.
     #[cold]
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Detail)) -> Error {

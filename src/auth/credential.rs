@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use super::fingerprint::Fingerprint;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
-use crate::status::Status;
 
 /// A credential as it was read from its source.
 #[derive(Clone)]
@@ -57,13 +56,10 @@ impl Credential {
     /// Whether it may be sent at this time.
     pub(crate) fn check_expiry(&self, now_ms: i64) -> Result<()> {
         match self.expires_ms {
-            Some(end) if now_ms >= end => Err(Error::new(
-                Status::VSESSION_E_CONFIG,
-                format!(
-                    "the credential of '{}' has expired, so no login was sent; give another one",
-                    self.user
-                ),
-            )),
+            Some(end) if now_ms >= end => Err(Error::config(format!(
+                "the credential of '{}' has expired, so no login was sent; give another one",
+                self.user
+            ))),
             _ => Ok(()),
         }
     }

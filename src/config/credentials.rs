@@ -8,10 +8,9 @@ use super::{Config, login_text};
 use crate::auth::credential::{Credential, Kind, Source};
 use crate::error::{Error, Result};
 use crate::runtime::secret::{Secret, Wiped};
-use crate::status::Status;
 
 impl Config {
-    /// Whether another login may find other credentials than this one, without the program's doing.
+    /// Whether the next login may find other credentials although the program changed nothing.
     pub(crate) fn credentials_may_change(&self) -> bool {
         self.credentials_function.is_some() || self.password_file.is_some()
     }
@@ -30,8 +29,7 @@ impl Config {
         };
         let Kind::Password(password) = &credential.kind;
         if password.reveal().is_empty() && !self.allow_empty_password {
-            return Err(Error::new(
-                Status::VSESSION_E_CONFIG,
+            return Err(Error::config(
                 "the password is empty, so no login was sent; set one, or the option 'allow_empty_password' where the account has none",
             ));
         }
@@ -55,27 +53,24 @@ impl Config {
 }
 
 fn missing(what: &str) -> Error {
-    Error::new(
-        Status::VSESSION_E_CONFIG,
-        format!(
-            "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open, or GOVC_USERNAME and GOVC_PASSWORD where the environment is read"
-        ),
-    )
+    Error::config(format!(
+        "no {what} is configured; set the options 'username' and 'password' (or 'password_file') before vsession_open, or GOVC_USERNAME and GOVC_PASSWORD where the environment is read"
+    ))
 }
 
-/// The password that a file holds now. A moment later the file may hold another one, or may have been written at all.
+/// The password that a file holds now. A failure is retriable, because the file may be replaced a moment later.
 fn password_of(path: &Path) -> Result<Secret> {
     let file = NamedFile::of_option("password_file", path);
     let text = login_text_of(&file, |text| text.trim_end_matches(['\r', '\n']));
     text.map(Secret::from_wiped).map_err(|error| error.with(|d| d.retriable = true))
 }
 
-/// The text for a login in a file: what `part` takes of it, without a byte order mark.
+/// The text that a file holds for a login: the part of it that `part` selects, without a byte order mark.
 pub(super) fn login_text_of(file: &NamedFile, part: impl Fn(&str) -> &str) -> Result<Wiped<String>> {
     let text = file.read_text(login_text::MOST)?;
     let text = part(text.strip_prefix('\u{feff}').unwrap_or(&text));
     if text.is_empty() {
-        return Err(file.unusable("is empty; it was about to be written, or its secret is missing"));
+        return Err(file.unusable("is empty; it is still being written, or its secret is missing"));
     }
     login_text::check(text).map_err(|problem| file.unusable(format!("cannot be used: {problem}")))?;
     Ok(Wiped::new(text.to_string()))

@@ -9,7 +9,6 @@ use super::files::NamedFile;
 use super::{Config, options};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
-use crate::status::Status;
 
 /// Variables and the options that they set, in this order.
 const VARIABLES: &[(&str, &str)] = &[
@@ -25,9 +24,7 @@ const VARIABLES: &[(&str, &str)] = &[
 /// Reads `GOVC_URL` and its family through `variable`.
 pub(crate) fn from_environment(variable: impl Fn(&str) -> Option<OsString>) -> Result<Config> {
     let url = text(&variable, "GOVC_URL")?.ok_or_else(|| {
-        Error::new(
-            Status::VSESSION_E_CONFIG,
-            "the environment variable GOVC_URL is not set; it names the server, for example https://user@host/sdk",
+        Error::config("the environment variable GOVC_URL is not set; it names the server, for example https://user@host/sdk",
         )
     })?;
     let mut config = Config::new(&url).map_err(|e| blame("GOVC_URL", &e.detail().message))?;
@@ -61,7 +58,7 @@ pub(super) fn text(
 
 fn blame(name: &str, problem: &str) -> Error {
     let name = if planted!("unnamed-variable") { "" } else { name };
-    Error::new(Status::VSESSION_E_CONFIG, format!("environment variable {name}: {problem}"))
+    Error::config(format!("environment variable {name}: {problem}"))
 }
 
 /// As in `govc`, a value that is the path of a file stands for the file's content, without the blanks around it. Messages show a value
@@ -91,6 +88,7 @@ fn insecure(value: &str) -> Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Status;
 
     fn read(variables: &[(&str, &str)]) -> Result<Config> {
         from_environment(|name| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into()))

@@ -39,13 +39,13 @@ impl<'a> NamedFile<'a> {
 
     /// The error of a file that cannot be used. `problem` completes the sentence that the file's name begins.
     pub(super) fn unusable(&self, problem: impl fmt::Display) -> Error {
-        Error::new(Status::VSESSION_E_CONFIG, format!("{self} {problem}"))
+        Error::config(format!("{self} {problem}"))
     }
 
     /// The content of the file.
     pub(super) fn read(&self, most: usize) -> Result<Wiped<Vec<u8>>> {
-        // Opening alone may have an effect on what is no regular file, so its kind is checked before. Another file may take its
-        // place meanwhile, so the kind is checked once more.
+        // Opening a pipe or a device may have an effect of its own, so the kind is checked first. Another file may take its place
+        // in between, so the kind of the open file is checked too.
         self.check_kind(std::fs::metadata(self.path))?;
         let opened =
             OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(self.path);
@@ -95,7 +95,7 @@ impl<'a> NamedFile<'a> {
     }
 }
 
-/// What it is, if it is no regular file.
+/// What kind of file it is, unless it is a regular one.
 fn kind(about: &Metadata) -> Option<&'static str> {
     let kind = about.file_type();
     if kind.is_file() {

@@ -97,11 +97,8 @@ fn meanings(word: &str) -> Option<Vec<(Host, u16)>> {
     if let Some((host, port)) = word.rsplit_once(':')
         && let Some(host) = Host::of_line(host).or_else(|| Host::v6(host))
     {
-        let digits = port.bytes().all(|b| b.is_ascii_digit());
-        let port = if port.is_empty() { Some(HTTPS) } else { port.parse().ok() };
-        if let Some(port) = port.filter(|port| digits && *port > 0) {
-            all.push((host, port));
-        }
+        let port = if port.is_empty() { Some(HTTPS) } else { url::port(port) };
+        all.extend(port.map(|port| (host, port)));
     }
     (!all.is_empty()).then_some(all)
 }

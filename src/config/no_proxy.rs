@@ -2,9 +2,9 @@
 //! would reach without the proxy is reached without it here too. An entry that neither understands is reported, because a list
 //! that is misread sends a password through a proxy.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
-use super::url::{is_name, looks_like_ipv4, port};
+use super::url::{digits, is_name, looks_like_ipv4, port};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NoProxy {
@@ -23,9 +23,9 @@ struct Rule {
 #[derive(Clone, Debug)]
 enum Target {
     All,
-    /// Addresses with the same first `bits`; a single address has all bits.
+    /// Addresses with the same first `bits`; a single address has all bits. IPv4 is the part of IPv6 that is mapped to it.
     Network {
-        address: IpAddr,
+        address: Ipv6Addr,
         bits: u8,
     },
     /// The subdomains of a name, and the name itself if `itself`.
@@ -62,14 +62,17 @@ impl NoProxy {
     /// Whether the list covers the server. `host` is a name in lower case, or an address without brackets. Names are not resolved, so a
     /// network covers only servers that are named by address.
     pub(super) fn covers(&self, host: &str, port: u16) -> bool {
-        let address = host.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+        let address = host.parse().ok().map(mapped);
         let host = host.strip_suffix('.').unwrap_or(host);
         self.rules.iter().any(|rule| {
             rule.port.is_none_or(|only| only == port)
                 && match (&rule.target, address) {
                     (Target::All, _) => true,
                     (Target::Network { address: network, bits }, Some(address)) => {
-                        share_bits(*network, address, *bits)
+                        // Otherwise `::/0` would cover IPv4 addresses too.
+                        (*bits >= MAPPED || address.to_ipv4_mapped().is_none())
+                            && network.to_bits() ^ address.to_bits()
+                                <= u128::MAX.checked_shr((*bits).into()).unwrap_or(0)
                     }
                     (Target::Domain { name, itself }, None) => match host.strip_suffix(name.as_str()) {
                         Some("") => *itself,
@@ -85,15 +88,17 @@ impl NoProxy {
 impl Rule {
     fn parse(entry: &str) -> Option<Rule> {
         if let Some((address, bits)) = entry.split_once('/') {
-            let (address, bits) = (address.parse().ok()?, number(bits)?);
-            return Some(Rule { target: network(address, bits)?, port: None });
+            let address: IpAddr = address.parse().ok()?;
+            let bits = digits::<u8>(bits)?.checked_add(if address.is_ipv4() { MAPPED } else { 0 })?;
+            let target = Target::Network { address: mapped(address), bits };
+            return (bits <= 128).then_some(Rule { target, port: None });
         }
         if let Ok(address) = entry.parse() {
             return Some(Rule { target: one_address(address), port: None });
         }
         if let Some(rest) = entry.strip_prefix('[') {
             let (address, rest) = rest.split_once(']')?;
-            let address: std::net::Ipv6Addr = address.parse().ok()?;
+            let address: Ipv6Addr = address.parse().ok()?;
             let port = if rest.is_empty() { None } else { Some(port(rest.strip_prefix(':')?)?) };
             return Some(Rule { target: one_address(address.into()), port });
         }
@@ -123,34 +128,16 @@ fn domain(name: &str) -> Option<Target> {
 }
 
 fn one_address(address: IpAddr) -> Target {
-    let address = address.to_canonical();
-    Target::Network { address, bits: if address.is_ipv4() { 32 } else { 128 } }
+    Target::Network { address: mapped(address), bits: 128 }
 }
 
-fn network(address: IpAddr, bits: u8) -> Option<Target> {
-    if bits > if address.is_ipv4() { 32 } else { 128 } {
-        return None;
-    }
-    // An IPv4 network may be written as a part of IPv6.
-    let canonical = address.to_canonical();
-    Some(match bits.checked_sub(96) {
-        Some(rest) if canonical.is_ipv4() && address.is_ipv6() => {
-            Target::Network { address: canonical, bits: rest }
-        }
-        _ => Target::Network { address, bits },
-    })
-}
+/// The bits before an IPv4 address that is mapped to IPv6.
+const MAPPED: u8 = 96;
 
-fn number(text: &str) -> Option<u8> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| digits)
-}
-
-fn share_bits(a: IpAddr, b: IpAddr, bits: u8) -> bool {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => bits == 0 || (a.to_bits() ^ b.to_bits()) >> (32 - bits) == 0,
-        (IpAddr::V6(a), IpAddr::V6(b)) => bits == 0 || (a.to_bits() ^ b.to_bits()) >> (128 - bits) == 0,
-        _ => false,
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 

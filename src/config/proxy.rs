@@ -8,7 +8,6 @@ use super::url::{Authority, Url, split_scheme};
 use crate::error::{Error, Result};
 use crate::net::{Proxy, ProxyKind};
 use crate::runtime::secret::Secret;
-use crate::status::Status;
 
 /// What the option `proxy` says.
 #[derive(Clone, Debug, Default)]
@@ -40,11 +39,11 @@ fn parse(address: &str) -> std::result::Result<Proxy, String> {
     };
     let (Authority { host, port, user, password }, path) = Authority::split(rest)?;
     if !matches!(path, "" | "/") {
-        return Err("a path has no meaning behind the address of a proxy".into());
+        return Err("the address of a proxy has no path".into());
     }
     let texts = [user.as_deref(), password.as_ref().map(Secret::reveal)];
     if texts.into_iter().flatten().any(|text| text.chars().any(char::is_control)) {
-        return Err("user name or password hold control characters, which no proxy accepts".into());
+        return Err("the user name or the password holds a control character, which no proxy accepts".into());
     }
     // In Basic authentication a colon ends the user name (RFC 7617).
     if kind == ProxyKind::Connect && user.as_ref().is_some_and(|user| user.contains(':')) {
@@ -107,16 +106,16 @@ fn excepted_by_environment(url: &Url, variable: &impl Fn(&str) -> Option<OsStrin
 }
 
 fn blame(variable: &str, problem: &str) -> Error {
-    Error::new(
-        Status::VSESSION_E_CONFIG,
-        format!("option 'proxy' is 'env', and the environment variable {variable} cannot be used: {problem}"),
-    )
+    Error::config(format!(
+        "option 'proxy' is 'env', and the environment variable {variable} cannot be used: {problem}"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::url;
+    use crate::status::Status;
 
     fn server(address: &str) -> Url {
         url::parse(address).unwrap().0

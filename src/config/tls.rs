@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::net::{self, ClientCertificate};
 use crate::runtime::log::log;
 use crate::runtime::secret::Secret;
-use crate::status::Status;
 
 impl Config {
     /// The settings of TLS, `None` for an http:// address. Reads the files.
@@ -43,8 +42,7 @@ impl Config {
         let Some(certificate) = &self.certificate else {
             return match &self.private_key {
                 None => Ok(None),
-                Some(_) => Err(Error::new(
-                    Status::VSESSION_E_CONFIG,
+                Some(_) => Err(Error::config(
                     "option 'private_key' is set without 'certificate'; set both, or neither",
                 )),
             };
@@ -66,8 +64,7 @@ impl Config {
     /// set for all servers, by the environment for example.
     fn without_tls(&self) -> Result<()> {
         if !self.tls_thumbprints.is_empty() {
-            return Err(Error::new(
-                Status::VSESSION_E_CONFIG,
+            return Err(Error::config(
                 "option 'tls.thumbprint' is set, and 'url' is http://, where there is no certificate; write https://",
             ));
         }
@@ -95,6 +92,7 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::status::Status;
 
     #[test]
     fn options_of_tls_that_http_makes_void_are_told() {

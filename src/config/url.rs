@@ -2,6 +2,7 @@
 //! a user name may hold an `@`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
 
 use super::login_text;
 use crate::runtime::secret::{Secret, Wiped};
@@ -128,10 +129,14 @@ fn split_port(text: &str) -> Result<(&str, Option<&str>), String> {
     }
 }
 
-/// A port in digits; no sign, no blanks.
+/// A port in digits.
 pub(super) fn port(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0)
+    digits(text).filter(|port| *port > 0)
+}
+
+/// A number in digits; no sign, no blanks.
+pub(super) fn digits<T: FromStr>(text: &str) -> Option<T> {
+    text.parse().ok().filter(|_| text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// A name in lower case, or an address in its canonical form. An IPv6 address comes in brackets, and loses them.
@@ -202,7 +207,7 @@ fn decode(text: &str) -> Result<String, String> {
     let bytes = percent_decoded(text);
     bytes.and_then(|mut bytes| String::from_utf8(std::mem::take(&mut bytes)).ok()).ok_or_else(|| {
         format!(
-            "user or password hold a '%' that does not begin the percent code of a character in UTF-8{CODES}"
+            "the user name or the password holds a '%' that does not begin a percent code of UTF-8 text{CODES}"
         )
     })
 }

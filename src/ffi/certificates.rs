@@ -22,30 +22,7 @@ use crate::text::Text;
 /// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
 /// changes, so any thread may read it. For NULL, and for an index beyond the end, the accessors return NULL or 0.
 pub struct vsession_certificates {
-    all: Vec<Described>,
-}
-
-struct Described {
-    subject: Text,
-    issuer: Text,
-    not_before_ms: i64,
-    not_after_ms: i64,
-    sha256: Text,
-    sha1: Text,
-}
-
-impl Described {
-    fn of(der: &[u8]) -> Described {
-        let certificate = Certificate::describe(der);
-        Described {
-            subject: Text::from(certificate.subject),
-            issuer: Text::from(certificate.issuer),
-            not_before_ms: certificate.not_before_ms,
-            not_after_ms: certificate.not_after_ms,
-            sha256: Text::from(certificate.sha256.to_string()),
-            sha1: Text::from(certificate.sha1.to_string()),
-        }
-    }
+    all: Vec<Certificate>,
 }
 
 /// Asks the server at `url` for its certificates without trusting them. Nothing is sent except the TLS handshake. The
@@ -96,7 +73,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
         let deadline = timeout.and_then(|t: Duration| Instant::now().checked_add(t));
         let watch = Watch::new(Bounds { deadline, close: None, cancel: options.cancel })?;
         let chain = net::peer_certificates(&config.net()?, &watch)?;
-        let all = chain.iter().map(|der| Described::of(der)).collect();
+        let all = chain.iter().map(|der| Certificate::describe(der)).collect();
         out.put(Box::into_raw(Box::new(vsession_certificates { all })));
         Ok(())
     })
@@ -106,7 +83,7 @@ fn of_one<T>(
     certificates: &vsession_certificates,
     index: usize,
     otherwise: T,
-    field: impl FnOnce(&Described) -> T,
+    field: impl FnOnce(&Certificate) -> T,
 ) -> T {
     certificates.all.get(index).map_or(otherwise, field)
 }
@@ -114,7 +91,7 @@ fn of_one<T>(
 fn text_of_one(
     certificates: &vsession_certificates,
     index: usize,
-    field: fn(&Described) -> &Text,
+    field: fn(&Certificate) -> &Text,
 ) -> *const c_char {
     of_one(certificates, index, std::ptr::null(), |certificate| borrowed(field(certificate)))
 }

@@ -14,6 +14,7 @@ use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, Subject
 use x509_cert::name::Name;
 
 use crate::runtime::redact::excerpt;
+use crate::text::Text;
 
 const SERVER_AUTH: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.5.5.7.3.1");
 const ANY_PURPOSE: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.37.0");
@@ -201,8 +202,13 @@ impl<'a> ParsedCertificate<'a> {
 
 /// A distinguished name, made fit for a message.
 pub(super) fn name(der: &[u8]) -> String {
-    let name = Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string());
+    let name = full_name(der);
     if name.is_empty() { "a certificate without a name".into() } else { format!("'{}'", excerpt(&name)) }
+}
+
+/// A distinguished name as the certificate has it; empty if it cannot be read.
+fn full_name(der: &[u8]) -> String {
+    Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string())
 }
 
 /// The date of a time in UTC.
@@ -216,13 +222,13 @@ pub(super) fn date(time: Duration) -> String {
 /// The description of a certificate for people.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
-    pub(crate) subject: String,
-    pub(crate) issuer: String,
+    pub(crate) subject: Text,
+    pub(crate) issuer: Text,
     /// Milliseconds since 1970, UTC.
     pub(crate) not_before_ms: i64,
     pub(crate) not_after_ms: i64,
-    pub(crate) sha256: Thumbprint,
-    pub(crate) sha1: Thumbprint,
+    pub(crate) sha256: Text,
+    pub(crate) sha1: Text,
 }
 
 impl Certificate {
@@ -230,15 +236,14 @@ impl Certificate {
     pub(crate) fn describe(der: &[u8]) -> Certificate {
         let parsed = ParsedCertificate::parse(der);
         let ms = |time: Duration| time.as_millis() as i64;
-        let name = |der| Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string());
         let validity = parsed.as_ref().and_then(|parsed| parsed.validity);
         Certificate {
-            subject: parsed.as_ref().map_or(String::new(), |parsed| name(parsed.subject)),
-            issuer: parsed.as_ref().map_or(String::new(), |parsed| name(parsed.issuer)),
+            subject: parsed.as_ref().map_or(String::new(), |parsed| full_name(parsed.subject)).into(),
+            issuer: parsed.as_ref().map_or(String::new(), |parsed| full_name(parsed.issuer)).into(),
             not_before_ms: validity.map_or(0, |validity| ms(validity.from)),
             not_after_ms: validity.map_or(0, |validity| ms(validity.until)),
-            sha256: Thumbprint::sha256(der),
-            sha1: Thumbprint::sha1(der),
+            sha256: Thumbprint::sha256(der).to_string().into(),
+            sha1: Thumbprint::sha1(der).to_string().into(),
         }
     }
 }

@@ -8,7 +8,6 @@ use super::certificate::ParsedCertificate;
 use super::pem;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
-use crate::status::Status;
 
 /// A certificate chain with its private key.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,9 +24,7 @@ pub(crate) struct ClientCertificate {
 impl ClientCertificate {
     /// The chain and the key as rustls takes them.
     pub(super) fn certified_key(&self) -> Result<CertifiedKey> {
-        let unusable = |source: &str, problem: &str| {
-            Error::new(Status::VSESSION_E_CONFIG, format!("{source} {problem}"))
-        };
+        let unusable = |source: &str, problem: &str| Error::config(format!("{source} {problem}"));
         let chain =
             pem::certificates(&self.chain).map_err(|problem| unusable(&self.chain_source, &problem))?;
         let bad_key = |problem: &str| unusable(&self.key_source, problem);

@@ -13,10 +13,7 @@ use crate::status::Status;
 /// The certificate chain that the server presents, in DER, its own certificate first.
 pub(crate) fn peer_certificates(settings: &Settings, watch: &Watch) -> Result<Vec<Vec<u8>>> {
     let Some(tls) = &settings.tls else {
-        return Err(Error::new(
-            Status::VSESSION_E_CONFIG,
-            "'url' is http://, where there is no certificate; write https://",
-        ));
+        return Err(Error::config("'url' is http://, where there is no certificate; write https://"));
     };
     watch.check().map_err(|stop| Error::from(stop).not_run())?;
     let tls = TlsConfig::for_inspection(tls, &settings.server())?;

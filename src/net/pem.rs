@@ -40,13 +40,13 @@ pub(crate) fn certificates(file: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     Ok(all)
 }
 
-/// The words of the PEM reader itself repeat the line in question, which may be a key.
+/// The PEM reader's own message repeats the line, which may be a key.
 fn malformed(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section has no end",
         pem::Error::IllegalSectionStart { .. } => {
             // unreached: one of several alternatives, of which others are tested
-            "a line that begins a section goes on behind it; the line ends may have been lost"
+            "text follows the beginning of a section on the same line; the line ends may have been lost"
         }
         _ => "a section holds something other than base64",
     }

@@ -2,6 +2,7 @@
 //! only the proxy knows work.
 
 use std::io;
+use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -16,6 +17,7 @@ use crate::sys::Pending;
 
 /// The longest reply of a proxy.
 const MAX_REPLY: usize = 16 * 1024;
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 
 /// A proxy to connect through.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -54,151 +56,151 @@ pub(super) fn open_tunnel(
     port: u16,
     exchange: &Exchange,
 ) -> io::Result<()> {
+    let mut conversation = Conversation { socket, proxy, exchange };
     match proxy.kind {
-        ProxyKind::Connect => connect(socket, proxy, host, port, exchange),
-        ProxyKind::Socks5 => socks5(socket, proxy, host, port, exchange),
+        ProxyKind::Connect => conversation.connect(host, port),
+        ProxyKind::Socks5 => conversation.socks5(host, port),
     }
 }
 
-fn failed(exchange: &Exchange, proxy: &Proxy, problem: &str) -> io::Error {
-    exchange.fail(Error::new(
-        Status::VSESSION_E_PROXY,
-        format!("the proxy {} {problem}; check the options 'proxy' and 'no_proxy'", proxy.address()),
-    ))
+/// The conversation with a proxy before the tunnel is open.
+struct Conversation<'a> {
+    socket: &'a mut Socket,
+    proxy: &'a Proxy,
+    exchange: &'a Exchange<'a>,
 }
 
-/// Sends a request to the proxy. A proxy that has already refused the connection takes no request; its reply lies unread and is
-/// read next.
-fn ask(socket: &mut Socket, bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
-    socket.write_all(bytes, exchange).or_else(|lost| {
-        if socket.pending() != Pending::Data {
-            return Err(lost);
+impl Conversation<'_> {
+    fn failed(&self, problem: &str) -> io::Error {
+        let address = self.proxy.address();
+        let message = format!("the proxy {address} {problem}; check the options 'proxy' and 'no_proxy'");
+        self.exchange.fail(Error::new(Status::VSESSION_E_PROXY, message))
+    }
+
+    /// Sends a request to the proxy. A proxy that has already refused the connection takes no request, but its reply can still be
+    /// read.
+    fn ask(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.write_all(bytes, self.exchange).or_else(|lost| {
+            if self.socket.pending() != Pending::Data {
+                return Err(lost);
+            }
+            self.exchange.forget_failure();
+            Ok(())
+        })
+    }
+
+    fn connect(&mut self, host: &str, port: u16) -> io::Result<()> {
+        let target = host_and_port(host, port);
+        let mut request = Wiped::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
+        if self.proxy.user.is_some() {
+            let (user, password) = self.proxy.credentials();
+            let pair = Wiped::new(format!("{user}:{password}"));
+            let basic = Wiped::new(BASE64.encode(pair.as_bytes()));
+            request.push_str("Proxy-Authorization: Basic ");
+            // If the text grew later, it would leave a copy of the password behind.
+            request.reserve(basic.len() + "\r\n\r\n".len());
+            request.push_str(&basic);
+            request.push_str("\r\n");
         }
-        exchange.forget_failure();
-        Ok(())
-    })
-}
-
-fn connect(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
-    let target = host_and_port(host, port);
-    let mut request = Wiped::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
-    if proxy.user.is_some() {
-        let (user, password) = proxy.credentials();
-        let pair = Wiped::new(format!("{user}:{password}"));
-        let basic = Wiped::new(BASE64.encode(pair.as_bytes()));
-        request.push_str("Proxy-Authorization: Basic ");
-        // If the text grew later, it would leave a copy of the password behind.
-        request.reserve(basic.len() + "\r\n\r\n".len());
-        request.push_str(&basic);
         request.push_str("\r\n");
-    }
-    request.push_str("\r\n");
-    ask(socket, request.as_bytes(), exchange)?;
-    // One byte at a time: the bytes behind the head are the server's.
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if head.len() == MAX_REPLY || socket.read(&mut byte, exchange)? == 0 {
-            return Err(failed(exchange, proxy, "closed the connection or did not answer in HTTP"));
+        self.ask(request.as_bytes())?;
+        // One byte at a time: the bytes after the head are the server's.
+        let mut head = Vec::new();
+        while !head.ends_with(END_OF_HEAD) && head.len() < MAX_REPLY {
+            head.extend(self.read::<1>()?);
         }
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head);
-    let status = head
-        .lines()
-        .next()
-        .filter(|line| line.starts_with("HTTP/1."))
-        .and_then(|line| line.split(' ').nth(1)?.parse::<u16>().ok());
-    match status {
-        Some(200..=299) => Ok(()),
-        Some(407) => Err(failed(exchange, proxy, "requires other credentials (HTTP 407)")),
-        Some(status) => {
-            Err(failed(exchange, proxy, &format!("refused the tunnel to {target} (HTTP {status})")))
+        let text = String::from_utf8_lossy(&head);
+        let is_head = head.ends_with(END_OF_HEAD) && text.starts_with("HTTP/1.");
+        let word = text.lines().next().filter(|_| is_head).and_then(|line| line.split(' ').nth(1));
+        let status = word.and_then(|word| word.parse::<u16>().ok());
+        match status {
+            Some(200..=299) => Ok(()),
+            Some(407) => Err(self.failed("requires other credentials (HTTP 407)")),
+            Some(status) => Err(self.failed(&format!("refused the tunnel to {target} (HTTP {status})"))),
+            None => Err(self.failed("did not answer in HTTP")),
         }
-        None => Err(failed(exchange, proxy, "did not answer in HTTP")),
     }
-}
 
-fn socks5(socket: &mut Socket, proxy: &Proxy, host: &str, port: u16, exchange: &Exchange) -> io::Result<()> {
-    const NO_PASSWORD: u8 = 0;
-    const PASSWORD: u8 = 2;
-    let offer: &[u8] =
-        if proxy.user.is_some() { &[5, 2, NO_PASSWORD, PASSWORD] } else { &[5, 1, NO_PASSWORD] };
-    ask(socket, offer, exchange)?;
-    match read::<2>(socket, proxy, exchange)? {
-        [5, NO_PASSWORD] => {}
-        [5, PASSWORD] if proxy.user.is_some() => {
-            let (user, password) = proxy.credentials();
-            if user.len() > 255 || password.len() > 255 {
-                return Err(failed(exchange, proxy, "takes no user name or password of more than 255 bytes"));
+    fn socks5(&mut self, host: &str, port: u16) -> io::Result<()> {
+        const NO_PASSWORD: u8 = 0;
+        const PASSWORD: u8 = 2;
+        let offer: &[u8] =
+            if self.proxy.user.is_some() { &[5, 2, NO_PASSWORD, PASSWORD] } else { &[5, 1, NO_PASSWORD] };
+        self.ask(offer)?;
+        match self.read::<2>()? {
+            [5, NO_PASSWORD] => {}
+            [5, PASSWORD] if self.proxy.user.is_some() => {
+                let (user, password) = self.proxy.credentials();
+                if user.len() > 255 || password.len() > 255 {
+                    return Err(self.failed("takes no user name or password of more than 255 bytes"));
+                }
+                let mut request = Wiped::new(vec![1, user.len() as u8]);
+                request.extend_from_slice(user.as_bytes());
+                request.push(password.len() as u8);
+                request.extend_from_slice(password.as_bytes());
+                self.ask(&request)?;
+                if self.read::<2>()?[1] != 0 {
+                    return Err(self.failed("refused the credentials"));
+                }
             }
-            let mut request = Wiped::new(vec![1, user.len() as u8]);
-            request.extend_from_slice(user.as_bytes());
-            request.push(password.len() as u8);
-            request.extend_from_slice(password.as_bytes());
-            ask(socket, &request, exchange)?;
-            if read::<2>(socket, proxy, exchange)?[1] != 0 {
-                return Err(failed(exchange, proxy, "refused the credentials"));
+            [5, _] => {
+                return Err(self.failed("requires an authentication method that is not supported"));
+            }
+            _ => return Err(self.failed("does not speak SOCKS 5")),
+        }
+        let mut request = vec![5, 1, 0];
+        match host.parse::<IpAddr>() {
+            Ok(IpAddr::V4(address)) => {
+                request.push(1);
+                request.extend_from_slice(&address.octets());
+            }
+            Ok(IpAddr::V6(address)) => {
+                request.push(4);
+                request.extend_from_slice(&address.octets());
+            }
+            // A URL holds no host name of more than 253 bytes.
+            Err(_) => {
+                request.extend_from_slice(&[3, host.len() as u8]);
+                request.extend_from_slice(host.as_bytes());
             }
         }
-        [5, _] => {
-            return Err(failed(exchange, proxy, "requires an authentication method that is not supported"));
+        request.extend_from_slice(&port.to_be_bytes());
+        self.ask(&request)?;
+        let [_, reply, _, kind] = self.read::<4>()?;
+        if reply != 0 {
+            let reason = match reply {
+                2 => "does not allow the connection",
+                3 => "says that the network is unreachable",
+                4 => "says that the host is unreachable",
+                5 => "says that the server refused the connection",
+                _ => "could not make the connection",
+            };
+            return Err(self.failed(reason));
         }
-        _ => return Err(failed(exchange, proxy, "does not speak SOCKS 5")),
-    }
-    let mut request = vec![5, 1, 0];
-    match host.parse::<std::net::IpAddr>() {
-        Ok(std::net::IpAddr::V4(address)) => {
-            request.push(1);
-            request.extend_from_slice(&address.octets());
-        }
-        Ok(std::net::IpAddr::V6(address)) => {
-            request.push(4);
-            request.extend_from_slice(&address.octets());
-        }
-        Err(_) if host.len() <= 255 => {
-            request.extend_from_slice(&[3, host.len() as u8]);
-            request.extend_from_slice(host.as_bytes());
-        }
-        // unreached: a configuration holds no host name of that length
-        Err(_) => return Err(failed(exchange, proxy, "takes no host name of more than 255 bytes")),
-    }
-    request.extend_from_slice(&port.to_be_bytes());
-    ask(socket, &request, exchange)?;
-    let [_, reply, _, kind] = read::<4>(socket, proxy, exchange)?;
-    if reply != 0 {
-        let reason = match reply {
-            2 => "does not allow the connection",
-            3 => "says that the network is unreachable",
-            4 => "says that the host is unreachable",
-            5 => "says that the server refused the connection",
-            _ => "could not make the connection",
+        // The address that the proxy bound is not used.
+        let rest = match kind {
+            1 => 4,
+            4 => 16,
+            3 => self.read::<1>()?[0] as usize,
+            _ => return Err(self.failed("does not speak SOCKS 5")),
         };
-        return Err(failed(exchange, proxy, reason));
-    }
-    // The address that the proxy bound, which is of no use here.
-    let rest = match kind {
-        1 => 4,
-        4 => 16,
-        3 => read::<1>(socket, proxy, exchange)?[0] as usize,
-        _ => return Err(failed(exchange, proxy, "does not speak SOCKS 5")),
-    };
-    for _ in 0..rest + 2 {
-        read::<1>(socket, proxy, exchange)?;
-    }
-    Ok(())
-}
-
-fn read<const N: usize>(socket: &mut Socket, proxy: &Proxy, exchange: &Exchange) -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    let mut filled = 0;
-    while filled < N {
-        match socket.read(&mut bytes[filled..], exchange)? {
-            0 => return Err(failed(exchange, proxy, "closed the connection")),
-            n => filled += n,
+        for _ in 0..rest + 2 {
+            self.read::<1>()?;
         }
+        Ok(())
     }
-    Ok(bytes)
+
+    fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+        let mut bytes = [0; N];
+        let mut filled = 0;
+        while filled < N {
+            match self.socket.read(&mut bytes[filled..], self.exchange)? {
+                0 => return Err(self.failed("closed the connection")),
+                n => filled += n,
+            }
+        }
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]

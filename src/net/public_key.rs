@@ -4,7 +4,7 @@
 
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::SubjectPublicKeyInfoDer;
-use rustls::{CertificateError, DigitallySignedStruct};
+use rustls::{CertificateError, DigitallySignedStruct, ProtocolVersion};
 use webpki::RawPublicKeyEntity;
 use x509_cert::der::asn1::{ObjectIdentifier, UintRef};
 use x509_cert::der::{Decode, Reader, SliceReader};
@@ -21,15 +21,9 @@ pub(super) enum Unproven {
     Signature,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Version {
-    Tls12,
-    Tls13,
-}
-
 /// Verifies the handshake signature with the certificate's key.
 pub(super) fn check_handshake(
-    version: Version,
+    version: ProtocolVersion,
     message: &[u8],
     certificate: &[u8],
     signed: &DigitallySignedStruct,
@@ -41,7 +35,7 @@ pub(super) fn check_handshake(
         return Err(Unproven::Key(format!("its key {problem}")));
     }
     let key = SubjectPublicKeyInfoDer::from(parsed.key);
-    if version == Version::Tls13 {
+    if version == ProtocolVersion::TLSv1_3 {
         return match verify_tls13_signature_with_raw_key(message, &key, signed, algorithms) {
             Ok(_) => Ok(()),
             Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => Err(unreadable()),

@@ -20,10 +20,11 @@ use crate::sys;
 #[derive(Default)]
 struct Lookup {
     done: Signal,
-    result: OnceCell<io::Result<Vec<SocketAddr>>>,
-    /// No thread could be started for it.
-    no_thread: OnceCell<NoThread>,
+    outcome: OnceCell<Outcome>,
 }
+
+/// The system's answer, or why there was no thread to ask for it.
+type Outcome = std::result::Result<io::Result<Vec<SocketAddr>>, NoThread>;
 
 /// Lookups by host and port.
 type Lookups = HashMap<(String, u16), Arc<Lookup>>;
@@ -50,17 +51,15 @@ pub(crate) fn addresses(
     if !watch.wait_for_until(&lookup.done, until)? {
         return Err(unknown(host, option, "the name service did not answer within connect_timeout_ms"));
     }
-    if let Some(none) = lookup.no_thread.get() {
-        return Err((*none).into());
-    }
-    match lookup.result.get() {
+    match lookup.outcome.get() {
         // unreached: needs a defect in ring, rustls or this library
-        Some(Ok(addresses)) if addresses.is_empty() => Err(unknown(host, option, "no address")),
-        Some(Ok(addresses)) => Ok(addresses.clone()),
-        Some(Err(error)) if sys::is_shortage(error) => {
+        Some(Ok(Ok(addresses))) if addresses.is_empty() => Err(unknown(host, option, "no address")),
+        Some(Ok(Ok(addresses))) => Ok(addresses.clone()),
+        Some(Ok(Err(error))) if sys::is_shortage(error) => {
             Err(shortage(&format!("the host name '{host}' could not be looked up"), error))
         }
-        Some(Err(error)) => Err(unknown(host, option, &error.to_string())),
+        Some(Ok(Err(error))) => Err(unknown(host, option, &error.to_string())),
+        Some(Err(none)) => Err((*none).into()),
         // unreached: needs a defect in ring, rustls or this library
         None => Err(unknown(host, option, "the lookup failed")),
     }
@@ -87,27 +86,20 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
         under_way.insert(key.clone(), lookup.clone());
         lookup
     };
-    let running = lookup.clone();
-    let name = key.clone();
+    let (running, name) = (lookup.clone(), key.clone());
     let started = workers::pools().names.run(move |thread| {
-        if let Err(none) = thread {
-            return running.give_up(&key, none);
-        }
-        let _ = running.result.set(sys::addresses(&key.0, key.1));
-        UNDER_WAY.get().lock().remove(&key);
-        running.done.fire();
+        running.finish(&name, thread.map(|()| sys::addresses(&name.0, name.1)));
     });
     if let Err(none) = started {
         // This thread cannot look the name up instead: nothing could end the wait.
-        lookup.give_up(&name, none);
+        lookup.finish(&key, Err(none));
     }
     lookup
 }
 
 impl Lookup {
-    /// Ends a lookup for which there is no thread.
-    fn give_up(&self, key: &(String, u16), none: NoThread) {
-        let _ = self.no_thread.set(none);
+    fn finish(&self, key: &(String, u16), outcome: Outcome) {
+        let _ = self.outcome.set(outcome);
         UNDER_WAY.get().lock().remove(key);
         self.done.fire();
     }

@@ -1,5 +1,5 @@
-//! Messages for people about a server that is not trusted, and about TLS that fails: no names from a library's inside, no
-//! algorithm numbers, dates as dates, and what to do next.
+//! Messages about untrusted servers and TLS failures. They use no internal names of a library and no algorithm numbers, show
+//! dates as dates, and say what to do next.
 
 use std::time::Duration;
 
@@ -20,11 +20,11 @@ const RENEW_AUTHORITY: &str = "have the server's certificate issued by another a
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Untrusted {
     reason: String,
-    advice: String,
+    advice: &'static str,
 }
 
-fn untrusted(reason: impl Into<String>, advice: impl Into<String>) -> Untrusted {
-    Untrusted { reason: reason.into(), advice: advice.into() }
+fn untrusted(reason: impl Into<String>, advice: &'static str) -> Untrusted {
+    Untrusted { reason: reason.into(), advice }
 }
 
 impl Untrusted {
@@ -57,7 +57,9 @@ pub(super) fn not_for_servers() -> Untrusted {
 
 pub(super) fn may_not_sign(subject: &str) -> Untrusted {
     untrusted(
-        format!("its chain leads over {subject}, whose key usage does not allow it to issue certificates"),
+        format!(
+            "its chain passes through {subject}, whose key usage does not allow it to issue certificates"
+        ),
         RENEW_AUTHORITY,
     )
 }
@@ -78,7 +80,7 @@ pub(super) fn issuer_is_no_ca(subject: &str, why: &str) -> Untrusted {
 
 pub(super) fn unsupported_key(subject: &str, problem: &str) -> Untrusted {
     untrusted(
-        format!("the key of {subject}, which issued it or stands in its chain, {problem}"),
+        format!("the key of {subject}, which issued it or is part of its chain, {problem}"),
         RENEW_AUTHORITY,
     )
 }
@@ -100,25 +102,32 @@ pub(super) fn unproven(unproven: &Unproven) -> Untrusted {
 /// Compares the validity period of a certificate with the clock. `what` begins the sentence.
 pub(super) fn outside_validity(validity: Option<Validity>, now: Duration, what: &str) -> Option<Untrusted> {
     let Some(validity) = validity else {
-        return Some(untrusted(format!("{what} states no validity that can be read"), PIN_OR_RENEW));
+        return Some(untrusted(format!("{what} has no validity period that can be read"), PIN_OR_RENEW));
     };
-    let clock = date(now);
-    if now < validity.from {
-        let from = date(validity.from);
-        return Some(untrusted(
-            format!("{what} is not yet valid: it begins on {from}, and the clock here says {clock}"),
-            "correct the clock of this machine, or the clock by which the certificate was made",
-        ));
-    }
     // In whole seconds: the last second is valid.
-    if now.as_secs() > validity.until.as_secs() {
-        let until = date(validity.until);
-        return Some(untrusted(
-            format!("{what} expired on {until}, and the clock here says {clock}"),
-            "renew it, or correct the clock of this machine",
-        ));
+    if now < validity.from {
+        Some(not_yet_valid(what, validity.from, now))
+    } else if now.as_secs() > validity.until.as_secs() {
+        Some(expired(what, validity.until, now))
+    } else {
+        None
     }
-    None
+}
+
+fn not_yet_valid(what: &str, from: Duration, now: Duration) -> Untrusted {
+    let (from, clock) = (date(from), date(now));
+    untrusted(
+        format!("{what} is not yet valid: it begins on {from}, and the clock here says {clock}"),
+        "correct the clock of this machine, or the clock by which the certificate was made",
+    )
+}
+
+fn expired(what: &str, until: Duration, now: Duration) -> Untrusted {
+    let (until, clock) = (date(until), date(now));
+    untrusted(
+        format!("{what} expired on {until}, and the clock here says {clock}"),
+        "renew it, or correct the clock of this machine",
+    )
 }
 
 /// A chain that cannot be verified, or a name that does not match.
@@ -131,109 +140,94 @@ pub(super) fn from_webpki(
 ) -> Untrusted {
     use webpki::Error::*;
     let of_dates = || outside_validity(parsed.validity, now, "it");
-    match error {
+    const OF_CHAIN: &str = "a certificate of its chain";
+    let (reason, advice) = match error {
+        UnknownIssuer if parsed.is_self_issued() => ("it is self-signed and not listed as trusted", TRUST_IT),
         UnknownIssuer => {
             let issuer = name(parsed.issuer);
-            if parsed.is_self_issued() {
-                untrusted("it is self-signed and not listed as trusted", TRUST_IT)
-            } else {
-                untrusted(format!("its chain ends at no trusted authority; {issuer} issued it"), TRUST_IT)
-            }
+            return untrusted(
+                format!("its chain ends at no trusted authority; {issuer} issued it"),
+                TRUST_IT,
+            );
         }
-        CertNotValidForName(_) => wrong_name(parsed, server),
-        CertNotValidYet { not_before, .. } => of_dates().unwrap_or_else(|| {
-            let from = date(Duration::from_secs(not_before.as_secs()));
-            let clock = date(now);
-            untrusted(
-                format!(
-                    "a certificate of its chain is not yet valid: it begins on {from}, and the clock here says {clock}"
-                ),
-                "correct the clock of this machine, or renew the certificate of the authority in between",
-            )
-        }),
-        CertExpired { not_after, .. } => of_dates().unwrap_or_else(|| {
-            let until = date(Duration::from_secs(not_after.as_secs()));
-            let clock = date(now);
-            untrusted(
-                format!("a certificate of its chain expired on {until}, and the clock here says {clock}"),
-                "renew the certificate of the authority in between, or correct the clock of this machine",
-            )
-        }),
-        InvalidCertValidity => untrusted("its chain holds dates that end before they begin", PIN_OR_RENEW),
-        InvalidSignatureForPublicKey => untrusted(
+        CertNotValidForName(_) => return wrong_name(parsed, server),
+        CertNotValidYet { not_before, .. } => {
+            let from = Duration::from_secs(not_before.as_secs());
+            return of_dates().unwrap_or_else(|| not_yet_valid(OF_CHAIN, from, now));
+        }
+        CertExpired { not_after, .. } => {
+            let until = Duration::from_secs(not_after.as_secs());
+            return of_dates().unwrap_or_else(|| expired(OF_CHAIN, until, now));
+        }
+        InvalidCertValidity => ("its chain holds dates that end before they begin", PIN_OR_RENEW),
+        InvalidSignatureForPublicKey => (
             "a signature in its chain was not made by the authority that it names",
             "an attacker may be in between, or two authorities have the same name: compare the thumbprint with the server's own, and set 'tls.ca_file' to the CA certificate that is in use",
         ),
-        SignatureAlgorithmMismatch => {
-            untrusted("its chain names two algorithms for one signature", RENEW_AUTHORITY)
+        SignatureAlgorithmMismatch => ("its chain names two algorithms for one signature", RENEW_AUTHORITY),
+        UnsupportedSignatureAlgorithmContext(context) => {
+            let algorithm = public_key::algorithm(&context.signature_algorithm_id);
+            let reason = format!("its chain is signed with {algorithm}, which is not accepted");
+            return untrusted(reason, RENEW_AUTHORITY);
         }
-        UnsupportedSignatureAlgorithmContext(context) => untrusted(
-            format!(
-                "its chain is signed with {}, which is not accepted",
-                public_key::algorithm(&context.signature_algorithm_id)
-            ),
-            RENEW_AUTHORITY,
-        ),
-        UnsupportedSignatureAlgorithmForPublicKeyContext(context) => untrusted(
-            format!(
-                "its chain is signed with {} by a key of a kind that is not supported for it",
-                public_key::algorithm(&context.signature_algorithm_id)
-            ),
-            RENEW_AUTHORITY,
-        ),
+        UnsupportedSignatureAlgorithmForPublicKeyContext(context) => {
+            let algorithm = public_key::algorithm(&context.signature_algorithm_id);
+            let reason = format!(
+                "its chain is signed with {algorithm} by a key of a kind that is not supported for it"
+            );
+            return untrusted(reason, RENEW_AUTHORITY);
+        }
         UnsupportedSignatureAlgorithm | UnsupportedSignatureAlgorithmForPublicKey => {
-            untrusted("its chain is signed with an algorithm that is not accepted", RENEW_AUTHORITY)
+            ("its chain is signed with an algorithm that is not accepted", RENEW_AUTHORITY)
         }
-        CaUsedAsEndEntity => untrusted(
+        CaUsedAsEndEntity => (
             "it is a CA certificate, and not one that is listed itself",
             "list this certificate itself in 'tls.ca_file', give the server one of its own, or set 'tls.thumbprint' to this thumbprint",
         ),
         EndEntityUsedAsCa => {
-            untrusted("its chain leads over a certificate that is no CA certificate", RENEW_AUTHORITY)
+            ("its chain passes through a certificate that is no CA certificate", RENEW_AUTHORITY)
         }
-        PathLenConstraintViolated => untrusted(
+        PathLenConstraintViolated => (
             "its chain has more authorities than one of them allows below itself (pathLenConstraint)",
             RENEW_AUTHORITY,
         ),
         NameConstraintViolation => {
-            untrusted("an authority of its chain may not issue certificates for this name", RENEW_AUTHORITY)
+            ("an authority of its chain may not issue certificates for this name", RENEW_AUTHORITY)
         }
-        RequiredEkuNotFound | RequiredEkuNotFoundContext(_) | EmptyEkuExtension => {
-            if parsed.may_serve() {
-                untrusted(
-                    "the extended key usage of an authority in its chain does not allow TLS servers",
-                    RENEW_AUTHORITY,
-                )
-            } else {
-                not_for_servers()
-            }
-        }
-        UnsupportedCertVersion if parsed.version < 3 => untrusted(
-            format!(
-                "it is of X.509 version {}, which carries no names of servers that could be compared",
-                parsed.version
-            ),
-            PIN_OR_RENEW,
+        RequiredEkuNotFound | RequiredEkuNotFoundContext(_) | EmptyEkuExtension if parsed.may_serve() => (
+            "the extended key usage of an authority in its chain does not allow TLS servers",
+            RENEW_AUTHORITY,
         ),
-        UnsupportedCertVersion => untrusted("it is of an unknown version of X.509", PIN_OR_RENEW),
-        UnsupportedCriticalExtension => untrusted(
+        RequiredEkuNotFound | RequiredEkuNotFoundContext(_) | EmptyEkuExtension => return not_for_servers(),
+        UnsupportedCertVersion if parsed.version < 3 => {
+            let version = parsed.version;
+            let reason = format!(
+                "it is of X.509 version {version}, which carries no names of servers that could be compared"
+            );
+            return untrusted(reason, PIN_OR_RENEW);
+        }
+        UnsupportedCertVersion => ("it is of an unknown version of X.509", PIN_OR_RENEW),
+        UnsupportedCriticalExtension => (
             "it, or a certificate of its chain, holds a critical extension that is not known here",
             PIN_OR_RENEW,
         ),
-        MaximumPathDepthExceeded => untrusted("its chain is too long", RENEW_AUTHORITY),
+        MaximumPathDepthExceeded => ("its chain is too long", RENEW_AUTHORITY),
         MaximumSignatureChecksExceeded
         | MaximumPathBuildCallsExceeded
         | MaximumNameConstraintComparisonsExceeded => {
-            untrusted("its chain is too complicated to be checked", RENEW_AUTHORITY)
+            ("its chain is too complicated to be checked", RENEW_AUTHORITY)
         }
-        CertDistrusted | CertRevoked => untrusted("it is revoked", RENEW),
-        UnsupportedNameType | MalformedDnsIdentifier | MalformedNameConstraint
+        CertDistrusted | CertRevoked => ("it is revoked", RENEW),
+        UnsupportedNameType
+        | MalformedDnsIdentifier
+        | MalformedNameConstraint
         | InvalidNetworkMaskConstraint => {
-            untrusted("it, or an authority of its chain, holds a name that cannot be read", PIN_OR_RENEW)
+            ("it, or an authority of its chain, holds a name that cannot be read", PIN_OR_RENEW)
         }
         // The rest are certificates that cannot be parsed; revocation lists are not used.
-        _ => untrusted("it, or a certificate of its chain, is malformed", PIN_OR_RENEW),
-    }
+        _ => ("it, or a certificate of its chain, is malformed", PIN_OR_RENEW),
+    };
+    untrusted(reason, advice)
 }
 
 fn wrong_name(parsed: &ParsedCertificate<'_>, server: &ServerName<'_>) -> Untrusted {
@@ -271,7 +265,7 @@ pub(super) fn from_rustls(error: &rustls::Error, server: &str) -> Error {
     let (what, advice): (String, &str) = match error {
         AlertReceived(alert) => from_alert(*alert),
         InvalidMessage(_) => (
-            "what it sent is no TLS".into(),
+            "what it sent is not TLS".into(),
             "check that the port speaks HTTPS; for a server without TLS write http:// in 'url'",
         ),
         PeerIncompatible(_) => (

@@ -67,8 +67,8 @@ impl TrustStore {
 
     /// The system's certificates.
     pub(super) fn system() -> Result<Arc<TrustStore>> {
-        /// Read once for the process. Threads that come before the first has finished read them too, so that none waits for another.
-        /// A failure is not kept, and neither is what was read beside a failure that may pass.
+        /// Read once for the process. Threads that come before the first read has finished read them too, so that none waits for
+        /// another. A failure is not kept, nor is a store that is incomplete because of a shortage.
         static SYSTEM: OnceBox<Arc<TrustStore>> = OnceBox::new();
         SYSTEM.get_or_try_init(|| read_system().map(|store| Box::new(Arc::new(store)))).cloned()
     }
@@ -201,8 +201,7 @@ fn read_system() -> Result<TrustStore> {
     if let Some(file) = std::env::var_os("SSL_CERT_FILE")
         && std::fs::metadata(&file).is_ok_and(|about| !about.is_file())
     {
-        return Err(Error::new(
-            Status::VSESSION_E_CONFIG,
+        return Err(Error::config(
             "the environment variable SSL_CERT_FILE does not name a regular file; name a PEM file with the system's roots",
         ));
     }
@@ -234,7 +233,7 @@ fn read_system() -> Result<TrustStore> {
         )
     };
     let number = read.errors.iter().find_map(os_error).unwrap_or(0);
-    Err(Error::new(Status::VSESSION_E_CONFIG, message).with(|d| d.os_error = number))
+    Err(Error::config(message).with(|d| d.os_error = number))
 }
 
 /// The errno behind this error.

@@ -4,10 +4,10 @@
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, OtherError, ProtocolVersion, SignatureScheme};
 
 use super::certificate::Thumbprint;
-use super::public_key::{self, Unproven, Version};
+use super::public_key::{self, Unproven};
 use super::tls_error::{self, Untrusted};
 use super::trust_store::TrustStore;
 use crate::sync::Arc;
@@ -47,7 +47,7 @@ impl Verifier {
 
     fn check_handshake(
         &self,
-        version: Version,
+        version: ProtocolVersion,
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
@@ -90,7 +90,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        self.check_handshake(Version::Tls12, message, certificate, signed)
+        self.check_handshake(ProtocolVersion::TLSv1_2, message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -99,7 +99,7 @@ impl ServerCertVerifier for Verifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        self.check_handshake(Version::Tls13, message, certificate, signed)
+        self.check_handshake(ProtocolVersion::TLSv1_3, message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
