@@ -136,12 +136,8 @@ impl Config {
         }
         let (url, user, password) = url::parse(text)?;
         self.url = url;
-        if let Some(user) = user {
-            self.username = Some(user);
-        }
-        if let Some(password) = password {
-            self.password = Some(password);
-        }
+        self.username = user.or_else(|| self.username.take());
+        self.password = password.or_else(|| self.password.take());
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName};
 use x509_cert::name::Name;
+use x509_cert::time::{Time, Validity};
 
 use crate::runtime::redact::excerpt;
 use crate::text::Text;
@@ -86,17 +87,10 @@ pub(super) struct ParsedCertificate<'a> {
     pub(super) issuer: &'a [u8],
     pub(super) subject: &'a [u8],
     pub(super) key: &'a [u8],
-    /// `None`: the dates cannot be read.
+    /// Both ends inclusive. `None`: the dates cannot be read.
     pub(super) validity: Option<Validity>,
     /// `None`: the extensions cannot be read.
     extensions: Option<Vec<Extension>>,
-}
-
-/// The validity period, both ends inclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Validity {
-    pub(super) from: Duration,
-    pub(super) until: Duration,
 }
 
 impl<'a> ParsedCertificate<'a> {
@@ -119,7 +113,7 @@ impl<'a> ParsedCertificate<'a> {
         AnyRef::decode(&mut fields)?; // serial number
         AnyRef::decode(&mut fields)?; // algorithm of the signature
         let issuer = fields.tlv_bytes()?;
-        let validity = fields.tlv_bytes()?;
+        let validity = Validity::from_der(fields.tlv_bytes()?).ok();
         let subject = fields.tlv_bytes()?;
         let key = fields.tlv_bytes()?;
         let mut extensions = Some(Vec::new());
@@ -130,10 +124,6 @@ impl<'a> ParsedCertificate<'a> {
                 extensions = Vec::from_der(wrapped.value()).ok();
             }
         }
-        let validity = x509_cert::time::Validity::from_der(validity).ok().map(|validity| Validity {
-            from: validity.not_before.to_unix_duration(),
-            until: validity.not_after.to_unix_duration(),
-        });
         Ok(ParsedCertificate { version, issuer, subject, key, validity, extensions })
     }
 
@@ -235,13 +225,13 @@ impl Certificate {
     /// Fields that do not parse are left empty; any bytes have thumbprints.
     pub(crate) fn describe(der: &[u8]) -> Certificate {
         let parsed = ParsedCertificate::parse(der);
-        let ms = |time: Duration| time.as_millis() as i64;
+        let ms = |time: Time| time.to_unix_duration().as_millis() as i64;
         let validity = parsed.as_ref().and_then(|parsed| parsed.validity);
         Certificate {
             subject: parsed.as_ref().map_or(String::new(), |parsed| full_name(parsed.subject)).into(),
             issuer: parsed.as_ref().map_or(String::new(), |parsed| full_name(parsed.issuer)).into(),
-            not_before_ms: validity.map_or(0, |validity| ms(validity.from)),
-            not_after_ms: validity.map_or(0, |validity| ms(validity.until)),
+            not_before_ms: validity.map_or(0, |validity| ms(validity.not_before)),
+            not_after_ms: validity.map_or(0, |validity| ms(validity.not_after)),
             sha256: Thumbprint::sha256(der).to_string().into(),
             sha1: Thumbprint::sha1(der).to_string().into(),
         }

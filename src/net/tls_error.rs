@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, CertificateError};
+use x509_cert::time::Validity;
 
-use super::certificate::{ParsedCertificate, Thumbprint, Validity, date, name};
+use super::certificate::{ParsedCertificate, Thumbprint, date, name};
 use super::public_key::{self, Unproven};
 use crate::error::Error;
 use crate::status::Status;
@@ -104,11 +105,12 @@ pub(super) fn outside_validity(validity: Option<Validity>, now: Duration, what: 
     let Some(validity) = validity else {
         return Some(untrusted(format!("{what} has no validity period that can be read"), PIN_OR_RENEW));
     };
+    let (from, until) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
     // In whole seconds: the last second is valid.
-    if now < validity.from {
-        Some(not_yet_valid(what, validity.from, now))
-    } else if now.as_secs() > validity.until.as_secs() {
-        Some(expired(what, validity.until, now))
+    if now < from {
+        Some(not_yet_valid(what, from, now))
+    } else if now.as_secs() > until.as_secs() {
+        Some(expired(what, until, now))
     } else {
         None
     }

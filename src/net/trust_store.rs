@@ -9,8 +9,9 @@ use once_cell::race::OnceBox;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
+use x509_cert::time::Validity;
 
-use super::certificate::{ParsedCertificate, Thumbprint, Validity, name};
+use super::certificate::{ParsedCertificate, Thumbprint, name};
 use super::public_key;
 use super::tls_error::{self, Untrusted};
 use crate::error::{Error, Result};
@@ -117,13 +118,15 @@ impl TrustStore {
         );
         if let Err(error) = chain {
             let own = objection.into_inner();
+            let chain: Vec<_> = intermediates.iter().filter_map(|c| ParsedCertificate::parse(c)).collect();
+            let issuers: Vec<_> = std::iter::once(&parsed).chain(&chain).map(|c| c.issuer).collect();
             return Err(match error {
-                webpki::Error::UnknownIssuer => own
-                    .or_else(|| self.issued_by_no_ca(&parsed, intermediates))
-                    .unwrap_or_else(|| words(&error)),
+                webpki::Error::UnknownIssuer => {
+                    own.or_else(|| self.issued_by_no_ca(&issuers)).unwrap_or_else(|| words(&error))
+                }
                 // A key that is too short makes every signature a wrong one.
                 webpki::Error::InvalidSignatureForPublicKey => {
-                    self.unsupported_key(&parsed, intermediates).unwrap_or_else(|| words(&error))
+                    self.unsupported_key(&chain, &issuers).unwrap_or_else(|| words(&error))
                 }
                 error => words(&error),
             });
@@ -156,26 +159,14 @@ impl TrustStore {
     }
 
     /// The issuer is listed, and is no CA.
-    fn issued_by_no_ca(
-        &self,
-        parsed: &ParsedCertificate<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> Option<Untrusted> {
-        let chain = intermediates.iter().filter_map(|c| ParsedCertificate::parse(c));
-        let issuers = std::iter::once(parsed.issuer).chain(chain.map(|o| o.issuer));
-        let find = |issuer: &[u8]| self.others.iter().find(|(subject, _)| subject == issuer);
-        let (subject, why) = issuers.into_iter().find_map(find)?;
+    fn issued_by_no_ca(&self, issuers: &[&[u8]]) -> Option<Untrusted> {
+        let find = |issuer: &&[u8]| self.others.iter().find(|(subject, _)| subject == issuer);
+        let (subject, why) = issuers.iter().find_map(find)?;
         Some(tls_error::issuer_is_no_ca(&name(subject), why))
     }
 
     /// A key in the chain whose signatures cannot be verified.
-    fn unsupported_key(
-        &self,
-        parsed: &ParsedCertificate<'_>,
-        intermediates: &[CertificateDer<'_>],
-    ) -> Option<Untrusted> {
-        let chain: Vec<_> = intermediates.iter().filter_map(|c| ParsedCertificate::parse(c)).collect();
-        let issuers: Vec<_> = std::iter::once(parsed.issuer).chain(chain.iter().map(|o| o.issuer)).collect();
+    fn unsupported_key(&self, chain: &[ParsedCertificate<'_>], issuers: &[&[u8]]) -> Option<Untrusted> {
         let of_chain = chain.iter().filter(|o| issuers.contains(&o.subject));
         let of_chain = of_chain.filter_map(|o| Some((o.subject.to_vec(), public_key::unsupported(o.key)?)));
         let of_roots = self.anchors.iter().zip(&self.limits);
