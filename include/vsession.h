@@ -442,7 +442,8 @@ typedef struct vsession_config {
  */
 typedef struct vsession_call_options {
     /**
-     * `sizeof(vsession_call_options)`.
+     * `sizeof(vsession_call_options)`. A smaller size ends behind the last member that the program sets; the others count as
+     * zero.
      */
     size_t struct_size;
     /**
@@ -527,7 +528,7 @@ typedef void (*vsession_log_fn)(int32_t level, const char *message, void *data);
  */
 typedef struct vsession_soap_call {
     /**
-     * `sizeof(vsession_soap_call)`.
+     * `sizeof(vsession_soap_call)`. A smaller size ends behind `this_type` or a later member; the others count as zero.
      */
     size_t struct_size;
     /**
@@ -1358,9 +1359,10 @@ vsession_status vsession_refresh(struct vsession session,
 
 /**
  * Asks the server whether the session is alive, by `SessionIsActive`, or by `currentSession` when the account lacks
- * the privilege for that method or the server lacks the method. This function never logs in. Without a session the
- * answer is `false`. When the question cannot be asked, the function returns an error, which says nothing about the
- * session.
+ * the privilege for that method (the fault NoPermission or NotAuthenticated) or the server lacks the method
+ * (NotSupported, NotImplemented, MethodNotFound, InvalidRequest). This function never logs in. Without a session the
+ * answer is `false`. When the question cannot be asked, or is answered with another fault, the function returns an
+ * error, which says nothing about the session.
  *
  * Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
  * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED; errors of the network and of the server.

@@ -171,14 +171,12 @@ pub(crate) fn pending(socket: &TcpStream) -> Pending {
     }
 }
 
-/// Has every fork of this process run `before` on the thread that forks, and `in_child` in the child, which may only do what a
-/// signal handler may. False: there is not enough memory.
+/// Has every fork of this process run `in_child` in the child. It may only do what a signal handler may. False: there is not
+/// enough memory.
 #[must_use]
-pub(crate) fn at_fork(before: Option<extern "C" fn()>, in_child: Option<extern "C" fn()>) -> bool {
-    type Handler = unsafe extern "C" fn();
-    let (before, in_child) = (before.map(|f| f as Handler), in_child.map(|f| f as Handler));
-    // SAFETY: the handlers are functions of static lifetime, and the library is never unloaded (-z nodelete).
-    unsafe { libc::pthread_atfork(before, None, in_child) == 0 }
+pub(crate) fn at_fork(in_child: extern "C" fn()) -> bool {
+    // SAFETY: the handler is a function of static lifetime, and the library is never unloaded (-z nodelete).
+    unsafe { libc::pthread_atfork(None, None, Some(in_child as unsafe extern "C" fn())) == 0 }
 }
 
 /// Signals that a thread's own fault raises. The kernel ends a process whose thread blocks them without calling the program's

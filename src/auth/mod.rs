@@ -6,6 +6,7 @@ pub(crate) mod fingerprint;
 mod password;
 
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::wait::Watch;
 use crate::soap::call::Endpoint;
 use crate::vim::service::Service;
@@ -27,11 +28,12 @@ pub(crate) fn sign_in_to_vim(
     service: &Service,
     credential: &Credential,
     locale: Option<&str>,
+    retry: &Retry,
     watch: &Watch,
 ) -> Result<SignIn<Login>> {
     let answer = match &credential.kind {
         Kind::Password(password) => {
-            password::sign_in(endpoint, service, &credential.user, password, locale, watch)?
+            password::sign_in(endpoint, service, &credential.user, password, locale, retry, watch)?
         }
     };
     Ok(match answer {

@@ -20,6 +20,7 @@ pub(super) fn sign_in(
     user: &str,
     password: &Secret,
     locale: Option<&str>,
+    retry: &Retry,
     watch: &Watch,
 ) -> Result<SignIn<Login>> {
     let arguments = login_arguments(user, password.reveal(), locale);
@@ -33,7 +34,7 @@ pub(super) fn sign_in(
             cookie: None,
             action: &service.action,
             operation_id: &next_operation_id(),
-            retry: &Retry::new(false),
+            retry,
             commit_when_sent: true,
         },
         watch,

@@ -25,7 +25,8 @@ pub const VSESSION_NO_TIMEOUT: u32 = u32::MAX;
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_call_options {
-    /// `sizeof(vsession_call_options)`.
+    /// `sizeof(vsession_call_options)`. A smaller size ends behind the last member that the program sets; the others count as
+    /// zero.
     pub struct_size: usize,
     /// The longest time that the call may take in milliseconds, including waits for other threads, connecting, a login and a
     /// repetition. 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
@@ -49,7 +50,7 @@ pub struct vsession_call_options {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_soap_call {
-    /// `sizeof(vsession_soap_call)`.
+    /// `sizeof(vsession_soap_call)`. A smaller size ends behind `this_type` or a later member; the others count as zero.
     pub struct_size: usize,
     /// The method, for example `CurrentTime`. Methods that end a session or make another one are refused on any object:
     /// `Logout`, `CloneSession`, `ImpersonateUser`, and all whose names begin with `Login`. Use `vsession_login` and
@@ -68,23 +69,27 @@ pub struct vsession_soap_call {
     pub arguments_length: usize,
 }
 
-/// The part of a caller's structure that this version knows, with zeros for members that the caller does not have. A caller
-/// that was built for a newer version is refused when it uses members that are unknown here.
+/// The part of a caller's structure that this version knows, with zeros for members that the caller does not have. `shorter`:
+/// the sizes of structures that lack members at their end. A caller that was built for a newer version is refused when it
+/// uses members that are unknown here.
 ///
 /// # Safety
 /// `pointer` is NULL or points to a structure whose first member is its size, of at least that size.
-unsafe fn sized<T: Copy>(pointer: *const T, zero: T, least: usize, argument: &str) -> Result<Option<T>> {
+unsafe fn sized<T: Copy>(pointer: *const T, zero: T, shorter: &[usize], argument: &str) -> Result<Option<T>> {
     if pointer.is_null() {
         return Ok(None);
     }
     // SAFETY: not NULL; the size stands first in every such structure.
     let size = unsafe { pointer.cast::<usize>().read() };
     const MOST: usize = 4096;
-    // A size that is not a multiple of the alignment might end in the middle of a pointer.
-    if size < least || size > MOST || !size.is_multiple_of(align_of::<T>()) {
+    let whole = (size_of::<T>()..=MOST).contains(&size) && size.is_multiple_of(align_of::<T>());
+    if !whole && !shorter.contains(&size) {
         return Err(Error::invalid_argument(
             argument,
-            format!("struct_size is {size}; set it to the size of the structure ({})", size_of::<T>()),
+            format!(
+                "struct_size is {size}, and no version of the structure has this size; set it to sizeof of the structure, here {}",
+                size_of::<T>()
+            ),
         ));
     }
     if size > size_of::<T>() {
@@ -126,9 +131,17 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
         no_relogin: 0,
         reserved: 0,
     };
-    let least = offset_of!(vsession_call_options, cancel);
+    // With `struct_size` alone the options would say nothing: that is the size of a pointer, taken by mistake.
+    let shorter = [
+        offset_of!(vsession_call_options, idempotent),
+        offset_of!(vsession_call_options, cancel),
+        offset_of!(vsession_call_options, operation_id),
+        offset_of!(vsession_call_options, require_epoch),
+        offset_of!(vsession_call_options, no_relogin),
+        offset_of!(vsession_call_options, reserved),
+    ];
     // SAFETY: the caller's promise is ours.
-    let Some(given) = (unsafe { sized(pointer, zero, least, "options") })? else {
+    let Some(given) = (unsafe { sized(pointer, zero, &shorter, "options") })? else {
         return Ok(CallOptions::default());
     };
     if given.reserved != 0 {
@@ -185,9 +198,14 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         arguments: std::ptr::null(),
         arguments_length: 0,
     };
-    let least = offset_of!(vsession_soap_call, this_id);
+    // No call is without a method and a type.
+    let shorter = [
+        offset_of!(vsession_soap_call, this_id),
+        offset_of!(vsession_soap_call, arguments),
+        offset_of!(vsession_soap_call, arguments_length),
+    ];
     // SAFETY: the caller's promise is ours, here and below.
-    let given = unsafe { sized(pointer, zero, least, "call") }?
+    let given = unsafe { sized(pointer, zero, &shorter, "call") }?
         .ok_or_else(|| Error::invalid_argument("call", "NULL; pass a vsession_soap_call"))?;
     // SAFETY: see above.
     let (method, kind, id) = unsafe {
@@ -241,4 +259,51 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         id: id.map(Cow::Borrowed),
         arguments: BorrowedOrWiped::Borrowed(arguments),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_structure_ends_behind_a_member_and_what_it_lacks_is_zero() {
+        // Room behind the structure for one of a newer program.
+        #[repr(C)]
+        struct Given(vsession_call_options, [u64; 4]);
+        let known = size_of::<vsession_call_options>();
+        let mut taken = Vec::new();
+        for struct_size in 0..size_of::<Given>() {
+            let given = Given(
+                vsession_call_options {
+                    struct_size,
+                    timeout_ms: 5,
+                    idempotent: 1,
+                    cancel: vsession_cancel { id: 0 },
+                    operation_id: c"op".as_ptr(),
+                    require_epoch: 7,
+                    no_relogin: 1,
+                    reserved: i32::from(struct_size < known),
+                },
+                [0; 4],
+            );
+            // SAFETY: the structure is longer than it says.
+            match unsafe { options(std::ptr::from_ref(&given).cast()) } {
+                Ok(read) => {
+                    assert!(matches!(read.timeout, Some(Timeout::After(_))));
+                    assert_eq!(read.idempotent, struct_size >= 16, "{struct_size}");
+                    assert_eq!(read.operation_id.is_some(), struct_size >= 32, "{struct_size}");
+                    assert_eq!(read.require_epoch == 7, struct_size >= 40, "{struct_size}");
+                    assert_eq!(read.no_relogin, struct_size >= 44, "{struct_size}");
+                    taken.push(struct_size);
+                }
+                Err(error) => {
+                    let advice = format!(
+                        "{struct_size}, and no version of the structure has this size; set it to sizeof of the structure, here {known}"
+                    );
+                    assert!(error.detail().message.contains(&advice), "{error}");
+                }
+            }
+        }
+        assert_eq!(taken, [12, 16, 24, 32, 40, 44, 48, 56, 64, 72]);
+    }
 }

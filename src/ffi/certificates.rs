@@ -1,7 +1,6 @@
 //! `vsession_certificates`: the certificates that a server sends in the TLS handshake.
 
 use std::ffi::c_char;
-use std::time::Duration;
 
 use super::call::{self, vsession_call_options};
 use super::config::vsession_config;
@@ -13,10 +12,9 @@ use super::strings::{borrowed, optional};
 use crate::config::Config;
 use crate::error::Error;
 use crate::net::{self, Certificate};
-use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::wait::Watch;
 use crate::session::Timeout;
 use crate::status::vsession_status;
-use crate::sync::Instant;
 use crate::text::Text;
 
 /// The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
@@ -64,14 +62,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
                 config
             }
         };
-        let timeout = match options.timeout {
-            None => config.timeout,
-            // unreached: no test sends such input
-            Some(Timeout::Never) => None,
-            Some(Timeout::After(timeout)) => Some(timeout),
-        };
-        let deadline = timeout.and_then(|t: Duration| Instant::now().checked_add(t));
-        let watch = Watch::new(Bounds { deadline, close: None, cancel: options.cancel })?;
+        let watch = Watch::new(Timeout::bounds(options.timeout, &config, options.cancel))?;
         let chain = net::peer_certificates(&config.net()?, &watch)?;
         let all = chain.iter().map(|der| Certificate::describe(der)).collect();
         out.put(Box::into_raw(Box::new(vsession_certificates { all })));

@@ -1,13 +1,13 @@
 //! The library as a whole: version, names of values, log, shutdown, fork.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 use std::time::Duration;
 
 use super::callback_data::CallbackData;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
-use super::strings::name_of;
+use super::strings::{borrowed, name_of, taken_back};
 use crate::error::Error;
 use crate::http;
 use crate::net;
@@ -19,6 +19,7 @@ use crate::session::Session;
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
 use crate::sync::Instant;
+use crate::text::Text;
 use crate::vim::service;
 
 /// How important a log message is. A level includes the levels with smaller numbers.
@@ -104,9 +105,9 @@ pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, d
         let sink = sink.map(|sink| {
             Box::new(move |level: Level, message: &str| {
                 let data = &data;
-                let text = CString::new(message.replace('\0', "?")).unwrap_or_default();
+                let text = Text::from(message.replace('\0', "?"));
                 // SAFETY: the caller registered the function to be called so, with this pointer.
-                unsafe { sink(level as i32, text.as_ptr(), data.pointer()) };
+                unsafe { sink(level as i32, borrowed(&text), data.pointer()) };
             }) as log::Sink
         });
         log::set(level, sink);
@@ -120,9 +121,8 @@ pub unsafe extern "C" fn vsession_set_log(level: c_int, sink: vsession_log_fn, d
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
     guard!(free(string), |string| {
-        // SAFETY: the string came from `CString::into_raw` of this library and is freed once.
-        let owned = unsafe { CString::from_raw(string) };
-        drop(Wiped::new(owned.into_bytes()));
+        // SAFETY: by contract the string came from this library and is freed once.
+        drop(Wiped::new(unsafe { taken_back(string) }));
     })
 }
 

@@ -1,6 +1,6 @@
 //! `vsession`: the session itself.
 
-use std::ffi::{CString, c_char};
+use std::ffi::c_char;
 use std::time::Duration;
 
 use super::call::{self, vsession_call_options, vsession_soap_call};
@@ -12,7 +12,7 @@ use super::info::vsession_info;
 use super::out::Out;
 use super::queue::vsession_queue;
 use super::reply::vsession_reply;
-use super::strings::login_text;
+use super::strings::{login_text, owned};
 use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
@@ -213,9 +213,10 @@ pub unsafe extern "C" fn vsession_refresh(
 }
 
 /// Asks the server whether the session is alive, by `SessionIsActive`, or by `currentSession` when the account lacks
-/// the privilege for that method or the server lacks the method. This function never logs in. Without a session the
-/// answer is `false`. When the question cannot be asked, the function returns an error, which says nothing about the
-/// session.
+/// the privilege for that method (the fault NoPermission or NotAuthenticated) or the server lacks the method
+/// (NotSupported, NotImplemented, MethodNotFound, InvalidRequest). This function never logs in. Without a session the
+/// answer is `false`. When the question cannot be asked, or is answered with another fault, the function returns an
+/// error, which says nothing about the session.
 ///
 /// Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
 /// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_CLOSED; errors of the network and of the server.
@@ -253,7 +254,7 @@ pub unsafe extern "C" fn vsession_get_cookie(
         let out = Out::new(out, "out")?;
         let snapshot = handles::get::<Session>(session.id, "session")?.identity()?;
         let cookie = snapshot.login.as_ref().map_or("", |login| login.cookie.reveal());
-        out.put(CString::new(cookie).unwrap_or_default().into_raw());
+        out.put(owned(cookie));
         Ok(())
     })
 }

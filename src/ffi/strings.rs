@@ -1,7 +1,9 @@
 //! C strings. A string from the caller is UTF-8 and ends with a NUL or has a length; an invalid one gives an error that names
-//! the argument. A string for the caller is borrowed from the object that holds it, or a constant.
+//! the argument. A string for the caller is borrowed from the object that holds it, a constant, or the caller's own.
+// No other file may use CStr and CString: see clippy.toml.
+#![allow(clippy::disallowed_types)]
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 
 use crate::config::login_text;
 use crate::error::{Error, Result};
@@ -78,6 +80,18 @@ pub(super) fn borrowed(text: &Text) -> *const c_char {
 /// The same, or NULL.
 pub(super) fn optional_borrowed(text: &Option<Text>) -> *const c_char {
     text.as_ref().map_or(std::ptr::null(), borrowed)
+}
+
+/// A copy that the caller owns, until `taken_back`. A NUL inside makes it empty.
+pub(super) fn owned(text: &str) -> *mut c_char {
+    CString::new(text).unwrap_or_default().into_raw()
+}
+
+/// # Safety
+/// `string` came from `owned` and has not been taken back before.
+pub(super) unsafe fn taken_back(string: *mut c_char) -> Vec<u8> {
+    // SAFETY: the caller's promise is ours.
+    unsafe { CString::from_raw(string) }.into_bytes()
 }
 
 /// The longest name of a value, with its NUL.

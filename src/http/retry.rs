@@ -1,5 +1,5 @@
 //! Decides whether a request is sent again, and keeps track of whether it may have run. One `Retry` serves all attempts of a
-//! request, or of a whole call.
+//! call, or of a question that the library asks for its own purposes.
 
 use std::cell::Cell;
 

@@ -42,7 +42,7 @@ pub(crate) fn forks() -> u64 {
 pub(crate) fn watch() {
     static WATCHED: AtomicBool = AtomicBool::new(false);
     // Concurrent threads may each register the handler. Running it twice does no harm.
-    if !WATCHED.load(Ordering::Acquire) && sys::at_fork(None, Some(in_child)) {
+    if !WATCHED.load(Ordering::Acquire) && sys::at_fork(in_child) {
         WATCHED.store(true, Ordering::Release);
     }
 }

@@ -10,6 +10,7 @@ use super::{Session, closed};
 use crate::auth::SignIn;
 use crate::auth::credential::Credential;
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::event::now_ms;
 use crate::runtime::log::log;
 use crate::runtime::wait::Watch;
@@ -63,9 +64,10 @@ impl Session {
             None => server_session.kind.discover(&self.config, watch)?,
         };
         flight.may_have_run.store(true, Ordering::SeqCst);
-        let (service, answer) = self.ask::<K, _>(service, true, watch, |service| {
-            server_session.kind.sign_in(service, &credential, &self.config, watch)
-        })?;
+        let (service, answer) =
+            self.ask::<K, _>(service, Retry::new(false), true, watch, |service, retry| {
+                server_session.kind.sign_in(service, &credential, &self.config, retry, watch)
+            })?;
         match answer {
             SignIn::Accepted(login) => Ok(Acquired { service, login, credential }),
             SignIn::Unusable(login, error) => {

@@ -10,6 +10,7 @@ use super::state::Input;
 use super::vim25::Vim25;
 use super::{Session, closed};
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::status::Status;
@@ -107,8 +108,10 @@ impl Session {
 
     fn send_logout<K: Kind>(&self, snapshot: &Snapshot<K>, watch: &Watch) -> Result<()> {
         let (Some(login), Some(service)) = (&snapshot.login, &snapshot.service) else { return Ok(()) };
-        let log_out = |service: &K::Service| K::of(self).kind.log_out(service, login, watch);
-        self.ask::<K, _>(service.clone(), true, watch, log_out).map(|_| ())
+        self.ask::<K, _>(service.clone(), Retry::new(true), true, watch, |service, retry| {
+            K::of(self).kind.log_out(service, login, retry, watch)
+        })
+        .map(|_| ())
     }
 
     /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The

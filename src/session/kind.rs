@@ -11,6 +11,7 @@ use crate::auth::SignIn;
 use crate::auth::credential::Credential;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::handle::Publisher;
 use crate::runtime::wait::Watch;
 use crate::sync::{Arc, AtomicU64, Mutex, rank};
@@ -43,14 +44,27 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         service: &Self::Service,
         credential: &Credential,
         config: &Config,
+        retry: &Retry,
         watch: &Watch,
     ) -> Result<SignIn<Self::Login>>;
 
     /// Asks the server whether the session lives.
-    fn is_live(&self, service: &Self::Service, login: &Self::Login, watch: &Watch) -> Result<bool>;
+    fn is_live(
+        &self,
+        service: &Self::Service,
+        login: &Self::Login,
+        retry: &Retry,
+        watch: &Watch,
+    ) -> Result<bool>;
 
     /// Ends the session on the server. A session that is gone already counts as ended.
-    fn log_out(&self, service: &Self::Service, login: &Self::Login, watch: &Watch) -> Result<()>;
+    fn log_out(
+        &self,
+        service: &Self::Service,
+        login: &Self::Login,
+        retry: &Retry,
+        watch: &Watch,
+    ) -> Result<()>;
 }
 
 /// One session on the server, and its successors.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Session;
+use crate::config::Config;
 use crate::runtime::wait::{Bounds, Signal};
 use crate::sync::{Arc, Instant};
 
@@ -22,19 +23,22 @@ pub(crate) enum Timeout {
     After(Duration),
 }
 
-impl Session {
-    /// The bounds of a call that may take `timeout` (`None`: what the configuration says) and that `cancel` may end.
-    pub(crate) fn bounds(&self, timeout: Option<Timeout>, cancel: Option<Arc<Signal>>) -> Bounds {
+impl Timeout {
+    /// The bounds of what may take `timeout` (`None`: what the configuration says) and may be ended by `cancel`.
+    pub(crate) fn bounds(timeout: Option<Timeout>, config: &Config, cancel: Option<Arc<Signal>>) -> Bounds {
         let timeout = match timeout {
-            None => self.config.timeout,
+            None => config.timeout,
             Some(Timeout::Never) => None,
             Some(Timeout::After(timeout)) => Some(timeout),
         };
-        Bounds {
-            deadline: timeout.and_then(|t| Instant::now().checked_add(t)),
-            close: Some(self.closed.clone()),
-            cancel,
-        }
+        Bounds { deadline: timeout.and_then(|t| Instant::now().checked_add(t)), close: None, cancel }
+    }
+}
+
+impl Session {
+    /// The same for a call of this session, which a close ends too.
+    pub(crate) fn bounds(&self, timeout: Option<Timeout>, cancel: Option<Arc<Signal>>) -> Bounds {
+        Bounds { close: Some(self.closed.clone()), ..Timeout::bounds(timeout, &self.config, cancel) }
     }
 
     /// The bounds of a login, which no caller's deadline ends.

@@ -3,11 +3,13 @@
 
 use super::backoff::Now;
 use super::kind::Kind;
+use super::rediscovery::OBJECTION_TO_A_QUESTION;
 use super::snapshot::Snapshot;
 use super::state::Input;
 use super::vim25::Vim25;
 use super::{Session, VimSnapshot};
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::log::log;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::State;
@@ -45,8 +47,8 @@ impl Session {
         else {
             return Ok(false);
         };
-        let asked = self.ask::<K, _>(service.clone(), false, watch, |service| {
-            server_session.kind.is_live(service, login, watch)
+        let asked = self.ask::<K, _>(service.clone(), Retry::new(true), false, watch, |service, retry| {
+            server_session.kind.is_live(service, login, retry, watch)
         });
         match asked {
             Ok((_, live)) => Ok(live),
@@ -98,8 +100,8 @@ impl Session {
         if snapshot.usable().is_none() {
             return Err(self.no_session());
         }
-        let (login, answer) = self.ask_about_session(&mut snapshot, &watch, |login, service| {
-            let user = self.vim.kind.current_session(service, login, &watch)?;
+        let (login, answer) = self.ask_about_session(&mut snapshot, &watch, |login, service, retry| {
+            let user = self.vim.kind.current_session(service, login, retry, &watch)?;
             Ok((login.clone(), user))
         })?;
         self.note_success::<Vim25>();
@@ -123,10 +125,11 @@ impl Session {
         if snapshot.usable().is_none() {
             return Ok(false);
         }
-        let asked = self.ask_about_session(&mut snapshot, &watch, |login, service| {
-            match session_manager::session_is_active(&self.vim.kind.endpoint, service, login, &watch)? {
+        let asked = self.ask_about_session(&mut snapshot, &watch, |login, service, retry| {
+            let vim = &self.vim.kind;
+            match session_manager::session_is_active(&vim.endpoint, service, login, retry, &watch)? {
                 Some(answer) => Ok(answer),
-                None => self.vim.kind.is_live(service, login, &watch),
+                None => vim.is_live(service, login, retry, &watch),
             }
         });
         if asked.is_err() && snapshot.usable().is_none() {
@@ -144,25 +147,29 @@ impl Session {
         Ok(active)
     }
 
-    /// Asks about the session, and once more where the server contradicts what is known of it and turns out to be another.
-    /// `snapshot` becomes the one that was asked about.
+    /// Asks about the session, as `ask` does, for a caller who may have lost the session meanwhile. `snapshot` becomes the one
+    /// that was asked about.
     fn ask_about_session<T>(
         self: &Arc<Self>,
         snapshot: &mut Arc<VimSnapshot>,
         watch: &Watch,
-        question: impl Fn(&Login, &Service) -> Result<T>,
+        question: impl Fn(&Login, &Service, &Retry) -> Result<T>,
     ) -> Result<T> {
-        let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
-        let mut answer = question(login, service);
-        if let Err(error) = &answer
-            && service.is_contradicted_by(error)
-            && self.rediscover_for_call(snapshot, false, watch).unwrap_or(false)
-        {
-            *snapshot = self.snapshot();
+        let retry = Retry::new(true);
+        loop {
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
-            answer = question(login, service);
+            let answer = question(login, service, &retry);
+            if let Err(error) = &answer
+                && service.is_contradicted_by(error)
+                && retry.may_correct()
+                && self.rediscover_for_call(snapshot, false, watch).unwrap_or(false)
+                && retry.again(OBJECTION_TO_A_QUESTION)
+            {
+                *snapshot = self.snapshot();
+                continue;
+            }
+            return answer.inspect_err(|error| self.note_failure::<Vim25>(error));
         }
-        answer.inspect_err(|error| self.note_failure::<Vim25>(error))
     }
 
     fn begin_check(&self, bounds: Bounds) -> Result<(Arc<VimSnapshot>, Watch)> {

@@ -7,6 +7,7 @@ use super::renewal::Renewal;
 use super::snapshot::Snapshot;
 use super::state::Input;
 use crate::error::Result;
+use crate::http::Retry;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::runtime::workers;
 use crate::sync::Arc;
@@ -73,6 +74,6 @@ impl Session {
         if !origin.is_ours_to_end() {
             return Ok(());
         }
-        K::of(self).kind.log_out(service, login, &Watch::new(bounds)?)
+        K::of(self).kind.log_out(service, login, &Retry::new(true), &Watch::new(bounds)?)
     }
 }

@@ -9,6 +9,7 @@ use super::kind::Kind;
 use super::renewal::{Goal, Renewal};
 use super::snapshot::Snapshot;
 use crate::error::Result;
+use crate::http::{Reason, Retry};
 use crate::runtime::log::log;
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
@@ -19,6 +20,9 @@ pub(super) struct Rediscovery {
     wanted: bool,
     throttle: Throttle,
 }
+
+/// A question names no objects but those that the library knows from the server, so it has not run where the server objects.
+pub(super) const OBJECTION_TO_A_QUESTION: Reason = Reason::ServerRediscovered { proven_not_run: true };
 
 impl<K: Kind> Renewal<K> {
     /// Notes a contradiction; whether the server may be rediscovered for it now.
@@ -80,28 +84,33 @@ impl Session {
         Ok(if changed { Outcome::Ready } else { Outcome::StillAlive })
     }
 
-    /// Asks a question of the library's own about the session: with what is known of the server, and once more where the
-    /// server contradicts that and turns out to be another. `by_hand`: however often it was rediscovered lately.
+    /// Asks a question of the library's own about the session. Where the answer contradicts what is known of the server, and the
+    /// server turns out to be another, `retry` decides whether the question is asked again. `by_hand`: however often the server
+    /// was rediscovered lately.
     pub(super) fn ask<K: Kind, T>(
         &self,
-        service: Arc<K::Service>,
+        mut service: Arc<K::Service>,
+        retry: Retry,
         by_hand: bool,
         watch: &Watch,
-        mut question: impl FnMut(&K::Service) -> Result<T>,
+        mut question: impl FnMut(&K::Service, &Retry) -> Result<T>,
     ) -> Result<(Arc<K::Service>, T)> {
-        let error = match question(&service) {
-            Ok(answer) => return Ok((service, answer)),
-            Err(error) => error,
-        };
-        if !K::is_contradicted(&service, &error) || !(K::of(self).renewal.lock().may_rediscover() || by_hand)
-        {
-            return Err(error);
-        }
-        match self.rediscover::<K>(&service, watch) {
-            Ok(Some(other)) => question(&other).map(|answer| (other, answer)),
-            Ok(None) => Err(error),
-            Err(failure) if failure.is_no_answer() => Err(error),
-            Err(failure) => Err(failure),
+        loop {
+            let error = match question(&service, &retry) {
+                Ok(answer) => return Ok((service, answer)),
+                Err(error) => error,
+            };
+            let may_correct = K::is_contradicted(&service, &error)
+                && retry.may_correct()
+                && (K::of(self).renewal.lock().may_rediscover() || by_hand);
+            if !may_correct {
+                return Err(error);
+            }
+            match self.rediscover::<K>(&service, watch) {
+                Ok(Some(other)) if retry.again(OBJECTION_TO_A_QUESTION) => service = other,
+                Err(failure) if !failure.is_no_answer() => return Err(failure),
+                Ok(_) | Err(_) => return Err(error),
+            }
         }
     }
 

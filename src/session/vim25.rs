@@ -6,6 +6,7 @@ use crate::auth::credential::Credential;
 use crate::auth::{self, SignIn};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::Retry;
 use crate::runtime::wait::Watch;
 use crate::soap::call::Endpoint;
 use crate::sync::Arc;
@@ -24,9 +25,10 @@ impl Vim25 {
         &self,
         service: &Service,
         login: &Login,
+        retry: &Retry,
         watch: &Watch,
     ) -> Result<Option<UserSession>> {
-        let user = session_manager::current_session(&self.endpoint, service, &login.cookie, watch)?;
+        let user = session_manager::current_session(&self.endpoint, service, &login.cookie, retry, watch)?;
         Ok(user.filter(|user| user.key == login.user.key))
     }
 }
@@ -60,16 +62,17 @@ impl Kind for Vim25 {
         service: &Service,
         credential: &Credential,
         config: &Config,
+        retry: &Retry,
         watch: &Watch,
     ) -> Result<SignIn<Login>> {
-        auth::sign_in_to_vim(&self.endpoint, service, credential, config.locale.as_deref(), watch)
+        auth::sign_in_to_vim(&self.endpoint, service, credential, config.locale.as_deref(), retry, watch)
     }
 
-    fn is_live(&self, service: &Service, login: &Login, watch: &Watch) -> Result<bool> {
-        self.current_session(service, login, watch).map(|user| user.is_some())
+    fn is_live(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<bool> {
+        self.current_session(service, login, retry, watch).map(|user| user.is_some())
     }
 
-    fn log_out(&self, service: &Service, login: &Login, watch: &Watch) -> Result<()> {
-        session_manager::logout(&self.endpoint, service, &login.cookie, watch)
+    fn log_out(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<()> {
+        session_manager::logout(&self.endpoint, service, &login.cookie, retry, watch)
     }
 }

@@ -19,7 +19,13 @@ pub(crate) struct Login {
 }
 
 /// Ends a session. A session that is gone already counts as ended.
-pub(crate) fn logout(endpoint: &Endpoint, service: &Service, cookie: &Secret, watch: &Watch) -> Result<()> {
+pub(crate) fn logout(
+    endpoint: &Endpoint,
+    service: &Service,
+    cookie: &Secret,
+    retry: &Retry,
+    watch: &Watch,
+) -> Result<()> {
     let result = endpoint.call(
         &Call {
             method: LOGOUT,
@@ -28,8 +34,7 @@ pub(crate) fn logout(endpoint: &Endpoint, service: &Service, cookie: &Secret, wa
             cookie: Some(cookie),
             action: &service.action,
             operation_id: &next_operation_id(),
-            // A second Logout finds no session, which is what was wanted.
-            retry: &Retry::new(true),
+            retry,
             commit_when_sent: false,
         },
         watch,
@@ -45,6 +50,7 @@ pub(crate) fn current_session(
     endpoint: &Endpoint,
     service: &Service,
     cookie: &Secret,
+    retry: &Retry,
     watch: &Watch,
 ) -> Result<Option<UserSession>> {
     let reply = endpoint.call(
@@ -55,7 +61,7 @@ pub(crate) fn current_session(
             cookie: Some(cookie),
             action: &service.action,
             operation_id: &next_operation_id(),
-            retry: &Retry::new(true),
+            retry,
             commit_when_sent: false,
         },
         watch,
@@ -72,12 +78,13 @@ fn unclear(endpoint: &Endpoint, error: Error) -> Error {
     endpoint.named(error).with(|d| d.http_status = 200)
 }
 
-/// Asks the server whether a session lives, by SessionIsActive. `None`: the server will not say, because the privilege
-/// `Sessions.ValidateSession` is missing or the method does not exist there (ESXi).
+/// Asks the server whether a session lives, by SessionIsActive. `None`: the account lacks the privilege
+/// `Sessions.ValidateSession`, or the server lacks the method (ESXi).
 pub(crate) fn session_is_active(
     endpoint: &Endpoint,
     service: &Service,
     login: &Login,
+    retry: &Retry,
     watch: &Watch,
 ) -> Result<Option<bool>> {
     let arguments = [element("sessionID", &login.user.key), element("userName", &login.user.user_name)];
@@ -89,7 +96,7 @@ pub(crate) fn session_is_active(
             cookie: Some(&login.cookie),
             action: &service.action,
             operation_id: &next_operation_id(),
-            retry: &Retry::new(true),
+            retry,
             commit_when_sent: false,
         },
         watch,
@@ -106,7 +113,15 @@ pub(crate) fn session_is_active(
                 ),
             )),
         },
-        Err(error) if error.is_fault() => Ok(None),
+        Err(error) if cannot_be_asked(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Whether a fault says that this account, or this server, cannot ask that way. A missing privilege may be reported as
+/// NotAuthenticated too.
+fn cannot_be_asked(error: &Error) -> bool {
+    let fault = error.detail().fault_name.as_deref();
+    matches!(error.status(), Status::VSESSION_E_NO_PERMISSION | Status::VSESSION_E_NOT_AUTHENTICATED)
+        || matches!(fault, Some("NotSupported" | "NotImplemented" | "MethodNotFound" | "InvalidRequest"))
 }

@@ -5,6 +5,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::sync::Mutex;
 
 use serde_json::{Value, json};
+use vsession::vsession_executed::*;
 use vsession::vsession_state::*;
 
 use crate::support::*;
@@ -103,6 +104,36 @@ fn a_session_that_survives_a_change_of_version_is_kept() {
     assert_eq!(session.ping().unwrap().epoch, 1);
     assert_eq!(simulator.stat("logins"), 1);
     session.close().unwrap();
+}
+
+#[test]
+fn a_question_about_the_session_is_sent_again_as_a_call_is_one_lost_connection_for_all_its_attempts() {
+    for refreshes in [true, false] {
+        let simulator = Simulator::start();
+        let session = quick(&simulator).open().unwrap();
+        session.login().unwrap();
+        let method = if refreshes { "RetrievePropertiesEx" } else { "SessionIsActive" };
+        let lost = json!({"method": method, "path": "/sdk", "reset": "after", "times": 1});
+        simulator.rule(lost.clone());
+        // The session lives on with another version.
+        simulator
+            .rule(json!({"method": "GET", "path": VERSIONS, "status": 200, "body": listed("6.0", "5.5")}));
+        simulator.rule(json!({"method": "*", "path": "/sdk", "soap_action": "!urn:vim25/6.0",
+            "fault": "ManagedObjectNotFound"}));
+        simulator.rule(lost);
+        let asked = simulator.calls(method);
+        let result = if refreshes { session.refresh().map(drop) } else { session.is_active().map(drop) };
+        let error = result.unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONNECTION);
+        assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE);
+        assert_eq!(simulator.calls(method) - asked, 3);
+        if refreshes {
+            session.refresh().unwrap();
+        } else {
+            assert!(session.is_active().unwrap());
+        }
+        session.close().unwrap();
+    }
 }
 
 #[test]

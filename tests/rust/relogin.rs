@@ -183,6 +183,38 @@ fn without_the_privilege_for_session_is_active_a_living_session_is_kept() {
 }
 
 #[test]
+fn only_a_fault_about_the_question_itself_leads_from_session_is_active_to_current_session() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    let answered = |fault: &str| {
+        let asked = simulator.calls("RetrievePropertiesEx");
+        simulator.rule(json!({"method": "SessionIsActive", "fault": fault, "times": 1}));
+        (session.is_active(), simulator.calls("RetrievePropertiesEx") - asked)
+    };
+    // The account lacks the privilege, or the server lacks the method.
+    let lacking = [
+        "NoPermission",
+        "NotAuthenticated",
+        "NotSupported",
+        "NotImplemented",
+        "MethodNotFound",
+        "InvalidRequest",
+    ];
+    for fault in lacking {
+        let (active, asked) = answered(fault);
+        assert!(active.unwrap(), "{fault}");
+        assert_eq!(asked, 1, "{fault}");
+    }
+    for fault in ["InvalidArgument", "InvalidState", "SystemError"] {
+        let (active, asked) = answered(fault);
+        assert_eq!(active.unwrap_err().fault.as_deref(), Some(fault));
+        assert_eq!((asked, session.state()), (0, VSESSION_STATE_ACTIVE), "{fault}");
+    }
+    session.close().unwrap();
+}
+
+#[test]
 fn a_session_check_that_fails_is_an_error_and_not_false() {
     let simulator = Simulator::start();
     let session = simulator.session();
