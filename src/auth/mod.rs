@@ -8,7 +8,7 @@ mod password;
 use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::wait::Watch;
-use crate::soap::call::Endpoint;
+use crate::soap::endpoint::Endpoint;
 use crate::vim::service::Service;
 use crate::vim::session_manager::Login;
 use credential::{Credential, Kind};

@@ -5,11 +5,12 @@ use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Endpoint, next_operation_id};
-use crate::soap::cookie;
+use crate::soap::call::{Call, Delivery};
+use crate::soap::endpoint::Endpoint;
+use crate::soap::operation_id::next_operation_id;
 use crate::status::{Executed, Status};
 use crate::vim::service::Service;
-use crate::vim::session_manager::Login;
+use crate::vim::session_manager::{Login, call_for_session};
 use crate::vim::user_session::{UserSession, login_arguments, read_login};
 
 /// Makes one attempt. Once the request is out, only the deadline ends the wait for its reply, so that a session that the
@@ -24,24 +25,18 @@ pub(super) fn sign_in(
     watch: &Watch,
 ) -> Result<SignIn<Login>> {
     let arguments = login_arguments(user, password.reveal(), locale);
-    let mut cookie = None;
-    let reply = endpoint.call_for_session(
-        &Call {
-            method: "Login",
-            this: service.session_manager()?,
-            arguments: &arguments,
-            // A server answers a Login over a live session with InvalidLogin: send none.
-            cookie: None,
-            action: &service.action,
-            operation_id: &next_operation_id(),
-            retry,
-            commit_when_sent: true,
-        },
-        watch,
-        Some(password),
-        &mut cookie,
-    );
-    let cookie = cookie.as_ref().map(cookie::header);
+    let call = Call {
+        method: "Login",
+        this: service.session_manager()?,
+        arguments: &arguments,
+        // A server answers a Login over a live session with InvalidLogin: send none.
+        cookie: None,
+        action: &service.action,
+        operation_id: &next_operation_id(),
+        retry,
+        delivery: Delivery::Committed,
+    };
+    let (reply, cookie) = call_for_session(endpoint, &call, password, watch);
     let user = reply.and_then(|reply| read_login(&reply).map_err(Error::ran));
     match (user, cookie) {
         (Ok(user), Some(cookie)) => Ok(SignIn::Accepted(Login { cookie, user })),

@@ -12,8 +12,9 @@ use crate::error::{Error, Result};
 use crate::http::{Reason, Retry};
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::wait::{Bounds, Signal, Watch};
-use crate::soap::call::{Call, next_operation_id};
+use crate::soap::call::{Call, Delivery};
 use crate::soap::envelope::Reference;
+use crate::soap::operation_id::next_operation_id;
 use crate::soap::reply::Reply;
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
@@ -118,7 +119,7 @@ impl Session {
                     action: &service.action,
                     operation_id: &operation_id,
                     retry,
-                    commit_when_sent: false,
+                    delivery: Delivery::Usual,
                 },
                 &watch,
             );

@@ -36,7 +36,7 @@ use crate::http::Client;
 use crate::runtime::handle::Publisher;
 use crate::runtime::log::log;
 use crate::runtime::wait::Signal;
-use crate::soap::call::Endpoint;
+use crate::soap::endpoint::Endpoint;
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, Mutex, rank};

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::wait::Watch;
-use crate::soap::call::Endpoint;
+use crate::soap::endpoint::Endpoint;
 use crate::sync::Arc;
 use crate::vim::discovery;
 use crate::vim::service::Service;

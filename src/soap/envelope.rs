@@ -1,5 +1,5 @@
-//! Writes the envelope of a request: a header of parts, and a body with the method in the namespace of its service and the
-//! managed object first, as `_this`.
+//! Writes the envelope of a request: a header, and a body with the method in the namespace of its service. The managed object
+//! is the first argument, `_this`.
 
 use std::borrow::Cow;
 use std::ops::Deref;
@@ -20,7 +20,7 @@ pub(crate) struct Reference<'a> {
     pub(crate) id: &'a str,
 }
 
-/// An element of the header with a text, which may be secret. `header_part!` makes it.
+/// An element of the header. Its text may be secret. Made by `header_part!`.
 pub(crate) struct HeaderPart<'a> {
     start_tag: &'static str,
     /// Escaped.
@@ -47,7 +47,7 @@ const PIECES_OF_PART: usize = 3;
 const OTHER_PIECES: usize = 14;
 const MAX_PIECES: usize = PIECES_OF_PART * MAX_HEADER_PARTS + OTHER_PIECES;
 
-/// An envelope. It borrows the arguments, which may be large and may hold a password, and never copies them.
+/// An envelope. It borrows the arguments and never copies them: they may be large, and may contain a password.
 pub(crate) struct Envelope<'a, const PARTS: usize> {
     namespace: &'a str,
     method: &'a str,
@@ -58,8 +58,8 @@ pub(crate) struct Envelope<'a, const PARTS: usize> {
 }
 
 impl<'a, const PARTS: usize> Envelope<'a, PARTS> {
-    /// The envelope of a call of a method in a namespace. Parts of the header without a text are left out. `arguments` is
-    /// XML: the elements behind `_this`.
+    /// The envelope of a call of a method in a namespace. Omits header parts with an empty text. `arguments` is XML: the
+    /// elements after `_this`.
     pub(crate) fn new(
         header: [HeaderPart<'a>; PARTS],
         namespace: &'a str,
@@ -71,7 +71,7 @@ impl<'a, const PARTS: usize> Envelope<'a, PARTS> {
         Envelope { namespace, method, kind: escape(this.kind), id: escape(this.id), arguments, header }
     }
 
-    /// Its text in pieces, which follow each other.
+    /// Its text as consecutive pieces.
     pub(crate) fn pieces(&self) -> Pieces<'_> {
         let mut pieces = Pieces { pieces: [""; MAX_PIECES], count: 0 };
         let parts = || self.header.iter().filter(|part| !part.text.is_empty());
@@ -102,7 +102,7 @@ impl<'a, const PARTS: usize> Envelope<'a, PARTS> {
     }
 }
 
-/// Texts that follow each other.
+/// Consecutive pieces of a text.
 pub(crate) struct Pieces<'a> {
     pieces: [&'a str; MAX_PIECES],
     count: usize,
@@ -127,7 +127,7 @@ impl<'a> Deref for Pieces<'a> {
 pub(crate) fn element(name: &str, text: &str) -> Wiped<String> {
     let escaped = Wiped::new(escape(text).into_owned());
     let pieces = ["<", name, ">", &escaped, "</", name, ">"];
-    // `concat` allocates once, so that no part of the text stays behind.
+    // `concat` allocates once, so no unwiped copy of a part is left in memory.
     Wiped::new(pieces.concat())
 }
 

@@ -1,5 +1,4 @@
-//! SOAP faults. What kind of fault it is stands in the `xsi:type` of its detail; the text beside it may be empty or in
-//! any language.
+//! SOAP faults. The `xsi:type` of the detail names the kind of fault. The text of the fault may be empty or in any language.
 
 use std::ops::Range;
 
@@ -10,11 +9,11 @@ use crate::error::{Error, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
 
-/// The faults that decide about the session, the credentials or a privilege. A server answers with them before the method
-/// does anything. All others are `VSESSION_E_FAULT`, and the method's own.
+/// The decisive faults: they concern the session, the credentials or a privilege, and a server sends them before the method
+/// does anything. All others are `VSESSION_E_FAULT` and come from the method itself.
 const DECISIVE: &[(&str, Status)] = &[
     (NOT_AUTHENTICATED, Status::VSESSION_E_NOT_AUTHENTICATED),
-    // InvalidLogin and those derived from it.
+    // InvalidLogin and the faults derived from it.
     ("InvalidLogin", Status::VSESSION_E_INVALID_LOGIN),
     ("PasswordExpired", Status::VSESSION_E_INVALID_LOGIN),
     ("NoClientCertificate", Status::VSESSION_E_INVALID_LOGIN),
@@ -22,29 +21,29 @@ const DECISIVE: &[(&str, Status)] = &[
     ("NoPermission", Status::VSESSION_E_NO_PERMISSION),
     ("RestrictedByAdministrator", Status::VSESSION_E_NO_PERMISSION),
 ];
-/// How many characters of a fault's text a message shows.
+/// The most characters of a fault's text that a message shows.
 const SHOWN_OF_TEXT: usize = 1000;
-/// The largest detail that an error carries.
+/// The most bytes of a detail that an error carries.
 const LARGEST_DETAIL: usize = 1 << 20;
 
 /// A fault as the server sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// The vim25 type, for example `NotAuthenticated`; empty when the server names none.
+    /// The vim25 type, for example `NotAuthenticated`; empty if the server names none.
     pub(crate) name: String,
     pub(crate) message: String,
-    /// The detail element as text, with the declarations of all prefixes that it uses; empty when there is none, or it
-    /// is too large.
+    /// The detail element as text, with the declarations of all prefixes that it uses; empty if there is none or it is too
+    /// large.
     pub(crate) xml: String,
-    /// What the fault is about, where it says: a privilege, an object, a property.
+    /// What the fault is about, if it says so: a privilege, an object, a property.
     subject: Option<String>,
     objection: Option<Objection>,
 }
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
 
-/// The fault in a reply that is not well-formed, if it is one that decides about the session or the credentials: those must
-/// be known in whatever text they stand. Its name alone is read.
+/// The decisive fault in a reply that is not well-formed: damaged text around it must not hide that the session is gone or
+/// that the credentials are wrong. Only its name is read.
 pub(super) fn recognised(text: &str) -> Option<Fault> {
     let at =
         begins_with(text, "Fault", |behind| matches!(behind, b'>' | b'/') || behind.is_ascii_whitespace())?;
@@ -57,7 +56,7 @@ pub(super) fn recognised(text: &str) -> Option<Fault> {
     Some(Fault { name: name.to_string(), ..Fault::default() })
 }
 
-/// Where a tag begins whose local name is followed by such a byte.
+/// Where the first tag with this local name begins. `ends` tells which byte may follow the name.
 fn begins_with(text: &str, local: &str, ends: impl Fn(u8) -> bool) -> Option<usize> {
     let bytes = text.as_bytes();
     text.match_indices(local).find_map(|(at, _)| {
@@ -70,7 +69,7 @@ fn begins_with(text: &str, local: &str, ends: impl Fn(u8) -> bool) -> Option<usi
     })
 }
 
-/// Where the type of an element, or the element itself, has this name.
+/// The place of the first type of an element, or of the first element, with this name.
 fn place_of_name(fault: &str, name: &str) -> Option<usize> {
     let typed = fault.match_indices("type").find_map(|(at, attribute)| {
         let value = fault[at + attribute.len()..].trim_start().strip_prefix('=')?.trim_start();
@@ -84,10 +83,10 @@ fn place_of_name(fault: &str, name: &str) -> Option<usize> {
     typed.into_iter().chain(element).min()
 }
 
-/// What may say what a fault is about, by its worth.
+/// The elements that may say what a fault is about, the most telling first.
 const SUBJECTS: [&str; 4] = ["privilegeId", "obj", "invalidProperty", "name"];
 
-/// Where the parts of a fault stand in its document. It listens to what the fault holds.
+/// The places of the parts of a fault in its document, collected while the document is read.
 #[derive(Default)]
 pub(super) struct Parts {
     code: Open,
@@ -98,26 +97,26 @@ pub(super) struct Parts {
     in_specific: bool,
     element: Option<Range<usize>>,
     element_tag: Option<Range<usize>>,
-    /// Of the detail.
+    /// The number of children of the detail.
     children: usize,
     kind: Option<String>,
     subjects: [Open; SUBJECTS.len()],
-    /// The prefixes in scope where the detail begins, and its level.
+    /// The prefixes in scope at the start tag of the detail, and its level.
     bindings: Vec<Binding>,
     detail_level: usize,
 }
 
-/// An element that has begun, and perhaps ended.
+/// An element whose start tag has been read, and perhaps its end tag.
 #[derive(Clone, Default)]
 struct Open {
     level: usize,
     tag: Option<Range<usize>>,
-    /// Where its end tag stands.
+    /// The place of its end tag.
     end: Option<Range<usize>>,
 }
 
 impl Open {
-    /// Only the first one counts.
+    /// Ignores all but the first one.
     fn begin(&mut self, start: &StartTag) {
         if self.tag.is_none() {
             (self.level, self.tag) = (start.level, Some(start.tag.clone()));
@@ -130,7 +129,7 @@ impl Open {
         }
     }
 
-    /// The beginning of what stands in it.
+    /// The beginning of its content.
     fn text(&self, document: &str) -> Option<String> {
         const MOST: usize = 16 * SHOWN_OF_TEXT;
         let (tag, end) = (self.tag.as_ref()?, self.end.as_ref()?);
@@ -141,7 +140,7 @@ impl Open {
 }
 
 impl Parts {
-    /// An element in the fault; `depth` is 0 for the children of the fault.
+    /// A start tag in the fault; `depth` is 0 for the children of the fault.
     pub(super) fn start(&mut self, name: &str, reader: &Reader, start: &StartTag, depth: usize) {
         match (depth, name) {
             (0, "faultcode") => self.code.begin(start),
@@ -184,7 +183,7 @@ impl Parts {
         }
     }
 
-    /// The fault; `text` is the document that it stands in.
+    /// The fault; `text` is its document.
     pub(super) fn read(&self, text: &str) -> Fault {
         let element = self.element.clone().map_or("", |at| &text[at]);
         let name = match &self.kind {
@@ -209,7 +208,7 @@ impl Parts {
         }
     }
 
-    /// The detail as it would stand in a document of its own.
+    /// The detail as a document of its own.
     fn detail_with_declarations(&self, text: &str) -> Option<String> {
         let (tag, end) = (self.detail.tag.clone()?, self.detail.end.clone()?);
         let detail = text.get(tag.start..end.end)?;
@@ -221,10 +220,10 @@ impl Parts {
         let outer: Vec<&Binding> = outer.collect();
         let used_in = |binding: &Binding, part: &str| match binding.prefix(text) {
             "" => !name_of(detail_tag).contains(':'),
-            // In a name, or in a value such as that of `xsi:type`.
+            // In a name, or in a value such as `xsi:type`.
             prefix => part.contains(&format!("{prefix}:")),
         };
-        // On the detail itself only where it needs them: its first tag stays as the server wrote it.
+        // The declarations go to the child, unless the detail itself needs them: its tag stays as the server wrote it.
         let on_detail = self.children != 1 || outer.iter().any(|binding| used_in(binding, detail_tag));
         let place = match &self.element_tag {
             Some(element) if !on_detail => element.start,
@@ -242,7 +241,7 @@ impl Parts {
             if hidden || !used_in(binding, detail) {
                 continue;
             }
-            // The quote that it was written in is not in it.
+            // The value does not contain the quote that enclosed it.
             let uri = binding.uri(text);
             let quote = if uri.contains('"') { '\'' } else { '"' };
             declarations.push_str(&format!(" {name}={quote}{uri}{quote}"));
@@ -277,10 +276,10 @@ impl Fault {
         known.map_or(Status::VSESSION_E_FAULT, |(_, status)| *status)
     }
 
-    /// The fault as an error of the call of `method`. It may repeat the secrets that the call sent.
+    /// The fault as an error of the call of `method`. `hidden` removes the secrets of the call, which the server may repeat.
     pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Redactor) -> Error {
         let status = self.status();
-        // A name that the library knows is not an echo of a secret.
+        // A name that the library knows does not come from a secret.
         let name = match status {
             Status::VSESSION_E_FAULT => hidden.name(&self.name),
             _ => self.name,
@@ -297,11 +296,11 @@ impl Fault {
         match status {
             Status::VSESSION_E_INVALID_LOGIN => message.push_str("; check user name and password"),
             Status::VSESSION_E_NO_PERMISSION => {
-                message.push_str("; the account lacks a privilege for this call")
+                message.push_str("; the account lacks a privilege for this call: grant it on the server")
             }
             _ => {}
         }
-        // The error is copied a few times on its way to the caller, and a copy without memory would end the process.
+        // The error is copied a few times on its way to the caller. A copy that finds no memory would abort the process.
         let room = Vec::<u8>::new().try_reserve_exact(8 * self.xml.len()).is_ok();
         let error = Error::new(status, message).with(|d| {
             d.fault_name = Some(name).filter(|n| !n.is_empty());
@@ -320,7 +319,7 @@ impl Fault {
     }
 }
 
-/// What a fault objects to. Servers name these faults, or say it in words.
+/// What a fault objects to. Some servers name these faults, others only describe them in the text.
 fn objection(name: &str, message: &str, object: Option<&str>) -> Option<Objection> {
     let unnamed = matches!(name, "" | "InvalidRequest" | "RuntimeFault" | "MethodFault");
     let words = message.to_ascii_lowercase();
@@ -331,7 +330,7 @@ fn objection(name: &str, message: &str, object: Option<&str>) -> Option<Objectio
             Some(Objection::Object(named.or_else(|| object_in(message))))
         }
         _ if !unnamed => None,
-        // The second stands in each language.
+        // The second one is part of the text in every language.
         _ if ["unsupported version", "urn:vim25/", "unsupported namespace"]
             .iter()
             .any(|said| words.contains(said)) =>
@@ -354,14 +353,14 @@ fn object_in(message: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reply::{self, Answer};
+    use super::super::answer::{self, Answer};
     use super::*;
 
     fn read(detail: &str, message: &str) -> Fault {
         let text = format!(
             r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:n='a"b'><e:Body xmlns="urn:outer"><e:Fault><faultcode>ServerFaultCode</faultcode><faultstring>{message}</faultstring>{detail}</e:Fault></e:Body></e:Envelope>"#
         );
-        match reply::read(text.into_bytes(), "Method", "urn:vim25") {
+        match answer::read(text.into_bytes(), "Method", "urn:vim25") {
             Ok(Answer::Fault(fault)) => fault,
             other => panic!("{other:?}"),
         }

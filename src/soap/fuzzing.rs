@@ -1,11 +1,11 @@
-//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`. Most targets put the bytes where a server's words stand in a
-//! document that is otherwise good, because a fuzzer seldom makes a whole envelope.
+//! Fuzz targets of this layer; see `src/fuzzing.rs`. Most targets put the bytes into an otherwise valid document, because a
+//! fuzzer seldom makes a whole envelope.
 
+use super::answer::Answer;
 use super::arguments::check_arguments;
-use super::cookie;
+use super::comparison::read_or_error;
 use super::envelope::{Envelope, Reference, header_part};
 use super::fault::NOT_AUTHENTICATED;
-use super::reply::{self, Answer};
 use super::xml::escape;
 use super::xml::reader::Reader;
 use super::xml::text::is_allowed;
@@ -18,7 +18,7 @@ pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok()
 }
 
-/// An error of a reader is the server's fault, and says something.
+/// Checks that an error blames the server and has a message.
 pub(crate) fn is_the_servers(error: &Error) {
     use Status::*;
     let detail = error.detail();
@@ -27,13 +27,13 @@ pub(crate) fn is_the_servers(error: &Error) {
     assert!(!detail.message.is_empty() && detail.message.len() < 2000, "{error}");
 }
 
-/// What stands inside of a fault.
+/// The content of a fault.
 pub(crate) fn fault(bytes: &[u8]) {
     let Some(inside) = text(bytes) else { return };
     let body = format!(
         r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>{inside}</e:Fault></e:Body></e:Envelope>"#
     );
-    match reply::read_or_error(body.into_bytes(), Redactor::NOTHING) {
+    match read_or_error(body.into_bytes(), Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => panic!("a fault taken for a reply: {reply:?}"),
         Err(error) => is_the_servers(&error),
         Ok(Answer::Fault(fault)) => {
@@ -54,26 +54,7 @@ pub(crate) fn fault(bytes: &[u8]) {
     }
 }
 
-/// A `Set-Cookie` header.
-pub(crate) fn set_cookie(bytes: &[u8]) {
-    let Some(header) = text(bytes) else { return };
-    for header in
-        [header, &format!("vmware_soap_session={header}"), &format!("vmware_soap_session=\"{header}\"")]
-    {
-        let read = |header: &str| cookie::from_set_cookie(header, 1_709_210_096_789).flatten();
-        let Some(value) = read(header) else { continue };
-        let taken = value.reveal();
-        assert!(header.contains(taken));
-        assert!(taken.bytes().all(|b| b.is_ascii_graphic() && !b";,\\".contains(&b)), "{taken:?}");
-        let sent = cookie::header(&value);
-        assert!(!sent.reveal().contains(['\r', '\n', ';', ' ']), "{}", sent.reveal());
-        assert!(!cookie::bare_value(&sent).is_empty() && !cookie::bare_value(&sent).contains('"'));
-        // What is sent back would be taken as the same.
-        assert!(read(sent.reveal()) == Some(value));
-    }
-}
-
-/// The arguments of a call: what is accepted stays where it was put.
+/// The arguments of a call: accepted arguments do not break out of their element.
 pub(crate) fn arguments(bytes: &[u8]) {
     let Some(arguments) = text(bytes) else { return };
     match check_arguments(arguments) {
@@ -96,11 +77,11 @@ pub(crate) fn arguments(bytes: &[u8]) {
     }
 }
 
-/// A secret, a NUL, and a text that may hold it: nothing of it is left.
+/// A secret, a NUL, and a text that may contain the secret: the output does not.
 pub(crate) fn redaction(bytes: &[u8]) {
     let Some((secret, around)) = text(bytes).and_then(|text| text.split_once('\0')) else { return };
-    // What is shown in the place of a secret, or of a character, could be a part of such a one. A shorter secret is only
-    // found as a word.
+    // The text that replaces a secret or a character could contain these secrets. Shorter secrets are found as whole words
+    // only.
     let shown = [WITHHELD, "***…"].concat();
     if secret.chars().count() < 4
         || secret
@@ -122,7 +103,7 @@ pub(crate) fn redaction(bytes: &[u8]) {
         assert!(standard || !clean.contains(secret), "{secret:?} in {clean:?}");
         assert!(!clean.contains(char::is_control));
         assert!(hidden.quote(&text, 80).chars().count() <= 80 * 10);
-        // As the text of an element, it stays one.
+        // As the text of an element, it is still well-formed.
         let piece = escape(&text).into_owned();
         let clean = hidden.redact_xml(&piece).unwrap_or(piece);
         if !clean.contains(|c| !is_allowed(c)) {

@@ -1,17 +1,17 @@
-//! What the HTTP status says of a reply that is not what was asked for: whether the request may have run, whether it may
-//! succeed later, and what to do.
+//! What an HTTP status says about a reply with an unexpected body: whether the request may have run, whether it may succeed
+//! later, and what to do.
 
 use crate::error::Error;
 use crate::http::Head;
 use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::status::Status;
 
-/// The part of a body that an error looks at: more than it shows, because secrets in it may be escaped.
+/// How much of a body is searched for secrets: more than an error shows, because escaped secrets are longer.
 const BEGINNING: usize = 64 * 1024;
 
-/// What a status says of a request.
+/// What a status says about a request.
 struct Meaning {
-    /// Nobody ran it.
+    /// The server did not run it.
     refused: bool,
     /// The same request may succeed later.
     retriable: bool,
@@ -20,7 +20,7 @@ struct Meaning {
 
 enum Advice {
     None,
-    /// The reply names another address, which is not asked.
+    /// The reply redirects; redirects are not followed.
     Redirect,
     /// The reply may say when to try again.
     Later(&'static str),
@@ -29,8 +29,8 @@ enum Advice {
 
 pub(crate) const OVERLOADED: &str = "the server is starting or overloaded";
 
-/// The one table of statuses. A 408 or a 499 may be a gateway's that passed the request on and stopped waiting; a 409 or a 410
-/// may be what came of the request.
+/// The table of statuses. A 408 or 499 may come from a gateway that passed the request on and stopped waiting. A 409 or 410 may
+/// be the outcome of the request.
 fn meaning(status: u16) -> Meaning {
     use Advice::*;
     let (refused, retriable, advice) = match status {
@@ -51,18 +51,18 @@ fn meaning(status: u16) -> Meaning {
     Meaning { refused, retriable, advice }
 }
 
-/// The error for a reply with another body than `wanted`. It may repeat the secrets that the request sent.
+/// The error for a reply whose body is not `wanted`. `redactor` removes the secrets of the request, which the body may repeat.
 #[cold]
 pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) -> Error {
     let status = head.status;
     let Meaning { refused, retriable, advice } = meaning(status);
-    // Without a promise that a repetition helps, a pause means nothing.
+    // A pause is of no use where the request would fail again.
     let retry_after = head.retry_after().filter(|_| retriable);
     let advice = match advice {
         Advice::None => String::new(),
         Advice::Redirect => match head.get("location") {
             Some(target) => format!(
-                "; it redirects to '{}': if that is the right server, put it into 'url'",
+                "; it redirects to '{}': if that is the right server, set 'url' to it",
                 redactor.quote(target, 400)
             ),
             None => "; it names no other address, so something in front of the server answered: check host, port and \
@@ -70,7 +70,7 @@ pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) 
                 .into(),
         },
         Advice::Later(why) => match retry_after {
-            Some(time) => format!("; {why}: try again in {} s, as it asks", time.as_secs()),
+            Some(time) => format!("; {why}: try again in {} s, as the server asks", time.as_secs()),
             None => format!("; {why}: try again later"),
         },
         Advice::Do(what) => format!("; {what}"),
@@ -78,7 +78,7 @@ pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) 
     let error = Error::new(
         Status::VSESSION_E_HTTP,
         format!(
-            "the server answered HTTP {status} with {} in place of {wanted}{advice}",
+            "the server answered HTTP {status} with {} instead of {wanted}{advice}",
             beginning(body, redactor)
         ),
     )
@@ -90,7 +90,7 @@ pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) 
     if refused { error.not_run() } else { error }
 }
 
-/// How a body begins.
+/// Describes a body by its beginning.
 fn beginning(body: &[u8], redactor: Redactor) -> String {
     match redactor.quote(&String::from_utf8_lossy(&body[..body.len().min(BEGINNING)]), EXCERPT_LENGTH) {
         start if start.is_empty() => "an empty body".into(),

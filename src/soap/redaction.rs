@@ -1,11 +1,11 @@
-//! Strikes secrets out of XML that a server sent. What is left is still XML.
+//! Removes secrets from XML that a server sent. The result is still XML.
 
 use super::xml::escape;
 use super::xml::text::text_content;
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::MASK;
 
-/// XML without the secrets. They are struck out of texts and of values of attributes; a tag that holds one loses its name.
+/// XML without the secrets. They are masked in texts and attribute values; a name that contains one is replaced.
 pub(super) fn without_secrets(xml: &str, hidden: &Redactor) -> String {
     let mut clean = String::with_capacity(xml.len());
     let mut rest = xml;
@@ -22,8 +22,8 @@ pub(super) fn without_secrets(xml: &str, hidden: &Redactor) -> String {
     clean
 }
 
-/// Whether a start tag or an end tag begins here: what a comment, a CDATA section or a processing instruction holds belongs
-/// to the text around it.
+/// Whether a start tag or an end tag begins here. Comments, CDATA sections and processing instructions count as parts of the
+/// text around them.
 fn begins_tag(xml: &str) -> bool {
     xml.starts_with('<') && !xml.starts_with("<!") && !xml.starts_with("<?")
 }
@@ -48,8 +48,8 @@ fn end_of_text(xml: &str) -> usize {
     at
 }
 
-/// All that stands between two tags. A comment or a section that holds a secret is left out; where the parts make up one only
-/// together, the whole text is masked.
+/// Everything between two tags. Omits a comment or a section that contains a secret; masks the whole text if only its parts
+/// together contain one.
 fn text_without_secrets(text: &str, hidden: &Redactor, clean: &mut String) {
     let begun = clean.len();
     let mut rest = text;
@@ -71,7 +71,7 @@ fn text_without_secrets(text: &str, hidden: &Redactor, clean: &mut String) {
     }
 }
 
-/// The length of the tag that begins here. A `>` may stand in a value.
+/// The length of the tag that begins here. A value may contain a `>`.
 pub(super) fn end_of_tag(text: &str) -> usize {
     let mut quote = None;
     for (at, byte) in text.bytes().enumerate() {
@@ -99,7 +99,7 @@ fn tag_without_secrets(tag: &str, hidden: &Redactor, clean: &mut String) {
     names_without_secrets(rest, hidden, clean);
 }
 
-/// The part of a tag between its values.
+/// The part of a tag between two values.
 fn names_without_secrets(part: &str, hidden: &Redactor, clean: &mut String) {
     let is_mark = |c: char| c.is_ascii_whitespace() || matches!(c, '<' | '>' | '/' | '=' | '"' | '\'' | ':');
     for piece in part.split_inclusive(is_mark) {

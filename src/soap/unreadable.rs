@@ -1,9 +1,9 @@
-//! Replies that are neither a response nor a fault, and what the error says of each.
+//! Bodies that are neither a response nor a fault, and the error for each.
 
 use std::ops::Range;
 
 use super::xml::decode::BadCharacter;
-use super::xml::reader::{Problem, What};
+use super::xml::problem::{Problem, What};
 use crate::error::Error;
 use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::status::Status;
@@ -13,7 +13,7 @@ use crate::status::Status;
 pub(crate) struct Unreadable {
     pub(super) text: String,
     pub(super) reason: Reason,
-    /// It begins with the method's own response.
+    /// The body begins with the method's own response, which proves that the method ran.
     pub(super) ran: bool,
 }
 
@@ -21,17 +21,17 @@ pub(crate) struct Unreadable {
 pub(super) enum Reason {
     NotXml {
         problem: Problem,
-        /// The first bad character, if there is one: the document may be damaged there.
+        /// The first bad character, if any: the document may be damaged there.
         bad_character: Option<BadCharacter>,
     },
     Utf16 {
         beginning: String,
     },
-    /// The name of a root element that is not an envelope.
+    /// The root element is not an envelope; its name.
     OtherRoot(Range<usize>),
     NoBody,
     EmptyBody,
-    /// Something that is neither the method's response nor a fault, or that stands behind one of them.
+    /// The body holds another element than the method's response or a fault, or more than one of them.
     OtherContent {
         found: Range<usize>,
         expected: String,
@@ -40,7 +40,7 @@ pub(super) enum Reason {
 }
 
 impl Unreadable {
-    /// There was no memory to read it; nothing is known of the body.
+    /// There was not enough memory to read it, so nothing is known about the body.
     pub(crate) fn is_for_lack_of_memory(&self) -> bool {
         matches!(
             self.reason,
@@ -52,18 +52,18 @@ impl Unreadable {
         &self.text
     }
 
-    /// The error. The body may repeat the secrets that the call sent.
+    /// The error. `hidden` removes the secrets of the call, which the body may repeat.
     pub(crate) fn into_error(self, hidden: Redactor) -> Error {
         let Unreadable { text, reason, ran } = self;
         let error = match reason {
             Reason::NotXml { problem, bad_character: None } => not_xml(&text, problem, hidden),
             Reason::NotXml { problem, bad_character: Some(bad) } => {
                 not_xml(&text, problem, hidden).with(|d| {
-                    d.message.push_str(&format!("; before that it may be damaged: there is {bad}"));
+                    d.message.push_str(&format!("; it may be damaged before that: it contains {bad}"));
                 })
             }
             Reason::Utf16 { beginning } => {
-                not_soap(&beginning, "it is UTF-16, and SOAP servers write UTF-8", hidden)
+                not_soap(&beginning, "it is in UTF-16, and SOAP servers send UTF-8", hidden)
             }
             Reason::OtherRoot(root) => not_soap(
                 &text,
@@ -89,7 +89,7 @@ impl Unreadable {
         self.ran
     }
 
-    /// The error for a reply that does not become a tree.
+    /// The error for a reply that cannot become a tree.
     pub(super) fn no_tree(text: &str, problem: Problem) -> Error {
         not_xml(text, problem, Redactor::NOTHING)
     }
@@ -102,19 +102,19 @@ fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
         _ if looks_like_html(text) => return not_soap(text, &format!("{} at byte {at}", what.text()), hidden),
         What::Doctype => (
             Status::VSESSION_E_DTD,
-            "the reply holds a document type declaration, which SOAP forbids; something other than a vSphere server answered".into(),
+            "the reply contains a document type declaration, which SOAP forbids; check that 'url' leads to a vSphere server".into(),
         ),
         What::Cut => (
             Status::VSESSION_E_MALFORMED_XML,
-            format!("the reply is XML that ends too early, after {at} bytes; it may have been cut off on the way"),
+            format!("the reply is XML that ends too early, after {at} bytes; a proxy may have cut it off"),
         ),
         What::Malformed(_) => (
             Status::VSESSION_E_MALFORMED_XML,
-            format!("the reply is XML that does not parse: {} at byte {at}", what.text()),
+            format!("the reply is not well-formed XML: {} at byte {at}", what.text()),
         ),
         What::Excess(_) => (
             Status::VSESSION_E_MALFORMED_XML,
-            format!("the reply is XML that is not read: {}, at byte {at}; is this a vSphere server?", what.text()),
+            format!("the reply exceeds a limit for XML: {} at byte {at}; is this a vSphere server?", what.text()),
         ),
         What::TooLargeForTree(_) => {
             (Status::VSESSION_E_PROTOCOL, format!("the reply {}; is this a vSphere server?", what.text()))
@@ -126,7 +126,7 @@ fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
 fn no_memory() -> Error {
     Error::new(
         Status::VSESSION_E_RESOURCE,
-        "there is not enough memory to read the reply; ask for less at a time or lower max_reply_bytes",
+        "there is not enough memory to read the reply; ask for less at a time or lower 'max_reply_bytes'",
     )
 }
 

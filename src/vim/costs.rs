@@ -1,10 +1,11 @@
-//! Texts that are dear to read: each family makes one of about a given size. For the test that any text is read in a time
-//! that grows with its size alone.
+//! Texts that are expensive to read. Each family makes one of about a given size. The test checks that the time to read any
+//! text grows linearly with its size.
 
 use super::{user_session, versions};
 use crate::runtime::redact::Redactor;
+use crate::soap::answer::Answer;
 use crate::soap::arguments::check_arguments;
-use crate::soap::reply::{self, Answer};
+use crate::soap::comparison::read_or_error;
 
 type Family = (&'static str, fn(usize) -> String);
 
@@ -22,9 +23,9 @@ fn many(size: usize, each: usize, piece: impl Fn(usize) -> String) -> String {
     (0..size / each).map(piece).collect()
 }
 
-/// Of those that may stand in scope at once, all but the envelope's own.
+/// The limit for prefixes in scope, without those of the envelope.
 const PREFIXES: usize = 29;
-/// As many attributes an element may have.
+/// About the limit for attributes of an element.
 const MOST: usize = 30;
 
 const FAMILIES: &[Family] = &[
@@ -133,14 +134,14 @@ const FAMILIES: &[Family] = &[
     }),
 ];
 
-/// Reads a text as all that it may be taken for.
+/// Reads a text with every reader.
 pub(crate) fn read_as_everything(text: &str) {
     const SECRETS: Redactor = Redactor(&["secret-1", "a&amp;x"]);
-    // What stands for bytes that are not UTF-8.
+    // DEL stands for bytes that are not UTF-8.
     let body: Vec<u8> = text.bytes().map(|b| if b == 0x7f { 0xff } else { b }).collect();
     let _ = versions::newest(&body);
     let _ = check_arguments(text);
-    match reply::read_or_error(body, SECRETS) {
+    match read_or_error(body, SECRETS) {
         Ok(Answer::Reply(reply)) => {
             let _ = user_session::read_login(&reply);
             let _ = reply.with_tree(user_session::read_current_session);
@@ -170,8 +171,8 @@ mod tests {
         for (name, family) in FAMILIES {
             let (small, large) = (family(SIZE), family(4 * SIZE));
             assert!((SIZE / 3..SIZE * 3).contains(&small.len()), "{name}: {}", small.len());
-            // Four times as long at four times the size, sixteen times as long where the cost is quadratic.
-            // The processor's caches and clock disturb one try or another.
+            // Linear cost takes four times as long at four times the size, quadratic cost sixteen times.
+            // The processor's caches and clock disturb single tries.
             let times = (0..8).map(|_| (time(&small), time(&large)));
             let mut seen = Vec::new();
             let linear = times.inspect(|times| seen.push(*times)).any(|(small, large)| {

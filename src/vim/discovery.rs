@@ -1,22 +1,25 @@
-//! How a server is got to know before a login, and when what is known of it is to be doubted. Nothing here is kept: that
-//! is the session's work.
+//! Discovery of a server before a login, and the answers that contradict an earlier discovery. Nothing is stored here: the
+//! session keeps the result.
 
 use super::service::{SERVICE_INSTANCE, Service, VIM25};
 use crate::error::{Error, Objection, Result};
-use crate::http::{HttpReply, Retry};
-use crate::runtime::redact::Redactor;
+use crate::http::{Head, HttpReply, Retry};
+use crate::runtime::log::log;
+use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Endpoint, next_operation_id};
+use crate::soap::call::{Call, Delivery};
+use crate::soap::endpoint::Endpoint;
 use crate::soap::envelope::Reference;
 use crate::soap::http_status;
+use crate::soap::operation_id::next_operation_id;
 use crate::status::Status;
 use crate::vim::service_content::ServiceContent;
 use crate::vim::versions;
 
-/// The version for a server that does not list its own. Servers tell their service content in it whether they list it or not.
+/// The version for a server that lists none. Servers accept it for RetrieveServiceContent even if they do not list it.
 const OLD_VERSION: &str = "5.5";
 
-/// Asks the server: two requests, or one when the version is given.
+/// Asks the server: two requests, or one if the version is given.
 pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch) -> Result<Service> {
     let service = match version {
         Some(version) => retrieve(endpoint, version, watch).map_err(|error| given_version(error, version)),
@@ -28,7 +31,7 @@ pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch
     service.map_err(|error| before_the_login(endpoint.named(error)))
 }
 
-/// The service of a server that lists no version that we know to read.
+/// The service of a server that lists no version that the library can use.
 fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
     let old = retrieve(endpoint, OLD_VERSION, watch)?;
     let version = old.content.about("apiVersion").map(|version| &**version);
@@ -52,7 +55,7 @@ fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service
             action: &action,
             operation_id: &next_operation_id(),
             retry: &Retry::new(true),
-            commit_when_sent: false,
+            delivery: Delivery::Usual,
         },
         watch,
     )?;
@@ -60,12 +63,29 @@ fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service
     Ok(Service { action, content })
 }
 
-/// Tells the server which version of the API a call is of.
+/// The `SOAPAction`, which tells the server the API version of a call.
 pub(super) fn soap_action(version: &str) -> String {
     format!("{VIM25}/{version}")
 }
 
-/// The newest version that the server lists. `None`: it lists none, or does not show its list.
+/// Logs a warning if the server handled a call in another version of the API than the call named. Used for logins only, to
+/// warn once for each session.
+pub(super) fn warn_of_other_version(endpoint: &Endpoint, action: &str, head: &Head, hidden: Redactor) {
+    /// The version in which the server handled the call.
+    const APPLIED_ACTION: &str = "x-applied-soapaction";
+    if let Some(applied) = head.get(APPLIED_ACTION)
+        && applied.trim_matches(['"', ' ']) != action
+    {
+        log!(
+            Warning,
+            "{} was asked in the version {action} and answered in {}; set 'api_version' to a version that it supports",
+            endpoint.server(),
+            hidden.quote(applied, EXCERPT_LENGTH)
+        );
+    }
+}
+
+/// The newest version that the server lists. `None`: it lists none, or its list cannot be read.
 fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
     let HttpReply { head, body } = endpoint.get("vimServiceVersions.xml", watch)?;
     let body = body?;
@@ -73,7 +93,7 @@ fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> 
     match head.status {
         200 => Ok(versions::newest(&body)),
         300..=399 | 407 => Err(error()),
-        // The server is starting or overloaded, or its front says so: the list can be asked for again.
+        // The server or a proxy before it is starting or overloaded: a later request may succeed.
         408 | 429 | 500..=599 => Err(error().with(|d| {
             d.retriable = true;
             d.retry_after = head.retry_after();
@@ -82,7 +102,7 @@ fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> 
                 d.message.push_str(http_status::OVERLOADED);
             }
         })),
-        // Something in between forbids or does not know the list, which is not needed.
+        // A proxy forbids the list or does not know it. Discovery works without it.
         _ => Ok(None),
     }
 }
@@ -91,15 +111,15 @@ fn given_version(error: Error, version: &str) -> Error {
     match error.detail().objection {
         Some(Objection::Version) => error.with(|d| {
             d.message.push_str(&format!(
-                "; option 'api_version' is '{version}', which this server does not speak: set it to 'auto'"
+                "; option 'api_version' is '{version}', which this server does not support: set it to 'auto'"
             ));
         }),
         _ => error,
     }
 }
 
-/// A failed discovery as a login's error: what was asked before the login has not run it, and a fault in answer to it says
-/// nothing of the credentials or of a session.
+/// A failed discovery as the error of a login: the login did not run, and a fault says nothing about the credentials or a
+/// session.
 fn before_the_login(error: Error) -> Error {
     let is_fault = error.is_fault();
     error
@@ -112,7 +132,7 @@ fn before_the_login(error: Error) -> Error {
         .not_run()
 }
 
-/// What the library asks for its own sake, or a program asks without anything of its own in the request.
+/// Methods that the library itself calls, and methods that every server has.
 const BASICS: [&str; 6] = [
     "RetrieveServiceContent",
     "Login",
@@ -123,8 +143,8 @@ const BASICS: [&str; 6] = [
 ];
 
 impl Service {
-    /// Whether the answer to a call contradicts what is known of the server: its version, an object that its service content
-    /// names, a method that every server has. Mistakes of the caller's own are none.
+    /// Whether the answer to a call contradicts what is known of the server: its version, an object in its service content, a
+    /// method that every server has. Mistakes of the caller do not count.
     pub(crate) fn is_contradicted(&self, error: &Error, method: &str, this: &str, arguments: &str) -> bool {
         let basic = BASICS.contains(&method);
         match &error.detail().objection {
@@ -136,7 +156,7 @@ impl Service {
         }
     }
 
-    /// The same for a question of the library's own about the session.
+    /// The same for the library's own calls about the session.
     pub(crate) fn is_contradicted_by(&self, error: &Error) -> bool {
         error.detail().objection.is_some()
     }
@@ -147,7 +167,7 @@ impl Service {
 }
 
 impl Objection {
-    /// Whether a call of the object `this` cannot have run.
+    /// Whether the objection proves that a call on the object `this` did not run.
     pub(crate) fn proves_not_run(&self, this: &str) -> bool {
         match self {
             Objection::Version | Objection::Request { .. } | Objection::Method => true,

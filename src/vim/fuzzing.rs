@@ -1,11 +1,14 @@
-//! What the fuzzer feeds of this layer; see `src/fuzzing.rs`.
+//! Fuzz targets of this layer; see `src/fuzzing.rs`.
 
+use super::cookie;
 use super::service_content::ServiceContent;
 use super::user_session::{UserSession, read_current_session, read_login};
 use super::versions;
 use crate::runtime::redact::Redactor;
+use crate::soap::answer::Answer;
+use crate::soap::call::cookie_value;
+use crate::soap::comparison::{read_every_way, read_or_error};
 use crate::soap::fuzzing::{is_the_servers, text};
-use crate::soap::reply::{self, Answer};
 use crate::soap::xml::tree::{self, child};
 
 /// The document of versions.
@@ -23,7 +26,7 @@ pub(crate) fn versions(bytes: &[u8]) {
     }
 }
 
-/// What stands inside of a ServiceContent.
+/// The content of a ServiceContent.
 pub(crate) fn service_content(bytes: &[u8]) {
     let Some(inside) = text(bytes) else { return };
     let document = format!("<R xmlns=\"urn:vim25\"><returnval>{inside}</returnval></R>");
@@ -34,7 +37,7 @@ pub(crate) fn service_content(bytes: &[u8]) {
             for needed in ["sessionManager", "propertyCollector"] {
                 let (kind, id) = content.by_name(needed).expect("what is needed is there");
                 assert!(!id.is_empty(), "{content:?}");
-                // The only one of its type is found by its type too.
+                // A reference that is the only one of its type is found by type, too.
                 if let Some(found) = content.by_type(kind) {
                     assert_eq!(found.id, &**id);
                 }
@@ -45,7 +48,7 @@ pub(crate) fn service_content(bytes: &[u8]) {
     }
 }
 
-/// What stands inside of the answer to the question for `currentSession`, and of a UserSession.
+/// The content of the reply that tells `currentSession`, and of a UserSession.
 pub(crate) fn current_session(bytes: &[u8]) {
     let Some(inside) = text(bytes) else { return };
     let document = format!(
@@ -60,7 +63,7 @@ pub(crate) fn current_session(bytes: &[u8]) {
             Ok(None) => {}
             Ok(Some(session)) => {
                 assert!(!session.key.is_empty());
-                // The years 1 to 9999, and the zones around them.
+                // The years 1 to 9999 in all time zones.
                 let years = -62_135_683_200_000..=253_402_387_200_000;
                 assert!(years.contains(&session.login_time_ms), "{session:?}");
                 assert!(years.contains(&session.last_active_ms), "{session:?}");
@@ -69,11 +72,30 @@ pub(crate) fn current_session(bytes: &[u8]) {
     }
 }
 
-/// Reads the body of a reply as whatever it may be taken for.
+/// A `Set-Cookie` header.
+pub(crate) fn set_cookie(bytes: &[u8]) {
+    let Some(header) = text(bytes) else { return };
+    for header in
+        [header, &format!("vmware_soap_session={header}"), &format!("vmware_soap_session=\"{header}\"")]
+    {
+        let read = |header: &str| cookie::from_set_cookie(header, 1_709_210_096_789).flatten();
+        let Some(value) = read(header) else { continue };
+        let taken = value.reveal();
+        assert!(header.contains(taken));
+        assert!(taken.bytes().all(|b| b.is_ascii_graphic() && !b";,\\".contains(&b)), "{taken:?}");
+        let sent = cookie::header(&value);
+        assert!(!sent.reveal().contains(['\r', '\n', ';', ' ']), "{}", sent.reveal());
+        assert!(!cookie_value(&sent).is_empty() && !cookie_value(&sent).contains('"'));
+        // The value that is sent back is read as the same value.
+        assert!(read(sent.reveal()) == Some(value));
+    }
+}
+
+/// Reads the body of a reply with every reader.
 pub(crate) fn reply(body: &[u8]) {
     let _ = versions::newest(body);
-    reply::read_every_way(body);
-    if let Ok(Answer::Reply(reply)) = reply::read_or_error(body.to_vec(), Redactor::NOTHING) {
+    read_every_way(body);
+    if let Ok(Answer::Reply(reply)) = read_or_error(body.to_vec(), Redactor::NOTHING) {
         let _ = reply.with_tree(ServiceContent::read);
         let _ = reply.with_tree(read_current_session);
         let _ = read_login(&reply);

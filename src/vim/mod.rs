@@ -1,6 +1,7 @@
-//! The vim25 service: how a server is discovered, its SessionManager, what it says of a session. Nothing here keeps state or
-//! repeats a request for want of a session; that is the session's work.
+//! The vim25 service: discovery of a server, its SessionManager, its cookie, its records of a session. Nothing here keeps state
+//! or repeats a request after a lost session: `session` does.
 
+pub(crate) mod cookie;
 #[cfg(test)]
 mod costs;
 pub(crate) mod discovery;

@@ -1,5 +1,5 @@
-//! What must be known of a server before a login: the version of the API that it speaks and its service content. Neither
-//! needs a session, and both stay the same until the server is replaced or upgraded.
+//! What must be known of a server before a login: its API version and its service content. Both are available without a
+//! session and stay the same until the server is replaced or upgraded.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -25,17 +25,16 @@ pub(crate) struct Service {
     pub(crate) content: ServiceContent,
 }
 
-/// The services that sessions hold now, by the hash of what they say.
+/// The services in use by sessions, by the hash of their content.
 static HELD: PerProcess<Mutex<HashMap<u64, Weak<Service>>, rank::Services>> = PerProcess::new();
 
-/// In a forked child: forgets the parent's services.
+/// In a forked child: forgets the services of the parent.
 pub(crate) fn renew_after_fork() {
     HELD.renew();
 }
 
 impl Service {
-    /// The one copy for all sessions that were told the same: a thousand sessions with one server need not hold it a
-    /// thousand times.
+    /// The copy that all sessions with an equal service share: a thousand sessions with one server hold it once.
     pub(crate) fn shared(self) -> Arc<Service> {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&self);
         let all = HELD.get();

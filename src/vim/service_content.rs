@@ -1,5 +1,5 @@
-//! `ServiceContent`: what a server is and where its managed objects stand. Read before the login, by anybody. References
-//! are always taken from here, because vCenter and ESXi name the same objects differently.
+//! `ServiceContent`: the product and version of a server, and references to its managed objects. It is read before the login.
+//! References always come from here, because vCenter and ESXi use different ids for the same objects.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::text::Text;
 pub(crate) struct ServiceContent {
     /// The fields of `about`, by name.
     about: BTreeMap<String, Text>,
-    /// The references, by property name: type and id.
+    /// The references by property name: type and id.
     references: BTreeMap<String, (Text, Text)>,
 }
 
@@ -28,7 +28,7 @@ impl ServiceContent {
                 format!("the server's service content lacks {what}; is this a vSphere server?"),
             )
         };
-        let content = child(response, "returnval").ok_or_else(|| incomplete("everything"))?;
+        let content = child(response, "returnval").ok_or_else(|| incomplete("'returnval'"))?;
         let about = child(content, "about").ok_or_else(|| incomplete("'about'"))?;
         let about = about
             .children()
@@ -67,7 +67,7 @@ impl ServiceContent {
         self.references.values().any(|(_, known)| **known == *id)
     }
 
-    /// The reference whose type is `kind`, for the types of which a server has one: managers and collectors.
+    /// The only reference of the type `kind`, such as a manager or a collector. `None`: there is none, or more than one.
     pub(crate) fn by_type(&self, kind: &str) -> Option<Reference<'_>> {
         let mut found = self.references.values().filter(|(k, _)| **k == *kind);
         let (kind, id) = found.next()?;

@@ -1,16 +1,22 @@
 //! The operations of the server's SessionManager that concern the session itself.
 
 use super::service::Service;
+use super::user_session::{UserSession, current_session_query, read_current_session};
+use super::{cookie, discovery};
 use crate::error::{Error, Result};
 use crate::http::Retry;
+use crate::runtime::event::now_ms;
+use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Endpoint, LOGOUT, next_operation_id};
-use crate::soap::envelope::element;
+use crate::soap::call::{Call, Delivery};
+use crate::soap::endpoint::Endpoint;
+use crate::soap::envelope::{Reference, element};
+use crate::soap::operation_id::next_operation_id;
+use crate::soap::reply::Reply;
 use crate::status::Status;
-use crate::vim::user_session::{UserSession, current_session_query, read_current_session};
 
-/// A session as the server sees it, with the right to use it.
+/// A session on the server, and the cookie that gives access to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
     /// The `Cookie` header.
@@ -18,7 +24,52 @@ pub(crate) struct Login {
     pub(crate) user: UserSession,
 }
 
-/// Ends a session. A session that is gone already counts as ended.
+/// Makes a call that creates a session. Also returns the `Cookie` header of the session, even if the body of the reply is cut
+/// off or unreadable: the session exists all the same. No error shows `secret`, the password or token in the arguments, which
+/// the server may repeat.
+pub(crate) fn call_for_session(
+    endpoint: &Endpoint,
+    call: &Call,
+    secret: &Secret,
+    watch: &Watch,
+) -> (Result<Reply>, Option<Secret>) {
+    let answer = match endpoint.send(call, watch) {
+        Ok(answer) => answer,
+        Err(error) => return (Err(error), None),
+    };
+    let cookie = cookie::of_reply(answer.head.all("set-cookie"), now_ms());
+    let secrets = [secret.reveal(), cookie.as_ref().map_or("", |value| value.reveal().trim_matches('"'))];
+    discovery::warn_of_other_version(endpoint, call.action, &answer.head, Redactor(&secrets));
+    let reply = endpoint.read(call, answer, secrets);
+    (reply, cookie.as_ref().map(cookie::header))
+}
+
+/// Calls an idempotent method.
+fn ask(
+    endpoint: &Endpoint,
+    service: &Service,
+    cookie: &Secret,
+    (method, this, arguments): (&str, Reference, &str),
+    delivery: Delivery,
+    retry: &Retry,
+    watch: &Watch,
+) -> Result<Reply> {
+    endpoint.call(
+        &Call {
+            method,
+            this,
+            arguments,
+            cookie: Some(cookie),
+            action: &service.action,
+            operation_id: &next_operation_id(),
+            retry,
+            delivery,
+        },
+        watch,
+    )
+}
+
+/// Ends a session. Succeeds if the session is already gone.
 pub(crate) fn logout(
     endpoint: &Endpoint,
     service: &Service,
@@ -26,26 +77,15 @@ pub(crate) fn logout(
     retry: &Retry,
     watch: &Watch,
 ) -> Result<()> {
-    let result = endpoint.call(
-        &Call {
-            method: LOGOUT,
-            this: service.session_manager()?,
-            arguments: "",
-            cookie: Some(cookie),
-            action: &service.action,
-            operation_id: &next_operation_id(),
-            retry,
-            commit_when_sent: false,
-        },
-        watch,
-    );
-    match result {
+    // Logout may be repeated: the second one finds no session.
+    let call = ("Logout", service.session_manager()?, "");
+    match ask(endpoint, service, cookie, call, Delivery::Urgent, retry, watch) {
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(()),
         other => other.map(|_| ()),
     }
 }
 
-/// Asks the server whom the cookie belongs to. `None`: to nobody any more. Needs no privilege.
+/// Asks the server whose session the cookie belongs to. `None`: the session is gone. Needs no privilege.
 pub(crate) fn current_session(
     endpoint: &Endpoint,
     service: &Service,
@@ -53,27 +93,16 @@ pub(crate) fn current_session(
     retry: &Retry,
     watch: &Watch,
 ) -> Result<Option<UserSession>> {
-    let reply = endpoint.call(
-        &Call {
-            method: "RetrievePropertiesEx",
-            this: service.property_collector()?,
-            arguments: &current_session_query(service.session_manager()?),
-            cookie: Some(cookie),
-            action: &service.action,
-            operation_id: &next_operation_id(),
-            retry,
-            commit_when_sent: false,
-        },
-        watch,
-    );
-    match reply {
+    let arguments = current_session_query(service.session_manager()?);
+    let call = ("RetrievePropertiesEx", service.property_collector()?, &*arguments);
+    match ask(endpoint, service, cookie, call, Delivery::Usual, retry, watch) {
         Ok(reply) => reply.with_tree(read_current_session).map_err(|error| unclear(endpoint, error)),
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// A reply that says something else than was asked. Whoever said it, the question may have been run.
+/// The error for a response without a usable answer. The call may have run.
 fn unclear(endpoint: &Endpoint, error: Error) -> Error {
     endpoint.named(error).with(|d| d.http_status = 200)
 }
@@ -88,20 +117,9 @@ pub(crate) fn session_is_active(
     watch: &Watch,
 ) -> Result<Option<bool>> {
     let arguments = [element("sessionID", &login.user.key), element("userName", &login.user.user_name)];
-    let reply = endpoint.call(
-        &Call {
-            method: "SessionIsActive",
-            this: service.session_manager()?,
-            arguments: &(arguments[0].to_string() + &arguments[1]),
-            cookie: Some(&login.cookie),
-            action: &service.action,
-            operation_id: &next_operation_id(),
-            retry,
-            commit_when_sent: false,
-        },
-        watch,
-    );
-    match reply {
+    let arguments = arguments[0].to_string() + &arguments[1];
+    let call = ("SessionIsActive", service.session_manager()?, &*arguments);
+    match ask(endpoint, service, &login.cookie, call, Delivery::Usual, retry, watch) {
         Ok(reply) => match reply.text.as_deref().map(str::trim) {
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),
@@ -109,7 +127,7 @@ pub(crate) fn session_is_active(
                 endpoint,
                 Error::new(
                     Status::VSESSION_E_PROTOCOL,
-                    "SessionIsActive answered with something else than true or false",
+                    "the response to SessionIsActive is neither true nor false; is this a vSphere server?",
                 ),
             )),
         },

@@ -1,4 +1,4 @@
-//! `UserSession`: who a session belongs to, as Login returns it and as `SessionManager.currentSession` tells it.
+//! `UserSession`: the record of a session, which Login returns and `SessionManager.currentSession` holds.
 
 use roxmltree::Node;
 
@@ -17,7 +17,7 @@ pub(crate) struct UserSession {
     pub(crate) key: Text,
     pub(crate) user_name: Text,
     pub(crate) full_name: Text,
-    /// Milliseconds since 1970, UTC; 0 when the server does not say.
+    /// Milliseconds since 1970, UTC; 0 if the server does not say.
     pub(crate) login_time_ms: i64,
     pub(crate) last_active_ms: i64,
     pub(crate) locale: Text,
@@ -25,7 +25,7 @@ pub(crate) struct UserSession {
     pub(crate) ip_address: Text,
     pub(crate) user_agent: Text,
     pub(crate) extension: bool,
-    /// -1 when the server does not say.
+    /// -1 if the server does not say.
     pub(crate) call_count: i64,
 }
 
@@ -40,7 +40,7 @@ impl UserSession {
         UserSession::of(&fields)
     }
 
-    /// The session that these fields describe, each by its name; the first counts of several with one name.
+    /// The session with these fields. The first of several fields with one name counts.
     pub(super) fn of(fields: &[Field]) -> Result<UserSession> {
         let find = |name| fields.iter().find(|(field, _)| *field == name).map(|(_, value)| &**value);
         let text = |name| Text::from(find(name).unwrap_or(""));
@@ -75,13 +75,16 @@ pub(crate) fn read_login(reply: &Reply) -> Result<UserSession> {
     }
     reply.with_tree(|response| {
         let user = child(response, "returnval").ok_or_else(|| {
-            Error::new(Status::VSESSION_E_PROTOCOL, "the server's reply to Login describes no session")
+            Error::new(
+                Status::VSESSION_E_PROTOCOL,
+                "the server's reply to Login describes no session; is this a vSphere server?",
+            )
         })?;
         UserSession::read(user)
     })
 }
 
-/// The arguments of the RetrievePropertiesEx that reads `SessionManager.currentSession`, which anybody may read.
+/// The arguments of the RetrievePropertiesEx that reads `SessionManager.currentSession`. It needs no privilege.
 pub(crate) fn current_session_query(session_manager: Reference) -> String {
     format!(
         "<specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet><objectSet><obj type=\"{}\">{}</obj><skip>false</skip></objectSet></specSet><options></options>",
@@ -90,8 +93,8 @@ pub(crate) fn current_session_query(session_manager: Reference) -> String {
     )
 }
 
-/// The answer to that query. `None`: there is no session. A server says so by an empty answer, by leaving the property
-/// out, or by naming it as withheld.
+/// Reads the response to that query. `None`: there is no session. Then the response is empty, omits the property, or reports it
+/// as withheld.
 pub(crate) fn read_current_session(response: Node) -> Result<Option<UserSession>> {
     let property = response
         .descendants()
@@ -104,7 +107,7 @@ pub(crate) fn read_current_session(response: Node) -> Result<Option<UserSession>
         }
         Some(_) => Err(Error::new(
             Status::VSESSION_E_PROTOCOL,
-            "the reply gives currentSession a type that is not UserSession",
+            "the type of currentSession in the reply is not UserSession; is this a vSphere server?",
         )),
         None => Ok(None),
     }
@@ -115,7 +118,7 @@ pub(crate) fn login_arguments(user: &str, password: &str, locale: Option<&str>) 
     let user = element("userName", user);
     let password = element("password", password);
     let locale = locale.map(|locale| element("locale", locale)).unwrap_or_default();
-    // In one piece, so that no part of it stays behind.
+    // `concat` allocates once, so no unwiped copy of a part is left in memory.
     Wiped::new([user.as_str(), &password, &locale].concat())
 }
 

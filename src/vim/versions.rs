@@ -1,15 +1,15 @@
-//! The document at `/sdk/vimServiceVersions.xml`, in which a server lists the API versions that it speaks. It can be read
-//! without a session. A server answers a version that it does not list with a fault.
+//! The document `/sdk/vimServiceVersions.xml`, in which a server lists the API versions that it supports. Reading it needs no
+//! session. A server answers calls in other versions with a fault.
 
 use roxmltree::Node;
 
 use crate::soap::xml::decode::decode;
 use crate::soap::xml::tree::{self, child_text, text_of};
 
-/// The newest released version of `urn:vim25` that the document lists, after names that a server has for itself, such as
-/// `uA046D008`. `None`: it lists none, or is no such document.
+/// The newest released version of `urn:vim25` that the document lists. Internal versions, such as `uA046D008`, may come before
+/// it. `None`: the document lists none, or is another document.
 pub(crate) fn newest(body: &[u8]) -> Option<String> {
-    // A larger one is no such document, and is not copied.
+    // A larger document is another one, and is not copied.
     let (text, _) = decode(body[..body.len().min(2 * tree::LARGEST_TREE)].to_vec());
     let document = tree::parse(&text).ok()?;
     let root = document.root_element();
@@ -29,7 +29,7 @@ pub(crate) fn newest(body: &[u8]) -> Option<String> {
     })
 }
 
-/// Whether this is a version as servers release them, such as `8.0.2.0`.
+/// Whether this is the version of a release, such as `8.0.2.0`.
 pub(crate) fn is_released(text: &str) -> bool {
     is_version(text)
         && text.starts_with(|c: char| c.is_ascii_digit())

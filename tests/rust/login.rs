@@ -367,7 +367,7 @@ fn retry_after_is_heeded_up_to_the_longest_pause() {
         let session = session.open().unwrap();
         let start = Instant::now();
         let error = session.ping().unwrap_err();
-        assert!(error.message.contains(&format!("in {seconds} s, as it asks")), "{}", error.message);
+        assert!(error.message.contains(&format!("in {seconds} s, as the server asks")), "{}", error.message);
         assert_eq!(error.retry_after_ms.to_string(), format!("{seconds}000"));
         eventually("the pause ends and the call succeeds", || session.ping().is_ok());
         session.close().unwrap();

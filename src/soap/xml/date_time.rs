@@ -1,6 +1,6 @@
-//! `xsd:dateTime`, the form in which servers write times.
+//! `xsd:dateTime`, the format of the times that servers send.
 
-/// An `xsd:dateTime` as milliseconds since 1970, UTC. A time without a zone is taken as UTC.
+/// An `xsd:dateTime` as milliseconds since 1970, UTC. A time without a zone counts as UTC.
 pub(crate) fn to_ms(text: &str) -> Option<i64> {
     let text = text.trim();
     let (date, rest) = text.split_once('T')?;
@@ -31,7 +31,7 @@ pub(crate) fn to_ms(text: &str) -> Option<i64> {
     if !in_range {
         return None;
     }
-    // Days since 1970 by the usual count of days with March as the first month.
+    // Days since 1970. Years begin in March, so that the leap day is the last day of a year.
     let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
     let minutes = days * 1440 + hour * 60 + minute - offset_minutes;

@@ -1,5 +1,5 @@
-//! The bytes of a document as text. A document with a few bad characters is read all the same, with question marks in
-//! their place, so that one bad byte in a name does not hide a whole reply.
+//! Decodes the bytes of a document. Question marks replace bad characters, so that one bad byte in a name does not make a whole
+//! reply unreadable.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use memchr::memchr;
 
 use super::text::{is_allowed, length_of_reference_name, referenced_character};
 
-/// A character that XML does not allow.
+/// A character that XML forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadCharacter {
-    /// How many bytes stand before it.
+    /// Its offset in bytes.
     pub(crate) at: usize,
     pub(crate) form: Form,
 }
@@ -36,8 +36,8 @@ impl fmt::Display for BadCharacter {
     }
 }
 
-/// The body as text, with the first bad character in it. Each byte of a bad character becomes a question mark, so that
-/// every place stays the same.
+/// The body as text, and its first bad character. Each byte of a bad character becomes a question mark, so that offsets stay
+/// the same.
 pub(crate) fn decode(body: Vec<u8>) -> (String, Option<BadCharacter>) {
     match String::from_utf8(body) {
         Ok(text) if !has_bad_character(&text) => (text, None),
@@ -47,7 +47,7 @@ pub(crate) fn decode(body: Vec<u8>) -> (String, Option<BadCharacter>) {
 }
 
 fn has_bad_character(text: &str) -> bool {
-    // A loop without an early exit, which the compiler vectorises: most documents have no control character but line feeds.
+    // A loop without an early exit, which the compiler vectorises. Most documents contain no control character but line feeds.
     let mut control = false;
     for byte in text.bytes() {
         control |= byte < b' ' && byte != b'\n';
@@ -86,11 +86,11 @@ fn repair(mut body: Vec<u8>) -> (String, Option<BadCharacter>) {
             _ => {}
         }
     }
-    // All of it is UTF-8 by now.
+    // Everything is UTF-8 now.
     (String::from_utf8(body).unwrap_or_default(), first)
 }
 
-/// The beginning of a document in UTF-16, which is not read, as text for a message; `None` for other documents.
+/// The beginning of a document in UTF-16, which is not supported, for a message. `None` for other documents.
 #[cold]
 pub(crate) fn beginning_of_utf16(body: &[u8]) -> Option<String> {
     let read: fn([u8; 2]) -> u16 = match body {
@@ -104,7 +104,7 @@ pub(crate) fn beginning_of_utf16(body: &[u8]) -> Option<String> {
     Some(String::from_utf16_lossy(&units).trim_start_matches('\u{feff}').to_string())
 }
 
-/// The document with question marks in the place of references to characters that XML does not allow.
+/// The document with question marks in place of references to characters that XML forbids.
 pub(crate) fn without_bad_references(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;

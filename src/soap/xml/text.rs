@@ -20,7 +20,7 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
         '>' => Some("&gt;"),
         '"' => Some("&quot;"),
         '\'' => Some("&apos;"),
-        // A parser turns it into a line feed.
+        // An XML parser turns it into a line feed.
         '\r' => Some("&#13;"),
         _ => None,
     };
@@ -48,7 +48,7 @@ pub(crate) fn is_name(text: &str) -> bool {
         && bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
 }
 
-/// `text_content` without a copy where there is nothing to resolve.
+/// As `text_content`, without a copy if there is nothing to resolve.
 pub(crate) fn borrowed_text_content(text: &str) -> Option<Cow<'_, str>> {
     match memchr3(b'&', b'<', b'\r', text.as_bytes()) {
         None => Some(text.into()),
@@ -57,7 +57,7 @@ pub(crate) fn borrowed_text_content(text: &str) -> Option<Cow<'_, str>> {
 }
 
 /// The text that a part of a document without elements stands for, as a parser gives it: comments and processing
-/// instructions are left out, references and CDATA sections are resolved. It has room to become a `Text`. `None`: there is no memory.
+/// instructions are left out, references and CDATA sections are resolved. It has room to become a `Text`. `None`: there is not enough memory.
 pub(crate) fn text_content(text: &str) -> Option<String> {
     let mut plain = String::new();
     plain.try_reserve_exact(text.len() + ROOM).ok()?;
@@ -65,7 +65,7 @@ pub(crate) fn text_content(text: &str) -> Option<String> {
     while let Some(at) = memchr3(b'&', b'<', b'\r', rest.as_bytes()) {
         plain.push_str(&rest[..at]);
         rest = &rest[at..];
-        // What stands in a part, and what behind it. The last part of a text that was cut has no end.
+        // The content of a part, and the text after it. The last part of a cut text has no end.
         let part = |begin: &str, end: &str| {
             let inside = rest.strip_prefix(begin)?;
             Some(inside.split_once(end).unwrap_or((inside, "")))
@@ -88,21 +88,21 @@ pub(crate) fn text_content(text: &str) -> Option<String> {
     Some(plain)
 }
 
-/// Whether two values of attributes are the same once their references are resolved: `a` and `b` are as they are written.
+/// Whether two attribute values, given with their references, are equal once the references are resolved.
 pub(super) fn is_same_value(a: &str, b: &str) -> bool {
-    // Those that the library knows are shorter. It bounds what a document costs that uses a long one often.
+    // Longer than any namespace that the library knows. The limit keeps a long value that is compared often cheap.
     const LONGEST_RESOLVED: usize = 1024;
     let resolved = |value| borrowed_text_content(value).filter(|_| value.len() <= LONGEST_RESOLVED);
     a == b || (a.contains('&') || b.contains('&')) && resolved(a).is_some_and(|a| resolved(b) == Some(a))
 }
 
-/// The local part of a qualified name. White space around the name does not count.
+/// The local part of a qualified name, without the white space around the name.
 pub(super) fn local_part(name: &str) -> &str {
     let name = name.trim_matches([' ', '\t', '\r', '\n']);
     name.rsplit(':').next().unwrap_or(name)
 }
 
-/// The local part of a qualified name that is the value of an attribute, as it is written. `None`: there is no memory.
+/// The local part of a qualified name that is an attribute value, given with its references. `None`: there is not enough memory.
 pub(in crate::soap) fn local_part_of_value(value: &str) -> Option<Cow<'_, str>> {
     Some(match borrowed_text_content(value)? {
         Cow::Borrowed(name) => local_part(name).into(),
@@ -110,7 +110,7 @@ pub(in crate::soap) fn local_part_of_value(value: &str) -> Option<Cow<'_, str>> 
     })
 }
 
-/// The length of the name in a reference at the beginning of the text, which `&` and `;` enclose. `None`: there is no reference.
+/// The length of the name between the `&` and the `;` of a reference at the start of the text. `None`: there is no reference.
 pub(super) fn length_of_reference_name(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let is_in_name = |b: &&u8| b.is_ascii_alphanumeric() || **b == b'#';
@@ -118,7 +118,7 @@ pub(super) fn length_of_reference_name(text: &str) -> Option<usize> {
     (bytes.get(1 + length) == Some(&b';')).then_some(length)
 }
 
-/// Appends text, with each end of a line as XML has it: a line feed.
+/// Appends text with line ends normalised to line feeds.
 fn push_lines(plain: &mut String, text: &str) {
     let mut rest = text;
     while let Some(at) = memchr(b'\r', rest.as_bytes()) {
@@ -130,16 +130,16 @@ fn push_lines(plain: &mut String, text: &str) {
     plain.push_str(rest);
 }
 
-/// Whether XML may hold the character.
+/// Whether XML allows the character.
 pub(crate) fn is_allowed(character: char) -> bool {
     !matches!(character, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// The number of the character that a reference stands for. `name` is the reference without `&` and `;`.
+/// The code point of a reference. `name` is the reference without `&` and `;`.
 pub(super) fn referenced_character(name: &str) -> Option<u32> {
     let number = |digits: &str, radix| {
         let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_hexdigit());
-        // A number that is too large is the number of no character.
+        // A number that is too large stands for no character.
         plain.then(|| u32::from_str_radix(digits, radix)).map(|n| n.or(Ok::<_, ()>(u32::MAX)))?.ok()
     };
     match name {

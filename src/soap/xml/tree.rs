@@ -1,48 +1,49 @@
-//! Small documents as trees of roxmltree: those that describe a server or a session, where parts are looked up by name.
-//! Elements are found by their local names, because servers differ in their prefixes.
+//! Small documents as trees of roxmltree: those that describe a server or a session. Elements are looked up by local name,
+//! because servers use different prefixes.
 
 use std::borrow::Cow;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
-use super::reader::{Event, Problem, Read, Reader, What, XSI};
+use super::problem::{Problem, Read, What};
+use super::reader::{Event, Reader, XSI};
 use super::text::local_part;
 
-/// The largest document that becomes a tree. Those that do take some kilobytes.
+/// The largest document that becomes a tree. Real ones have a few kilobytes.
 pub(crate) const LARGEST_TREE: usize = 256 * 1024;
-/// What a tree takes for a node, for an attribute and for a prefix in scope, with what is free while it grows.
+/// The bytes that a tree takes for a node, an attribute or a prefix in scope, with spare capacity.
 const NODE: usize = 300;
 /// Elements, attributes and texts of such a document.
 const MAX_NODES: usize = 16 * 1024;
-/// Each may be repeated for each element that declares another.
+/// The tree repeats those in scope for each element that declares another one.
 const MAX_DECLARATIONS: usize = 512;
-/// The parser calls itself for each level, and a caller's stack may be small.
+/// The parser recurses once for each level, and the caller's stack may be small.
 const MAX_LEVELS: usize = 128;
 
-/// Parses a small document. The reader reads it first, and what would take much memory or stack never becomes a tree.
+/// Parses a small document. The reader reads it first and refuses documents that would take much memory or stack.
 pub(crate) fn parse(text: &str) -> Read<Document<'_>> {
     let too_large = |what| Problem { at: 0, what: What::TooLargeForTree(what) };
     if text.len() > LARGEST_TREE {
-        return Err(too_large("is far larger than any description of a server or of a session"));
+        return Err(too_large("is too large for a description of a server or a session"));
     }
     let size = size_of_tree(text)?;
     if size.nodes > MAX_NODES || size.declarations > MAX_DECLARATIONS {
-        return Err(too_large("has far more elements than any description of a server or of a session"));
+        return Err(too_large("has too many elements for a description of a server or a session"));
     }
     if size.levels > MAX_LEVELS {
-        return Err(too_large("is nested far deeper than any description of a server or of a session"));
+        return Err(too_large("is nested too deep for a description of a server or a session"));
     }
-    // Without memory the parser would end the process.
+    // The parser aborts the process when it finds no memory.
     let need = size.nodes * NODE + 2 * text.len() + size.declarations * NODE;
     if Vec::<u8>::new().try_reserve_exact(need).is_err() {
         return Err(Problem { at: 0, what: What::NoMemory });
     }
     let options = ParsingOptions { nodes_limit: 4 * MAX_NODES as u32, ..ParsingOptions::default() };
     Document::parse_with_options(text, options)
-        .map_err(|_| Problem { at: 0, what: What::Malformed("something that the parser of trees refuses") })
+        .map_err(|_| Problem { at: 0, what: What::Malformed("the tree parser refuses it") })
 }
 
-/// What a tree of a document would hold.
+/// The size of the tree that a document would become.
 #[derive(Default)]
 struct Size {
     nodes: usize,
@@ -55,7 +56,7 @@ fn size_of_tree(text: &str) -> Read<Size> {
     let mut reader = Reader::document(text);
     while let Some(event) = reader.next()? {
         let Event::Start(start) = event else { continue };
-        // With a text before it and one behind it.
+        // The element, and texts before and after it.
         size.nodes += 3 + reader.attributes();
         size.levels = size.levels.max(start.level);
         size.declarations += reader.bindings().iter().filter(|binding| binding.level == start.level).count();
@@ -68,7 +69,7 @@ pub(crate) fn child<'a, 'input>(node: Node<'a, 'input>, name: &str) -> Option<No
     node.children().find(|c| c.is_element() && c.tag_name().name() == name)
 }
 
-/// The text of an element without children: all of it, also behind a comment.
+/// The text of an element without children, including text after a comment.
 pub(crate) fn text_of<'a>(node: Node<'a, '_>) -> Cow<'a, str> {
     let mut texts = node.children().filter(Node::is_text).filter_map(|text| text.text());
     let first = texts.next().unwrap_or("");
@@ -78,7 +79,7 @@ pub(crate) fn text_of<'a>(node: Node<'a, '_>) -> Cow<'a, str> {
     }
 }
 
-/// The text of a child element; `None` when there is no such element.
+/// The text of a child element; `None` if there is no such element.
 pub(crate) fn child_text<'a>(node: Node<'a, '_>, name: &str) -> Option<Cow<'a, str>> {
     child(node, name).map(text_of)
 }

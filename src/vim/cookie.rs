@@ -1,19 +1,19 @@
-//! The session cookie. vCenter quotes its value and wants the quotes back; the simulator does not.
+//! The session cookie. vCenter puts its value into quotes and expects them back; the simulator uses no quotes.
 
-use super::xml::date_time;
 use crate::runtime::secret::Secret;
+use crate::soap::xml::date_time;
 
 const NAME: &str = "vmware_soap_session";
 
-/// The session cookie after a reply with these `Set-Cookie` headers: its value, quotes included. The last header that speaks of
-/// it counts, and one that deletes it leaves none.
+/// The value of the session cookie after a reply with these `Set-Cookie` headers, quotes included. The last header about it
+/// counts. `None`: the reply sets none or deletes it.
 #[cold]
 pub(crate) fn of_reply<'a>(headers: impl Iterator<Item = &'a str>, now_ms: i64) -> Option<Secret> {
     headers.filter_map(|header| from_set_cookie(header, now_ms)).last()?
 }
 
-/// What one `Set-Cookie` header makes of the session cookie: a value, or none where it deletes it. `None` when it is about
-/// another cookie, or holds characters that no cookie may have.
+/// What one `Set-Cookie` header does to the session cookie: sets a value, or deletes it (`Some(None)`). `None`: it is about
+/// another cookie, or the value contains characters that cookies must not have.
 pub(crate) fn from_set_cookie(header: &str, now_ms: i64) -> Option<Option<Secret>> {
     let mut parts = header.split(';');
     let (name, value) = parts.next()?.split_once('=')?;
@@ -21,15 +21,15 @@ pub(crate) fn from_set_cookie(header: &str, now_ms: i64) -> Option<Option<Secret
         return None;
     }
     let value = value.trim();
-    if matches!(value, "" | "\"\"") || is_over(parts, now_ms) {
+    if matches!(value, "" | "\"\"") || has_expired(parts, now_ms) {
         return Some(None);
     }
     is_value(value).then(|| Some(Secret::new(value)))
 }
 
-/// Whether a cookie with these attributes has no time left, which is how a cookie is deleted (RFC 6265, 5.2 and 5.3). Of several
-/// of one name the last counts, and Max-Age counts before Expires.
-fn is_over<'a>(attributes: impl Iterator<Item = &'a str>, now_ms: i64) -> bool {
+/// Whether a cookie with these attributes has expired, which is how a server deletes it (RFC 6265, 5.2 and 5.3). The last of
+/// several attributes of one name counts, and Max-Age overrides Expires.
+fn has_expired<'a>(attributes: impl Iterator<Item = &'a str>, now_ms: i64) -> bool {
     let (mut age, mut end) = (None, None);
     for (name, value) in attributes.filter_map(|attribute| attribute.split_once('=')) {
         let (name, value) = (name.trim(), value.trim());
@@ -45,7 +45,7 @@ fn is_over<'a>(attributes: impl Iterator<Item = &'a str>, now_ms: i64) -> bool {
     age.unwrap_or(end.is_some_and(|end| end <= now_ms))
 }
 
-/// A date in one of the forms that cookies have them in: the day, the month's name, the year and the time in any order.
+/// Parses the date of a cookie (RFC 6265, 5.1.1): day, name of the month, year and time in any order.
 fn cookie_date_ms(text: &str) -> Option<i64> {
     const MONTHS: &str = "janfebmaraprmayjunjulaugsepoctnovdec";
     let (mut day, mut month, mut year, mut time) = (None, None, None, None);
@@ -74,20 +74,14 @@ fn cookie_date_ms(text: &str) -> Option<i64> {
     date_time::to_ms(&format!("{year}-{}-{}T{}Z", month?, day?, time?))
 }
 
-/// The `Cookie` header that presents this value.
+/// The value of the `Cookie` header with this session cookie.
 pub(crate) fn header(value: &Secret) -> Secret {
     Secret::new(format!("{NAME}={}", value.reveal()))
 }
 
-/// What is secret in such a header: the value without the quotes around it.
-pub(crate) fn bare_value(header: &Secret) -> &str {
-    let text = header.reveal();
-    text.split_once('=').map_or(text, |(_, value)| value).trim_matches('"')
-}
-
 fn is_value(value: &str) -> bool {
     let bare = value.strip_prefix('"').and_then(|v| v.strip_suffix('"')).unwrap_or(value);
-    // RFC 6265: printable ASCII without blank, quote, comma, semicolon and backslash.
+    // RFC 6265: printable ASCII without space, quote, comma, semicolon and backslash.
     !bare.is_empty()
         && bare.bytes().all(|b| {
             ((0x21..=0x7e).contains(&b) || planted!("blank-in-a-cookie") && b == b' ')

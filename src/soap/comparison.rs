@@ -1,0 +1,236 @@
+//! Compares the reader of replies with a tree parser: both must find the same. For tests and the fuzzer.
+
+use std::ops::Range;
+
+use roxmltree::Node;
+
+use super::answer::{Answer, is_blank, read};
+use super::reply::Reply;
+use super::xml::decode;
+use super::xml::tree::{self, child};
+use crate::error::Result;
+use crate::runtime::redact::Redactor;
+use crate::status::Status;
+
+/// The method whose response a text contains.
+fn method_in(text: &str) -> &str {
+    let mut names = text.split(|c: char| c.is_whitespace() || matches!(c, '<' | '>' | '/' | ':'));
+    names.find_map(|name| name.strip_suffix("Response")).unwrap_or("Method")
+}
+
+/// Reads a body as the reply to a call of the method whose response it contains.
+pub(crate) fn read_or_error(body: Vec<u8>, hidden: Redactor) -> Result<Answer> {
+    let method = method_in(&String::from_utf8_lossy(&body)).to_string();
+    read(body, &method, "urn:vim25").map_err(|unreadable| unreadable.into_error(hidden))
+}
+
+/// Reads a reply with the tree parser.
+fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option<String>), String> {
+    let options = roxmltree::ParsingOptions { nodes_limit: 1_000_000, ..Default::default() };
+    let document =
+        roxmltree::Document::parse_with_options(text, options).map_err(|error| error.to_string())?;
+    let root = document.root_element();
+    if root.tag_name().name() != "Envelope" {
+        return Err("no envelope".into());
+    }
+    if root.children().filter(|n| n.tag_name().name() == "Body").count() > 1 {
+        return Err("two bodies".into());
+    }
+    let body = child(root, "Body").ok_or("no body")?;
+    let content = body.children().find(Node::is_element).ok_or("an empty body")?;
+    let is_more = |n: Node| {
+        n.is_element()
+            || n.is_text() && n.text().is_some_and(|text| !is_blank(&text.replace(['&', '<'], "x")))
+    };
+    if content.next_siblings().skip(1).any(is_more) {
+        return Err("more than a response".into());
+    }
+    if content.tag_name().name() == "Fault" {
+        return Ok((None, None));
+    }
+    let is_own = content.tag_name().name().strip_suffix("Response") == Some(method_in(text));
+    if !is_own || content.tag_name().namespace() != Some("urn:vim25") {
+        return Err("another method's response".into());
+    }
+    let mut elements = content.children().filter(Node::is_element);
+    let only =
+        elements.next().filter(|only| elements.next().is_none() && !only.children().any(|c| c.is_element()));
+    Ok((Some(content.range()), only.map(|only| tree::text_of(only).into_owned())))
+}
+
+/// Reads a body in every way.
+pub(crate) fn read_every_way(body: &[u8]) {
+    let _ = std::str::from_utf8(body).map(is_read_as_by_the_parser);
+    match read_or_error(body.to_vec(), Redactor::NOTHING) {
+        Ok(Answer::Reply(reply)) => {
+            assert!(reply.xml.len() == body.len());
+            assert!(reply.bad_character.is_some() || reply.xml.as_bytes() == body);
+            assert!(reply.xml[reply.response.clone()].starts_with('<'));
+            fields_are_as_the_parser_sees_them(&reply);
+        }
+        Ok(Answer::Fault(fault)) => {
+            let error = fault.into_error("Method", 500, Redactor::NOTHING);
+            assert!(error.status() != Status::VSESSION_OK);
+        }
+        Err(error) => assert!(error.status() != Status::VSESSION_OK),
+    }
+}
+
+/// Whether the reader accepts the text. If so, the parser must find the same in it. The reader is slightly stricter than the
+/// parser, and has bounds.
+fn is_read_as_by_the_parser(text: &str) -> bool {
+    let tree = read_by_tree(text);
+    match read(text.into(), method_in(text), "urn:vim25") {
+        Ok(Answer::Reply(reply)) if reply.bad_character.is_none() => {
+            // The parser does not turn a carriage return before a reference into a line feed.
+            let lines = |text: Option<String>| text.map(|text| text.replace('\r', "\n"));
+            let tree = tree.map(|(response, text)| (response, lines(text)));
+            assert_eq!(tree, Ok((Some(reply.response.clone()), lines(reply.text.clone()))), "{text}");
+            fields_are_as_the_parser_sees_them(&reply);
+            true
+        }
+        Ok(Answer::Reply(_)) => false,
+        Ok(Answer::Fault(_)) => {
+            let bad = decode::without_bad_references(text) != text || decode::decode(text.into()).1.is_some();
+            assert!(bad || tree == Ok((None, None)), "{text}: {tree:?}");
+            true
+        }
+        Err(_) => false,
+    }
+}
+
+fn fields_are_as_the_parser_sees_them(reply: &Reply) {
+    let Some(fields) = reply.fields() else { return };
+    if reply.xml.len() > tree::LARGEST_TREE {
+        return;
+    }
+    let lines = |text: &str| text.replace('\r', "\n");
+    let same = reply.with_tree(|response| {
+        let value = response.children().find(Node::is_element).expect("the return value");
+        let children: Vec<_> = value
+            .children()
+            .filter(Node::is_element)
+            .map(|field| (field.tag_name().name().to_string(), lines(&tree::text_of(field))))
+            .collect();
+        let fields: Vec<_> = fields.iter().map(|(name, text)| (name.to_string(), lines(text))).collect();
+        Ok(children == fields)
+    });
+    assert!(same.is_ok_and(|same| same), "{}: {fields:?}", reply.xml);
+}
+
+/// Pieces of text that may change the meaning of a document.
+#[cfg(test)]
+const PIECES: &[&str] = &[
+    "",
+    "<",
+    ">",
+    "/",
+    "&",
+    "\"",
+    "'",
+    " ",
+    "=",
+    ":",
+    "\n",
+    "\r",
+    "\t",
+    "\u{1}",
+    "x",
+    "]",
+    "!",
+    "?",
+    "-",
+    "1",
+    "\u{fffe}",
+    "xmlns",
+    "</",
+    "/>",
+    "<a>",
+    "</a>",
+    "<a/>",
+    " p:z='1'",
+    " xmlns:p='2'",
+    "&amp;",
+    "&#1;",
+    "<!--",
+    "-->",
+    "]]>",
+    "Body",
+    "Fault",
+    "<!-- a -->",
+    "<?b c?>",
+    "<![CDATA[&<]]>",
+    "\r\n",
+    "&#x41;",
+    " xmlns='3'",
+    "\u{e9}",
+    "<x:y/>",
+    " xmlns:xsi='1'",
+];
+
+/// The texts made by inserting each piece at each place of a text, and by replacing up to five characters with it.
+#[cfg(test)]
+pub(super) fn changed(text: &str) -> impl Iterator<Item = String> {
+    let places: Vec<_> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+    (0..places.len()).flat_map(move |place| {
+        let ends = [0, 1, 2, 5].map(|replaced| places.get(place + replaced).copied());
+        let (before, ends) = (&text[..places[place]], ends.into_iter().flatten());
+        ends.flat_map(move |end| PIECES.iter().map(move |piece| format!("{before}{piece}{}", &text[end..])))
+            .collect::<Vec<_>>()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Valid replies with the forms of XML that servers use.
+    const GOOD: [&str; 4] = [
+        "<Envelope xmlns:p='q'><Body><RResponse xmlns='urn:vim25'><x>t<y>1&amp;</y> <p:z p:a='1'>2</p:z><y/></x></RResponse></Body></Envelope>",
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<s:Envelope xmlns:s=\"e\" xmlns:xsi=\"i\"><s:Header><a>1</a></s:Header>\n<s:Body>\n<RResponse xmlns=\"urn:vim25\"><returnval type=\"T\" xsi:type=\"M\">a&amp;b \u{e9}</returnval></RResponse></s:Body></s:Envelope>\n",
+        "<Envelope xmlns='urn:vim25'><Body><RResponse><x y='1'><z/></x><x a=\"&lt;\">]]&gt;</x></RResponse><!-- c --></Body><S/></Envelope>",
+        "<Envelope xmlns='e' xmlns:p='urn:&#118;im25'><p:Body><p:RResponse xmlns:r='urn:vim25'><r:x p:y='1'/></p:RResponse></p:Body></Envelope>",
+    ];
+
+    /// Whether the parser accepts the text although XML forbids it.
+    fn is_leniency(text: &str) -> bool {
+        let problem = match read_or_error(text.into(), Redactor::NOTHING) {
+            Ok(Answer::Reply(reply)) => return reply.bad_character.is_some(),
+            Ok(Answer::Fault(_)) => return false,
+            Err(error) => error.detail().message.clone(),
+        };
+        let lenient = [
+            "XML declaration",
+            "an invalid processing instruction",
+            "a prefix is declared for a namespace that it cannot have",
+            "a name is expected",
+            "an element has an attribute twice",
+        ];
+        lenient.iter().any(|lenient| problem.contains(lenient))
+            || text.starts_with("<?xml") && problem.contains("a '&' that does not begin a reference")
+            || text.contains("</:")
+    }
+
+    #[test]
+    fn replies_changed_in_any_place_are_judged_as_the_parser_judges_them() {
+        let (mut known, mut all) = (0, 0);
+        for good in GOOD {
+            assert!(is_read_as_by_the_parser(good));
+            for (at, _) in good.char_indices().chain([(good.len(), ' ')]) {
+                assert_eq!(
+                    is_read_as_by_the_parser(&good[..at]),
+                    good[at..].trim().is_empty(),
+                    "cut at {at}"
+                );
+            }
+            for changed in changed(good) {
+                let read = is_read_as_by_the_parser(&changed);
+                known += usize::from(read);
+                let tree = read_by_tree(&changed);
+                assert!(read || tree.is_err() || is_leniency(&changed), "{changed}: {tree:?}");
+                all += 1;
+            }
+        }
+        assert!(known > all / 20, "{known} of {all}");
+    }
+}

@@ -1,0 +1,64 @@
+//! A SOAP service of a server: its path, the namespace of its methods, and the client that its requests go through.
+
+use ureq::http::{Method, Uri};
+
+use crate::error::{Error, Result};
+use crate::http::{Client, HttpReply, HttpRequest, Retry};
+use crate::runtime::wait::Watch;
+use crate::sync::Arc;
+
+#[derive(Clone)]
+pub(crate) struct Endpoint {
+    pub(super) client: Arc<Client>,
+    path: String,
+    pub(super) uri: Uri,
+    pub(super) namespace: &'static str,
+    pub(super) max_reply_bytes: u64,
+}
+
+impl Endpoint {
+    /// The service at this path.
+    pub(crate) fn new(
+        client: Arc<Client>,
+        path: &str,
+        namespace: &'static str,
+        max_reply_bytes: u64,
+    ) -> Result<Endpoint> {
+        let uri = client.uri(path)?;
+        Ok(Endpoint { client, path: path.to_string(), uri, namespace, max_reply_bytes })
+    }
+
+    /// Fetches a document below the path of the service.
+    pub(crate) fn get(&self, document: &str, watch: &Watch) -> Result<HttpReply> {
+        self.client.send(
+            &HttpRequest {
+                method: Method::GET,
+                uri: &self.client.uri(&format!("{}/{document}", self.path))?,
+                fixed_lines: "Accept: text/xml, */*\r\n",
+                headers: &[],
+                body: &[],
+                retry: &Retry::new(true),
+                commit_when_sent: false,
+                urgent: false,
+                max_reply_bytes: self.max_reply_bytes,
+            },
+            watch,
+        )
+    }
+
+    /// The server's host and port, for messages.
+    pub(crate) fn server(&self) -> String {
+        self.client.server()
+    }
+
+    /// Puts the server's name into an error that concerns the server's answer.
+    #[cold]
+    pub(crate) fn named(&self, error: Error) -> Error {
+        let about_an_answer = error.is_no_answer() || error.detail().http_status != 0;
+        let server = self.server();
+        if !about_an_answer || error.detail().message.contains(&server) {
+            return error;
+        }
+        error.with(|d| d.message = format!("{server}: {}", d.message))
+    }
+}
