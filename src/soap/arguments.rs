@@ -91,7 +91,17 @@ mod tests {
     fn arguments_that_would_break_the_envelope_are_refused() {
         assert!(check_arguments("").is_ok());
         assert!(check_arguments("<a xsi:type=\"xsd:string\">1</a><b/>").is_ok());
-        for bad in ["<a>", "</Body>", "<a></b>", "</x><x>", "just text", "<a/>&undefined;", "\u{c}"] {
+        for bad in [
+            "<a>",
+            "</Body>",
+            "<a></b>",
+            "</x><x>",
+            "just text",
+            "<a/>&undefined;",
+            "\u{c}",
+            "<a xmlns:p='http://www.w3.org/2000/xmlns&#47;'/>",
+            "<a xmlns:p='u' xmlns:q='&#117;' p:x='' q:x=''/>",
+        ] {
             assert!(check_arguments(bad).is_err(), "{bad}");
         }
     }

@@ -5,12 +5,13 @@ use std::ops::Range;
 
 use roxmltree::Node;
 
-use super::unreadable::Unreadable;
+use super::unreadable::not_xml;
 use super::xml::decode::{self, BadCharacter};
 use super::xml::reader::{EndTag, Event, Reader, StartTag};
 use super::xml::text::borrowed_text_content;
 use super::xml::tree::{self, child};
 use crate::error::{Error, Result};
+use crate::runtime::redact::Redactor;
 use crate::status::Status;
 
 /// Levels of elements in an envelope: the response or the fault, the return value, the children of that.
@@ -75,7 +76,7 @@ impl Reply {
     /// calls.
     pub(crate) fn with_tree<T>(&self, read: impl FnOnce(Node) -> Result<T>) -> Result<T> {
         let read_text = |text: &str| {
-            let document = tree::parse(text).map_err(|problem| Unreadable::no_tree(text, problem))?;
+            let document = tree::parse(text).map_err(|problem| not_xml(text, problem, Redactor::NOTHING))?;
             let content =
                 child(document.root_element(), "Body").and_then(|b| b.children().find(Node::is_element));
             read(content.expect("a reply was read from this text"))
@@ -108,7 +109,6 @@ pub(super) mod tests {
     use super::super::answer::Answer;
     use super::super::comparison::read_or_error;
     use super::*;
-    use crate::runtime::redact::Redactor;
 
     pub(in crate::soap) fn envelope(content: &str) -> Vec<u8> {
         format!(

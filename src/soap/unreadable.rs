@@ -88,14 +88,10 @@ impl Unreadable {
     pub(crate) fn proves_run(&self) -> bool {
         self.ran
     }
-
-    /// The error for a reply that cannot become a tree.
-    pub(super) fn no_tree(text: &str, problem: Problem) -> Error {
-        not_xml(text, problem, Redactor::NOTHING)
-    }
 }
 
-fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
+/// The error for a reply that the reader refuses, or that cannot become a tree.
+pub(super) fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
     let Problem { at, what } = problem;
     let (status, message) = match what {
         What::NoMemory => return no_memory(),

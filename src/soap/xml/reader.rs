@@ -79,6 +79,8 @@ pub(crate) struct Reader<'a> {
     in_prefix: usize,
     /// The last start tag was that of an empty element, whose end tag comes next.
     in_empty: bool,
+    /// The last attribute value that was read contains a reference.
+    value_has_reference: bool,
     bad_reference: Option<(usize, u32)>,
 }
 
@@ -107,6 +109,7 @@ impl<'a> Reader<'a> {
             attributes: Vec::with_capacity(8),
             in_prefix: 0,
             in_empty: false,
+            value_has_reference: false,
             bad_reference: None,
         }
     }
@@ -458,6 +461,7 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         let start = self.at;
+        self.value_has_reference = false;
         loop {
             match memchr3(quote, b'<', b'&', self.rest()) {
                 Some(length) => self.at += length,
@@ -465,7 +469,10 @@ impl<'a> Reader<'a> {
             }
             match self.text.as_bytes()[self.at] {
                 b'<' => return Err(self.malformed("a '<' in an attribute value")),
-                b'&' => self.reference()?,
+                b'&' => {
+                    self.value_has_reference = true;
+                    self.reference()?;
+                }
                 _ => break,
             }
         }

@@ -72,9 +72,10 @@ impl<'a> Reader<'a> {
         let default = !name.has_prefix();
         let prefix = if default { Name { start: name.end, local: name.end, end: name.end } } else { name };
         let (named, value) = (self.bytes(prefix.local, prefix.end), &self.text[uri.0..uri.1]);
+        let is_value = |uri| value == uri || self.value_has_reference && is_same_value(value, uri);
         if named == b"xmlns"
-            || is_same_value(value, XMLNS)
-            || (named == b"xml") != is_same_value(value, XML)
+            || is_value(XMLNS)
+            || (named == b"xml") != is_value(XML)
             || value.is_empty() && !default
         {
             return Err(self.malformed("a prefix is declared for a namespace that it cannot have"));
