@@ -102,7 +102,7 @@ pub(super) fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
         ),
         What::Cut => (
             Status::VSESSION_E_MALFORMED_XML,
-            format!("the reply is XML that ends too early, after {at} bytes; a proxy may have cut it off"),
+            format!("the reply is XML that ends too early, after {at} bytes; it may have been cut off on the way"),
         ),
         What::Malformed(_) => (
             Status::VSESSION_E_MALFORMED_XML,
