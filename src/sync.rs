@@ -12,6 +12,12 @@ pub(crate) use std::sync::{Arc, Weak};
 
 pub(crate) use mutex::Mutex;
 
+/// For values that belong to one thread at a time, such as those of a task, which different workers run in turn. Nothing
+/// is shared through them, so that the models make no step at them.
+pub(crate) mod unshared {
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+}
+
 #[cfg(vsession_model)]
 pub(crate) use model::primitives::*;
 
@@ -25,7 +31,7 @@ mod real {
     pub(crate) use std::time::Instant;
     pub(crate) use std::{thread, thread_local};
 
-    pub(crate) use crate::sys::{EventFd, poll, receive, shut_down};
+    pub(crate) use crate::sys::{Epoll, EventFd, poll, receive, shut_down};
 }
 #[cfg(not(vsession_model))]
 pub(crate) use real::*;

@@ -5,12 +5,12 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::lock_api::{GuardNoSend, RawMutex};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::thread::futex;
@@ -63,6 +63,48 @@ impl EventFd {
 pub(crate) enum Interest {
     Read,
     Write,
+}
+
+/// A set of descriptors in the kernel. Its own descriptor is readable while one of them is ready. Each is reported once.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Epoll> {
+        Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Adds a descriptor, which is reported as `key`.
+    pub(crate) fn add(&self, fd: RawFd, interest: Interest, key: u64) -> io::Result<()> {
+        let flags = match interest {
+            Interest::Read => epoll::EventFlags::IN,
+            Interest::Write => epoll::EventFlags::OUT,
+        };
+        // SAFETY: the kernel refuses a number that is no descriptor.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let flags = flags | epoll::EventFlags::ONESHOT;
+        Ok(epoll::add(&self.0, fd, epoll::EventData::new_u64(key), flags)?)
+    }
+
+    /// Takes a descriptor out, reported or not.
+    pub(crate) fn remove(&self, fd: RawFd) {
+        // SAFETY: the kernel refuses a number that is no descriptor.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) };
+        let _ = epoll::delete(&self.0, fd);
+    }
+
+    /// Puts the keys of some descriptors that are ready into `keys`, without waiting.
+    pub(crate) fn ready(&self, keys: &mut Vec<u64>) {
+        let none = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut events = Vec::with_capacity(64);
+        // It fails only when a signal handler interrupts it. Then the descriptors are reported by the next call.
+        let _ = epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events), Some(&none));
+        keys.extend(events.iter().map(|event| event.data.u64()));
+    }
 }
 
 /// The most descriptors that one wait may watch.

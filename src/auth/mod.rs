@@ -23,7 +23,7 @@ pub(crate) enum SignIn<S> {
 }
 
 /// Signs in to the vim25 service.
-pub(crate) fn sign_in_to_vim(
+pub(crate) async fn sign_in_to_vim(
     endpoint: &Endpoint,
     service: &Service,
     credential: &Credential,
@@ -33,7 +33,7 @@ pub(crate) fn sign_in_to_vim(
 ) -> Result<SignIn<Login>> {
     let answer = match &credential.kind {
         Kind::Password(password) => {
-            password::sign_in(endpoint, service, &credential.user, password, locale, retry, watch)?
+            password::sign_in(endpoint, service, &credential.user, password, locale, retry, watch).await?
         }
     };
     Ok(match answer {

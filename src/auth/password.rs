@@ -15,7 +15,7 @@ use crate::vim::user_session::{UserSession, login_arguments, read_login};
 
 /// Makes one attempt. Once the request is out, only the deadline ends the wait for its reply, so that a session that the
 /// server made is always known here and can be ended.
-pub(super) fn sign_in(
+pub(super) async fn sign_in(
     endpoint: &Endpoint,
     service: &Service,
     user: &str,
@@ -36,7 +36,7 @@ pub(super) fn sign_in(
         retry,
         delivery: Delivery::Committed,
     };
-    let (reply, cookie) = call_for_session(endpoint, &call, password, watch);
+    let (reply, cookie) = call_for_session(endpoint, &call, password, watch).await;
     let user = reply.and_then(|reply| read_login(&reply).map_err(Error::ran));
     match (user, cookie) {
         (Ok(user), Some(cookie)) => Ok(SignIn::Accepted(Login { cookie, user })),

@@ -8,7 +8,7 @@ use std::ptr;
 use super::error::vsession_error;
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
-use crate::runtime::{fork, timer};
+use crate::runtime::{fork, reactor};
 use crate::status::{Status, vsession_status};
 
 /// Runs the body of an exported function. What stands outside of the body can neither fail nor panic: names, and constants
@@ -54,7 +54,7 @@ pub(super) fn status(err: *mut *mut vsession_error, body: impl FnOnce() -> Resul
         return Status::VSESSION_E_FORKED;
     }
     status_even_after_fork(err, || {
-        timer::retry();
+        reactor::retry();
         body()
     })
 }

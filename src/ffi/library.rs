@@ -14,7 +14,7 @@ use crate::net;
 use crate::runtime::log::{self, Level};
 use crate::runtime::secret::Wiped;
 use crate::runtime::wait::Bounds;
-use crate::runtime::{fork, timer, workers};
+use crate::runtime::{fork, reactor, workers};
 use crate::session::Session;
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
@@ -174,7 +174,8 @@ pub unsafe extern "C" fn vsession_shutdown(
                 Err(_) => break,
             }
         }
-        let stopped = timer::stop(end) & workers::pools().stop(end);
+        // Tasks need the reactor until they have ended.
+        let stopped = workers::pools().stop(end) & reactor::stop(end);
         match first_error {
             Some(error) => Err(error),
             None if !stopped => Err(Error::new(
@@ -197,7 +198,7 @@ pub unsafe extern "C" fn vsession_after_fork_child(err: *mut *mut vsession_error
     guard!(status_even_after_fork(err), || {
         if fork::is_forked_child() {
             workers::renew_after_fork();
-            timer::renew_after_fork();
+            reactor::renew_after_fork();
             net::renew_after_fork();
             http::renew_after_fork();
             service::renew_after_fork();

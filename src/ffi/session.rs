@@ -292,7 +292,7 @@ pub unsafe extern "C" fn vsession_call(
         let bounds = session.bounds(options.timeout, options.cancel.clone());
         // SAFETY: by contract NULL or a valid call.
         let call = unsafe { call::method_call(call) }?;
-        out.put(vsession_reply::give(session.call_within(bounds, &call, &options)?));
+        out.put(vsession_reply::give(session.call(bounds, &call, &options)?));
         Ok(())
     })
 }

@@ -105,34 +105,34 @@ impl Client {
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out to be dead is
     /// replaced silently, provided that the request cannot have run. If only the head of a reply arrived, the body of the reply is
     /// the error.
-    pub(crate) fn send(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
-        let permit = match request.urgent.then(|| self.connections.try_take()) {
-            None => self.connections.take(watch),
-            Some(Some(permit)) => Ok(permit),
+    pub(crate) async fn send(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
+        let permit = match self.connections.try_take() {
+            Some(permit) => Ok(permit),
             // It waits for other urgent requests: a thousand sessions may be closed at once.
-            Some(None) => self.extra_connections.take(watch),
+            None if request.urgent => self.extra_connections.take(watch).await,
+            None => self.connections.take(watch).await,
         };
         let _permit = permit
             .map_err(|stop| error_context::no_free_connection(stop.into(), self.settings()).not_run())?;
         #[cfg(vsession_model)]
-        return super::model::answer(request, watch);
+        return super::model::answer(request, watch).await;
         #[cfg(not(vsession_model))]
-        self.send_on_some_connection(request, watch)
+        self.send_on_some_connection(request, watch).await
     }
 
-    fn send_on_some_connection(&self, request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
+    async fn send_on_some_connection(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
         loop {
             // Nobody has to wait for a request that was not sent, or that may be sent twice.
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
-            let exchange = Exchange::new(watch, request.commit_when_sent, most);
-            let (head, failure) = match self.send_once(request, &exchange) {
+            let mut exchange = Exchange::new(watch, request.commit_when_sent, most);
+            let (head, failure) = match self.send_once(request, &mut exchange).await {
                 Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
                 Ok(reply) => return Ok(reply),
                 Err(error) => (None, error),
             };
-            let sent = exchange.sent.get();
-            let reason = if exchange.reused.get() && !sent {
+            let sent = exchange.sent;
+            let reason = if exchange.reused && !sent {
                 Reason::StaleConnection
             } else {
                 Reason::LostConnection { sent }
@@ -149,40 +149,53 @@ impl Client {
         }
     }
 
-    fn send_once(&self, request: &HttpRequest, exchange: &Exchange) -> Result<HttpReply> {
-        let connection = self.send_request(request, exchange)?;
-        self.receive_reply(connection, request, exchange)
+    async fn send_once(&self, request: &HttpRequest<'_>, exchange: &mut Exchange<'_>) -> Result<HttpReply> {
+        let connection = self.send_request(request, exchange).await?;
+        self.receive_reply(connection, request, exchange).await
     }
 
     /// Sends the request on a pooled connection or on a new one. Returns the connection on which the reply is to come.
-    fn send_request(&self, request: &HttpRequest, exchange: &Exchange) -> Result<Connection> {
+    async fn send_request(
+        &self,
+        request: &HttpRequest<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Connection> {
         let mut connection = match self.pool.take() {
             Some(connection) => {
-                exchange.reused.set(true);
+                exchange.reused = true;
                 connection
             }
             None => {
                 // A request that is too late makes no connection. With a pooled connection, `send` notices it.
                 exchange.watch.check()?;
-                Connection::new(self.dialer.dial(exchange).map_err(|e| exchange.reason(e))?)
+                Connection::new(self.dialer.dial(exchange).await.map_err(|e| exchange.reason(e))?)
             }
         };
         let room = request::length_of_head(request, &self.common_headers);
         request::write_head(connection.buffers.head(room), request, &self.common_headers)?;
-        connection.send(request.body, exchange).map_err(|e| exchange.reason(e))?;
+        connection.send(request.body, exchange).await.map_err(|e| exchange.reason(e))?;
         Ok(connection)
     }
 
     /// Reads the reply, and returns the connection to the pool if it can serve another request.
-    fn receive_reply(
+    async fn receive_reply(
         &self,
         mut connection: Connection,
-        request: &HttpRequest,
-        exchange: &Exchange,
+        request: &HttpRequest<'_>,
+        exchange: &mut Exchange<'_>,
     ) -> Result<HttpReply> {
         let most = request.max_reply_bytes;
         let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
-        let read = self.read_reply(&mut connection, &mut reader, exchange);
+        let read = loop {
+            match self.read_reply(&mut connection, &mut reader, exchange) {
+                Ok(true) => break Ok(()),
+                Ok(false) => {}
+                Err(error) => break Err(error),
+            }
+            if let Err(error) = connection.wait_for_input(exchange).await {
+                break Err(exchange.reason(error));
+            }
+        };
         if read.is_ok() && reader.leaves_no_doubt() && connection.is_reusable() {
             self.pool.put(connection);
         }
@@ -200,16 +213,16 @@ impl Client {
         }
     }
 
+    /// Reads the reply as far as it has arrived. Returns whether that is to its end.
     fn read_reply(
         &self,
         connection: &mut Connection,
         reader: &mut ReplyReader<Whole>,
-        exchange: &Exchange,
-    ) -> Result<()> {
-        let failed = |error| exchange.reason(error);
+        exchange: &mut Exchange<'_>,
+    ) -> Result<bool> {
         loop {
             match reader.advance(&mut connection.buffers) {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(true),
                 Ok(false) => {}
                 Err(_) if !self.is_tls() && reply::is_tls(connection.buffers.input()) => {
                     return Err(reply::speaks_tls(0));
@@ -218,14 +231,18 @@ impl Client {
             }
             let goes_on = match reader.room()? {
                 Some(room) => {
-                    let read = connection.read(room, exchange).map_err(failed)?;
+                    let read = connection.try_read(room, exchange).map_err(|error| exchange.reason(error))?;
+                    let Some(read) = read else { return Ok(false) };
                     reader.filled(read)?;
                     read > 0
                 }
-                None => connection.fill(exchange).map_err(failed)?,
+                None => match connection.try_fill(exchange).map_err(|error| exchange.reason(error))? {
+                    Some(goes_on) => goes_on,
+                    None => return Ok(false),
+                },
             };
             if !goes_on {
-                return if reader.end() { Ok(()) } else { Err(incomplete(exchange, self.is_tls())) };
+                return if reader.end() { Ok(true) } else { Err(incomplete(exchange, self.is_tls())) };
             }
         }
     }
@@ -252,6 +269,7 @@ mod tests {
     use crate::http::Retry;
     use crate::net::{Proxy, ProxyKind};
     use crate::runtime::secret::Secret;
+    use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::Bounds;
     use std::io::{Read, Write};
     use std::net::TcpListener;
@@ -336,9 +354,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let client = Client::shared(&settings(&listener, "late")).unwrap();
-        let error = client
-            .send(&request(&client.uri("/").unwrap(), &Retry::new(false)), &watch(Duration::ZERO))
-            .unwrap_err();
+        let error = on_this_thread(
+            client.send(&request(&client.uri("/").unwrap(), &Retry::new(false)), &watch(Duration::ZERO)),
+        )
+        .unwrap_err();
         assert_eq!(error.status(), Status::VSESSION_E_TIMEOUT);
         assert!(listener.accept().is_err(), "a connection was made");
     }
@@ -352,11 +371,12 @@ mod tests {
         let uri = client.uri("/").unwrap();
         let ask = || {
             assert_eq!(
-                client
-                    .send(&request(&uri, &Retry::new(false)), &watch(Duration::from_secs(60)))
-                    .unwrap()
-                    .body
-                    .unwrap(),
+                on_this_thread(
+                    client.send(&request(&uri, &Retry::new(false)), &watch(Duration::from_secs(60)))
+                )
+                .unwrap()
+                .body
+                .unwrap(),
                 b"OK"
             );
         };

@@ -29,12 +29,12 @@ impl Connection {
     /// Sends a request whose head stands in the buffer for output. A server may answer before it has read the whole request, and read
     /// no further, or close the connection: the rest of the request is not sent then, and the reply is to be read. Such a
     /// connection is not used again.
-    pub(super) fn send(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<()> {
+    pub(super) async fn send(&mut self, body: &[&str], exchange: &mut Exchange<'_>) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) {
             self.stream.before_first_request(exchange)?;
         }
-        let sent = self.write(body, exchange);
+        let sent = self.write(body, exchange).await;
         self.buffers.sent();
         match sent {
             Ok(true) => return Ok(()),
@@ -51,18 +51,19 @@ impl Connection {
 
     /// Sends a small body in one piece with the head. Of a large one only the beginning is copied. False: the server has
     /// answered, and the rest was not sent.
-    fn write(&mut self, body: &[&str], exchange: &Exchange) -> io::Result<bool> {
+    async fn write(&mut self, body: &[&str], exchange: &mut Exchange<'_>) -> io::Result<bool> {
         for piece in body {
             let rest = self.buffers.fill_up(piece.as_bytes());
-            if rest.is_empty() || self.write_output(exchange)? && self.write_all(rest, exchange)? {
+            if rest.is_empty() || self.write_output(exchange).await? && self.write_all(rest, exchange).await?
+            {
                 continue;
             }
             return Ok(false);
         }
-        self.write_output(exchange)
+        self.write_output(exchange).await
     }
 
-    fn write_output(&mut self, exchange: &Exchange) -> io::Result<bool> {
+    async fn write_output(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
         let mut written = 0;
         loop {
             let output = self.buffers.output();
@@ -73,15 +74,15 @@ impl Connection {
                 self.buffers.sent();
                 return Ok(true);
             }
-            if self.is_answered(exchange)? {
+            if self.is_answered(exchange).await? {
                 return Ok(false);
             }
         }
     }
 
-    fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<bool> {
+    async fn write_all(&mut self, mut bytes: &[u8], exchange: &mut Exchange<'_>) -> io::Result<bool> {
         while !self.stream.write(&mut bytes, exchange)? {
-            if self.is_answered(exchange)? {
+            if self.is_answered(exchange).await? {
                 return Ok(false);
             }
         }
@@ -90,8 +91,8 @@ impl Connection {
 
     /// Waits until more can be written. True: the head of a final reply arrived first, or something that cannot become one.
     #[cold]
-    fn is_answered(&mut self, exchange: &Exchange) -> io::Result<bool> {
-        if self.stream.wait_for_room_or_input(exchange)? == Interest::Write {
+    async fn is_answered(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        if self.stream.wait_for_room_or_input(exchange).await? == Interest::Write {
             return Ok(false);
         }
         let Some(n) = self.stream.read_now(self.buffers.room_for_input(), exchange)? else {
@@ -109,37 +110,55 @@ impl Connection {
         }
     }
 
-    /// Waits for more of the reply and puts it into the buffer for input. False: there is no more.
-    pub(super) fn fill(&mut self, exchange: &Exchange) -> io::Result<bool> {
-        let n = self.stream.read(self.buffers.room_for_input(), exchange)?;
-        self.arrived(n, exchange)
+    /// Puts more of the reply into the buffer for input. False: there is no more. `None`: call `wait_for_input` first.
+    pub(super) fn try_fill(&mut self, exchange: &mut Exchange<'_>) -> io::Result<Option<bool>> {
+        let n = self.stream.try_read(self.buffers.room_for_input(), exchange)?;
+        n.map(|n| self.arrived(n, exchange)).transpose()
+    }
+
+    pub(super) async fn wait_for_input(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        if exchange.watch.is_of_task() && self.buffers.input().is_empty() {
+            if self.stream.has_input_soon(exchange) {
+                return Ok(());
+            }
+            // There may be ten thousand tasks that wait for a reply, and none of them needs the buffers before it comes.
+            self.buffers = Buffers::default();
+        }
+        self.stream.wait_for_input(exchange).await
     }
 
     /// `n` bytes arrived in the buffer for input. False: there are no more.
-    fn arrived(&mut self, n: usize, exchange: &Exchange) -> io::Result<bool> {
+    fn arrived(&mut self, n: usize, exchange: &mut Exchange<'_>) -> io::Result<bool> {
         self.buffers.arrived(n);
-        let left = exchange.left.get().checked_sub(n as u64);
-        exchange.left.set(left.ok_or_else(|| {
-            exchange.fail(Error::new(
+        let left = exchange.left.checked_sub(n as u64);
+        let Some(left) = left else {
+            return Err(exchange.fail(Error::new(
                 Status::VSESSION_E_PROTOCOL,
                 "the reply goes on without an end, and not in its body; is this a vSphere server?",
-            ))
-        })?);
+            )));
+        };
+        exchange.left = left;
         Ok(self.heard(n, exchange))
     }
 
-    /// Waits for more of the reply and puts it into `room`, past the buffer. 0: there is no more.
-    pub(super) fn read(&mut self, room: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
-        let n = self.stream.read(room, exchange)?;
-        self.heard(n, exchange);
+    /// Puts more of the reply into `room`, past the buffer. 0: there is no more. `None`: call `wait_for_input` first.
+    pub(super) fn try_read(
+        &mut self,
+        room: &mut [u8],
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<Option<usize>> {
+        let n = self.stream.try_read(room, exchange)?;
+        if let Some(n) = n {
+            self.heard(n, exchange);
+        }
         Ok(n)
     }
 
-    fn heard(&mut self, n: usize, exchange: &Exchange) -> bool {
+    fn heard(&mut self, n: usize, exchange: &mut Exchange<'_>) -> bool {
         if n == 0 {
             self.spent = true;
         } else {
-            exchange.answered.set(true);
+            exchange.answered = true;
         }
         n > 0
     }
@@ -170,6 +189,7 @@ mod tests {
     use super::*;
     use crate::net::exchange::Exchange;
     use crate::net::socket::Socket;
+    use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::{Bounds, Watch};
 
     #[test]
@@ -179,13 +199,13 @@ mod tests {
         let (mut server, _) = listener.accept().unwrap();
         socket.set_nonblocking(true).unwrap();
         let watch = Watch::new(Bounds::default()).unwrap();
-        let exchange = Exchange::new(&watch, false, u64::MAX);
+        let mut exchange = Exchange::new(&watch, false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
         for lengths in [[0, 1, 2, 0], [8000, 191, 2, 3], [10, 30_000, 10, 20_000], [9000, 0, 0, 8192]] {
             let pieces = [0, 1, 2, 3].map(|i| "abcd"[i..=i].repeat(lengths[i]));
             let body = [&*pieces[0], &*pieces[1], &*pieces[2], &*pieces[3]];
             connection.buffers.head(4).extend_from_slice(b"head");
-            connection.send(&body, &exchange).unwrap();
+            on_this_thread(connection.send(&body, &mut exchange)).unwrap();
             let mut arrived = vec![0; 4 + lengths.iter().sum::<usize>()];
             server.read_exact(&mut arrived).unwrap();
             assert!(arrived == format!("head{}", body.concat()).as_bytes(), "{lengths:?}");
@@ -203,10 +223,10 @@ mod tests {
         assert_eq!(socket.peek(&mut [0]).unwrap(), 1, "it has arrived");
         socket.set_nonblocking(true).unwrap();
         let watch = Watch::new(Bounds::default()).unwrap();
-        let exchange = Exchange::new(&watch, false, u64::MAX);
+        let mut exchange = Exchange::new(&watch, false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
-        assert!(connection.send(&["request"], &exchange).is_err());
+        assert!(on_this_thread(connection.send(&["request"], &mut exchange)).is_err());
         assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_PROTOCOL);
-        assert!(!exchange.sent.get());
+        assert!(!exchange.sent);
     }
 }

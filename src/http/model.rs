@@ -14,11 +14,11 @@ use crate::sync::{Arc, Instant, Mutex, rank};
 /// A model's server.
 pub(crate) trait Server: Send + Sync {
     /// The request is about to be sent.
-    fn begins(&self, request: &HttpRequest);
+    fn begins(&self, request: &HttpRequest<'_>);
     /// The request has arrived. Returns the reply.
-    fn serve(&self, request: &HttpRequest) -> Result<HttpReply>;
+    fn serve(&self, request: &HttpRequest<'_>) -> Result<HttpReply>;
     /// The reply was read, or the caller gave up.
-    fn ends(&self, request: &HttpRequest);
+    fn ends(&self, request: &HttpRequest<'_>);
 }
 
 shuttle::lazy_static! {
@@ -36,32 +36,32 @@ pub(crate) fn serve_with(server: Arc<dyn Server>) {
     *SERVER.lock() = Some(server);
 }
 
-pub(super) fn answer(request: &HttpRequest, watch: &Watch) -> Result<HttpReply> {
+pub(super) async fn answer(request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
     let server = SERVER.lock().clone().expect("the model has a server");
     let not_sent = |stop: WaitError| Error::from(stop).not_run();
     watch.commit(false);
-    pause(watch).map_err(not_sent)?;
+    pause(watch).await.map_err(not_sent)?;
     watch.check().map_err(not_sent)?;
     if request.commit_when_sent {
         watch.commit(true);
     }
     server.begins(request);
     let reply = server.serve(request);
-    let waited = read(watch);
+    let waited = read(watch).await;
     server.ends(request);
     waited?;
     reply
 }
 
 /// Waits for the reply, as sockets do.
-fn read(watch: &Watch) -> std::result::Result<(), WaitError> {
+async fn read(watch: &Watch) -> std::result::Result<(), WaitError> {
     if one_in(2) {
         return Ok(());
     }
     let arrives = Instant::now() + Duration::from_millis(10);
     let socket = Socket::with_reply_at(arrives);
     match watch.receive(&socket, &mut [0])? {
-        None => watch.wait_for_until(&Signal::new(), Some(arrives)).map(|_| ()),
+        None => watch.wait_for_until(&Signal::new(), Some(arrives)).await.map(|_| ()),
         Some(result) => {
             assert_eq!(result.ok(), Some(1), "the connection ended although nobody closed it");
             Ok(())
@@ -70,9 +70,9 @@ fn read(watch: &Watch) -> std::result::Result<(), WaitError> {
 }
 
 /// How long the network takes.
-fn pause(watch: &Watch) -> std::result::Result<(), WaitError> {
+async fn pause(watch: &Watch) -> std::result::Result<(), WaitError> {
     if one_in(2) {
-        watch.wait_for_until(&Signal::new(), Some(Instant::now() + Duration::from_millis(10)))?;
+        watch.wait_for_until(&Signal::new(), Some(Instant::now() + Duration::from_millis(10))).await?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! The idle connections of one client. The timer closes a connection that has been idle for `idle_timeout_ms`.
+//! The idle connections of one client. The reactor closes a connection that has been idle for `idle_timeout_ms`.
 
 use std::time::Duration;
 
 use super::connection::Connection;
-use crate::runtime::timer::{self, Sleeper};
+use crate::runtime::reactor::{self, Sleeper};
 use crate::sync::{Arc, Instant, Mutex, Weak, rank};
 
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub(super) struct Pool {
 struct State {
     /// In the order in which they became idle.
     idle: Vec<Idle>,
-    /// The timer will wake the pool.
+    /// The reactor will wake the pool.
     watched: bool,
 }
 
@@ -51,8 +51,8 @@ impl Pool {
         let watched = std::mem::replace(&mut state.watched, true);
         drop(state);
         if !watched {
-            // If the timer gets no thread, they stay open for longer; `take` checks each before it is used.
-            let _ = timer::wake_at(since + self.idle_timeout, self.me.clone());
+            // If the reactor gets no thread, they stay open for longer; `take` checks each before it is used.
+            let _ = reactor::wake_at(since + self.idle_timeout, self.me.clone());
         }
     }
 
@@ -75,7 +75,7 @@ impl Sleeper for Pool {
         // After the lock was released: a close is a system call.
         drop(closed);
         if let Some(next) = next {
-            let _ = timer::wake_at(next, self.me.clone());
+            let _ = reactor::wake_at(next, self.me.clone());
         }
     }
 }

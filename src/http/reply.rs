@@ -268,9 +268,9 @@ fn too_large(max: u64) -> Error {
 /// The error of a reply that ended before it was complete.
 #[cold]
 pub(super) fn incomplete(exchange: &Exchange, tls: bool) -> Error {
-    let message = if exchange.answered.get() {
+    let message = if exchange.answered {
         "the server closed the connection before its reply was complete; repeat the call only if it may run twice"
-    } else if tls || exchange.reused.get() {
+    } else if tls || exchange.reused {
         "the server closed the connection without an answer; repeat the call only if it may run twice"
     } else {
         "the server closed the connection without an answer; if it speaks TLS on this port, write https:// in 'url'"

@@ -1,9 +1,9 @@
 //! Decides whether a request is sent again, and keeps track of whether it may have run. One `Retry` serves all attempts of a
 //! call, or of a question that the library asks for its own purposes.
 
-use std::cell::Cell;
-
 use crate::error::Error;
+use crate::sync::Ordering::Relaxed;
+use crate::sync::unshared::{AtomicBool, AtomicU32};
 
 /// A call is sent at most this often because of an answer. If two corrections in one call do not suffice, something else is wrong.
 const MOST_ANSWERED: u32 = 3;
@@ -26,31 +26,26 @@ pub(crate) enum Reason {
 pub(crate) struct Retry {
     may_run_twice: bool,
     /// The one additional attempt after a lost connection was made.
-    repeated: Cell<bool>,
-    may_have_run: Cell<bool>,
+    repeated: AtomicBool,
+    may_have_run: AtomicBool,
     /// How many attempts were made, not counting those after a lost connection.
-    answered: Cell<u32>,
+    answered: AtomicU32,
 }
 
 impl Retry {
     pub(crate) fn new(may_run_twice: bool) -> Retry {
-        Retry {
-            may_run_twice,
-            repeated: Cell::new(false),
-            may_have_run: Cell::new(false),
-            answered: Cell::new(1),
-        }
+        Retry { may_run_twice, repeated: false.into(), may_have_run: false.into(), answered: 1.into() }
     }
 
     /// Whether an answer can lead to another attempt.
     pub(crate) fn may_correct(&self) -> bool {
-        self.answered.get() < MOST_ANSWERED
+        self.answered.load(Relaxed) < MOST_ANSWERED
     }
 
     /// Notes that the request may have run, although the caller does not get its answer.
     pub(crate) fn note_run(&self) {
-        self.may_have_run.set(true);
-        self.repeated.set(true);
+        self.may_have_run.store(true, Relaxed);
+        self.repeated.store(true, Relaxed);
     }
 
     /// Whether to send the request again.
@@ -59,8 +54,8 @@ impl Retry {
             // Any pooled connection can be stale, and their number is limited.
             Reason::StaleConnection => true,
             Reason::LostConnection { sent } => {
-                let again = self.may_run_twice && !self.repeated.replace(true);
-                self.may_have_run.set(self.may_have_run.get() || again && sent);
+                let again = self.may_run_twice && !self.repeated.swap(true, Relaxed);
+                self.may_have_run.fetch_or(again && sent, Relaxed);
                 again
             }
             Reason::SessionReplaced => self.correct(),
@@ -72,18 +67,18 @@ impl Retry {
 
     fn correct(&self) -> bool {
         let may_correct = self.may_correct();
-        self.answered.set(self.answered.get() + 1);
+        self.answered.fetch_add(1, Relaxed);
         may_correct
     }
 
     /// The error of the last attempt, with what is known about all attempts.
     pub(super) fn give_up(&self, error: Error, sent: bool) -> Error {
-        if sent || self.may_have_run.get() { error.may_have_run() } else { error.not_run() }
+        if sent || self.may_have_run.load(Relaxed) { error.may_have_run() } else { error.not_run() }
     }
 
     /// The error for the answer to the last attempt. An earlier attempt may still have run.
     pub(crate) fn answered(&self, error: Error) -> Error {
-        if self.may_have_run.get() { error.may_have_run() } else { error }
+        if self.may_have_run.load(Relaxed) { error.may_have_run() } else { error }
     }
 }
 

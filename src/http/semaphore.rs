@@ -28,7 +28,7 @@ impl Semaphore {
         Some(Permit(self))
     }
 
-    pub(super) fn take(&self, watch: &Watch) -> Result<Permit<'_>, WaitError> {
+    pub(super) async fn take(&self, watch: &Watch) -> Result<Permit<'_>, WaitError> {
         let turn = {
             let mut state = self.0.lock();
             if state.free > 0 {
@@ -39,7 +39,7 @@ impl Semaphore {
             state.line.push_back(turn.clone());
             turn
         };
-        match watch.wait_for(&turn) {
+        match watch.wait_for(&turn).await {
             // The thread that gave a permit back has handed it to this one.
             Ok(()) => Ok(Permit(self)),
             Err(stop) => {
@@ -82,6 +82,7 @@ impl Drop for Permit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::Bounds;
     use crate::sync::{AtomicUsize, Ordering};
     use std::time::Duration;
@@ -95,7 +96,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..50 {
                         let watch = Watch::new(Bounds::default()).unwrap();
-                        let _permit = permits.take(&watch).unwrap();
+                        let _permit = on_this_thread(permits.take(&watch)).unwrap();
                         peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         std::thread::yield_now();
                         now.fetch_sub(1, Ordering::SeqCst);
@@ -113,11 +114,11 @@ mod tests {
     fn a_waiter_that_gives_up_loses_no_permit() {
         let permits = Semaphore::new(1);
         let patient = Watch::new(Bounds::default()).unwrap();
-        let held = permits.take(&patient).unwrap();
+        let held = on_this_thread(permits.take(&patient)).unwrap();
         let hasty = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();
-        assert_eq!(permits.take(&hasty).err(), Some(WaitError::TimedOut));
+        assert_eq!(on_this_thread(permits.take(&hasty)).err(), Some(WaitError::TimedOut));
         drop(held);
-        assert!(permits.take(&patient).is_ok());
+        assert!(on_this_thread(permits.take(&patient)).is_ok());
         assert_eq!(permits.0.lock().free, 1);
     }
 }

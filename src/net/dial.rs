@@ -16,6 +16,7 @@ use super::stream::Stream;
 use super::tls::TlsStream;
 use super::tls_config::TlsConfig;
 use crate::error::{Error, Result};
+use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::Instant;
 use crate::sys::{self, Interest};
@@ -34,26 +35,28 @@ pub(crate) struct Dialer {
 
 impl Dialer {
     /// A connection to the server, through the proxy if there is one.
-    pub(crate) fn dial(&self, exchange: &Exchange) -> io::Result<Stream> {
+    pub(crate) async fn dial(&self, exchange: &mut Exchange<'_>) -> io::Result<Stream> {
         let until = Instant::now().checked_add(self.settings.connect_timeout);
         let (host, port) = (self.settings.host.as_str(), self.settings.port);
         let (next_host, next_port) = match &self.settings.proxy {
             Some(proxy) => (proxy.host.as_str(), proxy.port),
             None => (host, port),
         };
-        exchange.phase.set(Phase::Lookup);
-        let stream = resolve::addresses(next_host, next_port, self.option(), until, exchange.watch)
-            .and_then(|addresses| {
-                exchange.phase.set(Phase::Connect);
-                self.first_to_answer(addresses, until, exchange)
-            })
+        exchange.phase = Phase::Lookup;
+        let addresses = resolve::addresses(next_host, next_port, self.option(), until, exchange.watch)
+            .await
+            .map_err(|error| exchange.fail(error))?;
+        exchange.phase = Phase::Connect;
+        let stream = self
+            .first_to_answer(addresses, until, exchange.watch)
+            .await
             .map_err(|error| exchange.fail(error))?;
         // Requests leave in one piece; Nagle's algorithm could only delay them.
         let _ = stream.set_nodelay(true);
         let mut socket = Socket::new(stream, until);
         if let Some(proxy) = &self.settings.proxy {
-            exchange.phase.set(Phase::Tunnel);
-            proxy::open_tunnel(&mut socket, proxy, host, port, exchange)?;
+            exchange.phase = Phase::Tunnel;
+            proxy::open_tunnel(&mut socket, proxy, host, port, exchange).await?;
         }
         let stream = match &self.tls {
             None => {
@@ -61,13 +64,13 @@ impl Dialer {
                 Stream::Plain(socket)
             }
             Some(config) => {
-                exchange.phase.set(Phase::Handshake);
-                let mut tls = TlsStream::handshake(socket, host, config, exchange)?;
+                exchange.phase = Phase::Handshake;
+                let mut tls = TlsStream::handshake(socket, host, config, exchange).await?;
                 tls.socket().connect_until = None;
                 Stream::Tls(Box::new(tls))
             }
         };
-        exchange.phase.set(Phase::Exchange);
+        exchange.phase = Phase::Exchange;
         Ok(stream)
     }
 
@@ -85,11 +88,11 @@ impl Dialer {
     }
 
     /// A socket connected to the address that answers first.
-    fn first_to_answer(
+    async fn first_to_answer(
         &self,
         addresses: Vec<SocketAddr>,
         until: Option<Instant>,
-        exchange: &Exchange,
+        watch: &Watch,
     ) -> Result<TcpStream> {
         let mut waiting = interleave(addresses).into_iter();
         let mut trying: Vec<(SocketAddr, TcpStream)> = Vec::new();
@@ -121,7 +124,7 @@ impl Dialer {
             } else {
                 until
             };
-            match exchange.watch.wait_ready(&watched, wake)? {
+            match watch.wait_ready(&watched, wake).await? {
                 Some(index) => {
                     let (address, stream) = trying.remove(index);
                     match stream.take_error() {

@@ -43,7 +43,7 @@ fn late(doing: &str, peer: &str) -> String {
 
 /// Whose answer the call waited for.
 fn peer(settings: &Settings, exchange: &Exchange) -> String {
-    match (&settings.proxy, exchange.phase.get()) {
+    match (&settings.proxy, exchange.phase) {
         (Some(proxy), Phase::Lookup | Phase::Connect | Phase::Tunnel) => {
             format!("the proxy {}", proxy.address())
         }
@@ -53,13 +53,13 @@ fn peer(settings: &Settings, exchange: &Exchange) -> String {
 
 fn doing(settings: &Settings, exchange: &Exchange) -> String {
     let peer = peer(settings, exchange);
-    match exchange.phase.get() {
+    match exchange.phase {
         Phase::Lookup => format!("the address of {peer} was looked up"),
         Phase::Connect => format!("a connection to {peer} was made"),
         Phase::Tunnel => format!("{peer} was asked for a connection to {}", settings.server()),
         Phase::Handshake => format!("the TLS handshake with {peer} was under way"),
-        Phase::Exchange if exchange.answered.get() => format!("the reply of {peer} arrived"),
-        Phase::Exchange if exchange.sent.get() => format!("{peer} had not answered"),
+        Phase::Exchange if exchange.answered => format!("the reply of {peer} arrived"),
+        Phase::Exchange if exchange.sent => format!("{peer} had not answered"),
         Phase::Exchange => format!("the request was to be sent to {peer}"),
     }
 }

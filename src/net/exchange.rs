@@ -1,7 +1,5 @@
 //! One request and its reply as the connection sees them: what limits the waits, how far the exchange has come, what was sent.
-//! An exchange runs on one thread from beginning to end.
-
-use std::cell::{Cell, RefCell};
+//! An exchange belongs to one thread or task from beginning to end.
 
 use crate::error::Error;
 use crate::runtime::wait::{WaitError, Watch};
@@ -21,25 +19,24 @@ pub(crate) enum Phase {
 }
 
 /// One request under way, from the connection that it needs to the end of its reply.
-#[derive(Debug)]
 pub(crate) struct Exchange<'a> {
     pub(crate) watch: &'a Watch,
     /// Once the request is being sent, only the deadline ends the wait for the reply: a login's outcome must not be lost.
     pub(crate) commit_when_sent: bool,
-    pub(crate) phase: Cell<Phase>,
+    pub(crate) phase: Phase,
     /// The connection had served an earlier request.
-    pub(crate) reused: Cell<bool>,
+    pub(crate) reused: bool,
     /// From now on the request is written, and no longer the handshake.
-    pub(crate) sending: Cell<bool>,
+    pub(crate) sending: bool,
     /// Bytes of the request were handed to the kernel. Then nothing proves that the server did not run it: a reset can overtake
     /// the acknowledgement of what was received.
-    pub(crate) sent: Cell<bool>,
+    pub(crate) sent: bool,
     /// Bytes of a reply arrived.
-    pub(crate) answered: Cell<bool>,
+    pub(crate) answered: bool,
     /// How many more bytes may arrive. Bytes that are not part of a body, such as interim replies, could go on for ever.
-    pub(crate) left: Cell<u64>,
+    pub(crate) left: u64,
     /// The first failure, with what the connection knew about it.
-    failure: RefCell<Option<Error>>,
+    failure: Option<Error>,
 }
 
 impl<'a> Exchange<'a> {
@@ -48,30 +45,30 @@ impl<'a> Exchange<'a> {
         Exchange {
             watch,
             commit_when_sent,
-            phase: Cell::new(Phase::Exchange),
-            reused: Cell::new(false),
-            sending: Cell::new(false),
-            sent: Cell::new(false),
-            answered: Cell::new(false),
-            left: Cell::new(most),
-            failure: RefCell::new(None),
+            phase: Phase::Exchange,
+            reused: false,
+            sending: false,
+            sent: false,
+            answered: false,
+            left: most,
+            failure: None,
         }
     }
 
     /// Records why the exchange failed, and makes an error that the traits of `std::io` can carry.
     #[cold]
-    pub(crate) fn fail(&self, error: impl Into<Error>) -> std::io::Error {
-        self.failure.borrow_mut().get_or_insert_with(|| error.into());
+    pub(crate) fn fail(&mut self, error: impl Into<Error>) -> std::io::Error {
+        self.failure.get_or_insert_with(|| error.into());
         std::io::ErrorKind::Other.into()
     }
 
     /// Forgets the failure, because the peer has answered.
-    pub(crate) fn forget_failure(&self) {
-        *self.failure.borrow_mut() = None;
+    pub(crate) fn forget_failure(&mut self) {
+        self.failure = None;
     }
 
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.borrow().clone()
+        self.failure.clone()
     }
 
     /// The error that an operation on a connection recorded before it failed.
@@ -84,13 +81,13 @@ impl<'a> Exchange<'a> {
 
     /// Fails between two pieces of a large request if the call should end. If the peer reads as fast as this thread writes, there is
     /// no wait that a token or a deadline could end.
-    pub(crate) fn go_on(&self, rest: &[u8]) -> std::io::Result<()> {
+    pub(crate) fn go_on(&mut self, rest: &[u8]) -> std::io::Result<()> {
         if rest.is_empty() { Ok(()) } else { self.watch.check().map_err(|stop| self.fail(stop)) }
     }
 
     /// Called before the request is written.
-    pub(crate) fn begin_to_send(&self) -> Result<(), WaitError> {
-        if !self.sending.replace(true) {
+    pub(crate) fn begin_to_send(&mut self) -> Result<(), WaitError> {
+        if !std::mem::replace(&mut self.sending, true) {
             self.watch.check()?;
             if self.commit_when_sent {
                 self.watch.commit(true);
@@ -111,7 +108,7 @@ mod tests {
     fn a_large_request_is_ended_between_its_pieces() {
         let token = Arc::new(Signal::new());
         let watch = Watch::new(Bounds { cancel: Some(token.clone()), ..Bounds::default() }).unwrap();
-        let exchange = Exchange::new(&watch, false, u64::MAX);
+        let mut exchange = Exchange::new(&watch, false, u64::MAX);
         assert!(exchange.go_on(b"rest").is_ok());
         token.fire();
         assert!(exchange.go_on(b"").is_ok(), "all of it is out");

@@ -49,29 +49,29 @@ impl Proxy {
 }
 
 /// Asks the proxy at the other end of `socket` for a tunnel to `host:port`.
-pub(super) fn open_tunnel(
+pub(super) async fn open_tunnel(
     socket: &mut Socket,
     proxy: &Proxy,
     host: &str,
     port: u16,
-    exchange: &Exchange,
+    exchange: &mut Exchange<'_>,
 ) -> io::Result<()> {
     let mut conversation = Conversation { socket, proxy, exchange };
     match proxy.kind {
-        ProxyKind::Connect => conversation.connect(host, port),
-        ProxyKind::Socks5 => conversation.socks5(host, port),
+        ProxyKind::Connect => conversation.connect(host, port).await,
+        ProxyKind::Socks5 => conversation.socks5(host, port).await,
     }
 }
 
 /// The conversation with a proxy before the tunnel is open.
-struct Conversation<'a> {
+struct Conversation<'a, 'e> {
     socket: &'a mut Socket,
     proxy: &'a Proxy,
-    exchange: &'a Exchange<'a>,
+    exchange: &'a mut Exchange<'e>,
 }
 
-impl Conversation<'_> {
-    fn failed(&self, problem: &str) -> io::Error {
+impl Conversation<'_, '_> {
+    fn failed(&mut self, problem: &str) -> io::Error {
         let address = self.proxy.address();
         let message = format!("the proxy {address} {problem}; check the options 'proxy' and 'no_proxy'");
         self.exchange.fail(Error::new(Status::VSESSION_E_PROXY, message))
@@ -79,17 +79,17 @@ impl Conversation<'_> {
 
     /// Sends a request to the proxy. A proxy that has already refused the connection takes no request, but its reply can still be
     /// read.
-    fn ask(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes, self.exchange).or_else(|lost| {
+    async fn ask(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if let Err(lost) = self.socket.write_all(bytes, self.exchange).await {
             if self.socket.pending() != Pending::Data {
                 return Err(lost);
             }
             self.exchange.forget_failure();
-            Ok(())
-        })
+        }
+        Ok(())
     }
 
-    fn connect(&mut self, host: &str, port: u16) -> io::Result<()> {
+    async fn connect(&mut self, host: &str, port: u16) -> io::Result<()> {
         let target = host_and_port(host, port);
         let mut request = Wiped::new(format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n"));
         if self.proxy.user.is_some() {
@@ -103,11 +103,11 @@ impl Conversation<'_> {
             request.push_str("\r\n");
         }
         request.push_str("\r\n");
-        self.ask(request.as_bytes())?;
+        self.ask(request.as_bytes()).await?;
         // One byte at a time: the bytes after the head are the server's.
         let mut head = Vec::new();
         while !head.ends_with(END_OF_HEAD) && head.len() < MAX_REPLY {
-            head.extend(self.read::<1>()?);
+            head.extend(self.read::<1>().await?);
         }
         let text = String::from_utf8_lossy(&head);
         let is_head = head.ends_with(END_OF_HEAD) && text.starts_with("HTTP/1.");
@@ -121,13 +121,13 @@ impl Conversation<'_> {
         }
     }
 
-    fn socks5(&mut self, host: &str, port: u16) -> io::Result<()> {
+    async fn socks5(&mut self, host: &str, port: u16) -> io::Result<()> {
         const NO_PASSWORD: u8 = 0;
         const PASSWORD: u8 = 2;
         let offer: &[u8] =
             if self.proxy.user.is_some() { &[5, 2, NO_PASSWORD, PASSWORD] } else { &[5, 1, NO_PASSWORD] };
-        self.ask(offer)?;
-        match self.read::<2>()? {
+        self.ask(offer).await?;
+        match self.read::<2>().await? {
             [5, NO_PASSWORD] => {}
             [5, PASSWORD] if self.proxy.user.is_some() => {
                 let (user, password) = self.proxy.credentials();
@@ -138,8 +138,8 @@ impl Conversation<'_> {
                 request.extend_from_slice(user.as_bytes());
                 request.push(password.len() as u8);
                 request.extend_from_slice(password.as_bytes());
-                self.ask(&request)?;
-                if self.read::<2>()?[1] != 0 {
+                self.ask(&request).await?;
+                if self.read::<2>().await?[1] != 0 {
                     return Err(self.failed("refused the credentials"));
                 }
             }
@@ -165,8 +165,8 @@ impl Conversation<'_> {
             }
         }
         request.extend_from_slice(&port.to_be_bytes());
-        self.ask(&request)?;
-        let [_, reply, _, kind] = self.read::<4>()?;
+        self.ask(&request).await?;
+        let [_, reply, _, kind] = self.read::<4>().await?;
         if reply != 0 {
             let reason = match reply {
                 2 => "does not allow the connection",
@@ -181,20 +181,20 @@ impl Conversation<'_> {
         let rest = match kind {
             1 => 4,
             4 => 16,
-            3 => self.read::<1>()?[0] as usize,
+            3 => self.read::<1>().await?[0] as usize,
             _ => return Err(self.failed("does not speak SOCKS 5")),
         };
         for _ in 0..rest + 2 {
-            self.read::<1>()?;
+            self.read::<1>().await?;
         }
         Ok(())
     }
 
-    fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
+    async fn read<const N: usize>(&mut self) -> io::Result<[u8; N]> {
         let mut bytes = [0; N];
         let mut filled = 0;
         while filled < N {
-            match self.socket.read(&mut bytes[filled..], self.exchange)? {
+            match self.socket.read(&mut bytes[filled..], self.exchange).await? {
                 0 => return Err(self.failed("closed the connection")),
                 n => filled += n,
             }
@@ -210,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::net::socket::reset_unread;
+    use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::{Bounds, Watch};
 
     /// The error where the proxy has sent `answer` and reset the connection before any request.
@@ -221,9 +222,10 @@ mod tests {
         peer.write_all(answer).unwrap();
         reset_unread(peer, own.try_clone().unwrap());
         let watch = Watch::new(Bounds::default()).unwrap();
-        let exchange = Exchange::new(&watch, false, u64::MAX);
+        let mut exchange = Exchange::new(&watch, false, u64::MAX);
         let proxy = Proxy { kind, host: "p".into(), port: 3128, user: None, password: None };
-        open_tunnel(&mut Socket::new(own, None), &proxy, "vc", 443, &exchange).unwrap_err();
+        on_this_thread(open_tunnel(&mut Socket::new(own, None), &proxy, "vc", 443, &mut exchange))
+            .unwrap_err();
         exchange.failure().unwrap()
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn renew_after_fork() {
 }
 
 /// The addresses of `host`, at least one. Waits no longer than `until`. `option` named the host.
-pub(crate) fn addresses(
+pub(crate) async fn addresses(
     host: &str,
     port: u16,
     option: &str,
@@ -48,7 +48,7 @@ pub(crate) fn addresses(
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     let lookup = join_or_start(host, port);
-    if !watch.wait_for_until(&lookup.done, until)? {
+    if !watch.wait_for_until(&lookup.done, until).await? {
         return Err(unknown(host, option, "the name service did not answer within connect_timeout_ms"));
     }
     match lookup.outcome.get() {

@@ -44,30 +44,50 @@ impl Socket {
     }
 
     /// Reads what has arrived, waiting for the first byte. 0: the peer has closed.
-    pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+    pub(crate) async fn read(&mut self, buffer: &mut [u8], exchange: &mut Exchange<'_>) -> io::Result<usize> {
+        loop {
+            if let Some(n) = self.try_read(buffer, exchange)? {
+                return Ok(n);
+            }
+            self.wait_for_input(exchange).await?;
+        }
+    }
+
+    /// Reads what has arrived. Where a thread may block, and that saves a system call, it waits for the first byte. `None`: call
+    /// `wait_for_input` first.
+    pub(super) fn try_read(
+        &mut self,
+        buffer: &mut [u8],
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<Option<usize>> {
         if !self.wait_first {
             // A peer that sends faster than we read leaves nothing to wait for, and only waits end by a deadline.
             exchange.watch.check().map_err(|stop| exchange.fail(stop))?;
+            return self.read_now(buffer).map_err(|e| lost(exchange, &e));
         }
-        loop {
-            if !self.wait_first {
-                if let Some(n) = self.read_now(buffer).map_err(|e| lost(exchange, &e))? {
-                    return Ok(n);
+        while self.blocking {
+            match exchange.watch.receive(&self.stream, buffer).map_err(|stop| exchange.fail(stop))? {
+                Some(Ok(n)) => {
+                    self.wait_first = false;
+                    return Ok(Some(n));
                 }
-            } else if self.blocking {
-                match exchange.watch.receive(&self.stream, buffer).map_err(|stop| exchange.fail(stop))? {
-                    Some(Ok(n)) => {
-                        self.wait_first = false;
-                        return Ok(n);
-                    }
-                    Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => continue,
-                    Some(Err(e)) => return Err(lost(exchange, &e)),
-                    None => {}
-                }
+                Some(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Some(Err(e)) => return Err(lost(exchange, &e)),
+                None => break,
             }
-            self.wait([Interest::Read], exchange)?;
-            self.wait_first = false;
         }
+        Ok(None)
+    }
+
+    pub(super) fn has_input_soon(&mut self, exchange: &Exchange<'_>) -> bool {
+        self.wait_first = !exchange.watch.is_ready_soon((self.stream.as_raw_fd(), Interest::Read));
+        !self.wait_first
+    }
+
+    pub(super) async fn wait_for_input(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.wait([Interest::Read], exchange).await?;
+        self.wait_first = false;
+        Ok(())
     }
 
     /// Reads what has arrived; `None` if nothing has.
@@ -82,19 +102,23 @@ impl Socket {
     }
 
     /// Writes all of `bytes`.
-    pub(crate) fn write_all(&mut self, mut bytes: &[u8], exchange: &Exchange) -> io::Result<()> {
+    pub(crate) async fn write_all(
+        &mut self,
+        mut bytes: &[u8],
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<()> {
         while !self.write(&mut bytes, exchange)? {
-            self.wait([Interest::Write], exchange)?;
+            self.wait([Interest::Write], exchange).await?;
         }
         Ok(())
     }
 
     /// Writes the part of `bytes` for which there is room, and removes it from `bytes`. Returns whether that was all.
-    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &Exchange) -> io::Result<bool> {
+    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &mut Exchange<'_>) -> io::Result<bool> {
         while !bytes.is_empty() {
             match sys::send_now(&self.stream, bytes) {
                 Ok(n) => {
-                    exchange.sent.set(exchange.sent.get() || exchange.sending.get());
+                    exchange.sent = exchange.sent || exchange.sending;
                     self.wait_first = true;
                     *bytes = &bytes[n..];
                     exchange.go_on(bytes)?;
@@ -109,19 +133,22 @@ impl Socket {
     }
 
     /// Waits until the socket is ready for one of `interests`, and returns the first for which it is.
-    pub(crate) fn wait<const N: usize>(
+    pub(crate) async fn wait<const N: usize>(
         &self,
         interests: [Interest; N],
-        exchange: &Exchange,
+        exchange: &mut Exchange<'_>,
     ) -> io::Result<Interest> {
         let descriptors = interests.map(|interest| (self.stream.as_raw_fd(), interest));
-        match exchange.watch.wait_ready(&descriptors, self.connect_until) {
+        match exchange.watch.wait_ready(&descriptors, self.connect_until).await {
             Ok(Some(index)) => Ok(interests[index]),
-            Ok(None) => Err(exchange.fail(match exchange.phase.get() {
-                Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
-                // sometimes: a race, which a run meets or not
-                _ => no_answer("during the handshake", "url"),
-            })),
+            Ok(None) => {
+                let late = match exchange.phase {
+                    Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
+                    // sometimes: a race, which a run meets or not
+                    _ => no_answer("during the handshake", "url"),
+                };
+                Err(exchange.fail(late))
+            }
             Err(stop) => Err(exchange.fail(stop)),
         }
     }
@@ -129,14 +156,14 @@ impl Socket {
 
 /// Fails the exchange because its connection failed.
 #[cold]
-pub(super) fn lost(exchange: &Exchange, error: &io::Error) -> io::Error {
+pub(super) fn lost(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Error {
     if sys::is_shortage(error) {
         return exchange.fail(shortage("the connection was given up", error));
     }
     exchange.fail(
         Error::new(
             Status::VSESSION_E_CONNECTION,
-            match (exchange.phase.get(), exchange.sent.get()) {
+            match (exchange.phase, exchange.sent) {
                 (Phase::Tunnel, _) => {
                     format!("the connection was lost: {error}; check the options 'proxy' and 'no_proxy'")
                 }

@@ -15,7 +15,7 @@ pub(crate) enum Stream {
 
 impl Stream {
     /// Removes the part of `bytes` for which there is room, and writes it. Returns whether everything so far was written.
-    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &Exchange) -> io::Result<bool> {
+    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &mut Exchange<'_>) -> io::Result<bool> {
         match self {
             Stream::Plain(socket) => socket.write(bytes, exchange),
             Stream::Tls(tls) => tls.write(bytes, exchange),
@@ -23,8 +23,11 @@ impl Stream {
     }
 
     /// Waits until more can be written, or until something has arrived, and returns which of the two; the former if both hold.
-    pub(crate) fn wait_for_room_or_input(&mut self, exchange: &Exchange) -> io::Result<Interest> {
-        self.socket().wait([Interest::Write, Interest::Read], exchange)
+    pub(crate) async fn wait_for_room_or_input(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<Interest> {
+        self.socket().wait([Interest::Write, Interest::Read], exchange).await
     }
 
     /// Sends nothing more, not even the records that TLS still holds.
@@ -34,15 +37,34 @@ impl Stream {
         }
     }
 
-    pub(crate) fn read(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<usize> {
+    /// Reads what arrives next, as `Socket::try_read` does. `None`: call `wait_for_input` first.
+    pub(crate) fn try_read(
+        &mut self,
+        buffer: &mut [u8],
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<Option<usize>> {
         match self {
-            Stream::Plain(socket) => socket.read(buffer, exchange),
-            Stream::Tls(tls) => Ok(tls.read(buffer, true, exchange)?.unwrap_or(0)),
+            Stream::Plain(socket) => socket.try_read(buffer, exchange),
+            Stream::Tls(tls) => tls.read(buffer, true, exchange),
         }
     }
 
+    /// Whether something arrives in a moment; see `Watch::is_ready_soon`.
+    pub(crate) fn has_input_soon(&mut self, exchange: &Exchange<'_>) -> bool {
+        self.socket().has_input_soon(exchange)
+    }
+
+    /// Waits until something has arrived.
+    pub(crate) async fn wait_for_input(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.socket().wait_for_input(exchange).await
+    }
+
     /// Reads what has arrived, without a wait. `None`: nothing, or only a part of a TLS record.
-    pub(crate) fn read_now(&mut self, buffer: &mut [u8], exchange: &Exchange) -> io::Result<Option<usize>> {
+    pub(crate) fn read_now(
+        &mut self,
+        buffer: &mut [u8],
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<Option<usize>> {
         match self {
             Stream::Plain(socket) => socket.read_now(buffer).map_err(|error| lost(exchange, &error)),
             Stream::Tls(tls) => tls.read(buffer, false, exchange),
@@ -50,7 +72,7 @@ impl Stream {
     }
 
     /// Fails if the server has sent data before the first request, or has refused the connection.
-    pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
+    pub(crate) fn before_first_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         match self {
             Stream::Plain(socket) if socket.pending() == Pending::Data => Err(exchange.fail(spoke_first())),
             Stream::Plain(_) => Ok(()),
@@ -59,8 +81,8 @@ impl Stream {
     }
 
     /// Whether a connection on which a write failed has something to read.
-    pub(crate) fn has_said_something(&mut self, exchange: &Exchange) -> bool {
-        exchange.sent.get()
+    pub(crate) fn has_said_something(&mut self, exchange: &mut Exchange<'_>) -> bool {
+        exchange.sent
             && match self {
                 Stream::Plain(socket) => socket.pending() == Pending::Data,
                 Stream::Tls(tls) => tls.has_more(),

@@ -29,34 +29,34 @@ pub(crate) struct TlsStream {
 }
 
 /// The socket as rustls reads from it and writes to it.
-struct Wire<'a> {
+struct Wire<'a, 'e> {
     socket: &'a mut Socket,
     records: &'a mut RecordBoundaries,
     /// Reads nothing beyond the record that has begun to arrive.
     one_record: bool,
-    /// Reads wait for what arrives next. Writes never wait.
-    waits: bool,
-    exchange: &'a Exchange<'a>,
+    /// Reads may block; see `Socket::try_read`. Writes never block.
+    may_block: bool,
+    exchange: &'a mut Exchange<'e>,
 }
 
-impl Read for Wire<'_> {
+impl Read for Wire<'_, '_> {
     fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
         if self.one_record {
             let missing = self.records.missing().min(buffer.len());
             buffer = &mut buffer[..missing];
         }
-        let n = if self.waits {
-            self.socket.read(buffer, self.exchange)?
+        let arrived = if self.may_block {
+            self.socket.try_read(buffer, self.exchange)?
         } else {
-            let arrived = self.socket.read_now(buffer).map_err(|error| lost(self.exchange, &error))?;
-            arrived.ok_or(io::ErrorKind::WouldBlock)?
+            self.socket.read_now(buffer).map_err(|error| lost(self.exchange, &error))?
         };
+        let n = arrived.ok_or(io::ErrorKind::WouldBlock)?;
         self.records.arrived(&buffer[..n]);
         Ok(n)
     }
 }
 
-impl Write for Wire<'_> {
+impl Write for Wire<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut rest = bytes;
         self.socket.write(&mut rest, self.exchange)?;
@@ -74,18 +74,23 @@ impl Write for Wire<'_> {
 
 impl TlsStream {
     /// Does the handshake on a fresh connection.
-    pub(crate) fn handshake(
+    pub(crate) async fn handshake(
         socket: Socket,
         host: &str,
         config: &TlsConfig,
-        exchange: &Exchange,
+        exchange: &mut Exchange<'_>,
     ) -> io::Result<TlsStream> {
         let mut stream = TlsStream::new(socket, host, config, exchange)?;
-        stream.complete_handshake(exchange)?;
+        stream.complete_handshake(exchange).await?;
         Ok(stream)
     }
 
-    fn new(socket: Socket, host: &str, config: &TlsConfig, exchange: &Exchange) -> io::Result<TlsStream> {
+    fn new(
+        socket: Socket,
+        host: &str,
+        config: &TlsConfig,
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<TlsStream> {
         let server = config.server();
         // A trailing dot matters to DNS only; the names in certificates have none.
         let bare = host.strip_suffix('.').unwrap_or(host);
@@ -113,10 +118,20 @@ impl TlsStream {
         })
     }
 
-    fn complete_handshake(&mut self, exchange: &Exchange) -> io::Result<()> {
+    async fn complete_handshake(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         while self.tls.is_handshaking() {
-            self.write_records(exchange)?;
-            if self.tls.is_handshaking() && self.read_records(true, exchange)? == 0 {
+            self.write_records(exchange).await?;
+            if !self.tls.is_handshaking() {
+                break;
+            }
+            let read = match self.read_records(true, exchange) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.wait_for_input(exchange).await?;
+                    continue;
+                }
+                read => read?,
+            };
+            if read == 0 {
                 // The same status as for a reset: this is more often a front end without its service than a wrong port.
                 return Err(exchange.fail(Error::new(
                     Status::VSESSION_E_CONNECTION,
@@ -124,7 +139,7 @@ impl TlsStream {
                 )));
             }
         }
-        self.write_records(exchange)
+        self.write_records(exchange).await
     }
 
     /// The certificate chain that the server presented, its own certificate first.
@@ -137,21 +152,25 @@ impl TlsStream {
     }
 
     /// rustls, and the socket for it to use.
-    fn wire<'a>(&'a mut self, waits: bool, exchange: &'a Exchange) -> (&'a mut ClientConnection, Wire<'a>) {
+    fn wire<'a, 'e>(
+        &'a mut self,
+        may_block: bool,
+        exchange: &'a mut Exchange<'e>,
+    ) -> (&'a mut ClientConnection, Wire<'a, 'e>) {
         let TlsStream { tls, socket, records, early_record, .. } = self;
-        (tls, Wire { socket, records, one_record: *early_record, waits, exchange })
+        (tls, Wire { socket, records, one_record: *early_record, may_block, exchange })
     }
 
     /// Writes all records that rustls holds, and waits until there is room for them.
-    fn write_records(&mut self, exchange: &Exchange) -> io::Result<()> {
+    async fn write_records(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         while !self.write_records_now(exchange)? {
-            self.socket.wait([Interest::Write], exchange)?;
+            self.socket.wait([Interest::Write], exchange).await?;
         }
         Ok(())
     }
 
     /// Writes as many of the records that rustls holds as there is room for. Returns whether those were all.
-    fn write_records_now(&mut self, exchange: &Exchange) -> io::Result<bool> {
+    fn write_records_now(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
         while self.tls.wants_write() {
             let (tls, mut wire) = self.wire(false, exchange);
             match tls.write_tls(&mut wire) {
@@ -169,9 +188,9 @@ impl TlsStream {
     /// A server that refuses a connection sends an alert and closes. When the close arrives during a write, the write fails while the
     /// alert lies unread, and the alert is the cause to report. A connection that has served requests is different: it is given up,
     /// and the request is sent on another.
-    fn cause_of_lost_write(&mut self, error: io::Error, exchange: &Exchange) -> io::Error {
+    fn cause_of_lost_write(&mut self, error: io::Error, exchange: &mut Exchange<'_>) -> io::Error {
         let lost = exchange.failure().filter(|lost| lost.status() == Status::VSESSION_E_CONNECTION);
-        let Some(lost) = lost.filter(|_| !exchange.reused.get()) else { return error };
+        let Some(lost) = lost.filter(|_| !exchange.reused) else { return error };
         exchange.forget_failure();
         match self.receive_arrived() {
             Err(refused) => self.fail(&refused, exchange),
@@ -179,10 +198,10 @@ impl TlsStream {
         }
     }
 
-    /// Reads what the peer sent and has rustls process it. 0: the peer has closed the TCP connection. A read that does not wait fails
+    /// Reads what the peer sent and has rustls process it. 0: the peer has closed the TCP connection. It fails
     /// with `WouldBlock` if nothing has arrived.
-    fn read_records(&mut self, waits: bool, exchange: &Exchange) -> io::Result<usize> {
-        let (tls, mut wire) = self.wire(waits, exchange);
+    fn read_records(&mut self, may_block: bool, exchange: &mut Exchange<'_>) -> io::Result<usize> {
+        let (tls, mut wire) = self.wire(may_block, exchange);
         let n = tls.read_tls(&mut wire)?;
         if let Err(error) = tls.process_new_packets() {
             return Err(self.fail(&error, exchange));
@@ -199,7 +218,7 @@ impl TlsStream {
 
     /// Fails the exchange with rustls' error, and sends the server an alert.
     #[cold]
-    fn fail(&mut self, error: &rustls::Error, exchange: &Exchange) -> io::Error {
+    fn fail(&mut self, error: &rustls::Error, exchange: &mut Exchange<'_>) -> io::Error {
         if self.tls.is_handshaking() && self.records.is_not_tls() {
             return exchange.fail(no_tls(self.records.is_http()));
         }
@@ -214,7 +233,7 @@ impl TlsStream {
 
     /// Encrypts the beginning of `bytes`, removes it from `bytes`, and writes records while there is room. Returns whether all of
     /// `bytes` was written.
-    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &Exchange) -> io::Result<bool> {
+    pub(crate) fn write(&mut self, bytes: &mut &[u8], exchange: &mut Exchange<'_>) -> io::Result<bool> {
         while self.write_records_now(exchange)? {
             if bytes.is_empty() {
                 return Ok(true);
@@ -232,18 +251,18 @@ impl TlsStream {
     }
 
     /// Reads plaintext. 0: the peer has closed with close_notify. A connection that ends without it is an error: an attacker may
-    /// have cut it. `None`, only if it does not wait: no whole record has arrived.
+    /// have cut it. `None`: no whole record has arrived.
     pub(crate) fn read(
         &mut self,
         buffer: &mut [u8],
-        waits: bool,
-        exchange: &Exchange,
+        may_block: bool,
+        exchange: &mut Exchange<'_>,
     ) -> io::Result<Option<usize>> {
         loop {
             match self.tls.reader().read(buffer) {
                 Ok(n) => return Ok(Some(n)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                    match self.read_records(waits, exchange) {
+                    match self.read_records(may_block, exchange) {
                         Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
                         read => read?,
                     };
@@ -297,7 +316,7 @@ impl TlsStream {
 
     /// Fails if the server has refused the new connection, or has sent data before the first request. Session tickets may arrive at any
     /// time, and a record that has arrived in part is examined when it is complete.
-    pub(crate) fn before_first_request(&mut self, exchange: &Exchange) -> io::Result<()> {
+    pub(crate) fn before_first_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let open = self.socket.pending() != Pending::Data
             || self.receive_arrived().map_err(|error| self.fail(&error, exchange))?;
         self.early_record = !self.records.is_between();
@@ -371,6 +390,7 @@ mod tests {
     use super::*;
     use crate::net::TlsSettings;
     use crate::net::socket::reset_unread;
+    use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::{Bounds, Watch};
 
     const PEM: &[u8] = include_bytes!("../../tests/rust/support/canned.pem");
@@ -416,8 +436,8 @@ mod tests {
             let config = TlsConfig::new(&tls, "vc:443").unwrap();
             let socket = Socket::new(own.try_clone().unwrap(), None);
             let watch = Box::leak(Box::new(Watch::new(Bounds::default()).unwrap()));
-            let exchange = Exchange::new(watch, false, u64::MAX);
-            let client = TlsStream::new(socket, "vc", &config, &exchange).unwrap();
+            let mut exchange = Exchange::new(watch, false, u64::MAX);
+            let client = TlsStream::new(socket, "vc", &config, &mut exchange).unwrap();
             Pair { server, peer, own, client, exchange }
         }
 
@@ -439,9 +459,9 @@ mod tests {
         /// After the client's part of the handshake.
         fn handshake_of_1_3(certificate_required: bool) -> Pair {
             let mut pair = Pair::new(&rustls::version::TLS13, certificate_required);
-            pair.client.write_records(&pair.exchange).unwrap();
+            on_this_thread(pair.client.write_records(&mut pair.exchange)).unwrap();
             pair.server_speaks();
-            pair.client.complete_handshake(&pair.exchange).unwrap();
+            on_this_thread(pair.client.complete_handshake(&mut pair.exchange)).unwrap();
             pair
         }
 
@@ -453,7 +473,16 @@ mod tests {
         }
     }
 
-    fn assert_refused(exchange: &Exchange) {
+    fn read(client: &mut TlsStream, buffer: &mut [u8], exchange: &mut Exchange<'_>) -> io::Result<usize> {
+        loop {
+            match client.read(buffer, true, exchange)? {
+                Some(n) => return Ok(n),
+                None => on_this_thread(client.socket.wait_for_input(exchange))?,
+            }
+        }
+    }
+
+    fn assert_refused(exchange: &Exchange<'_>) {
         let error = exchange.failure().unwrap();
         assert_eq!(error.status(), Status::VSESSION_E_TLS, "{error}");
         assert!(error.detail().message.contains("client certificate"), "{error}");
@@ -466,42 +495,43 @@ mod tests {
         while pair.client.socket.pending() != Pending::Data {
             std::thread::yield_now();
         }
-        assert!(pair.client.before_first_request(&pair.exchange).is_err());
+        assert!(pair.client.before_first_request(&mut pair.exchange).is_err());
         assert_refused(&pair.exchange);
-        assert!(!pair.exchange.sent.get());
+        assert!(!pair.exchange.sent);
     }
 
     #[test]
     fn an_alert_while_the_request_is_written_is_reported() {
         let pair = Pair::handshake_of_1_3(true);
-        let (mut client, exchange) = pair.server_refuses_and_resets();
-        assert!(client.write(&mut &b"request"[..], &exchange).is_err());
+        let (mut client, mut exchange) = pair.server_refuses_and_resets();
+        assert!(client.write(&mut &b"request"[..], &mut exchange).is_err());
         assert_refused(&exchange);
     }
 
     #[test]
     fn an_alert_after_the_request_is_reported() {
         let mut pair = Pair::handshake_of_1_3(true);
-        pair.client.before_first_request(&pair.exchange).unwrap();
-        pair.client.write(&mut &b"request"[..], &pair.exchange).unwrap();
+        pair.client.before_first_request(&mut pair.exchange).unwrap();
+        pair.client.write(&mut &b"request"[..], &mut pair.exchange).unwrap();
         pair.server_speaks();
-        assert!(pair.client.read(&mut [0; 100], true, &pair.exchange).is_err());
+        assert!(read(&mut pair.client, &mut [0; 100], &mut pair.exchange).is_err());
         assert_refused(&pair.exchange);
     }
 
     #[test]
     fn an_alert_while_the_handshake_is_written_is_reported() {
         let mut pair = Pair::new(&rustls::version::TLS12, true);
-        pair.client.write_records(&pair.exchange).unwrap();
+        on_this_thread(pair.client.write_records(&mut pair.exchange)).unwrap();
         pair.server_speaks();
         while !pair.client.tls.wants_write() {
-            pair.client.read_records(true, &pair.exchange).unwrap();
+            on_this_thread(pair.client.socket.wait_for_input(&mut pair.exchange)).unwrap();
+            pair.client.read_records(true, &mut pair.exchange).unwrap();
         }
         // handshake_failure, which many servers send when a client certificate is missing.
         pair.peer.write_all(&[21, 3, 3, 0, 2, 2, 40]).unwrap();
-        let Pair { peer, own, mut client, exchange, .. } = pair;
+        let Pair { peer, own, mut client, mut exchange, .. } = pair;
         reset_unread(peer, own);
-        assert!(client.complete_handshake(&exchange).is_err());
+        assert!(on_this_thread(client.complete_handshake(&mut exchange)).is_err());
         assert_refused(&exchange);
     }
 
@@ -514,13 +544,13 @@ mod tests {
         pair.server.writer().write_all(b"HTTP/1.1 503 Busy").unwrap();
         pair.server.send_close_notify();
         pair.server_speaks();
-        let Pair { peer, own, mut client, exchange, .. } = pair;
+        let Pair { peer, own, mut client, mut exchange, .. } = pair;
         reset_unread(peer, own);
-        client.before_first_request(&exchange).unwrap();
-        assert!(client.write(&mut &b"request"[..], &exchange).is_err());
+        client.before_first_request(&mut exchange).unwrap();
+        assert!(client.write(&mut &b"request"[..], &mut exchange).is_err());
         assert!(client.has_more(), "the reply lies in rustls");
         let mut reply = [0; 100];
-        let n = client.read(&mut reply, true, &exchange).unwrap().unwrap();
+        let n = read(&mut client, &mut reply, &mut exchange).unwrap();
         assert_eq!(&reply[..n], b"HTTP/1.1 503 Busy");
     }
 }

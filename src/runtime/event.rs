@@ -12,6 +12,7 @@ use crate::status::{Status, named};
 use crate::sync::{Arc, EventFd, Mutex, rank};
 use crate::sys::Interest;
 
+use super::task::on_this_thread;
 use super::wait::{Bounds, Signal, WaitError, Watch};
 
 /// The kind of an event.
@@ -78,7 +79,7 @@ pub(super) const MOST_PENDING: usize = 32;
 pub(crate) struct Queue {
     pending: Mutex<Pending, rank::Queue>,
     readable: EventFd,
-    closed: Signal,
+    closed: Arc<Signal>,
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +99,7 @@ impl Queue {
             .not_run()
             .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
         })?;
-        Ok(Arc::new(Queue { pending: Mutex::default(), readable, closed: Signal::new() }))
+        Ok(Arc::new(Queue { pending: Mutex::default(), readable, closed: Arc::default() }))
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -141,15 +142,16 @@ impl Queue {
         if timeout.is_zero() {
             return Ok(None);
         }
-        let watch = Watch::new(Bounds::with_timeout(timeout))?;
+        let watch = Watch::new(Bounds { close: Some(self.closed.clone()), ..Bounds::with_timeout(timeout) })?;
         loop {
-            match watch.wait_ready_or(&[(self.fd(), Interest::Read)], &self.closed) {
-                Ok(Some(_)) => {
+            // Only its own thread waits for an event.
+            match on_this_thread(watch.wait_ready(&[(self.fd(), Interest::Read)], None)) {
+                Ok(_) => {
                     if let Some(event) = self.pop() {
                         return Ok(Some(event));
                     }
                 }
-                Ok(None) => return Err(closed()),
+                Err(WaitError::Closed) => return Err(closed()),
                 Err(error @ WaitError::Failed(_)) => return Err(error.into()),
                 Err(_) => return Ok(None),
             }

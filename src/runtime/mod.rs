@@ -1,4 +1,4 @@
-//! What all layers above use and what knows nothing of vSphere: waiting, worker threads, the timer, event queues, the log,
+//! What all layers above use and what knows nothing of vSphere: waiting, tasks, worker threads, the reactor, event queues, the log,
 //! secrets, fork.
 
 pub(crate) mod event;
@@ -8,9 +8,10 @@ pub(crate) mod log;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;
 pub(crate) mod process;
+pub(crate) mod reactor;
 pub(crate) mod redact;
 pub(crate) mod secret;
+pub(crate) mod task;
 pub(crate) mod thread_number;
-pub(crate) mod timer;
 pub(crate) mod wait;
 pub(crate) mod workers;

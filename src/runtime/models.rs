@@ -1,30 +1,32 @@
-//! Models of signals, the timer, workers and event queues.
+//! Models of signals, the reactor, workers and event queues.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::event::{Event, Kind, MOST_PENDING, Queue};
 use super::handle::Publisher;
-use super::timer::{self, Sleeper};
+use super::reactor::{self, Sleeper};
+use super::task::{Task, on_this_thread};
 use super::wait::{Bounds, Signal, WaitError, Watch};
 use super::workers::{self, WorkerPool};
 use crate::state::{Reason, State};
 use crate::status::Status;
 use crate::sync::model::{check, is_readable, one_in};
-use crate::sync::{Arc, AtomicUsize, Instant, Mutex, Ordering, Weak, rank, thread};
+use crate::sync::{Arc, AtomicUsize, EventFd, Instant, Mutex, Ordering, Weak, rank, thread};
+use crate::sys::Interest;
 
 /// Resets the state of the process.
 pub(crate) fn begin() {
     super::fork::process_id();
     workers::renew_after_fork();
-    timer::renew_after_fork();
-    timer::about(Instant::now(), Duration::ZERO);
+    reactor::renew_after_fork();
+    reactor::about(Instant::now(), Duration::ZERO);
 }
 
 /// Ends the library's own threads, as `vsession_shutdown` does.
 pub(crate) fn end() {
     assert!(workers::pools().stop(never()), "the workers do not end");
-    assert!(timer::stop(never()), "the timer does not end");
+    assert!(reactor::stop(never()), "the reactor does not end");
 }
 
 fn never() -> Instant {
@@ -49,12 +51,12 @@ fn a_wait_ends_by_its_signal_its_token_or_its_deadline() {
                     close: None,
                 };
                 let end = bounds.deadline;
-                let waited = Watch::new(bounds).unwrap().wait_for(&done);
+                let waited = on_this_thread(Watch::new(bounds).unwrap().wait_for(&done));
                 match waited {
                     Ok(()) => assert!(done.has_fired(), "woken without a signal"),
                     Err(WaitError::Cancelled) => assert!(cancel && token.has_fired()),
                     Err(WaitError::TimedOut) => assert!(end.is_some_and(|end| Instant::now() >= end)),
-                    Err(WaitError::Closed | WaitError::Failed(_)) => {
+                    Err(WaitError::Closed | WaitError::Failed(_) | WaitError::NoThread(_)) => {
                         panic!("nothing closes, and the wait itself cannot fail")
                     }
                 }
@@ -76,9 +78,9 @@ fn an_inner_wait_does_not_consume_the_outer_waits_wake_up() {
         let (outer, inner) = (Arc::new(Signal::new()), Arc::new(Signal::new()));
         let fires = [outer.clone(), inner.clone()].map(|signal| thread::spawn(move || signal.fire()));
         let watch = Watch::new(Bounds { cancel: Some(outer), ..Bounds::default() }).unwrap();
-        let _ = watch.wait_for_until(&Signal::new(), Some(Instant::now() + ms(1)));
-        assert_eq!(Watch::new(Bounds::default()).unwrap().wait_for(&inner), Ok(()));
-        assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::Cancelled));
+        let _ = on_this_thread(watch.wait_for_until(&Signal::new(), Some(Instant::now() + ms(1))));
+        assert_eq!(on_this_thread(Watch::new(Bounds::default()).unwrap().wait_for(&inner)), Ok(()));
+        assert_eq!(on_this_thread(watch.wait_for(&Signal::new())), Err(WaitError::Cancelled));
         fires.into_iter().for_each(|fire| fire.join().unwrap());
     });
 }
@@ -107,7 +109,7 @@ impl Sleeper for Bell {
     }
 }
 
-/// Sleepers register in any order while the idle timer thread may be about to end.
+/// Sleepers register in any order while the idle reactor thread may be about to end.
 #[test]
 fn the_timer_wakes_each_sleeper_once_and_not_early() {
     check(begin, || {
@@ -116,19 +118,19 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
                 for time in times {
                     let bell = Bell::new(Instant::now() + ms(*time));
                     let weak: Weak<Bell> = Arc::downgrade(&bell);
-                    timer::wake_at(bell.due, weak).unwrap();
+                    reactor::wake_at(bell.due, weak).unwrap();
                     // No deadline: a lost wake-up is a deadlock.
-                    Watch::new(Bounds::default()).unwrap().wait_for(&bell.heard).unwrap();
+                    on_this_thread(Watch::new(Bounds::default()).unwrap().wait_for(&bell.heard)).unwrap();
                     assert_eq!(bell.rung.load(Ordering::SeqCst), 1);
                     assert_eq!(bell.early.load(Ordering::SeqCst), 0, "woken early");
                 }
             })
         };
-        // The timer's thread ends after five idle seconds.
+        // The reactor's thread ends after five idle seconds.
         let sleepers = [sleep(&[30, 5]), sleep(&[20])];
         let gone = Bell::new(Instant::now() + ms(10));
         let weak: Weak<Bell> = Arc::downgrade(&gone);
-        timer::wake_at(gone.due, weak.clone()).unwrap();
+        reactor::wake_at(gone.due, weak.clone()).unwrap();
         drop(gone);
         sleepers.into_iter().for_each(|sleeper| sleeper.join().unwrap());
         if one_in(2) {
@@ -136,7 +138,64 @@ fn the_timer_wakes_each_sleeper_once_and_not_early() {
         }
         sleep(&[7]).join().unwrap();
         end();
-        assert_eq!(weak.strong_count(), 0, "the timer holds no sleeper");
+        assert_eq!(weak.strong_count(), 0, "the reactor holds no sleeper");
+    });
+}
+
+/// Tasks wait on one worker for a descriptor and for a signal, while others raise it, fire it, cancel, or nobody does.
+#[test]
+fn a_task_that_waits_misses_nothing_and_ends_once() {
+    check(begin, || {
+        let workers = WorkerPool::new("model", 1);
+        let (event, signal, token) =
+            (Arc::new(EventFd::new().unwrap()), Arc::new(Signal::new()), Arc::new(Signal::new()));
+        let ended: [_; 3] = std::array::from_fn(|_| Arc::new((Signal::new(), AtomicUsize::new(0))));
+        let start = |number: usize, deadline: Option<u64>| {
+            let (event, signal, token, ended) =
+                (event.clone(), signal.clone(), token.clone(), ended[number].clone());
+            let bounds = Bounds {
+                deadline: deadline.map(|deadline| Instant::now() + ms(deadline)),
+                cancel: Some(token.clone()),
+                close: None,
+            };
+            let end = bounds.deadline;
+            let body = |task| async move {
+                let watch = Watch::of_task(bounds, task);
+                let waited = match number {
+                    0 => watch.wait_ready(&[(event.fd(), Interest::Read)], None).await.map(|_| ()),
+                    _ => watch.wait_for(&signal).await,
+                };
+                match waited {
+                    Ok(()) => assert!(number == 0 || signal.has_fired(), "woken by nothing"),
+                    Err(WaitError::Cancelled) => assert!(token.has_fired()),
+                    Err(WaitError::TimedOut) => assert!(end.is_some_and(|end| Instant::now() >= end)),
+                    Err(error) => panic!("{error:?}"),
+                }
+                drop(watch);
+                ended.1.fetch_add(1, Ordering::SeqCst);
+                ended.0.fire();
+            };
+            Task::spawn(&workers, body).unwrap();
+        };
+        start(0, None);
+        start(1, None);
+        start(2, Some(10));
+        let raise = |event: Arc<EventFd>| thread::spawn(move || event.raise());
+        let fire = |signal: Arc<Signal>| thread::spawn(move || signal.fire());
+        let causes = match one_in(2) {
+            true => vec![fire(token.clone())],
+            false => vec![raise(event.clone()), fire(signal.clone())],
+        };
+        causes.into_iter().for_each(|cause| cause.join().unwrap());
+        for ended in &ended {
+            // No deadline: a lost wake-up is a deadlock.
+            on_this_thread(Watch::new(Bounds::default()).unwrap().wait_for(&ended.0)).unwrap();
+            assert_eq!(ended.1.load(Ordering::SeqCst), 1);
+        }
+        assert_eq!((signal.waits(), token.waits()), (0, 0), "a task that ended stays in the list");
+        workers.begin_to_stop();
+        assert!(workers.wait_for_end(never()), "workers that do not end");
+        end();
     });
 }
 
@@ -166,7 +225,7 @@ fn workers_do_each_job_once_and_end() {
         give(&jobs[3..]).join().unwrap();
         for job in &jobs {
             // No deadline: a lost job is a deadlock.
-            Watch::new(Bounds::default()).unwrap().wait_for(&job.0).unwrap();
+            on_this_thread(Watch::new(Bounds::default()).unwrap().wait_for(&job.0)).unwrap();
             assert_eq!(job.1.load(Ordering::SeqCst), 1, "a job done twice");
         }
         workers.begin_to_stop();

@@ -1,20 +1,28 @@
-//! All waits of the library's callers. Each ends by a deadline, by a cancellation token, or by the close of the object to which
-//! it belongs. A blocked thread waits in `poll` for its socket and for its waker, one eventfd for each thread; the thread that
+//! All waits of the library. Each ends by a deadline, by a cancellation token, or by the close of the object to which it belongs.
+//! Code that waits is written once, as `async` functions, and runs in two ways. On a thread, the wait blocks, and the future is
+//! ready when it returns. In a task, the wait lets go of the worker until the task is woken.
+//!
+//! A blocked thread waits in `poll` for its socket and for its waker, one eventfd for each thread; the thread that
 //! ends the wait raises the waker. Sessions, tokens and logins therefore cost no descriptors. Nearly every call has one wait
 //! for the reply, which is a blocking read: one system call instead of two. To end it, the socket is shut down.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
+use once_cell::sync::OnceCell;
+
 use super::fork;
-use super::timer::{self, Sleeper};
+use super::reactor::{self, Sleeper};
+use super::task::{self, Task};
 use super::workers::NoThread;
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::{
     Arc, AtomicBool, EventFd, Instant, Mutex, Ordering, Weak, poll, rank, receive, shut_down, thread_local,
+    unshared,
 };
 use crate::sys::{self, Interest};
 
@@ -30,8 +38,9 @@ pub(crate) struct Signal {
 #[derive(Default)]
 struct Waiting {
     threads: Vec<Arc<Waker>>,
-    /// Objects for which no thread waits. The thread that fires runs their `wake`.
-    observers: Vec<Weak<dyn Sleeper>>,
+    /// Tasks, by a number of their own. There may be ten thousand.
+    tasks: BTreeMap<u64, Arc<Task>>,
+    last_number: u64,
 }
 
 impl std::fmt::Debug for Signal {
@@ -46,20 +55,31 @@ impl Signal {
         Signal::default()
     }
 
-    /// Sets the flag and wakes all waiters. Any thread may call it, any number of times.
+    /// Sets the flag and wakes all waiters. Any thread may call it, any number of times, but not with a lock of the library: where
+    /// no worker can be had, a task that it wakes ends on this thread.
     pub(crate) fn fire(&self) {
         if planted!("flag-after-the-list") {
             self.waiting.lock().threads.iter().for_each(|waker| waker.raise());
             return self.fired.store(true, Ordering::SeqCst);
         }
+        self.set();
+        self.wake_all();
+    }
+
+    /// The half of `fire` that may be done with a lock.
+    pub(crate) fn set(&self) {
         self.fired.store(true, Ordering::SeqCst);
+    }
+
+    /// The other half.
+    pub(crate) fn wake_all(&self) {
         // A waiter enters the list before it reads the flag, so either it is in the list now or it will see the flag.
-        let observers = {
+        let tasks: Vec<_> = {
             let waiting = self.waiting.lock();
             waiting.threads.iter().for_each(|waker| waker.raise());
-            waiting.observers.clone()
+            waiting.tasks.values().cloned().collect()
         };
-        observers.iter().filter_map(Weak::upgrade).for_each(|observer| observer.wake());
+        tasks.into_iter().for_each(Sleeper::wake);
     }
 
     pub(crate) fn has_fired(&self) -> bool {
@@ -71,20 +91,41 @@ impl Signal {
         self.fired.store(false, Ordering::SeqCst);
     }
 
-    /// How many threads wait, for the models.
+    /// How many threads and tasks wait, for the models.
     #[cfg(all(test, vsession_model))]
     pub(super) fn waits(&self) -> usize {
-        self.waiting.lock().threads.len()
+        let waiting = self.waiting.lock();
+        waiting.threads.len() + waiting.tasks.len()
     }
 
-    fn enlist(&self, waker: &Arc<Waker>) {
-        self.waiting.lock().threads.push(waker.clone());
+    /// Enters `waiter` into the list, and returns its number there.
+    fn enlist(&self, waiter: &Waiter) -> u64 {
+        let mut waiting = self.waiting.lock();
+        match waiter {
+            Waiter::Thread(waker) => {
+                waiting.threads.push(waker.clone());
+                0
+            }
+            Waiter::Task(task) => {
+                waiting.last_number += 1;
+                let number = waiting.last_number;
+                waiting.tasks.insert(number, task.clone());
+                number
+            }
+        }
     }
 
-    fn dismiss(&self, waker: &Arc<Waker>) {
-        let threads = &mut self.waiting.lock().threads;
-        if let Some(position) = threads.iter().position(|w| Arc::ptr_eq(w, waker)) {
-            threads.swap_remove(position);
+    fn dismiss(&self, waiter: &Waiter, number: u64) {
+        let mut waiting = self.waiting.lock();
+        match waiter {
+            Waiter::Thread(waker) => {
+                if let Some(position) = waiting.threads.iter().position(|w| Arc::ptr_eq(w, waker)) {
+                    waiting.threads.swap_remove(position);
+                }
+            }
+            Waiter::Task(_) => {
+                waiting.tasks.remove(&number);
+            }
         }
     }
 }
@@ -125,25 +166,6 @@ impl Bounds {
         }
         Ok(())
     }
-
-    /// Registers `observer` to be woken when one of the bounds is reached, on the thread that reaches it. Wake-ups may be
-    /// spurious: the observer must check the bounds. Where the timer has no thread, the deadline may be noticed late.
-    pub(crate) fn observe(&self, observer: &Weak<dyn Sleeper>) -> std::result::Result<(), NoThread> {
-        for signal in self.signals() {
-            signal.waiting.lock().observers.push(observer.clone());
-        }
-        self.deadline.map_or(Ok(()), |deadline| timer::wake_at(deadline, observer.clone()))
-    }
-
-    /// Undoes `observe`, except for the timer's entry.
-    pub(crate) fn unobserve(&self, observer: &Weak<dyn Sleeper>) {
-        for signal in self.signals() {
-            let observers = &mut signal.waiting.lock().observers;
-            if let Some(position) = observers.iter().position(|o| Weak::ptr_eq(o, observer)) {
-                observers.swap_remove(position);
-            }
-        }
-    }
 }
 
 /// Why a wait ended early.
@@ -154,6 +176,14 @@ pub(crate) enum WaitError {
     TimedOut,
     /// The system call failed with this `errno`.
     Failed(i32),
+    /// A task has no thread that could go on with it.
+    NoThread(NoThread),
+}
+
+impl From<NoThread> for WaitError {
+    fn from(none: NoThread) -> WaitError {
+        WaitError::NoThread(none)
+    }
 }
 
 impl From<WaitError> for Error {
@@ -177,6 +207,7 @@ impl From<WaitError> for Error {
                 ),
             )
             .with(|d| d.os_error = os_error),
+            WaitError::NoThread(none) => Error::from(none).may_have_run(),
         }
     }
 }
@@ -245,31 +276,64 @@ fn thread_waker() -> Result<Arc<Waker>> {
     Ok(waker)
 }
 
-/// The waits of one call on one thread. Made when the call begins, dropped when it ends.
-#[derive(Debug)]
+/// Who waits: a thread, or a task, which needs none for it.
+#[derive(Clone)]
+enum Waiter {
+    Thread(Arc<Waker>),
+    Task(Arc<Task>),
+}
+
+/// The waits of one call. Made when the call begins, dropped when it ends.
 pub(crate) struct Watch {
     bounds: Bounds,
-    waker: Arc<Waker>,
-    /// The thread's waker stands in the lists of `bounds`. Done at the first real wait: many calls have none.
-    enlisted: Cell<bool>,
+    waiter: Waiter,
+    /// The waiter stands in the lists of `bounds`. Done at the first real wait: many calls have none.
+    enlisted: unshared::AtomicBool,
+    /// The waiter's numbers in the lists of `bounds`.
+    numbers: [unshared::AtomicU64; 2],
     /// Only the deadline ends waits: the outcome of what was sent must be learnt.
-    committed: Cell<bool>,
+    committed: unshared::AtomicBool,
     /// Another thread ended a blocking read, and its socket cannot be used again.
-    ended: Cell<Option<WaitError>>,
+    ended: OnceCell<WaitError>,
 }
 
 impl Watch {
-    /// The receive timeout of sockets for `receive`. A nearer deadline needs `poll`.
+    /// The receive timeout of sockets for `receive`. A nearer deadline needs `wait_ready`.
     pub(crate) const LONGEST_READ: Duration = Duration::from_secs(1);
 
+    /// A task that waits for a reply keeps its worker for so long: most replies come at once, and then the task need not be
+    /// given from the reactor's thread to another worker.
+    const A_MOMENT: Duration = Duration::from_millis(1);
+
+    /// The waits of the current thread.
     pub(crate) fn new(bounds: Bounds) -> Result<Watch> {
-        Ok(Watch {
+        Ok(Watch::of(bounds, Waiter::Thread(thread_waker()?)))
+    }
+
+    /// The waits of a task.
+    pub(crate) fn of_task(bounds: Bounds, task: Arc<Task>) -> Watch {
+        Watch::of(bounds, Waiter::Task(task))
+    }
+
+    /// The waits of the same thread or task within other bounds.
+    pub(crate) fn within(&self, bounds: Bounds) -> Watch {
+        Watch::of(bounds, self.waiter.clone())
+    }
+
+    fn of(bounds: Bounds, waiter: Waiter) -> Watch {
+        Watch {
             bounds,
-            waker: thread_waker()?,
-            enlisted: Cell::new(false),
-            committed: Cell::new(false),
-            ended: Cell::new(None),
-        })
+            waiter,
+            enlisted: false.into(),
+            numbers: Default::default(),
+            committed: false.into(),
+            ended: OnceCell::new(),
+        }
+    }
+
+    /// Whether waits let go of their thread.
+    pub(crate) fn is_of_task(&self) -> bool {
+        matches!(self.waiter, Waiter::Task(_))
     }
 
     pub(crate) fn bounds(&self) -> &Bounds {
@@ -278,13 +342,20 @@ impl Watch {
 
     /// Whether only the deadline ends waits from now on.
     pub(crate) fn commit(&self, committed: bool) {
-        self.committed.set(committed);
+        self.committed.store(committed, Ordering::Relaxed);
+    }
+
+    fn is_committed(&self) -> bool {
+        self.committed.load(Ordering::Relaxed)
     }
 
     /// Fails once the call should end.
     pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
+        if let Waiter::Task(task) = &self.waiter {
+            task.check()?;
+        }
         match self.bounds.deadline {
-            _ if !self.committed.get() => self.bounds.check(),
+            _ if !self.is_committed() => self.bounds.check(),
             // sometimes: a race, which a run meets or not
             Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
             _ => Ok(()),
@@ -293,19 +364,10 @@ impl Watch {
 
     fn check_signals(&self) -> std::result::Result<(), WaitError> {
         match self.ended.get() {
-            Some(stop) => Err(stop),
-            None if self.committed.get() => Ok(()),
+            Some(stop) => Err(*stop),
+            None if self.is_committed() => Ok(()),
             None => self.bounds.check_signals(),
         }
-    }
-
-    /// Waits until one of `descriptors` (at most three) is ready, and returns its index; `None` at the time `until`.
-    pub(crate) fn wait_ready(
-        &self,
-        descriptors: &[(RawFd, Interest)],
-        until: Option<Instant>,
-    ) -> std::result::Result<Option<usize>, WaitError> {
-        self.wait(descriptors, until, || false)
     }
 
     /// Reads from a blocking socket whose receive timeout is `LONGEST_READ`. `None`: nothing arrived in this time, or a blocking
@@ -315,11 +377,12 @@ impl Watch {
         socket: &impl AsRawFd,
         buffer: &mut [u8],
     ) -> std::result::Result<Option<io::Result<usize>>, WaitError> {
+        let Waiter::Thread(waker) = &self.waiter else { return Ok(None) };
         let near = |deadline: Instant| deadline < Instant::now() + Watch::LONGEST_READ;
         if self.bounds.deadline.is_some_and(near) {
             return Ok(None);
         }
-        if self.committed.get() && !planted!("login-not-committed") {
+        if self.is_committed() && !planted!("login-not-committed") {
             // Only the deadline ends it, and that is not near.
             return Ok(match receive(socket, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
@@ -331,81 +394,94 @@ impl Watch {
         if ENLISTED.try_with(Cell::get) != Ok(1) {
             return Ok(None);
         }
-        self.waker.begin_read(socket.as_raw_fd());
+        waker.begin_read(socket.as_raw_fd());
         // `fire` sets the flag before it raises wakers, so either we see the flag or the waker ends the read.
         let result = self.check_signals().map(|()| receive(socket, buffer));
-        if self.waker.end_read() {
+        if waker.end_read() {
             // A token that was reset at once has cancelled this call nevertheless.
             let stop = self.bounds.check_signals().err().unwrap_or(WaitError::Cancelled);
-            self.ended.set(Some(stop));
+            let _ = self.ended.set(stop);
         }
         match (result?, self.ended.get()) {
-            (Ok(0) | Err(_), Some(stop)) => Err(stop),
+            (Ok(0) | Err(_), Some(stop)) => Err(*stop),
             (Err(error), None) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             (result, _) => Ok(Some(result)),
         }
     }
 
+    /// Whether the descriptor is ready now or in a moment. The wait for it keeps the thread, and ends by nothing else.
+    pub(crate) fn is_ready_soon(&self, descriptor: (RawFd, Interest)) -> bool {
+        let left = self.bounds.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let ready = poll(&[descriptor], Some(left.unwrap_or(Watch::A_MOMENT).min(Watch::A_MOMENT)));
+        ready.is_ok_and(|ready| ready[0])
+    }
+
+    /// Waits until one of `descriptors` (at most eight) is ready, and returns its index; `None` at the time `until`.
+    pub(crate) async fn wait_ready(
+        &self,
+        descriptors: &[(RawFd, Interest)],
+        until: Option<Instant>,
+    ) -> std::result::Result<Option<usize>, WaitError> {
+        self.wait(descriptors, until, None).await
+    }
+
     /// Waits until `signal` has fired.
-    pub(crate) fn wait_for(&self, signal: &Signal) -> std::result::Result<(), WaitError> {
-        self.wait_ready_or(&[], signal).map(|_| ())
+    pub(crate) async fn wait_for(&self, signal: &Signal) -> std::result::Result<(), WaitError> {
+        self.wait_for_until(signal, None).await.map(|_| ())
     }
 
     /// Waits until `signal` has fired or the time is `until`. Returns whether it has fired.
-    pub(crate) fn wait_for_until(
+    pub(crate) async fn wait_for_until(
         &self,
         signal: &Signal,
         until: Option<Instant>,
     ) -> std::result::Result<bool, WaitError> {
-        signal.enlist(&self.waker);
-        let result = self.wait(&[], until, || signal.has_fired());
-        signal.dismiss(&self.waker);
+        let number = signal.enlist(&self.waiter);
+        let result = self.wait(&[], until, Some(signal)).await;
+        signal.dismiss(&self.waiter, number);
         result.map(|_| signal.has_fired())
     }
 
-    /// Waits until one of `descriptors` (at most three) is ready, and returns its index; `None` once `signal` has fired.
-    pub(crate) fn wait_ready_or(
-        &self,
-        descriptors: &[(RawFd, Interest)],
-        signal: &Signal,
-    ) -> std::result::Result<Option<usize>, WaitError> {
-        signal.enlist(&self.waker);
-        let result = self.wait(descriptors, None, || signal.has_fired());
-        signal.dismiss(&self.waker);
-        result
-    }
-
-    fn wait(
+    async fn wait(
         &self,
         descriptors: &[(RawFd, Interest)],
         until: Option<Instant>,
-        is_done: impl Fn() -> bool,
+        signal: Option<&Signal>,
     ) -> std::result::Result<Option<usize>, WaitError> {
         self.enlist();
-        let mut wanted = [(self.waker.event.fd(), Interest::Read); sys::MAX_POLLED];
+        let end = match (self.bounds.deadline, until) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        let is_done = || signal.is_some_and(Signal::has_fired);
+        match &self.waiter {
+            Waiter::Thread(waker) => self.wait_on_this_thread(waker, descriptors, end, is_done),
+            Waiter::Task(task) => self.wait_parked(task, descriptors, end, is_done).await,
+        }
+    }
+
+    fn wait_on_this_thread(
+        &self,
+        waker: &Waker,
+        descriptors: &[(RawFd, Interest)],
+        end: Option<Instant>,
+        is_done: impl Fn() -> bool,
+    ) -> std::result::Result<Option<usize>, WaitError> {
+        let mut wanted = [(waker.event.fd(), Interest::Read); sys::MAX_POLLED];
         wanted[1..=descriptors.len()].copy_from_slice(descriptors);
         let wanted = &wanted[..=descriptors.len()];
         loop {
             if is_done() {
                 return Ok(None);
             }
-            if !(planted!("flags-not-read-before-a-wait") && until.is_none() && descriptors.is_empty()) {
+            if !(planted!("flags-not-read-before-a-wait") && descriptors.is_empty()) {
                 self.check_signals()?;
             }
             if planted!("drained-after-the-flags") {
-                self.waker.event.drain();
+                waker.event.drain();
             }
-            let end = match (self.bounds.deadline, until) {
-                (Some(a), Some(b)) => Some(a.min(b)),
-                (a, b) => a.or(b),
-            };
             let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-            let ready = match poll(wanted, left) {
-                Ok(ready) => ready,
-                // The kernel lacks memory, or the limit of open files is tiny. Another try would spin.
-                // sometimes: a race, which a run meets or not
-                Err(error) => return Err(WaitError::Failed(error.raw_os_error().unwrap_or(0))),
-            };
+            let ready = poll(wanted, left).map_err(no_poll)?;
             // A ready descriptor counts before a waker: a reply that has arrived is taken.
             if let Some(index) = ready[1..wanted.len()].iter().position(|r| *r) {
                 return Ok(Some(index));
@@ -413,37 +489,91 @@ impl Watch {
             if ready[0] {
                 // `fire` sets the flag before it raises, so the flags, read after this, say why. A raise meant for an
                 // outer call of this thread is not lost: that call reads its flags before it waits.
-                self.waker.event.drain();
+                waker.event.drain();
                 continue;
             }
-            if let Some(end) = end {
-                let now = Instant::now();
-                if self.bounds.deadline.is_some_and(|deadline| now >= deadline) {
-                    return Err(WaitError::TimedOut);
-                }
-                if now >= end {
-                    return Ok(None);
-                }
+            if self.is_over(end)? {
+                return Ok(None);
             }
         }
     }
 
-    fn enlist(&self) {
-        if !self.enlisted.replace(true) {
-            let _ = ENLISTED.try_with(|number| number.set(number.get() + 1));
-            for signal in self.bounds.signals() {
-                signal.enlist(&self.waker);
+    /// What happens between a look and the moment at which the worker lets go wakes the task, which then looks again.
+    async fn wait_parked(
+        &self,
+        task: &Arc<Task>,
+        descriptors: &[(RawFd, Interest)],
+        end: Option<Instant>,
+        is_done: impl Fn() -> bool,
+    ) -> std::result::Result<Option<usize>, WaitError> {
+        loop {
+            if is_done() {
+                return Ok(None);
             }
+            self.check_signals()?;
+            task.check()?;
+            if !descriptors.is_empty() {
+                let ready = poll(descriptors, Some(Duration::ZERO)).map_err(no_poll)?;
+                if let Some(index) = ready.iter().position(|r| *r) {
+                    return Ok(Some(index));
+                }
+            }
+            if self.is_over(end)? {
+                return Ok(None);
+            }
+            let sleeper: Weak<dyn Sleeper> = Arc::<Task>::downgrade(task);
+            let mut registered = Vec::with_capacity(descriptors.len());
+            for descriptor in descriptors {
+                registered.push(reactor::wake_when_ready(*descriptor, sleeper.clone())?);
+            }
+            if let Some(end) = end {
+                reactor::wake_at(end, sleeper)?;
+            }
+            task::parked().await;
+        }
+    }
+
+    /// Whether the time of a wait is over. Fails at the deadline.
+    fn is_over(&self, end: Option<Instant>) -> std::result::Result<bool, WaitError> {
+        let Some(end) = end else { return Ok(false) };
+        let now = Instant::now();
+        if self.bounds.deadline.is_some_and(|deadline| now >= deadline) {
+            return Err(WaitError::TimedOut);
+        }
+        Ok(now >= end)
+    }
+
+    fn enlist(&self) {
+        if self.enlisted.load(Ordering::Relaxed) {
+            return;
+        }
+        self.enlisted.store(true, Ordering::Relaxed);
+        if let Waiter::Thread(_) = self.waiter {
+            let _ = ENLISTED.try_with(|number| number.set(number.get() + 1));
+        }
+        for (signal, number) in self.bounds.signals().zip(&self.numbers) {
+            number.store(signal.enlist(&self.waiter), Ordering::Relaxed);
         }
     }
 }
 
+/// The kernel lacks memory, or the limit of open files is tiny. Another try would spin.
+// sometimes: a race, which a run meets or not
+fn no_poll(error: io::Error) -> WaitError {
+    WaitError::Failed(error.raw_os_error().unwrap_or(0))
+}
+
 impl Drop for Watch {
     fn drop(&mut self) {
-        if self.enlisted.get() {
+        if !*self.enlisted.get_mut() {
+            return;
+        }
+        if let Waiter::Thread(_) = self.waiter {
             let _ = ENLISTED.try_with(|number| number.set(number.get() - 1));
-            for signal in self.bounds.signals().filter(|_| !planted!("left-in-the-list")) {
-                signal.dismiss(&self.waker);
+        }
+        for (signal, number) in self.bounds.signals().zip(&self.numbers) {
+            if !planted!("left-in-the-list") {
+                signal.dismiss(&self.waiter, number.load(Ordering::Relaxed));
             }
         }
     }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::process::PerProcess;
-use super::timer::{self, Sleeper};
+use super::reactor::{self, Sleeper};
 use crate::error::Error;
 use crate::status::Status;
 use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
@@ -73,8 +73,10 @@ struct State {
     idle: Vec<Thread>,
     /// WorkerPool that run a job, and since when.
     busy: Vec<(ThreadId, Instant)>,
-    /// The timer has an entry that will look for slow workers.
+    /// The reactor has an entry that will look for slow workers.
     watched: bool,
+    /// How many tasks of this pool have not ended, most of which wait without a thread.
+    tasks: usize,
     /// How many threads wait in `wait_for_end`. Meanwhile workers end as soon as they have no job.
     stopping: usize,
 }
@@ -139,7 +141,7 @@ impl Pools {
 
 impl WorkerPool {
     pub(super) fn new(name: &'static str, limit: usize) -> Arc<WorkerPool> {
-        WorkerPool::with_stack_size(name, limit, 256 * 1024)
+        WorkerPool::with_stack_size(name, limit, 512 * 1024)
     }
 
     fn with_stack_size(name: &'static str, limit: usize, stack_size: usize) -> Arc<WorkerPool> {
@@ -190,6 +192,14 @@ impl WorkerPool {
         mine
     }
 
+    pub(super) fn task_begins(&self) {
+        self.state.lock().tasks += 1;
+    }
+
+    pub(super) fn task_ended(&self) {
+        self.state.lock().tasks -= 1;
+    }
+
     /// Ends the idle workers now and the others after their jobs.
     pub(super) fn begin_to_stop(&self) {
         let mut state = self.state.lock();
@@ -197,15 +207,16 @@ impl WorkerPool {
         state.idle.drain(..).for_each(|worker| worker.unpark());
     }
 
-    /// Waits for all workers to end. Returns false if some still run a job at `end`.
+    /// Waits for all tasks and workers to end. Returns false if some still run at `end`.
     pub(super) fn wait_for_end(&self, end: Instant) -> bool {
-        while self.state.lock().threads > 0 && Instant::now() < end {
+        let is_busy = |state: &State| state.threads > 0 || state.tasks > 0;
+        while is_busy(&self.state.lock()) && Instant::now() < end {
             thread::sleep(Duration::from_millis(1));
         }
         let handles = {
             let mut state = self.state.lock();
             state.stopping -= 1;
-            if state.threads > 0 {
+            if is_busy(&state) {
                 return false;
             }
             std::mem::take(&mut state.handles)
@@ -242,8 +253,8 @@ impl WorkerPool {
             let at = state.next_slow(now);
             drop(state);
             let me: Arc<dyn Sleeper> = self.clone();
-            // If the timer gets no thread either, a running worker takes the job.
-            let _ = timer::wake_at(at, Arc::downgrade(&me));
+            // If the reactor gets no thread either, a running worker takes the job.
+            let _ = reactor::wake_at(at, Arc::downgrade(&me));
         }
         Ok(false)
     }

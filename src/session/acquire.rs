@@ -48,7 +48,7 @@ impl Failure {
 
 impl Session {
     /// Makes a session on the server: one attempt.
-    pub(super) fn acquire<K: Kind>(
+    pub(super) async fn acquire<K: Kind>(
         &self,
         flight: &Flight,
         by_hand: bool,
@@ -61,17 +61,24 @@ impl Session {
         let known = server_session.renewal.lock().service.clone();
         let service = match known {
             Some(service) => service,
-            None => server_session.kind.discover(&self.config, watch)?,
+            // In a box, as all that is rare: every flight would be as large.
+            None => Box::pin(server_session.kind.discover(&self.config, watch)).await?,
         };
         flight.may_have_run.store(true, Ordering::SeqCst);
-        let (service, answer) =
-            self.ask::<K, _>(service, Retry::new(false), true, watch, |service, retry| {
-                server_session.kind.sign_in(service, &credential, &self.config, retry, watch)
-            })?;
+        let retry = Retry::new(false);
+        let mut service = service;
+        let answer = loop {
+            match server_session.kind.sign_in(&service, &credential, &self.config, &retry, watch).await {
+                Ok(answer) => break answer,
+                Err(error) => service = self.corrected::<K>(&service, error, &retry, true, watch).await?,
+            }
+        };
         match answer {
             SignIn::Accepted(login) => Ok(Acquired { service, login, credential }),
             SignIn::Unusable(login, error) => {
-                let _ = self.end_orphan::<K>(&service, &login, Origin::Made, self.orphan_bounds());
+                let _ = self
+                    .end_orphan::<K>(&service, &login, Origin::Made, &watch.within(self.orphan_bounds()))
+                    .await;
                 Err(error.into())
             }
             SignIn::Refused(error) => {
@@ -107,55 +114,74 @@ impl Session {
     }
 
     /// Publishes the result of a login and lets others change the session.
-    pub(super) fn conclude<K: Kind>(
+    pub(super) async fn conclude<K: Kind>(
         self: &Arc<Self>,
         result: std::result::Result<Acquired<K>, Failure>,
         by_hand: bool,
+        watch: &Watch,
     ) -> Result<Outcome> {
+        let Acquired { service, login, credential } = match result {
+            Ok(acquired) => acquired,
+            Err(failure) => return self.conclude_failure::<K>(failure),
+        };
+        let server_session = K::of(self);
+        let epoch = {
+            let mut renewal = server_session.renewal.lock();
+            if renewal.machine.is_closed() {
+                None
+            } else {
+                renewal.phase = Phase::Idle;
+                self.account.lock().refused.accept(&credential);
+                self.publish(&mut renewal, service.clone(), login.clone(), by_hand);
+                Some(renewal.machine.epoch())
+            }
+        };
+        if let Some(epoch) = epoch {
+            self.keepalive_after_login::<K>(by_hand);
+            log!(Info, "logged in to {} (epoch {epoch})", server_session.kind.server());
+            return Ok(Outcome::Ready);
+        }
+        if !planted!("orphan-kept") {
+            // Closed during the login: nobody will use this session, so it must not stay on the server.
+            let watch = watch.within(self.login_bounds());
+            // sometimes: a race, which a run meets or not
+            if let Err(error) = self.end_orphan::<K>(&service, &login, Origin::Made, &watch).await {
+                log!(
+                    Warning,
+                    "a session on {} could not be logged out: {error}",
+                    server_session.kind.server()
+                );
+                server_session.renewal.lock().left_behind = Some(error);
+            }
+        }
+        Err(closed())
+    }
+
+    /// The same for a login that failed.
+    pub(super) fn conclude_failure<K: Kind>(self: &Arc<Self>, failure: Failure) -> Result<Outcome> {
         let mut renewal = K::of(self).renewal.lock();
         if renewal.machine.is_closed() {
-            drop(renewal);
-            if let Ok(Acquired { service, login, .. }) = result
-                && !planted!("orphan-kept")
-                // Closed during the login: nobody will use this session, so it must not stay on the server.
-                && let Err(error) = self.end_orphan::<K>(&service, &login, Origin::Made, self.login_bounds())
-            {
-                // sometimes: a race, which a run meets or not
-                log!(Warning, "a session on {} could not be logged out: {error}", K::of(self).kind.server());
-                K::of(self).renewal.lock().left_behind = Some(error);
-            }
             return Err(closed());
         }
         renewal.phase = Phase::Idle;
-        match result {
-            Ok(Acquired { service, login, credential }) => {
-                self.account.lock().refused.accept(&credential);
-                self.publish(&mut renewal, service, login, by_hand);
-                let epoch = renewal.machine.epoch();
-                drop(renewal);
-                self.keepalive_after_login::<K>(by_hand);
-                log!(Info, "logged in to {} (epoch {epoch})", K::of(self).kind.server());
-                Ok(Outcome::Ready)
-            }
-            // A check that could not be made, for example because no descriptor was left, says nothing about the session.
-            Err(failure) if renewal.machine.state().is_usable() => Err(failure.error().clone()),
-            Err(failure) => {
-                let read_again_only = renewal.machine.state() == State::VSESSION_STATE_REJECTED;
-                let error = failure.error();
-                self.feed(
-                    &mut renewal,
-                    match &failure {
-                        Failure::Refused(_) | Failure::NotSent(_) => Input::LoginRefused { error },
-                        Failure::Other(_) => Input::LoginFailed { error },
-                    },
-                );
-                drop(renewal);
-                if !read_again_only {
-                    log!(Warning, "login to {} failed: {error}", K::of(self).kind.server());
-                }
-                Err(error.clone())
-            }
+        let error = failure.error();
+        // A check that could not be made, for example because no descriptor was left, says nothing about the session.
+        if renewal.machine.state().is_usable() {
+            return Err(error.clone());
         }
+        let read_again_only = renewal.machine.state() == State::VSESSION_STATE_REJECTED;
+        self.feed(
+            &mut renewal,
+            match &failure {
+                Failure::Refused(_) | Failure::NotSent(_) => Input::LoginRefused { error },
+                Failure::Other(_) => Input::LoginFailed { error },
+            },
+        );
+        drop(renewal);
+        if !read_again_only {
+            log!(Warning, "login to {} failed: {error}", K::of(self).kind.server());
+        }
+        Err(error.clone())
     }
 
     pub(super) fn publish<K: Kind>(

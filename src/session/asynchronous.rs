@@ -1,15 +1,15 @@
-//! Calls that nobody waits for: they run on workers and end with an event.
+//! Calls for which no thread of the program waits. They run as tasks and end with an event.
 
 use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply};
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Kind, Queue};
-use crate::runtime::timer::Sleeper;
-use crate::runtime::wait::Bounds;
+use crate::runtime::task::Task;
+use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::state::Reason;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex, rank};
+use crate::sync::Arc;
 
 /// What a completion event carries.
 pub(crate) type CallResult = Result<SessionReply>;
@@ -43,32 +43,9 @@ impl Drop for Promise {
     }
 }
 
-/// A call that waits for a worker. The first to take the promise keeps it: a worker, or the deadline, the
-/// token or the close, which do not wait for one.
-struct Queued {
-    bounds: Bounds,
-    promise: Mutex<Option<Box<Promise>>, rank::QueuedCall>,
-}
-
-impl Queued {
-    fn take(&self) -> Option<Box<Promise>> {
-        self.promise.lock().take()
-    }
-}
-
-impl Sleeper for Queued {
-    fn wake(self: Arc<Self>) {
-        if let Err(stop) = self.bounds.check()
-            && let Some(promise) = self.take()
-        {
-            promise.keep(Err(Error::from(stop).not_run()));
-        }
-    }
-}
-
 impl Session {
-    /// Makes a call on a worker and puts its end into `queue`. Never waits: a call for which no thread can be had ends at
-    /// once.
+    /// Makes a call for which no thread waits, and puts its end into `queue`. Never waits: a call for which no worker can be had
+    /// ends at once.
     pub(crate) fn call_async(
         self: &Arc<Self>,
         call: MethodCall<'static>,
@@ -77,32 +54,15 @@ impl Session {
         tag: u64,
     ) {
         let bounds = self.bounds(options.timeout, options.cancel.clone());
-        let promise = Box::new(Promise { queue, session: self.clone(), tag, outcome: None });
-        let queued = Arc::new(Queued { bounds, promise: Mutex::new(Some(promise)) });
-        let observer: Arc<dyn Sleeper> = queued.clone();
-        let observer = Arc::downgrade(&observer);
-        let (running, running_observer) = (queued.clone(), observer.clone());
-        let waits = workers::pools().calls.run(move |thread| {
-            let Some(promise) = running.take() else { return };
-            running.bounds.unobserve(&running_observer);
-            let outcome = thread
-                .map_err(Error::from)
-                .and_then(|()| promise.session.call_within(running.bounds.clone(), &call, &options));
+        let promise = Promise { queue, session: self.clone(), tag, outcome: None };
+        Task::spawn_or_end(&workers::pools().calls, |waiter| async move {
+            let watch = Watch::of_task(bounds, waiter);
+            let outcome = match watch.check() {
+                Ok(()) => promise.session.call_within(&call, &options, &watch).await,
+                // It waited for a worker for too long, or in vain.
+                Err(stop) => Err(Error::from(stop).not_run()),
+            };
             promise.keep(outcome);
         });
-        // Where nobody would run it, or end its wait, it ends here.
-        let watched = waits.and_then(|waits| if waits { queued.bounds.observe(&observer) } else { Ok(()) });
-        if let Err(none) = watched
-            && let Some(promise) = queued.take()
-        {
-            promise.keep(Err(none.into()));
-        }
-        if waits == Ok(true) {
-            if queued.promise.lock().is_none() {
-                // A worker came in between, and could not take back what was not there yet.
-                queued.bounds.unobserve(&observer);
-            }
-            queued.wake();
-        }
     }
 }

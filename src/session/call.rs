@@ -11,6 +11,7 @@ use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
 use crate::http::{Reason, Retry};
 use crate::runtime::secret::BorrowedOrWiped;
+use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::soap::call::{Call, Delivery};
 use crate::soap::envelope::Reference;
@@ -79,55 +80,66 @@ pub(crate) struct SessionReply {
 }
 
 impl Session {
-    /// Calls a method.
-    pub(crate) fn call(self: &Arc<Self>, call: &MethodCall, options: &CallOptions) -> Result<SessionReply> {
-        let bounds = self.bounds(options.timeout, options.cancel.clone());
-        self.call_within(bounds, call, options)
-    }
-
-    /// The same within bounds that began to run before.
-    pub(crate) fn call_within(
+    /// Calls a method, within bounds that may have begun to run.
+    pub(crate) fn call(
         self: &Arc<Self>,
         bounds: Bounds,
-        call: &MethodCall,
+        call: &MethodCall<'_>,
         options: &CallOptions,
+    ) -> Result<SessionReply> {
+        on_this_thread(self.call_within(call, options, &Watch::new(bounds)?))
+    }
+
+    /// The same with the waits of a thread or of a task.
+    pub(crate) async fn call_within(
+        self: &Arc<Self>,
+        call: &MethodCall<'_>,
+        options: &CallOptions,
+        watch: &Watch,
     ) -> Result<SessionReply> {
         let retry = Retry::new(options.idempotent);
-        self.attempts(bounds, call, options, &retry).map_err(|error| retry.answered(error))
+        self.attempts(call, options, &retry, watch).await.map_err(|error| retry.answered(error))
     }
 
-    fn attempts(
+    async fn attempts(
         self: &Arc<Self>,
-        bounds: Bounds,
-        call: &MethodCall,
+        call: &MethodCall<'_>,
         options: &CallOptions,
         retry: &Retry,
+        watch: &Watch,
     ) -> Result<SessionReply> {
-        let watch = Watch::new(bounds)?;
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         loop {
-            let snapshot = self.usable_snapshot(options, &watch).map_err(Error::not_run)?;
+            let Some(snapshot) = self.usable_snapshot(options).map_err(Error::not_run)? else {
+                self.renew::<Vim25>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
+                continue;
+            };
             // sometimes: a race, which a run meets or not
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let under_way = InUse::begin(self, &snapshot);
-            let result = self.vim.kind.endpoint.call(
-                &Call {
-                    method: &call.method,
-                    this: call.object(service)?,
-                    arguments: &call.arguments,
-                    cookie: Some(&login.cookie),
-                    action: &service.action,
-                    operation_id: &operation_id,
-                    retry,
-                    delivery: Delivery::Usual,
-                },
-                &watch,
-            );
+            let result = self
+                .vim
+                .kind
+                .endpoint
+                .call(
+                    &Call {
+                        method: &call.method,
+                        this: call.object(service)?,
+                        arguments: &call.arguments,
+                        cookie: Some(&login.cookie),
+                        action: &service.action,
+                        operation_id: &operation_id,
+                        retry,
+                        delivery: Delivery::Usual,
+                    },
+                    watch,
+                )
+                .await;
             drop(under_way);
             let result = result.and_then(|reply| well_formed(reply, &call.method, &operation_id));
             if let Err(error) = &result
                 && retry.may_correct()
-                && let Some(reason) = self.resolve_objection(error, call, &snapshot, options, &watch)?
+                && let Some(reason) = self.resolve_objection(error, call, &snapshot, options, watch).await?
                 && retry.again(reason)
             {
                 continue;
@@ -142,7 +154,7 @@ impl Session {
                 if !proven_not_run {
                     retry.note_run();
                 }
-                let replaced = self.renew::<Vim25>(Goal::Replace { epoch: snapshot.epoch }, &watch);
+                let replaced = self.renew::<Vim25>(Goal::Replace { epoch: snapshot.epoch }, watch).await;
                 if let (Err(own), Err(failure)) = (&result, &replaced)
                     && failure.detail().own_question
                     && failure.is_no_answer()
@@ -180,10 +192,10 @@ impl Session {
 
     /// Rediscovers the server where the answer contradicts what is known of it. `None`: nothing has changed, and the call's own
     /// answer stands.
-    fn resolve_objection(
+    async fn resolve_objection(
         self: &Arc<Self>,
         error: &Error,
-        call: &MethodCall,
+        call: &MethodCall<'_>,
         snapshot: &VimSnapshot,
         options: &CallOptions,
         watch: &Watch,
@@ -194,21 +206,18 @@ impl Session {
         if !service.is_contradicted(error, &call.method, this, &call.arguments) {
             return Ok(None);
         }
-        let changed = self.rediscover_for_call(snapshot, !options.no_relogin, watch);
+        let changed = self.rediscover_for_call(snapshot, !options.no_relogin, watch).await;
         self.check_open().map_err(Error::may_have_run)?;
         let reason = Reason::ServerRediscovered { proven_not_run: objection.proves_not_run(this) };
         Ok(changed.unwrap_or(false).then_some(reason))
     }
 
-    /// The snapshot for a call, after a login where one is needed and allowed.
-    fn usable_snapshot(self: &Arc<Self>, options: &CallOptions, watch: &Watch) -> Result<Arc<VimSnapshot>> {
+    /// The snapshot for a call. `None`: a login is needed, and allowed.
+    fn usable_snapshot(&self, options: &CallOptions) -> Result<Option<Arc<VimSnapshot>>> {
         let snapshot = loop {
             self.check_open()?;
             if !self.state().is_usable() {
-                if options.no_relogin {
-                    return Err(self.no_session());
-                }
-                self.renew::<Vim25>(Goal::HaveSession, watch)?;
+                return if options.no_relogin { Err(self.no_session()) } else { Ok(None) };
             }
             // A logout or a close may have come in between; and where the session was lost, the state says so by now.
             match self.identity() {
@@ -225,7 +234,7 @@ impl Session {
                 ),
             ));
         }
-        Ok(snapshot)
+        Ok(Some(snapshot))
     }
 }
 

@@ -12,6 +12,7 @@ use super::{Session, closed};
 use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::log::log;
+use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::status::Status;
 use crate::sync::Arc;
@@ -33,9 +34,9 @@ impl Session {
         }
         let watch = Watch::new(bounds)?;
         if usable {
-            self.resolve_contradiction::<Vim25>(&watch)?;
+            on_this_thread(self.resolve_contradiction::<Vim25>(&watch))?;
         }
-        self.renew::<Vim25>(Goal::LogIn, &watch).map(|_| ())
+        on_this_thread(self.renew::<Vim25>(Goal::LogIn, &watch)).map(|_| ())
     }
 
     /// Ends the session on the server. Automatic logins stay off until the next `login`.
@@ -76,20 +77,21 @@ impl Session {
             };
             if let Some(busy) = busy {
                 // However it ends, the state decides again.
-                busy.wait(&watch).map_err(Error::not_run)?;
+                on_this_thread(busy.wait(&watch)).map_err(Error::not_run)?;
                 continue;
             }
             // sometimes: a race, which a run meets or not
             let Some(flight) = flight else { continue };
             // After a panic others must be able to change the session.
-            let result = catch_unwind(AssertUnwindSafe(|| self.send_logout::<K>(&snapshot, &watch)))
-                // unreached: needs a defect in ring, rustls or this library
-                .unwrap_or_else(|_| {
-                    Err(Error::new(
-                        Status::VSESSION_E_INTERNAL,
-                        "a panic during the logout; please report it",
-                    ))
-                });
+            let result =
+                catch_unwind(AssertUnwindSafe(|| on_this_thread(self.send_logout::<K>(&snapshot, &watch))))
+                    // unreached: needs a defect in ring, rustls or this library
+                    .unwrap_or_else(|_| {
+                        Err(Error::new(
+                            Status::VSESSION_E_INTERNAL,
+                            "a panic during the logout; please report it",
+                        ))
+                    });
             {
                 let mut renewal = server_session.renewal.lock();
                 if matches!(renewal.phase, Phase::Logout(_)) {
@@ -106,12 +108,16 @@ impl Session {
         }
     }
 
-    fn send_logout<K: Kind>(&self, snapshot: &Snapshot<K>, watch: &Watch) -> Result<()> {
+    async fn send_logout<K: Kind>(&self, snapshot: &Snapshot<K>, watch: &Watch) -> Result<()> {
         let (Some(login), Some(service)) = (&snapshot.login, &snapshot.service) else { return Ok(()) };
-        self.ask::<K, _>(service.clone(), Retry::new(true), true, watch, |service, retry| {
-            K::of(self).kind.log_out(service, login, retry, watch)
-        })
-        .map(|_| ())
+        let retry = Retry::new(true);
+        let mut service = service.clone();
+        loop {
+            match K::of(self).kind.log_out(&service, login, &retry, watch).await {
+                Ok(()) => return Ok(()),
+                Err(error) => service = self.corrected::<K>(&service, error, &retry, true, watch).await?,
+            }
+        }
     }
 
     /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The
@@ -156,7 +162,7 @@ impl Session {
         // of that login cannot wait for it, and need not: the login sees that the session is closed.
         let waits = |flight: &Arc<Flight>| !alive && !flight.runs_here() && !planted!("close-does-not-wait");
         if let Some(flight) = flight.filter(waits) {
-            flight.wait(&watch).map_err(|error| unfinished(&error.not_run()))?;
+            on_this_thread(flight.wait(&watch)).map_err(|error| unfinished(&error.not_run()))?;
             if let Some(error) = server_session.renewal.lock().left_behind.take() {
                 return Err(unfinished(&error));
             }
@@ -165,7 +171,7 @@ impl Session {
         if !alive || !self.config.close_logs_out || !snapshot.origin.is_ours_to_end() {
             return Ok(());
         }
-        self.send_logout::<K>(&snapshot, &watch).map_err(|error| {
+        on_this_thread(self.send_logout::<K>(&snapshot, &watch)).map_err(|error| {
             log!(
                 Warning,
                 "the session on {} was closed but not logged out: {error}",

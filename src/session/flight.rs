@@ -2,7 +2,8 @@
 //! a worker, so that no caller's deadline ends a login that others wait for; each waits within bounds of its own.
 
 use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 
 use once_cell::sync::OnceCell;
 
@@ -11,8 +12,8 @@ use super::renewal::Phase;
 use super::{Session, closed};
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
+use crate::runtime::task::{Panic, catching};
 use crate::runtime::wait::{Bounds, Signal, Watch};
-use crate::runtime::workers::NoThread;
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, AtomicBool, thread_local};
@@ -74,12 +75,19 @@ impl Flight {
         self.done.fire();
     }
 
-    /// Runs `body` with the flight marked as carried out by the current thread.
-    fn run_here<T>(self: &Arc<Self>, body: impl FnOnce() -> T) -> T {
-        let before = RUNNING_HERE.replace(Arc::as_ptr(self) as usize);
-        let result = body();
-        RUNNING_HERE.set(before);
-        result
+    /// Runs `body` with the flight marked as carried out by the thread that does it. The result, or a panic.
+    async fn run_here<T>(
+        self: &Arc<Self>,
+        body: Pin<&mut impl Future<Output = T>>,
+    ) -> std::result::Result<T, Panic> {
+        let mut body = pin!(catching(body));
+        poll_fn(|context| {
+            let before = RUNNING_HERE.replace(Arc::as_ptr(self) as usize);
+            let polled = body.as_mut().poll(context);
+            RUNNING_HERE.set(before);
+            polled
+        })
+        .await
     }
 
     /// Whether the current thread carries out this flight: it is in a callback that the flight made, and a wait for the flight could
@@ -89,14 +97,14 @@ impl Flight {
     }
 
     /// Waits for the end of the flight.
-    pub(super) fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+    pub(super) async fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         if self.runs_here() {
             return Err(Error::new(
                 Status::VSESSION_E_REENTRANT,
                 "called from a callback of this session's own login, which it could only wait for",
             ));
         }
-        Ok(watch.wait_for(&self.done)?)
+        Ok(watch.wait_for(&self.done).await?)
     }
 
     /// How it ended, once `done` has fired.
@@ -110,58 +118,53 @@ impl Flight {
 }
 
 impl Session {
-    /// Carries out a flight: on a worker, or within the caller's bounds on its thread where no worker can be had. The flight ends in
-    /// every case, after a panic too.
-    pub(super) fn run_flight<K: Kind>(
+    /// Carries out a flight, which ends in every case, after a panic too.
+    pub(super) async fn run_flight<K: Kind>(
         self: &Arc<Self>,
         flight: &Arc<Flight>,
-        task: Task,
-        caller: Option<&Watch>,
+        goal: Task,
+        watch: &Watch,
     ) {
-        let bounds = self.bounds_of_flight(flight, caller);
-        let carry_out = || flight.run_here(|| self.carry_out::<K>(flight, task, bounds));
-        let outcome = catch_unwind(AssertUnwindSafe(carry_out)).unwrap_or_else(|_| {
-            let error = Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
-            self.conclude::<K>(Err(error.into()), false)
-        });
+        let outcome =
+            flight.run_here(pin!(self.carry_out::<K>(flight, goal, watch))).await.unwrap_or_else(|_| {
+                let error =
+                    Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
+                self.conclude_failure::<K>(error.into())
+            });
         if !(planted!("flight-does-not-land") && self.closed.has_fired()) {
             flight.complete(outcome);
         }
     }
 
-    /// Ends a flight for which no thread can be had.
-    pub(super) fn fail_flight<K: Kind>(self: &Arc<Self>, flight: &Arc<Flight>, none: NoThread) {
-        flight.complete(self.conclude::<K>(Err(Error::from(none).into()), false));
+    /// The bounds of a flight that nobody's deadline or token ends.
+    pub(super) fn bounds_of_flight(&self, flight: &Flight) -> Bounds {
+        let (close, cancel) = (Some(self.closed.clone()), Some(flight.abandoned.clone()));
+        Bounds { close, cancel, ..self.login_bounds() }
     }
 
-    fn bounds_of_flight(&self, flight: &Flight, caller: Option<&Watch>) -> Bounds {
-        let own = self.login_bounds();
-        let Some(caller) = caller.map(Watch::bounds) else {
-            let (close, cancel) = (Some(self.closed.clone()), Some(flight.abandoned.clone()));
-            return Bounds { close, cancel, ..own };
-        };
-        let deadline = [own.deadline, caller.deadline].into_iter().flatten().min();
+    /// The bounds of a flight that a caller carries out, because no worker can be had.
+    pub(super) fn bounds_of_flight_of(&self, caller: &Bounds) -> Bounds {
+        let deadline = [self.login_bounds().deadline, caller.deadline].into_iter().flatten().min();
         Bounds { deadline, close: Some(self.closed.clone()), cancel: caller.cancel.clone() }
     }
 
-    fn carry_out<K: Kind>(
+    async fn carry_out<K: Kind>(
         self: &Arc<Self>,
         flight: &Arc<Flight>,
         task: Task,
-        bounds: Bounds,
+        watch: &Watch,
     ) -> Result<Outcome> {
-        let watch = match Watch::new(bounds) {
-            Ok(watch) => watch,
-            // unreached: needs a process without free descriptors or memory
-            Err(error) => return self.conclude::<K>(Err(error.into()), false),
-        };
+        // Without a thread there is nobody to ask the program's functions on.
+        if let Err(stop) = watch.check() {
+            return self.conclude_failure::<K>(Error::from(stop).not_run().into());
+        }
         if let Task::Rediscover { service } = task {
-            let result = self.run_rediscovery::<K>(service, &watch);
+            let result = Box::pin(self.run_rediscovery::<K>(service, watch)).await;
             self.release::<K>();
             return result;
         }
         if let Task::Check { epoch } = task {
-            match self.is_live::<K>(epoch, &watch) {
+            match self.is_live::<K>(epoch, watch).await {
                 Ok(true) => {
                     self.note_proof::<K>(epoch);
                     self.release::<K>();
@@ -180,8 +183,8 @@ impl Session {
             }
         }
         let by_hand = matches!(task, Task::LogIn { by_hand: true });
-        let result = self.acquire::<K>(flight, by_hand, &watch);
-        self.conclude(result, by_hand)
+        let result = self.acquire::<K>(flight, by_hand, watch).await;
+        self.conclude(result, by_hand, watch).await
     }
 
     /// The server does not know the session any more. True: a login follows in the same flight.

@@ -1,8 +1,8 @@
-//! Keep-alive: probes keep a session that nobody uses from reaching the server's idle timeout. A session costs an entry in the timer and
+//! Keep-alive: probes keep a session that nobody uses from reaching the server's idle timeout. A session costs an entry in the reactor and
 //! nothing else; probes run on a few workers. A probe is a call like any other: no login, logout or close waits for it, and it has a
 //! dead session replaced as every call does. A failed probe is repeated, with growing pauses.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::time::Duration;
 
 use super::backoff::{Backoff, jitter};
@@ -14,10 +14,11 @@ use super::vim25::Vim25;
 use super::{Session, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
+use crate::runtime::reactor::{self, Sleeper};
 use crate::runtime::secret::BorrowedOrWiped;
-use crate::runtime::timer::{self, Sleeper};
+use crate::runtime::task::{Task, catching};
 use crate::runtime::wait::Watch;
-use crate::runtime::workers::{self, NoThread};
+use crate::runtime::workers;
 use crate::state::State;
 use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex, rank};
@@ -37,7 +38,7 @@ struct Schedule {
     pause: Duration,
     /// Probes that failed in a row.
     failures: u32,
-    /// The entry in the timer that counts; earlier ones that still lie there do not.
+    /// The entry in the reactor that counts; earlier ones that still lie there do not.
     entry: Option<Instant>,
     probing: bool,
 }
@@ -127,12 +128,12 @@ impl Session {
         }
     }
 
-    /// Has the timer wake us when the pause is over.
+    /// Has the reactor wake us when the pause is over.
     fn arrange(self: &Arc<Self>, schedule: &mut Schedule) {
         if !schedule.runs() || schedule.probing {
             return;
         }
-        let due = timer::about(schedule.last_traffic + schedule.pause, schedule.pause);
+        let due = reactor::about(schedule.last_traffic + schedule.pause, schedule.pause);
         if schedule.entry.is_none_or(|entry| due < entry) {
             schedule.entry = Some(due);
             let me: Arc<Session> = self.clone();
@@ -140,8 +141,8 @@ impl Session {
             if planted!("keep-alive-holds-the-session") {
                 std::mem::forget(me);
             }
-            // Without a thread for the timer it wakes us when it has one; see there.
-            let _ = timer::wake_at(due, weak);
+            // Without a thread for the reactor it wakes us when it has one; see there.
+            let _ = reactor::wake_at(due, weak);
         }
     }
 
@@ -161,14 +162,12 @@ impl Session {
         self.config.relogin == Relogin::Auto && self.snapshot().had_login()
     }
 
-    /// From a worker, or without one where none can be had.
-    fn probe_and_reschedule(self: &Arc<Self>, thread: std::result::Result<(), NoThread>) {
+    async fn probe_and_reschedule(self: &Arc<Self>, watch: &Watch) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
         let logouts = self.vim.renewal.lock().machine.logouts();
         // A panic in a probe must not be the end of keep-alive.
-        let probe = || thread.map_err(Error::from).and_then(|()| self.probe());
-        let result = catch_unwind(AssertUnwindSafe(probe)).unwrap_or_else(|_| {
+        let result = catching(pin!(self.probe(watch))).await.unwrap_or_else(|_| {
             Err(Error::new(
                 Status::VSESSION_E_INTERNAL,
                 "a panic during a keep-alive probe; please report it",
@@ -200,11 +199,10 @@ impl Session {
     }
 
     /// One sign of life, by whichever way the configuration says. A session that turns out dead is replaced.
-    fn probe(self: &Arc<Self>) -> Result<()> {
-        let timeout = Some(self.probe_timeout());
+    async fn probe(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+        watch.check()?;
         if self.state() == State::VSESSION_STATE_REJECTED {
-            let bounds = self.bounds(timeout, None);
-            return self.renew::<Vim25>(Goal::HaveSession, &Watch::new(bounds)?).map(|_| ());
+            return self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ());
         }
         match &self.config.probe {
             Probe::CurrentTime => {
@@ -214,13 +212,13 @@ impl Session {
                     id: None,
                     arguments: BorrowedOrWiped::Borrowed(""),
                 };
-                let options = CallOptions { timeout, idempotent: true, ..CallOptions::default() };
-                match self.call(&call, &options) {
-                    Err(error) if error.is_fault() => self.judge_fault(error),
+                let options = CallOptions { idempotent: true, ..CallOptions::default() };
+                match self.call_within(&call, &options, watch).await {
+                    Err(error) if error.is_fault() => self.judge_fault(error, watch).await,
                     result => result.map(|_| ()),
                 }
             }
-            Probe::CurrentSession => self.probe_current_session(),
+            Probe::CurrentSession => self.probe_current_session(watch).await,
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
                 match (probe.0)(self.handle()) {
@@ -234,8 +232,9 @@ impl Session {
                         if self.state() == State::VSESSION_STATE_LOGGED_OUT {
                             return Err(not_logged_in());
                         }
-                        let bounds = self.bounds(timeout, None);
-                        self.renew::<Vim25>(Goal::HaveSession, &Watch::new(bounds)?).map(|_| ())
+                        // The function may have taken its time.
+                        let watch = watch.within(self.probe_bounds());
+                        self.renew::<Vim25>(Goal::HaveSession, &watch).await.map(|_| ())
                     }
                     status => {
                         let name = status.name();
@@ -246,11 +245,10 @@ impl Session {
         }
     }
 
-    fn probe_current_session(self: &Arc<Self>) -> Result<()> {
-        let bounds = self.bounds(Some(self.probe_timeout()), None);
-        match self.refresh(bounds.clone()) {
+    async fn probe_current_session(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+        match self.refresh_within(watch).await {
             Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => {
-                self.renew::<Vim25>(Goal::HaveSession, &Watch::new(bounds)?).map(|_| ())
+                self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ())
             }
             result => result.map(|_| ()),
         }
@@ -258,12 +256,12 @@ impl Session {
 
     /// What a fault in answer to CurrentTime says. That a privilege is missing is a sign of life. Any other fault says nothing
     /// of the session, so that is asked about.
-    fn judge_fault(self: &Arc<Self>, error: Error) -> Result<()> {
+    async fn judge_fault(self: &Arc<Self>, error: Error, watch: &Watch) -> Result<()> {
         match self.state() {
             // The program has just ended it.
             State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED => Ok(()),
             state if state.is_usable() && error.status() == Status::VSESSION_E_NO_PERMISSION => Ok(()),
-            state if state.is_usable() => self.probe_current_session(),
+            state if state.is_usable() => self.probe_current_session(watch).await,
             _ => Err(error),
         }
     }
@@ -309,10 +307,10 @@ impl Sleeper for Session {
         schedule.probing = true;
         drop(schedule);
         let session = self.clone();
-        let started = workers::pools().probes.run(move |thread| session.probe_and_reschedule(thread));
-        if let Err(none) = started {
-            self.probe_and_reschedule(Err(none));
-        }
+        Task::spawn_or_end(&workers::pools().probes, |waiter| async move {
+            let watch = Watch::of_task(session.probe_bounds(), waiter);
+            session.probe_and_reschedule(&watch).await;
+        });
     }
 }
 
@@ -364,7 +362,7 @@ mod tests {
         }
     }
 
-    /// The timer wakes a session by an entry of before, while a login completes that relies on that entry.
+    /// The reactor wakes a session by an entry of before, while a login completes that relies on that entry.
     #[test]
     fn a_login_beside_a_wake_up_does_not_lose_keep_alive() {
         let session = open(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap());

@@ -30,7 +30,11 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
     fn server(&self) -> String;
 
     /// Asks the server what it is.
-    fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Self::Service>>;
+    fn discover(
+        &self,
+        config: &Config,
+        watch: &Watch,
+    ) -> impl Future<Output = Result<Arc<Self::Service>>> + Send;
 
     /// Whether this answer to a question of the library's own contradicts what is known of the server.
     fn is_contradicted(service: &Self::Service, error: &Error) -> bool;
@@ -46,7 +50,7 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         config: &Config,
         retry: &Retry,
         watch: &Watch,
-    ) -> Result<SignIn<Self::Login>>;
+    ) -> impl Future<Output = Result<SignIn<Self::Login>>> + Send;
 
     /// Asks the server whether the session lives.
     fn is_live(
@@ -55,7 +59,7 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         login: &Self::Login,
         retry: &Retry,
         watch: &Watch,
-    ) -> Result<bool>;
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// Ends the session on the server. A session that is gone already counts as ended.
     fn log_out(
@@ -64,7 +68,7 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         login: &Self::Login,
         retry: &Retry,
         watch: &Watch,
-    ) -> Result<()>;
+    ) -> impl Future<Output = Result<()>> + Send;
 }
 
 /// One session on the server, and its successors.

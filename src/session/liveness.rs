@@ -11,10 +11,10 @@ use super::{Session, VimSnapshot};
 use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::log::log;
+use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::State;
 use crate::sync::Arc;
-use crate::vim::service::Service;
 use crate::vim::session_manager::{self, Login};
 
 impl Session {
@@ -39,7 +39,7 @@ impl Session {
     }
 
     /// Whether the server still knows the session of this epoch.
-    pub(super) fn is_live<K: Kind>(&self, epoch: u64, watch: &Watch) -> Result<bool> {
+    pub(super) async fn is_live<K: Kind>(&self, epoch: u64, watch: &Watch) -> Result<bool> {
         let server_session = K::of(self);
         let snapshot = server_session.current.snapshot();
         let (Some(login), Some(service), true) =
@@ -47,13 +47,25 @@ impl Session {
         else {
             return Ok(false);
         };
-        let asked = self.ask::<K, _>(service.clone(), Retry::new(true), false, watch, |service, retry| {
-            server_session.kind.is_live(service, login, retry, watch)
-        });
-        match asked {
-            Ok((_, live)) => Ok(live),
+        match self.ask_for_life::<K>(service.clone(), login, watch).await {
+            Ok(live) => Ok(live),
             Err(error) if error.is_no_answer() => Ok(!self.accepts_unproven_loss::<K>(&error)),
             Err(error) => Err(error),
+        }
+    }
+
+    async fn ask_for_life<K: Kind>(
+        &self,
+        mut service: Arc<K::Service>,
+        login: &K::Login,
+        watch: &Watch,
+    ) -> Result<bool> {
+        let retry = Retry::new(true);
+        loop {
+            match K::of(self).kind.is_live(&service, login, &retry, watch).await {
+                Ok(live) => return Ok(live),
+                Err(error) => service = self.corrected::<K>(&service, error, &retry, false, watch).await?,
+            }
         }
     }
 
@@ -96,14 +108,22 @@ impl Session {
 impl Session {
     /// Asks the server for the session's record and publishes it. Never logs in.
     pub(crate) fn refresh(self: &Arc<Self>, bounds: Bounds) -> Result<Arc<VimSnapshot>> {
-        let (mut snapshot, watch) = self.begin_check(bounds)?;
+        on_this_thread(self.refresh_within(&Watch::new(bounds)?))
+    }
+
+    pub(super) async fn refresh_within(self: &Arc<Self>, watch: &Watch) -> Result<Arc<VimSnapshot>> {
+        let mut snapshot = self.begin_check()?;
         if snapshot.usable().is_none() {
             return Err(self.no_session());
         }
-        let (login, answer) = self.ask_about_session(&mut snapshot, &watch, |login, service, retry| {
-            let user = self.vim.kind.current_session(service, login, retry, &watch)?;
-            Ok((login.clone(), user))
-        })?;
+        let retry = Retry::new(true);
+        let (login, answer) = loop {
+            let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
+            match self.vim.kind.current_session(service, login, &retry, watch).await {
+                Ok(answer) => break (login.clone(), answer),
+                Err(error) => snapshot = self.other_session(snapshot, error, &retry, watch).await?,
+            }
+        };
         self.note_success::<Vim25>();
         match answer {
             Some(user) => {
@@ -121,17 +141,35 @@ impl Session {
 
     /// Asks the server whether the session lives. No session is an answer (`false`); a failure to ask is an error.
     pub(crate) fn is_active(self: &Arc<Self>, bounds: Bounds) -> Result<bool> {
-        let (mut snapshot, watch) = self.begin_check(bounds)?;
+        on_this_thread(self.is_active_within(&Watch::new(bounds)?))
+    }
+
+    async fn is_active_within(self: &Arc<Self>, watch: &Watch) -> Result<bool> {
+        let mut snapshot = self.begin_check()?;
         if snapshot.usable().is_none() {
             return Ok(false);
         }
-        let asked = self.ask_about_session(&mut snapshot, &watch, |login, service, retry| {
-            let vim = &self.vim.kind;
-            match session_manager::session_is_active(&vim.endpoint, service, login, retry, &watch)? {
-                Some(answer) => Ok(answer),
-                None => vim.is_live(service, login, retry, &watch),
-            }
-        });
+        let retry = Retry::new(true);
+        let asked =
+            loop {
+                let Some((login, service)) = snapshot.usable() else { break Err(self.no_session()) };
+                let vim = &self.vim.kind;
+                let answer =
+                    match session_manager::session_is_active(&vim.endpoint, service, login, &retry, watch)
+                        .await
+                    {
+                        Ok(Some(active)) => Ok(active),
+                        Ok(None) => vim.is_live(service, login, &retry, watch).await,
+                        Err(error) => Err(error),
+                    };
+                match answer {
+                    Ok(active) => break Ok(active),
+                    Err(error) => match self.other_session(snapshot.clone(), error, &retry, watch).await {
+                        Ok(other) => snapshot = other,
+                        Err(error) => break Err(error),
+                    },
+                }
+            };
         if asked.is_err() && snapshot.usable().is_none() {
             // Another thread has found that the session is gone.
             return self.check_open().map(|()| false);
@@ -147,36 +185,32 @@ impl Session {
         Ok(active)
     }
 
-    /// Asks about the session, as `ask` does, for a caller who may have lost the session meanwhile. `snapshot` becomes the one
-    /// that was asked about.
-    fn ask_about_session<T>(
+    /// What a question about the session of `snapshot` is asked of again; see `corrected`. Else the error, which is noted.
+    async fn other_session(
         self: &Arc<Self>,
-        snapshot: &mut Arc<VimSnapshot>,
+        snapshot: Arc<VimSnapshot>,
+        error: Error,
+        retry: &Retry,
         watch: &Watch,
-        question: impl Fn(&Login, &Service, &Retry) -> Result<T>,
-    ) -> Result<T> {
-        let retry = Retry::new(true);
-        loop {
-            let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
-            let answer = question(login, service, &retry);
-            if let Err(error) = &answer
-                && service.is_contradicted_by(error)
-                && retry.may_correct()
-                && self.rediscover_for_call(snapshot, false, watch).unwrap_or(false)
-                && retry.again(OBJECTION_TO_A_QUESTION)
-            {
-                *snapshot = self.snapshot();
-                continue;
-            }
-            return answer.inspect_err(|error| self.note_failure::<Vim25>(error));
+    ) -> Result<Arc<VimSnapshot>> {
+        let contradicted =
+            snapshot.service.as_ref().is_some_and(|service| service.is_contradicted_by(&error));
+        if contradicted
+            && retry.may_correct()
+            && self.rediscover_for_call(&snapshot, false, watch).await.unwrap_or(false)
+            && retry.again(OBJECTION_TO_A_QUESTION)
+        {
+            return Ok(self.snapshot());
         }
+        self.note_failure::<Vim25>(&error);
+        Err(error)
     }
 
-    fn begin_check(&self, bounds: Bounds) -> Result<(Arc<VimSnapshot>, Watch)> {
+    fn begin_check(&self) -> Result<Arc<VimSnapshot>> {
         // In this order: a close takes the login out of the snapshot.
         let snapshot = self.snapshot();
         self.check_open()?;
-        Ok((snapshot, Watch::new(bounds)?))
+        Ok(snapshot)
     }
 
     /// Puts a refreshed record in place, unless a login or logout came in between.

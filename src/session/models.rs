@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as Ledger;
 use std::time::Duration;
 
+use super::asynchronous::CallResult;
 use super::call::{CallOptions, MethodCall};
 use super::renewal::Phase;
 use super::{Session, Timeout};
@@ -247,7 +248,9 @@ fn call_on(session: &Arc<Session>, kind: &str, tag: &str, options: CallOptions) 
         arguments: BorrowedOrWiped::Borrowed(&arguments),
     };
     let options = CallOptions { timeout: Some(options.timeout.unwrap_or(Timeout::Never)), ..options };
-    session.call(&call, &options).map(|reply| reply.epoch)
+    session
+        .call(session.bounds(options.timeout, options.cancel.clone()), &call, &options)
+        .map(|reply| reply.epoch)
 }
 
 fn status<T>(result: &Result<T>) -> Status {
@@ -502,6 +505,50 @@ fn a_close_ends_every_wait_and_leaves_nothing_behind() {
         assert_eq!(status(&login(&session)), Status::VSESSION_E_CLOSED);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         finish(&server);
+    });
+}
+
+/// Asynchronous calls, the first of which log in, while a token fires, a deadline passes and the session closes.
+#[test]
+fn an_asynchronous_call_completes_once_however_it_ends() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let queue = Queue::new().unwrap();
+        let session = open(config());
+        let token = Arc::new(Signal::new());
+        let limits = [Timeout::Never, Timeout::After(Duration::from_millis(10))];
+        for (tag, limit) in limits.into_iter().enumerate() {
+            let call = MethodCall {
+                method: "CurrentTime".into(),
+                kind: SERVICE_INSTANCE.into(),
+                id: None,
+                arguments: BorrowedOrWiped::Borrowed(&format!("<tag>{tag}</tag>")),
+            };
+            let options =
+                CallOptions { timeout: Some(limit), cancel: Some(token.clone()), ..CallOptions::default() };
+            session.call_async(call.into_owned(), options, queue.clone(), tag as u64);
+        }
+        let fires = one_in(2).then(|| thread::spawn(move || token.fire()));
+        if one_in(2) {
+            session.close(bounds(&session, None, None)).unwrap();
+        }
+        let mut told = vec![];
+        while told.len() < limits.len() {
+            let event = queue.next(Duration::MAX).unwrap().unwrap();
+            let Some(completion) = event.completion else { continue };
+            told.push(completion.tag);
+            match status(completion.result.downcast_ref::<CallResult>().unwrap()) {
+                Status::VSESSION_OK | Status::VSESSION_E_CLOSED => {}
+                Status::VSESSION_E_CANCELLED => assert!(fires.is_some()),
+                Status::VSESSION_E_TIMEOUT => assert_eq!(completion.tag, 1),
+                status => panic!("a call got {status:?}"),
+            }
+        }
+        told.sort();
+        assert_eq!(told, [0, 1]);
+        fires.into_iter().for_each(|fires| fires.join().unwrap());
+        close(&session, &server);
+        assert!(queue.next(Duration::ZERO).unwrap().is_none_or(|event| event.completion.is_none()));
     });
 }
 

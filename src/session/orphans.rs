@@ -8,7 +8,8 @@ use super::snapshot::Snapshot;
 use super::state::Input;
 use crate::error::Result;
 use crate::http::Retry;
-use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::task::Task;
+use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::sync::Arc;
 
@@ -55,25 +56,24 @@ impl Session {
     pub(super) fn log_out_in_background<K: Kind>(self: &Arc<Self>, orphan: Arc<Snapshot<K>>) {
         let session = self.clone();
         // Where no thread can be had, the session stays until the server ends it.
-        let _ = workers::pools().probes.run(move |thread| {
-            if thread.is_ok()
-                && let Some((login, service)) = orphan.usable()
-            {
-                let _ = session.end_orphan::<K>(service, login, orphan.origin, session.orphan_bounds());
+        let _ = Task::spawn(&workers::pools().probes, |waiter| async move {
+            let watch = Watch::of_task(session.orphan_bounds(), waiter);
+            if let Some((login, service)) = orphan.usable() {
+                let _ = session.end_orphan::<K>(service, login, orphan.origin, &watch).await;
             }
         });
     }
 
-    pub(super) fn end_orphan<K: Kind>(
+    pub(super) async fn end_orphan<K: Kind>(
         &self,
         service: &K::Service,
         login: &K::Login,
         origin: Origin,
-        bounds: Bounds,
+        watch: &Watch,
     ) -> Result<()> {
         if !origin.is_ours_to_end() {
             return Ok(());
         }
-        K::of(self).kind.log_out(service, login, &Retry::new(true), &Watch::new(bounds)?)
+        K::of(self).kind.log_out(service, login, &Retry::new(true), watch).await
     }
 }

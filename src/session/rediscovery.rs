@@ -8,7 +8,7 @@ use super::flight::Outcome;
 use super::kind::Kind;
 use super::renewal::{Goal, Renewal};
 use super::snapshot::Snapshot;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::{Reason, Retry};
 use crate::runtime::log::log;
 use crate::runtime::wait::Watch;
@@ -40,7 +40,7 @@ pub(super) fn address_of<S>(service: &Arc<S>) -> usize {
 impl Session {
     /// Rediscovers the server because a call of this snapshot was answered by a contradiction, and replaces the session if it ended
     /// with the server that made it. True: something has changed, and the question may be asked again.
-    pub(super) fn rediscover_for_call<K: Kind>(
+    pub(super) async fn rediscover_for_call<K: Kind>(
         self: &Arc<Self>,
         snapshot: &Snapshot<K>,
         may_log_in: bool,
@@ -48,13 +48,13 @@ impl Session {
     ) -> Result<bool> {
         let Some(service) = &snapshot.service else { return Ok(false) };
         let goal = Goal::Rediscover { service: address_of(service), by_hand: false };
-        if self.renew::<K>(goal, watch)? == Outcome::StillAlive {
+        if self.renew::<K>(goal, watch).await? == Outcome::StillAlive {
             return Ok(false);
         }
         if !may_log_in {
             return Ok(true);
         }
-        Ok(self.renew::<K>(Goal::Replace { epoch: snapshot.epoch }, watch)? != Outcome::Gone)
+        Ok(self.renew::<K>(Goal::Replace { epoch: snapshot.epoch }, watch).await? != Outcome::Gone)
     }
 
     /// Whether an answer contradicted what is known of the server, which could not be rediscovered since.
@@ -63,67 +63,66 @@ impl Session {
     }
 
     /// What a login by hand does for a session that seems to live after a contradiction.
-    pub(super) fn resolve_contradiction<K: Kind>(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+    pub(super) async fn resolve_contradiction<K: Kind>(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         let snapshot = K::of(self).current.snapshot();
         let Some(service) = &snapshot.service else { return Ok(()) };
-        match self.renew::<K>(Goal::Rediscover { service: address_of(service), by_hand: true }, watch)? {
+        match self.renew::<K>(Goal::Rediscover { service: address_of(service), by_hand: true }, watch).await?
+        {
             Outcome::StillAlive => Ok(()),
-            _ => self.renew::<K>(Goal::Replace { epoch: snapshot.epoch }, watch).map(|_| ()),
+            _ => self.renew::<K>(Goal::Replace { epoch: snapshot.epoch }, watch).await.map(|_| ()),
         }
     }
 
     /// The flight of a rediscovery. `service`: what the answer contradicted.
-    pub(super) fn run_rediscovery<K: Kind>(&self, service: usize, watch: &Watch) -> Result<Outcome> {
+    pub(super) async fn run_rediscovery<K: Kind>(&self, service: usize, watch: &Watch) -> Result<Outcome> {
         let known =
             K::of(self).current.snapshot().service.clone().filter(|known| address_of(known) == service);
         let changed = match known {
             // Another thread has learned something else meanwhile.
             None => true,
-            Some(known) => self.rediscover::<K>(&known, watch)?.is_some(),
+            Some(known) => self.rediscover::<K>(&known, watch).await?.is_some(),
         };
         Ok(if changed { Outcome::Ready } else { Outcome::StillAlive })
     }
 
-    /// Asks a question of the library's own about the session. Where the answer contradicts what is known of the server, and the
-    /// server turns out to be another, `retry` decides whether the question is asked again. `by_hand`: however often the server
-    /// was rediscovered lately.
-    pub(super) fn ask<K: Kind, T>(
+    /// What a question of the library's own about the session is asked of again: another server, where this answer contradicts what
+    /// is known of `service`, and `retry` allows another attempt. Else the error. `by_hand`: however often the server was
+    /// rediscovered lately.
+    pub(super) async fn corrected<K: Kind>(
         &self,
-        mut service: Arc<K::Service>,
-        retry: Retry,
+        service: &Arc<K::Service>,
+        error: Error,
+        retry: &Retry,
         by_hand: bool,
         watch: &Watch,
-        mut question: impl FnMut(&K::Service, &Retry) -> Result<T>,
-    ) -> Result<(Arc<K::Service>, T)> {
-        loop {
-            let error = match question(&service, &retry) {
-                Ok(answer) => return Ok((service, answer)),
-                Err(error) => error,
-            };
-            let may_correct = K::is_contradicted(&service, &error)
-                && retry.may_correct()
-                && (K::of(self).renewal.lock().may_rediscover() || by_hand);
-            if !may_correct {
-                return Err(error);
-            }
-            match self.rediscover::<K>(&service, watch) {
-                Ok(Some(other)) if retry.again(OBJECTION_TO_A_QUESTION) => service = other,
-                Err(failure) if !failure.is_no_answer() => return Err(failure),
-                Ok(_) | Err(_) => return Err(error),
-            }
+    ) -> Result<Arc<K::Service>> {
+        let may_correct = K::is_contradicted(service, &error)
+            && retry.may_correct()
+            && (K::of(self).renewal.lock().may_rediscover() || by_hand);
+        if !may_correct {
+            return Err(error);
+        }
+        match Box::pin(self.rediscover::<K>(service, watch)).await {
+            Ok(Some(other)) if retry.again(OBJECTION_TO_A_QUESTION) => Ok(other),
+            Err(failure) if !failure.is_no_answer() => Err(failure),
+            Ok(_) | Err(_) => Err(error),
         }
     }
 
     /// Asks the server again what it is. `None`: it is as it was known. Another one is shown to readers too: the session, if it
     /// lives on, is one with that server.
-    fn rediscover<K: Kind>(&self, known: &Arc<K::Service>, watch: &Watch) -> Result<Option<Arc<K::Service>>> {
+    async fn rediscover<K: Kind>(
+        &self,
+        known: &Arc<K::Service>,
+        watch: &Watch,
+    ) -> Result<Option<Arc<K::Service>>> {
         let server_session = K::of(self);
         {
             let mut renewal = server_session.renewal.lock();
             let backoff = renewal.machine.backoff();
             renewal.rediscovery.throttle.note(backoff, Now::read());
         }
-        let result = server_session.kind.discover(&self.config, watch);
+        let result = server_session.kind.discover(&self.config, watch).await;
         let mut renewal = server_session.renewal.lock();
         let found = match result {
             Ok(found) => found,

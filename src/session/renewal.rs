@@ -13,6 +13,7 @@ use super::{Session, closed};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Event, now_ms};
+use crate::runtime::task;
 use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::status::Status;
@@ -91,7 +92,7 @@ impl<K: Kind> Renewal<K> {
 
 impl Session {
     /// Reaches `goal`, with at most one login under way for all threads together.
-    pub(super) fn renew<K: Kind>(self: &Arc<Self>, goal: Goal, watch: &Watch) -> Result<Outcome> {
+    pub(super) async fn renew<K: Kind>(self: &Arc<Self>, goal: Goal, watch: &Watch) -> Result<Outcome> {
         // A check that was under way before we saw what we saw may have asked too early to answer for us.
         let mut first_valid = 0;
         // A login that was wanted and that others sent on the way may have been this one.
@@ -109,20 +110,22 @@ impl Session {
             let (flight, started) = match next {
                 Next::Return(outcome) => return Ok(outcome),
                 Next::Wait(flight) => {
-                    flight.wait(watch).map_err(|error| judged(error, may_have_run))?;
+                    flight.wait(watch).await.map_err(|error| judged(error, may_have_run))?;
                     continue;
                 }
                 Next::Join(flight) => (flight, false),
                 Next::Start(flight, task) => {
                     let (session, flying) = (self.clone(), flight.clone());
-                    let started = workers::pools().logins.run(move |thread| match thread {
-                        Ok(()) => session.run_flight::<K>(&flying, task, None),
-                        Err(none) => session.fail_flight::<K>(&flying, none),
+                    let started = task::Task::spawn(&workers::pools().logins, |waiter| async move {
+                        let watch = Watch::of_task(session.bounds_of_flight(&flying), waiter);
+                        session.run_flight::<K>(&flying, task, &watch).await;
                     });
                     if started.is_err() {
                         // No worker can be had. This thread does it, within its own bounds.
                         ran_here = true;
-                        self.run_flight::<K>(&flight, task, Some(watch));
+                        let watch = watch.within(self.bounds_of_flight_of(watch.bounds()));
+                        // In a box: this is rare, and every call would be as large.
+                        Box::pin(self.run_flight::<K>(&flight, task, &watch)).await;
                     }
                     (flight, true)
                 }
@@ -130,7 +133,7 @@ impl Session {
             if first_valid == 0 {
                 first_valid = if started { flights } else { flights + 1 };
             }
-            if let Err(error) = flight.wait(watch) {
+            if let Err(error) = flight.wait(watch).await {
                 self.leave::<K>(&flight);
                 let error = self.explain_timeout::<K>(error);
                 return Err(judged(error, may_have_run || flight.may_have_run.load(Ordering::SeqCst)));
@@ -255,13 +258,17 @@ impl Session {
     /// A thread stops waiting for a flight. When the last one leaves, nobody needs the flight any more.
     fn leave<K: Kind>(&self, flight: &Arc<Flight>) {
         let mut renewal = K::of(self).renewal.lock();
-        if matches!(&renewal.phase, Phase::Login(current) | Phase::Rediscovery(current) if Arc::ptr_eq(current, flight))
+        if !matches!(&renewal.phase, Phase::Login(current) | Phase::Rediscovery(current) if Arc::ptr_eq(current, flight))
         {
-            renewal.waiting -= 1;
-            let last = renewal.waiting == 0 || planted!("abandoned-too-early");
-            if last && !planted!("never-abandoned") {
-                flight.abandoned.fire();
-            }
+            return;
+        }
+        renewal.waiting -= 1;
+        let last = renewal.waiting == 0 || planted!("abandoned-too-early");
+        if last && !planted!("never-abandoned") {
+            // Under the lock, so that nobody joins it any more.
+            flight.abandoned.set();
+            drop(renewal);
+            flight.abandoned.wake_all();
         }
     }
 

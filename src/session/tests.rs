@@ -77,7 +77,7 @@ fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
     // For example: no descriptor is left for the worker's waits.
     let error = Error::new(Status::VSESSION_E_RESOURCE, "planted");
     assert_eq!(
-        session.conclude::<Vim25>(Err(Failure::Other(error)), false).unwrap_err().status(),
+        session.conclude_failure::<Vim25>(Failure::Other(error)).unwrap_err().status(),
         Status::VSESSION_E_RESOURCE
     );
     flight.complete(Ok(Outcome::Gone));

@@ -21,14 +21,15 @@ pub(crate) struct Vim25 {
 
 impl Vim25 {
     /// Asks the server for the record of the session. `None`: the server does not know this session any more.
-    pub(super) fn current_session(
+    pub(super) async fn current_session(
         &self,
         service: &Service,
         login: &Login,
         retry: &Retry,
         watch: &Watch,
     ) -> Result<Option<UserSession>> {
-        let user = session_manager::current_session(&self.endpoint, service, &login.cookie, retry, watch)?;
+        let user =
+            session_manager::current_session(&self.endpoint, service, &login.cookie, retry, watch).await?;
         Ok(user.filter(|user| user.key == login.user.key))
     }
 }
@@ -45,8 +46,8 @@ impl Kind for Vim25 {
         self.endpoint.server()
     }
 
-    fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {
-        discovery::discover(&self.endpoint, config.api_version.as_deref(), watch).map(Service::shared)
+    async fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {
+        discovery::discover(&self.endpoint, config.api_version.as_deref(), watch).await.map(Service::shared)
     }
 
     fn is_contradicted(service: &Service, error: &Error) -> bool {
@@ -57,7 +58,7 @@ impl Kind for Vim25 {
         &service.action
     }
 
-    fn sign_in(
+    async fn sign_in(
         &self,
         service: &Service,
         credential: &Credential,
@@ -66,13 +67,14 @@ impl Kind for Vim25 {
         watch: &Watch,
     ) -> Result<SignIn<Login>> {
         auth::sign_in_to_vim(&self.endpoint, service, credential, config.locale.as_deref(), retry, watch)
+            .await
     }
 
-    fn is_live(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<bool> {
-        self.current_session(service, login, retry, watch).map(|user| user.is_some())
+    async fn is_live(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<bool> {
+        self.current_session(service, login, retry, watch).await.map(|user| user.is_some())
     }
 
-    fn log_out(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<()> {
-        session_manager::logout(&self.endpoint, service, &login.cookie, retry, watch)
+    async fn log_out(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<()> {
+        session_manager::logout(&self.endpoint, service, &login.cookie, retry, watch).await
     }
 }

@@ -47,13 +47,13 @@ pub(crate) enum Delivery {
 
 impl Endpoint {
     /// Makes a call. A fault is an error that carries it.
-    pub(crate) fn call(&self, call: &Call, watch: &Watch) -> Result<Reply> {
-        let answer = self.send(call, watch)?;
+    pub(crate) async fn call(&self, call: &Call<'_>, watch: &Watch) -> Result<Reply> {
+        let answer = self.send(call, watch).await?;
         self.read(call, answer, [""; 2])
     }
 
     /// Sends a call and waits for the answer, which `read` reads.
-    pub(crate) fn send(&self, call: &Call, watch: &Watch) -> Result<HttpReply> {
+    pub(crate) async fn send(&self, call: &Call<'_>, watch: &Watch) -> Result<HttpReply> {
         let header = [header_part!("operationID", call.operation_id)];
         let envelope = Envelope::new(header, self.namespace, call.method, call.this, call.arguments);
         let headers = [("SOAPAction", call.action), ("Cookie", call.cookie.map_or("", Secret::reveal))];
@@ -69,12 +69,12 @@ impl Endpoint {
             urgent: call.delivery == Delivery::Urgent,
             max_reply_bytes: self.max_reply_bytes,
         };
-        self.client.send(&request, watch).map_err(|error| self.about(call, error))
+        self.client.send(&request, watch).await.map_err(|error| self.about(call, error))
     }
 
     /// Reads the answer to a call. An error shows neither the call's cookie nor these other secrets, although the server may
     /// repeat them.
-    pub(crate) fn read(&self, call: &Call, answer: HttpReply, secrets: [&str; 2]) -> Result<Reply> {
+    pub(crate) fn read(&self, call: &Call<'_>, answer: HttpReply, secrets: [&str; 2]) -> Result<Reply> {
         let HttpReply { head, body } = answer;
         let status = head.status;
         let body = body.map_err(|error| self.about(call, error))?;
@@ -97,7 +97,7 @@ impl Endpoint {
 
     /// An error of this call.
     #[cold]
-    fn about(&self, call: &Call, error: Error) -> Error {
+    fn about(&self, call: &Call<'_>, error: Error) -> Error {
         self.named(error).with(|d| d.operation_id = Some(call.operation_id.to_string()))
     }
 }

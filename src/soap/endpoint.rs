@@ -29,21 +29,23 @@ impl Endpoint {
     }
 
     /// Fetches a document below the path of the service.
-    pub(crate) fn get(&self, document: &str, watch: &Watch) -> Result<HttpReply> {
-        self.client.send(
-            &HttpRequest {
-                method: Method::GET,
-                uri: &self.client.uri(&format!("{}/{document}", self.path))?,
-                fixed_lines: "Accept: text/xml, */*\r\n",
-                headers: &[],
-                body: &[],
-                retry: &Retry::new(true),
-                commit_when_sent: false,
-                urgent: false,
-                max_reply_bytes: self.max_reply_bytes,
-            },
-            watch,
-        )
+    pub(crate) async fn get(&self, document: &str, watch: &Watch) -> Result<HttpReply> {
+        self.client
+            .send(
+                &HttpRequest {
+                    method: Method::GET,
+                    uri: &self.client.uri(&format!("{}/{document}", self.path))?,
+                    fixed_lines: "Accept: text/xml, */*\r\n",
+                    headers: &[],
+                    body: &[],
+                    retry: &Retry::new(true),
+                    commit_when_sent: false,
+                    urgent: false,
+                    max_reply_bytes: self.max_reply_bytes,
+                },
+                watch,
+            )
+            .await
     }
 
     /// The server's host and port, for messages.

@@ -29,6 +29,8 @@ struct Machine {
 struct Waits {
     /// For each descriptor, whether it is readable.
     readable: Vec<bool>,
+    /// The descriptors in each `Epoll`, with their keys.
+    epolls: HashMap<RawFd, Vec<(RawFd, u64)>>,
     /// When the peer's bytes arrive at each socket; `None` once it is shut down.
     sockets: HashMap<RawFd, Option<Instant>>,
     /// Threads that were unparked and have not parked since.
@@ -421,7 +423,40 @@ pub(crate) mod primitives {
         }
     }
 
-    /// Only for descriptors of `EventFd`.
+    #[derive(Debug)]
+    pub(crate) struct Epoll(RawFd);
+
+    impl Epoll {
+        pub(crate) fn new() -> io::Result<Epoll> {
+            let mut waits = MACHINE.lock();
+            waits.readable.push(false);
+            let fd = waits.readable.len() as RawFd - 1;
+            waits.epolls.insert(fd, Vec::new());
+            Ok(Epoll(fd))
+        }
+
+        pub(crate) fn fd(&self) -> RawFd {
+            self.0
+        }
+
+        pub(crate) fn add(&self, fd: RawFd, _: Interest, key: u64) -> io::Result<()> {
+            MACHINE.change(|waits| waits.epolls.get_mut(&self.0).unwrap().push((fd, key)));
+            Ok(())
+        }
+
+        pub(crate) fn remove(&self, fd: RawFd) {
+            MACHINE.lock().epolls.get_mut(&self.0).unwrap().retain(|(member, _)| *member != fd);
+        }
+
+        pub(crate) fn ready(&self, keys: &mut Vec<u64>) {
+            let mut waits = MACHINE.lock();
+            let Waits { readable, epolls, .. } = &mut *waits;
+            let members = epolls.get_mut(&self.0).unwrap();
+            keys.extend(members.extract_if(.., |(fd, _)| readable[*fd as usize]).map(|(_, key)| key));
+        }
+    }
+
+    /// Only for descriptors of `EventFd` and `Epoll`.
     pub(crate) fn poll(
         wanted: &[(RawFd, Interest)],
         timeout: Option<Duration>,
@@ -430,7 +465,9 @@ pub(crate) mod primitives {
         let end = timeout.map(|timeout| Instant::now() + timeout);
         MACHINE.wait(end, |waits| {
             for (ready, (fd, _)) in ready.iter_mut().zip(wanted) {
-                *ready = waits.readable[*fd as usize];
+                let is_ready = |fd: &RawFd| waits.readable[*fd as usize];
+                *ready = is_ready(fd)
+                    || waits.epolls.get(fd).is_some_and(|members| members.iter().any(|(fd, _)| is_ready(fd)));
             }
             ready.contains(&true)
         });

@@ -51,8 +51,6 @@ ranks! {
     Renewal,
     /// A session's account (`session/mod.rs`).
     Account,
-    /// An asynchronous call that waits for a worker (`session/asynchronous.rs`).
-    QueuedCall,
     /// Replaced snapshots that readers still hold (`session/snapshot.rs`).
     Snapshots,
     /// The permits for connections (`http/semaphore.rs`).
@@ -63,8 +61,10 @@ ranks! {
     Queue,
     /// A pool of workers (`runtime/workers.rs`).
     Workers,
-    /// The timer's heap (`runtime/timer.rs`).
-    Timer,
+    /// Whom the reactor wakes (`runtime/reactor.rs`).
+    Reactor,
+    /// The future of a task that waits (`runtime/task.rs`).
+    Task,
     /// The waiters of a signal (`runtime/wait.rs`).
     Signal,
     /// A thread's waker (`runtime/wait.rs`).

@@ -20,45 +20,50 @@ use crate::vim::versions;
 const OLD_VERSION: &str = "5.5";
 
 /// Asks the server: two requests, or one if the version is given.
-pub(crate) fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch) -> Result<Service> {
+pub(crate) async fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch) -> Result<Service> {
     let service = match version {
-        Some(version) => retrieve(endpoint, version, watch).map_err(|error| given_version(error, version)),
-        None => listed_version(endpoint, watch).and_then(|version| match version {
-            Some(version) => retrieve(endpoint, &version, watch),
-            None => discover_unlisted(endpoint, watch),
-        }),
+        Some(version) => {
+            retrieve(endpoint, version, watch).await.map_err(|error| given_version(error, version))
+        }
+        None => match listed_version(endpoint, watch).await {
+            Ok(Some(version)) => retrieve(endpoint, &version, watch).await,
+            Ok(None) => discover_unlisted(endpoint, watch).await,
+            Err(error) => Err(error),
+        },
     };
     service.map_err(|error| before_the_login(endpoint.named(error)))
 }
 
 /// The service of a server that lists no version that the library can use.
-fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
-    let old = retrieve(endpoint, OLD_VERSION, watch)?;
+async fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
+    let old = retrieve(endpoint, OLD_VERSION, watch).await?;
     let version = old.content.about("apiVersion").map(|version| &**version);
     let Some(version) = version.filter(|version| versions::is_released(version)).map(str::to_string) else {
         return Ok(old);
     };
-    match retrieve(endpoint, &version, watch) {
+    match retrieve(endpoint, &version, watch).await {
         Err(error) if error.is_no_answer() => Ok(old),
         result => result,
     }
 }
 
-fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service> {
+async fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service> {
     let action = soap_action(version);
-    let reply = endpoint.call(
-        &Call {
-            method: "RetrieveServiceContent",
-            this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
-            arguments: "",
-            cookie: None,
-            action: &action,
-            operation_id: &next_operation_id(),
-            retry: &Retry::new(true),
-            delivery: Delivery::Usual,
-        },
-        watch,
-    )?;
+    let reply = endpoint
+        .call(
+            &Call {
+                method: "RetrieveServiceContent",
+                this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
+                arguments: "",
+                cookie: None,
+                action: &action,
+                operation_id: &next_operation_id(),
+                retry: &Retry::new(true),
+                delivery: Delivery::Usual,
+            },
+            watch,
+        )
+        .await?;
     let content = reply.with_tree(ServiceContent::read)?;
     Ok(Service { action, content })
 }
@@ -86,8 +91,8 @@ pub(super) fn warn_of_other_version(endpoint: &Endpoint, action: &str, head: &He
 }
 
 /// The newest version that the server lists. `None`: it lists none, or its list cannot be read.
-fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
-    let HttpReply { head, body } = endpoint.get("vimServiceVersions.xml", watch)?;
+async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
+    let HttpReply { head, body } = endpoint.get("vimServiceVersions.xml", watch).await?;
     let body = body?;
     let error = || http_status::error(&head, &body, "the list of its API versions", Redactor::NOTHING);
     match head.status {

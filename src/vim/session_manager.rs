@@ -27,13 +27,13 @@ pub(crate) struct Login {
 /// Makes a call that creates a session. Also returns the `Cookie` header of the session, even if the body of the reply is cut
 /// off or unreadable: the session exists all the same. No error shows `secret`, the password or token in the arguments, which
 /// the server may repeat.
-pub(crate) fn call_for_session(
+pub(crate) async fn call_for_session(
     endpoint: &Endpoint,
-    call: &Call,
+    call: &Call<'_>,
     secret: &Secret,
     watch: &Watch,
 ) -> (Result<Reply>, Option<Secret>) {
-    let answer = match endpoint.send(call, watch) {
+    let answer = match endpoint.send(call, watch).await {
         Ok(answer) => answer,
         Err(error) => return (Err(error), None),
     };
@@ -45,32 +45,34 @@ pub(crate) fn call_for_session(
 }
 
 /// Calls an idempotent method.
-fn ask(
+async fn ask(
     endpoint: &Endpoint,
     service: &Service,
     cookie: &Secret,
-    (method, this, arguments): (&str, Reference, &str),
+    (method, this, arguments): (&str, Reference<'_>, &str),
     delivery: Delivery,
     retry: &Retry,
     watch: &Watch,
 ) -> Result<Reply> {
-    endpoint.call(
-        &Call {
-            method,
-            this,
-            arguments,
-            cookie: Some(cookie),
-            action: &service.action,
-            operation_id: &next_operation_id(),
-            retry,
-            delivery,
-        },
-        watch,
-    )
+    endpoint
+        .call(
+            &Call {
+                method,
+                this,
+                arguments,
+                cookie: Some(cookie),
+                action: &service.action,
+                operation_id: &next_operation_id(),
+                retry,
+                delivery,
+            },
+            watch,
+        )
+        .await
 }
 
 /// Ends a session. Succeeds if the session is already gone.
-pub(crate) fn logout(
+pub(crate) async fn logout(
     endpoint: &Endpoint,
     service: &Service,
     cookie: &Secret,
@@ -79,14 +81,14 @@ pub(crate) fn logout(
 ) -> Result<()> {
     // Logout may be repeated: the second one finds no session.
     let call = ("Logout", service.session_manager()?, "");
-    match ask(endpoint, service, cookie, call, Delivery::Urgent, retry, watch) {
+    match ask(endpoint, service, cookie, call, Delivery::Urgent, retry, watch).await {
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(()),
         other => other.map(|_| ()),
     }
 }
 
 /// Asks the server whose session the cookie belongs to. `None`: the session is gone. Needs no privilege.
-pub(crate) fn current_session(
+pub(crate) async fn current_session(
     endpoint: &Endpoint,
     service: &Service,
     cookie: &Secret,
@@ -95,7 +97,7 @@ pub(crate) fn current_session(
 ) -> Result<Option<UserSession>> {
     let arguments = current_session_query(service.session_manager()?);
     let call = ("RetrievePropertiesEx", service.property_collector()?, &*arguments);
-    match ask(endpoint, service, cookie, call, Delivery::Usual, retry, watch) {
+    match ask(endpoint, service, cookie, call, Delivery::Usual, retry, watch).await {
         Ok(reply) => reply.with_tree(read_current_session).map_err(|error| unclear(endpoint, error)),
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
         Err(error) => Err(error),
@@ -109,7 +111,7 @@ fn unclear(endpoint: &Endpoint, error: Error) -> Error {
 
 /// Asks the server whether a session lives, by SessionIsActive. `None`: the account lacks the privilege
 /// `Sessions.ValidateSession`, or the server lacks the method (ESXi).
-pub(crate) fn session_is_active(
+pub(crate) async fn session_is_active(
     endpoint: &Endpoint,
     service: &Service,
     login: &Login,
@@ -119,7 +121,7 @@ pub(crate) fn session_is_active(
     let arguments = [element("sessionID", &login.user.key), element("userName", &login.user.user_name)];
     let arguments = arguments[0].to_string() + &arguments[1];
     let call = ("SessionIsActive", service.session_manager()?, &*arguments);
-    match ask(endpoint, service, &login.cookie, call, Delivery::Usual, retry, watch) {
+    match ask(endpoint, service, &login.cookie, call, Delivery::Usual, retry, watch).await {
         Ok(reply) => match reply.text.as_deref().map(str::trim) {
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),

@@ -1,6 +1,7 @@
 //! What ends a wait.
 
 use super::*;
+use crate::runtime::task::on_this_thread;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::thread;
@@ -19,7 +20,7 @@ fn a_fired_token_ends_a_wait() {
         firing.fire();
     });
     let watch = Watch::new(bounds(&token)).unwrap();
-    assert_eq!(watch.wait_for(&never), Err(WaitError::Cancelled));
+    assert_eq!(on_this_thread(watch.wait_for(&never)), Err(WaitError::Cancelled));
     thread.join().unwrap();
     drop(watch);
     assert!(token.waiting.lock().threads.is_empty(), "a wait that ended leaves its waker in the list");
@@ -30,14 +31,14 @@ fn a_token_that_fired_before_ends_the_wait_at_once() {
     let token = Arc::new(Signal::new());
     token.fire();
     let watch = Watch::new(bounds(&token)).unwrap();
-    assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::Cancelled));
+    assert_eq!(on_this_thread(watch.wait_for(&Signal::new())), Err(WaitError::Cancelled));
 }
 
 #[test]
 fn a_deadline_ends_a_wait() {
     let start = Instant::now();
     let watch = Watch::new(Bounds::with_timeout(Duration::from_millis(30))).unwrap();
-    assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::TimedOut));
+    assert_eq!(on_this_thread(watch.wait_for(&Signal::new())), Err(WaitError::TimedOut));
     assert!(start.elapsed() >= Duration::from_millis(30));
 }
 
@@ -48,7 +49,7 @@ fn a_committed_watch_heeds_only_the_deadline() {
     let watch = Watch::new(Bounds { cancel: Some(token), ..Bounds::with_timeout(Duration::from_millis(10)) })
         .unwrap();
     watch.commit(true);
-    assert_eq!(watch.wait_for(&Signal::new()), Err(WaitError::TimedOut));
+    assert_eq!(on_this_thread(watch.wait_for(&Signal::new())), Err(WaitError::TimedOut));
 }
 
 #[test]
@@ -58,8 +59,8 @@ fn a_wait_inside_a_wait_does_not_swallow_the_outer_wake_up() {
     outer.enlist();
     outer_token.fire();
     let inner = Watch::new(Bounds::with_timeout(Duration::from_millis(10))).unwrap();
-    assert_eq!(inner.wait_for(&Signal::new()), Err(WaitError::TimedOut));
-    assert_eq!(outer.wait_for(&Signal::new()), Err(WaitError::Cancelled));
+    assert_eq!(on_this_thread(inner.wait_for(&Signal::new())), Err(WaitError::TimedOut));
+    assert_eq!(on_this_thread(outer.wait_for(&Signal::new())), Err(WaitError::Cancelled));
 }
 
 /// A connection whose reads block as `receive` needs them, and its peer.
@@ -70,9 +71,16 @@ fn blocking_pair() -> (TcpStream, TcpStream) {
     (stream, listener.accept().unwrap().0)
 }
 
+fn waker_of(watch: &Watch) -> &Arc<Waker> {
+    match &watch.waiter {
+        Waiter::Thread(waker) => waker,
+        Waiter::Task(_) => panic!("a task has no waker"),
+    }
+}
+
 /// Runs `then` once the waker's thread is in a blocking read.
 fn during_the_read(watch: &Watch, then: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
-    let waker = watch.waker.clone();
+    let waker = waker_of(watch).clone();
     thread::spawn(move || {
         while waker.read.lock().socket.is_none() {
             thread::yield_now();
@@ -98,7 +106,7 @@ fn a_fired_token_ends_a_blocking_read_and_so_does_one_that_is_reset_at_once() {
         assert!(matches!(watch.receive(&stream, &mut [0; 8]), Err(WaitError::Cancelled)));
         assert_eq!(watch.check_signals(), Err(WaitError::Cancelled), "the connection cannot be used again");
         thread.join().unwrap();
-        assert!(watch.waker.read.lock().socket.is_none());
+        assert!(waker_of(&watch).read.lock().socket.is_none());
     }
 }
 
@@ -145,7 +153,7 @@ fn every_waiter_is_woken_by_one_fire() {
     let threads: Vec<_> = (0..16)
         .map(|_| {
             let done = done.clone();
-            thread::spawn(move || Watch::new(Bounds::default()).unwrap().wait_for(&done))
+            thread::spawn(move || on_this_thread(Watch::new(Bounds::default()).unwrap().wait_for(&done)))
         })
         .collect();
     thread::sleep(Duration::from_millis(10));

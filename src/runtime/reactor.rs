@@ -1,8 +1,10 @@
-//! The timer: one thread with a heap of times. Ten thousand sleepers cost ten thousand entries and no more threads. The first
-//! entry starts the thread, which ends after some seconds without one.
+//! The reactor: one thread that wakes sleepers, at a time or when a descriptor is ready. Ten thousand sleepers cost ten thousand
+//! entries and no more threads. The first entry starts the thread, which ends after some seconds without one.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
+use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use once_cell::race::OnceBox;
@@ -10,12 +12,12 @@ use once_cell::race::OnceBox;
 use super::process::PerProcess;
 use super::workers::NoThread;
 use crate::sync::thread::{self, JoinHandle};
-use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak, rank};
-use crate::sys;
+use crate::sync::{Arc, AtomicBool, Epoll, EventFd, Instant, Mutex, Ordering, Weak, poll, rank};
+use crate::sys::{self, Interest};
 
-/// Something that the timer or a `Signal` wakes. Both hold it weakly and skip what is gone.
+/// Something that the reactor or a `Signal` wakes. Both hold it weakly and skip what is gone.
 pub(crate) trait Sleeper: Send + Sync {
-    /// Runs on the timer's thread, or on the thread that fires the signal, so it must neither wait nor work long.
+    /// Runs on the reactor's thread, or on the thread that fires the signal, so it must neither wait nor work long.
     fn wake(self: Arc<Self>);
 }
 
@@ -32,12 +34,15 @@ impl PartialEq for Entry {
         (self.at, self.number) == (other.at, other.number)
     }
 }
+
 impl Eq for Entry {}
+
 impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
+
 impl Ord for Entry {
     fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
         (self.at, self.number).cmp(&(other.at, other.number))
@@ -45,8 +50,8 @@ impl Ord for Entry {
 }
 
 #[derive(Default)]
-struct Timer {
-    state: Mutex<State, rank::Timer>,
+struct Reactor {
+    state: Mutex<State, rank::Reactor>,
 }
 
 #[derive(Default)]
@@ -55,7 +60,11 @@ struct State {
     /// The number of entries at which those of dropped sleepers are removed.
     purge_at: usize,
     last_number: u64,
-    /// The timer's thread, if it runs.
+    /// Who waits for a descriptor, by the key under which `Epoll` reports it.
+    descriptors: HashMap<u64, Weak<dyn Sleeper>>,
+    /// What the thread waits in. It is there while the thread runs.
+    waits: Option<Arc<Waits>>,
+    /// The reactor's thread, if it runs.
     thread: Option<JoinHandle<()>>,
     /// A thread that is about to end.
     ended: Option<JoinHandle<()>>,
@@ -63,27 +72,34 @@ struct State {
     stopping: bool,
 }
 
-static TIMER: PerProcess<Timer> = PerProcess::new();
+/// What the thread waits in.
+struct Waits {
+    /// Raised when the thread has to look at the entries again.
+    changed: EventFd,
+    descriptors: Epoll,
+}
+
+static REACTOR: PerProcess<Reactor> = PerProcess::new();
 
 /// Forgets the parent's sleepers, in a forked child.
 pub(crate) fn renew_after_fork() {
-    TIMER.renew();
+    REACTOR.renew();
     START_FAILED.store(false, Ordering::Relaxed);
 }
 
 /// Ends the thread and waits for it until `end`. Returns false if it still runs.
 pub(crate) fn stop(end: Instant) -> bool {
-    let timer = TIMER.get();
+    let reactor = REACTOR.get();
     {
-        let mut state = timer.state.lock();
+        let mut state = reactor.state.lock();
         state.stopping = true;
         state.notify();
     }
-    while timer.state.lock().thread.is_some() && Instant::now() < end {
+    while reactor.state.lock().thread.is_some() && Instant::now() < end {
         thread::sleep(Duration::from_millis(1));
     }
     let ended = {
-        let mut state = timer.state.lock();
+        let mut state = reactor.state.lock();
         state.stopping = false;
         if state.thread.is_some() {
             return false;
@@ -105,17 +121,25 @@ impl State {
         }
     }
 
+    fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
     /// Wakes the thread to look at the entries again.
     fn notify(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
+        if let Some(waits) = &self.waits {
+            waits.changed.raise();
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.descriptors.is_empty()
     }
 }
 
 /// Fewer entries are never purged.
 const MIN_PURGE: usize = 64;
-
 /// How long the thread waits for an entry before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -123,10 +147,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// something to do. If no thread can be started the error is returned and the entry stays: the next entry and the next
 /// use of the library try again.
 pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) -> std::result::Result<(), NoThread> {
-    let timer = TIMER.get();
-    let mut state = timer.state.lock();
-    state.last_number += 1;
-    let number = state.last_number;
+    let reactor = REACTOR.get();
+    let mut state = reactor.state.lock();
+    let number = state.next_number();
     state.purge();
     let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
     state.entries.push(Reverse(Entry { at, number, sleeper }));
@@ -136,7 +159,47 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) -> std::result::R
         }
         return Ok(());
     }
-    timer.start(&mut state)
+    reactor.start(&mut state)
+}
+
+/// A sleeper that waits for a descriptor. It is no longer woken once this is dropped, which must be before the descriptor is closed.
+pub(crate) struct Registration {
+    reactor: Arc<Reactor>,
+    waits: Arc<Waits>,
+    fd: RawFd,
+    key: u64,
+}
+
+/// Wakes `sleeper` once the descriptor is ready.
+pub(crate) fn wake_when_ready(
+    (fd, interest): (RawFd, Interest),
+    sleeper: Weak<dyn Sleeper>,
+) -> std::result::Result<Registration, NoThread> {
+    let reactor = REACTOR.get();
+    let mut state = reactor.state.lock();
+    let key = state.next_number();
+    state.descriptors.insert(key, sleeper);
+    let added = reactor.waits(&mut state).and_then(|waits| {
+        waits.descriptors.add(fd, interest, key)?;
+        Ok(waits)
+    });
+    match added {
+        Ok(waits) => {
+            drop(state);
+            Ok(Registration { reactor, waits, fd, key })
+        }
+        Err(error) => {
+            state.descriptors.remove(&key);
+            Err(error.into())
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.waits.descriptors.remove(self.fd);
+        self.reactor.state.lock().descriptors.remove(&self.key);
+    }
 }
 
 /// There are entries, and the thread could not be started.
@@ -152,10 +215,10 @@ pub(crate) fn retry() {
 
 #[cold]
 fn start_again() {
-    let timer = TIMER.get();
-    let mut state = timer.state.lock();
+    let reactor = REACTOR.get();
+    let mut state = reactor.state.lock();
     if state.thread.is_none() && !state.entries.is_empty() {
-        let _ = timer.start(&mut state);
+        let _ = reactor.start(&mut state);
     }
 }
 
@@ -170,38 +233,48 @@ pub(crate) fn about(at: Instant, pause: Duration) -> Instant {
     at + Duration::from_nanos(if past == 0 { 0 } else { (1 << bits) - past })
 }
 
-impl Timer {
+impl Reactor {
     fn start(self: &Arc<Self>, state: &mut State) -> std::result::Result<(), NoThread> {
-        let mine = self.clone();
-        let builder = thread::Builder::new().name("vsession-timer".into()).stack_size(128 * 1024);
-        let started = sys::without_signals(|| builder.spawn(move || mine.run()));
+        let started = self.try_start(state);
         START_FAILED.store(started.is_err(), Ordering::Relaxed);
-        state.thread = Some(started?);
+        Ok(started?)
+    }
+
+    fn try_start(self: &Arc<Self>, state: &mut State) -> io::Result<()> {
+        let waits = Arc::new(Waits { changed: EventFd::new()?, descriptors: Epoll::new()? });
+        let (mine, thread_waits) = (self.clone(), waits.clone());
+        let builder = thread::Builder::new().name("vsession-reactor".into()).stack_size(128 * 1024);
+        state.thread = Some(sys::without_signals(|| builder.spawn(move || mine.run(&thread_waits)))?);
+        state.waits = Some(waits);
         Ok(())
     }
 
-    fn run(&self) {
+    /// What the thread waits in, once it runs.
+    fn waits(self: &Arc<Self>, state: &mut State) -> io::Result<Arc<Waits>> {
+        if state.waits.is_none() {
+            self.try_start(state)?;
+        }
+        state.waits.clone().ok_or_else(|| io::ErrorKind::Other.into())
+    }
+
+    fn run(&self, waits: &Waits) {
         let mut idle_since = None;
         let mut state = self.state.lock();
         while !state.stopping {
             let now = Instant::now();
-            match state.entries.peek().map(|Reverse(first)| first.at) {
+            let limit = match state.entries.peek().map(|Reverse(first)| first.at) {
                 Some(at)
                     if at <= now || (planted!("woken-early") && at <= now + Duration::from_millis(10)) =>
                 {
                     let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
-                    if let Some(sleeper) = due {
-                        drop(state);
-                        // A panic must not end the timer for the others.
-                        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sleeper.wake()));
-                        state = self.state.lock();
-                    }
-                }
-                Some(at) => {
                     drop(state);
-                    thread::park_timeout(at.saturating_duration_since(now));
+                    wake(due);
                     state = self.state.lock();
+                    idle_since = None;
+                    continue;
                 }
+                Some(at) => Some(at.saturating_duration_since(now)),
+                None if !state.descriptors.is_empty() => None,
                 // sometimes: after five seconds without an entry
                 None if idle_since.is_some_and(|since| now >= since + IDLE) => {
                     if planted!("timer-ends-without-a-look") {
@@ -210,21 +283,60 @@ impl Timer {
                     }
                     break;
                 }
-                None => {
-                    idle_since = idle_since.or(Some(now));
-                    drop(state);
-                    thread::park_timeout(IDLE);
-                    state = self.state.lock();
-                    continue;
-                }
+                None => Some(IDLE),
+            };
+            idle_since = if state.is_empty() { idle_since.or(Some(now)) } else { None };
+            drop(state);
+            let ready = waits.wait(limit);
+            state = self.state.lock();
+            let ready: Vec<_> =
+                ready.iter().filter_map(|key| state.descriptors.remove(key)?.upgrade()).collect();
+            if !ready.is_empty() {
+                drop(state);
+                ready.into_iter().for_each(|sleeper| wake(Some(sleeper)));
+                state = self.state.lock();
             }
-            idle_since = None;
         }
+        state.waits = None;
         state.ended = state.thread.take();
         if state.stopping {
             // Sleepers that outlive the shutdown rely on their entries when the library is used again.
             state.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
+            // Nobody watches their descriptors any more. They look, and register again.
+            let left: Vec<_> =
+                state.descriptors.drain().filter_map(|(_, sleeper)| sleeper.upgrade()).collect();
+            drop(state);
+            left.into_iter().for_each(|sleeper| wake(Some(sleeper)));
         }
+    }
+}
+
+/// A panic must not end the reactor for the others.
+fn wake(sleeper: Option<Arc<dyn Sleeper>>) {
+    if let Some(sleeper) = sleeper {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| sleeper.wake()));
+    }
+}
+
+impl Waits {
+    /// Waits for a change, or for a descriptor, no longer than `limit`. The keys of descriptors that are ready.
+    fn wait(&self, limit: Option<Duration>) -> Vec<u64> {
+        let mut keys = Vec::new();
+        let wanted = [(self.changed.fd(), Interest::Read), (self.descriptors.fd(), Interest::Read)];
+        match poll(&wanted, limit) {
+            Ok(ready) => {
+                if ready[0] {
+                    self.changed.drain();
+                }
+                if ready[1] {
+                    self.descriptors.ready(&mut keys);
+                }
+            }
+            // The kernel lacks memory for a moment. Nobody else can wake the sleepers.
+            // unreached: needs a process without free descriptors or memory
+            Err(_) => thread::sleep(Duration::from_millis(10)),
+        }
+        keys
     }
 }
 

@@ -1,0 +1,257 @@
+//! Work that waits without a thread. A task is a future that workers run. Where it has to wait, the worker leaves it and takes
+//! up other work; whoever ends the wait, such as the reactor or a signal, wakes the task, and a worker goes on with it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use once_cell::sync::OnceCell;
+
+use super::reactor::Sleeper;
+use super::workers::{NoThread, WorkerPool};
+use crate::sync::{Arc, AtomicU8, Mutex, Ordering, rank};
+
+pub(crate) struct Task {
+    workers: Arc<WorkerPool>,
+    state: AtomicU8,
+    /// `None` while a worker runs it, and once it has ended.
+    future: Mutex<Option<Future>, rank::Task>,
+    /// No worker could be had for it. It must end now, and every wait of it fails.
+    no_thread: OnceCell<NoThread>,
+}
+
+type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
+
+/// A worker will run it.
+const QUEUED: u8 = 0;
+const RUNNING: u8 = 1;
+/// It runs, and what it is about to wait for has happened.
+const RUNNING_AND_WOKEN: u8 = 2;
+/// It waits, and nobody holds it but itself.
+const PARKED: u8 = 3;
+const ENDED: u8 = 4;
+
+impl Task {
+    /// Has a worker run the future that `body` makes. Where none can be had, the future is dropped and the error returned.
+    pub(crate) fn spawn<F>(
+        workers: &Arc<WorkerPool>,
+        body: impl FnOnce(Arc<Task>) -> F,
+    ) -> std::result::Result<(), NoThread>
+    where
+        F: std::future::Future<Output = ()> + Send + 'static,
+    {
+        let task = Task::new(workers, body);
+        task.queue().inspect_err(|_| {
+            drop(task.future.lock().take());
+            workers.task_ended();
+        })
+    }
+
+    /// The same, but where no worker can be had, the future runs on this thread, and each wait in it fails.
+    pub(crate) fn spawn_or_end<F>(workers: &Arc<WorkerPool>, body: impl FnOnce(Arc<Task>) -> F)
+    where
+        F: std::future::Future<Output = ()> + Send + 'static,
+    {
+        Task::new(workers, body).queue_or_end();
+    }
+
+    fn new<F>(workers: &Arc<WorkerPool>, body: impl FnOnce(Arc<Task>) -> F) -> Arc<Task>
+    where
+        F: std::future::Future<Output = ()> + Send + 'static,
+    {
+        let task = Arc::new(Task {
+            workers: workers.clone(),
+            state: AtomicU8::new(QUEUED),
+            future: Mutex::new(None),
+            no_thread: OnceCell::new(),
+        });
+        workers.task_begins();
+        // It holds itself until it has ended, so that it lives whoever is to wake it.
+        let future = Box::pin(body(task.clone()));
+        *task.future.lock() = Some(future);
+        task
+    }
+
+    fn queue(self: &Arc<Self>) -> std::result::Result<(), NoThread> {
+        let running = self.clone();
+        self.workers.run(move |thread| running.run(thread)).map(|_| ())
+    }
+
+    fn queue_or_end(self: Arc<Self>) {
+        if let Err(none) = self.queue() {
+            self.run(Err(none));
+        }
+    }
+
+    /// Fails once the task must end for lack of a thread.
+    pub(super) fn check(&self) -> std::result::Result<(), NoThread> {
+        self.no_thread.get().map_or(Ok(()), |none| Err(*none))
+    }
+
+    fn run(self: Arc<Self>, thread: std::result::Result<(), NoThread>) {
+        if let Err(none) = thread {
+            let _ = self.no_thread.set(none);
+        }
+        loop {
+            self.state.store(RUNNING, Ordering::SeqCst);
+            let Some(mut future) = self.future.lock().take() else { return };
+            let mut context = Context::from_waker(Waker::noop());
+            // What a panic leaves undone, the future's own destructors do.
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
+            if !matches!(polled, Ok(Poll::Pending)) {
+                self.state.store(ENDED, Ordering::SeqCst);
+                drop(future);
+                return self.workers.task_ended();
+            }
+            *self.future.lock() = Some(future);
+            if self.state.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return;
+            }
+        }
+    }
+}
+
+impl Sleeper for Task {
+    /// Whatever it waits for may have happened. It looks.
+    fn wake(self: Arc<Self>) {
+        let next = |state| match state {
+            RUNNING if planted!("woken-while-it-runs") => None,
+            RUNNING => Some(RUNNING_AND_WOKEN),
+            PARKED => Some(QUEUED),
+            _ => None,
+        };
+        if self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(PARKED) {
+            self.queue_or_end();
+        }
+    }
+}
+
+/// Lets go of the worker until the task is woken. Outside of a task it never ends.
+pub(super) async fn parked() {
+    let mut resumed = false;
+    std::future::poll_fn(
+        |_| if std::mem::replace(&mut resumed, true) { Poll::Ready(()) } else { Poll::Pending },
+    )
+    .await;
+}
+
+/// What a thread panicked with.
+pub(crate) type Panic = Box<dyn std::any::Any + Send>;
+
+/// The result of a future, or its panic. The future is borrowed, because it may be large.
+pub(crate) async fn catching<T>(
+    mut future: Pin<&mut impl std::future::Future<Output = T>>,
+) -> std::result::Result<T, Panic> {
+    std::future::poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    })
+    .await
+}
+
+/// The result of a future all of whose waits are those of a thread, which last as long as they take.
+pub(crate) fn on_this_thread<T>(future: impl std::future::Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => result,
+        // unreached: needs a defect in ring, rustls or this library
+        Poll::Pending => panic!("a thread's wait let go of its thread"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::runtime::wait::{Bounds, Signal, WaitError, Watch};
+    use crate::sync::Instant;
+    use crate::sys::Interest;
+
+    fn bounds(cancel: &Arc<Signal>) -> Bounds {
+        Bounds { cancel: Some(cancel.clone()), ..Bounds::default() }
+    }
+
+    const SOON: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_thousand_tasks_wait_on_two_workers_and_each_ends_by_its_own_cause() {
+        let workers = WorkerPool::new("test", 2);
+        let (told, results) = channel();
+        let causes: Vec<_> = (0..1000).map(|_| (Arc::new(Signal::new()), Arc::new(Signal::new()))).collect();
+        for (number, (token, signal)) in causes.iter().cloned().enumerate() {
+            let told = told.clone();
+            let spawned = Task::spawn(&workers, |task| async move {
+                let watch = Watch::of_task(bounds(&token), task);
+                told.send((number, watch.wait_for(&signal).await)).unwrap();
+            });
+            spawned.unwrap();
+        }
+        for (number, (token, signal)) in causes.iter().enumerate() {
+            if number % 3 == 0 { token.fire() } else { signal.fire() }
+        }
+        let mut ended = vec![None; causes.len()];
+        for _ in 0..causes.len() {
+            let (number, result) = results.recv_timeout(SOON).unwrap();
+            assert_eq!(ended[number].replace(result), None, "it ended twice");
+        }
+        for (number, result) in ended.into_iter().enumerate() {
+            let expected = if number % 3 == 0 { Err(WaitError::Cancelled) } else { Ok(()) };
+            assert_eq!(result, Some(expected), "{number}");
+        }
+        let holders = |signal| Arc::strong_count(signal);
+        let start = Instant::now();
+        while causes.iter().any(|(token, signal)| holders(token) + holders(signal) > 2) {
+            assert!(start.elapsed() < SOON, "a task that ended is kept");
+        }
+    }
+
+    #[test]
+    fn a_task_is_woken_by_its_descriptor_and_at_its_time() {
+        let workers = WorkerPool::new("test", 1);
+        let event = Arc::new(crate::sync::EventFd::new().unwrap());
+        for raised in [true, false] {
+            let (told, results) = channel();
+            let (start, waited) = (Instant::now(), event.clone());
+            let spawned = Task::spawn(&workers, |task| async move {
+                let watch = Watch::of_task(Bounds::default(), task);
+                let until = Instant::now() + if raised { SOON } else { Duration::from_millis(30) };
+                let ready = watch.wait_ready(&[(waited.fd(), Interest::Read)], Some(until)).await;
+                told.send(ready).unwrap();
+            });
+            spawned.unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+            if raised {
+                event.raise();
+            }
+            let ready = results.recv_timeout(SOON).unwrap();
+            assert_eq!(ready, Ok(raised.then_some(0)));
+            assert!(raised || start.elapsed() >= Duration::from_millis(30));
+            event.drain();
+        }
+    }
+
+    #[test]
+    fn a_panic_ends_its_task_alone() {
+        struct Tells(std::sync::mpsc::Sender<()>);
+        impl Drop for Tells {
+            fn drop(&mut self) {
+                self.0.send(()).unwrap();
+            }
+        }
+        let workers = WorkerPool::new("test", 1);
+        let (dropped, drops) = channel();
+        let tells = Tells(dropped);
+        let spawned = Task::spawn(&workers, |task| async move {
+            let _tells = tells;
+            let watch = Watch::of_task(Bounds::with_timeout(Duration::from_millis(5)), task);
+            let _ = watch.wait_for(&Signal::new()).await;
+            panic!("a planted panic");
+        });
+        spawned.unwrap();
+        drops.recv_timeout(SOON).unwrap();
+        let (told, results) = channel();
+        Task::spawn(&workers, |_| async move { told.send(()).unwrap() }).unwrap();
+        results.recv_timeout(SOON).unwrap();
+    }
+}
