@@ -47,7 +47,7 @@ impl Failure {
 }
 
 impl Session {
-    /// Makes a session on the server: one attempt.
+    /// Makes one attempt to get a session on the server.
     pub(super) async fn acquire<K: Kind>(
         &self,
         flight: &Flight,
@@ -56,12 +56,12 @@ impl Session {
     ) -> std::result::Result<Acquired<K>, Failure> {
         let server_session = K::of(self);
         let credential = self.credential_to_send::<K>(by_hand)?;
-        // A function may have taken its time.
+        // A function may have taken long.
         watch.check().map_err(Error::from)?;
         let known = server_session.renewal.lock().service.clone();
         let service = match known {
             Some(service) => service,
-            // In a box, as all that is rare: every flight would be as large.
+            // Boxed, because it is rare and would make every flight larger.
             None => Box::pin(server_session.kind.discover(&self.config, watch)).await?,
         };
         flight.may_have_run.store(true, Ordering::SeqCst);
@@ -88,7 +88,7 @@ impl Session {
         }
     }
 
-    /// The credential for the login. One that was refused is sent again by hand only: repeating it could lock the account.
+    /// The credential for the login. Only a login by hand sends a refused one again, because repeating it could lock the account.
     fn credential_to_send<K: Kind>(&self, by_hand: bool) -> std::result::Result<Credential, Failure> {
         loop {
             let given = {
@@ -101,7 +101,7 @@ impl Session {
             let mut account = self.account.lock();
             account.user = Some(credential.user.clone());
             if !by_hand && account.refused.stops(credential.fingerprint) {
-                // The program gave another one while the old one was read.
+                // The program has supplied another one meanwhile.
                 if account.newer_given {
                     continue;
                 }
@@ -142,7 +142,7 @@ impl Session {
             return Ok(Outcome::Ready);
         }
         if !planted!("orphan-kept") {
-            // Closed during the login: nobody will use this session, so it must not stay on the server.
+            // The session was closed during the login, so nobody will use this one.
             let watch = watch.within(self.login_bounds());
             // sometimes: a race, which a run meets or not
             if let Err(error) = self.end_orphan::<K>(&service, &login, Origin::Made, &watch).await {

@@ -14,7 +14,7 @@ use crate::sync::Arc;
 /// What a completion event carries.
 pub(crate) type CallResult = Result<SessionReply>;
 
-/// Puts the one event into the queue, whatever becomes of the call.
+/// Puts one completion event into the queue, however the call ends.
 struct Promise {
     queue: Arc<Queue>,
     session: Arc<Session>,
@@ -34,7 +34,7 @@ impl Drop for Promise {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
         });
-        // Under the lock of the renewal, as all events, so that epochs do not go back.
+        // Under the lock of the renewal, as for all events, so that epochs do not go back.
         let renewal = self.session.vim.renewal.lock();
         let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
         let notice = renewal.machine.notice(kind, reason, outcome.as_ref().err());
@@ -44,8 +44,8 @@ impl Drop for Promise {
 }
 
 impl Session {
-    /// Makes a call for which no thread waits, and puts its end into `queue`. Never waits: a call for which no worker can be had
-    /// ends at once.
+    /// Makes a call for which no thread waits, and puts its completion into `queue`. Never waits. If the system provides no worker,
+    /// the call ends at once.
     pub(crate) fn call_async(
         self: &Arc<Self>,
         call: MethodCall<'static>,
@@ -59,7 +59,7 @@ impl Session {
             let watch = Watch::of_task(bounds, waiter);
             let outcome = match watch.check() {
                 Ok(()) => promise.session.call_within(&call, &options, &watch).await,
-                // It waited for a worker for too long, or in vain.
+                // It waited too long for a worker, or there was none.
                 Err(stop) => Err(Error::from(stop).not_run()),
             };
             promise.keep(outcome);

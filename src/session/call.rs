@@ -1,5 +1,5 @@
-//! Calls through the session: take the snapshot, send, and when the server says that the session is gone, have it replaced once for
-//! all threads and send the call again.
+//! Calls through the session: take the snapshot and send. If the server says that the session is gone, have it replaced, once for
+//! all threads, and send the call again.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ use crate::status::{Executed, Status};
 use crate::sync::Arc;
 use crate::vim::service::{SERVICE_INSTANCE, Service};
 
-/// A call of a vim25 method: the program's, which is borrowed, or the copy that an asynchronous call keeps.
+/// A call of a vim25 method, borrowed from the program or, for an asynchronous call, copied.
 pub(crate) struct MethodCall<'a> {
     pub(crate) method: Cow<'a, str>,
     /// The type of the object that the method is called on.
@@ -34,7 +34,7 @@ pub(crate) struct MethodCall<'a> {
 }
 
 impl MethodCall<'_> {
-    /// The same call with a copy of everything.
+    /// A copy that borrows nothing.
     pub(crate) fn into_owned(self) -> MethodCall<'static> {
         MethodCall {
             method: self.method.into_owned().into(),
@@ -66,7 +66,7 @@ pub(crate) struct CallOptions {
     pub(crate) cancel: Option<Arc<Signal>>,
     pub(crate) operation_id: Option<String>,
     pub(crate) idempotent: bool,
-    /// Only with the session of this epoch; 0: with any.
+    /// The call needs the session of this epoch; 0: any session.
     pub(crate) require_epoch: u64,
     pub(crate) no_relogin: bool,
 }
@@ -90,7 +90,7 @@ impl Session {
         on_this_thread(self.call_within(call, options, &Watch::new(bounds)?))
     }
 
-    /// The same with the waits of a thread or of a task.
+    /// The same for a thread or a task.
     pub(crate) async fn call_within(
         self: &Arc<Self>,
         call: &MethodCall<'_>,
@@ -163,7 +163,7 @@ impl Session {
                 }
                 match replaced.map_err(Error::not_run)? {
                     Outcome::Ready if retry.again(Reason::SessionReplaced) => continue,
-                    // The account lacks a privilege: the answer stands.
+                    // The account lacks a privilege, so the answer stands.
                     Outcome::Ready | Outcome::StillAlive => {}
                     Outcome::Gone => {
                         return Err(self
@@ -179,7 +179,7 @@ impl Session {
                     Ok(SessionReply { reply, epoch: snapshot.epoch, operation_id })
                 }
                 Err(error) => {
-                    // That answer proves that the call did not run.
+                    // This answer proves that the call did not run.
                     if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED {
                         self.check_open()?;
                     }
@@ -190,8 +190,7 @@ impl Session {
         }
     }
 
-    /// Rediscovers the server where the answer contradicts what is known of it. `None`: nothing has changed, and the call's own
-    /// answer stands.
+    /// Rediscovers the server if the answer contradicts what is known of it. `None`: nothing has changed, and the answer stands.
     async fn resolve_objection(
         self: &Arc<Self>,
         error: &Error,
@@ -212,14 +211,14 @@ impl Session {
         Ok(changed.unwrap_or(false).then_some(reason))
     }
 
-    /// The snapshot for a call. `None`: a login is needed, and allowed.
+    /// The snapshot for a call. `None`: a login is needed and allowed.
     fn usable_snapshot(&self, options: &CallOptions) -> Result<Option<Arc<VimSnapshot>>> {
         let snapshot = loop {
             self.check_open()?;
             if !self.state().is_usable() {
                 return if options.no_relogin { Err(self.no_session()) } else { Ok(None) };
             }
-            // A logout or a close may have come in between; and where the session was lost, the state says so by now.
+            // A logout or a close may have come in between. If the session was lost, the state shows it by now.
             match self.identity() {
                 Err(_) if self.snapshot().lost => {}
                 identity => break identity?,
@@ -238,12 +237,12 @@ impl Session {
     }
 }
 
-/// The reply for the program, which is given what the server sent or nothing.
+/// Checks that the whole reply is well-formed: the program gets exactly what the server sent, or an error.
 fn well_formed(reply: Reply, method: &str, operation_id: &str) -> Result<Reply> {
     reply.well_formed(method).map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))
 }
 
-/// The call's own answer, where a login in its favour came to nothing that says more.
+/// The call's own answer, if the login that it caused failed without saying more.
 fn with_failed_login(own: &Error, failure: &Error) -> Error {
     own.clone().with(|d| {
         d.message.push_str(&format!("; the login that was to replace the session failed: {failure}"));
@@ -251,8 +250,7 @@ fn with_failed_login(own: &Error, failure: &Error) -> Error {
     })
 }
 
-/// The calls that may be answered with "not authenticated" for single properties. They only read, so reading again is as
-/// good as having read once.
+/// Whether a call may be answered with "not authenticated" for single properties. Such calls only read, so they can be repeated.
 fn is_property_read(method: &str) -> bool {
     matches!(method, "RetrieveProperties" | "RetrievePropertiesEx")
 }

@@ -1,4 +1,4 @@
-//! What a program does by hand: login, logout, after which the session can be used again, and close, after which it cannot.
+//! What a program does by hand: login; logout, after which it can log in again; and close, which is final.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,7 +17,7 @@ use crate::runtime::wait::{Bounds, Watch};
 use crate::status::Status;
 use crate::sync::Arc;
 
-/// A close of which the server does not know yet.
+/// A close that the server has not been told of yet.
 #[derive(Clone)]
 pub(crate) struct Ending {
     flight: Option<Arc<Flight>>,
@@ -26,7 +26,7 @@ pub(crate) struct Ending {
 }
 
 impl Session {
-    /// Logs in, or joins the login that is under way. Already logged in: no request.
+    /// Logs in, or joins the login that is under way. Makes no request if the session is usable.
     pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
         let usable = self.state().is_usable();
         if usable && !self.is_contradicted::<Vim25>() {
@@ -76,7 +76,7 @@ impl Session {
                 (busy, flight, snapshot)
             };
             if let Some(busy) = busy {
-                // However it ends, the state decides again.
+                // However it ends, the state is examined again.
                 on_this_thread(busy.wait(&watch)).map_err(Error::not_run)?;
                 continue;
             }
@@ -158,8 +158,8 @@ impl Session {
         // The signal of the close must not end the close itself.
         // unreached: needs a process without free descriptors or memory
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
-        // A login under way ends with a logout of its own; see `conclude`. A check or a logout need not be waited for. A callback
-        // of that login cannot wait for it, and need not: the login sees that the session is closed.
+        // A login under way ends with its own logout; see `conclude`. There is no need to wait for a check or a logout. A callback of
+        // that login cannot wait for it and need not: the login sees that the session is closed.
         let waits = |flight: &Arc<Flight>| !alive && !flight.runs_here() && !planted!("close-does-not-wait");
         if let Some(flight) = flight.filter(waits) {
             on_this_thread(flight.wait(&watch)).map_err(|error| unfinished(&error.not_run()))?;
@@ -182,7 +182,7 @@ impl Session {
     }
 }
 
-/// The handle is gone, and a session remains on the server.
+/// The error of a close that left a session on the server.
 fn unfinished(error: &Error) -> Error {
     error.clone().with(|d| {
         d.message = format!(

@@ -1,5 +1,5 @@
-//! Single flight: one login, check, rediscovery or logout at a time, shared by every thread that wants its result. A flight runs on
-//! a worker, so that no caller's deadline ends a login that others wait for; each waits within bounds of its own.
+//! Single flight: one login, check, rediscovery or logout at a time, shared by all threads that want its result. A flight is a task of
+//! its own, so that no caller's deadline ends a login that others wait for. Each caller waits within its own bounds.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -34,26 +34,26 @@ pub(super) enum Task {
     },
 }
 
-/// What is under way, and what its waiters need.
+/// What its waiters need.
 #[derive(Default)]
 pub(super) struct Flight {
     pub(super) number: u64,
-    /// The program asked for it: it sends the credentials even if they were refused before.
+    /// The program asked for it, so it sends the credentials even if they were refused before.
     pub(super) by_hand: bool,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
-    /// A login may have been sent: a thread that stops waiting cannot know whether it runs.
+    /// A login may have been sent, so a thread that stops waiting cannot know whether it runs.
     pub(super) may_have_run: AtomicBool,
     /// Fired when the last waiter has left.
     pub(super) abandoned: Arc<Signal>,
 }
 
-/// How a flight ended, when it did not fail.
+/// How a flight ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     /// There is a session that calls may use.
     Ready,
-    /// The session in question lives: what looked like its end was something else.
+    /// The session in question lives. What looked like its end was something else.
     StillAlive,
     /// The session is gone and was not replaced.
     Gone,
@@ -75,7 +75,7 @@ impl Flight {
         self.done.fire();
     }
 
-    /// Runs `body` with the flight marked as carried out by the thread that does it. The result, or a panic.
+    /// Runs `body`, and marks the flight as carried out by the thread that runs it at the moment. Returns the result or a panic.
     async fn run_here<T>(
         self: &Arc<Self>,
         body: Pin<&mut impl Future<Output = T>>,
@@ -90,8 +90,8 @@ impl Flight {
         .await
     }
 
-    /// Whether the current thread carries out this flight: it is in a callback that the flight made, and a wait for the flight could
-    /// never end.
+    /// Whether the current thread carries out this flight. Then it is in a callback of the flight, and could wait for the flight for
+    /// ever.
     pub(super) fn runs_here(self: &Arc<Self>) -> bool {
         RUNNING_HERE.get() == Arc::as_ptr(self) as usize
     }
@@ -118,7 +118,7 @@ impl Flight {
 }
 
 impl Session {
-    /// Carries out a flight, which ends in every case, after a panic too.
+    /// Carries out a flight. It ends in every case, even after a panic.
     pub(super) async fn run_flight<K: Kind>(
         self: &Arc<Self>,
         flight: &Arc<Flight>,
@@ -154,7 +154,7 @@ impl Session {
         task: Task,
         watch: &Watch,
     ) -> Result<Outcome> {
-        // Without a thread there is nobody to ask the program's functions on.
+        // Without a worker there is no thread on which the program's functions may run.
         if let Err(stop) = watch.check() {
             return self.conclude_failure::<K>(Error::from(stop).not_run().into());
         }
@@ -187,7 +187,7 @@ impl Session {
         self.conclude(result, by_hand, watch).await
     }
 
-    /// The server does not know the session any more. True: a login follows in the same flight.
+    /// The server no longer knows the session. True: a login follows in the same flight.
     fn expire_in_flight<K: Kind>(self: &Arc<Self>) -> Result<bool> {
         let mut renewal = K::of(self).renewal.lock();
         if renewal.machine.is_closed() {

@@ -1,6 +1,6 @@
-//! Keep-alive: probes keep a session that nobody uses from reaching the server's idle timeout. A session costs an entry in the reactor and
-//! nothing else; probes run on a few workers. A probe is a call like any other: no login, logout or close waits for it, and it has a
-//! dead session replaced as every call does. A failed probe is repeated, with growing pauses.
+//! Keep-alive: probes keep a session that nobody uses from reaching the server's idle timeout. An idle session costs
+//! one entry in the reactor. A probe is a task, and a call like any other: no login, logout or close waits for it, and it has a dead
+//! session replaced. A failed probe is repeated after growing pauses.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -24,21 +24,21 @@ use crate::status::Status;
 use crate::sync::{Arc, Instant, Mutex, rank};
 use crate::vim::service::SERVICE_INSTANCE;
 
-/// When the next sign of life is due.
+/// When the next probe is due.
 pub(super) struct KeepAlive(Mutex<Schedule, rank::Schedule>);
 
 struct Schedule {
-    /// Zero: none is wanted.
+    /// Zero: keep-alive is off.
     interval: Duration,
     /// The program stopped it; an automatic login does not start it again.
     stopped: bool,
-    /// When the session was last heard of.
+    /// When the server last answered.
     last_traffic: Instant,
-    /// The pause after `last_traffic`, or after a failure: the interval or less, by chance.
+    /// The pause after `last_traffic` or after a failure: the interval, shortened at random.
     pause: Duration,
     /// Probes that failed in a row.
     failures: u32,
-    /// The entry in the reactor that counts; earlier ones that still lie there do not.
+    /// The valid entry in the reactor. Entries that it replaced may still be there.
     entry: Option<Instant>,
     probing: bool,
 }
@@ -58,7 +58,7 @@ impl KeepAlive {
 
     /// The server answered: the next probe can wait.
     pub(super) fn note_traffic(&self) {
-        // The holder of the lock is about to read the time too. A note that is missed only brings a probe forward.
+        // Whoever holds the lock reads the time too. A missed note only makes a probe earlier.
         if let Some(mut schedule) = self.0.try_lock() {
             schedule.last_traffic = Instant::now();
         }
@@ -70,7 +70,7 @@ impl Schedule {
         !self.stopped && !self.interval.is_zero()
     }
 
-    /// Begins to count anew. The first pause is spread widely, so that sessions which began together do not stay so.
+    /// Starts a new pause. The first one varies widely, so that sessions which began together do not probe together.
     fn restart(&mut self, spread: f64) {
         self.last_traffic = Instant::now();
         self.failures = 0;
@@ -118,7 +118,7 @@ impl Session {
         self.arrange(&mut schedule);
     }
 
-    /// Something has changed that makes a try worth while: do not wait out a long pause.
+    /// Cuts a long pause short, because something has changed and another attempt may succeed.
     pub(super) fn keepalive_soon(self: &Arc<Self>) {
         if self.needs_keepalive() {
             let mut schedule = self.vim.keepalive.0.lock();
@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// Has the reactor wake us when the pause is over.
+    /// Has the reactor wake the session after the pause.
     fn arrange(self: &Arc<Self>, schedule: &mut Schedule) {
         if !schedule.runs() || schedule.probing {
             return;
@@ -141,23 +141,23 @@ impl Session {
             if planted!("keep-alive-holds-the-session") {
                 std::mem::forget(me);
             }
-            // Without a thread for the reactor it wakes us when it has one; see there.
+            // If the reactor gets no thread, it wakes the session once it has one.
             let _ = reactor::wake_at(due, weak);
         }
     }
 
-    /// Whether there is something to keep alive, or to bring back.
+    /// Whether there is a session to keep alive or to replace.
     fn needs_keepalive(&self) -> bool {
         match self.state() {
             State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE => true,
             State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => self.may_bring_back(),
-            // A file or a function may have others by now.
+            // A file or a function may supply other credentials by now.
             State::VSESSION_STATE_REJECTED => self.may_bring_back() && self.config.credentials_may_change(),
             _ => false,
         }
     }
 
-    /// There was a session, and another one may take its place without the program's doing.
+    /// Whether there was a session, and the library may replace it by itself.
     fn may_bring_back(&self) -> bool {
         self.config.relogin == Relogin::Auto && self.snapshot().had_login()
     }
@@ -166,7 +166,7 @@ impl Session {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
         let logouts = self.vim.renewal.lock().machine.logouts();
-        // A panic in a probe must not be the end of keep-alive.
+        // A panic in a probe must not end keep-alive.
         let result = catching(pin!(self.probe(watch))).await.unwrap_or_else(|_| {
             Err(Error::new(
                 Status::VSESSION_E_INTERNAL,
@@ -179,14 +179,14 @@ impl Session {
         schedule.probing = false;
         match result {
             Ok(()) => schedule.restart(0.1),
-            // The program has ended the session meanwhile: that is no failure.
+            // The program has ended the session meanwhile, so this is no failure.
             Err(_) if ended => schedule.restart(0.1),
             Err(error) => {
                 schedule.failures = schedule.failures.saturating_add(1);
                 schedule.last_traffic = Instant::now();
                 let pause = Backoff::of(&self.config).after(schedule.failures, &error, jitter());
                 schedule.pause = pause.min(schedule.interval);
-                // Credentials that still are the refused ones are no news.
+                // That the credentials are still the refused ones was reported before.
                 let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
                 if news && schedule.runs() {
                     self.tell_failed_probe(&error, logouts);
@@ -198,7 +198,7 @@ impl Session {
         }
     }
 
-    /// One sign of life, by whichever way the configuration says. A session that turns out dead is replaced.
+    /// One probe of the configured kind. A dead session is replaced.
     async fn probe(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         watch.check()?;
         if self.state() == State::VSESSION_STATE_REJECTED {
@@ -232,7 +232,7 @@ impl Session {
                         if self.state() == State::VSESSION_STATE_LOGGED_OUT {
                             return Err(not_logged_in());
                         }
-                        // The function may have taken its time.
+                        // The function may have taken long.
                         let watch = watch.within(self.probe_bounds());
                         self.renew::<Vim25>(Goal::HaveSession, &watch).await.map(|_| ())
                     }
@@ -254,8 +254,8 @@ impl Session {
         }
     }
 
-    /// What a fault in answer to CurrentTime says. That a privilege is missing is a sign of life. Any other fault says nothing
-    /// of the session, so that is asked about.
+    /// Judges a fault in answer to CurrentTime. A missing privilege shows that the session lives. Any other fault says nothing about
+    /// the session, so the server is asked about it.
     async fn judge_fault(self: &Arc<Self>, error: Error, watch: &Watch) -> Result<()> {
         match self.state() {
             // The program has just ended it.
@@ -267,7 +267,7 @@ impl Session {
     }
 
     pub(super) fn tell_failed_probe(&self, error: &Error, logouts: u64) {
-        // Under the lock of the renewal, or it might come after what a later login tells.
+        // Under the lock of the renewal, so that the event comes before those of a later login.
         let mut renewal = self.vim.renewal.lock();
         if renewal.machine.logouts() != logouts {
             return;
@@ -292,15 +292,15 @@ impl Sleeper for Session {
         match schedule.entry {
             Some(entry) if now >= entry && planted!("entry-not-cleared") => {}
             Some(entry) if now >= entry => schedule.entry = None,
-            // An entry that an earlier one has replaced.
+            // An earlier entry has replaced this one.
             _ => return,
         }
-        // Asked under the lock: a login that completes meanwhile relies on an entry, or makes one.
+        // Under the lock: a login that completes meanwhile relies on this entry, or makes one.
         if !schedule.runs() || !self.needs_keepalive() || schedule.probing {
             return;
         }
         if now < schedule.last_traffic + schedule.pause {
-            // Traffic has put it off.
+            // Traffic has postponed it.
             self.arrange(&mut schedule);
             return;
         }
@@ -321,7 +321,7 @@ mod tests {
     use crate::config::{Config, ProgramFunction};
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// A machine that slept for an hour, or a program that was stopped: the hour is not made up for.
+    /// After a machine has slept for an hour, or a program was stopped, missed probes are not made up for.
     #[test]
     fn an_entry_long_overdue_makes_one_probe() {
         let probes = Arc::new(AtomicU32::new(0));
@@ -334,7 +334,7 @@ mod tests {
         let session = open(config);
         publish_login(&session);
         let second = Duration::from_secs(1);
-        // As long as the machine is up, where that is less.
+        // No longer than the machine is up.
         let long_ago =
             [3600, 600, 60, 10].into_iter().find_map(|s| Instant::now().checked_sub(s * second)).unwrap();
         let mut schedule = session.vim.keepalive.0.lock();
@@ -362,7 +362,7 @@ mod tests {
         }
     }
 
-    /// The reactor wakes a session by an entry of before, while a login completes that relies on that entry.
+    /// The reactor wakes a session by an old entry while a login completes that relies on that entry.
     #[test]
     fn a_login_beside_a_wake_up_does_not_lose_keep_alive() {
         let session = open(Config::new("http://user:pass@127.0.0.1:1/sdk").unwrap());
@@ -372,7 +372,7 @@ mod tests {
             let session = session.clone();
             std::thread::spawn(move || session.wake())
         };
-        // It comes as far as the lock.
+        // It gets as far as the lock.
         std::thread::sleep(Duration::from_millis(100));
         publish_login(&session);
         drop(schedule);

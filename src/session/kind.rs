@@ -1,5 +1,5 @@
-//! Kinds of server sessions. One `Session` may hold a server session of each kind, over one account. What a kind has to know of its
-//! protocol is the trait below; renewal, rediscovery, orphans and close are written once, for every kind.
+//! Kinds of server sessions. One `Session` may hold a server session of each kind, over one account. The trait below is what
+//! a kind knows of its protocol. Renewal, rediscovery, orphans and close are written once for all kinds.
 
 use std::fmt::Debug;
 
@@ -61,7 +61,7 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         watch: &Watch,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Ends the session on the server. A session that is gone already counts as ended.
+    /// Ends the session on the server. Succeeds if the session is already gone.
     fn log_out(
         &self,
         service: &Self::Service,

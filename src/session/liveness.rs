@@ -1,5 +1,5 @@
-//! What answers say about the session, and whether the server still knows it. Reading the state never asks; `refresh`, `is_active`
-//! and `is_live` do.
+//! What answers say about the session, and questions to the server whether it still knows the session. Reading the state makes no
+//! request; `refresh`, `is_active` and `is_live` do.
 
 use super::backoff::Now;
 use super::kind::Kind;
@@ -27,7 +27,7 @@ impl Session {
         }
     }
 
-    /// The server did not answer, if that is what the error says. A fault is an answer.
+    /// Notes an outage if the error is one. A fault is an answer.
     pub(super) fn note_failure<K: Kind>(&self, error: &Error) {
         if error.is_fault() {
             return self.note_success::<K>();
@@ -69,8 +69,8 @@ impl Session {
         }
     }
 
-    /// A call was answered as if the session had ended, and the server does not say whether it lives. Then the call's answer is
-    /// all the evidence there is: the session is given up, unless that was done a moment ago.
+    /// A call was answered as if the session had ended, and the server does not say whether it lives. The answer is the only
+    /// evidence then, and the session is given up, unless that happened a moment ago.
     fn accepts_unproven_loss<K: Kind>(&self, error: &Error) -> bool {
         let accepted = {
             let mut renewal = K::of(self).renewal.lock();
@@ -185,7 +185,7 @@ impl Session {
         Ok(active)
     }
 
-    /// What a question about the session of `snapshot` is asked of again; see `corrected`. Else the error, which is noted.
+    /// The snapshot with which a question is asked again; see `corrected`. Otherwise the error, which is noted.
     async fn other_session(
         self: &Arc<Self>,
         snapshot: Arc<VimSnapshot>,
@@ -207,7 +207,7 @@ impl Session {
     }
 
     fn begin_check(&self) -> Result<Arc<VimSnapshot>> {
-        // In this order: a close takes the login out of the snapshot.
+        // In this order, because a close takes the login out of the snapshot.
         let snapshot = self.snapshot();
         self.check_open()?;
         Ok(snapshot)

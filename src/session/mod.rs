@@ -1,4 +1,4 @@
-//! The heart: one session that any number of threads use. Readers see one immutable snapshot, replaced as a whole. A state machine
+//! One session that any number of threads use. Readers see one immutable snapshot, replaced as a whole. A state machine
 //! (`state`) decides what each event changes; renewal, keep-alive, calls and close feed it and carry out its effects.
 //!
 //! Locks are held for a few instructions, never across I/O, a wait or a callback.
@@ -87,8 +87,8 @@ impl Session {
         self.vim.publisher.handle()
     }
 
-    /// The state as readers see it. What was published may be another session's some time after the close, so it counts only
-    /// if this one is not closed by then.
+    /// The state as readers see it. Some time after the close, the published word may belong to another session, so it counts only if
+    /// this one is not closed.
     fn state(&self) -> State {
         let state = self.vim.publisher.state();
         if self.closed.has_fired() { State::VSESSION_STATE_CLOSED } else { state }
@@ -98,7 +98,7 @@ impl Session {
         if self.state() == State::VSESSION_STATE_CLOSED { Err(closed().not_run()) } else { Ok(()) }
     }
 
-    /// Why there is no session. What a close ended may look as if the server had ended it.
+    /// Why there is no session. A close may look as if the server had ended the session.
     fn no_session(&self) -> Error {
         self.check_open().err().unwrap_or_else(not_logged_in)
     }
@@ -125,7 +125,7 @@ impl Session {
             return Err(self.no_session());
         }
         self.check_open()?;
-        // It may be ahead of what `vsession_get_epoch` reads, for the moment that its publication takes.
+        // While it is being published, it may be newer than what `vsession_get_epoch` reads.
         if !planted!("epoch-not-raised") {
             self.vim.publisher.raise_epoch(snapshot.epoch);
         }

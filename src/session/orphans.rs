@@ -1,5 +1,5 @@
-//! Sessions on the server that nobody uses any more: a renewal replaced them, a close overtook their login, or nobody knows what they are.
-//! They are logged out here and nowhere else, if they are ours to end.
+//! Sessions on the server that nobody uses any more, because a renewal replaced them, a close overtook their login, or their login's
+//! reply was unusable. They are logged out here only, if this library made them.
 
 use super::Session;
 use super::kind::{Kind, Origin};
@@ -13,7 +13,7 @@ use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::sync::Arc;
 
-/// A call that is under way with the login of a snapshot.
+/// A call under way that uses the login of a snapshot.
 pub(super) struct InUse<'a, K: Kind> {
     session: &'a Arc<Session>,
     snapshot: &'a Arc<Snapshot<K>>,
@@ -35,9 +35,9 @@ impl<K: Kind> Drop for InUse<'_, K> {
 }
 
 impl Session {
-    /// The server says that the session is gone. `replace`: a login may follow at once, and the state says whether it does.
-    /// Returns the session where it is to be logged out, which the caller does when the lock is free. A server that did not make
-    /// the session is not asked to end it: it may have made one of that name.
+    /// The server says that the session is gone. `replace`: a login may follow at once; the state says whether it does. Returns the
+    /// session if the caller has to log it out after it has released the lock. A server that did not make the session is not asked
+    /// to end it, because it may have made another one with that name.
     #[must_use]
     pub(super) fn expire<K: Kind>(
         &self,
@@ -51,11 +51,11 @@ impl Session {
         (had_session && !snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
     }
 
-    /// Has a session logged out that was given up. It may live on: behind another node of the same address, or because its cookie
-    /// gets lost on the way. Nobody waits for that.
+    /// Logs an abandoned session out; nobody waits for it. The session may still live, on another node behind the same address, or
+    /// because its cookie gets lost on the way.
     pub(super) fn log_out_in_background<K: Kind>(self: &Arc<Self>, orphan: Arc<Snapshot<K>>) {
         let session = self.clone();
-        // Where no thread can be had, the session stays until the server ends it.
+        // If the system provides no thread, the session stays until the server ends it.
         let _ = Task::spawn(&workers::pools().probes, |waiter| async move {
             let watch = Watch::of_task(session.orphan_bounds(), waiter);
             if let Some((login, service)) = orphan.usable() {

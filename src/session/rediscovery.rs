@@ -85,9 +85,9 @@ impl Session {
         Ok(if changed { Outcome::Ready } else { Outcome::StillAlive })
     }
 
-    /// What a question of the library's own about the session is asked of again: another server, where this answer contradicts what
-    /// is known of `service`, and `retry` allows another attempt. Else the error. `by_hand`: however often the server was
-    /// rediscovered lately.
+    /// The server to which a question of the library's own is sent again: another one, if this answer contradicts what is known of
+    /// `service` and `retry` allows another attempt. Otherwise the error. `by_hand`: however often the server was rediscovered
+    /// lately.
     pub(super) async fn corrected<K: Kind>(
         &self,
         service: &Arc<K::Service>,

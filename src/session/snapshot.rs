@@ -19,9 +19,9 @@ pub(crate) struct Snapshot<K: Kind> {
     pub(crate) login: Option<K::Login>,
     /// The server that the login was made with.
     pub(crate) service: Option<Arc<K::Service>>,
-    /// There was a session, which the server does not know any more.
+    /// There was a session that the server no longer knows.
     pub(super) lost: bool,
-    /// The login was made before the server turned out to be another one, which may never have known it.
+    /// The login was made before the server turned out to be another one, which may not know it.
     pub(super) elsewhere: bool,
     /// Who made the session.
     pub(super) origin: Origin,
@@ -49,8 +49,8 @@ impl<K: Kind> Clone for Snapshot<K> {
     }
 }
 
-/// The calls that are under way with a login. A session that is given up is logged out when they have ended: a call that lost
-/// its session half-way would be answered as if it had not run.
+/// The calls under way that use a login. An abandoned session is logged out after they have ended: a call that loses its session
+/// half-way is answered as if it had not run.
 #[derive(Debug, Default)]
 pub(crate) struct Uses {
     calls: AtomicU64,
@@ -89,8 +89,8 @@ impl<K: Kind> Snapshot<K> {
     }
 }
 
-/// A snapshot that readers take along. Taking and freeing it counts references, and threads that do so at the same time
-/// hold each other up where the counter is one: so each has a cache line for itself.
+/// A snapshot that readers keep. Taking and freeing it changes a reference count, and threads that change the same counter slow each
+/// other down, so each counter has a cache line of its own.
 #[repr(align(64))]
 pub(crate) struct View<K: Kind>(Arc<Snapshot<K>>);
 
@@ -109,8 +109,8 @@ impl<K: Kind> Deref for View<K> {
 
 const VIEWS: usize = 8;
 
-/// A published snapshot, with views of it for readers on different threads. A view is made when
-/// it is first wanted; from then on the thread that replaces the snapshot makes the next one.
+/// A published snapshot, with views of it for readers on different threads. The first reader makes a view; from then on the thread
+/// that replaces the snapshot makes the next one.
 struct Publication<K: Kind> {
     snapshot: Arc<Snapshot<K>>,
     views: [OnceBox<Arc<View<K>>>; VIEWS],
@@ -141,7 +141,7 @@ impl<K: Kind> Publication<K> {
         self.make(thread_number() % VIEWS).clone()
     }
 
-    /// Whether a reader holds it or one of its views, after it was replaced. From then on no reader can get either.
+    /// Whether a reader still holds it or one of its views after it was replaced. No reader can get them any more.
     fn is_held(this: &Arc<Publication<K>>) -> bool {
         Arc::strong_count(this) > 1
             || this.views.iter().filter_map(OnceBox::get).any(|view| Arc::strong_count(view) > 1)
