@@ -21,6 +21,7 @@ class Budget:
     """What a figure of ours must meet: an absolute limit, a limit relative to each of some peers, or being the best."""
 
     at_most: float | None = None
+    at_least: float | None = None
     unit: str = ""
     times: dict = field(default_factory=dict)
     first: bool = False
@@ -29,6 +30,8 @@ class Budget:
         parts = []
         if self.at_most is not None:
             parts.append(f"≤ {self.at_most:g} {self.unit}".strip())
+        if self.at_least is not None:
+            parts.append(f"≥ {self.at_least:g} {self.unit}".strip())
         parts += [f"≤ {factor:g} × {peer}" for peer, factor in self.times.items()]
         if self.first:
             parts.append("better than all")
@@ -36,6 +39,8 @@ class Budget:
 
     def holds(self, ours, peers, lower_is_better):
         if self.at_most is not None and ours > self.at_most:
+            return False
+        if self.at_least is not None and ours < self.at_least:
             return False
         if any(ours > factor * peers[peer] for peer, factor in self.times.items()):
             return False
@@ -189,6 +194,12 @@ class Bench:
             self.run(program, "call", server, environment={k: str(v) for k, v in preload.items()}, count=count, **how)
             counts.append([int(number) for number in file.read_text().split()])
         return tuple((many - few) / (self.MANY - self.FEW) for few, many in zip(*counts))
+
+
+def load(name, *usual):
+    """The loads that a case is run with: those of the environment's BENCH_<NAME>, separated by commas, or the usual ones."""
+    given = os.environ.get(f"BENCH_{name}")
+    return tuple(int(number) for number in given.split(",")) if given else usual
 
 
 def cpu_us(sample):

@@ -37,6 +37,7 @@ def build():
     c_program("locks", "-o", BUILT / "locks")
     c_program("start", "-o", BUILT / "start", "-ldl")
     c_program("scale", "-o", BUILT / "scale", *library)
+    c_program("waiting", "-o", BUILT / "waiting", *library)
     c_program("allocations", "-o", BUILT / "allocations.so", "-shared", "-fPIC")
     go = PROGRAMS / "go"
     run("go", "build", "-o", BUILT / "govmomi", "./govmomi", cwd=go)
@@ -55,6 +56,7 @@ COMMANDS = {
     "locks": [BUILT / "locks"],
     "scale": [BUILT / "scale"],
     "start": [BUILT / "start"],
+    "waiting": [BUILT / "waiting"],
     "govmomi": [BUILT / "govmomi"],
     "cgo": [BUILT / "cgo"],
     "pyVmomi": [PYTHON, PROGRAMS / "python" / "pyvmomi.py"],

@@ -44,6 +44,7 @@ class Server:
             "BENCH_USER": self.info["user"],
             "BENCH_PASSWORD": self.info["password"],
             "BENCH_CA": self.info.get("ca_file") or "",
+            "BENCH_URLS": " ".join(self.info["url"].replace(self.info["host"], host) for host in self.info.get("others", ())),
         }
 
     def control(self, method, path, body=None):

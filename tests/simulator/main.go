@@ -23,7 +23,7 @@ type options struct {
 	tls, selfSigned, requireClientCert    bool
 	tlsMax                                uint16
 	sessionTimeout                        time.Duration
-	vms, logSize                          int
+	vms, logSize, addresses               int
 	exitOnEOF, verbose, noneLeft          bool
 	settings                              settings
 	command                               []string // with it, the program runs for as long as the command
@@ -40,6 +40,7 @@ func parse(args []string) (*options, error) {
 	f := flag.NewFlagSet("simulator", flag.ContinueOnError)
 	f.StringVar(&o.mode, "mode", "vpx", "vpx (vCenter) or esx")
 	f.StringVar(&o.listen, "listen", "127.0.0.1:0", "address for clients")
+	f.IntVar(&o.addresses, "addresses", 1, "how many addresses lead to the server; all but the first have free ports")
 	f.StringVar(&o.control, "control", "127.0.0.1:0", "address of the control port")
 	f.StringVar(&o.user, "user", "user", "accepted user name")
 	f.StringVar(&o.password, "password", "pass", "accepted password")
@@ -86,6 +87,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.mode == "esx" {
 		o.settings.Like = plainProfile // no ESXi host of these versions was recorded
+	}
+	if o.addresses < 1 {
+		return nil, fmt.Errorf("-addresses is 1 or more")
 	}
 	if o.vms < 0 || o.user == "" || o.password == "" {
 		return nil, fmt.Errorf("-vms is not negative, -user and -password are not empty")

@@ -33,19 +33,20 @@ type program struct {
 
 // announcement is the line of JSON that the program prints at its start.
 type announcement struct {
-	URL      string `json:"url"`
-	Host     string `json:"host"`
-	Control  string `json:"control"`
-	CAFile   string `json:"ca_file"`
-	SHA256   string `json:"thumbprint_sha256"`
-	SHA1     string `json:"thumbprint_sha1"`
-	User     string `json:"user"`
-	Password string `json:"password"`
-	Tunnel   int    `json:"tunnel"`
-	Mode     string `json:"mode"`
-	PID      int    `json:"pid"`
-	Version  string `json:"version"`
-	Like     string `json:"like"`
+	URL      string   `json:"url"`
+	Host     string   `json:"host"`
+	Others   []string `json:"others,omitempty"`
+	Control  string   `json:"control"`
+	CAFile   string   `json:"ca_file"`
+	SHA256   string   `json:"thumbprint_sha256"`
+	SHA1     string   `json:"thumbprint_sha1"`
+	User     string   `json:"user"`
+	Password string   `json:"password"`
+	Tunnel   int      `json:"tunnel"`
+	Mode     string   `json:"mode"`
+	PID      int      `json:"pid"`
+	Version  string   `json:"version"`
+	Like     string   `json:"like"`
 }
 
 func start(o *options) (*program, error) {
@@ -89,10 +90,17 @@ func start(o *options) (*program, error) {
 	}
 	p.front.settings.Store(&o.settings)
 	p.server = newServer(address, config, p.front, p.stats, o.verbose)
+	host, _, _ := net.SplitHostPort(address)
+	for range o.addresses - 1 {
+		other, err := holdPort(net.JoinHostPort(host, "0"))
+		if err != nil {
+			return nil, err
+		}
+		p.server.others = append(p.server.others, other)
+	}
 	if err := p.server.start(); err != nil {
 		return nil, err
 	}
-	host, _, _ := net.SplitHostPort(address)
 	if p.tunnel, err = startTunnel(host, address); err != nil {
 		return nil, err
 	}
@@ -112,7 +120,7 @@ func start(o *options) (*program, error) {
 func (p *program) announcement() announcement {
 	scheme := "http"
 	a := announcement{
-		Host: p.server.address, Control: "http://" + p.controlAddress,
+		Host: p.server.address, Others: p.server.others, Control: "http://" + p.controlAddress,
 		Tunnel: p.tunnel, Mode: p.options.mode, PID: os.Getpid(),
 		Version: p.model.ServiceContent.About.ApiVersion,
 		Like:    p.front.settings.Load().Like,

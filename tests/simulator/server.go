@@ -40,16 +40,17 @@ func (c *connection) reset() {
 // again on the same port while the open connections live on.
 type server struct {
 	address string
+	others  []string    // further addresses, which lead to the same server
 	config  *tls.Config // nil: plain HTTP
 	http    *http.Server
 	stats   *stats
 
-	mu       sync.Mutex
-	listener net.Listener
-	conns    map[*connection]struct{}
-	limit    int
-	wire     *wireFault // nil: none
-	nextID   int64
+	mu        sync.Mutex
+	listeners []net.Listener
+	conns     map[*connection]struct{}
+	limit     int
+	wire      *wireFault // nil: none
+	nextID    int64
 }
 
 type connectionKey struct{}
@@ -95,29 +96,31 @@ func connectionOf(ctx context.Context) *connection {
 func (s *server) start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.listener != nil {
+	if s.listeners != nil {
 		return nil
 	}
-	l, err := net.Listen("tcp", s.address)
-	if err != nil {
-		return err
+	for _, address := range append([]string{s.address}, s.others...) {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			return err
+		}
+		s.listeners = append(s.listeners, l)
+		var accept net.Listener = &counted{Listener: l, server: s}
+		if s.config != nil {
+			accept = tls.NewListener(accept, s.config)
+		}
+		go func() { _ = s.http.Serve(accept) }()
 	}
-	s.listener = l
-	var accept net.Listener = &counted{Listener: l, server: s}
-	if s.config != nil {
-		accept = tls.NewListener(accept, s.config)
-	}
-	go func() { _ = s.http.Serve(accept) }()
 	return nil
 }
 
 // stop refuses new connections. The open ones live on.
 func (s *server) stop() {
 	s.mu.Lock()
-	l := s.listener
-	s.listener = nil
+	all := s.listeners
+	s.listeners = nil
 	s.mu.Unlock()
-	if l != nil {
+	for _, l := range all {
 		_ = l.Close()
 	}
 }

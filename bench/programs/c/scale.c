@@ -7,44 +7,27 @@
  *                                     so that the driver can look at the server's counters
  */
 
-#include "common.h"
-#include <dirent.h>
-#include <vsession.h>
+#include "library.h"
 
 enum { LOGIN_THREADS = 8 };
 
 static vsession *sessions;
 static long session_count;
 
-static void need(vsession_status status, vsession_error *error, const char *what) {
-    if (status != VSESSION_OK)
-        fail("%s: %s: %s", what, vsession_status_name(status), vsession_error_message(error));
-}
+/* The configuration of a session: servers take turns where BENCH_URLS names some, separated by blanks. */
+static vsession_config *configs;
+static long config_count;
 
-static long entries(const char *directory) {
-    long count = 0;
-    DIR *open = opendir(directory);
-    struct dirent *entry;
-    while (open && (entry = readdir(open)))
-        count += entry->d_name[0] != '.';
-    if (open)
-        closedir(open);
-    return count;
-}
-
-static vsession_config make_config(void) {
-    vsession_config config;
-    vsession_error *error = NULL;
-    const char *ca = environment("BENCH_CA");
-    need(vsession_config_new(environment("BENCH_URL"), &config, &error), error, "config");
-    need(vsession_config_set(config, "username", environment("BENCH_USER"), &error), error, "username");
-    need(vsession_config_set(config, "password", environment("BENCH_PASSWORD"), &error), error, "password");
-    need(vsession_config_set(config, "idle_timeout_ms", "1000", &error), error, "idle_timeout_ms");
-    need(vsession_config_set(config, "keepalive.interval_ms", text_argument("interval_ms", "600000"), &error), error,
-         "keepalive.interval_ms");
-    if (*ca)
-        need(vsession_config_set(config, "tls.ca_file", ca, &error), error, "tls.ca_file");
-    return config;
+static void make_configs(void) {
+    char *urls = strdup(*environment("BENCH_URLS") ? environment("BENCH_URLS") : environment("BENCH_URL"));
+    for (char *rest = urls, *url; (url = strsep(&rest, " "));) {
+        configs = realloc(configs, (size_t)(config_count + 1) * sizeof *configs);
+        configs[config_count] = config_for(url);
+        set_option(configs[config_count], "idle_timeout_ms", text_argument("idle_ms", "1000"));
+        set_option(configs[config_count], "keepalive.interval_ms", text_argument("interval_ms", "600000"));
+        config_count++;
+    }
+    free(urls);
 }
 
 static void *log_in_some(void *first) {
@@ -76,7 +59,7 @@ static void rest(void) {
 }
 
 static void run(bool alive) {
-    vsession_config config = make_config();
+    make_configs();
     vsession one;
     vsession_error *error = NULL;
     session_count = (long)argument("sessions", 1000);
@@ -87,13 +70,13 @@ static void run(bool alive) {
         sessions[i].id = 1; /* makes the memory resident before anything is measured */
 
     /* What the first session allocates for all does not count. */
-    need(vsession_open(config, &one, &error), error, "open");
+    need(vsession_open(configs[0], &one, &error), error, "open");
     need(vsession_login(one, NULL, &error), error, "login");
     long rss_one = memory_kib("VmRSS");
 
     uint64_t cpu = cpu_ns(), begin = now_ns();
     for (long i = 0; i < session_count; i++)
-        need(vsession_open(config, &sessions[i], &error), error, "open");
+        need(vsession_open(configs[i % config_count], &sessions[i], &error), error, "open");
     uint64_t open_ns = now_ns() - begin, open_cpu = cpu_ns() - cpu;
     long rss_open = memory_kib("VmRSS");
     begin = now_ns();
