@@ -170,6 +170,24 @@ pub(crate) fn start_connect(address: &SocketAddr) -> io::Result<TcpStream> {
     }
 }
 
+/// How often a silent peer is asked before the kernel gives the connection up.
+const KEEPALIVE_PROBES: u32 = 6;
+
+/// Has the kernel ask a peer that has been silent for `after` for a sign of life, which also keeps the connection in the memory of a
+/// firewall. The connection fails with ETIMEDOUT once the peer has not answered for about as long again.
+pub(crate) fn keep_alive(socket: &TcpStream, after: Duration) -> io::Result<()> {
+    use rustix::net::sockopt;
+    let idle = Duration::from_secs(after.as_millis().div_ceil(1000) as u64);
+    let interval = Duration::from_secs((idle.as_secs() / u64::from(KEEPALIVE_PROBES)).max(1));
+    sockopt::set_tcp_keepidle(socket, idle)?;
+    sockopt::set_tcp_keepintvl(socket, interval)?;
+    sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES)?;
+    // While bytes are unacknowledged, the kernel repeats them instead, for a quarter of an hour by default.
+    let most = (idle + KEEPALIVE_PROBES * interval).as_millis();
+    sockopt::set_tcp_user_timeout(socket, most as u32)?;
+    Ok(sockopt::set_socket_keepalive(socket, true)?)
+}
+
 /// Reads from a socket; waits for the first byte where the socket is a blocking one, no longer than its timeout.
 pub(crate) fn receive(socket: &impl AsRawFd, buffer: &mut [u8]) -> io::Result<usize> {
     // SAFETY: the buffer has that many writable bytes.
@@ -321,6 +339,26 @@ mod tests {
         poll(&[(stream.as_raw_fd(), Interest::Write)], None).unwrap();
         assert!(stream.take_error().unwrap().is_none());
         (stream, peer)
+    }
+
+    #[test]
+    fn the_kernel_gives_a_silent_peer_up_after_twice_the_time() {
+        use rustix::net::sockopt;
+        let (stream, _peer) = connected_pair();
+        let seconds = Duration::from_secs;
+        for (after, idle, interval, most) in [
+            (1, 1, 1, 7000),
+            (5001, 6, 1, 12_000),
+            (60_000, 60, 10, 120_000),
+            (32_767_000, 32_767, 5461, 65_533_000),
+        ] {
+            keep_alive(&stream, Duration::from_millis(after)).unwrap();
+            assert!(sockopt::socket_keepalive(&stream).unwrap());
+            assert_eq!(sockopt::tcp_keepidle(&stream).unwrap(), seconds(idle));
+            assert_eq!(sockopt::tcp_keepintvl(&stream).unwrap(), seconds(interval));
+            assert_eq!(sockopt::tcp_keepcnt(&stream).unwrap(), KEEPALIVE_PROBES);
+            assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), most);
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     pub(crate) max_connections: usize,
     pub(crate) idle_timeout: Duration,
+    /// `None`: the kernel does not look after the peer.
+    pub(crate) tcp_keepalive: Option<Duration>,
     pub(crate) max_reply_bytes: u64,
     pub(crate) user_agent: String,
     pub(crate) compression: Compression,
@@ -117,6 +119,7 @@ impl Config {
             connect_timeout: Duration::from_secs(15),
             max_connections: 64,
             idle_timeout: Duration::from_secs(15),
+            tcp_keepalive: Some(Duration::from_secs(60)),
             max_reply_bytes: 64 << 20,
             user_agent: concat!("libvsession/", env!("CARGO_PKG_VERSION")).into(),
             backoff: Duration::from_secs(1),
@@ -149,6 +152,7 @@ impl Config {
                 std::env::var_os(name)
             })?,
             idle_timeout: self.idle_timeout,
+            tcp_keepalive: self.tcp_keepalive,
             host: self.url.host.clone(),
             port: self.url.port,
             connect_timeout: self.connect_timeout,

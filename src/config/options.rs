@@ -27,6 +27,8 @@ const BOOLEAN: &str = "`true` or `false`; also `1`, `0`, `yes`, `no`, `on`, `off
 
 /// The longest time in milliseconds; the next number means "for ever" in the C API.
 const LONGEST: u64 = u32::MAX as u64 - 1;
+/// The kernel takes no more than 32,767 seconds.
+const LONGEST_KEEPALIVE: u64 = 32_767_000;
 const POSITIVE_MILLISECONDS: &str = "1 to 4294967294";
 
 const OPTIONS: &[Opt] = &[
@@ -184,6 +186,19 @@ const OPTIONS: &[Opt] = &[
         default: "15000",
         about: "How long a connection may be idle before it is closed. With a value above the server's own limit, more calls meet a connection that the server is about to close.",
         set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.idle_timeout = v),
+    },
+    Opt {
+        name: "tcp.keepalive_ms",
+        values: "0, or 1000 to 32767000; 0: none",
+        default: "60000",
+        about: "How long a connection may be silent under a call before the system asks the peer for a sign of life (TCP keep-alive), in whole seconds, rounded up. A firewall then does not forget the connection of a call that waits for long. A peer that vanished is noticed after about twice this time, and so is one that takes nothing of a request: the call fails with VSESSION_E_CONNECTION. Without it, only the call's deadline ends such a wait.",
+        set: |c, v| match milliseconds(v, 0..=LONGEST_KEEPALIVE)? {
+            v if v.is_zero() || v >= Duration::from_secs(1) => {
+                c.tcp_keepalive = Some(v).filter(|v| !v.is_zero());
+                Ok(())
+            }
+            _ => Err("is out of range".into()),
+        },
     },
     Opt {
         name: "max_reply_bytes",

@@ -297,6 +297,7 @@ mod tests {
             connect_timeout: Duration::from_secs(5),
             max_connections: 4,
             idle_timeout: Duration::from_millis(300),
+            tcp_keepalive: None,
             user_agent: user_agent.into(),
             gzip: false,
         }

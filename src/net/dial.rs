@@ -53,6 +53,10 @@ impl Dialer {
             .map_err(|error| exchange.fail(error))?;
         // Requests leave in one piece; Nagle's algorithm could only delay them.
         let _ = stream.set_nodelay(true);
+        if let Some(after) = self.settings.tcp_keepalive {
+            // A call that waits can do without it: its deadline ends it.
+            let _ = sys::keep_alive(&stream, after);
+        }
         let mut socket = Socket::new(stream, until);
         if let Some(proxy) = &self.settings.proxy {
             exchange.phase = Phase::Tunnel;

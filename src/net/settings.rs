@@ -20,6 +20,8 @@ pub(crate) struct Settings {
     pub(crate) max_connections: usize,
     /// A connection that has been unused for this long is closed.
     pub(crate) idle_timeout: Duration,
+    /// The kernel asks a peer that has been silent for this long for a sign of life.
+    pub(crate) tcp_keepalive: Option<Duration>,
     pub(crate) user_agent: String,
     /// Replies are asked for in gzip.
     pub(crate) gzip: bool,

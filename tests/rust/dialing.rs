@@ -1,4 +1,4 @@
-//! Servers with several addresses, some of which are dead.
+//! How connections are made: servers with several addresses, some of which are dead, and the kernel as guard of a connection.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -6,6 +6,7 @@ use std::os::fd::FromRawFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::sockets::{TIMER_KEEPALIVE, connections_to};
 use crate::support::*;
 
 const GOOD: &str = "127.0.0.9";
@@ -133,5 +134,38 @@ fn forward(listener: &TcpListener, server: &str) {
     for client in listener.incoming() {
         let (Ok(client), Ok(server)) = (client, TcpStream::connect(server)) else { return };
         join(&client, &server);
+    }
+}
+
+/// So that a peer that vanished, or a firewall that forgot the connection, is noticed under a call that waits for long.
+#[test]
+fn the_kernel_looks_after_a_peer_that_a_call_waits_for() {
+    for (option, most) in [(None, 60_000), (Some("5000"), 5000)] {
+        let canned = Canned::https();
+        let config =
+            option.map_or_else(|| canned.config(), |ms| canned.config().with("tcp.keepalive_ms", ms));
+        let session = config.open().unwrap();
+        session.login().unwrap();
+        canned.on_call(|peer, _| peer.hang());
+        let token = Token::new();
+        let port = canned.address().port();
+        let calls = canned.calls();
+        let watched = || {
+            let all = connections_to(port).into_iter();
+            canned.calls() > calls
+                && all.filter(|c| c.timer == TIMER_KEEPALIVE).any(|c| c.timer_ends * 10 <= most)
+        };
+        std::thread::scope(|scope| {
+            let options = token.options();
+            let call = scope.spawn(move || session.ping_with(&options));
+            let start = Instant::now();
+            let watched =
+                std::iter::repeat_with(watched).take_while(|_| start.elapsed().as_secs() < 5).any(|w| w);
+            token.fire();
+            assert_eq!(call.join().unwrap().unwrap_err().status, status::VSESSION_E_CANCELLED);
+            assert!(watched, "no timer for the peer: {:?}", connections_to(port));
+        });
+        canned.well();
+        session.close().unwrap();
     }
 }

@@ -26,6 +26,7 @@ pub(super) const STRINGS: &[&[u8]] = &[
     b"connect_timeout_ms",
     b"max_connections",
     b"idle_timeout_ms",
+    b"tcp.keepalive_ms",
     b"max_reply_bytes",
     b"user_agent",
     b"api_version",
