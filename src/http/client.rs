@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
 use super::request::{self, HttpRequest};
 use super::retry::Reason;
-use super::semaphore::Semaphore;
+use super::semaphore::{Permit, Semaphore};
 use crate::error::{Error, Result};
 use crate::net::Settings;
 use crate::net::dial::Dialer;
@@ -34,6 +34,8 @@ pub(crate) struct Client {
     connections: Semaphore,
     /// For urgent requests, if all others are in use.
     extra_connections: Semaphore,
+    /// For requests that nobody waits for.
+    background: Semaphore,
 }
 
 /// All clients, by a keyed hash of their settings: the settings contain secrets, which must not outlive the client.
@@ -68,6 +70,7 @@ impl Client {
             pool: Pool::new(settings.idle_timeout),
             connections: Semaphore::new(settings.max_connections),
             extra_connections: Semaphore::new(EXTRA_CONNECTIONS),
+            background: Semaphore::new(BACKGROUND_REQUESTS),
         });
         // These may be the last references, and a client is dropped after the lock was released.
         let mut made_meanwhile = Vec::new();
@@ -100,6 +103,12 @@ impl Client {
     /// The full address of a path on this server.
     pub(crate) fn uri(&self, path: &str) -> Result<Uri> {
         full_uri(self.settings(), path)
+    }
+
+    /// Waits for the turn of a request that nobody waits for, which lasts until the permit is dropped. The probes of many sessions come
+    /// due at the same moment, and would otherwise make as many connections.
+    pub(crate) async fn background_turn(&self, watch: &Watch) -> Result<Permit<'_>> {
+        self.background.take(watch).await.map_err(|stop| Error::from(stop).not_run())
     }
 
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out to be dead is
@@ -254,6 +263,8 @@ impl Client {
 
 /// How many urgent requests are sent at a time in addition to those that use all the connections.
 const EXTRA_CONNECTIONS: usize = 2;
+/// How many requests that nobody waits for are under way at a time.
+const BACKGROUND_REQUESTS: usize = 3;
 
 fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
     let text = format!("{}{path}", settings.origin());

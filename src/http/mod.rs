@@ -22,3 +22,4 @@ pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;
 pub(crate) use request::HttpRequest;
 pub(crate) use retry::{Reason, Retry};
+pub(crate) use semaphore::Permit;

@@ -15,7 +15,7 @@ struct State {
 }
 
 /// The right to use one connection, given back when dropped.
-pub(super) struct Permit<'a>(&'a Semaphore);
+pub(crate) struct Permit<'a>(&'a Semaphore);
 
 impl Semaphore {
     pub(super) fn new(number: usize) -> Semaphore {

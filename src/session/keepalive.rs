@@ -204,8 +204,10 @@ impl Session {
         if self.state() == State::VSESSION_STATE_REJECTED {
             return self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ());
         }
+        let endpoint = &self.vim.kind.endpoint;
         match &self.config.probe {
             Probe::CurrentTime => {
+                let _turn = endpoint.background_turn(watch).await?;
                 let call = MethodCall {
                     method: "CurrentTime".into(),
                     kind: SERVICE_INSTANCE.into(),
@@ -218,7 +220,10 @@ impl Session {
                     result => result.map(|_| ()),
                 }
             }
-            Probe::CurrentSession => self.probe_current_session(watch).await,
+            Probe::CurrentSession => {
+                let _turn = endpoint.background_turn(watch).await?;
+                self.probe_current_session(watch).await
+            }
             Probe::Custom(probe) => {
                 let epoch = self.snapshot().epoch;
                 match (probe.0)(self.handle()) {

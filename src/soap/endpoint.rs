@@ -3,7 +3,7 @@
 use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Result};
-use crate::http::{Client, HttpReply, HttpRequest, Retry};
+use crate::http::{Client, HttpReply, HttpRequest, Permit, Retry};
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
 
@@ -46,6 +46,11 @@ impl Endpoint {
                 watch,
             )
             .await
+    }
+
+    /// See `Client::background_turn`.
+    pub(crate) async fn background_turn(&self, watch: &Watch) -> Result<Permit<'_>> {
+        self.client.background_turn(watch).await
     }
 
     /// The server's host and port, for messages.
