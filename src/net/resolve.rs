@@ -88,6 +88,9 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
     };
     let (running, name) = (lookup.clone(), key.clone());
     let started = workers::pools().names.run(move |thread| {
+        if thread.is_ok() && running.is_abandoned(&name) {
+            return;
+        }
         running.finish(&name, thread.map(|()| sys::addresses(&name.0, name.1)));
     });
     if let Err(none) = started {
@@ -98,6 +101,19 @@ fn join_or_start(host: &str, port: u16) -> Arc<Lookup> {
 }
 
 impl Lookup {
+    /// Whether all who wanted the addresses have left while it waited for a worker. Then the name is not looked up, so that a worker
+    /// is free for others.
+    fn is_abandoned(self: &Arc<Self>, key: &(String, u16)) -> bool {
+        let all = UNDER_WAY.get();
+        let mut under_way = all.lock();
+        // The worker's and the map's; nobody joins while the map is locked.
+        let abandoned = Arc::strong_count(self) <= 2;
+        if abandoned {
+            under_way.remove(key);
+        }
+        abandoned
+    }
+
     fn finish(&self, key: &(String, u16), outcome: Outcome) {
         let _ = self.outcome.set(outcome);
         UNDER_WAY.get().lock().remove(key);

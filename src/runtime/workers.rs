@@ -1,8 +1,8 @@
 //! Pools of worker threads, for work that must not run on a caller's thread. WorkerPool start on demand up to a limit, take jobs in
 //! order, and end after some seconds without a job. A process that needs none has none.
 //!
-//! A job may block for long: a server or a name server does not answer, or one of the program's functions asks a person.
-//! A worker that has been at one job for half a second therefore no longer counts against the limit.
+//! A job may block for long: a name server does not answer, or one of the program's functions asks a person. A worker that has been
+//! at one job for long therefore no longer counts against the limit.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -45,17 +45,35 @@ impl From<NoThread> for Error {
 /// How long a worker waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
-/// A worker that has been at one job for this long is slow: it no longer counts against the limit.
-const SLOW_AFTER: Duration = Duration::from_millis(500);
+const STACK_SIZE: usize = 512 * 1024;
 
-/// How many slow workers may be replaced at a time.
-const MAX_SLOW: usize = 64;
+/// How many workers a pool may have.
+#[derive(Clone, Copy)]
+struct Limits {
+    /// The maximum, slow workers and their substitutes not counted.
+    usual: usize,
+    /// A worker that has been at one job for this long is slow.
+    slow_after: Duration,
+    /// How many others may take the place of one that is slow.
+    substitutes: usize,
+    /// The maximum of substitutes.
+    max_substitutes: usize,
+}
+
+/// Jobs that seldom block.
+const fn usually(usual: usize) -> Limits {
+    Limits { usual, slow_after: Duration::from_millis(500), substitutes: 1, max_substitutes: 64 }
+}
+
+/// Name lookups do nothing but wait, for as long as the name service takes, and nothing else can wait for it. So there are soon as many
+/// workers as names that hang: two take the place of one, after a time in which most names are found.
+const OF_NAMES: Limits =
+    Limits { usual: 8, slow_after: Duration::from_millis(10), substitutes: 2, max_substitutes: 248 };
 
 /// The workers for one kind of work. Each kind has its own, so that jobs which wait for other jobs cannot starve them.
 pub(crate) struct WorkerPool {
     name: &'static str,
-    /// The maximum number of workers, slow ones not counted.
-    limit: usize,
+    limits: Limits,
     stack_size: usize,
     state: Mutex<State, rank::Workers>,
 }
@@ -82,16 +100,17 @@ struct State {
 }
 
 impl State {
-    /// How many threads there may be now: the limit, and a substitute for each slow worker.
-    fn max_threads(&self, limit: usize, now: Instant) -> usize {
-        let slow = self.busy.iter().filter(|(_, since)| now.duration_since(*since) >= SLOW_AFTER).count();
-        limit + slow.min(MAX_SLOW)
+    /// How many threads there may be now.
+    fn max_threads(&self, limits: &Limits, now: Instant) -> usize {
+        let is_slow = |since| now.duration_since(since) >= limits.slow_after;
+        let slow = self.busy.iter().filter(|(_, since)| is_slow(*since)).count();
+        limits.usual + (slow * limits.substitutes).min(limits.max_substitutes)
     }
 
     /// When the next worker becomes slow, unless its job ends first.
-    fn next_slow(&self, now: Instant) -> Instant {
-        let soon = self.busy.iter().map(|(_, since)| *since + SLOW_AFTER).filter(|at| *at > now);
-        soon.min().unwrap_or(now + SLOW_AFTER)
+    fn next_slow(&self, limits: &Limits, now: Instant) -> Instant {
+        let soon = self.busy.iter().map(|(_, since)| *since + limits.slow_after).filter(|at| *at > now);
+        soon.min().unwrap_or(now + limits.slow_after)
     }
 }
 
@@ -110,7 +129,7 @@ pub(crate) struct Pools {
 impl Default for Pools {
     fn default() -> Pools {
         Pools {
-            names: WorkerPool::new("vsession-names", 2),
+            names: WorkerPool::with("vsession-names", OF_NAMES, STACK_SIZE),
             probes: WorkerPool::new("vsession-probe", 3),
             calls: WorkerPool::new("vsession-call", 8),
             logins: WorkerPool::new("vsession-login", 3),
@@ -141,11 +160,11 @@ impl Pools {
 
 impl WorkerPool {
     pub(super) fn new(name: &'static str, limit: usize) -> Arc<WorkerPool> {
-        WorkerPool::with_stack_size(name, limit, 512 * 1024)
+        WorkerPool::with(name, usually(limit), STACK_SIZE)
     }
 
-    fn with_stack_size(name: &'static str, limit: usize, stack_size: usize) -> Arc<WorkerPool> {
-        Arc::new(WorkerPool { name, limit, stack_size, state: Mutex::new(State::default()) })
+    fn with(name: &'static str, limits: Limits, stack_size: usize) -> Arc<WorkerPool> {
+        Arc::new(WorkerPool { name, limits, stack_size, state: Mutex::new(State::default()) })
     }
 
     /// Gives `job` to a worker. Returns true if all workers are busy, so that the job has to wait. If no worker runs and none
@@ -238,7 +257,7 @@ impl WorkerPool {
             return Ok(true);
         }
         let mut now = Instant::now();
-        if state.threads < state.max_threads(self.limit, now) {
+        if state.threads < state.max_threads(&self.limits, now) {
             state.threads += 1;
             drop(state);
             let Err(none) = self.start() else { return Ok(true) };
@@ -250,7 +269,7 @@ impl WorkerPool {
             now = Instant::now();
         }
         if !std::mem::replace(&mut state.watched, true) {
-            let at = state.next_slow(now);
+            let at = state.next_slow(&self.limits, now);
             drop(state);
             let me: Arc<dyn Sleeper> = self.clone();
             // If the reactor gets no thread either, a running worker takes the job.
@@ -298,7 +317,7 @@ impl WorkerPool {
                 state.busy.retain(|(id, _)| *id != me.id());
                 continue;
             }
-            if state.stopping > 0 || state.threads > state.max_threads(self.limit, Instant::now()) {
+            if state.stopping > 0 || state.threads > state.max_threads(&self.limits, Instant::now()) {
                 break;
             }
             state.idle.push(me.clone());
@@ -341,7 +360,7 @@ impl Sleeper for WorkerPool {
             state.jobs.len()
         };
         // Each round starts one worker. The round that cannot start another makes the next timer entry.
-        for _ in 0..waiting.min(MAX_SLOW) {
+        for _ in 0..waiting.min(self.limits.max_substitutes) {
             match self.dispatch() {
                 Ok(true) => {}
                 Ok(false) => break,
@@ -362,7 +381,7 @@ mod tests {
     #[test]
     fn a_failed_thread_start_is_reported_to_the_job_or_to_its_caller() {
         // A stack larger than the address space.
-        let workers = WorkerPool::with_stack_size("test", 2, 1 << 47);
+        let workers = WorkerPool::with("test", usually(2), 1 << 47);
         let told = AtomicUsize::new(0);
         let told: &'static AtomicUsize = Box::leak(Box::new(told));
         std::thread::scope(|scope| {
@@ -396,7 +415,8 @@ mod tests {
         assert_eq!(workers.run(job), Ok(false));
         begins.recv_timeout(Duration::from_secs(60)).unwrap();
         // The next thread would need a stack larger than the address space.
-        let starved = WorkerPool { name: "test", limit: 2, stack_size: 1 << 47, state: Mutex::default() };
+        let starved =
+            WorkerPool { name: "test", limits: usually(2), stack_size: 1 << 47, state: Mutex::default() };
         std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.try_lock().unwrap());
         let starved = Arc::new(starved);
         let (done, all) = mpsc::channel();
@@ -426,7 +446,7 @@ mod tests {
                 ran.unwrap();
             }
             (0..30).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
-            (start.elapsed() < SLOW_AFTER).then(|| peak.load(Ordering::SeqCst))
+            (start.elapsed() < usually(3).slow_after).then(|| peak.load(Ordering::SeqCst))
         }
         // On a busy machine two workers may do everything before the third runs.
         let peaks: Vec<_> = (0..20).filter_map(|_| peak()).collect();
@@ -454,7 +474,7 @@ mod tests {
         workers.run(move |_| quick.send(Instant::now()).unwrap()).unwrap();
         let at = ran.recv_timeout(Duration::from_secs(60)).unwrap();
         // The eighth job, two at a time, each of which becomes slow first.
-        assert!(at >= start + 3 * SLOW_AFTER, "{:?}", at - start);
+        assert!(at >= start + 3 * usually(2).slow_after, "{:?}", at - start);
         (0..7).for_each(|_| release.send(()).unwrap());
         (0..7).for_each(|_| all.recv_timeout(Duration::from_secs(60)).unwrap());
         let end = Instant::now() + Duration::from_secs(60);
@@ -467,11 +487,16 @@ mod tests {
     #[test]
     fn the_number_of_threads_is_bounded_however_many_workers_are_slow() {
         let now = Instant::now() + Duration::from_secs(3600);
-        let busy =
-            |number, since| State { busy: vec![(thread::current().id(), since); number], ..State::default() };
-        assert_eq!(busy(8, now).max_threads(8, now), 8, "they have just begun");
-        assert_eq!(busy(5, now - SLOW_AFTER).max_threads(8, now), 8 + 5);
-        assert_eq!(busy(1000, now - SLOW_AFTER).max_threads(8, now), 8 + MAX_SLOW);
+        let busy = |number, limits: Limits, long| {
+            let since = if long { now - limits.slow_after } else { now };
+            let busy = vec![(thread::current().id(), since); number];
+            State { busy, ..State::default() }.max_threads(&limits, now)
+        };
+        assert_eq!(busy(8, usually(8), false), 8, "they have just begun");
+        assert_eq!(busy(5, usually(8), true), 8 + 5);
+        assert_eq!(busy(1000, usually(8), true), 8 + 64);
+        assert_eq!(busy(8, OF_NAMES, true), 8 + 16);
+        assert_eq!(busy(1000, OF_NAMES, true), 256);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod exchanged;
 mod flaws;
 mod fuzzing;
 mod http;
+mod hung;
 mod keepalive;
 mod keepalive_failures;
 mod keepalive_functions;

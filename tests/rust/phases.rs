@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::support::canned::{Greeting, good_body, with_length};
+use crate::support::name_server::NameServer;
 use crate::support::proxy::StallingProxy;
 use crate::support::sockets::{SYN_SENT, connections_to};
 use crate::support::*;
@@ -405,16 +406,14 @@ const NAME: &str = "vcenter.canned.test";
 /// A mount namespace gives the child its own name server.
 #[test]
 fn a_name_server_that_never_answers() {
-    let resolv = format!("nameserver {NAME_SERVER}\noptions timeout:20 attempts:1\n");
-    let files = [("/etc/resolv.conf", resolv.as_str()), ("/etc/nsswitch.conf", "hosts: dns\n")];
-    let told = child::held_with_files(&files, "phases::child_with_a_silent_name_server");
+    let told = NameServer::held(NAME_SERVER, 20, "phases::child_with_a_silent_name_server");
     eprintln!("{}", told.lines().filter(|line| line.starts_with("DNS")).collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
 #[ignore = "run by a_name_server_that_never_answers"]
 fn child_with_a_silent_name_server() {
-    let names = Arc::new(NameServer::start());
+    let names = Arc::new(NameServer::start(NAME_SERVER));
     let numbers = std::cell::Cell::new(0);
     let scene = || {
         let canned = Arc::new(Canned::http());
@@ -453,72 +452,4 @@ fn child_with_a_silent_name_server() {
         session.close().unwrap();
         took
     });
-}
-
-/// Canned: a name server that is silent until it is told to answer; then every name is 127.0.0.1.
-struct NameServer {
-    socket: std::net::UdpSocket,
-    answering: AtomicBool,
-    asked: Mutex<Vec<(Vec<u8>, std::net::SocketAddr)>>,
-}
-
-impl NameServer {
-    fn start() -> NameServerHandle {
-        let socket = std::net::UdpSocket::bind((NAME_SERVER, 53)).expect("port 53 of the loopback network");
-        let server =
-            Arc::new(NameServer { socket, answering: AtomicBool::new(false), asked: Mutex::default() });
-        let serving = server.clone();
-        std::thread::spawn(move || {
-            let mut packet = [0; 512];
-            while let Ok((length, from)) = serving.socket.recv_from(&mut packet) {
-                let query = packet[..length].to_vec();
-                let mut asked = serving.asked.lock().unwrap();
-                if serving.answering.load(Ordering::SeqCst) {
-                    serving.reply(&query, from);
-                }
-                asked.push((query, from));
-            }
-        });
-        NameServerHandle(server)
-    }
-
-    fn reply(&self, query: &[u8], to: std::net::SocketAddr) {
-        // The question: labels, a zero, type and class.
-        let end = 12 + query[12..].iter().position(|b| *b == 0).unwrap() + 5;
-        let is_a = query[end - 4..end - 2] == [0, 1];
-        let mut reply = query[..end].to_vec();
-        reply[2..4].copy_from_slice(&[0x81, 0x80]);
-        reply[4..12].copy_from_slice(&[0, 1, 0, is_a.into(), 0, 0, 0, 0]);
-        if is_a {
-            reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, 127, 0, 0, 1]);
-        }
-        let _ = self.socket.send_to(&reply, to);
-    }
-}
-
-struct NameServerHandle(Arc<NameServer>);
-
-impl NameServerHandle {
-    /// Answers from now on, also to earlier questions; or stops answering.
-    fn answer(&self, answer: bool) {
-        let asked = self.0.asked.lock().unwrap();
-        self.0.answering.store(answer, Ordering::SeqCst);
-        if answer {
-            for (query, from) in asked.iter() {
-                self.0.reply(query, *from);
-            }
-        }
-    }
-
-    fn forget(&self) {
-        self.0.asked.lock().unwrap().clear();
-    }
-
-    fn was_asked(&self, name: &str) -> bool {
-        let label = name
-            .split('.')
-            .flat_map(|part| [&[part.len() as u8], part.as_bytes()].concat())
-            .collect::<Vec<_>>();
-        self.0.asked.lock().unwrap().iter().any(|(query, _)| query.windows(label.len()).any(|w| w == label))
-    }
 }

@@ -6,6 +6,7 @@ pub mod child;
 pub mod client;
 pub mod files;
 pub mod moment;
+pub mod name_server;
 pub mod proxy;
 pub mod simulator;
 pub mod sockets;
