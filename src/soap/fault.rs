@@ -1,5 +1,6 @@
 //! SOAP faults. The `xsi:type` of the detail names the kind of fault. The text of the fault may be empty or in any language.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::redaction::{end_of_tag, without_secrets};
@@ -42,45 +43,82 @@ pub(crate) struct Fault {
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
 
-/// The decisive fault in a reply that is not well-formed: damaged text around it must not hide that the session is gone or
-/// that the credentials are wrong. Only its name is read.
+/// The fault in a reply that is not well-formed, if it is a decisive one: damaged text around it must not hide that the session is
+/// gone or that the credentials are wrong. Only the fault's own name counts, in its own place: the first element in the detail of the
+/// only fault, in a body without a response.
 pub(super) fn recognised(text: &str) -> Option<Fault> {
-    let at =
-        begins_with(text, "Fault", |behind| matches!(behind, b'>' | b'/') || behind.is_ascii_whitespace())?;
-    let (before, fault) = text.split_at(at);
-    if !before.contains("Body") || before.contains("Response") {
+    let text = without_unread_text(text)?;
+    let fault = tags(&text).find(|tag| tag.local == "Fault")?;
+    if !text[..fault.at].contains("Body")
+        || tags(&text)
+            .any(|tag| tag.local.ends_with("Response") || tag.local == "Fault" && tag.at != fault.at)
+    {
         return None;
     }
-    let (_, name) =
-        DECISIVE.iter().filter_map(|(name, _)| Some((place_of_name(fault, name)?, *name))).min()?;
+    let detail = tags(&text).find(|tag| tag.at > fault.at && matches!(tag.local, "detail" | "Detail"))?;
+    let inside = detail.at + end_of_tag(&text[detail.at..]);
+    let specific = tags(&text).find(|tag| tag.at >= inside)?;
+    if !text[inside..specific.at].trim().is_empty() {
+        return None;
+    }
+    let tag = &text[specific.at..][..end_of_tag(&text[specific.at..])];
+    let name = match type_in(tag) {
+        Some(name) => name,
+        None => specific.local.strip_suffix("Fault")?.into(),
+    };
+    let (name, _) = DECISIVE.iter().find(|(decisive, _)| *decisive == name)?;
     Some(Fault { name: name.to_string(), ..Fault::default() })
 }
 
-/// Where the first tag with this local name begins. `ends` tells which byte may follow the name.
-fn begins_with(text: &str, local: &str, ends: impl Fn(u8) -> bool) -> Option<usize> {
-    let bytes = text.as_bytes();
-    text.match_indices(local).find_map(|(at, _)| {
-        let prefix = text[..at]
-            .trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ':'));
-        let is_name = prefix.len() == at || bytes[at - 1] == b':';
-        let is_tag =
-            is_name && prefix.ends_with('<') && bytes.get(at + local.len()).copied().is_some_and(&ends);
-        is_tag.then(|| prefix.len() - 1)
+/// The text without comments, sections and instructions, in which nothing is an element. `None`: a document type declaration may
+/// have changed what the text means.
+fn without_unread_text(text: &str) -> Option<String> {
+    const MARKUP: [(&str, &str); 3] = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
+    let (mut rest, mut clean) = (text, String::with_capacity(text.len()));
+    while let Some(at) = rest.find('<') {
+        clean.push_str(&rest[..at]);
+        rest = &rest[at..];
+        if let Some((begin, end)) = MARKUP.iter().find(|(begin, _)| rest.starts_with(begin)) {
+            rest =
+                &rest[rest[begin.len()..].find(end).map_or(rest.len(), |at| begin.len() + at + end.len())..];
+        } else if rest.starts_with("<!") && rest[..end_of_tag(rest)].contains('[') {
+            return None;
+        } else {
+            clean.push('<');
+            rest = &rest[1..];
+        }
+    }
+    clean.push_str(rest);
+    Some(clean)
+}
+
+/// A start tag.
+struct Tag<'a> {
+    at: usize,
+    /// The name without its prefix.
+    local: &'a str,
+}
+
+/// The start tags of a text that need not be well-formed.
+fn tags(text: &str) -> impl Iterator<Item = Tag<'_>> {
+    text.match_indices('<').filter_map(|(at, _)| {
+        let behind = &text[at + 1..];
+        let length = behind
+            .find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':')))
+            .unwrap_or(behind.len());
+        let name = &behind[..length];
+        (length > 0).then(|| Tag { at, local: name.rsplit_once(':').map_or(name, |(_, local)| local) })
     })
 }
 
-/// The place of the first type of an element, or of the first element, with this name.
-fn place_of_name(fault: &str, name: &str) -> Option<usize> {
-    let typed = fault.match_indices("type").find_map(|(at, attribute)| {
-        let value = fault[at + attribute.len()..].trim_start().strip_prefix('=')?.trim_start();
+/// The value of the attribute `type` in a tag, without its prefix.
+fn type_in(tag: &str) -> Option<Cow<'_, str>> {
+    tag.match_indices("type").find_map(|(at, attribute)| {
+        let value = tag[at + attribute.len()..].trim_start().strip_prefix('=')?.trim_start();
         let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
         let (value, _) = value[1..].split_once(quote)?;
-        (local_part_of_value(value)? == name).then_some(at)
-    });
-    let element = begins_with(fault, &format!("{name}Fault"), |behind| {
-        matches!(behind, b'>' | b'/') || behind.is_ascii_whitespace()
-    });
-    typed.into_iter().chain(element).min()
+        local_part_of_value(value)
+    })
 }
 
 /// The elements that may say what a fault is about, the most telling first.

@@ -287,6 +287,66 @@ fn a_dead_session_is_replaced_in_every_form_of_the_fault() {
     }
 }
 
+/// Bodies that are not well-formed and that name a decisive fault somewhere else than in the place of the fault's own name.
+fn misleading(kind: &str) -> Vec<String> {
+    let own = |kind: &str| format!("<{kind}Fault xmlns=\"urn:vim25\" xsi:type=\"{kind}\"/>");
+    let fault = |text: &str, detail: &str| {
+        format!(
+            "<soapenv:Fault><faultcode>S</faultcode><faultstring>{text}</faultstring><detail>{detail}</detail></soapenv:Fault>"
+        )
+    };
+    let caused = format!(
+        "<SystemErrorFault xmlns=\"urn:vim25\" xsi:type=\"SystemError\"><faultCause><fault xsi:type=\"{kind}\"/></faultCause></SystemErrorFault>"
+    );
+    let cut = |body: String| body[..body.len() - 5].to_string();
+    let response = "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>t</returnval></CurrentTimeResponse>";
+    vec![
+        envelope(&fault("a & b", &caused)),
+        envelope(&fault("&nbsp;", &caused)),
+        envelope(&fault("a & b", &format!("x{}", own(kind)))),
+        cut(envelope(&format!("{}{response}", fault("x", &own(kind))))),
+        cut(envelope(&format!("{}{}", fault("x", &own("InvalidArgument")), fault("x", &own(kind))))),
+        cut(envelope(&format!("{}{}", fault("x", &own(kind)), fault("x", &own("InvalidArgument"))))),
+        cut(envelope(&format!("<!-- {} -->", fault("x", &own(kind))))),
+        cut(envelope(&fault(&format!("<![CDATA[{}]]>", fault("x", &own(kind))), ""))),
+        format!("<!DOCTYPE a [<!ENTITY b \"c\">]>{}", envelope(&fault("x", &own(kind)))),
+    ]
+}
+
+#[test]
+fn a_damaged_reply_with_a_decisive_fault_in_another_place_decides_nothing() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    // Canned: no server answers like this.
+    for kind in ["NotAuthenticated", "NoPermission"] {
+        for body in misleading(kind) {
+            let error = answered_by(&canned, session, with_length("", body.as_bytes())).unwrap_err();
+            assert!(
+                matches!(error.status, status::VSESSION_E_MALFORMED_XML | status::VSESSION_E_DTD),
+                "{body}: {error:?}"
+            );
+            assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE, "{body}");
+        }
+    }
+    assert_eq!(session.epoch(), 1);
+    good_again(session);
+}
+
+#[test]
+fn a_damaged_reply_to_a_login_refuses_nothing_by_a_fault_in_another_place() {
+    // Canned: the simulator writes well-formed XML.
+    for body in misleading("InvalidLogin") {
+        let simulator = Simulator::start();
+        simulator.rule(
+            json!({"method": "Login", "status": 500, "content_type": "text/xml", "body": body, "times": 1}),
+        );
+        let session = simulator.session();
+        assert_ne!(session.login().unwrap_err().status, status::VSESSION_E_INVALID_LOGIN, "{body}");
+        session.login().unwrap();
+        session.close().unwrap();
+    }
+}
+
 #[test]
 fn a_reply_that_only_mentions_a_fault_is_not_one() {
     let canned = Canned::http();
