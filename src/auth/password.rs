@@ -43,7 +43,9 @@ pub(super) async fn sign_in(
         (Ok(_), None) => Err(Error::new(
             Status::VSESSION_E_PROTOCOL,
             "the server accepted the login but sent no session cookie; a proxy in between may have removed it",
-        )),
+        )
+        .ran()
+        .with(|d| d.http_status = 200)),
         (Err(error), _) if is_refusal(&error) => Ok(SignIn::Refused(error)),
         // Unless it proves that the login did not run, the server made a session, which cannot be described.
         (Err(error), Some(cookie)) if error.executed() != Executed::VSESSION_EXECUTED_NO => {

@@ -40,7 +40,8 @@ pub struct vsession_call_options {
     /// Non-zero: the call is only sent through the session of this epoch; otherwise it fails with
     /// VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any.
     pub require_epoch: u64,
-    /// Non-zero: do not log in for this call; without a session it fails with VSESSION_E_NOT_AUTHENTICATED.
+    /// Non-zero: do not log in for this call, and do not ask whether the session lives. Without a session, or if the server answers
+    /// that the caller is not authenticated, it fails with VSESSION_E_NOT_AUTHENTICATED.
     pub no_relogin: i32,
     /// Must be zero.
     pub reserved: i32,

@@ -77,7 +77,7 @@ impl Endpoint {
     pub(crate) fn read(&self, call: &Call<'_>, answer: HttpReply, secrets: [&str; 2]) -> Result<Reply> {
         let HttpReply { head, body } = answer;
         let status = head.status;
-        let body = body.map_err(|error| self.about(call, error))?;
+        let body = body.map_err(|error| self.about(call, error).with(|d| d.http_status = status))?;
         let answer = answer::read(body, call.method, self.namespace);
         match answer {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => return Ok(reply),
@@ -116,7 +116,12 @@ fn not_soap(head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
         500 if unreadable.is_for_lack_of_memory() => {}
         _ => {
             let error = http_status::error(head, unreadable.text().as_bytes(), SOAP, hidden);
-            return if unreadable.proves_run() { error.ran() } else { error };
+            return match unreadable {
+                _ if unreadable.proves_run() => error.ran(),
+                // What answers in SOAP is no gateway that rejects requests.
+                _ if unreadable.is_of_soap() => error.may_have_run(),
+                _ => error,
+            };
         }
     }
     unreadable.into_error(hidden).with(|d| d.http_status = head.status)

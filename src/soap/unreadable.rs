@@ -72,16 +72,30 @@ impl Unreadable {
             ),
             Reason::NoBody => not_soap(&text, "the envelope has no body", hidden),
             Reason::EmptyBody => Error::new(Status::VSESSION_E_PROTOCOL, "the body of the reply is empty"),
-            Reason::OtherContent { found, expected } => Error::new(
-                Status::VSESSION_E_PROTOCOL,
-                format!(
-                    "the body of the reply holds '{}' where {expected} and nothing else is expected; a proxy in between may have mixed up replies",
-                    hidden.quote(&text[found], EXCERPT_LENGTH)
-                ),
-            ),
+            Reason::OtherContent { found, expected } => {
+                let found = &text[found];
+                let again = if expected.contains(found) { " once more or in another namespace" } else { "" };
+                Error::new(
+                    Status::VSESSION_E_PROTOCOL,
+                    format!(
+                        "the body of the reply holds '{}'{again}, where {expected} and nothing else is expected; a proxy in between may have mixed up replies",
+                        hidden.quote(found, EXCERPT_LENGTH)
+                    ),
+                )
+            }
             Reason::NoMemory => no_memory(),
         };
         if ran { error.ran() } else { error }
+    }
+
+    /// Whether the body is an envelope, or a part of one.
+    pub(crate) fn is_of_soap(&self) -> bool {
+        match &self.reason {
+            Reason::OtherContent { .. } | Reason::NoBody | Reason::EmptyBody | Reason::NoMemory => true,
+            Reason::NotXml { .. } => self.text.contains("Envelope"),
+            Reason::Utf16 { beginning } => beginning.contains("Envelope"),
+            Reason::OtherRoot(_) => false,
+        }
     }
 
     /// Whether the body proves that the method ran, although it cannot be read.
