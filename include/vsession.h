@@ -818,7 +818,7 @@ const char *vsession_error_fault_name(const struct vsession_error *error);
 const char *vsession_error_fault_xml(const struct vsession_error *error);
 
 /**
- * Returns the HTTP status of the reply; 0 when no reply arrived.
+ * Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.
  *
  * Threads: safe from any thread. Blocks: never.
  */

@@ -85,7 +85,7 @@ pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) 
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_xml))
 }
 
-/// Returns the HTTP status of the reply; 0 when no reply arrived.
+/// Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]

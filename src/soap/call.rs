@@ -77,7 +77,7 @@ impl Endpoint {
     pub(crate) fn read(&self, call: &Call<'_>, answer: HttpReply, secrets: [&str; 2]) -> Result<Reply> {
         let HttpReply { head, body } = answer;
         let status = head.status;
-        let body = body.map_err(|error| self.about(call, error).with(|d| d.http_status = status))?;
+        let body = body.map_err(|error| self.about(call, error))?;
         let answer = answer::read(body, call.method, self.namespace);
         match answer {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => return Ok(reply),
