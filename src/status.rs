@@ -55,7 +55,8 @@ pub enum vsession_status {
     VSESSION_E_INTERNAL = 6,
     /// Options are missing or contradict each other.
     VSESSION_E_CONFIG = 7,
-    /// The operating system refused memory, a thread or a file descriptor, or too many handles are open.
+    /// The operating system refused memory, a thread or a file descriptor, or too many handles are open or too many
+    /// asynchronous calls under way.
     VSESSION_E_RESOURCE = 8,
 
     /// The cancellation token fired.

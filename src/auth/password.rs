@@ -2,10 +2,10 @@
 
 use super::SignIn;
 use crate::error::{Error, Result};
-use crate::http::Retry;
+use crate::http::{Lane, Retry};
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Delivery};
+use crate::soap::call::Call;
 use crate::soap::endpoint::Endpoint;
 use crate::soap::operation_id::next_operation_id;
 use crate::status::{Executed, Status};
@@ -34,7 +34,8 @@ pub(super) async fn sign_in(
         action: &service.action,
         operation_id: &next_operation_id(),
         retry,
-        delivery: Delivery::Committed,
+        lane: Lane::Usual,
+        commit_when_sent: true,
     };
     let (reply, cookie) = call_for_session(endpoint, &call, password, watch).await;
     let user = reply.and_then(|reply| read_login(&reply).map_err(Error::ran));

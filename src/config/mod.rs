@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub(crate) timeout: Option<Duration>,
     pub(crate) connect_timeout: Duration,
     pub(crate) max_connections: usize,
+    pub(crate) max_long_polls: usize,
+    pub(crate) max_async_calls: u64,
     pub(crate) idle_timeout: Duration,
     /// `None`: the kernel does not look after the peer.
     pub(crate) tcp_keepalive: Option<Duration>,
@@ -118,6 +120,8 @@ impl Config {
             timeout: Some(Duration::from_secs(120)),
             connect_timeout: Duration::from_secs(15),
             max_connections: 64,
+            max_long_polls: 64,
+            max_async_calls: 16384,
             idle_timeout: Duration::from_secs(15),
             tcp_keepalive: Some(Duration::from_secs(60)),
             max_reply_bytes: 64 << 20,
@@ -157,6 +161,7 @@ impl Config {
             port: self.url.port,
             connect_timeout: self.connect_timeout,
             max_connections: self.max_connections,
+            max_long_polls: self.max_long_polls,
             user_agent: self.user_agent.clone(),
             gzip: self.compression == Compression::On,
         };

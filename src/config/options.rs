@@ -177,8 +177,22 @@ const OPTIONS: &[Opt] = &[
         name: "max_connections",
         values: "1 to 1024",
         default: "64",
-        about: "The maximum number of connections to the server at a time. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
+        about: "The maximum number of connections to the server at a time, those of `max_long_polls` not counted. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
         set: |c, v| number(v, 1..=1024).map(|v| c.max_connections = v as usize),
+    },
+    Opt {
+        name: "max_long_polls",
+        values: "1 to 16384",
+        default: "64",
+        about: "The maximum number of `WaitForUpdatesEx` and `WaitForUpdates` calls that wait at the server at a time, each on a connection of its own, so that they take none of the `max_connections` from other calls. Further ones wait for their turn. Sessions with equal connection options share the limit. The limit of open files (`ulimit -n`) must leave room for the connections.",
+        set: |c, v| number(v, 1..=16384).map(|v| c.max_long_polls = v as usize),
+    },
+    Opt {
+        name: "max_async_calls",
+        values: "1 to 1048576",
+        default: "16384",
+        about: "The maximum number of asynchronous calls that a session has under way, those that wait for a connection included. `vsession_call_async` refuses one more at once, with VSESSION_E_RESOURCE.",
+        set: |c, v| number(v, 1..=1_048_576).map(|v| c.max_async_calls = v),
     },
     Opt {
         name: "idle_timeout_ms",

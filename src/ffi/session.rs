@@ -366,12 +366,18 @@ pub unsafe extern "C" fn vsession_set_password(
 
 /// Starts a call as by `vsession_call` and returns. When the call ends, an event of the kind
 /// `VSESSION_EVENT_COMPLETION` with this `tag` and the reply or the error is put into `queue`. Every call that was
-/// started ends with exactly one such event, also when it is cancelled or the session is closed. Calls run on eight
-/// threads of the library, and on more while some of them take longer than half a second. The deadline runs from now.
-/// When the system provides no thread for a call, the call is not sent and ends at once with VSESSION_E_RESOURCE.
+/// started ends with exactly one such event, also when it is cancelled or the session is closed. Calls share a few
+/// threads of the library, and a call that waits for the server holds none of them: thousands of calls may be under
+/// way. The deadline runs from now. When the system provides no thread for a call, the call is not sent and ends at
+/// once with VSESSION_E_RESOURCE.
+///
+/// A session has at most `max_async_calls` (an option, 16,384 by default) under way: one more fails with
+/// VSESSION_E_RESOURCE and is not sent, and another may be started as soon as one of them has completed. For a
+/// `WaitForUpdatesEx` that waits for changes, use `VSESSION_NO_TIMEOUT` and a token; see the option `max_long_polls`.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: all arguments are copied and remain the caller's.
-/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED. After an error there is no event.
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED; VSESSION_E_RESOURCE. After an
+/// error there is no event.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_call_async(
     session: vsession,
@@ -386,7 +392,6 @@ pub unsafe extern "C" fn vsession_call_async(
         let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
         let (call, options) = unsafe { (call::method_call(call)?.into_owned(), call::options(options)?) };
-        open.call_async(call, options, queue, tag);
-        Ok(())
+        open.call_async(call, options, queue, tag)
     })
 }

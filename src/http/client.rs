@@ -8,7 +8,7 @@ use ureq::http::{Method, Uri};
 use super::connection::Connection;
 use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
-use super::request::{self, HttpRequest};
+use super::request::{self, HttpRequest, Lane};
 use super::retry::Reason;
 use super::semaphore::{Permit, Semaphore};
 use crate::error::{Error, Result};
@@ -31,9 +31,10 @@ pub(crate) struct Client {
     dialer: Dialer,
     common_headers: String,
     pool: Arc<Pool>,
-    connections: Semaphore,
-    /// For urgent requests, if all others are in use.
-    extra_connections: Semaphore,
+    /// For each lane, the requests that it may have under way.
+    usual: Semaphore,
+    urgent: Semaphore,
+    long_polls: Semaphore,
     /// For requests that nobody waits for.
     background: Semaphore,
 }
@@ -68,8 +69,9 @@ impl Client {
             dialer: Dialer { settings: settings.clone(), tls },
             common_headers: request::common_headers(&root, &settings.user_agent, settings.gzip),
             pool: Pool::new(settings.idle_timeout),
-            connections: Semaphore::new(settings.max_connections),
-            extra_connections: Semaphore::new(EXTRA_CONNECTIONS),
+            usual: Semaphore::new(settings.max_connections),
+            urgent: Semaphore::new(EXTRA_CONNECTIONS),
+            long_polls: Semaphore::new(settings.max_long_polls),
             background: Semaphore::new(BACKGROUND_REQUESTS),
         });
         // These may be the last references, and a client is dropped after the lock was released.
@@ -115,18 +117,26 @@ impl Client {
     /// replaced silently, provided that the request cannot have run. If only the head of a reply arrived, the body of the reply is
     /// the error.
     pub(crate) async fn send(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
-        let permit = match self.connections.try_take() {
-            Some(permit) => Ok(permit),
-            // It waits for other urgent requests: a thousand sessions may be closed at once.
-            None if request.urgent => self.extra_connections.take(watch).await,
-            None => self.connections.take(watch).await,
-        };
-        let _permit = permit
-            .map_err(|stop| error_context::no_free_connection(stop.into(), self.settings()).not_run())?;
+        let _permit = self.permit(request.lane, watch).await?;
         #[cfg(vsession_model)]
         return super::model::answer(request, watch).await;
         #[cfg(not(vsession_model))]
         self.send_on_some_connection(request, watch).await
+    }
+
+    async fn permit(&self, lane: Lane, watch: &Watch) -> Result<Permit<'_>> {
+        let (first, option) = match lane {
+            Lane::Usual | Lane::Urgent => (&self.usual, "max_connections"),
+            Lane::LongPoll => (&self.long_polls, "max_long_polls"),
+        };
+        if let Some(permit) = first.try_take() {
+            return Ok(permit);
+        }
+        // An urgent request waits for others of its kind: a thousand sessions may be closed at once.
+        let waits_for = if lane == Lane::Urgent { &self.urgent } else { first };
+        let permit = waits_for.take(watch).await;
+        permit
+            .map_err(|stop| error_context::no_free_connection(stop.into(), self.settings(), option).not_run())
     }
 
     async fn send_on_some_connection(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
@@ -307,6 +317,7 @@ mod tests {
             proxy: None,
             connect_timeout: Duration::from_secs(5),
             max_connections: 4,
+            max_long_polls: 4,
             idle_timeout: Duration::from_millis(300),
             tcp_keepalive: None,
             user_agent: user_agent.into(),
@@ -323,7 +334,7 @@ mod tests {
             body: &["x"],
             retry,
             commit_when_sent: false,
-            urgent: false,
+            lane: Lane::Usual,
             max_reply_bytes: 1000,
         }
     }

@@ -20,6 +20,6 @@ mod semaphore;
 pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;
-pub(crate) use request::HttpRequest;
+pub(crate) use request::{HttpRequest, Lane};
 pub(crate) use retry::{Reason, Retry};
 pub(crate) use semaphore::Permit;

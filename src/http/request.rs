@@ -6,6 +6,17 @@ use super::retry::Retry;
 use crate::error::{Error, Result};
 use crate::status::Status;
 
+/// Which connections a request may take, so that requests of one kind do not wait for those of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lane {
+    /// One of `max_connections`.
+    Usual,
+    /// The same, and two more where all of them are in use: a logout must not wait for calls.
+    Urgent,
+    /// One of `max_long_polls`: the server answers when something changes, which may take hours.
+    LongPoll,
+}
+
 #[derive(Debug)]
 pub(crate) struct HttpRequest<'a> {
     pub(crate) method: Method,
@@ -20,8 +31,7 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) retry: &'a Retry,
     /// Once sent, only the deadline ends the wait for the reply.
     pub(crate) commit_when_sent: bool,
-    /// It does not wait for one of the connections that other requests use.
-    pub(crate) urgent: bool,
+    pub(crate) lane: Lane,
     /// The largest body that the reply may have, decompressed.
     pub(crate) max_reply_bytes: u64,
 }
@@ -108,7 +118,7 @@ mod tests {
             body: &["bo", "dy"],
             retry,
             commit_when_sent: false,
-            urgent: false,
+            lane: Lane::Usual,
             max_reply_bytes: 10,
         }
     }

@@ -23,13 +23,14 @@ pub(crate) fn with_peer(error: Error, settings: &Settings, exchange: &Exchange) 
     error.with(|d| d.message = message)
 }
 
-/// The error of a call whose deadline passed while all connections were in use.
+/// The error of a call whose deadline passed while all the connections that it may use were in use: as many as `option` says.
 #[cold]
-pub(crate) fn no_free_connection(error: Error, settings: &Settings) -> Error {
+pub(crate) fn no_free_connection(error: Error, settings: &Settings, option: &str) -> Error {
     if error.status() != Status::VSESSION_E_TIMEOUT {
         return error;
     }
-    let doing = format!("all connections to {} were in use ('max_connections')", settings.server());
+    let which = if option == "max_long_polls" { "all connections for long polls" } else { "all connections" };
+    let doing = format!("{which} to {} were in use ('{option}')", settings.server());
     let message =
         format!("the deadline passed while {doing}; give the call a larger timeout_ms, or raise that option");
     error.with(|d| d.message = message)
@@ -70,7 +71,7 @@ pub(crate) fn shortage(doing: &str, error: &io::Error) -> Error {
         Status::VSESSION_E_RESOURCE,
         format!(
             "{doing}: this process or system lacks descriptors, ports or memory ({error}); close some files, raise the limit \
-             (ulimit -n) or lower 'max_connections'"
+             (ulimit -n) or lower 'max_connections' and 'max_long_polls'"
         ),
     )
     .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))

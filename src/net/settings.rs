@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     /// The limit of connections at a time; further calls wait.
     pub(crate) max_connections: usize,
+    /// The limit of connections beside those, on which calls wait for changes.
+    pub(crate) max_long_polls: usize,
     /// A connection that has been unused for this long is closed.
     pub(crate) idle_timeout: Duration,
     /// The kernel asks a peer that has been silent for this long for a sign of life.

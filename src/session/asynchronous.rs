@@ -9,12 +9,12 @@ use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::state::Reason;
 use crate::status::Status;
-use crate::sync::Arc;
+use crate::sync::{Arc, Ordering};
 
 /// What a completion event carries.
 pub(crate) type CallResult = Result<SessionReply>;
 
-/// Puts one completion event into the queue, however the call ends.
+/// A call that the session counts as under way. Puts one completion event into the queue, however the call ends.
 struct Promise {
     queue: Arc<Queue>,
     session: Arc<Session>,
@@ -34,6 +34,8 @@ impl Drop for Promise {
         let outcome = self.outcome.take().unwrap_or_else(|| {
             Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
         });
+        // Before the event: who reads it may start another call.
+        self.session.async_calls.fetch_sub(1, Ordering::SeqCst);
         // Under the lock of the renewal, as for all events, so that epochs do not go back.
         let renewal = self.session.vim.renewal.lock();
         let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
@@ -45,15 +47,16 @@ impl Drop for Promise {
 
 impl Session {
     /// Makes a call for which no thread waits, and puts its completion into `queue`. Never waits. If the system provides no worker,
-    /// the call ends at once.
+    /// the call ends at once. Fails if as many calls are under way as the option allows.
     pub(crate) fn call_async(
         self: &Arc<Self>,
         call: MethodCall<'static>,
         options: CallOptions,
         queue: Arc<Queue>,
         tag: u64,
-    ) {
+    ) -> Result<()> {
         let bounds = self.bounds(options.timeout, options.cancel.clone());
+        self.count_async_call()?;
         let promise = Promise { queue, session: self.clone(), tag, outcome: None };
         Task::spawn_or_end(&workers::pools().calls, |waiter| async move {
             let watch = Watch::of_task(bounds, waiter);
@@ -64,5 +67,23 @@ impl Session {
             };
             promise.keep(outcome);
         });
+        Ok(())
+    }
+
+    fn count_async_call(&self) -> Result<()> {
+        let most = self.config.max_async_calls;
+        let counted = self
+            .async_calls
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |number| (number < most).then_some(number + 1));
+        counted.map(|_| ()).map_err(|_| {
+            Error::new(
+                Status::VSESSION_E_RESOURCE,
+                format!(
+                    "{most} asynchronous calls of this session are under way, as many as the option 'max_async_calls' allows; \
+                     start another when one of them has completed, or raise that option"
+                ),
+            )
+            .not_run()
+        })
     }
 }

@@ -9,11 +9,11 @@ use super::renewal::Goal;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
-use crate::http::{Reason, Retry};
+use crate::http::{Lane, Reason, Retry};
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Signal, Watch};
-use crate::soap::call::{Call, Delivery};
+use crate::soap::call::Call;
 use crate::soap::envelope::Reference;
 use crate::soap::operation_id::next_operation_id;
 use crate::soap::reply::Reply;
@@ -130,7 +130,8 @@ impl Session {
                         action: &service.action,
                         operation_id: &operation_id,
                         retry,
-                        delivery: Delivery::Usual,
+                        lane: lane(&call.method),
+                        commit_when_sent: false,
                     },
                     watch,
                 )
@@ -248,6 +249,12 @@ fn with_failed_login(own: &Error, failure: &Error) -> Error {
         d.message.push_str(&format!("; the login that was to replace the session failed: {failure}"));
         d.retriable = failure.detail().retriable;
     })
+}
+
+/// The calls that the server answers when something changes, and not before. They are the PropertyCollector's: no other vim25 method
+/// waits.
+fn lane(method: &str) -> Lane {
+    if matches!(method, "WaitForUpdatesEx" | "WaitForUpdates") { Lane::LongPoll } else { Lane::Usual }
 }
 
 /// Whether a call may be answered with "not authenticated" for single properties. Such calls only read, so they can be repeated.

@@ -39,7 +39,7 @@ use crate::runtime::wait::Signal;
 use crate::soap::endpoint::Endpoint;
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex, rank};
+use crate::sync::{Arc, AtomicU64, Mutex, rank};
 use crate::vim::service::VIM25;
 use account::Account;
 use kind::ServerSession;
@@ -55,6 +55,8 @@ pub(crate) struct Session {
     account: Mutex<Account, rank::Account>,
     /// Ends every wait when the session is closed.
     closed: Arc<Signal>,
+    /// How many asynchronous calls are under way.
+    async_calls: AtomicU64,
     vim: ServerSession<Vim25>,
 }
 
@@ -79,7 +81,13 @@ impl Session {
         let client = Client::shared(&settings)?;
         let endpoint = Endpoint::new(client, &config.url.path, VIM25, config.max_reply_bytes)?;
         let vim = ServerSession::new(Vim25 { endpoint }, publisher, &config);
-        Ok(Arc::new(Session { config, account: Mutex::default(), closed: Arc::new(Signal::new()), vim }))
+        Ok(Arc::new(Session {
+            config,
+            account: Mutex::default(),
+            closed: Arc::new(Signal::new()),
+            async_calls: AtomicU64::new(0),
+            vim,
+        }))
     }
 
     /// The handle, as events and callbacks name the session.

@@ -526,7 +526,7 @@ fn an_asynchronous_call_completes_once_however_it_ends() {
             };
             let options =
                 CallOptions { timeout: Some(limit), cancel: Some(token.clone()), ..CallOptions::default() };
-            session.call_async(call.into_owned(), options, queue.clone(), tag as u64);
+            session.call_async(call.into_owned(), options, queue.clone(), tag as u64).unwrap();
         }
         let fires = one_in(2).then(|| thread::spawn(move || token.fire()));
         if one_in(2) {

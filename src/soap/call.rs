@@ -9,7 +9,7 @@ use super::http_status;
 use super::reply::Reply;
 use super::unreadable::Unreadable;
 use crate::error::{Error, Result};
-use crate::http::{Head, HttpReply, HttpRequest, Retry};
+use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry};
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
@@ -32,17 +32,9 @@ pub(crate) struct Call<'a> {
     pub(crate) operation_id: &'a str,
     /// Decides whether it is sent again: one value for all attempts at a call.
     pub(crate) retry: &'a Retry,
-    pub(crate) delivery: Delivery,
-}
-
-/// How a request waits, for its turn and for its reply.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Delivery {
-    Usual,
-    /// It does not wait for a permit.
-    Urgent,
+    pub(crate) lane: Lane,
     /// Once it is sent, only the deadline ends the wait: the reply carries a session that must not be lost.
-    Committed,
+    pub(crate) commit_when_sent: bool,
 }
 
 impl Endpoint {
@@ -65,8 +57,8 @@ impl Endpoint {
             headers,
             body: &envelope.pieces(),
             retry: call.retry,
-            commit_when_sent: call.delivery == Delivery::Committed,
-            urgent: call.delivery == Delivery::Urgent,
+            commit_when_sent: call.commit_when_sent,
+            lane: call.lane,
             max_reply_bytes: self.max_reply_bytes,
         };
         self.client.send(&request, watch).await.map_err(|error| self.about(call, error))

@@ -3,7 +3,7 @@
 use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Result};
-use crate::http::{Client, HttpReply, HttpRequest, Permit, Retry};
+use crate::http::{Client, HttpReply, HttpRequest, Lane, Permit, Retry};
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
 
@@ -40,7 +40,7 @@ impl Endpoint {
                     body: &[],
                     retry: &Retry::new(true),
                     commit_when_sent: false,
-                    urgent: false,
+                    lane: Lane::Usual,
                     max_reply_bytes: self.max_reply_bytes,
                 },
                 watch,

@@ -3,11 +3,11 @@
 
 use super::service::{SERVICE_INSTANCE, Service, VIM25};
 use crate::error::{Error, Objection, Result};
-use crate::http::{Head, HttpReply, Retry};
+use crate::http::{Head, HttpReply, Lane, Retry};
 use crate::runtime::log::log;
 use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Delivery};
+use crate::soap::call::Call;
 use crate::soap::endpoint::Endpoint;
 use crate::soap::envelope::Reference;
 use crate::soap::http_status;
@@ -59,7 +59,8 @@ async fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<S
                 action: &action,
                 operation_id: &next_operation_id(),
                 retry: &Retry::new(true),
-                delivery: Delivery::Usual,
+                lane: Lane::Usual,
+                commit_when_sent: false,
             },
             watch,
         )

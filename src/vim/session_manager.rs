@@ -4,12 +4,12 @@ use super::service::Service;
 use super::user_session::{UserSession, current_session_query, read_current_session};
 use super::{cookie, discovery};
 use crate::error::{Error, Result};
-use crate::http::Retry;
+use crate::http::{Lane, Retry};
 use crate::runtime::event::now_ms;
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::soap::call::{Call, Delivery};
+use crate::soap::call::Call;
 use crate::soap::endpoint::Endpoint;
 use crate::soap::envelope::{Reference, element};
 use crate::soap::operation_id::next_operation_id;
@@ -50,7 +50,7 @@ async fn ask(
     service: &Service,
     cookie: &Secret,
     (method, this, arguments): (&str, Reference<'_>, &str),
-    delivery: Delivery,
+    lane: Lane,
     retry: &Retry,
     watch: &Watch,
 ) -> Result<Reply> {
@@ -64,7 +64,8 @@ async fn ask(
                 action: &service.action,
                 operation_id: &next_operation_id(),
                 retry,
-                delivery,
+                lane,
+                commit_when_sent: false,
             },
             watch,
         )
@@ -81,7 +82,7 @@ pub(crate) async fn logout(
 ) -> Result<()> {
     // Logout may be repeated: the second one finds no session.
     let call = ("Logout", service.session_manager()?, "");
-    match ask(endpoint, service, cookie, call, Delivery::Urgent, retry, watch).await {
+    match ask(endpoint, service, cookie, call, Lane::Urgent, retry, watch).await {
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(()),
         other => other.map(|_| ()),
     }
@@ -97,7 +98,7 @@ pub(crate) async fn current_session(
 ) -> Result<Option<UserSession>> {
     let arguments = current_session_query(service.session_manager()?);
     let call = ("RetrievePropertiesEx", service.property_collector()?, &*arguments);
-    match ask(endpoint, service, cookie, call, Delivery::Usual, retry, watch).await {
+    match ask(endpoint, service, cookie, call, Lane::Usual, retry, watch).await {
         Ok(reply) => reply.with_tree(read_current_session).map_err(|error| unclear(endpoint, error)),
         Err(error) if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED => Ok(None),
         Err(error) => Err(error),
@@ -121,7 +122,7 @@ pub(crate) async fn session_is_active(
     let arguments = [element("sessionID", &login.user.key), element("userName", &login.user.user_name)];
     let arguments = arguments[0].to_string() + &arguments[1];
     let call = ("SessionIsActive", service.session_manager()?, &*arguments);
-    match ask(endpoint, service, &login.cookie, call, Delivery::Usual, retry, watch).await {
+    match ask(endpoint, service, &login.cookie, call, Lane::Usual, retry, watch).await {
         Ok(reply) => match reply.text.as_deref().map(str::trim) {
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),

@@ -28,6 +28,7 @@ mod keepalive;
 mod keepalive_failures;
 mod keepalive_functions;
 mod login;
+mod long_polls;
 mod memory;
 mod messages;
 mod phases;

@@ -307,13 +307,13 @@ static void run_polls(void) {
     need(vsession_queue_new(&queue, &error), error, "queue");
     for (long i = 0; i < many_count; i++) {
         /* Sessions with equal options share their connections; these do not. */
-        char agent[32], connections[32];
-        long wanted = polls / many_count + 2;
+        char agent[32], most[32];
         vsession_config config = config_for(environment("BENCH_URL"));
         snprintf(agent, sizeof agent, "bench/%ld", i);
-        snprintf(connections, sizeof connections, "%ld", wanted < 1024 ? wanted : 1024);
+        snprintf(most, sizeof most, "%ld", (polls + many_count - 1) / many_count);
         set_option(config, "user_agent", agent);
-        set_option(config, "max_connections", connections);
+        set_option(config, "max_long_polls", most);
+        set_option(config, "max_async_calls", most);
         many[i] = open_with(config);
         vsession_config_free(config);
     }
