@@ -21,6 +21,7 @@ pub(crate) mod tls_config;
 mod tls_error;
 mod tls_records;
 mod trust_store;
+mod verified;
 mod verifier;
 
 pub(crate) use certificate::{Certificate, Thumbprint};

@@ -6,6 +6,7 @@ use rustls::sign::SingleCertAndKey;
 
 use super::TlsSettings;
 use super::trust_store::TrustStore;
+use super::verified::LastVerified;
 use super::verifier::{Policy, Verifier};
 use crate::error::{Error, Result};
 use crate::status::Status;
@@ -47,7 +48,12 @@ impl TlsConfig {
             false => &[&rustls::version::TLS12, &rustls::version::TLS13],
         };
         let server: Arc<str> = server.into();
-        let verifier = Verifier { policy, server: server.clone(), provider: provider.clone() };
+        let verifier = Verifier {
+            policy,
+            server: server.clone(),
+            provider: provider.clone(),
+            last: LastVerified::default(),
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
             .map_err(|e| {
@@ -63,7 +69,7 @@ impl TlsConfig {
                 builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(key)))
             }
         };
-        // A resumed session would not verify the certificate again.
+        // A resumed session would not prove again that the server holds its key, nor present its certificate.
         client.resumption = Resumption::disabled();
         Ok(TlsConfig { client: Arc::new(client), server })
     }

@@ -14,6 +14,7 @@ use x509_cert::time::Validity;
 use super::certificate::{ParsedCertificate, Thumbprint, name};
 use super::public_key;
 use super::tls_error::{self, Untrusted};
+use super::verified::Period;
 use crate::error::{Error, Result};
 use crate::status::Status;
 use crate::sync::Arc;
@@ -74,7 +75,7 @@ impl TrustStore {
         SYSTEM.get_or_try_init(|| read_system().map(|store| Box::new(Arc::new(store)))).cloned()
     }
 
-    /// Verifies that the server is trusted under this name.
+    /// Verifies that the server is trusted under this name. Returns when it is, if the dates are known.
     pub(super) fn verify(
         &self,
         certificate: &CertificateDer<'_>,
@@ -82,7 +83,7 @@ impl TrustStore {
         server: &ServerName<'_>,
         now: UnixTime,
         algorithms: &WebPkiSupportedAlgorithms,
-    ) -> std::result::Result<(), Untrusted> {
+    ) -> std::result::Result<Option<Period>, Untrusted> {
         let now_is = Duration::from_secs(now.as_secs());
         let Some(parsed) = ParsedCertificate::parse(certificate) else { return Err(tls_error::unreadable()) };
         let words = |error: &webpki::Error| tls_error::from_webpki(error, &parsed, server, now_is);
@@ -96,7 +97,8 @@ impl TrustStore {
                 return Err(tls_error::not_for_servers());
             }
             let entity = EndEntityCert::try_from(certificate).map_err(|e| words(&e))?;
-            return entity.verify_is_valid_for_subject_name(server).map_err(|e| words(&e));
+            entity.verify_is_valid_for_subject_name(server).map_err(|e| words(&e))?;
+            return Ok(Period::common([parsed.validity]));
         }
         let entity = EndEntityCert::try_from(certificate).map_err(|e| words(&e))?;
         let objection = RefCell::new(None);
@@ -116,11 +118,11 @@ impl TrustStore {
             None,
             Some(&check),
         );
-        if let Err(error) = chain {
+        let path = chain.map_err(|error| {
             let own = objection.into_inner();
             let chain: Vec<_> = intermediates.iter().filter_map(|c| ParsedCertificate::parse(c)).collect();
             let issuers: Vec<_> = std::iter::once(&parsed).chain(&chain).map(|c| c.issuer).collect();
-            return Err(match error {
+            match error {
                 webpki::Error::UnknownIssuer => {
                     own.or_else(|| self.issued_by_no_ca(&issuers)).unwrap_or_else(|| words(&error))
                 }
@@ -129,9 +131,18 @@ impl TrustStore {
                     self.unsupported_key(&chain, &issuers).unwrap_or_else(|| words(&error))
                 }
                 error => words(&error),
-            });
-        }
-        entity.verify_is_valid_for_subject_name(server).map_err(|e| words(&e))
+            }
+        })?;
+        entity.verify_is_valid_for_subject_name(server).map_err(|e| words(&e))?;
+        Ok(Period::common([parsed.validity].into_iter().chain(self.dates_above(&path))))
+    }
+
+    /// The validity periods of the certificates above the server's own.
+    fn dates_above(&self, path: &VerifiedPath<'_>) -> Vec<Option<Validity>> {
+        let anchor = self.anchors.iter().zip(&self.limits).find(|(anchor, _)| *anchor == path.anchor());
+        let anchor = std::iter::once(anchor.and_then(|(_, limits)| limits.validity));
+        let dates = path.intermediate_certificates().map(|c| ParsedCertificate::parse(&c.der())?.validity);
+        anchor.chain(dates).collect()
     }
 
     /// Why a chain that is complete is not acceptable. webpki does not hold an anchor to the limits in its own certificate.

@@ -1,6 +1,8 @@
 //! Verifies a server's certificate under the policy that the configuration chose. Signatures of the handshake are verified
 //! under every policy, so the server always proves that it holds the key of the certificate that it presents.
 
+use std::time::Duration;
+
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -10,6 +12,7 @@ use super::certificate::Thumbprint;
 use super::public_key::{self, Unproven};
 use super::tls_error::{self, Untrusted};
 use super::trust_store::TrustStore;
+use super::verified::{LastVerified, Presented};
 use crate::sync::Arc;
 
 /// Which certificates are trusted.
@@ -29,6 +32,7 @@ pub(super) struct Verifier {
     /// Host and port, for messages.
     pub(super) server: Arc<str>,
     pub(super) provider: Arc<CryptoProvider>,
+    pub(super) last: LastVerified,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -77,7 +81,15 @@ impl ServerCertVerifier for Verifier {
             Policy::AcceptAny | Policy::Inspect => Ok(()),
             Policy::Pinned(thumbprints) if thumbprints.iter().any(|t| t.is_of(certificate)) => Ok(()),
             Policy::Pinned(_) => Err(tls_error::not_pinned()),
-            Policy::Verify(store) => store.verify(certificate, intermediates, server, now, algorithms),
+            Policy::Verify(store) => {
+                let presented = Presented::new(certificate, intermediates, server);
+                if self.last.is(&presented, Duration::from_secs(now.as_secs())) {
+                    return Ok(ServerCertVerified::assertion());
+                }
+                store.verify(certificate, intermediates, server, now, algorithms).map(|period| {
+                    period.into_iter().for_each(|period| self.last.set(presented, period));
+                })
+            }
         };
         verified
             .map(|()| ServerCertVerified::assertion())
@@ -104,5 +116,45 @@ impl ServerCertVerifier for Verifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    const PEM: &[u8] = include_bytes!("../../tests/rust/support/canned.pem");
+
+    #[test]
+    fn a_chain_that_was_verified_is_held_to_its_dates_and_not_verified_again() {
+        let certificate = CertificateDer::from_pem_slice(PEM).unwrap();
+        let verifier = Verifier {
+            policy: Policy::Verify(Arc::new(TrustStore::of(&[&certificate]))),
+            server: "localhost:443".into(),
+            provider: Arc::new(rustls::crypto::ring::default_provider()),
+            last: LastVerified::default(),
+        };
+        let verify = |name: &'static str, now| {
+            let (name, now) = (ServerName::try_from(name).unwrap(), Duration::from_secs(now));
+            verifier
+                .verify_server_cert(&certificate, &[], &name, &[], UnixTime::since_unix_epoch(now))
+                .is_ok()
+        };
+        let last = || verifier.last.address();
+        // From the first second of 2020 to that of 2126.
+        let (begin, end) = (1_577_836_800, 4_922_899_200);
+        assert!(!verify("localhost", begin - 1));
+        assert_eq!(last(), None);
+        assert!(verify("localhost", begin));
+        let first = last();
+        assert!(verify("localhost", end));
+        assert_eq!(last(), first, "it was verified again");
+        assert!(!verify("localhost", end + 1));
+        assert!(!verify("localhost", begin - 1));
+        assert!(!verify("vc", begin), "it does not carry this name");
+        assert!(verify("localhost", begin));
+        assert_eq!(last(), first, "what was refused is remembered");
     }
 }

@@ -102,16 +102,18 @@ impl ResolvesServerCert for Shows {
     }
 }
 
-/// Canned: the simulator makes its own certificates.
-fn server(folder: &Path, shown: &[&str]) -> Canned {
+fn certified(folder: &Path, shown: &[&str]) -> CertifiedKey {
     let chain =
         shown.iter().map(|name| CertificateDer::from_pem_file(folder.join(format!("{name}.crt"))).unwrap());
     let key = PrivateKeyDer::from_pem_file(folder.join(format!("{}.key", shown[0]))).unwrap();
     let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
-    let certified = CertifiedKey::new(chain.collect(), key);
-    Canned::with_tls(
-        tls_builder(rustls::DEFAULT_VERSIONS).with_cert_resolver(Arc::new(Shows(Arc::new(certified)))),
-    )
+    CertifiedKey::new(chain.collect(), key)
+}
+
+/// Canned: the simulator makes its own certificates.
+fn server(folder: &Path, shown: &[&str]) -> Canned {
+    let shows = Shows(Arc::new(certified(folder, shown)));
+    Canned::with_tls(tls_builder(rustls::DEFAULT_VERSIONS).with_cert_resolver(Arc::new(shows)))
 }
 
 /// The message of a login with this option.
@@ -242,7 +244,11 @@ fn chains_are_trusted_as_the_table_says() {
             .with("api_version", "8.0.2.0")
             .open()
             .unwrap();
-        let ours = session.login();
+        // The second connection meets a chain that was verified before.
+        let ours = session.login().and_then(|()| {
+            canned.close_connections();
+            session.ping().map(|_| ())
+        });
         session.close().unwrap();
         let mut openssl = Command::new("openssl");
         openssl.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-servername", "localhost"]);
@@ -271,6 +277,41 @@ fn chains_are_trusted_as_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "us, OpenSSL and Go:\n{}", wrong.join("\n"));
+}
+
+/// Canned: shows one chain after the other, one for each connection.
+#[derive(Debug)]
+struct ShowsInTurn(std::sync::Mutex<Vec<Arc<CertifiedKey>>>);
+
+impl ResolvesServerCert for ShowsInTurn {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.lock().unwrap().pop()
+    }
+}
+
+#[test]
+fn a_chain_other_than_the_one_that_was_verified_is_verified_itself() {
+    let folder = Folder::with_certificates("turns");
+    let root = folder.0.join("root.crt");
+    // The intermediate is missing from the second, and nobody trusts the third.
+    for other in [&["below"][..], &["self"], &["by-leaf", "leaf"]] {
+        let good = ["below", "inter"];
+        let turns = [other, &good, &good].map(|shown| Arc::new(certified(&folder.0, shown)));
+        let canned = Canned::with_tls(
+            tls_builder(rustls::DEFAULT_VERSIONS)
+                .with_cert_resolver(Arc::new(ShowsInTurn(turns.to_vec().into()))),
+        );
+        let url = format!("https://user:pass@localhost:{}", canned.address().port());
+        let config = Config::new(&url).unwrap().with("tls.ca_file", root.to_str().unwrap());
+        let session = config.with("api_version", "8.0.2.0").open().unwrap();
+        session.login().unwrap();
+        canned.close_connections();
+        session.ping().unwrap();
+        canned.close_connections();
+        let error = session.ping().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_UNTRUSTED, "{other:?}: {error:?}");
+        let _ = session.close_with(&Options::timeout(1));
+    }
 }
 
 /// A directory that is removed after the test.
