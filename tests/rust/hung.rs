@@ -77,12 +77,16 @@ fn probes_that_hang_do_not_hold_up_a_probe_of_another_server() {
 fn child_with_probes_that_hang() {
     const PROBES: u64 = 64;
     let (well, sick) = (Simulator::start(), Simulator::start());
-    let open = |simulator: &Simulator| crate::keepalive::lively(simulator).with("timeout_ms", "60000").open();
-    let hung: Vec<_> = (0..PROBES).map(|_| open(&sick).unwrap()).collect();
+    // Each with connections of its own, as for as many servers: one server gets three probes at a time.
+    let open = |simulator: &Simulator, number: u64| {
+        let config = crate::keepalive::lively(simulator).with("timeout_ms", "60000");
+        config.with("user_agent", &format!("vsession-test/{number}")).open()
+    };
+    let hung: Vec<_> = (0..PROBES).map(|number| open(&sick, number).unwrap()).collect();
     sick.rule(json!({"method": "CurrentTime", "hang": true}));
     hung.iter().for_each(|session| session.login().unwrap());
     eventually("all probes are under way", || sick.calls("CurrentTime") == PROBES);
-    let session = open(&well).unwrap();
+    let session = open(&well, 0).unwrap();
     session.login().unwrap();
     within(Duration::from_secs(5), "probes go on", || well.calls("CurrentTime") >= 2);
     sick.clear_rules();
