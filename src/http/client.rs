@@ -216,6 +216,10 @@ impl Client {
             }
         };
         if read.is_ok() && reader.leaves_no_doubt() && connection.is_reusable() {
+            if request.lane == Lane::LongPoll {
+                // Thousands of them may be answered at about the same time.
+                connection.free_buffers();
+            }
             self.pool.put(connection);
         }
         let (head, body) = reader.into_parts();

@@ -122,9 +122,14 @@ impl Connection {
                 return Ok(());
             }
             // There may be ten thousand tasks that wait for a reply, and none of them needs the buffers before it comes.
-            self.buffers = Buffers::default();
+            self.free_buffers();
         }
         self.stream.wait_for_input(exchange).await
+    }
+
+    /// Wipes the buffers and gives their memory back. Nothing in them is unread.
+    pub(super) fn free_buffers(&mut self) {
+        self.buffers = Buffers::default();
     }
 
     /// `n` bytes arrived in the buffer for input. False: there are no more.

@@ -349,6 +349,83 @@ static void a_child_may_use_the_library_if_its_parent_has_not(void)
     CHECK_INT(counted("sessions"), 0);
 }
 
+enum { POLLS = 20 };
+
+/* The next completion, whose call must have ended with this status. Returns its tag. */
+static uint64_t next_ended(vsession_queue queue, vsession_status status)
+{
+    vsession_error *error = NULL;
+    vsession_event *event = NULL;
+    uint64_t tag = UINT64_MAX;
+    CHECK_OK(vsession_queue_next(queue, 60000, &event, &error), error);
+    CHECK(event != NULL);
+    if (event == NULL) return tag;
+    CHECK_INT(vsession_event_get_kind(event), VSESSION_EVENT_COMPLETION);
+    const vsession_error *failed = vsession_event_error(event);
+    CHECK_INT(failed != NULL ? vsession_error_status(failed) : VSESSION_OK, status);
+    tag = vsession_event_tag(event);
+    vsession_event_free(event);
+    return tag;
+}
+
+/* Calls that wait for the server are the parent's. The child has no thread of theirs and no completion; while it lives, and
+ * after it has used the library afresh, they go on, can be cancelled, and end with the session. */
+static void calls_that_wait_for_the_server_stay_with_the_parent(void)
+{
+    clean_server();
+    add_rule("{\"method\":\"WaitForUpdatesEx\",\"hang\":true}");
+    vsession_error *error = NULL;
+    vsession_soap_call poll = VSESSION_SOAP_CALL_INIT;
+    vsession_call_options options = VSESSION_CALL_OPTIONS_INIT;
+    poll.method = "WaitForUpdatesEx";
+    poll.this_type = "PropertyCollector";
+    options.timeout_ms = VSESSION_NO_TIMEOUT;
+    CHECK_OK(vsession_queue_new(&good.queue, &error), error);
+    CHECK_OK(vsession_cancel_new(&good.cancel, &error), error);
+    good.session = good_session();
+    CHECK_OK(vsession_login(good.session, NULL, &error), error);
+    for (uint64_t i = 0; i < POLLS; i++) {
+        vsession_cancel none = {0};
+        options.cancel = i == 0 ? good.cancel : none;
+        CHECK_OK(vsession_call_async(good.session, &poll, &options, good.queue, i, &error), error);
+    }
+    CHECK(wait_for_count("WaitForUpdatesEx", POLLS));
+    int to_child[2];
+    CHECK_INT(pipe(to_child), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(120);
+        char byte;
+        vsession_event *event = NULL;
+        close(to_child[1]);
+        CHECK_INT(vsession_queue_next(good.queue, 0, &event, NULL), VSESSION_E_FORKED);
+        use_it_afresh(good.session);
+        CHECK_STATUS(vsession_queue_next(good.queue, 0, &event, &error), VSESSION_E_CLOSED, error);
+        CHECK_INT(vsession_cancel_fire(good.cancel), VSESSION_E_CLOSED);
+        CHECK_INT(read(to_child[0], &byte, 1), 0); /* the parent has looked */
+        _exit(finish());
+    }
+    close(to_child[0]);
+    CHECK(wait_for_count("logouts", 3)); /* the child's own sessions */
+    vsession_event *early = NULL;
+    CHECK_OK(vsession_queue_next(good.queue, 0, &early, &error), error);
+    CHECK(early == NULL);
+    CHECK_OK(call_once(good.session, NULL, &error), error);
+    CHECK_INT(vsession_cancel_fire(good.cancel), VSESSION_OK);
+    CHECK_INT(next_ended(good.queue, VSESSION_E_CANCELLED), 0);
+    CHECK_OK(vsession_close(good.session, NULL, &error), error);
+    uint64_t ended = 0;
+    for (int i = 1; i < POLLS; i++) ended += next_ended(good.queue, VSESSION_E_CLOSED);
+    CHECK_INT(ended, POLLS * (POLLS - 1) / 2);
+    close(to_child[1]);
+    int status = -1;
+    CHECK_INT(waitpid(child, &status, 0), child);
+    CHECK_INT(status, 0);
+    CHECK_INT(counted("sessions"), 0);
+    CHECK_INT(vsession_cancel_free(good.cancel), VSESSION_OK);
+    CHECK_INT(vsession_queue_free(good.queue), VSESSION_OK);
+}
+
 int main(void)
 {
     RUN(a_child_may_use_the_library_if_its_parent_has_not);
@@ -356,5 +433,6 @@ int main(void)
     RUN(every_function_fails_in_a_child_and_the_parent_continues);
     RUN(a_child_that_starts_afresh_has_its_own_sessions);
     RUN(a_process_may_fork_at_any_time);
+    RUN(calls_that_wait_for_the_server_stay_with_the_parent);
     return finish();
 }

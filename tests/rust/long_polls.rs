@@ -88,6 +88,36 @@ fn an_asynchronous_call_too_many_is_refused_at_once() {
     queue.free();
 }
 
+/// In a process of its own, whose memory is that of the connections.
+#[test]
+fn connections_of_long_polls_that_were_answered_keep_no_buffers() {
+    child::held(child::child("long_polls::child_with_answered_polls"));
+}
+
+#[test]
+#[ignore = "run by connections_of_long_polls_that_were_answered_keep_no_buffers"]
+fn child_with_answered_polls() {
+    const POLLS: u64 = 500;
+    let simulator = Simulator::start();
+    let session = simulator.config().with("max_long_polls", "500").open().unwrap();
+    session.login().unwrap();
+    let before = resident_kib();
+    let queue = Queue::new();
+    let fault = json!({"method": "WaitForUpdatesEx", "delay_ms": 5000, "fault": "InvalidCollectorVersion"});
+    simulator.rule(fault);
+    for tag in 0..POLLS {
+        session.call_async(POLL, &queue, tag, &Options::default()).unwrap();
+    }
+    for _ in 0..POLLS {
+        assert_eq!(completion(&queue).error.unwrap().fault.as_deref(), Some("InvalidCollectorVersion"));
+    }
+    let (each, open) = (resident_kib().saturating_sub(before) / POLLS, simulator.stat("connections_open"));
+    assert!(open > POLLS / 2, "{open} connections are open");
+    assert!(each <= 24, "{each} KiB for each of {open} connections");
+    session.close().unwrap();
+    queue.free();
+}
+
 /// In a process of its own, whose threads and memory are those of the polls.
 #[test]
 fn calls_that_wait_for_their_reply_hold_no_thread_and_little_memory() {
@@ -106,15 +136,14 @@ fn child_with_long_polls() {
     let queue = Queue::new();
     let tokens: Vec<_> = (0..POLLS).map(|_| Token::new()).collect();
     let before = resident_kib();
+    let each_kib = || resident_kib().saturating_sub(before) / POLLS;
     for (tag, token) in tokens.iter().enumerate() {
         session.call_async(POLL, &queue, tag as u64, &token.options()).unwrap();
     }
     eventually("all polls are under way", || simulator.calls("WaitForUpdatesEx") == POLLS);
     let threads = entries("/proc/self/task");
     assert!(threads <= 12 + 2, "{threads} threads, of which two are the test's");
-    eventually("what was needed to make the connections is given back", || {
-        (resident_kib() - before) / POLLS <= 24
-    });
+    assert!(each_kib() <= 24, "{} KiB for each", each_kib());
     for one in [0, POLLS / 2, POLLS - 1] {
         tokens[one as usize].fire();
         let event = completion(&queue);
