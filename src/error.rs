@@ -33,6 +33,8 @@ pub(crate) struct Detail {
     pub(crate) objection: Option<Objection>,
     /// It came of a question that the library asked for its own sake, before a login.
     pub(crate) own_question: bool,
+    /// A deadline passed while the server said nothing, to nobody, for longer than it usually does; see `http::round_trips`.
+    pub(crate) silent: bool,
 }
 
 /// A fault that is about the request and not about what it asks for: this may be another server than the one that the
@@ -88,6 +90,7 @@ impl Error {
             },
             objection: None,
             own_question: false,
+            silent: false,
         }))
     }
 
@@ -180,6 +183,7 @@ impl Error {
             | VSESSION_E_CONNECTION
             | VSESSION_E_PROXY => true,
             VSESSION_E_HTTP => matches!(self.0.http_status, 429 | 502..=504),
+            VSESSION_E_TIMEOUT => self.0.silent,
             _ => false,
         }
     }

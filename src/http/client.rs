@@ -10,6 +10,7 @@ use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
 use super::request::{self, HttpRequest, Lane};
 use super::retry::Reason;
+use super::round_trips::RoundTrips;
 use super::semaphore::{Permit, Semaphore};
 use crate::error::{Error, Result};
 use crate::net::Settings;
@@ -17,6 +18,7 @@ use crate::net::dial::Dialer;
 use crate::net::error_context;
 use crate::net::exchange::Exchange;
 use crate::net::tls_config::TlsConfig;
+use crate::runtime::phase::Phase;
 use crate::runtime::process::PerProcess;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
@@ -37,6 +39,7 @@ pub(crate) struct Client {
     long_polls: Semaphore,
     /// For requests that nobody waits for.
     background: Semaphore,
+    round_trips: RoundTrips,
 }
 
 /// All clients, by a keyed hash of their settings: the settings contain secrets, which must not outlive the client.
@@ -73,6 +76,7 @@ impl Client {
             urgent: Semaphore::new(EXTRA_CONNECTIONS),
             long_polls: Semaphore::new(settings.max_long_polls),
             background: Semaphore::new(BACKGROUND_REQUESTS),
+            round_trips: RoundTrips::default(),
         });
         // These may be the last references, and a client is dropped after the lock was released.
         let mut made_meanwhile = Vec::new();
@@ -102,6 +106,18 @@ impl Client {
         self.settings().server()
     }
 
+    /// The error of a wait that ended in this phase; see `late`.
+    #[cold]
+    pub(crate) fn stopped(&self, error: impl Into<Error>, phase: Phase, occasion: &str) -> Error {
+        let error = error.into();
+        match error.status() {
+            Status::VSESSION_E_TIMEOUT => {
+                error.with(|d| d.message = error_context::late(self.settings(), phase, occasion))
+            }
+            _ => error,
+        }
+    }
+
     /// The full address of a path on this server.
     pub(crate) fn uri(&self, path: &str) -> Result<Uri> {
         full_uri(self.settings(), path)
@@ -125,18 +141,17 @@ impl Client {
     }
 
     async fn permit(&self, lane: Lane, watch: &Watch) -> Result<Permit<'_>> {
-        let (first, option) = match lane {
-            Lane::Usual | Lane::Urgent => (&self.usual, "max_connections"),
-            Lane::LongPoll => (&self.long_polls, "max_long_polls"),
+        let (first, phase) = match lane {
+            Lane::Usual | Lane::Urgent => (&self.usual, Phase::Permit),
+            Lane::LongPoll => (&self.long_polls, Phase::LongPollPermit),
         };
         if let Some(permit) = first.try_take() {
             return Ok(permit);
         }
+        watch.tell(phase);
         // An urgent request waits for others of its kind: a thousand sessions may be closed at once.
         let waits_for = if lane == Lane::Urgent { &self.urgent } else { first };
-        let permit = waits_for.take(watch).await;
-        permit
-            .map_err(|stop| error_context::no_free_connection(stop.into(), self.settings(), option).not_run())
+        waits_for.take(watch).await.map_err(|stop| self.stopped(stop, phase, "").not_run())
     }
 
     async fn send_on_some_connection(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
@@ -145,6 +160,7 @@ impl Client {
             watch.commit(false);
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
             let mut exchange = Exchange::new(watch, request.commit_when_sent, most);
+            exchange.heard_before = self.round_trips.heard();
             let (head, failure) = match self.send_once(request, &mut exchange).await {
                 Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
                 Ok(reply) => return Ok(reply),
@@ -159,7 +175,9 @@ impl Client {
             if failure.status() == Status::VSESSION_E_CONNECTION && request.retry.again(reason) {
                 continue;
             }
+            let silent = failure.status() == Status::VSESSION_E_TIMEOUT && self.is_silent(request, &exchange);
             let failure = error_context::with_peer(failure, self.settings(), &exchange);
+            let failure = if silent { failure.with(|d| d.silent = true) } else { failure };
             let failure = request.retry.give_up(failure, sent);
             return match head {
                 Some(head) => Ok(HttpReply { head, body: Err(failure) }),
@@ -187,7 +205,10 @@ impl Client {
             None => {
                 // A request that is too late makes no connection. With a pooled connection, `send` notices it.
                 exchange.watch.check()?;
-                Connection::new(self.dialer.dial(exchange).await.map_err(|e| exchange.reason(e))?)
+                let stream = self.dialer.dial(exchange).await.map_err(|e| exchange.reason(e))?;
+                self.round_trips.hear();
+                exchange.heard_before = self.round_trips.heard();
+                Connection::new(stream)
             }
         };
         let room = request::length_of_head(request, &self.common_headers);
@@ -205,8 +226,13 @@ impl Client {
     ) -> Result<HttpReply> {
         let most = request.max_reply_bytes;
         let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
+        let mut begun = false;
         let read = loop {
-            match self.read_reply(&mut connection, &mut reader, exchange) {
+            let read = self.read_reply(&mut connection, &mut reader, exchange);
+            if exchange.answered && !std::mem::replace(&mut begun, true) {
+                self.reply_begins(request, exchange);
+            }
+            match read {
                 Ok(true) => break Ok(()),
                 Ok(false) => {}
                 Err(error) => break Err(error),
@@ -234,6 +260,29 @@ impl Client {
                 Ok(HttpReply { head, body: Ok(body) })
             }
         }
+    }
+
+    fn reply_begins(&self, request: &HttpRequest<'_>, exchange: &Exchange<'_>) {
+        self.round_trips.hear();
+        if let Some(sent) = exchange.quiet_since
+            && request.lane != Lane::LongPoll
+        {
+            self.round_trips.measure(sent.elapsed());
+        }
+    }
+
+    /// Whether an exchange that missed its deadline shows that the server is silent: this exchange had all the time that it
+    /// usually needs, and no other has heard of the server meanwhile.
+    #[cold]
+    fn is_silent(&self, request: &HttpRequest<'_>, exchange: &Exchange<'_>) -> bool {
+        let awaited = match exchange.phase() {
+            Phase::Connect | Phase::Tunnel | Phase::Handshake => true,
+            Phase::Request | Phase::Silence => request.lane != Lane::LongPoll,
+            _ => false,
+        };
+        awaited
+            && exchange.quiet_since.is_some_and(|since| since.elapsed() >= self.round_trips.patience())
+            && exchange.heard_before == self.round_trips.heard()
     }
 
     /// Reads the reply as far as it has arrived. Returns whether that is to its end.

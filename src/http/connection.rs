@@ -37,7 +37,10 @@ impl Connection {
         let sent = self.write(body, exchange).await;
         self.buffers.sent();
         match sent {
-            Ok(true) => return Ok(()),
+            Ok(true) => {
+                exchange.request_is_out();
+                return Ok(());
+            }
             Ok(false) => {}
             Err(error) if self.buffers.input().is_empty() && !self.stream.has_said_something(exchange) => {
                 return Err(error);
@@ -163,7 +166,7 @@ impl Connection {
         if n == 0 {
             self.spent = true;
         } else {
-            exchange.answered = true;
+            exchange.answer();
         }
         n > 0
     }

@@ -15,6 +15,7 @@ mod pool;
 mod reply;
 mod request;
 mod retry;
+mod round_trips;
 mod semaphore;
 
 pub(crate) use client::{Client, renew_after_fork};

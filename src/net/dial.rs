@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Settings;
 use super::error_context::shortage;
-use super::exchange::{Exchange, Phase};
+use super::exchange::Exchange;
 use super::proxy;
 use super::resolve;
 use super::socket::{Socket, no_answer};
@@ -16,6 +16,7 @@ use super::stream::Stream;
 use super::tls::TlsStream;
 use super::tls_config::TlsConfig;
 use crate::error::{Error, Result};
+use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::Instant;
@@ -42,11 +43,11 @@ impl Dialer {
             Some(proxy) => (proxy.host.as_str(), proxy.port),
             None => (host, port),
         };
-        exchange.phase = Phase::Lookup;
+        exchange.enter(Phase::Lookup);
         let addresses = resolve::addresses(next_host, next_port, self.option(), until, exchange.watch)
             .await
             .map_err(|error| exchange.fail(error))?;
-        exchange.phase = Phase::Connect;
+        exchange.ask(Phase::Connect);
         let stream = self
             .first_to_answer(addresses, until, exchange.watch)
             .await
@@ -59,7 +60,7 @@ impl Dialer {
         }
         let mut socket = Socket::new(stream, until);
         if let Some(proxy) = &self.settings.proxy {
-            exchange.phase = Phase::Tunnel;
+            exchange.ask(Phase::Tunnel);
             proxy::open_tunnel(&mut socket, proxy, host, port, exchange).await?;
         }
         let stream = match &self.tls {
@@ -68,13 +69,13 @@ impl Dialer {
                 Stream::Plain(socket)
             }
             Some(config) => {
-                exchange.phase = Phase::Handshake;
+                exchange.ask(Phase::Handshake);
                 let mut tls = TlsStream::handshake(socket, host, config, exchange).await?;
                 tls.socket().connect_until = None;
                 Stream::Tls(Box::new(tls))
             }
         };
-        exchange.phase = Phase::Exchange;
+        exchange.enter(Phase::Start);
         Ok(stream)
     }
 

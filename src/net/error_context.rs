@@ -4,18 +4,19 @@
 use std::io;
 
 use super::Settings;
-use super::exchange::{Exchange, Phase};
+use super::exchange::Exchange;
 use crate::error::Error;
+use crate::runtime::phase::Phase;
 use crate::status::Status;
 
 /// The error with the peer that its message does not yet name.
 #[cold]
 pub(crate) fn with_peer(error: Error, settings: &Settings, exchange: &Exchange) -> Error {
     let message = &error.detail().message;
-    let peer = peer(settings, exchange);
+    let peer = peer(settings, exchange.phase());
     let message = match error.status() {
         Status::VSESSION_E_CLOSED | Status::VSESSION_E_CANCELLED => return error,
-        Status::VSESSION_E_TIMEOUT => late(&doing(settings, exchange), &peer),
+        Status::VSESSION_E_TIMEOUT => late(settings, exchange.phase(), ""),
         _ if message.contains(&settings.server()) => return error,
         _ if settings.proxy.as_ref().is_some_and(|proxy| message.contains(&proxy.address())) => return error,
         _ => format!("{peer}: {message}"),
@@ -23,28 +24,23 @@ pub(crate) fn with_peer(error: Error, settings: &Settings, exchange: &Exchange) 
     error.with(|d| d.message = message)
 }
 
-/// The error of a call whose deadline passed while all the connections that it may use were in use: as many as `option` says.
+/// The message about a deadline that passed in this phase. `occasion` says what for, if not for the call itself, and ends in a comma.
 #[cold]
-pub(crate) fn no_free_connection(error: Error, settings: &Settings, option: &str) -> Error {
-    if error.status() != Status::VSESSION_E_TIMEOUT {
-        return error;
-    }
-    let which = if option == "max_long_polls" { "all connections for long polls" } else { "all connections" };
-    let doing = format!("{which} to {} were in use ('{option}')", settings.server());
-    let message =
-        format!("the deadline passed while {doing}; give the call a larger timeout_ms, or raise that option");
-    error.with(|d| d.message = message)
-}
-
-fn late(doing: &str, peer: &str) -> String {
-    format!(
-        "the deadline passed while {doing}; give the call a larger timeout_ms, or check whether {peer} answers at all"
-    )
+pub(crate) fn late(settings: &Settings, phase: Phase, occasion: &str) -> String {
+    let (doing, peer) = (doing(settings, phase), peer(settings, phase));
+    let advice = match phase {
+        Phase::Thread => "see which functions of the program keep the library's threads".to_string(),
+        Phase::Start => "make fewer calls at a time".to_string(),
+        Phase::Credentials => "see what the credentials function or 'password_file' waits for".to_string(),
+        Phase::Permit | Phase::LongPollPermit => "raise that option".to_string(),
+        _ => format!("check whether {peer} answers at all"),
+    };
+    format!("the deadline passed{occasion} while {doing}; give the call a larger timeout_ms, or {advice}")
 }
 
 /// Whose answer the call waited for.
-fn peer(settings: &Settings, exchange: &Exchange) -> String {
-    match (&settings.proxy, exchange.phase) {
+fn peer(settings: &Settings, phase: Phase) -> String {
+    match (&settings.proxy, phase) {
         (Some(proxy), Phase::Lookup | Phase::Connect | Phase::Tunnel) => {
             format!("the proxy {}", proxy.address())
         }
@@ -52,16 +48,23 @@ fn peer(settings: &Settings, exchange: &Exchange) -> String {
     }
 }
 
-fn doing(settings: &Settings, exchange: &Exchange) -> String {
-    let peer = peer(settings, exchange);
-    match exchange.phase {
+fn doing(settings: &Settings, phase: Phase) -> String {
+    let peer = peer(settings, phase);
+    match phase {
+        Phase::Thread => format!("a thread of the library was waited for, and nothing was sent to {peer}"),
+        Phase::Start => format!("nothing had been sent to {peer} yet"),
+        Phase::Credentials => format!("the credentials for {peer} were read"),
+        Phase::LongPollPermit => {
+            format!("all connections for long polls to {peer} were in use ('max_long_polls')")
+        }
+        Phase::Permit => format!("all connections to {peer} were in use ('max_connections')"),
         Phase::Lookup => format!("the address of {peer} was looked up"),
         Phase::Connect => format!("a connection to {peer} was made"),
         Phase::Tunnel => format!("{peer} was asked for a connection to {}", settings.server()),
         Phase::Handshake => format!("the TLS handshake with {peer} was under way"),
-        Phase::Exchange if exchange.answered => format!("the reply of {peer} arrived"),
-        Phase::Exchange if exchange.sent => format!("{peer} had not answered"),
-        Phase::Exchange => format!("the request was to be sent to {peer}"),
+        Phase::Request => format!("the request was being sent to {peer}"),
+        Phase::Silence => format!("{peer} had not answered"),
+        Phase::Reply => format!("the reply of {peer} arrived"),
     }
 }
 

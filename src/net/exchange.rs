@@ -2,28 +2,22 @@
 //! An exchange belongs to one thread or task from beginning to end.
 
 use crate::error::Error;
+use crate::runtime::phase::Phase;
 use crate::runtime::wait::{WaitError, Watch};
 use crate::status::Status;
-
-/// How far an exchange has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Lookup,
-    Connect,
-    /// A proxy is asked for a connection to the server.
-    Tunnel,
-    /// The TLS handshake.
-    Handshake,
-    /// The connection is established.
-    Exchange,
-}
+use crate::sync::Instant;
 
 /// One request under way, from the connection that it needs to the end of its reply.
 pub(crate) struct Exchange<'a> {
     pub(crate) watch: &'a Watch,
     /// Once the request is being sent, only the deadline ends the wait for the reply: a login's outcome must not be lost.
     pub(crate) commit_when_sent: bool,
-    pub(crate) phase: Phase,
+    phase: Phase,
+    /// When the peer was last asked for something, or last took or sent something before the request was sent. `None`: no
+    /// deadline can end the wait for it.
+    pub(crate) quiet_since: Option<Instant>,
+    /// How often the server had been heard when this exchange began to wait for it; see `http::round_trips`.
+    pub(crate) heard_before: u64,
     /// The connection had served an earlier request.
     pub(crate) reused: bool,
     /// From now on the request is written, and no longer the handshake.
@@ -45,13 +39,52 @@ impl<'a> Exchange<'a> {
         Exchange {
             watch,
             commit_when_sent,
-            phase: Phase::Exchange,
+            phase: Phase::Start,
+            quiet_since: None,
+            heard_before: 0,
             reused: false,
             sending: false,
             sent: false,
             answered: false,
             left: most,
             failure: None,
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The exchange goes on to this phase.
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.watch.tell(phase);
+    }
+
+    /// Something is asked of the peer that it should answer at once, and not only when a request was worked off.
+    pub(crate) fn ask(&mut self, phase: Phase) {
+        self.enter(phase);
+        self.quiet_since = Some(Instant::now());
+    }
+
+    /// The peer has taken or sent something.
+    pub(crate) fn peer_moved(&mut self) {
+        if self.phase < Phase::Silence && self.quiet_since.is_some() {
+            self.quiet_since = Some(Instant::now());
+        }
+    }
+
+    /// Bytes of a reply have arrived.
+    pub(crate) fn answer(&mut self) {
+        if !std::mem::replace(&mut self.answered, true) {
+            self.enter(Phase::Reply);
+        }
+    }
+
+    /// The whole request has been handed to the kernel.
+    pub(crate) fn request_is_out(&mut self) {
+        if !self.answered {
+            self.enter(Phase::Silence);
         }
     }
 
@@ -88,7 +121,8 @@ impl<'a> Exchange<'a> {
     /// Called before the request is written.
     pub(crate) fn begin_to_send(&mut self) -> Result<(), WaitError> {
         if !std::mem::replace(&mut self.sending, true) {
-            self.watch.check()?;
+            self.quiet_since = self.watch.check_and_read_clock()?;
+            self.enter(Phase::Request);
             if self.commit_when_sent {
                 self.watch.commit(true);
             }

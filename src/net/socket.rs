@@ -6,8 +6,9 @@ use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
 use super::error_context::shortage;
-use super::exchange::{Exchange, Phase};
+use super::exchange::Exchange;
 use crate::error::Error;
+use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::status::Status;
 use crate::sync::Instant;
@@ -140,9 +141,12 @@ impl Socket {
     ) -> io::Result<Interest> {
         let descriptors = interests.map(|interest| (self.stream.as_raw_fd(), interest));
         match exchange.watch.wait_ready(&descriptors, self.connect_until).await {
-            Ok(Some(index)) => Ok(interests[index]),
+            Ok(Some(index)) => {
+                exchange.peer_moved();
+                Ok(interests[index])
+            }
             Ok(None) => {
-                let late = match exchange.phase {
+                let late = match exchange.phase() {
                     Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),
                     // sometimes: a race, which a run meets or not
                     _ => no_answer("during the handshake", "url"),
@@ -163,7 +167,7 @@ pub(super) fn lost(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Error 
     exchange.fail(
         Error::new(
             Status::VSESSION_E_CONNECTION,
-            match (exchange.phase, exchange.sent) {
+            match (exchange.phase(), exchange.sent) {
                 (Phase::Tunnel, _) => {
                     format!("the connection was lost: {error}; check the options 'proxy' and 'no_proxy'")
                 }

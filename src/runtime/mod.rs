@@ -7,6 +7,7 @@ pub(crate) mod handle;
 pub(crate) mod log;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;
+pub(crate) mod phase;
 pub(crate) mod process;
 pub(crate) mod reactor;
 pub(crate) mod redact;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 
 use super::fork;
+use super::phase::{Phase, Progress};
 use super::reactor::{self, Sleeper};
 use super::task::{self, Task};
 use super::workers::NoThread;
@@ -149,12 +150,16 @@ impl Bounds {
 
     /// Fails once one of the bounds is reached.
     pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
+        self.check_and_read_clock().map(|_| ())
+    }
+
+    /// The same, with the time; `None` without a deadline.
+    fn check_and_read_clock(&self) -> std::result::Result<Option<Instant>, WaitError> {
         self.check_signals()?;
-        match self.deadline {
-            // sometimes: a race, which a run meets or not
-            Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
-            _ => Ok(()),
-        }
+        let Some(deadline) = self.deadline else { return Ok(None) };
+        let now = Instant::now();
+        // sometimes: a race, which a run meets or not
+        if now >= deadline { Err(WaitError::TimedOut) } else { Ok(Some(now)) }
     }
 
     fn check_signals(&self) -> std::result::Result<(), WaitError> {
@@ -295,6 +300,8 @@ pub(crate) struct Watch {
     committed: unshared::AtomicBool,
     /// Another thread ended a blocking read, and its socket cannot be used again.
     ended: OnceCell<WaitError>,
+    /// Where others read how far it has come, if anybody waits for it.
+    progress: Option<Arc<Progress>>,
 }
 
 impl Watch {
@@ -315,9 +322,23 @@ impl Watch {
         Watch::of(bounds, Waiter::Task(task))
     }
 
+    /// Tells others through `progress` how far it has come.
+    pub(crate) fn telling(mut self, progress: Arc<Progress>) -> Watch {
+        self.progress = Some(progress);
+        self
+    }
+
+    pub(crate) fn tell(&self, phase: Phase) {
+        if let Some(progress) = &self.progress {
+            progress.enter(phase);
+        }
+    }
+
     /// The waits of the same thread or task within other bounds.
     pub(crate) fn within(&self, bounds: Bounds) -> Watch {
-        Watch::of(bounds, self.waiter.clone())
+        let mut watch = Watch::of(bounds, self.waiter.clone());
+        watch.progress = self.progress.clone();
+        watch
     }
 
     fn of(bounds: Bounds, waiter: Waiter) -> Watch {
@@ -328,6 +349,7 @@ impl Watch {
             numbers: Default::default(),
             committed: false.into(),
             ended: OnceCell::new(),
+            progress: None,
         }
     }
 
@@ -360,6 +382,14 @@ impl Watch {
             Some(deadline) if Instant::now() >= deadline => Err(WaitError::TimedOut),
             _ => Ok(()),
         }
+    }
+
+    /// The same for what was not committed, with the time; `None` without a deadline.
+    pub(crate) fn check_and_read_clock(&self) -> std::result::Result<Option<Instant>, WaitError> {
+        if let Waiter::Task(task) = &self.waiter {
+            task.check()?;
+        }
+        self.bounds.check_and_read_clock()
     }
 
     fn check_signals(&self) -> std::result::Result<(), WaitError> {

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::event::now_ms;
 use crate::runtime::log::log;
+use crate::runtime::phase;
 use crate::runtime::wait::Watch;
 use crate::state::State;
 use crate::sync::{Arc, Ordering};
@@ -55,9 +56,13 @@ impl Session {
         watch: &Watch,
     ) -> std::result::Result<Acquired<K>, Failure> {
         let server_session = K::of(self);
+        watch.tell(phase::Phase::Credentials);
         let credential = self.credential_to_send::<K>(by_hand)?;
         // A function may have taken long.
-        watch.check().map_err(Error::from)?;
+        watch
+            .check()
+            .map_err(|stop| server_session.kind.stopped(stop.into(), phase::Phase::Credentials, ""))?;
+        watch.tell(phase::Phase::Start);
         let known = server_session.renewal.lock().service.clone();
         let service = match known {
             Some(service) => service,

@@ -2,8 +2,10 @@
 
 use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply};
+use super::kind::Kind as _;
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Kind, Queue};
+use crate::runtime::phase::Phase;
 use crate::runtime::task::Task;
 use crate::runtime::wait::Watch;
 use crate::runtime::workers;
@@ -63,7 +65,10 @@ impl Session {
             let outcome = match watch.check() {
                 Ok(()) => promise.session.call_within(&call, &options, &watch).await,
                 // It waited too long for a worker, or there was none.
-                Err(stop) => Err(Error::from(stop).not_run()),
+                Err(stop) => {
+                    let kind = &promise.session.vim.kind;
+                    Err(kind.stopped(stop.into(), Phase::Thread, "").not_run())
+                }
             };
             promise.keep(outcome);
         });

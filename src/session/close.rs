@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::flight::{Flight, Outcome};
+use super::flight::{Flight, Outcome, Purpose};
 use super::kind::Kind;
 use super::renewal::{Goal, Phase};
 use super::snapshot::Snapshot;
@@ -12,6 +12,7 @@ use super::{Session, closed};
 use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::log::log;
+use crate::runtime::phase;
 use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
 use crate::status::Status;
@@ -48,7 +49,9 @@ impl Session {
         let server_session = K::of(self);
         let watch = Watch::new(bounds)?;
         loop {
-            watch.check().map_err(|stop| Error::from(stop).not_run())?;
+            watch.check().map_err(|stop| {
+                server_session.kind.stopped(stop.into(), phase::Phase::Start, "").not_run()
+            })?;
             let (busy, flight, snapshot) = {
                 let mut renewal = server_session.renewal.lock();
                 if renewal.machine.is_closed() {
@@ -68,7 +71,7 @@ impl Session {
                         return Ok(());
                     }
                     None => {
-                        let flight = renewal.new_flight(true);
+                        let flight = renewal.new_flight(true, Purpose::LogOut);
                         renewal.phase = Phase::Logout(flight.clone());
                         Some(flight)
                     }
@@ -77,11 +80,12 @@ impl Session {
             };
             if let Some(busy) = busy {
                 // However it ends, the state is examined again.
-                on_this_thread(busy.wait(&watch)).map_err(Error::not_run)?;
+                on_this_thread(self.wait_for::<K>(&busy, &watch)).map_err(Error::not_run)?;
                 continue;
             }
             // sometimes: a race, which a run meets or not
             let Some(flight) = flight else { continue };
+            let watch = flight.watched(watch.within(watch.bounds().clone()));
             // After a panic others must be able to change the session.
             let result =
                 catch_unwind(AssertUnwindSafe(|| on_this_thread(self.send_logout::<K>(&snapshot, &watch))))
@@ -162,7 +166,8 @@ impl Session {
         // that login cannot wait for it and need not: the login sees that the session is closed.
         let waits = |flight: &Arc<Flight>| !alive && !flight.runs_here() && !planted!("close-does-not-wait");
         if let Some(flight) = flight.filter(waits) {
-            on_this_thread(flight.wait(&watch)).map_err(|error| unfinished(&error.not_run()))?;
+            on_this_thread(self.wait_for::<K>(&flight, &watch))
+                .map_err(|error| unfinished(&error.not_run()))?;
             if let Some(error) = server_session.renewal.lock().left_behind.take() {
                 return Err(unfinished(&error));
             }

@@ -12,11 +12,12 @@ use super::renewal::Phase;
 use super::{Session, closed};
 use crate::error::{Error, Result};
 use crate::runtime::log::log;
+use crate::runtime::phase::{self, Progress};
 use crate::runtime::task::{Panic, catching};
 use crate::runtime::wait::{Bounds, Signal, Watch};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, AtomicBool, thread_local};
+use crate::sync::{Arc, AtomicBool, AtomicU8, Ordering, thread_local};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +35,35 @@ pub(super) enum Task {
     },
 }
 
+/// What a flight is doing, for those whose deadline passes meanwhile. A check may become a login.
+#[derive(Clone, Copy, Debug)]
+#[repr(u8)]
+pub(super) enum Purpose {
+    LogIn,
+    Check,
+    Rediscover,
+    LogOut,
+}
+
+impl From<Task> for Purpose {
+    fn from(task: Task) -> Purpose {
+        match task {
+            Task::LogIn { .. } => Purpose::LogIn,
+            Task::Check { .. } => Purpose::Check,
+            Task::Rediscover { .. } => Purpose::Rediscover,
+        }
+    }
+}
+
 /// What its waiters need.
 #[derive(Default)]
 pub(super) struct Flight {
     pub(super) number: u64,
     /// The program asked for it, so it sends the credentials even if they were refused before.
     pub(super) by_hand: bool,
+    /// A `Purpose`.
+    purpose: AtomicU8,
+    progress: Arc<Progress>,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
     /// A login may have been sent, so a thread that stops waiting cannot know whether it runs.
@@ -65,8 +89,23 @@ thread_local! {
 }
 
 impl Flight {
-    pub(super) fn new(number: u64, by_hand: bool) -> Arc<Flight> {
-        Arc::new(Flight { number, by_hand, ..Flight::default() })
+    pub(super) fn new(number: u64, by_hand: bool, purpose: Purpose) -> Arc<Flight> {
+        Arc::new(Flight { number, by_hand, purpose: (purpose as u8).into(), ..Flight::default() })
+    }
+
+    /// The waits of the one who carries it out.
+    pub(super) fn watched(&self, watch: Watch) -> Watch {
+        watch.telling(self.progress.clone())
+    }
+
+    /// What it was doing when a deadline passed.
+    fn occasion(&self, server: &str) -> String {
+        match self.purpose.load(Ordering::Relaxed) {
+            p if p == Purpose::Check as u8 => format!(" in a check whether the session with {server} lives,"),
+            p if p == Purpose::Rediscover as u8 => format!(" in a new discovery of {server},"),
+            p if p == Purpose::LogOut as u8 => format!(" in a logout from {server},"),
+            _ => format!(" in a login to {server},"),
+        }
     }
 
     /// Wakes all waiters. The renewal must already show what `outcome` says.
@@ -97,7 +136,7 @@ impl Flight {
     }
 
     /// Waits for the end of the flight.
-    pub(super) async fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+    async fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         if self.runs_here() {
             return Err(Error::new(
                 Status::VSESSION_E_REENTRANT,
@@ -136,6 +175,14 @@ impl Session {
         }
     }
 
+    /// Waits for the end of a flight. An error says what the flight was doing.
+    pub(super) async fn wait_for<K: Kind>(&self, flight: &Arc<Flight>, watch: &Watch) -> Result<()> {
+        flight.wait(watch).await.map_err(|error| {
+            let kind = &K::of(self).kind;
+            kind.stopped(error, flight.progress.phase(), &flight.occasion(&kind.server()))
+        })
+    }
+
     /// The bounds of a flight that nobody's deadline or token ends.
     pub(super) fn bounds_of_flight(&self, flight: &Flight) -> Bounds {
         let (close, cancel) = (Some(self.closed.clone()), Some(flight.abandoned.clone()));
@@ -156,8 +203,10 @@ impl Session {
     ) -> Result<Outcome> {
         // Without a worker there is no thread on which the program's functions may run.
         if let Err(stop) = watch.check() {
-            return self.conclude_failure::<K>(Error::from(stop).not_run().into());
+            let error = K::of(self).kind.stopped(stop.into(), phase::Phase::Thread, "");
+            return self.conclude_failure::<K>(error.not_run().into());
         }
+        watch.tell(phase::Phase::Start);
         if let Task::Rediscover { service } = task {
             let result = Box::pin(self.run_rediscovery::<K>(service, watch)).await;
             self.release::<K>();
@@ -174,6 +223,7 @@ impl Session {
                     if !self.expire_in_flight::<K>()? {
                         return Ok(Outcome::Gone);
                     }
+                    flight.purpose.store(Purpose::LogIn as u8, Ordering::Relaxed);
                 }
                 Err(error) => {
                     self.release::<K>();

@@ -14,6 +14,7 @@ use super::vim25::Vim25;
 use super::{Session, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
+use crate::runtime::phase::Phase;
 use crate::runtime::reactor::{self, Sleeper};
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::task::{Task, catching};
@@ -200,7 +201,7 @@ impl Session {
 
     /// One probe of the configured kind. A dead session is replaced.
     async fn probe(self: &Arc<Self>, watch: &Watch) -> Result<()> {
-        watch.check()?;
+        watch.check().map_err(|stop| self.vim.kind.stopped(stop.into(), Phase::Thread, ""))?;
         if self.state() == State::VSESSION_STATE_REJECTED {
             return self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ());
         }

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::handle::Publisher;
+use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::sync::{Arc, AtomicU64, Mutex, rank};
 
@@ -28,6 +29,9 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
 
     /// The server's name and port, for messages.
     fn server(&self) -> String;
+
+    /// The error of a wait that ended in this phase of a call, or of what `occasion` says.
+    fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error;
 
     /// Asks the server what it is.
     fn discover(

@@ -4,7 +4,7 @@
 //! The lock guards only the bookkeeping. It is never held across I/O, a wait or a callback.
 
 use super::backoff::{Now, Throttle};
-use super::flight::{Flight, Outcome, Task};
+use super::flight::{Flight, Outcome, Purpose, Task};
 use super::kind::{Kind, Origin};
 use super::rediscovery::{Rediscovery, address_of};
 use super::snapshot::Snapshot;
@@ -13,6 +13,7 @@ use super::{Session, closed};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Event, now_ms};
+use crate::runtime::phase;
 use crate::runtime::task;
 use crate::runtime::wait::Watch;
 use crate::runtime::workers;
@@ -83,10 +84,10 @@ impl<K: Kind> Renewal<K> {
         }
     }
 
-    pub(super) fn new_flight(&mut self, by_hand: bool) -> Arc<Flight> {
+    pub(super) fn new_flight(&mut self, by_hand: bool, purpose: Purpose) -> Arc<Flight> {
         self.flights += 1;
         self.waiting = 1;
-        Flight::new(self.flights, by_hand)
+        Flight::new(self.flights, by_hand, purpose)
     }
 }
 
@@ -101,7 +102,10 @@ impl Session {
             |error: Error, may_have_run| if may_have_run { error.may_have_run() } else { error.not_run() };
         loop {
             let mut ran_here = false;
-            watch.check().map_err(|stop| judged(stop.into(), may_have_run))?;
+            watch.check().map_err(|stop| {
+                let error = K::of(self).kind.stopped(stop.into(), phase::Phase::Start, "");
+                judged(error, may_have_run)
+            })?;
             let (next, flights) = {
                 let mut renewal = K::of(self).renewal.lock();
                 let next = self.next_step(&mut renewal, goal).map_err(|error| judged(error, may_have_run))?;
@@ -110,7 +114,7 @@ impl Session {
             let (flight, started) = match next {
                 Next::Return(outcome) => return Ok(outcome),
                 Next::Wait(flight) => {
-                    flight.wait(watch).await.map_err(|error| judged(error, may_have_run))?;
+                    self.wait_for::<K>(&flight, watch).await.map_err(|error| judged(error, may_have_run))?;
                     continue;
                 }
                 Next::Join(flight) => (flight, false),
@@ -118,12 +122,13 @@ impl Session {
                     let (session, flying) = (self.clone(), flight.clone());
                     let started = task::Task::spawn(&workers::pools().logins, |waiter| async move {
                         let watch = Watch::of_task(session.bounds_of_flight(&flying), waiter);
+                        let watch = flying.watched(watch);
                         session.run_flight::<K>(&flying, task, &watch).await;
                     });
                     if started.is_err() {
                         // No worker can be had. This thread does it, within its own bounds.
                         ran_here = true;
-                        let watch = watch.within(self.bounds_of_flight_of(watch.bounds()));
+                        let watch = flight.watched(watch.within(self.bounds_of_flight_of(watch.bounds())));
                         // In a box: this is rare, and every call would be as large.
                         Box::pin(self.run_flight::<K>(&flight, task, &watch)).await;
                     }
@@ -133,9 +138,8 @@ impl Session {
             if first_valid == 0 {
                 first_valid = if started { flights } else { flights + 1 };
             }
-            if let Err(error) = flight.wait(watch).await {
+            if let Err(error) = self.wait_for::<K>(&flight, watch).await {
                 self.leave::<K>(&flight);
-                let error = self.explain_timeout::<K>(error);
                 return Err(judged(error, may_have_run || flight.may_have_run.load(Ordering::SeqCst)));
             }
             may_have_run |= flight.may_have_run.load(Ordering::SeqCst);
@@ -152,20 +156,6 @@ impl Session {
                 (_, outcome) => return outcome,
             }
         }
-    }
-
-    /// A deadline that passed while a login or a check, of this thread's or another's, was under way.
-    #[cold]
-    fn explain_timeout<K: Kind>(&self, error: Error) -> Error {
-        if error.status() != Status::VSESSION_E_TIMEOUT {
-            return error;
-        }
-        let server = K::of(self).kind.server();
-        error.with(|d| {
-            d.message = format!(
-                "the deadline passed while a login to {server}, or the question whether the session lives, was under way; give the call a larger timeout_ms, or see whether {server} answers at all"
-            );
-        })
     }
 
     pub(super) fn next_step<K: Kind>(&self, renewal: &mut Renewal<K>, goal: Goal) -> Result<Next> {
@@ -206,7 +196,7 @@ impl Session {
             }
         };
         let by_hand = matches!(task, Task::LogIn { by_hand: true });
-        let flight = renewal.new_flight(by_hand);
+        let flight = renewal.new_flight(by_hand, task.into());
         renewal.phase = Phase::Login(flight.clone());
         if let Task::LogIn { by_hand } = task {
             self.feed(renewal, Input::LoginBegins { by_hand });
@@ -237,9 +227,10 @@ impl Session {
         if !renewal.may_rediscover() && !by_hand {
             return Next::Return(Outcome::StillAlive);
         }
-        let flight = renewal.new_flight(by_hand);
+        let task = Task::Rediscover { service };
+        let flight = renewal.new_flight(by_hand, task.into());
         renewal.phase = Phase::Rediscovery(flight.clone());
-        Next::Start(flight, Task::Rediscover { service })
+        Next::Start(flight, task)
     }
 
     /// Why no login has followed the end of the session.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::acquire::Failure;
-use super::flight::{Flight, Outcome};
+use super::flight::{Flight, Outcome, Purpose};
 use super::renewal::{Goal, Next, Phase};
 use super::snapshot::Snapshot;
 use super::state::Input;
@@ -48,7 +48,7 @@ pub(super) fn publish_login(session: &Session) {
 /// Has a question whether the session lives be under way.
 fn begin_check(session: &Session) -> Arc<Flight> {
     let mut renewal = session.vim.renewal.lock();
-    let flight = renewal.new_flight(false);
+    let flight = renewal.new_flight(false, Purpose::Check);
     renewal.phase = Phase::Login(flight.clone());
     flight
 }

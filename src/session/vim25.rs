@@ -7,6 +7,7 @@ use crate::auth::{self, SignIn};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Retry;
+use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::soap::endpoint::Endpoint;
 use crate::sync::Arc;
@@ -44,6 +45,10 @@ impl Kind for Vim25 {
 
     fn server(&self) -> String {
         self.endpoint.server()
+    }
+
+    fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {
+        self.endpoint.stopped(error, phase, occasion)
     }
 
     async fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {

@@ -4,6 +4,7 @@ use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Result};
 use crate::http::{Client, HttpReply, HttpRequest, Lane, Permit, Retry};
+use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
 
@@ -56,6 +57,12 @@ impl Endpoint {
     /// The server's host and port, for messages.
     pub(crate) fn server(&self) -> String {
         self.client.server()
+    }
+
+    /// The error of a wait that ended in this phase of a call, or of what `occasion` says.
+    #[cold]
+    pub(crate) fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {
+        self.client.stopped(error, phase, occasion)
     }
 
     /// Puts the server's name into an error that concerns the server's answer.

@@ -38,6 +38,7 @@ mod refused;
 mod relogin;
 mod resting;
 mod secrets;
+mod silent;
 mod syscalls;
 mod trust;
 mod waiting;
