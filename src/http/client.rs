@@ -126,7 +126,7 @@ impl Client {
     /// Waits for the turn of a request that nobody waits for, which lasts until the permit is dropped. The probes of many sessions come
     /// due at the same moment, and would otherwise make as many connections.
     pub(crate) async fn background_turn(&self, watch: &Watch) -> Result<Permit<'_>> {
-        self.background.take(watch).await.map_err(|stop| Error::from(stop).not_run())
+        self.background.take(watch).await.map_err(|stop| self.stopped(stop, Phase::Start, "").not_run())
     }
 
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out to be dead is

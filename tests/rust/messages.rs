@@ -224,9 +224,59 @@ fn a_login_that_takes_too_long_names_its_server() {
     let session = simulator.session();
     let error = session.login_with(&Options::timeout(500)).unwrap_err();
     assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
-    assert!(error.message.contains(&simulator.host()), "{error:?}");
+    let login = format!("in a login to {}, while", simulator.host());
+    says(&error, &[&login, "had not answered"], &["lives"]);
     simulator.clear_rules();
     simulator.kill_sessions();
+}
+
+#[test]
+fn a_login_that_takes_too_long_says_what_it_was_doing() {
+    let canned = Canned::https();
+    let server = canned.address().to_string();
+    let late = |config: Config| {
+        let session = config.open().unwrap();
+        let error = session.login_with(&Options::timeout(700)).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+        session.close().unwrap();
+        error
+    };
+    let login = format!("in a login to {server}, while");
+    canned.greet(Greeting::Silent);
+    canned.close_connections();
+    says(&late(canned.config()), &[&login, "the TLS handshake"], &["had not answered"]);
+    canned.well();
+
+    let release = std::sync::Arc::new(Done::default());
+    let asked = release.clone();
+    let slow = canned.config().with_credentials(move |_| {
+        eventually("it may answer", || asked.is_set());
+        Credentials::None("the vault is sealed")
+    });
+    let session = slow.open().unwrap();
+    let error = session.login_with(&Options::timeout(700)).unwrap_err();
+    says(&error, &[&login, "the credentials", "credentials function"], &["had not answered"]);
+    release.set();
+    session.close().unwrap();
+}
+
+#[test]
+fn a_check_that_takes_too_long_says_so_to_those_who_wait_for_it() {
+    let simulator = Simulator::with(&["-tls=false"]);
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "fault": "NotAuthenticated"}));
+    simulator.rule(json!({"method": "SessionIsActive", "hang": true}));
+    simulator.rule(json!({"method": "RetrievePropertiesEx", "hang": true}));
+    simulator.rule(json!({"method": "RetrieveProperties", "hang": true}));
+    let error = session.ping_with(&Options::timeout(700)).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_TIMEOUT, "{error:?}");
+    let check = format!("in a check whether the session with {} lives, while", simulator.host());
+    says(&error, &[&check, "had not answered"], &["login"]);
+    let error = session.is_active_with(&Options::timeout(700)).unwrap_err();
+    says(&error, &[&simulator.host(), "had not answered"], &["login", "check whether the session"]);
+    simulator.clear_rules();
+    session.close().unwrap();
 }
 
 #[test]

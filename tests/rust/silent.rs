@@ -136,3 +136,56 @@ fn an_answer_ends_the_outage_that_a_silent_call_began() {
     session.close().unwrap();
     queue.free();
 }
+
+/// Its reply comes when something changes.
+#[test]
+fn a_long_poll_that_ends_by_its_deadline_is_no_outage() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for method in ["WaitForUpdatesEx", "WaitForUpdates"] {
+        simulator.rule(json!({"method": method, "hang": true}));
+        let poll = Call { method, this_type: "PropertyCollector", arguments: "" };
+        let error = session.call(poll, &Options::timeout(LONG_MS)).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+        assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn a_call_that_its_token_ends_says_nothing_of_the_server() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "hang": true}));
+    let token = Token::new();
+    std::thread::scope(|scope| {
+        let call = scope.spawn(|| session.ping_with(&token.options()));
+        eventually("it is sent", || simulator.stat("requests_in_flight") == 1);
+        std::thread::sleep(Duration::from_millis(LONG_MS.into()));
+        token.fire();
+        assert_eq!(call.join().unwrap().unwrap_err().status, status::VSESSION_E_CANCELLED);
+    });
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    session.close().unwrap();
+}
+
+/// Of a server that usually takes longer, a deadline of more than a second says nothing either.
+#[test]
+fn deadlines_of_many_threads_below_the_usual_answer_time_are_no_outage() {
+    let simulator = Simulator::start();
+    let queue = Queue::new();
+    let session = simulator.config().with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "delay_ms": 1700}));
+    let on_threads = |call: &(dyn Fn() + Sync)| {
+        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(call))));
+    };
+    on_threads(&|| drop(session.ping().unwrap()));
+    on_threads(&|| late(session, 1300));
+    let states: Vec<_> = queue.drain().into_iter().map(|event| event.new_state).collect();
+    assert!(!states.contains(&VSESSION_STATE_UNREACHABLE), "{states:?}");
+    session.close().unwrap();
+    queue.free();
+}
