@@ -31,7 +31,7 @@ const MOST_AROUND: u64 = 1 << 20;
 /// A pool of connections to one server.
 pub(crate) struct Client {
     dialer: Dialer,
-    common_headers: String,
+    common_part: String,
     pool: Arc<Pool>,
     /// For each lane, the requests that it may have under way.
     usual: Semaphore,
@@ -70,7 +70,7 @@ impl Client {
         let root = full_uri(settings, "/")?;
         let client = Arc::new(Client {
             dialer: Dialer { settings: settings.clone(), tls },
-            common_headers: request::common_headers(&root, &settings.user_agent, settings.gzip),
+            common_part: request::common_part(&root, &settings.user_agent, settings.gzip),
             pool: Pool::new(settings.idle_timeout),
             usual: Semaphore::new(settings.max_connections),
             urgent: Semaphore::new(EXTRA_CONNECTIONS),
@@ -186,17 +186,9 @@ impl Client {
         }
     }
 
+    /// Sends the request on a pooled connection or on a new one, and reads the reply. Returns the connection to the pool if it can
+    /// serve another request.
     async fn send_once(&self, request: &HttpRequest<'_>, exchange: &mut Exchange<'_>) -> Result<HttpReply> {
-        let connection = self.send_request(request, exchange).await?;
-        self.receive_reply(connection, request, exchange).await
-    }
-
-    /// Sends the request on a pooled connection or on a new one. Returns the connection on which the reply is to come.
-    async fn send_request(
-        &self,
-        request: &HttpRequest<'_>,
-        exchange: &mut Exchange<'_>,
-    ) -> Result<Connection> {
         let mut connection = match self.pool.take() {
             Some(connection) => {
                 exchange.reused = true;
@@ -205,25 +197,17 @@ impl Client {
             None => {
                 // A request that is too late makes no connection. With a pooled connection, `send` notices it.
                 exchange.watch.check()?;
-                let stream = self.dialer.dial(exchange).await.map_err(|e| exchange.reason(e))?;
+                // In a box: few requests need it, and the future of each would be twice as large.
+                let stream = Box::pin(self.dialer.dial(exchange)).await;
+                let stream = stream.map_err(|error| exchange.reason(error))?;
                 self.round_trips.hear();
                 exchange.heard_before = self.round_trips.heard();
                 Connection::new(stream)
             }
         };
-        let room = request::length_of_head(request, &self.common_headers);
-        request::write_head(connection.buffers.head(room), request, &self.common_headers)?;
-        connection.send(request.body, exchange).await.map_err(|e| exchange.reason(e))?;
-        Ok(connection)
-    }
-
-    /// Reads the reply, and returns the connection to the pool if it can serve another request.
-    async fn receive_reply(
-        &self,
-        mut connection: Connection,
-        request: &HttpRequest<'_>,
-        exchange: &mut Exchange<'_>,
-    ) -> Result<HttpReply> {
+        let room = request::length_of_head(request, &self.common_part);
+        request::write_head(connection.buffers.head(room), request, &self.common_part)?;
+        connection.send(request.body, exchange).await.map_err(|error| exchange.reason(error))?;
         let most = request.max_reply_bytes;
         let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
         let mut begun = false;

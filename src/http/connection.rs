@@ -21,6 +21,15 @@ pub(super) struct Connection {
     pub(super) spent: bool,
 }
 
+/// What of a request is still to be written.
+struct Unsent<'a> {
+    /// So much of the buffer for output has been written; the rest is next.
+    written: usize,
+    /// The part of a piece for which that buffer has no room. It comes next.
+    rest: &'a [u8],
+    pieces: std::slice::Iter<'a, &'a str>,
+}
+
 impl Connection {
     pub(super) fn new(stream: Stream) -> Connection {
         Connection { stream, buffers: Buffers::default(), fresh: true, spent: false }
@@ -34,7 +43,17 @@ impl Connection {
         if std::mem::take(&mut self.fresh) {
             self.stream.before_first_request(exchange)?;
         }
-        let sent = self.write(body, exchange).await;
+        let mut unsent = Unsent { written: 0, rest: &[], pieces: body.iter() };
+        let sent = loop {
+            match self.try_write(&mut unsent, exchange) {
+                Ok(false) => {}
+                written => break written,
+            }
+            match self.is_answered(exchange).await {
+                Ok(false) => {}
+                answered => break answered.map(|_| false),
+            }
+        };
         self.buffers.sent();
         match sent {
             Ok(true) => {
@@ -52,44 +71,29 @@ impl Connection {
         Ok(())
     }
 
-    /// Sends a small body in one piece with the head. Of a large one only the beginning is copied. False: the server has
-    /// answered, and the rest was not sent.
-    async fn write(&mut self, body: &[&str], exchange: &mut Exchange<'_>) -> io::Result<bool> {
-        for piece in body {
-            let rest = self.buffers.fill_up(piece.as_bytes());
-            if rest.is_empty() || self.write_output(exchange).await? && self.write_all(rest, exchange).await?
-            {
-                continue;
-            }
-            return Ok(false);
-        }
-        self.write_output(exchange).await
-    }
-
-    async fn write_output(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
-        let mut written = 0;
+    /// Writes what there is room for, and returns whether that was the rest of the request. A small body goes in one piece with the
+    /// head; of a large one only the beginning is copied.
+    fn try_write(&mut self, unsent: &mut Unsent<'_>, exchange: &mut Exchange<'_>) -> io::Result<bool> {
         loop {
+            if unsent.rest.is_empty() {
+                unsent.rest = self.buffers.fill_up(&mut unsent.pieces);
+            }
             let output = self.buffers.output();
-            let mut rest = &output[written..];
+            let mut rest = &output[unsent.written..];
             let all = self.stream.write(&mut rest, exchange)?;
-            written = output.len() - rest.len();
-            if all {
-                self.buffers.sent();
+            unsent.written = output.len() - rest.len();
+            if !all {
+                return Ok(false);
+            }
+            self.buffers.sent();
+            unsent.written = 0;
+            if unsent.rest.is_empty() {
                 return Ok(true);
             }
-            if self.is_answered(exchange).await? {
+            if !self.stream.write(&mut unsent.rest, exchange)? {
                 return Ok(false);
             }
         }
-    }
-
-    async fn write_all(&mut self, mut bytes: &[u8], exchange: &mut Exchange<'_>) -> io::Result<bool> {
-        while !self.stream.write(&mut bytes, exchange)? {
-            if self.is_answered(exchange).await? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 
     /// Waits until more can be written. True: the head of a final reply arrived first, or something that cannot become one.

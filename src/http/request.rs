@@ -47,8 +47,8 @@ impl HttpRequest<'_> {
     }
 }
 
-/// The header lines that all requests of a client share.
-pub(super) fn common_headers(uri: &Uri, user_agent: &str, gzip: bool) -> String {
+/// What follows the target in the heads of all requests of a client: the rest of the first line, and common header lines.
+pub(super) fn common_part(uri: &Uri, user_agent: &str, gzip: bool) -> String {
     // Without a default port, like other clients: some reverse proxies compare the whole value.
     let host = match (uri.scheme_str(), uri.port_u16()) {
         (Some("https"), Some(443)) | (Some("http"), Some(80)) => uri.host(),
@@ -56,7 +56,7 @@ pub(super) fn common_headers(uri: &Uri, user_agent: &str, gzip: bool) -> String 
     }
     .unwrap_or("");
     let coding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
-    format!("Host: {host}\r\nUser-Agent: {user_agent}\r\n{coding}")
+    format!(" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\n{coding}")
 }
 
 /// An upper bound of the length of a request's head.
@@ -71,7 +71,7 @@ pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
 /// Writes the head of a request to the end of `out`.
 pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str) -> Result<()> {
     let target = request.uri.path_and_query().map_or("/", |p| p.as_str());
-    for piece in [request.method.as_str(), " ", target, " HTTP/1.1\r\n", common, request.fixed_lines] {
+    for piece in [request.method.as_str(), " ", target, common, request.fixed_lines] {
         out.extend_from_slice(piece.as_bytes());
     }
     for (name, value) in request.headers {
@@ -88,11 +88,12 @@ pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str)
     }
     if request.states_length() {
         let length = request.body_length() as u64;
-        for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n"] {
+        for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n\r\n"] {
             out.extend_from_slice(piece.as_bytes());
         }
+    } else {
+        out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(b"\r\n");
     Ok(())
 }
 
@@ -127,7 +128,7 @@ mod tests {
     fn the_length_of_a_head_is_known_before_it_is_written() {
         let retry = Retry::new(false);
         let uri = "https://vc.example.com/sdk?a=b".parse().unwrap();
-        let common = common_headers(&uri, "test/1", true);
+        let common = common_part(&uri, "test/1", true);
         let cookie = "c".repeat(10_000);
         for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
             let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers, &retry) };
@@ -149,8 +150,8 @@ mod tests {
             ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
             ("http://192.0.2.1:80/", "192.0.2.1"),
         ] {
-            let headers = common_headers(&address.parse().unwrap(), "test/1", true);
-            assert_eq!(headers.lines().next(), Some(&*format!("Host: {host}")), "{address}");
+            let headers = common_part(&address.parse().unwrap(), "test/1", true);
+            assert_eq!(headers.lines().nth(1), Some(&*format!("Host: {host}")), "{address}");
         }
     }
 
@@ -162,7 +163,7 @@ mod tests {
         write_head(
             &mut out,
             &request(&uri, &[("Cookie", "a=\"b\"")], &retry),
-            &common_headers(&uri, "test/1", true),
+            &common_part(&uri, "test/1", true),
         )
         .unwrap();
         assert_eq!(

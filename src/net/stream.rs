@@ -23,11 +23,11 @@ impl Stream {
     }
 
     /// Waits until more can be written, or until something has arrived, and returns which of the two; the former if both hold.
-    pub(crate) async fn wait_for_room_or_input(
+    pub(crate) fn wait_for_room_or_input(
         &mut self,
         exchange: &mut Exchange<'_>,
-    ) -> io::Result<Interest> {
-        self.socket().wait([Interest::Write, Interest::Read], exchange).await
+    ) -> impl Future<Output = io::Result<Interest>> {
+        self.socket().wait([Interest::Write, Interest::Read], exchange)
     }
 
     /// Sends nothing more, not even the records that TLS still holds.
@@ -55,8 +55,11 @@ impl Stream {
     }
 
     /// Waits until something has arrived.
-    pub(crate) async fn wait_for_input(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        self.socket().wait_for_input(exchange).await
+    pub(crate) fn wait_for_input(
+        &mut self,
+        exchange: &mut Exchange<'_>,
+    ) -> impl Future<Output = io::Result<()>> {
+        self.socket().wait_for_input(exchange)
     }
 
     /// Reads what has arrived, without a wait. `None`: nothing, or only a part of a TLS record.

@@ -447,12 +447,12 @@ impl Watch {
     }
 
     /// Waits until one of `descriptors` (at most eight) is ready, and returns its index; `None` at the time `until`.
-    pub(crate) async fn wait_ready(
+    pub(crate) fn wait_ready(
         &self,
         descriptors: &[(RawFd, Interest)],
         until: Option<Instant>,
-    ) -> std::result::Result<Option<usize>, WaitError> {
-        self.wait(descriptors, until, None).await
+    ) -> impl Future<Output = std::result::Result<Option<usize>, WaitError>> {
+        self.wait(descriptors, until, None)
     }
 
     /// Waits until `signal` has fired.

@@ -81,9 +81,8 @@ impl Session {
         match answer {
             SignIn::Accepted(login) => Ok(Acquired { service, login, credential }),
             SignIn::Unusable(login, error) => {
-                let _ = self
-                    .end_orphan::<K>(&service, &login, Origin::Made, &watch.within(self.orphan_bounds()))
-                    .await;
+                let watch = watch.within(self.orphan_bounds());
+                let _ = Box::pin(self.end_orphan::<K>(&service, &login, Origin::Made, &watch)).await;
                 Err(error.into())
             }
             SignIn::Refused(error) => {
@@ -149,8 +148,9 @@ impl Session {
         if !planted!("orphan-kept") {
             // The session was closed during the login, so nobody will use this one.
             let watch = watch.within(self.login_bounds());
+            let ended = Box::pin(self.end_orphan::<K>(&service, &login, Origin::Made, &watch)).await;
             // sometimes: a race, which a run meets or not
-            if let Err(error) = self.end_orphan::<K>(&service, &login, Origin::Made, &watch).await {
+            if let Err(error) = ended {
                 log!(
                     Warning,
                     "a session on {} could not be logged out: {error}",

@@ -63,23 +63,28 @@ impl Kind for Vim25 {
         &service.action
     }
 
-    async fn sign_in(
+    fn sign_in(
         &self,
         service: &Service,
         credential: &Credential,
         config: &Config,
         retry: &Retry,
         watch: &Watch,
-    ) -> Result<SignIn<Login>> {
+    ) -> impl Future<Output = Result<SignIn<Login>>> + Send {
         auth::sign_in_to_vim(&self.endpoint, service, credential, config.locale.as_deref(), retry, watch)
-            .await
     }
 
     async fn is_live(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<bool> {
         self.current_session(service, login, retry, watch).await.map(|user| user.is_some())
     }
 
-    async fn log_out(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<()> {
-        session_manager::logout(&self.endpoint, service, &login.cookie, retry, watch).await
+    fn log_out(
+        &self,
+        service: &Service,
+        login: &Login,
+        retry: &Retry,
+        watch: &Watch,
+    ) -> impl Future<Output = Result<()>> + Send {
+        session_manager::logout(&self.endpoint, service, &login.cookie, retry, watch)
     }
 }
