@@ -45,6 +45,8 @@ impl From<NoThread> for Error {
 /// How long a worker waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Of it, a login over TLS with a discovery takes 32 KiB in a release build and 192 KiB in a debug build. The program's functions have
+/// the rest.
 const STACK_SIZE: usize = 512 * 1024;
 
 /// How many workers a pool may have.
