@@ -1,4 +1,4 @@
-//! What a message about a connection says: with whom it was, what the matter is, and what to do next.
+//! The messages of connection errors: which server, what went wrong, and what to do next.
 
 use std::net::TcpListener;
 use std::thread;
@@ -27,10 +27,10 @@ fn says(error: &ApiError, words: &[&str], never: &[&str]) {
 }
 
 #[test]
-fn http_to_a_port_that_speaks_tls_is_told() {
+fn http_to_a_port_that_speaks_tls_is_reported() {
     let canned = Canned::https();
     let simulator = Simulator::start();
-    // One answers with an alert, the other with a page.
+    // HTTPS ports answer plain HTTP with an alert or with a page.
     for (server, expected) in [
         (canned.address().to_string(), status::VSESSION_E_PROTOCOL),
         (simulator.host(), status::VSESSION_E_HTTP),
@@ -42,7 +42,7 @@ fn http_to_a_port_that_speaks_tls_is_told() {
 }
 
 #[test]
-fn https_to_a_port_that_does_not_speak_tls_is_told() {
+fn https_to_a_port_that_does_not_speak_tls_is_reported() {
     let simulator = Simulator::with(&["-tls=false"]);
     let error = login_error(&Config::new(&format!("https://u:p@{}/sdk", simulator.host())).unwrap());
     assert_eq!((error.status, error.executed), (status::VSESSION_E_TLS, VSESSION_EXECUTED_NO));
@@ -51,7 +51,7 @@ fn https_to_a_port_that_does_not_speak_tls_is_told() {
         &[&simulator.host(), "answers in plain HTTP on this port", "http://"],
         &["InvalidContentType"],
     );
-    // Canned: others that do not.
+    // Canned: other servers that do not speak TLS.
     for (greeting, words) in [
         ("SSH-2.0-OpenSSH_9.6\r\n", "does not speak TLS on this port"),
         ("<html>Bad request version</html>", "answers in plain HTTP"),
@@ -66,7 +66,7 @@ fn https_to_a_port_that_does_not_speak_tls_is_told() {
 }
 
 #[test]
-fn a_deadline_that_passed_is_told_with_the_server_and_what_was_under_way() {
+fn a_timeout_names_the_server_and_what_was_under_way() {
     let canned = Canned::https();
     let server = canned.address().to_string();
     let session = logged_in(&canned);
@@ -127,7 +127,7 @@ fn an_asynchronous_call_that_misses_its_deadline_names_the_server_too() {
 }
 
 #[test]
-fn what_is_the_proxys_is_told_of_the_proxy() {
+fn errors_of_the_proxy_name_the_proxy() {
     let config = |proxy: &str| {
         Config::new("https://u:p@vc.example.com/sdk")
             .unwrap()
@@ -141,7 +141,7 @@ fn what_is_the_proxys_is_told_of_the_proxy() {
     let error = login_error(&config(&format!("http://{nobody}")));
     assert_eq!(error.status, status::VSESSION_E_CONNECT);
     says(&error, &[&nobody, "the proxy", "'proxy'"], &["'url'"]);
-    // Canned: a proxy that says nothing.
+    // Canned: a proxy that never answers.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
     for kind in ["http", "socks5"] {
@@ -160,7 +160,7 @@ fn what_is_the_proxys_is_told_of_the_proxy() {
 }
 
 #[test]
-fn a_call_is_to_be_repeated_with_care_only_where_it_may_have_run() {
+fn the_warning_about_repeating_a_call_appears_only_where_it_may_have_run() {
     const CARE: &str = "run twice";
     for canned in [Canned::http(), Canned::https()] {
         let server = canned.address().to_string();
@@ -169,7 +169,7 @@ fn a_call_is_to_be_repeated_with_care_only_where_it_may_have_run() {
         for end in [canned::Peer::reset as End, canned::Peer::end] {
             let error = answered(&canned, session, move |peer| {
                 peer.say(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n<");
-                eventually("it arrives", || peer.has_arrived());
+                eventually("the bytes arrive", || peer.has_arrived());
                 end(peer);
             })
             .unwrap_err();
@@ -191,7 +191,7 @@ fn a_call_is_to_be_repeated_with_care_only_where_it_may_have_run() {
 }
 
 #[test]
-fn answers_of_a_server_that_are_errors_name_it() {
+fn error_responses_name_the_server() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
@@ -295,20 +295,20 @@ fn a_refused_password_of_a_file_names_the_file() {
 }
 
 #[test]
-fn an_answer_about_the_session_that_cannot_be_understood_proves_nothing() {
+fn an_unreadable_session_check_proves_nothing() {
     let simulator = Simulator::start();
     let session = simulator.session();
     session.login().unwrap();
-    // Canned: a server that says something else than it was asked.
-    let other =
-        |content: &str| crate::support::canned::envelope(&format!("<R xmlns=\"urn:vim25\">{content}</R>"));
-    simulator.rule(
-        json!({"method": "SessionIsActive", "status": 200, "body": other("<returnval>perhaps</returnval>")}),
-    );
+    // Canned: a server whose reply does not answer the request.
+    let rule = |method: &str, content: &str| {
+        let response = format!("<{method}Response xmlns=\"urn:vim25\">{content}</{method}Response>");
+        json!({"method": method, "status": 200, "body": crate::support::canned::envelope(&response)})
+    };
+    simulator.rule(rule("SessionIsActive", "<returnval>perhaps</returnval>"));
     let error = session.is_active().unwrap_err();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, VSESSION_EXECUTED_MAYBE));
     let odd = "<returnval><objects><propSet><name>currentSession</name><val><userName>u</userName></val></propSet></objects></returnval>";
-    simulator.rule(json!({"method": "RetrievePropertiesEx", "status": 200, "body": other(odd)}));
+    simulator.rule(rule("RetrievePropertiesEx", odd));
     let error = session.refresh().err().unwrap();
     assert_eq!((error.status, error.executed), (status::VSESSION_E_PROTOCOL, VSESSION_EXECUTED_MAYBE));
     session.close().unwrap();

@@ -1,5 +1,5 @@
-//! Whatever a call waits for, its token, a close and its deadline end the wait, in time; and what was abandoned halfway
-//! is never used again. The servers are canned.
+//! Whatever a call waits for, its token, a close and its deadline end the wait in time, and a connection abandoned
+//! halfway is never used again. The servers are canned.
 
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,36 +12,37 @@ use crate::support::proxy::StallingProxy;
 use crate::support::sockets::{SYN_SENT, connections_to};
 use crate::support::*;
 
-/// A token or a close ends a wait within this.
+/// A token or a close ends a wait within this time.
 const MOST_AFTER_FIRE: Duration = Duration::from_millis(5);
-/// A deadline ends it within this of its time.
+/// A call returns within this time after its deadline.
 const MOST_AFTER_DEADLINE: Duration = Duration::from_millis(20);
-/// The deadline of the calls that are to miss it.
+/// The deadline of the calls that must miss it.
 const DEADLINE: Duration = Duration::from_millis(250);
-/// Ends a call that neither token nor close has ended, so that the test fails and does not hang. Longer than a machine stalls.
+/// The deadline of calls that a token or a close must end: without it a failing test would hang. Longer than a machine
+/// stalls.
 const UNENDED_MS: u32 = 60_000;
 
-/// A session, and a server that leaves its next call stuck in some phase.
+/// A session, and a server that leaves the session's next call stuck in some phase.
 struct Scene {
     session: Session,
     /// The call that gets stuck.
     call: fn(Session, &Options) -> Result<(), ApiError>,
-    /// Whether it has come to that phase.
+    /// Whether the call has reached that phase.
     stuck: Box<dyn Fn() -> bool + Send + Sync>,
-    /// From now on the server works.
+    /// Makes the server work from now on.
     heal: Box<dyn Fn() + Send + Sync>,
-    /// The number of the connection that the last call came on; 0 before the first.
+    /// The number of the connection that carried the last call; 0 before the first.
     last_connection: Box<dyn Fn() -> usize + Send + Sync>,
     /// The phase leaves no connection behind.
     no_connection: bool,
-    /// The call is at work all the time, and never asleep.
+    /// The call works all the time and never sleeps.
     never_rests: bool,
-    /// The deadline of the call that is to miss it.
+    /// The deadline of the call that must miss it.
     deadline: Duration,
     /// What the message of a missed deadline says, and the server's address; and, behind a `!`, what it does not say.
     told: &'static [&'static str],
     server: String,
-    /// A second session with the same settings, and so with the same connections.
+    /// A second session with the same settings, which shares the connections.
     twin: Session,
 }
 
@@ -50,7 +51,7 @@ fn ping(session: Session, options: &Options) -> Result<(), ApiError> {
 }
 
 impl Scene {
-    /// For a phase of a canned server.
+    /// The scene of a phase on a canned server.
     fn canned(
         canned: &Arc<Canned>,
         config: &Config,
@@ -76,7 +77,7 @@ impl Scene {
         Scene { told, ..self }
     }
 
-    /// The server works again: the next call does too, on another connection than the abandoned one.
+    /// The server works again. So the next call succeeds, on a connection other than the abandoned one.
     fn recover(&self, session: Session) {
         let abandoned = (self.last_connection)();
         (self.heal)();
@@ -87,7 +88,7 @@ impl Scene {
     }
 }
 
-/// The three ends of a wait, each in a scene of its own, side by side.
+/// The three ways to end a wait, each in its own scene, in parallel.
 fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
     let scene = &scene;
     let (token, close, deadline) = std::thread::scope(|scope| {
@@ -97,10 +98,15 @@ fn ends(phase: &str, scene: impl Fn() -> Scene + Sync) {
             .spawn(move || promptly_or_slower(MOST_AFTER_DEADLINE, |slower| by_deadline(&scene(), slower)));
         (token.join(), close.join(), deadline.join())
     });
-    tell(phase, token.expect("by token"), close.expect("by close"), deadline.expect("by deadline"));
+    tell(
+        phase,
+        token.expect("ended by its token"),
+        close.expect("ended by a close"),
+        deadline.expect("ended at its deadline"),
+    );
 }
 
-/// One after the other, where the scenes would be in each other's way.
+/// The same, one after another, for scenes that would disturb each other.
 fn ends_in_turn(phase: &str, scene: impl Fn() -> Scene) {
     let token = promptly(MOST_AFTER_FIRE, || by_token(&scene()));
     let close = promptly(MOST_AFTER_FIRE, || by_close(&scene()));
@@ -112,7 +118,7 @@ fn tell(phase: &str, token: Duration, close: Duration, deadline: Duration) {
     eprintln!("{phase}: token {token:?}, close {close:?}, after the deadline {deadline:?}");
 }
 
-/// Has the scene's call stuck, does `end` to it, and returns its error and how long it took to come.
+/// Gets the scene's call stuck and runs `end`. Returns the call's error and how long it took to arrive.
 fn stuck_and_ended(scene: &Scene, options: &Options, end: impl FnOnce()) -> (ApiError, Duration) {
     let waits = |caller: &Task| (scene.stuck)() && (scene.never_rests || caller.sleeps());
     let (result, took) = ended(waits, || (scene.call)(scene.session, options), end);
@@ -131,7 +137,7 @@ fn by_token(scene: &Scene) -> Duration {
 
 fn by_close(scene: &Scene) -> Duration {
     let (error, took) = stuck_and_ended(scene, &Options::timeout(UNENDED_MS), || {
-        // The server is stuck, so the logout may be too.
+        // The server is stuck, so the logout may time out.
         let _ = scene.session.close_with(&Options::timeout(300));
     });
     assert_eq!(error.status, status::VSESSION_E_CLOSED);
@@ -166,7 +172,7 @@ fn by_deadline(scene: &Scene, slower: u32) -> Duration {
     assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
     let due = start + deadline;
     assert!(returned.at >= due, "{:?} early", due - returned.at);
-    // Otherwise the machine was so busy that the call never came to its phase, or only when its time was over.
+    // Otherwise the machine was so busy that the call reached its phase too late or not at all.
     let Some(stuck) = stuck.filter(|stuck| stuck.at < due) else { return Duration::MAX };
     for words in [&scene.server.as_str()].into_iter().chain(scene.told) {
         let says = |words: &str| error.message.contains(words);
@@ -178,7 +184,7 @@ fn by_deadline(scene: &Scene, slower: u32) -> Duration {
     returned.since(&stuck.moved_to(due))
 }
 
-/// Logged in, with no connection left, so that the next call makes one.
+/// Logs in and closes all connections, so that the next call makes one.
 fn logged_in_without_connection(scene: Scene, canned: &Canned) -> Scene {
     for session in [scene.session, scene.twin] {
         session.login().unwrap();
@@ -187,7 +193,7 @@ fn logged_in_without_connection(scene: Scene, canned: &Canned) -> Scene {
     scene
 }
 
-/// Whether somebody tries to connect to this port and has got no answer.
+/// Whether someone is connecting to this port and has no answer yet.
 fn connecting_to(port: u16) -> bool {
     connections_to(port).iter().any(|connection| connection.state == SYN_SENT)
 }
@@ -201,14 +207,14 @@ fn a_tcp_connect_that_nobody_answers() {
         let scene = Scene::canned(&canned, &canned.config(), move |_| connecting_to(port));
         let mut scene = logged_in_without_connection(scene, &canned);
         canned.pause();
-        // The backlog is full when a connect gets no answer any more.
+        // The backlog is full when a connect no longer gets an answer.
         while let Ok(filler) = TcpStream::connect_timeout(&canned.address(), Duration::from_millis(100)) {
             fillers.lock().unwrap().push(filler);
         }
         assert!(!connecting_to(port));
         scene.heal = Box::new(move || {
             canned.well();
-            // Until the server has emptied its backlog, it does not answer anybody.
+            // The server answers no connection until it has emptied its backlog.
             let queued = fillers.lock().unwrap().len();
             eventually("the backlog is empty", || canned.accepted() >= queued);
             fillers.lock().unwrap().clear();
@@ -219,7 +225,8 @@ fn a_tcp_connect_that_nobody_answers() {
 
 #[test]
 fn a_proxy_that_stops_anywhere_in_its_handshake() {
-    // How many bytes it says before it stops: none, half of its answer, and with SOCKS all of the first of its two answers.
+    // How many bytes the proxy sends before it stops: none, half of its answer, and with SOCKS the whole first answer of
+    // two.
     for (scheme, stops) in [("http", &[0, 9][..]), ("socks5", &[0, 1, 2, 7])] {
         for stop in stops {
             ends(&format!("{scheme} proxy, {stop} bytes"), || {
@@ -260,7 +267,7 @@ fn a_tls_handshake_that_stops_halfway_through_the_servers_flight() {
     ends("TLS, half of the server's flight", || stuck_in_the_handshake(&Greeting::HalfFlight));
 }
 
-/// Logged in, and calls are answered by `play`.
+/// Logs in; `play` answers calls.
 fn stuck_in_a_call(canned: &Arc<Canned>, play: impl Fn(&mut canned::Peer) + Send + Sync + 'static) -> Scene {
     let scene = Scene::canned(canned, &canned.config(), |canned| canned.calls() > 0);
     for session in [scene.session, scene.twin] {
@@ -272,7 +279,7 @@ fn stuck_in_a_call(canned: &Arc<Canned>, play: impl Fn(&mut canned::Peer) + Send
 
 #[test]
 fn a_request_that_the_server_does_not_read() {
-    /// More than the buffers of both sides take.
+    /// More than the buffers of both sides hold.
     const LARGE: usize = 4 << 20;
     fn large_call(session: Session, options: &Options) -> Result<(), ApiError> {
         static ARGUMENTS: OnceLock<String> = OnceLock::new();
@@ -288,10 +295,10 @@ fn a_request_that_the_server_does_not_read() {
             scene.call = large_call;
             scene.stuck = Box::new(move || {
                 let queued = connections_to(port).iter().map(|connection| connection.unsent).max();
-                assert!(queued < Some(LARGE - 65536), "all was written");
+                assert!(queued < Some(LARGE - 65536), "the whole request was written");
                 seen.calls() > 0
             });
-            // The call begins with a look at its arguments, which takes long in a build for tests.
+            // The call first validates its arguments, which takes long in a test build.
             scene.deadline = Duration::from_millis(1000);
             scene.telling(&["sent to"])
         });
@@ -326,7 +333,8 @@ fn a_reply_that_drips() {
 
 #[test]
 fn a_reply_that_floods() {
-    // As fast as the client can read, for far longer than it may: there are always bytes to read, and a core is busy with it.
+    // The reply arrives as fast as the client can read, and far longer than it may: there are always bytes to read, and
+    // one core is busy.
     for (phase, make) in [("flood", Canned::http as fn() -> Canned), ("flood over TLS", Canned::https)] {
         ends_in_turn(phase, || {
             let canned = Arc::new(make());
@@ -338,7 +346,7 @@ fn a_reply_that_floods() {
 }
 
 #[test]
-fn a_turn_at_a_connection() {
+fn a_pooled_connection_that_another_call_holds() {
     ends("pooled connection", || {
         let canned = Arc::new(Canned::http());
         let config = canned.config().with("max_connections", "1");
@@ -360,7 +368,7 @@ fn a_turn_at_a_connection() {
         let seen = canned.clone();
         eventually("the only connection is taken", move || seen.calls() == 1);
         scene.heal = Box::new(move || {
-            assert_eq!(canned.calls(), 1, "nobody else got a connection");
+            assert_eq!(canned.calls(), 1, "no other call got a connection");
             release.store(true, Ordering::SeqCst);
             canned.well();
             holding
@@ -370,7 +378,7 @@ fn a_turn_at_a_connection() {
                 .unwrap()
                 .join()
                 .unwrap()
-                .expect("who had the connection lost nothing");
+                .expect("the call that held the connection succeeds");
         });
         scene.telling(&["all connections to", "'max_connections'"])
     });
@@ -427,7 +435,7 @@ fn child_with_a_silent_name_server() {
     let numbers = std::cell::Cell::new(0);
     let scene = || {
         let canned = Arc::new(Canned::http());
-        // Each its own name, so that nobody waits for the lookup of another.
+        // Each session uses its own name, so that none waits for another's lookup.
         numbers.set(numbers.get() + 1);
         let name = format!("{}.{NAME}", numbers.get());
         let (seen, asked) = (names.clone(), name.clone());
@@ -443,10 +451,10 @@ fn child_with_a_silent_name_server() {
         });
         scene.telling(&["the address of"])
     };
-    // They share the name server.
+    // The scenes share the name server.
     ends_in_turn("DNS", scene);
 
-    // The time for connecting covers the name too.
+    // connect_timeout_ms covers the lookup too.
     names.answer(false);
     let canned = Canned::http();
     promptly(2 * DEADLINE, || {
