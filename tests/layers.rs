@@ -62,6 +62,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("once_cell::race::OnceBox", "ffi/handles.rs", SET_ONCE),
     ("once_cell::sync::OnceCell", "net/resolve.rs", NOT_MODELLED),
     ("once_cell::race::OnceBox", "net/trust_store.rs", NOT_MODELLED),
+    ("once_cell::race::OnceBox", "net/tls_config.rs", NOT_MODELLED),
     ("arc_swap::ArcSwapOption", "runtime/log.rs", "no model reads the log"),
     (
         "std::sync::mpsc",

@@ -30,7 +30,7 @@ impl Config {
         }
         Ok(Some(net::TlsSettings {
             verify: self.tls_verify,
-            ca: (!self.tls_ca_files.is_empty()).then_some(ca),
+            ca: (!self.tls_ca_files.is_empty()).then(|| net::Listed::shared(ca)),
             thumbprints,
             only_1_3: self.tls_only_1_3,
             client_certificate: self.client_certificate()?,

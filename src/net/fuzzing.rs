@@ -8,7 +8,7 @@ use super::certificate::{Certificate, ParsedCertificate};
 use super::public_key;
 use super::tls_config::TlsConfig;
 use super::trust_store::TrustStore;
-use super::{ClientCertificate, Thumbprint, TlsSettings};
+use super::{ClientCertificate, Listed, Thumbprint, TlsSettings};
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 
@@ -38,7 +38,8 @@ pub(crate) fn pem(bytes: &[u8]) {
         Ok(all) => {
             assert!(
                 !all.is_empty()
-                    && TlsConfig::new(&TlsSettings { ca: Some(all), ..plain.clone() }, "vc").is_ok()
+                    && TlsConfig::new(&TlsSettings { ca: Some(Listed::shared(all)), ..plain.clone() }, "vc")
+                        .is_ok()
             )
         }
     }

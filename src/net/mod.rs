@@ -9,6 +9,7 @@ pub(crate) mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod inspect;
+mod listed;
 pub(crate) mod pem;
 mod proxy;
 mod public_key;
@@ -27,6 +28,12 @@ mod verifier;
 pub(crate) use certificate::{Certificate, Thumbprint};
 pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use inspect::peer_certificates;
+pub(crate) use listed::Listed;
 pub(crate) use proxy::{Proxy, ProxyKind};
-pub(crate) use resolve::renew_after_fork;
 pub(crate) use settings::{Settings, TlsSettings};
+
+/// In a forked child: forgets what belongs to the parent.
+pub(crate) fn renew_after_fork() {
+    resolve::renew_after_fork();
+    listed::renew_after_fork();
+}

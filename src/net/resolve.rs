@@ -32,7 +32,7 @@ type Lookups = HashMap<(String, u16), Arc<Lookup>>;
 static UNDER_WAY: PerProcess<Mutex<Lookups, rank::Lookups>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's lookups.
-pub(crate) fn renew_after_fork() {
+pub(super) fn renew_after_fork() {
     UNDER_WAY.renew();
 }
 

@@ -3,7 +3,8 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{ClientCertificate, Proxy, Thumbprint};
+use super::{ClientCertificate, Listed, Proxy, Thumbprint};
+use crate::sync::Arc;
 
 /// A server and how to connect to it. Sessions with equal settings share connections.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,8 +35,8 @@ pub(crate) struct Settings {
 pub(crate) struct TlsSettings {
     /// False accepts any certificate, unless there are thumbprints.
     pub(crate) verify: bool,
-    /// Certificates in DER that replace the system's trust anchors.
-    pub(crate) ca: Option<Vec<Vec<u8>>>,
+    /// What replaces the system's trust anchors.
+    pub(crate) ca: Option<Arc<Listed>>,
     /// If there are any, a certificate with one of them is trusted and no other; nothing else is verified.
     pub(crate) thumbprints: Vec<Thumbprint>,
     /// Only TLS 1.3; otherwise 1.2 too.

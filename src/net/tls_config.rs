@@ -1,7 +1,9 @@
 //! The TLS configuration for one server: versions, which certificates are trusted, and the client's own.
 
+use once_cell::race::OnceBox;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
+use rustls::crypto::CryptoProvider;
 use rustls::sign::SingleCertAndKey;
 
 use super::TlsSettings;
@@ -29,7 +31,7 @@ impl TlsConfig {
             Policy::AcceptAny
         } else {
             Policy::Verify(match &settings.ca {
-                Some(certificates) => Arc::new(TrustStore::of(certificates)),
+                Some(listed) => listed.store(),
                 None => TrustStore::system()?,
             })
         };
@@ -42,7 +44,7 @@ impl TlsConfig {
     }
 
     fn with(policy: Policy, settings: &TlsSettings, server: &str) -> Result<TlsConfig> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = provider();
         let versions: &[_] = match settings.only_1_3 {
             true => &[&rustls::version::TLS13],
             false => &[&rustls::version::TLS12, &rustls::version::TLS13],
@@ -82,4 +84,10 @@ impl TlsConfig {
     pub(super) fn server(&self) -> Arc<str> {
         self.server.clone()
     }
+}
+
+/// The cryptographic functions, the same for all servers.
+fn provider() -> Arc<CryptoProvider> {
+    static PROVIDER: OnceBox<Arc<CryptoProvider>> = OnceBox::new();
+    PROVIDER.get_or_init(|| Box::new(Arc::new(rustls::crypto::ring::default_provider()))).clone()
 }

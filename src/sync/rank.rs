@@ -41,6 +41,8 @@ ranks! {
     FreeHandles,
     /// The HTTP clients that sessions share (`http/client.rs`).
     Clients,
+    /// The lists of trusted certificates that sessions share (`net/listed.rs`).
+    Listed,
     /// The lookups of names that are under way (`net/resolve.rs`).
     Lookups,
     /// The descriptions of servers that sessions share (`vim/service.rs`).

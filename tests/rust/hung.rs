@@ -19,10 +19,11 @@ struct Hung {
 
 impl Hung {
     fn begin(count: usize, open: impl Fn(usize) -> Session) -> Hung {
-        let hung =
-            Hung { sessions: (0..count).map(open).collect(), token: Token::new(), queue: Queue::new() };
-        for session in &hung.sessions {
+        let mut hung = Hung { sessions: Vec::new(), token: Token::new(), queue: Queue::new() };
+        for number in 0..count {
+            let session = open(number);
             session.ping_async(&hung.queue, 0, &hung.token.options()).unwrap();
+            hung.sessions.push(session);
         }
         hung
     }
@@ -93,6 +94,14 @@ fn child_with_probes_that_hang() {
     hung.into_iter().chain([session]).for_each(|session| session.close().unwrap());
 }
 
+/// A session whose server has a name of its own, which hangs. They come a few at a time, so that no question to the name server is lost.
+fn open_hung(canned: &Canned, names: &NameServer, number: usize) -> Session {
+    if number.is_multiple_of(32) {
+        eventually("the names so far are asked for", || names.asked() >= 2 * number.min(256));
+    }
+    canned.config_for(&format!("hung{number}.canned.test")).open().unwrap()
+}
+
 #[test]
 fn names_that_hang_do_not_hold_up_the_lookup_of_another() {
     NameServer::held("127.0.0.78", 20, "hung::child_with_names_that_hang");
@@ -104,16 +113,15 @@ fn child_with_names_that_hang() {
     let names = NameServer::start("127.0.0.78");
     names.answer(true);
     let canned = Canned::http();
-    let hung =
-        Hung::begin(200, |number| canned.config_for(&format!("hung{number}.canned.test")).open().unwrap());
-    eventually("all names are asked for", || names.asked() == 2 * 200);
+    let hung = Hung::begin(256, |number| open_hung(&canned, &names, number));
+    eventually("all names are asked for", || names.asked() == 2 * 256);
     logs_in_soon(canned.config_for("well.canned.test").open().unwrap());
     drop(hung);
 }
 
 #[test]
 fn nobody_looks_up_a_name_that_nobody_waits_for_any_more() {
-    NameServer::held("127.0.0.79", 4, "hung::child_with_abandoned_names");
+    NameServer::held("127.0.0.79", 10, "hung::child_with_abandoned_names");
 }
 
 /// More names than there may be lookups at a time. Those that had to wait are not looked up after their callers have left, so
@@ -123,16 +131,15 @@ fn nobody_looks_up_a_name_that_nobody_waits_for_any_more() {
 fn child_with_abandoned_names() {
     let names = NameServer::start("127.0.0.79");
     let canned = Canned::http();
-    let open = |number| canned.config_for(&format!("hung{number}.canned.test")).open().unwrap();
-    let hung = Hung::begin(300, open);
-    eventually("all threads for names are in use", || names.asked() >= 2 * 256);
+    let hung = Hung::begin(300, |number| open_hung(&canned, &names, number));
+    eventually("all threads for names are in use", || names.asked() >= 2 * 264);
     drop(hung);
     let session =
         canned.config_for("hung-last.canned.test").with("connect_timeout_ms", "40000").open().unwrap();
     let token = Token::new();
     std::thread::scope(|scope| {
         scope.spawn(|| session.login_with(&token.options()));
-        // The system gives the first ones up after four seconds.
+        // The system gives the first ones up after ten seconds.
         eventually("its turn comes", || names.was_asked("hung-last.canned.test"));
         token.fire();
     });

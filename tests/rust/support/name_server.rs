@@ -24,7 +24,11 @@ impl NameServer {
     }
 
     pub fn start(address: &str) -> NameServer {
-        let socket = UdpSocket::bind((address, 53)).expect("port 53 of the loopback network");
+        let socket = std::cell::OnceCell::new();
+        super::eventually("no other run of the tests has the address", || {
+            UdpSocket::bind((address, 53)).is_ok_and(|own| socket.set(own).is_ok())
+        });
+        let socket = socket.into_inner().unwrap();
         let server = Arc::new(Shared { socket, answering: AtomicBool::new(false), asked: Mutex::default() });
         let serving = server.clone();
         std::thread::spawn(move || {
