@@ -87,6 +87,11 @@ enum vsession_status
      */
     VSESSION_E_TIMEOUT = 21,
     /**
+     * More calls wait for a connection than can be served before the deadline of this one. It was not sent, and its deadline has
+     * not passed yet. Nothing is wrong with the server.
+     */
+    VSESSION_E_OVERLOADED = 22,
+    /**
      * The host name has no address.
      */
     VSESSION_E_RESOLVE = 40,
@@ -850,9 +855,9 @@ bool vsession_error_retriable(const struct vsession_error *error);
 /**
  * Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
  * asked for a pause (`Retry-After` in a reply that makes the error retriable, such as HTTP 429 and 503), or a login
- * failed and the next automatic login has to wait; in the second case no request was made, and none will be made
- * before that time has passed. The library's own logins and probes observe the pause. A program that repeats a call
- * should observe it, too.
+ * failed and the next automatic login has to wait, or too many calls wait for a connection (`VSESSION_E_OVERLOADED`).
+ * In the last two cases no request was made; after a failed login none will be made before that time has passed. The
+ * library's own logins and probes observe the pause. A program that repeats a call should observe it, too.
  *
  * Threads: safe from any thread. Blocks: never.
  */

@@ -26,7 +26,7 @@ pub(crate) struct Detail {
     pub(crate) os_error: i32,
     /// The same call may succeed later without a change by the caller.
     pub(crate) retriable: bool,
-    /// How long the server asks to be left alone, or the library still waits before a login.
+    /// How long the server asks to be left alone, the library still waits before a login, or too many calls wait.
     pub(crate) retry_after: Option<Duration>,
     executed: Executed,
     /// What a fault objects to in the request itself.
@@ -60,6 +60,7 @@ impl Error {
         let retriable = matches!(
             status,
             VSESSION_E_TIMEOUT
+                | VSESSION_E_OVERLOADED
                 | VSESSION_E_RESOLVE
                 | VSESSION_E_CONNECT
                 | VSESSION_E_CONNECTION
@@ -82,6 +83,7 @@ impl Error {
                 | VSESSION_E_REENTRANT
                 | VSESSION_E_FORKED
                 | VSESSION_E_CONFIG
+                | VSESSION_E_OVERLOADED
                 | VSESSION_E_RESOLVE
                 | VSESSION_E_CONNECT
                 | VSESSION_E_UNTRUSTED
@@ -216,6 +218,7 @@ mod tests {
             VSESSION_E_REENTRANT,
             VSESSION_E_FORKED,
             VSESSION_E_CONFIG,
+            VSESSION_E_OVERLOADED,
             VSESSION_E_RESOLVE,
             VSESSION_E_CONNECT,
             VSESSION_E_UNTRUSTED,

@@ -177,7 +177,7 @@ const OPTIONS: &[Opt] = &[
         name: "max_connections",
         values: "1 to 1024",
         default: "64",
-        about: "The maximum number of connections to the server at a time, those of `max_long_polls` not counted. Further calls wait for one; logouts may use two more. Sessions with equal connection options share them.",
+        about: "The maximum number of connections to the server at a time, those of `max_long_polls` not counted. Further calls wait for one, in order; a call whose reply would come after its deadline ends at once instead, with VSESSION_E_OVERLOADED. Logouts may use two more. Sessions with equal connection options share them.",
         set: |c, v| number(v, 1..=1024).map(|v| c.max_connections = v as usize),
     },
     Opt {

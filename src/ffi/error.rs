@@ -120,9 +120,9 @@ pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) 
 
 /// Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
 /// asked for a pause (`Retry-After` in a reply that makes the error retriable, such as HTTP 429 and 503), or a login
-/// failed and the next automatic login has to wait; in the second case no request was made, and none will be made
-/// before that time has passed. The library's own logins and probes observe the pause. A program that repeats a call
-/// should observe it, too.
+/// failed and the next automatic login has to wait, or too many calls wait for a connection (`VSESSION_E_OVERLOADED`).
+/// In the last two cases no request was made; after a failed login none will be made before that time has passed. The
+/// library's own logins and probes observe the pause. A program that repeats a call should observe it, too.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]

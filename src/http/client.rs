@@ -11,7 +11,7 @@ use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
 use super::request::{self, HttpRequest, Lane};
 use super::retry::Reason;
 use super::round_trips::RoundTrips;
-use super::semaphore::{Permit, Semaphore};
+use super::semaphore::{Permit, Refusal, Semaphore};
 use crate::error::{Error, Result};
 use crate::net::Settings;
 use crate::net::dial::Dialer;
@@ -133,15 +133,17 @@ impl Client {
     /// replaced silently, provided that the request cannot have run. If only the head of a reply arrived, the body of the reply is
     /// the error.
     pub(crate) async fn send(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
-        let _permit = self.permit(request.lane, watch).await?;
+        let mut permit = self.permit(request, watch).await?;
         #[cfg(vsession_model)]
-        return super::model::answer(request, watch).await;
+        let reply = super::model::answer(request, watch).await;
         #[cfg(not(vsession_model))]
-        self.send_on_some_connection(request, watch).await
+        let reply = self.send_on_some_connection(request, watch).await;
+        permit.answered = reply.as_ref().is_ok_and(|reply| reply.body.is_ok());
+        reply
     }
 
-    async fn permit(&self, lane: Lane, watch: &Watch) -> Result<Permit<'_>> {
-        let (first, phase) = match lane {
+    async fn permit(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<Permit<'_>> {
+        let (first, phase) = match request.lane {
             Lane::Usual | Lane::Urgent => (&self.usual, Phase::Permit),
             Lane::LongPoll => (&self.long_polls, Phase::LongPollPermit),
         };
@@ -149,9 +151,21 @@ impl Client {
             return Ok(permit);
         }
         watch.tell(phase);
-        // An urgent request waits for others of its kind: a thousand sessions may be closed at once.
-        let waits_for = if lane == Lane::Urgent { &self.urgent } else { first };
-        waits_for.take(watch).await.map_err(|stop| self.stopped(stop, phase, "").not_run())
+        let permit = match request.lane {
+            Lane::Usual => first.take_in_time(watch).await,
+            // It waits for others of its kind: a thousand sessions may be closed at once. A logout that is refused would leave its
+            // session behind, so each has its chance.
+            Lane::Urgent => self.urgent.take(watch).await.map_err(Refusal::Stopped),
+            // How long other polls took says nothing about this one.
+            Lane::LongPoll => first.take(watch).await.map_err(Refusal::Stopped),
+        };
+        permit.map_err(|refusal| {
+            let error = match refusal {
+                Refusal::Stopped(stop) => self.stopped(stop, phase, ""),
+                Refusal::TooLate(forecast) => forecast.error(&self.server(), self.settings().max_connections),
+            };
+            request.retry.give_up(error, false)
+        })
     }
 
     async fn send_on_some_connection(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {

@@ -11,6 +11,9 @@ mod gzip;
 mod head;
 #[cfg(vsession_model)]
 pub(crate) mod model;
+#[cfg(all(test, vsession_model))]
+mod models;
+mod pace;
 mod pool;
 mod reply;
 mod request;

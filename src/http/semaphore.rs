@@ -1,81 +1,216 @@
-//! Limits how many connections a client uses at a time. Waiters are served in order, and each wait can be ended.
+//! Limits how many connections a client uses at a time. Waiters are served in order, and each wait can be ended. Who cannot be
+//! served before its deadline is told so instead of waiting: a request that is sent too late is abandoned, with its connection,
+//! and the next one is late because of it.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
+use once_cell::sync::OnceCell;
+
+use super::pace::{Forecast, Pace};
 use crate::runtime::wait::{Signal, WaitError, Watch};
-use crate::sync::{Arc, Mutex, rank};
+use crate::sync::{Arc, Instant, Mutex, rank};
 
 #[derive(Debug)]
-pub(super) struct Semaphore(Mutex<State, rank::Permits>);
-
-#[derive(Debug)]
-struct State {
-    free: usize,
-    line: VecDeque<Arc<Signal>>,
-}
+pub(super) struct Semaphore(Mutex<Line, rank::Permits>);
 
 /// The right to use one connection, given back when dropped.
-pub(crate) struct Permit<'a>(&'a Semaphore);
+pub(crate) struct Permit<'a> {
+    semaphore: &'a Semaphore,
+    /// Since when, if the call had to wait for it. Nothing is learnt from others, and they need no clock.
+    since: Option<Instant>,
+    /// The request was answered, so that the time for which the permit was held is that of a request.
+    pub(super) answered: bool,
+}
+
+/// Why there is no permit.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Stopped(WaitError),
+    TooLate(Forecast),
+}
 
 impl Semaphore {
-    pub(super) fn new(number: usize) -> Semaphore {
-        Semaphore(Mutex::new(State { free: number, line: VecDeque::new() }))
+    pub(super) fn new(permits: usize) -> Semaphore {
+        Semaphore(Mutex::new(Line::new(permits)))
+    }
+
+    /// How many permits are free, for the models.
+    #[cfg(all(test, vsession_model))]
+    pub(super) fn free(&self) -> usize {
+        let line = self.0.lock();
+        assert!(line.waiting.is_empty(), "an ended wait is left in the line");
+        line.free
     }
 
     pub(super) fn try_take(&self) -> Option<Permit<'_>> {
-        let mut state = self.0.lock();
-        state.free = state.free.checked_sub(1)?;
-        Some(Permit(self))
+        let mut line = self.0.lock();
+        line.free = line.free.checked_sub(1)?;
+        Some(self.permit(None))
     }
 
+    /// Waits for a permit, however long that takes.
     pub(super) async fn take(&self, watch: &Watch) -> Result<Permit<'_>, WaitError> {
-        let turn = {
-            let mut state = self.0.lock();
-            if state.free > 0 {
-                state.free -= 1;
-                return Ok(Permit(self));
+        self.take_before(None, watch).await.map_err(|refusal| match refusal {
+            Refusal::Stopped(stop) => stop,
+            // unreached: without a deadline nothing is too late
+            Refusal::TooLate(_) => WaitError::TimedOut,
+        })
+    }
+
+    /// Waits for a permit, unless the reply to the request would come after the deadline.
+    pub(super) async fn take_in_time(&self, watch: &Watch) -> Result<Permit<'_>, Refusal> {
+        self.take_before(watch.bounds().deadline, watch).await
+    }
+
+    async fn take_before(&self, deadline: Option<Instant>, watch: &Watch) -> Result<Permit<'_>, Refusal> {
+        let arrival = self.0.lock().arrive(deadline, Instant::now);
+        let turn = match arrival {
+            Arrival::Free => return Ok(self.permit(None)),
+            Arrival::TooLate(forecast, told_at) => {
+                watch.wait_for_until(&Signal::new(), Some(told_at)).await.map_err(Refusal::Stopped)?;
+                return Err(Refusal::TooLate(forecast));
             }
-            let turn = Arc::new(Signal::new());
-            state.line.push_back(turn.clone());
-            turn
+            Arrival::Waits(turn) => turn,
         };
-        match watch.wait_for(&turn).await {
-            // The thread that gave a permit back has handed it to this one.
-            Ok(()) => Ok(Permit(self)),
-            Err(stop) => {
-                let mut state = self.0.lock();
-                match state.line.iter().position(|t| Arc::ptr_eq(t, &turn)) {
-                    Some(position) => drop(state.line.remove(position)),
-                    // sometimes: a race, which a run meets or not
-                    // It was handed over just as this thread gave up: pass it on.
-                    None => {
-                        drop(state);
-                        self.give_back();
-                    }
-                }
-                Err(stop)
+        let waited = watch.wait_for(&turn.decided).await;
+        if let Err(stop) = waited {
+            if self.0.lock().leave(&turn) {
+                return Err(Refusal::Stopped(stop));
             }
+            // sometimes: a race, which a run meets or not
+            // It was decided just as this thread gave up: a permit is passed on.
+            if let Some(Ok(_)) = turn.outcome.get()
+                && !planted!("permit-of-who-gave-up")
+            {
+                drop(self.permit(None));
+            }
+            return Err(Refusal::Stopped(stop));
+        }
+        match turn.outcome.get() {
+            Some(Err(forecast)) => Err(Refusal::TooLate(*forecast)),
+            // The thread that gave a permit back has handed it to this one.
+            Some(Ok(since)) => Ok(self.permit(Some(*since))),
+            // unreached: the outcome is written before the signal fires
+            None => Ok(self.permit(None)),
         }
     }
 
-    fn give_back(&self) {
-        let next = {
-            let mut state = self.0.lock();
-            match state.line.pop_front() {
-                Some(next) => next,
-                None => {
-                    state.free += 1;
-                    return;
-                }
-            }
-        };
-        next.fire();
+    fn permit(&self, since: Option<Instant>) -> Permit<'_> {
+        Permit { semaphore: self, since, answered: false }
     }
 }
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.0.give_back();
+        let held = self.since.map(|since| (since, self.answered));
+        let decided = self.semaphore.0.lock().give_back(held, Instant::now);
+        decided.iter().for_each(|turn| turn.decided.fire());
+    }
+}
+
+/// The permits, and who waits for one. A value, to which the clock is given.
+#[derive(Debug)]
+struct Line {
+    permits: usize,
+    free: usize,
+    waiting: VecDeque<Arc<Turn>>,
+    pace: Pace,
+    /// When the next call that is too late may be told.
+    next_refusal: Option<Instant>,
+}
+
+/// A program that calls again at once, from hundreds of threads, would keep the machine busy with refusals, and the calls that are
+/// served would be late because of that.
+const BETWEEN_REFUSALS: Duration = Duration::from_micros(500);
+
+/// One call that waits.
+#[derive(Debug)]
+struct Turn {
+    deadline: Option<Instant>,
+    decided: Signal,
+    /// Since when it has a permit, or why it gets none. Written when the turn leaves the line, before the signal fires.
+    outcome: OnceCell<Result<Instant, Forecast>>,
+}
+
+#[derive(Debug)]
+enum Arrival {
+    /// There was a free permit, and it is taken.
+    Free,
+    /// It is to be told at this time, before its deadline.
+    TooLate(Forecast, Instant),
+    Waits(Arc<Turn>),
+}
+
+impl Line {
+    fn new(permits: usize) -> Line {
+        Line {
+            permits,
+            free: permits,
+            waiting: VecDeque::new(),
+            pace: Pace::new(permits),
+            next_refusal: None,
+        }
+    }
+
+    fn arrive(&mut self, deadline: Option<Instant>, clock: impl FnOnce() -> Instant) -> Arrival {
+        if self.free > 0 {
+            self.free -= 1;
+            return Arrival::Free;
+        }
+        let now = clock();
+        if self.waiting.is_empty() {
+            // Nobody is refused as the first, whatever the forecast: it may be out of date, and this call corrects it.
+            self.pace.line_forms(now);
+        } else if let Some(forecast) = self.pace.too_late(now, deadline, self.waiting.len()) {
+            let latest = now + forecast.deadline_in / 2;
+            let told_at = self.next_refusal.map_or(now, |next| next.max(now)).min(latest);
+            self.next_refusal = Some(told_at + BETWEEN_REFUSALS);
+            return Arrival::TooLate(forecast, told_at);
+        }
+        let turn = Arc::new(Turn { deadline, decided: Signal::new(), outcome: OnceCell::new() });
+        self.waiting.push_back(turn.clone());
+        Arrival::Waits(turn)
+    }
+
+    /// A call no longer waits. Returns false if its turn has been decided.
+    fn leave(&mut self, turn: &Arc<Turn>) -> bool {
+        let position = self.waiting.iter().position(|t| Arc::ptr_eq(t, turn));
+        position.is_some_and(|position| self.waiting.remove(position).is_some())
+    }
+
+    /// Takes a permit back that a call had waited for and `held` since then. Returns the turns that this decides: the next that can
+    /// still be served in time gets the permit, and those before it are told.
+    fn give_back(
+        &mut self,
+        held: Option<(Instant, bool)>,
+        clock: impl FnOnce() -> Instant,
+    ) -> Vec<Arc<Turn>> {
+        debug_assert!(self.free < self.permits);
+        if held.is_none() && self.waiting.is_empty() {
+            self.free += 1;
+            return Vec::new();
+        }
+        let now = clock();
+        if let Some((since, answered)) = held {
+            self.pace.held(now.saturating_duration_since(since), answered);
+        }
+        let mut decided = Vec::new();
+        while let Some(turn) = self.waiting.pop_front() {
+            // The last one has its chance for the same reason as the first that comes.
+            let late = match self.waiting.is_empty() {
+                true => None,
+                false => self.pace.too_late_now(now, turn.deadline),
+            };
+            let _ = turn.outcome.set(late.map_or(Ok(now), Err));
+            decided.push(turn);
+            if late.is_none() {
+                self.pace.turn(now);
+                return decided;
+            }
+        }
+        self.free += 1;
+        decided
     }
 }
 
@@ -85,7 +220,7 @@ mod tests {
     use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::Bounds;
     use crate::sync::{AtomicUsize, Ordering};
-    use std::time::Duration;
+    use std::collections::BTreeMap;
 
     #[test]
     fn never_more_holders_than_permits_and_everyone_gets_a_turn() {
@@ -120,5 +255,230 @@ mod tests {
         drop(held);
         assert!(on_this_thread(permits.take(&patient)).is_ok());
         assert_eq!(permits.0.lock().free, 1);
+    }
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// What became of the calls of one kind.
+    #[derive(Debug, Default)]
+    struct Tally {
+        answered: usize,
+        /// Sent, and not answered in time.
+        abandoned: usize,
+        refused: usize,
+        /// The deadline passed in the line.
+        expired: usize,
+    }
+
+    #[derive(Clone, Copy)]
+    struct Caller {
+        deadline: Option<Duration>,
+        /// How long the server takes for a call that it gets at this time.
+        service: fn(Duration) -> Duration,
+    }
+
+    enum Event {
+        Call,
+        Ends { since: Option<Duration>, answered: bool },
+        Expires(Arc<Turn>),
+    }
+
+    /// Has callers call again and again for `length`. Returns a tally of each, of the calls that ended after `from`.
+    fn serve(line: &mut Line, callers: &[Caller], from: Duration, length: Duration) -> Vec<Tally> {
+        let begin = Instant::now();
+        let mut tallies: Vec<Tally> = callers.iter().map(|_| Tally::default()).collect();
+        let mut events: BTreeMap<(Duration, usize), (usize, Event)> = BTreeMap::new();
+        let mut number = 0;
+        let mut add = |events: &mut BTreeMap<_, _>, at: Duration, caller: usize, event| {
+            number += 1;
+            events.insert((at, number), (caller, event));
+        };
+        for caller in 0..callers.len() {
+            // Some time apart, as threads are.
+            add(&mut events, Duration::from_micros(10 * caller as u64), caller, Event::Call);
+        }
+        let mut waiting: Vec<(usize, Arc<Turn>)> = Vec::new();
+        while let Some(((now, _), (caller, event))) = events.pop_first() {
+            if now > length {
+                break;
+            }
+            let clock = || begin + now;
+            let counts = now >= from;
+            let mut sent = Vec::new();
+            match event {
+                Event::Call => {
+                    let deadline = callers[caller].deadline.map(|deadline| begin + now + deadline);
+                    match line.arrive(deadline, clock) {
+                        Arrival::Free => sent.push((caller, None, deadline)),
+                        Arrival::Waits(turn) => {
+                            waiting.push((caller, turn.clone()));
+                            if let Some(deadline) = deadline {
+                                add(&mut events, deadline - begin, caller, Event::Expires(turn));
+                            }
+                        }
+                        Arrival::TooLate(_, told_at) => {
+                            assert!(deadline.is_some_and(|deadline| told_at < deadline), "told late");
+                            tallies[caller].refused += usize::from(counts);
+                            // The caller's own instructions, and the machine's.
+                            let again = told_at - begin + Duration::from_micros(100);
+                            add(&mut events, again, caller, Event::Call);
+                        }
+                    }
+                }
+                Event::Expires(turn) => {
+                    if line.leave(&turn) {
+                        waiting.retain(|(_, t)| !Arc::ptr_eq(t, &turn));
+                        tallies[caller].expired += usize::from(counts);
+                        add(&mut events, now, caller, Event::Call);
+                    }
+                }
+                Event::Ends { since, answered } => {
+                    if counts {
+                        match answered {
+                            true => tallies[caller].answered += 1,
+                            false => tallies[caller].abandoned += 1,
+                        }
+                    }
+                    add(&mut events, now, caller, Event::Call);
+                    for turn in line.give_back(since.map(|since| (begin + since, answered)), clock) {
+                        let place = waiting.iter().position(|(_, t)| Arc::ptr_eq(t, &turn)).unwrap();
+                        let (caller, _) = waiting.remove(place);
+                        match turn.outcome.get().unwrap() {
+                            Ok(_) => sent.push((caller, Some(now), turn.deadline)),
+                            Err(_) => {
+                                tallies[caller].refused += usize::from(counts);
+                                add(&mut events, now, caller, Event::Call);
+                            }
+                        }
+                    }
+                }
+            }
+            for (caller, since, deadline) in sent {
+                let end = now + (callers[caller].service)(now);
+                let latest = deadline.map_or(Duration::MAX, |deadline| deadline - begin);
+                let answered = end <= latest;
+                add(&mut events, end.min(latest), caller, Event::Ends { since, answered });
+            }
+        }
+        tallies
+    }
+
+    fn sum(tallies: &[Tally]) -> Tally {
+        tallies.iter().fold(Tally::default(), |sum, tally| Tally {
+            answered: sum.answered + tally.answered,
+            abandoned: sum.abandoned + tally.abandoned,
+            refused: sum.refused + tally.refused,
+            expired: sum.expired + tally.expired,
+        })
+    }
+
+    /// Between 50 and 60 ms, most of them near 50.
+    fn some_50_ms(now: Duration) -> Duration {
+        let chance = (now.as_micros() as u64).wrapping_mul(6_364_136_223_846_793_005) >> 54;
+        ms(50) + Duration::from_micros(chance * chance * 10 / 1024)
+    }
+
+    const HURRIED: Caller = Caller { deadline: Some(Duration::from_millis(300)), service: some_50_ms };
+
+    #[test]
+    fn under_overload_the_permits_go_to_calls_that_are_answered() {
+        for threads in [16, 32, 64, 200] {
+            let tally = sum(&serve(&mut Line::new(4), &vec![HURRIED; threads], ms(0), ms(4000)));
+            assert!(tally.answered >= 270, "{threads} threads: {tally:?} of 300");
+            assert!(tally.abandoned <= 4, "{threads} threads: {tally:?}");
+            assert!(threads > 16 || tally.refused + tally.expired == 0, "{threads} threads: {tally:?}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_hung_is_used_again_as_soon_as_it_answers() {
+        fn hangs_for_three_seconds(now: Duration) -> Duration {
+            if (ms(1000)..ms(4000)).contains(&now) { Duration::from_secs(3600) } else { some_50_ms(now) }
+        }
+        for threads in [6, 32, 200] {
+            let callers = vec![Caller { service: hangs_for_three_seconds, ..HURRIED }; threads];
+            // The last call that hangs ends after 300 ms.
+            let tally = sum(&serve(&mut Line::new(4), &callers, ms(4300), ms(5300)));
+            assert!(tally.answered >= 60, "{threads} threads: {tally:?} of 75");
+        }
+    }
+
+    #[test]
+    fn a_server_that_becomes_slow_or_fast_is_followed() {
+        fn slow_for_a_while(now: Duration) -> Duration {
+            if (ms(1000)..ms(3000)).contains(&now) { 3 * some_50_ms(now) } else { some_50_ms(now) }
+        }
+        let callers = vec![Caller { service: slow_for_a_while, ..HURRIED }; 64];
+        let slow = sum(&serve(&mut Line::new(4), &callers, ms(2000), ms(3000)));
+        assert!(slow.answered >= 18, "{slow:?} of 25");
+        let fast = sum(&serve(&mut Line::new(4), &callers, ms(3500), ms(4500)));
+        assert!(fast.answered >= 60, "{fast:?} of 75");
+    }
+
+    #[test]
+    fn long_calls_do_not_make_short_ones_wait_in_vain_or_be_refused() {
+        let long = Caller { deadline: None, service: |_| Duration::from_secs(20) };
+        let short = Caller { deadline: Some(ms(300)), service: |_| ms(5) };
+        // Three connections are taken by long calls, and four callers share the fourth.
+        let callers = [long, long, long, short, short, short, short];
+        let tallies = serve(&mut Line::new(4), &callers, ms(0), Duration::from_secs(120));
+        let shorts = sum(&tallies[3..]);
+        assert!(shorts.answered > 20_000, "{shorts:?}");
+        // While the long ones are exchanged, short ones have no connection at all.
+        assert!(shorts.refused + shorts.expired + shorts.abandoned <= 40, "{shorts:?}");
+    }
+
+    #[test]
+    fn without_a_deadline_everyone_waits_in_order() {
+        let begin = Instant::now();
+        let mut line = Line::new(1);
+        assert!(matches!(line.arrive(None, || begin), Arrival::Free));
+        let turns: Vec<_> = (0..100)
+            .map(|_| match line.arrive(None, || begin) {
+                Arrival::Waits(turn) => turn,
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        for (place, turn) in turns.iter().enumerate() {
+            let now = begin + Duration::from_secs(place as u64);
+            let since = (place > 0).then(|| (now - Duration::from_secs(1), true));
+            let decided = line.give_back(since, || now);
+            assert!(decided.len() == 1 && Arc::ptr_eq(&decided[0], turn), "{place}");
+            assert_eq!(turn.outcome.get(), Some(&Ok(now)));
+        }
+        assert!(line.give_back(None, || begin).is_empty());
+        assert_eq!(line.free, 1);
+    }
+
+    #[test]
+    fn the_first_that_waits_is_not_refused_whatever_the_forecast() {
+        let begin = Instant::now();
+        let mut line = Line::new(1);
+        let long = Caller { deadline: None, service: |_| Duration::from_secs(20) };
+        serve(&mut line, &[long; 3], ms(0), Duration::from_secs(600));
+        line.waiting.clear();
+        let soon = Some(begin + ms(300));
+        assert!(matches!(line.arrive(soon, || begin), Arrival::Waits(_)));
+        assert!(matches!(line.arrive(soon, || begin), Arrival::TooLate(..)));
+        assert!(matches!(line.arrive(None, || begin), Arrival::Waits(_)));
+    }
+
+    #[test]
+    fn refusals_are_told_one_after_the_other_and_before_the_deadline() {
+        let begin = Instant::now();
+        let mut line = Line::new(1);
+        serve(&mut line, &[HURRIED; 3], ms(0), ms(2000));
+        line.waiting.clear();
+        line.arrive(None, || begin);
+        let told: Vec<_> = (0..1000)
+            .filter_map(|_| match line.arrive(Some(begin + ms(100)), || begin) {
+                Arrival::TooLate(_, at) => Some(at - begin),
+                _ => None,
+            })
+            .collect();
+        assert_eq!((told[0], told[1], told[2]), (ms(0), BETWEEN_REFUSALS, 2 * BETWEEN_REFUSALS));
+        assert_eq!((told.len(), *told.last().unwrap()), (1000, ms(50)));
     }
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the models of the concurrent parts (`models.rs` in src/runtime, src/session and src/ffi) under the model checker.
+"""Runs the models of the concurrent parts (`models.rs` in src/runtime, src/http, src/session and src/ffi) under the model checker.
 
     tests/models/run.py [SECONDS] [WORD]     each model, or those with WORD in their name, for this long (1.5)
     tests/models/run.py replay NAME FILE     repeats a schedule that a failure printed
