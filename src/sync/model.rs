@@ -257,6 +257,12 @@ pub(crate) mod primitives {
     #[derive(Debug)]
     pub(crate) struct ArcSwapOption<T>(RawMutex<Option<Arc<T>>>);
 
+    impl<T> Default for ArcSwapOption<T> {
+        fn default() -> ArcSwapOption<T> {
+            ArcSwapOption::const_empty()
+        }
+    }
+
     impl<T> ArcSwapOption<T> {
         pub(crate) const fn const_empty() -> ArcSwapOption<T> {
             ArcSwapOption(RawMutex::new(None))
