@@ -141,8 +141,9 @@ fn child_with_long_polls() {
         session.call_async(POLL, &queue, tag as u64, &token.options()).unwrap();
     }
     eventually("all polls are under way", || simulator.calls("WaitForUpdatesEx") == POLLS);
-    let threads = entries("/proc/self/task");
-    assert!(threads <= 12 + 2, "{threads} threads, of which two are the test's");
+    // A busy machine keeps workers for long from what they have to do, and others help them, which end when nothing is left. Two
+    // threads are the test's.
+    eventually("few threads are left", || entries("/proc/self/task") <= 12 + 2);
     assert!(each_kib() <= 24, "{} KiB for each", each_kib());
     for one in [0, POLLS / 2, POLLS - 1] {
         tokens[one as usize].fire();
