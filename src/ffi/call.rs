@@ -12,7 +12,7 @@ use super::strings::{optional, required, with_length};
 use crate::error::{Error, Result};
 use crate::runtime::redact::excerpt;
 use crate::runtime::secret::BorrowedOrWiped;
-use crate::runtime::wait::Signal;
+use crate::runtime::signal::Signal;
 use crate::session::{CallOptions, MethodCall, Timeout};
 use crate::soap::arguments::check_arguments;
 use crate::soap::xml::{is_name, is_text};

@@ -4,7 +4,7 @@ use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
 use super::out::Out;
-use crate::runtime::wait::Signal;
+use crate::runtime::signal::Signal;
 use crate::status::vsession_status;
 use crate::sync::Arc;
 

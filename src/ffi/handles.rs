@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::handle::{Id, Published, Publisher, SLOT_BITS, next_generation};
 use crate::runtime::process::PerProcess;
-use crate::runtime::wait::Signal;
+use crate::runtime::signal::Signal;
 use crate::session::Session;
 use crate::state::State;
 use crate::status::Status;

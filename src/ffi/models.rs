@@ -3,7 +3,7 @@
 
 use super::handles::{self, epoch, get, insert, remove, state};
 use crate::runtime::event::Queue;
-use crate::runtime::wait::Signal;
+use crate::runtime::signal::Signal;
 use crate::session::Session;
 use crate::session::models::{self as sessions, Vcenter, config, finish, login};
 use crate::state::State;

@@ -7,7 +7,8 @@ use super::head::Head;
 use super::reply::HttpReply;
 use super::request::HttpRequest;
 use crate::error::{Error, Result};
-use crate::runtime::wait::{Signal, WaitError, Watch};
+use crate::runtime::signal::Signal;
+use crate::runtime::wait::{WaitError, Watch};
 use crate::sync::model::{Socket, one_in};
 use crate::sync::{Arc, Instant, Mutex, rank};
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::semaphore::{Refusal, Semaphore};
+use crate::runtime::signal::Signal;
 use crate::runtime::task::on_this_thread;
-use crate::runtime::wait::{Bounds, Signal, WaitError, Watch};
+use crate::runtime::wait::{Bounds, WaitError, Watch};
 use crate::sync::model::check;
 use crate::sync::{Arc, Instant, thread};
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 
 use super::pace::{Forecast, Pace};
-use crate::runtime::wait::{Signal, WaitError, Watch};
+use crate::runtime::signal::Signal;
+use crate::runtime::wait::{WaitError, Watch};
 use crate::sync::{Arc, Instant, Mutex, rank};
 
 #[derive(Debug)]

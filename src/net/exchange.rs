@@ -134,7 +134,8 @@ impl<'a> Exchange<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::wait::{Bounds, Signal};
+    use crate::runtime::signal::Signal;
+    use crate::runtime::wait::Bounds;
     use crate::status::Status;
     use crate::sync::Arc;
 

@@ -12,8 +12,9 @@ use crate::status::{Status, named};
 use crate::sync::{Arc, EventFd, Mutex, rank};
 use crate::sys::Interest;
 
+use super::signal::Signal;
 use super::task::on_this_thread;
-use super::wait::{Bounds, Signal, WaitError, Watch};
+use super::wait::{Bounds, WaitError, Watch};
 
 /// The kind of an event.
 #[allow(non_camel_case_types)]

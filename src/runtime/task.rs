@@ -164,7 +164,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::runtime::wait::{Bounds, Signal, WaitError, Watch};
+    use crate::runtime::signal::Signal;
+    use crate::runtime::wait::{Bounds, WaitError, Watch};
     use crate::sync::Instant;
     use crate::sys::Interest;
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Session;
 use crate::config::Config;
-use crate::runtime::wait::{Bounds, Signal};
+use crate::runtime::signal::Signal;
+use crate::runtime::wait::Bounds;
 use crate::sync::{Arc, Instant};
 
 /// The longest that a login, with its discovery and its check, takes.

@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 use crate::http::Client;
 use crate::runtime::handle::Publisher;
 use crate::runtime::log::log;
-use crate::runtime::wait::Signal;
+use crate::runtime::signal::Signal;
 use crate::soap::endpoint::Endpoint;
 use crate::state::State;
 use crate::status::Status;

@@ -67,9 +67,9 @@ ranks! {
     Reactor,
     /// The future of a task that waits (`runtime/task.rs`).
     Task,
-    /// The waiters of a signal (`runtime/wait.rs`).
+    /// The waiters of a signal (`runtime/signal.rs`).
     Signal,
-    /// A thread's waker (`runtime/wait.rs`).
+    /// A thread's waker (`runtime/signal.rs`).
     Waker,
 }
 
