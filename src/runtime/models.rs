@@ -210,10 +210,11 @@ fn workers_do_each_job_once_and_end() {
             let (workers, jobs) = (workers.clone(), jobs.to_vec());
             thread::spawn(move || {
                 for job in jobs {
-                    let ran = workers.run(move |_| {
+                    let job = move |_| {
                         job.1.fetch_add(1, Ordering::SeqCst);
                         job.0.fire();
-                    });
+                    };
+                    let ran = if one_in(2) { workers.run(job) } else { workers.resume(job) };
                     ran.unwrap();
                 }
             })

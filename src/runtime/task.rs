@@ -83,6 +83,13 @@ impl Task {
         }
     }
 
+    fn resume_or_end(self: Arc<Self>) {
+        let running = self.clone();
+        if let Err(none) = self.workers.resume(move |thread| running.run(thread)) {
+            self.run(Err(none));
+        }
+    }
+
     /// Fails once the task must end for lack of a thread.
     pub(super) fn check(&self) -> std::result::Result<(), NoThread> {
         self.no_thread.get().map_or(Ok(()), |none| Err(*none))
@@ -121,7 +128,7 @@ impl Sleeper for Task {
             _ => None,
         };
         if self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(PARKED) {
-            self.queue_or_end();
+            self.resume_or_end();
         }
     }
 }

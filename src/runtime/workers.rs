@@ -1,5 +1,6 @@
-//! Pools of worker threads, for work that must not run on a caller's thread. WorkerPool start on demand up to a limit, take jobs in
-//! order, and end after some seconds without a job. A process that needs none has none.
+//! Pools of worker threads, for work that must not run on a caller's thread. Workers start on demand up to a limit, take jobs in
+//! order, those of work that goes on before those of new work, and end after some seconds without a job. A process that needs none
+//! has none.
 //!
 //! A job may block for long: a name server does not answer, or one of the program's functions asks a person. A worker that has been
 //! at one job for long therefore no longer counts against the limit.
@@ -80,18 +81,74 @@ pub(crate) struct WorkerPool {
     state: Mutex<State, rank::Workers>,
 }
 
+/// Jobs that wait for a worker, each with its number, in the order of arrival.
+#[derive(Default)]
+struct Jobs {
+    new: VecDeque<(u64, Job)>,
+    /// Work that a worker has begun and left. It goes first: what it waited for has happened, it is nearer to its end than new work is,
+    /// and it holds a connection.
+    resumed: VecDeque<(u64, Job)>,
+    /// How many resumed jobs have gone before the first new one since it came to the front.
+    gone_before: u32,
+    last_number: u64,
+}
+
+impl Jobs {
+    /// As many resumed jobs go before a new one at most, so that those which come without end do not hold it up for ever.
+    const MOST_BEFORE: u32 = 8;
+
+    fn push(&mut self, begun: Begun, job: Job) -> u64 {
+        self.last_number += 1;
+        let queue = match begun {
+            Begun::New => &mut self.new,
+            Begun::Resumed => &mut self.resumed,
+        };
+        queue.push_back((self.last_number, job));
+        self.last_number
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let new_is_due = self.gone_before >= Jobs::MOST_BEFORE && !self.new.is_empty();
+        if !new_is_due && let Some((_, job)) = self.resumed.pop_front() {
+            self.gone_before = if self.new.is_empty() { 0 } else { self.gone_before + 1 };
+            return Some(job);
+        }
+        self.gone_before = 0;
+        self.new.pop_front().map(|(_, job)| job)
+    }
+
+    fn len(&self) -> usize {
+        self.new.len() + self.resumed.len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn take_all(&mut self) -> VecDeque<(u64, Job)> {
+        let mut all = std::mem::take(&mut self.resumed);
+        all.append(&mut self.new);
+        all
+    }
+}
+
+/// Whether a worker has had a part in the work before.
+#[derive(Clone, Copy)]
+enum Begun {
+    New,
+    Resumed,
+}
+
 #[derive(Default)]
 struct State {
-    /// Waiting jobs in the order of arrival, each with its number.
-    jobs: VecDeque<(u64, Job)>,
-    last_number: u64,
+    jobs: Jobs,
     /// How many threads run or are being started.
     threads: usize,
     /// Handles of the threads, some of which may have ended.
     handles: Vec<JoinHandle<()>>,
-    /// WorkerPool that wait for a job.
+    /// Workers that wait for a job.
     idle: Vec<Thread>,
-    /// WorkerPool that run a job, and since when.
+    /// Workers that run a job, and since when.
     busy: Vec<(ThreadId, Instant)>,
     /// The reactor has an entry that will look for slow workers.
     watched: bool,
@@ -176,13 +233,19 @@ impl WorkerPool {
         self: &Arc<Self>,
         job: impl FnOnce(std::result::Result<(), NoThread>) + Send + 'static,
     ) -> std::result::Result<bool, NoThread> {
-        let number = {
-            let mut state = self.state.lock();
-            state.last_number += 1;
-            let number = state.last_number;
-            state.jobs.push_back((number, Box::new(job)));
-            number
-        };
+        self.submit(Begun::New, Box::new(job))
+    }
+
+    /// The same for work that goes on after a wait: it goes before new work.
+    pub(super) fn resume(
+        self: &Arc<Self>,
+        job: impl FnOnce(std::result::Result<(), NoThread>) + Send + 'static,
+    ) -> std::result::Result<bool, NoThread> {
+        self.submit(Begun::Resumed, Box::new(job))
+    }
+
+    fn submit(self: &Arc<Self>, begun: Begun, job: Job) -> std::result::Result<bool, NoThread> {
+        let number = self.state.lock().jobs.push(begun, job);
         match self.dispatch() {
             Ok(now) => Ok(!now),
             Err(none) if self.give_up(none, Some(number)) => Err(none),
@@ -200,7 +263,7 @@ impl WorkerPool {
                 // Another thread started a worker, or its start is under way and leads here if it fails.
                 return false;
             }
-            std::mem::take(&mut state.jobs)
+            state.jobs.take_all()
         };
         let mut mine = false;
         for (of, job) in left {
@@ -310,7 +373,7 @@ impl WorkerPool {
         let me = thread::current();
         let mut state = self.state.lock();
         loop {
-            if let Some((_, job)) = state.jobs.pop_front() {
+            if let Some(job) = state.jobs.pop() {
                 state.busy.push((me.id(), Instant::now()));
                 drop(state);
                 // Jobs report their own failures. A panic must not end the thread without its bookkeeping.
@@ -377,8 +440,30 @@ impl Sleeper for WorkerPool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::signal::Signal;
+    use crate::runtime::task::Task;
+    use crate::runtime::wait::{Bounds, Watch};
     use crate::sync::{AtomicUsize, Ordering};
     use std::sync::mpsc;
+
+    /// A pool with one worker, whose place no other takes.
+    fn lone_worker() -> Arc<WorkerPool> {
+        let limits = Limits { slow_after: Duration::from_secs(3600), ..usually(1) };
+        WorkerPool::with("test", limits, STACK_SIZE)
+    }
+
+    /// Holds a worker until something is sent.
+    fn hold(workers: &Arc<WorkerPool>) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel::<()>();
+        let (begun, begins) = mpsc::channel();
+        let job = move |_| {
+            begun.send(()).unwrap();
+            released.recv().unwrap();
+        };
+        workers.run(job).unwrap();
+        begins.recv_timeout(Duration::from_secs(60)).unwrap();
+        release
+    }
 
     #[test]
     fn a_failed_thread_start_is_reported_to_the_job_or_to_its_caller() {
@@ -408,14 +493,7 @@ mod tests {
     #[test]
     fn a_job_waits_for_a_running_worker_where_no_other_can_be_started() {
         let workers = WorkerPool::new("test", 2);
-        let (release, released) = mpsc::channel::<()>();
-        let (begun, begins) = mpsc::channel();
-        let job = move |_| {
-            begun.send(()).unwrap();
-            released.recv().unwrap();
-        };
-        assert_eq!(workers.run(job), Ok(false));
-        begins.recv_timeout(Duration::from_secs(60)).unwrap();
+        let release = hold(&workers);
         // The next thread would need a stack larger than the address space.
         let starved =
             WorkerPool { name: "test", limits: usually(2), stack_size: 1 << 47, state: Mutex::default() };
@@ -427,6 +505,54 @@ mod tests {
         std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.try_lock().unwrap());
         release.send(()).unwrap();
         assert_eq!(all.recv_timeout(Duration::from_secs(60)), Ok(Ok(())));
+    }
+
+    #[test]
+    fn work_that_goes_on_goes_first_and_does_not_hold_up_new_work_for_ever() {
+        let workers = lone_worker();
+        let release = hold(&workers);
+        let (done, order) = mpsc::channel();
+        let job = |name: &'static str| {
+            let done = done.clone();
+            move |_| done.send(name).unwrap()
+        };
+        for _ in 0..2 {
+            workers.run(job("new")).unwrap();
+        }
+        for _ in 0..2 * Jobs::MOST_BEFORE {
+            workers.resume(job("resumed")).unwrap();
+        }
+        release.send(()).unwrap();
+        let next = || order.recv_timeout(Duration::from_secs(60)).unwrap();
+        for _ in 0..2 {
+            (0..Jobs::MOST_BEFORE).for_each(|_| assert_eq!(next(), "resumed"));
+            assert_eq!(next(), "new");
+        }
+    }
+
+    #[test]
+    fn a_woken_task_goes_before_one_that_has_not_begun() {
+        let workers = lone_worker();
+        let (told, order) = mpsc::channel();
+        let signal = Arc::new(Signal::new());
+        let spawn = |names: [&'static str; 2]| {
+            let (told, signal) = (told.clone(), signal.clone());
+            let spawned = Task::spawn(&workers, |task| async move {
+                told.send(names[0]).unwrap();
+                Watch::of_task(Bounds::default(), task).wait_for(&signal).await.unwrap();
+                told.send(names[1]).unwrap();
+            });
+            spawned.unwrap();
+        };
+        let next = || order.recv_timeout(Duration::from_secs(60)).unwrap();
+        spawn(["begins", "goes on"]);
+        assert_eq!(next(), "begins");
+        // The worker takes the next job once the task waits.
+        let release = hold(&workers);
+        spawn(["another begins", "and goes on"]);
+        signal.fire();
+        release.send(()).unwrap();
+        assert_eq!([next(), next(), next()], ["goes on", "another begins", "and goes on"]);
     }
 
     #[test]
