@@ -75,12 +75,14 @@ struct Found {
     other_root: Option<Range<usize>>,
     in_body: bool,
     body_seen: bool,
+    /// Where the content of the body begins.
+    content_begun: usize,
     /// The name of the first element in the body; the rest of the element may be missing.
     name: Option<Range<usize>>,
     /// The response is the method's own, which proves that the method ran.
     is_own: bool,
-    /// Text or the name of an element after the response or the fault.
-    behind: Option<Range<usize>>,
+    /// Text or the name of an element that stands in the body beside the response or the fault, or the name of another body.
+    beside: Option<Range<usize>>,
     response_begun: usize,
     response: Option<Range<usize>>,
     in_response: bool,
@@ -104,7 +106,7 @@ impl Found {
         while let Some(event) = reader.next_inline()? {
             match event {
                 Event::Start(start) if start.level == RESPONSE && self.in_body => {
-                    self.start_in_body(&reader, &start, &text[start.local.clone()], method, namespace);
+                    self.start_in_body(text, &reader, &start, method, namespace);
                 }
                 Event::Start(start) => self.start(text, &reader, &start),
                 Event::End(end) => self.end(text, end),
@@ -118,9 +120,10 @@ impl Found {
         let name = &text[start.local.clone()];
         match start.level {
             ENVELOPE if name != "Envelope" => self.other_root = Some(start.local.clone()),
-            BODY if name == "Body" && self.body_seen => self.behind = Some(start.local.clone()),
+            BODY if name == "Body" && self.body_seen => self.beside = Some(start.local.clone()),
             BODY if self.other_root.is_none() && name == "Body" => {
                 (self.in_body, self.body_seen) = (true, true);
+                self.content_begun = start.tag.end;
             }
             level if self.in_response && level >= VALUE => match &mut self.fault {
                 Some(fault) => fault.start(name, reader, start, level - VALUE),
@@ -133,19 +136,24 @@ impl Found {
     /// A child of the body. Only the first one can be a response or a fault.
     fn start_in_body(
         &mut self,
+        text: &str,
         reader: &Reader,
         start: &StartTag,
-        name: &str,
         method: &str,
         namespace: &str,
     ) {
         if self.name.is_some() {
-            self.behind = Some(start.local.clone());
+            self.beside = Some(start.local.clone());
             return;
+        }
+        let before = self.content_begun..start.tag.start;
+        if !is_blank(&text[before.clone()]) {
+            self.beside = Some(before);
         }
         self.name = Some(start.local.clone());
         self.response_begun = start.tag.start;
         self.in_response = true;
+        let name = &text[start.local.clone()];
         if name == "Fault" {
             self.fault = Some(Box::default());
         }
@@ -180,7 +188,7 @@ impl Found {
                 if let Some(response) = self.response.as_ref().filter(|_| self.in_body)
                     && !is_blank(&text[response.end..tag.start])
                 {
-                    self.behind = Some(response.end..tag.start);
+                    self.beside = Some(response.end..tag.start);
                 }
                 self.in_body = false;
             }
@@ -218,8 +226,8 @@ impl Found {
         if !self.body_seen {
             return Err(Reason::NoBody);
         }
-        if let Some(behind) = self.behind.take() {
-            return Err(other_content(behind));
+        if let Some(beside) = self.beside.take() {
+            return Err(other_content(beside));
         }
         if self.fault.is_some() {
             return Ok(Content::Fault);
@@ -253,6 +261,22 @@ mod tests {
             "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\"><s:Header/></s:Envelope>";
         let Err(error) = read_or_error(empty.into(), Redactor::NOTHING) else { panic!("an answer") };
         assert_eq!(error.status(), Status::VSESSION_E_NOT_SOAP);
+    }
+
+    #[test]
+    fn nothing_stands_beside_the_response_or_the_fault() {
+        let read = |content: String| read_or_error(envelope(&content), Redactor::NOTHING);
+        for content in ["<RResponse/>", "<Fault><faultstring>x</faultstring></Fault>"] {
+            for blank in ["", " \r\n\t", "<!-- a --> ", "&#32;"] {
+                assert!(read(format!("{blank}{content}{blank}")).is_ok(), "{blank}");
+            }
+            for more in ["x", "\n x\n", "&#65;", "<![CDATA[x]]>", "<!-- a -->x", "<S/>"] {
+                for body in [format!("{more}{content}"), format!("{content}{more}")] {
+                    let error = read(body.clone()).expect_err(&body);
+                    assert_eq!(error.status(), Status::VSESSION_E_PROTOCOL, "{body}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn read_by_tree(text: &str) -> std::result::Result<(Option<Range<usize>>, Option
         n.is_element()
             || n.is_text() && n.text().is_some_and(|text| !is_blank(&text.replace(['&', '<'], "x")))
     };
-    if content.next_siblings().skip(1).any(is_more) {
+    if content.prev_siblings().skip(1).chain(content.next_siblings().skip(1)).any(is_more) {
         return Err("more than a response".into());
     }
     if content.tag_name().name() == "Fault" {

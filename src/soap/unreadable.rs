@@ -74,7 +74,11 @@ impl Unreadable {
             Reason::EmptyBody => Error::new(Status::VSESSION_E_PROTOCOL, "the body of the reply is empty"),
             Reason::OtherContent { found, expected } => {
                 let found = &text[found];
-                let again = if expected.contains(found) { " once more or in another namespace" } else { "" };
+                let again = if expected.contains(&format!("'{found}'")) {
+                    " once more or in another namespace"
+                } else {
+                    ""
+                };
                 Error::new(
                     Status::VSESSION_E_PROTOCOL,
                     format!(
