@@ -131,7 +131,7 @@ impl Client {
 
     /// Sends a request and reads the whole reply, whatever its status. A pooled connection that turns out to be dead is
     /// replaced silently, provided that the request cannot have run. If only the head of a reply arrived, the body of the reply is
-    /// the error.
+    /// the error, unless the status says enough: then it is what has arrived.
     pub(crate) async fn send(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
         let mut permit = self.permit(request, watch).await?;
         #[cfg(vsession_model)]
@@ -249,8 +249,11 @@ impl Client {
         let (head, body) = reader.into_parts();
         match (head, read) {
             (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
-            (Some(head), Err(error)) => Ok(HttpReply { head, body: Err(error) }),
-            (Some(head), Ok(())) => {
+            // A server that has not read the whole request may cut its answer off.
+            (Some(head), Err(error)) if !(is_cut_off(&error) && head.says_enough()) => {
+                Ok(HttpReply { head, body: Err(error) })
+            }
+            (Some(head), _) => {
                 let body = body.into_bytes();
                 if !self.is_tls() && reply::is_page_about_tls(head.status, &body) {
                     return Err(reply::speaks_tls(head.status));
@@ -320,6 +323,12 @@ impl Client {
     fn is_tls(&self) -> bool {
         self.settings().tls.is_some()
     }
+}
+
+/// Whether only a part of the reply came.
+#[cold]
+fn is_cut_off(error: &Error) -> bool {
+    matches!(error.status(), Status::VSESSION_E_CONNECTION | Status::VSESSION_E_TIMEOUT)
 }
 
 /// How many urgent requests are sent at a time in addition to those that use all the connections.

@@ -5,6 +5,9 @@
 //! read, but the connection serves no further request: `Delimited::certain` says so.
 
 use std::mem::MaybeUninit;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use x509_cert::der::DateTime;
 
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
@@ -50,11 +53,35 @@ impl Head {
         self.all(name).next()
     }
 
-    /// How long the server asks the client to wait. A date is ignored: it would have to be compared with another clock than the
-    /// server's.
-    pub(crate) fn retry_after(&self) -> Option<std::time::Duration> {
-        self.get("retry-after").and_then(|value| value.parse().ok()).map(std::time::Duration::from_secs)
+    /// How long the server asks the client to wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let value = self.get("retry-after")?;
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        // By the server's own clock, where the reply tells its time.
+        let until = date(value)?;
+        let own_clock = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Some(until.saturating_sub(self.get("date").and_then(date).unwrap_or_else(own_clock)))
     }
+
+    /// Whether the status says what became of the request, whatever the body is. SOAP answers with 200 and 500, and then the body
+    /// decides.
+    pub(super) fn says_enough(&self) -> bool {
+        self.status >= 300 && self.status != 500
+    }
+}
+
+/// A date of HTTP as the time since 1970. Only the form that RFC 9110 (5.6.7) has servers send is read.
+fn date(text: &str) -> Option<Duration> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let parts: Vec<_> = text.strip_suffix(" GMT")?.split([' ', ':']).collect();
+    let [_, day, month, year, hour, minute, second] = parts[..] else { return None };
+    let month = MONTHS.iter().position(|name| *name == month)? as u8 + 1;
+    let two = |digits: &str| digits.parse().ok();
+    let date = DateTime::new(year.parse().ok()?, month, two(day)?, two(hour)?, two(minute)?, two(second)?);
+    Some(date.ok()?.unix_duration())
 }
 
 /// How the body after a head ends.
@@ -149,7 +176,11 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
             Delimiter::NoBody
         }
         _ if to_head_request => Delimiter::NoBody,
-        _ if chunked && version == 1 => Delimiter::Chunked,
+        // RFC 9112, 6.1: whoever passed it on did not know chunks, so what arrives may or may not be in chunks.
+        _ if version == 0 && transfer_encodings > 0 => {
+            return Err(improper("it is HTTP/1.0 and has a Transfer-Encoding, which HTTP/1.0 lacks"));
+        }
+        _ if chunked => Delimiter::Chunked,
         (_, Some(length)) => Delimiter::Length(length),
         (_, None) => {
             certain = false;
@@ -266,7 +297,6 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
-            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: keep-alive",
         ] {
             assert_eq!(length_and_certain(lines).map(|read| read.1), Some(false), "{lines}");
         }
@@ -286,6 +316,8 @@ mod tests {
             "HTTP/1.1 200 OK\r\nContent-Length: 0x4",
             "HTTP/1.1 200 OK\r\nContent-Length:",
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999",
+            "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked",
+            "HTTP/1.0 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: identity\r\nConnection: keep-alive",
             "220 mail.example.com ESMTP",
         ] {
             assert_eq!(of(lines).unwrap_err().status(), Status::VSESSION_E_PROTOCOL, "{lines}");
@@ -324,7 +356,37 @@ mod tests {
         );
         assert_eq!(head.all("set-cookie").collect::<Vec<_>>(), ["a=b", "c=\"d\""]);
         assert_eq!(head.get("RETRY-AFTER"), Some("7"));
-        assert_eq!(head.retry_after(), Some(std::time::Duration::from_secs(7)));
+        assert_eq!(head.retry_after(), Some(Duration::from_secs(7)));
         assert_eq!((head.get("x"), head.get("cookie"), head.get("HTTP/1.1 503 x")), (None, None, None));
+    }
+
+    #[test]
+    fn a_pause_until_a_date_counts_from_the_servers_own_time() {
+        let pause = |lines: &str| {
+            Head::new(503, format!("HTTP/1.1 503 x\r\n{lines}\r\n\r\n").as_bytes()).retry_after()
+        };
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        const DATE: &str = "Date: Wed, 28 Feb 2024 23:59:50 GMT\r\n";
+        for (date, expected) in [
+            ("Thu, 29 Feb 2024 00:00:00 GMT", seconds(10)),
+            ("Fri, 01 Mar 2024 01:00:00 GMT", seconds(10 + 25 * 3600)),
+            ("Wed, 28 Feb 2024 23:59:50 GMT", seconds(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", seconds(0)),
+            ("Thu, 30 Feb 2024 00:00:00 GMT", None),
+            ("Thu, 29 feb 2024 00:00:00 GMT", None),
+            ("Thu, 29 Feb 2024 24:00:00 GMT", None),
+            ("Thu, 29 Feb 2024 00:00:00", None),
+            ("Thu, 29 Feb 2024 GMT", None),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            assert_eq!(pause(&format!("{DATE}Retry-After: {date}")), expected, "{date}");
+        }
+        // By our clock, where the reply does not tell its time.
+        for other in ["", "Date: today\r\n"] {
+            assert_eq!(pause(&format!("{other}Retry-After: Sun, 06 Nov 1994 08:49:37 GMT")), seconds(0));
+            let far = pause(&format!("{other}Retry-After: Fri, 31 Dec 9999 23:59:59 GMT")).unwrap();
+            assert!(far > Duration::from_secs(7000 * 365 * 24 * 3600), "{far:?}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::text::ROOM;
 #[derive(Debug)]
 pub(crate) struct HttpReply {
     pub(crate) head: Head,
-    /// An error where the head arrived and the body did not.
+    /// An error where the head arrived and the body did not, unless the status says enough.
     pub(crate) body: Result<Vec<u8>>,
 }
 

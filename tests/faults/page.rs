@@ -47,7 +47,7 @@ counts that there are no others.
 
 The library follows no redirect. What stands in front of a vCenter (Envoy, a proxy, a portal) answers with its own HTTP statuses and pages.
 Below 500 it has not forwarded the call; from 500 on nobody can know. The error's message shows the start of the page.
-`vsession_error_retry_after_ms` returns the value of `Retry-After`. The library postpones its own next login and probe by it, up to
+`vsession_error_retry_after_ms` returns the pause of `Retry-After`, which may be a number of seconds or a date. The library postpones its own next login and probe by it, up to
 `relogin.max_backoff_ms`.
 
 The clock of the machine matters only to certificates and to the times of events. `tests/c/clock.c` makes it jump under a session with

@@ -265,6 +265,42 @@ fn a_reply_sent_before_the_whole_request_was_read_counts() {
 }
 
 #[test]
+fn a_refusal_that_is_cut_off_says_as_much_as_a_whole_one() {
+    let ends: [fn(&mut Peer); 3] = [Peer::cut, Peer::reset, Peer::hang];
+    for canned in [Canned::http(), Canned::https()] {
+        let session = logged_in(&canned);
+        for (status, body) in [(413, ""), (413, "<html>too la"), (503, "<html>b"), (502, "<s:Envelope><s:B")]
+        {
+            for (number, end) in ends.into_iter().enumerate() {
+                canned.on_call(move |peer, _| {
+                    peer.say(
+                        format!("HTTP/1.1 {status} x\r\nRetry-After: 7\r\nContent-Length: 20\r\n\r\n{body}")
+                            .as_bytes(),
+                    );
+                    eventually("the reply is read", || peer.unread().is_none_or(|unread| unread == 0));
+                    end(peer);
+                });
+                let calls = canned.calls();
+                // One that stalls is told at the deadline.
+                let options = Options { idempotent: true, ..Options::timeout(1500) };
+                let error = session.call(client::CURRENT_TIME, &options).unwrap_err();
+                let what = format!("{status} {body}, end {number}: {error:?}");
+                assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status), "{what}");
+                let not_run = error.executed == vsession::vsession_executed::VSESSION_EXECUTED_NO;
+                assert_eq!(not_run, status == 413, "{what}");
+                assert_eq!(error.retry_after_ms, if status == 413 { 0 } else { 7000 }, "{what}");
+                assert_eq!(canned.calls(), calls + 1, "{what}");
+                // An overload is an outage.
+                let active = session.state() == vsession::vsession_state::VSESSION_STATE_ACTIVE;
+                assert_eq!(active, status == 413, "{what}");
+            }
+        }
+        canned.well();
+        good_again(session);
+    }
+}
+
+#[test]
 fn endless_interim_responses_and_trailers_end_in_an_error() {
     let chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
     for (start_with, repeat) in [("", "HTTP/1.1 100 Continue\r\n\r\n"), (chunk, "X-Trailer: value\r\n")] {

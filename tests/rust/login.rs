@@ -357,6 +357,19 @@ fn after_a_failed_login_the_next_automatic_one_pauses() {
 }
 
 #[test]
+fn a_date_in_retry_after_is_a_pause_too() {
+    let simulator = Simulator::start();
+    let headers =
+        json!({"Retry-After": "Thu, 29 Feb 2024 00:00:05 GMT", "Date": "Wed, 28 Feb 2024 23:59:58 GMT"});
+    simulator.rule(json!({"method": "Login", "status": 503, "times": 1, "headers": headers}));
+    let session = simulator.session();
+    let error = session.ping().unwrap_err();
+    assert_eq!(error.retry_after_ms, 7000, "{error:?}");
+    assert!(error.message.contains("in 7 s, as the server asks"), "{error:?}");
+    session.close().unwrap();
+}
+
+#[test]
 fn retry_after_is_heeded_up_to_the_longest_pause() {
     let simulator = Simulator::start();
     let busy = |seconds: &str| {
