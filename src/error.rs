@@ -33,6 +33,8 @@ pub(crate) struct Detail {
     pub(crate) objection: Option<Objection>,
     /// It came of a question that the library asked for its own sake, before a login.
     pub(crate) own_question: bool,
+    /// It answers in place of a login that was not tried: one has failed before.
+    pub(crate) not_tried: bool,
     /// A deadline passed while the server said nothing, to nobody, for longer than it usually does; see `http::round_trips`.
     pub(crate) silent: bool,
 }
@@ -92,6 +94,7 @@ impl Error {
             },
             objection: None,
             own_question: false,
+            not_tried: false,
             silent: false,
         }))
     }

@@ -84,7 +84,8 @@ impl Refused {
 /// An earlier error as the answer to a call that made no request. It is never stored: an error built from it would grow
 /// with each answer.
 pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
-    earlier.clone().with(|d| d.message = format!("{advice} ({})", d.message)).not_run()
+    let message = format!("{advice} ({})", earlier.detail().message);
+    earlier.clone().with(|d| (d.message, d.not_tried) = (message, true)).not_run()
 }
 
 impl Session {

@@ -166,6 +166,7 @@ impl Session {
     async fn probe_and_reschedule(self: &Arc<Self>, watch: &Watch) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
+        let had_session = self.state().is_usable();
         let logouts = self.vim.renewal.lock().machine.logouts();
         // A panic in a probe must not end keep-alive.
         let result = catching(pin!(self.probe(watch))).await.unwrap_or_else(|_| {
@@ -183,15 +184,21 @@ impl Session {
             // The program has ended the session meanwhile, so this is no failure.
             Err(_) if ended => schedule.restart(0.1),
             Err(error) => {
-                schedule.failures = schedule.failures.saturating_add(1);
                 schedule.last_traffic = Instant::now();
-                let pause = Backoff::of(&self.config).after(schedule.failures, &error, jitter());
-                schedule.pause = pause.min(schedule.interval);
-                // That the credentials are still the refused ones was reported before.
-                let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
-                if news && schedule.runs() {
-                    self.tell_failed_probe(&error, logouts);
+                // While there is no session and the next login has to wait, there was nothing to probe, and nothing has failed.
+                let until_login =
+                    error.detail().retry_after.filter(|_| !had_session && error.detail().not_tried);
+                if until_login.is_none() {
+                    schedule.failures = schedule.failures.saturating_add(1);
+                    // That the credentials are still the refused ones was reported before.
+                    let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
+                    if news && schedule.runs() {
+                        self.tell_failed_probe(&error, logouts);
+                    }
                 }
+                let pause = until_login
+                    .unwrap_or_else(|| Backoff::of(&self.config).after(schedule.failures, &error, jitter()));
+                schedule.pause = pause.min(schedule.interval);
             }
         }
         if self.needs_keepalive() {

@@ -114,6 +114,33 @@ fn a_probe_waits_as_long_as_the_server_asks() {
 }
 
 #[test]
+fn no_event_tells_of_a_probe_that_the_pause_after_a_failed_login_forbids() {
+    for probe in ["current_time", "current_session"] {
+        let simulator = Simulator::start();
+        let queue = Queue::new();
+        let session = lively(&simulator)
+            .with("keepalive.probe", probe)
+            .with("relogin.backoff_ms", "60000")
+            .with("relogin.max_backoff_ms", "60000")
+            .with_queue(&queue)
+            .open()
+            .unwrap();
+        session.login().unwrap();
+        simulator.rule(json!({"method": "Login", "status": 503}));
+        simulator.kill_sessions();
+        eventually("the login fails", || {
+            session.state() == VSESSION_STATE_EXPIRED && simulator.calls("Login") == 2
+        });
+        // Some intervals of keep-alive.
+        sleep(3500);
+        let failed = queue.drain().iter().filter(|e| e.kind == VSESSION_EVENT_KEEPALIVE_FAILED).count();
+        assert_eq!((failed, simulator.calls("Login")), (1, 2), "{probe}");
+        session.close().unwrap();
+        queue.free();
+    }
+}
+
+#[test]
 fn keep_alive_stops_logging_in_when_the_credentials_are_refused() {
     let simulator = Simulator::start();
     let queue = Queue::new();
