@@ -16,10 +16,10 @@ WITHOUT_PATHS = --config "build.rustflags = [ \
 	'--remap-path-prefix=$(CARGO_FOLDER)=/cargo', \
 	'--remap-path-prefix=$(RUST_SOURCES)=/rustc/$(RUST_COMMIT)']"
 
-# Programs look for the library by its SONAME.
+# Without the rlib: beside one, cargo leaves out the link-time optimisation. Programs look for the library by its SONAME.
 all:
 	CC_SHELL_ESCAPED_FLAGS=1 CFLAGS="$(CFLAGS) '-ffile-prefix-map=$(CARGO_FOLDER)=/cargo'" \
-		$(CARGO) build --release $(WITHOUT_PATHS)
+		$(CARGO) rustc --release --lib --crate-type cdylib,staticlib $(WITHOUT_PATHS)
 	ln -sf libvsession.so target/release/libvsession.so.0
 
 # The library against the simulator, or against a real server with URL=https://user:pass@host/sdk.

@@ -6,8 +6,8 @@ WHAT = """\
 A login followed by a logout, repeated on one client and one open connection. The floor sends the two requests and
 reads only the cookie. For "as 9.0.1" see [A call](#a-call).
 
-A login of the library runs on one of its own threads, so that no caller's deadline ends it for others. By strace, that
-takes five more system calls and two more switches between threads than a request on the caller's own thread."""
+A login of the library begins on the thread that asks for it. If the server takes more than a millisecond, the library's own
+threads go on with it, so that no caller's deadline ends it for others."""
 
 PROGRAMS = ("vsession", "floor", "libcurl", "govmomi", "pyVmomi")
 

@@ -1,5 +1,6 @@
-//! Work that waits without a thread. A task is a future that workers run. Where it has to wait, the worker leaves it and takes
-//! up other work; whoever ends the wait, such as the reactor or a signal, wakes the task, and a worker goes on with it.
+//! Work that waits without a thread. A task is a future that workers run; the thread that begins it may run its first step. Where it
+//! has to wait, the worker leaves it and takes up other work; whoever ends the wait, such as the reactor or a signal, wakes the task,
+//! and a worker goes on with it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -14,7 +15,7 @@ use crate::sync::{Arc, AtomicU8, Mutex, Ordering, rank};
 pub(crate) struct Task {
     workers: Arc<WorkerPool>,
     state: AtomicU8,
-    /// `None` while a worker runs it, and once it has ended.
+    /// `None` while a thread runs it, and once it has ended.
     future: Mutex<Option<Future>, rank::Task>,
     /// No worker could be had for it. It must end now, and every wait of it fails.
     no_thread: OnceCell<NoThread>,
@@ -24,6 +25,7 @@ type Future = Pin<Box<dyn std::future::Future<Output = ()> + Send>>;
 
 /// A worker will run it.
 const QUEUED: u8 = 0;
+/// A worker runs it, or the thread that began it.
 const RUNNING: u8 = 1;
 /// It runs, and what it is about to wait for has happened.
 const RUNNING_AND_WOKEN: u8 = 2;
@@ -47,7 +49,25 @@ impl Task {
         })
     }
 
-    /// The same, but where no worker can be had, the future runs on this thread, and each wait in it fails.
+    /// The same, but this thread runs the future until it first has to wait, and workers do the rest. Where everything is at hand, that
+    /// spares two switches between threads. Nothing in the future may block before its first wait.
+    pub(crate) fn begin<F>(
+        workers: &Arc<WorkerPool>,
+        body: impl FnOnce(Arc<Task>) -> F,
+    ) -> std::result::Result<(), NoThread>
+    where
+        F: std::future::Future<Output = ()> + Send + 'static,
+    {
+        workers.have_one()?;
+        let task = Task::new(workers, body);
+        if task.resume() {
+            task.state.store(QUEUED, Ordering::SeqCst);
+            task.queue_or_end();
+        }
+        Ok(())
+    }
+
+    /// The same as `spawn`, but where no worker can be had, the future runs on this thread, and each wait in it fails.
     pub(crate) fn spawn_or_end<F>(workers: &Arc<WorkerPool>, body: impl FnOnce(Arc<Task>) -> F)
     where
         F: std::future::Future<Output = ()> + Send + 'static,
@@ -99,22 +119,24 @@ impl Task {
         if let Err(none) = thread {
             let _ = self.no_thread.set(none);
         }
-        loop {
-            self.state.store(RUNNING, Ordering::SeqCst);
-            let Some(mut future) = self.future.lock().take() else { return };
-            let mut context = Context::from_waker(Waker::noop());
-            // What a panic leaves undone, the future's own destructors do.
-            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
-            if !matches!(polled, Ok(Poll::Pending)) {
-                self.state.store(ENDED, Ordering::SeqCst);
-                drop(future);
-                return self.workers.task_ended();
-            }
-            *self.future.lock() = Some(future);
-            if self.state.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-                return;
-            }
+        while self.resume() {}
+    }
+
+    /// Runs it until it ends or waits. True: what it is about to wait for has happened already.
+    fn resume(&self) -> bool {
+        self.state.store(RUNNING, Ordering::SeqCst);
+        let Some(mut future) = self.future.lock().take() else { return false };
+        let mut context = Context::from_waker(Waker::noop());
+        // What a panic leaves undone, the future's own destructors do.
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(&mut context)));
+        if !matches!(polled, Ok(Poll::Pending)) {
+            self.state.store(ENDED, Ordering::SeqCst);
+            drop(future);
+            self.workers.task_ended();
+            return false;
         }
+        *self.future.lock() = Some(future);
+        self.state.compare_exchange(RUNNING, PARKED, Ordering::SeqCst, Ordering::SeqCst).is_err()
     }
 }
 
@@ -261,5 +283,33 @@ mod tests {
         let (told, results) = channel();
         Task::spawn(&workers, |_| async move { told.send(()).unwrap() }).unwrap();
         results.recv_timeout(SOON).unwrap();
+    }
+
+    #[test]
+    fn a_task_begins_on_its_thread_and_goes_on_with_a_worker_after_its_first_wait() {
+        let workers = WorkerPool::new("test", 1);
+        let here = || std::thread::current().id();
+        let (told, results) = channel();
+        let signal = Arc::new(Signal::new());
+        for woken_before_it_waits in [false, true] {
+            let (told, signal) = (told.clone(), signal.clone());
+            let begun = Task::begin(&workers, |task| async move {
+                let before = here();
+                if woken_before_it_waits {
+                    task.clone().wake();
+                    parked().await;
+                } else {
+                    Watch::of_task(Bounds::default(), task).wait_for(&signal).await.unwrap();
+                }
+                told.send((before, here())).unwrap();
+            });
+            begun.unwrap();
+        }
+        signal.fire();
+        for _ in 0..2 {
+            let (before, after) = results.recv_timeout(SOON).unwrap();
+            assert_eq!(before, here());
+            assert_ne!(after, here());
+        }
     }
 }

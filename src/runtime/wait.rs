@@ -292,6 +292,9 @@ impl Watch {
         signal: &Signal,
         until: Option<Instant>,
     ) -> std::result::Result<bool, WaitError> {
+        if signal.has_fired() {
+            return Ok(true);
+        }
         let number = signal.enlist(&self.waiter);
         let result = self.wait(&[], until, Some(signal)).await;
         signal.dismiss(&self.waiter, number);

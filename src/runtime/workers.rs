@@ -276,6 +276,20 @@ impl WorkerPool {
         mine
     }
 
+    /// Starts a worker if none runs. Returns the error if that fails.
+    pub(super) fn have_one(self: &Arc<Self>) -> std::result::Result<(), NoThread> {
+        let mut state = self.state.lock();
+        if state.threads > 0 {
+            return Ok(());
+        }
+        state.threads += 1;
+        drop(state);
+        // Jobs that came meanwhile relied on this worker.
+        self.start().inspect_err(|none| {
+            self.give_up(*none, None);
+        })
+    }
+
     pub(super) fn task_begins(&self) {
         self.state.lock().tasks += 1;
     }

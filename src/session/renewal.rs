@@ -120,11 +120,18 @@ impl Session {
                 Next::Join(flight) => (flight, false),
                 Next::Start(flight, task) => {
                     let (session, flying) = (self.clone(), flight.clone());
-                    let started = task::Task::spawn(&workers::pools().logins, |waiter| async move {
+                    let body = |waiter| async move {
                         let watch = Watch::of_task(session.bounds_of_flight(&flying), waiter);
                         let watch = flying.watched(watch);
                         session.run_flight::<K>(&flying, task, &watch).await;
-                    });
+                    };
+                    let workers = &workers::pools().logins;
+                    // The program's function and a password file may block, which must not keep this thread beyond its deadline.
+                    let started = if watch.is_of_task() || self.config.credentials_may_change() {
+                        task::Task::spawn(workers, body)
+                    } else {
+                        task::Task::begin(workers, body)
+                    };
                     if started.is_err() {
                         // No worker can be had. This thread does it, within its own bounds.
                         ran_here = true;
