@@ -74,8 +74,7 @@ enum vsession_status
      */
     VSESSION_E_CONFIG = 7,
     /**
-     * The operating system refused memory, a thread or a file descriptor, or too many handles are open or too many
-     * asynchronous calls under way.
+     * The operating system refused memory, a thread or a file descriptor, or too many handles are open.
      */
     VSESSION_E_RESOURCE = 8,
     /**
@@ -87,8 +86,9 @@ enum vsession_status
      */
     VSESSION_E_TIMEOUT = 21,
     /**
-     * More calls wait for a connection than can be served before the deadline of this one. It was not sent, and its deadline has
-     * not passed yet. Nothing is wrong with the server.
+     * The program makes more calls at a time than can be served: so many wait for a connection that this one would not be answered
+     * before its deadline, or as many asynchronous calls are under way as `max_async_calls` allows. It was not sent, and its
+     * deadline has not passed yet. Nothing is wrong with the server.
      */
     VSESSION_E_OVERLOADED = 22,
     /**
@@ -1460,11 +1460,11 @@ vsession_status vsession_set_password(struct vsession session, const char *passw
  * once with VSESSION_E_RESOURCE.
  *
  * A session has at most `max_async_calls` (an option, 16,384 by default) under way: one more fails with
- * VSESSION_E_RESOURCE and is not sent, and another may be started as soon as one of them has completed. For a
+ * VSESSION_E_OVERLOADED and is not sent, and another may be started as soon as one of them has completed. For a
  * `WaitForUpdatesEx` that waits for changes, use `VSESSION_NO_TIMEOUT` and a token; see the option `max_long_polls`.
  *
  * Threads: safe from any thread. Blocks: never. Owner: all arguments are copied and remain the caller's.
- * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED; VSESSION_E_RESOURCE. After an
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED; VSESSION_E_OVERLOADED. After an
  * error there is no event.
  */
 vsession_status vsession_call_async(struct vsession session,

@@ -55,16 +55,16 @@ pub enum vsession_status {
     VSESSION_E_INTERNAL = 6,
     /// Options are missing or contradict each other.
     VSESSION_E_CONFIG = 7,
-    /// The operating system refused memory, a thread or a file descriptor, or too many handles are open or too many
-    /// asynchronous calls under way.
+    /// The operating system refused memory, a thread or a file descriptor, or too many handles are open.
     VSESSION_E_RESOURCE = 8,
 
     /// The cancellation token fired.
     VSESSION_E_CANCELLED = 20,
     /// The deadline passed.
     VSESSION_E_TIMEOUT = 21,
-    /// More calls wait for a connection than can be served before the deadline of this one. It was not sent, and its deadline has
-    /// not passed yet. Nothing is wrong with the server.
+    /// The program makes more calls at a time than can be served: so many wait for a connection that this one would not be answered
+    /// before its deadline, or as many asynchronous calls are under way as `max_async_calls` allows. It was not sent, and its
+    /// deadline has not passed yet. Nothing is wrong with the server.
     VSESSION_E_OVERLOADED = 22,
 
     /// The host name has no address.

@@ -191,7 +191,7 @@ const OPTIONS: &[Opt] = &[
         name: "max_async_calls",
         values: "1 to 1048576",
         default: "16384",
-        about: "The maximum number of asynchronous calls that a session has under way, those that wait for a connection included. `vsession_call_async` refuses one more at once, with VSESSION_E_RESOURCE.",
+        about: "The maximum number of asynchronous calls that a session has under way, those that wait for a connection included. `vsession_call_async` refuses one more at once, with VSESSION_E_OVERLOADED.",
         set: |c, v| number(v, 1..=1_048_576).map(|v| c.max_async_calls = v),
     },
     Opt {

@@ -372,11 +372,11 @@ pub unsafe extern "C" fn vsession_set_password(
 /// once with VSESSION_E_RESOURCE.
 ///
 /// A session has at most `max_async_calls` (an option, 16,384 by default) under way: one more fails with
-/// VSESSION_E_RESOURCE and is not sent, and another may be started as soon as one of them has completed. For a
+/// VSESSION_E_OVERLOADED and is not sent, and another may be started as soon as one of them has completed. For a
 /// `WaitForUpdatesEx` that waits for changes, use `VSESSION_NO_TIMEOUT` and a token; see the option `max_long_polls`.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: all arguments are copied and remain the caller's.
-/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED; VSESSION_E_RESOURCE. After an
+/// Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED; VSESSION_E_OVERLOADED. After an
 /// error there is no event.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_call_async(

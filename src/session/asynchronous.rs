@@ -82,13 +82,12 @@ impl Session {
             .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |number| (number < most).then_some(number + 1));
         counted.map(|_| ()).map_err(|_| {
             Error::new(
-                Status::VSESSION_E_RESOURCE,
+                Status::VSESSION_E_OVERLOADED,
                 format!(
                     "{most} asynchronous calls of this session are under way, as many as the option 'max_async_calls' allows; \
                      start another when one of them has completed, or raise that option"
                 ),
             )
-            .not_run()
         })
     }
 }

@@ -67,7 +67,7 @@ fn an_asynchronous_call_too_many_is_refused_at_once() {
     session.call_async(POLL, &queue, 1, &token.options()).unwrap();
     session.call_async(POLL, &queue, 2, &Options::default()).unwrap();
     let refused = session.ping_async(&queue, 3, &Options::default()).unwrap_err();
-    assert_eq!((refused.status, refused.executed), (status::VSESSION_E_RESOURCE, VSESSION_EXECUTED_NO));
+    assert_eq!((refused.status, refused.executed), (status::VSESSION_E_OVERLOADED, VSESSION_EXECUTED_NO));
     assert!(refused.retriable, "{refused:?}");
     assert!(
         refused.message.starts_with("2 ") && refused.message.contains("'max_async_calls'"),
