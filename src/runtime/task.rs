@@ -60,9 +60,9 @@ impl Task {
     {
         workers.have_one()?;
         let task = Task::new(workers, body);
-        if task.resume() {
+        if task.step() {
             task.state.store(QUEUED, Ordering::SeqCst);
-            task.queue_or_end();
+            task.resume_or_end();
         }
         Ok(())
     }
@@ -119,11 +119,11 @@ impl Task {
         if let Err(none) = thread {
             let _ = self.no_thread.set(none);
         }
-        while self.resume() {}
+        while self.step() {}
     }
 
     /// Runs it until it ends or waits. True: what it is about to wait for has happened already.
-    fn resume(&self) -> bool {
+    fn step(&self) -> bool {
         self.state.store(RUNNING, Ordering::SeqCst);
         let Some(mut future) = self.future.lock().take() else { return false };
         let mut context = Context::from_waker(Waker::noop());
