@@ -187,11 +187,16 @@ impl Error {
             | VSESSION_E_UNTRUSTED
             | VSESSION_E_CONNECTION
             | VSESSION_E_PROXY => true,
-            VSESSION_E_HTTP => matches!(self.0.http_status, 429 | 502..=504),
+            VSESSION_E_HTTP => means_outage(self.0.http_status),
             VSESSION_E_TIMEOUT => self.0.silent,
             _ => false,
         }
     }
+}
+
+/// Whether an HTTP status says that the server is not there or cannot cope.
+pub(crate) fn means_outage(http_status: u16) -> bool {
+    matches!(http_status, 429 | 502..=504)
 }
 
 impl fmt::Debug for Error {

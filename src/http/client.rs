@@ -5,14 +5,15 @@ use std::hash::BuildHasher;
 
 use ureq::http::{Method, Uri};
 
+use super::budget::{self, Budget, Outcome};
 use super::connection::Connection;
 use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
 use super::request::{self, HttpRequest, Lane};
-use super::retry::Reason;
+use super::retry::{Loss, Next};
 use super::round_trips::RoundTrips;
 use super::semaphore::{Permit, Refusal, Semaphore};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, means_outage};
 use crate::net::Settings;
 use crate::net::dial::Dialer;
 use crate::net::error_context;
@@ -40,6 +41,8 @@ pub(crate) struct Client {
     /// For requests that nobody waits for.
     background: Semaphore,
     round_trips: RoundTrips,
+    /// Shared with the other clients of this server.
+    budget: Arc<Budget>,
 }
 
 /// All clients, by a keyed hash of their settings: the settings contain secrets, which must not outlive the client.
@@ -51,9 +54,10 @@ struct Clients {
 
 static CLIENTS: PerProcess<Clients> = PerProcess::new();
 
-/// In a forked child: forgets the parent's connections.
+/// In a forked child: forgets the parent's connections and budgets.
 pub(crate) fn renew_after_fork() {
     CLIENTS.renew();
+    budget::renew_after_fork();
 }
 
 impl Client {
@@ -77,6 +81,7 @@ impl Client {
             long_polls: Semaphore::new(settings.max_long_polls),
             background: Semaphore::new(BACKGROUND_REQUESTS),
             round_trips: RoundTrips::default(),
+            budget: budget::of_server(settings),
         });
         // These may be the last references, and a client is dropped after the lock was released.
         let mut made_meanwhile = Vec::new();
@@ -116,6 +121,11 @@ impl Client {
             }
             _ => error,
         }
+    }
+
+    /// What the library may send to this server after a failure beyond what it is asked for.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The full address of a path on this server.
@@ -169,6 +179,7 @@ impl Client {
     }
 
     async fn send_on_some_connection(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
+        let mut repeats = false;
         loop {
             // Nobody has to wait for a request that was not sent, or that may be sent twice.
             watch.commit(false);
@@ -177,17 +188,33 @@ impl Client {
             exchange.heard_before = self.round_trips.heard();
             let (head, failure) = match self.send_once(request, &mut exchange).await {
                 Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
-                Ok(reply) => return Ok(reply),
+                Ok(reply) => {
+                    let is_answer = !means_outage(reply.head.status);
+                    if is_answer {
+                        self.budget.note_answer();
+                    }
+                    if repeats {
+                        self.budget.settle(if is_answer { Outcome::Answered } else { Outcome::Failed });
+                    }
+                    return Ok(reply);
+                }
                 Err(error) => (None, error),
             };
             let sent = exchange.sent;
-            let reason = if exchange.reused && !sent {
-                Reason::StaleConnection
-            } else {
-                Reason::LostConnection { sent }
-            };
-            if failure.status() == Status::VSESSION_E_CONNECTION && request.retry.again(reason) {
-                continue;
+            let loss =
+                if exchange.reused && !sent { Loss::StaleConnection } else { Loss::LostConnection { sent } };
+            if failure.status() == Status::VSESSION_E_CONNECTION {
+                match request.retry.after(loss, &self.budget) {
+                    Next::GiveUp => {}
+                    Next::SendStill => continue,
+                    Next::Repeat => {
+                        repeats = true;
+                        continue;
+                    }
+                }
+            }
+            if repeats {
+                self.budget.settle(Outcome::of(&failure));
             }
             let silent = failure.status() == Status::VSESSION_E_TIMEOUT && self.is_silent(request, &exchange);
             let failure = error_context::with_peer(failure, self.settings(), &exchange);

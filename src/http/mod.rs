@@ -1,6 +1,7 @@
 //! HTTP/1.1 to one server: requests, replies, and the pool of connections that they share. Nothing here knows of SOAP or of
 //! sessions.
 
+mod budget;
 mod buffers;
 mod chunked;
 mod client;
@@ -21,6 +22,7 @@ mod retry;
 mod round_trips;
 mod semaphore;
 
+pub(crate) use budget::{Budget, Outcome, Spending};
 pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;

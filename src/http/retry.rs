@@ -1,6 +1,7 @@
 //! Decides whether a request is sent again, and keeps track of whether it may have run. One `Retry` serves all attempts of a
 //! call, or of a question that the library asks for its own purposes.
 
+use super::budget::{Budget, Spending};
 use crate::error::Error;
 use crate::sync::Ordering::Relaxed;
 use crate::sync::unshared::{AtomicBool, AtomicU32};
@@ -8,17 +9,32 @@ use crate::sync::unshared::{AtomicBool, AtomicU32};
 /// A call is sent at most this often because of an answer. If two corrections in one call do not suffice, something else is wrong.
 const MOST_ANSWERED: u32 = 3;
 
-/// Why an attempt brought no reply, or none that the caller should get.
+/// Why an attempt brought no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(super) enum Loss {
     /// The server had closed a pooled connection. Nothing of the request was sent.
     StaleConnection,
     /// The connection was lost, and the request may have been sent.
     LostConnection { sent: bool },
+}
+
+/// Why an attempt brought a reply that the caller should not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
     /// The answer was that the session is gone, and the session has been replaced.
     SessionReplaced,
     /// The answer contradicted what was known about the server, and that has been corrected.
     ServerRediscovered { proven_not_run: bool },
+}
+
+/// What follows a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    GiveUp,
+    /// The request has not been sent yet.
+    SendStill,
+    /// The additional attempt, for which the budget has paid.
+    Repeat,
 }
 
 /// The attempts at one request.
@@ -48,16 +64,24 @@ impl Retry {
         self.repeated.store(true, Relaxed);
     }
 
-    /// Whether to send the request again.
+    /// What to do after a loss. A repeat is taken from the budget.
+    pub(super) fn after(&self, loss: Loss, budget: &Budget) -> Next {
+        match loss {
+            // Any pooled connection can be stale, and their number is limited. The server got nothing of the request, and no
+            // connection was made for it.
+            Loss::StaleConnection => Next::SendStill,
+            Loss::LostConnection { sent } => {
+                let again =
+                    self.may_run_twice && !self.repeated.swap(true, Relaxed) && budget.take(Spending::Repeat);
+                self.may_have_run.fetch_or(again && sent, Relaxed);
+                if again { Next::Repeat } else { Next::GiveUp }
+            }
+        }
+    }
+
+    /// Whether to send the request again because of its answer.
     pub(crate) fn again(&self, reason: Reason) -> bool {
         match reason {
-            // Any pooled connection can be stale, and their number is limited.
-            Reason::StaleConnection => true,
-            Reason::LostConnection { sent } => {
-                let again = self.may_run_twice && !self.repeated.swap(true, Relaxed);
-                self.may_have_run.fetch_or(again && sent, Relaxed);
-                again
-            }
             Reason::SessionReplaced => self.correct(),
             Reason::ServerRediscovered { proven_not_run } => {
                 (proven_not_run || self.may_run_twice) && self.correct()
@@ -86,6 +110,13 @@ impl Retry {
 mod tests {
     use super::*;
     use crate::status::{Executed, Status};
+    use crate::sync::Arc;
+
+    const LOST: Loss = Loss::LostConnection { sent: true };
+
+    fn budget() -> Arc<Budget> {
+        Budget::new()
+    }
 
     fn executed(retry: &Retry, sent: bool) -> Executed {
         retry.give_up(Error::new(Status::VSESSION_E_CONNECTION, "lost"), sent).executed()
@@ -93,19 +124,19 @@ mod tests {
 
     #[test]
     fn a_request_that_may_run_once_is_sent_again_only_where_nothing_was_sent() {
-        let retry = Retry::new(false);
-        assert!((0..100).all(|_| retry.again(Reason::StaleConnection)));
+        let (retry, budget) = (Retry::new(false), budget());
+        assert!((0..100).all(|_| retry.after(Loss::StaleConnection, &budget) == Next::SendStill));
         assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_NO);
-        assert!(!retry.again(Reason::LostConnection { sent: true }));
+        assert_eq!(retry.after(LOST, &budget), Next::GiveUp);
         assert_eq!(executed(&retry, true), Executed::VSESSION_EXECUTED_MAYBE);
     }
 
     #[test]
     fn a_request_that_may_run_twice_is_sent_twice_and_no_later_attempt_hides_that_it_may_have_run() {
-        let retry = Retry::new(true);
-        assert!(retry.again(Reason::LostConnection { sent: true }));
-        assert!(retry.again(Reason::StaleConnection));
-        assert!(!retry.again(Reason::LostConnection { sent: true }));
+        let (retry, budget) = (Retry::new(true), budget());
+        assert_eq!(retry.after(LOST, &budget), Next::Repeat);
+        assert_eq!(retry.after(Loss::StaleConnection, &budget), Next::SendStill);
+        assert_eq!(retry.after(LOST, &budget), Next::GiveUp);
         assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
         let refused = retry.answered(Error::new(Status::VSESSION_E_FAULT, "refused").not_run());
         assert_eq!(refused.executed(), Executed::VSESSION_EXECUTED_MAYBE);
@@ -122,10 +153,19 @@ mod tests {
 
     #[test]
     fn a_call_that_ran_is_not_repeated_after_a_lost_connection() {
-        let retry = Retry::new(true);
+        let (retry, budget) = (Retry::new(true), budget());
         retry.note_run();
         assert!(retry.again(Reason::SessionReplaced));
-        assert!(!retry.again(Reason::LostConnection { sent: true }));
+        assert_eq!(retry.after(LOST, &budget), Next::GiveUp);
         assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
+    }
+
+    #[test]
+    fn a_request_is_not_repeated_without_a_token() {
+        let budget = budget();
+        while budget.take(Spending::Repeat) {}
+        let retry = Retry::new(true);
+        assert_eq!(retry.after(LOST, &budget), Next::GiveUp);
+        assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_NO, "nothing hides behind it");
     }
 }

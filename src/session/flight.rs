@@ -11,6 +11,7 @@ use super::kind::Kind;
 use super::renewal::Phase;
 use super::{Session, closed};
 use crate::error::{Error, Result};
+use crate::http;
 use crate::runtime::log::log;
 use crate::runtime::phase::{self, Progress};
 use crate::runtime::signal::Signal;
@@ -65,6 +66,8 @@ pub(super) struct Flight {
     /// A `Purpose`.
     purpose: AtomicU8,
     progress: Arc<Progress>,
+    /// The budget for the server has paid for it.
+    pub(super) paid: AtomicBool,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
     /// A login may have been sent, so a thread that stops waiting cannot know whether it runs.
@@ -171,6 +174,12 @@ impl Session {
                     Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
                 self.conclude_failure::<K>(error.into())
             });
+        if flight.paid.load(Ordering::Relaxed) {
+            K::of(self).kind.budget().settle(match &outcome {
+                Ok(_) => http::Outcome::Answered,
+                Err(error) => http::Outcome::of(error),
+            });
+        }
         if !(planted!("flight-does-not-land") && self.closed.has_fired()) {
             flight.complete(outcome);
         }
@@ -214,7 +223,9 @@ impl Session {
             return result;
         }
         if let Task::Check { epoch } = task {
-            match self.is_live::<K>(epoch, watch).await {
+            let lives = self.is_live::<K>(epoch, watch).await;
+            K::of(self).renewal.lock().check_failed = lives.is_err();
+            match lives {
                 Ok(true) => {
                     self.note_proof::<K>(epoch);
                     self.release::<K>();

@@ -14,6 +14,7 @@ use super::vim25::Vim25;
 use super::{Session, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
+use crate::http::{Outcome, Spending};
 use crate::runtime::phase::Phase;
 use crate::runtime::reactor::{self, Sleeper};
 use crate::runtime::secret::BorrowedOrWiped;
@@ -163,7 +164,8 @@ impl Session {
         self.config.relogin == Relogin::Auto && self.snapshot().had_login()
     }
 
-    async fn probe_and_reschedule(self: &Arc<Self>, watch: &Watch) {
+    /// `paid`: the budget for the server has paid for the probe.
+    async fn probe_and_reschedule(self: &Arc<Self>, paid: bool, watch: &Watch) {
         let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
         let had_session = self.state().is_usable();
@@ -176,6 +178,9 @@ impl Session {
             ))
         });
         let status = result.as_ref().err().map(Error::status);
+        if paid {
+            self.vim.kind.budget().settle(result.as_ref().err().map_or(Outcome::Answered, Outcome::of));
+        }
         let ended = self.vim.renewal.lock().machine.logouts() != logouts;
         let mut schedule = self.vim.keepalive.0.lock();
         schedule.probing = false;
@@ -317,12 +322,20 @@ impl Sleeper for Session {
             self.arrange(&mut schedule);
             return;
         }
+        // After a failed probe the budget pays for the next. Where there is no session, the login pays for itself.
+        let paid = schedule.failures > 0 && self.state().is_usable();
+        if paid && !self.vim.kind.budget().take(Spending::Trial) {
+            // Others ask already whether the server is back.
+            schedule.last_traffic = now;
+            self.arrange(&mut schedule);
+            return;
+        }
         schedule.probing = true;
         drop(schedule);
         let session = self.clone();
         Task::spawn_or_end(&workers::pools().probes, |waiter| async move {
             let watch = Watch::of_task(session.probe_bounds(), waiter);
-            session.probe_and_reschedule(&watch).await;
+            session.probe_and_reschedule(paid, &watch).await;
         });
     }
 }
@@ -431,5 +444,34 @@ mod tests {
             // Half of them in each half.
             assert!(pauses[50] < (least + 600) / 2 && pauses[150] > (least + 600) / 2, "{pauses:?}");
         }
+    }
+
+    #[test]
+    fn after_a_failed_probe_the_next_one_is_paid_for_by_the_budget() {
+        let gate = Arc::new(std::sync::Mutex::new(()));
+        // A probe that was sent lasts until the end of the test.
+        let closed = gate.lock().unwrap();
+        let of_probe = gate.clone();
+        let mut config = Config::new("http://user:pass@paid.example/sdk").unwrap();
+        config.probe = Probe::Custom(ProgramFunction(Arc::new(move |_| {
+            drop(of_probe.lock());
+            Status::VSESSION_OK
+        })));
+        let session = open(config);
+        publish_login(&session);
+        let budget = session.vim.kind.budget();
+        while budget.take(Spending::Trial) {}
+        for (failures, sent) in [(1, false), (0, true)] {
+            let mut schedule = session.vim.keepalive.0.lock();
+            schedule.pause = Duration::from_secs(60);
+            schedule.last_traffic = Instant::now() - schedule.pause;
+            (schedule.failures, schedule.entry) = (failures, Some(Instant::now()));
+            drop(schedule);
+            session.clone().wake();
+            let schedule = session.vim.keepalive.0.lock();
+            assert_eq!(schedule.probing, sent, "{failures} failures");
+            assert!(sent || schedule.entry.is_some_and(|entry| entry > Instant::now()), "it is put off");
+        }
+        drop(closed);
     }
 }

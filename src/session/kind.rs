@@ -11,7 +11,7 @@ use crate::auth::SignIn;
 use crate::auth::credential::Credential;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::http::Retry;
+use crate::http::{Budget, Retry};
 use crate::runtime::handle::Publisher;
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
@@ -32,6 +32,9 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
 
     /// The error of a wait that ended in this phase of a call, or of what `occasion` says.
     fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error;
+
+    /// What the library may send to the server after a failure beyond what it is asked for.
+    fn budget(&self) -> &Budget;
 
     /// Asks the server what it is.
     fn discover(

@@ -8,10 +8,11 @@ use super::flight::{Flight, Outcome, Purpose, Task};
 use super::kind::{Kind, Origin};
 use super::rediscovery::{Rediscovery, address_of};
 use super::snapshot::Snapshot;
-use super::state::{Input, Machine, Notice, Readers};
+use super::state::{Input, Machine, May, Notice, Readers};
 use super::{Session, closed};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::http::Spending;
 use crate::runtime::event::{Completion, Event, now_ms};
 use crate::runtime::phase;
 use crate::runtime::task;
@@ -29,6 +30,8 @@ pub(super) struct Renewal<K: Kind> {
     pub(super) rediscovery: Rediscovery,
     /// How often a session is given up although nobody said that it is gone.
     pub(super) unproven_losses: Throttle,
+    /// The last question whether the session lives got no answer: the next one is paid for by the budget.
+    pub(super) check_failed: bool,
     /// The number of the newest flight. Numbers tell which flights began after something was seen.
     flights: u64,
     /// The waiters of the flight under way.
@@ -78,6 +81,7 @@ impl<K: Kind> Renewal<K> {
             service: None,
             rediscovery: Rediscovery::default(),
             unproven_losses: Throttle::default(),
+            check_failed: false,
             flights: 0,
             waiting: 0,
             left_behind: None,
@@ -194,16 +198,29 @@ impl Session {
             }
             Phase::Idle => {}
         }
-        let task = match goal {
-            Goal::LogIn => Task::LogIn { by_hand: true },
-            Goal::Replace { epoch } if renewal.machine.state().is_usable() => Task::Check { epoch },
+        let budget = K::of(self).kind.budget();
+        let (task, paid) = match goal {
+            Goal::LogIn => (Task::LogIn { by_hand: true }, false),
+            Goal::Replace { epoch } if renewal.machine.state().is_usable() => {
+                let paid = renewal.check_failed;
+                if paid && !budget.take(Spending::Trial) {
+                    // The call's own answer stands.
+                    return Ok(Next::Return(Outcome::StillAlive));
+                }
+                (Task::Check { epoch }, paid)
+            }
             Goal::HaveSession | Goal::Replace { .. } | Goal::Rediscover { .. } => {
-                renewal.machine.may_log_in(&self.account.lock(), Instant::now())?;
-                Task::LogIn { by_hand: false }
+                let paid = match renewal.machine.may_log_in(&self.account.lock(), Instant::now())? {
+                    May::LogIn => false,
+                    May::Try(_) if budget.take(Spending::Trial) => true,
+                    May::Try(error) => return Err(error),
+                };
+                (Task::LogIn { by_hand: false }, paid)
             }
         };
         let by_hand = matches!(task, Task::LogIn { by_hand: true });
         let flight = renewal.new_flight(by_hand, task.into());
+        flight.paid.store(paid, Ordering::Relaxed);
         renewal.phase = Phase::Login(flight.clone());
         if let Task::LogIn { by_hand } = task {
             self.feed(renewal, Input::LoginBegins { by_hand });

@@ -11,6 +11,7 @@ use super::backoff::{Backoff, Now};
 use super::{closed, not_logged_in};
 use crate::config::{Config, Relogin};
 use crate::error::{Error, Result};
+use crate::http::Budget;
 use crate::runtime::event::Kind;
 use crate::state::{Reason, State};
 use crate::status::{Executed, Status};
@@ -106,7 +107,25 @@ enum Automatic {
         read_again: Instant,
     },
     /// Not yet: the last attempt failed.
-    NotBefore(Instant, Error),
+    NotBefore(Pause),
+}
+
+/// The backoff after a failed login.
+#[derive(Clone, Debug)]
+struct Pause {
+    until: Instant,
+    /// From then on a trial is allowed where somebody asks for a login. `None`: the credentials may have been judged, and one login
+    /// too many could lock the account.
+    trial_from: Option<Instant>,
+    error: Error,
+}
+
+/// What the library may do by itself.
+#[derive(Debug)]
+pub(super) enum May {
+    LogIn,
+    /// Log in during the backoff, if the budget for the server pays for it. If not, callers get the error.
+    Try(Error),
 }
 
 /// What the configuration says about logins.
@@ -117,12 +136,17 @@ struct Policy {
     backoff: Backoff,
 }
 
+/// The time from one login to the trial that may follow it, for all threads together.
+pub(super) const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     policy: Policy,
     state: State,
     /// Grows with every login, from 1; 0 before the first.
     epoch: u64,
+    /// When the last login began.
+    login_began: Instant,
     /// When the login of this epoch succeeded.
     logged_in: Instant,
     /// There was a login that no logout has ended.
@@ -146,6 +170,7 @@ impl Machine {
             },
             state: VSESSION_STATE_LOGGED_OUT,
             epoch: 0,
+            login_began: now,
             logged_in: now,
             had_login: false,
             on_trial: false,
@@ -177,7 +202,7 @@ impl Machine {
     }
 
     /// Whether the library may log in now without being asked to.
-    pub(super) fn may_log_in(&self, account: &Account, now: Instant) -> Result<()> {
+    pub(super) fn may_log_in(&self, account: &Account, now: Instant) -> Result<May> {
         if self.policy.relogin == Relogin::Never {
             return Err(Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
@@ -186,22 +211,17 @@ impl Machine {
             .not_run());
         }
         match &self.automatic {
-            Automatic::Allowed => Ok(()),
+            Automatic::Allowed => Ok(May::LogIn),
             Automatic::AfterLogout => Err(not_logged_in()),
             Automatic::Refused { read_again } if self.policy.credentials_may_change && now >= *read_again => {
-                Ok(())
+                Ok(May::LogIn)
             }
             Automatic::Refused { .. } => Err(account.refused.answer()),
-            Automatic::NotBefore(moment, error) => {
-                let left = moment.saturating_duration_since(now);
-                if left.is_zero() {
-                    return Ok(());
-                }
-                let ms = left.as_micros().div_ceil(1000);
-                let advice = format!("the last login failed; the next automatic one may start in {ms} ms");
-                Err(not_tried(error, &advice)
-                    .with(|d| d.retry_after = Some(Duration::from_millis(ms as u64))))
+            Automatic::NotBefore(pause) if now >= pause.until => Ok(May::LogIn),
+            Automatic::NotBefore(pause) if pause.trial_from.is_some_and(|from| now >= from) => {
+                Ok(May::Try(pause.answer(now)))
             }
+            Automatic::NotBefore(pause) => Err(pause.answer(now)),
         }
     }
 
@@ -209,7 +229,7 @@ impl Machine {
     pub(super) fn why_not_replaced(&self, account: &Account, now: Instant) -> Error {
         match (&self.automatic, self.may_log_in(account, now)) {
             _ if self.is_closed() => closed().not_run(),
-            (Automatic::NotBefore(..), Err(error)) => error,
+            (Automatic::NotBefore(_), Err(error) | Ok(May::Try(error))) => error,
             _ => Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
                 "the session has ended, and no automatic login is allowed now; call vsession_login",
@@ -227,6 +247,9 @@ impl Machine {
             return effects;
         }
         let out = &mut effects;
+        if matches!(input, Input::LoginBegins { .. } | Input::CredentialsFound) {
+            self.login_began = now.time;
+        }
         match input {
             Input::LoginBegins { by_hand } => match self.state {
                 VSESSION_STATE_LOGGED_OUT | VSESSION_STATE_EXPIRED => self.begin_login(by_hand, out),
@@ -442,7 +465,14 @@ impl Machine {
                 Automatic::AfterLogout => {}
                 Automatic::Refused { read_again } => *read_again = next,
                 _ if planted!("no-pause-after-a-failure") => {}
-                automatic => *automatic = Automatic::NotBefore(next, error.clone()),
+                automatic => {
+                    let trial_from = leaves_the_credentials_unjudged(error).then(|| {
+                        let asked = error.detail().retry_after.unwrap_or_default();
+                        self.login_began + TRIAL_INTERVAL.max(asked)
+                    });
+                    *automatic =
+                        Automatic::NotBefore(Pause { until: next, trial_from, error: error.clone() });
+                }
             }
         }
         out.forget_server = error.is_outage();
@@ -463,14 +493,15 @@ impl Machine {
         if self.on_trial && !planted!("no-pause-after-a-login-of-no-use") {
             let error = not_accepted(server);
             let next = self.logged_in + self.pause_after_failure(account, &error, now);
-            self.automatic = Automatic::NotBefore(next, error);
+            // The server takes the credentials: a trial would be one more login of no use.
+            self.automatic = Automatic::NotBefore(Pause { until: next, trial_from: None, error });
         }
         self.transition(VSESSION_STATE_EXPIRED, Reason::VSESSION_REASON_EXPIRED, None, out);
     }
 
     /// A login follows at once, and readers keep the old snapshot until it is done; or they see that there is no session.
     fn follow_up(&mut self, account: &Account, now: Now, replace: bool, out: &mut Effects) {
-        if replace && self.may_log_in(account, now.time).is_ok() {
+        if replace && matches!(self.may_log_in(account, now.time), Ok(May::LogIn)) {
             self.begin_login(false, out);
         } else {
             out.readers = Readers::Lost;
@@ -487,6 +518,34 @@ impl Machine {
     fn resting_state(&self) -> State {
         if self.had_login { VSESSION_STATE_EXPIRED } else { VSESSION_STATE_LOGGED_OUT }
     }
+}
+
+impl Pause {
+    /// The error for a caller who asks during the pause. It says when to ask again.
+    fn answer(&self, now: Instant) -> Error {
+        // Where a trial was due and not allowed, it is others' turn for the moment.
+        let trial = self.trial_from.map(|from| if now < from { from } else { now + Budget::WAIT });
+        let next = trial.map_or(self.until, |trial| trial.min(self.until));
+        let ms = next.saturating_duration_since(now).as_micros().div_ceil(1000).max(1);
+        let advice = format!("the last login failed; the next automatic one may start in {ms} ms");
+        not_tried(&self.error, &advice).with(|d| d.retry_after = Some(Duration::from_millis(ms as u64)))
+    }
+}
+
+/// Whether a login failed in an outage, and certainly before anybody looked at the credentials: the Login did not run. A gateway
+/// that answers 503 or 504 may have passed it on, and a proxy has credentials of its own.
+fn leaves_the_credentials_unjudged(error: &Error) -> bool {
+    use Status::*;
+    error.executed() == Executed::VSESSION_EXECUTED_NO
+        && match error.status() {
+            VSESSION_E_RESOLVE
+            | VSESSION_E_CONNECT
+            | VSESSION_E_TLS
+            | VSESSION_E_CONNECTION
+            | VSESSION_E_TIMEOUT => true,
+            VSESSION_E_HTTP => matches!(error.detail().http_status, 429 | 500..),
+            _ => false,
+        }
 }
 
 /// Nobody waited for the login any more, or this process lacked a resource and sent nothing: that says nothing about the

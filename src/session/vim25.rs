@@ -6,7 +6,7 @@ use crate::auth::credential::Credential;
 use crate::auth::{self, SignIn};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::http::Retry;
+use crate::http::{Budget, Retry};
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::soap::endpoint::Endpoint;
@@ -49,6 +49,10 @@ impl Kind for Vim25 {
 
     fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {
         self.endpoint.stopped(error, phase, occasion)
+    }
+
+    fn budget(&self) -> &Budget {
+        self.endpoint.budget()
     }
 
     async fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {

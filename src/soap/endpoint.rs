@@ -3,7 +3,7 @@
 use ureq::http::{Method, Uri};
 
 use crate::error::{Error, Result};
-use crate::http::{Client, HttpReply, HttpRequest, Lane, Permit, Retry};
+use crate::http::{Budget, Client, HttpReply, HttpRequest, Lane, Permit, Retry};
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
@@ -63,6 +63,11 @@ impl Endpoint {
     #[cold]
     pub(crate) fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {
         self.client.stopped(error, phase, occasion)
+    }
+
+    /// What the library may send to this server after a failure beyond what it is asked for.
+    pub(crate) fn budget(&self) -> &Budget {
+        self.client.budget()
     }
 
     /// Puts the server's name into an error that concerns the server's answer.

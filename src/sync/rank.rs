@@ -41,6 +41,8 @@ ranks! {
     FreeHandles,
     /// The HTTP clients that sessions share (`http/client.rs`).
     Clients,
+    /// The retry budgets of servers (`http/budget.rs`).
+    Budgets,
     /// The lists of trusted certificates that sessions share (`net/listed.rs`).
     Listed,
     /// The lookups of names that are under way (`net/resolve.rs`).
@@ -53,6 +55,8 @@ ranks! {
     Renewal,
     /// A session's account (`session/mod.rs`).
     Account,
+    /// The tokens of a server's retry budget (`http/budget.rs`).
+    Budget,
     /// Replaced snapshots that readers still hold (`session/snapshot.rs`).
     Snapshots,
     /// The permits for connections (`http/semaphore.rs`).

@@ -31,6 +31,7 @@ mod login;
 mod long_polls;
 mod memory;
 mod messages;
+mod outages;
 mod overload;
 mod phases;
 mod proxies;

@@ -39,9 +39,9 @@ the credentials are refused
     ACTIVE ACTIVE/on_trial UNREACHABLE CLOSED: nothing
     REJECTED REJECTED/again: lost, failures 2
 the login fails, the server is out of reach
-    LOGGED_OUT EXPIRED: lost, pause, failures 1, server forgotten
-    LOGGING_IN LOGGING_IN/newer_given: LOGGED_OUT (login_failed), lost, pause, failures 1, server forgotten
-    LOGGING_IN/again: EXPIRED (login_failed), lost, pause, failures 1, server forgotten
+    LOGGED_OUT EXPIRED: lost, pause with trials, failures 1, server forgotten
+    LOGGING_IN LOGGING_IN/newer_given: LOGGED_OUT (login_failed), lost, pause with trials, failures 1, server forgotten
+    LOGGING_IN/again: EXPIRED (login_failed), lost, pause with trials, failures 1, server forgotten
     LOGGING_IN/after_logout: LOGGED_OUT (login_failed), lost, failures 1, server forgotten
     ACTIVE ACTIVE/on_trial UNREACHABLE CLOSED: nothing
     REJECTED REJECTED/again: lost, failures 2, server forgotten
@@ -137,7 +137,7 @@ fn refused() -> Error {
 }
 
 fn outage() -> Error {
-    Error::new(Status::VSESSION_E_CONNECT, "nobody")
+    Error::new(Status::VSESSION_E_CONNECT, "nobody").not_run()
 }
 
 fn other() -> Error {
@@ -226,7 +226,8 @@ fn outcome(before: &Machine, failures: u32, after: &Machine, account: &Account, 
         Automatic::Allowed => "automatic logins",
         Automatic::AfterLogout => "none after a logout",
         Automatic::Refused { .. } => "none with the refused",
-        Automatic::NotBefore(..) => "pause",
+        Automatic::NotBefore(Pause { trial_from: Some(_), .. }) => "pause with trials",
+        Automatic::NotBefore(Pause { trial_from: None, .. }) => "pause",
     };
     if automatic(before) != automatic(after) {
         said.push(automatic(after).into());
@@ -304,4 +305,79 @@ fn the_documented_table_is_that_of_the_machine() {
     }
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/ARCHITECTURE.md");
     assert!(std::fs::read_to_string(file).unwrap().contains(&table), "{file} lacks this table:\n{table}");
+}
+
+/// A machine whose login began at this moment and failed at once, with the longest pause.
+fn failed_at(began: Instant, error: &Error) -> Machine {
+    let mut config = Config::new("https://u:p@vc").unwrap();
+    (config.backoff, config.max_backoff) = (Duration::from_secs(60), Duration::from_secs(60));
+    let mut machine = Machine::new(&config, began);
+    let (mut account, now) = (Account::default(), Now { time: began, jitter: 1.0 });
+    for input in [Input::LoginBegins { by_hand: false }, Input::LoginFailed { error }] {
+        machine.feed(&mut account, now, input);
+    }
+    machine
+}
+
+#[test]
+fn during_the_backoff_one_login_a_second_is_tried_and_callers_are_told_when() {
+    let began = Instant::now();
+    let asked = |machine: &Machine, ms: u64| {
+        let may = machine.may_log_in(&Account::default(), began + Duration::from_millis(ms));
+        may.map_err(|error| {
+            let wait = error.detail().retry_after.unwrap().as_millis();
+            assert!(error.detail().message.contains(&format!("may start in {wait} ms")), "{error}");
+            wait
+        })
+    };
+    let tries = |machine: &Machine, ms| match asked(machine, ms) {
+        Ok(May::Try(error)) => error.detail().retry_after == Some(Duration::from_secs(1)),
+        _ => false,
+    };
+    let waits = |machine: &Machine, ms| asked(machine, ms).unwrap_err();
+    let mut machine = failed_at(began, &outage());
+    assert_eq!(waits(&machine, 0), 1000);
+    assert_eq!(waits(&machine, 999), 1);
+    assert!(tries(&machine, 1000));
+    assert!(tries(&machine, 58_000));
+    assert!(matches!(asked(&machine, 60_000), Ok(May::LogIn)));
+    // A trial is a login: the next one comes a second after it.
+    let mut account = Account { failures: 1, ..Account::default() };
+    let now = Now { time: began + Duration::from_millis(1500), jitter: 1.0 };
+    machine.feed(&mut account, now, Input::LoginBegins { by_hand: false });
+    machine.feed(&mut account, now, Input::LoginFailed { error: &outage() });
+    assert_eq!(waits(&machine, 2499), 1);
+    assert!(tries(&machine, 2500));
+
+    let busy = outage().with(|d| d.retry_after = Some(Duration::from_secs(7)));
+    assert_eq!(waits(&failed_at(began, &busy), 1000), 6000, "the server asked for more");
+    assert_eq!(waits(&failed_at(began, &other()), 1000), 59_000, "no trial");
+}
+
+#[test]
+fn only_failures_before_the_credentials_were_judged_are_followed_by_trials() {
+    use Status::*;
+    let http = |status| Error::new(VSESSION_E_HTTP, "").with(|d| d.http_status = status);
+    for status in
+        [VSESSION_E_RESOLVE, VSESSION_E_CONNECT, VSESSION_E_TLS, VSESSION_E_CONNECTION, VSESSION_E_TIMEOUT]
+    {
+        assert!(leaves_the_credentials_unjudged(&Error::new(status, "").not_run()), "{status:?}");
+        assert!(!leaves_the_credentials_unjudged(&Error::new(status, "").may_have_run()), "{status:?}");
+    }
+    for (error, expected) in [
+        (http(429).not_run(), true),
+        (http(500).not_run(), true),
+        (http(503).not_run(), true),
+        (http(403).not_run(), false),
+        // Answers to a Login.
+        (http(503), false),
+        (http(504), false),
+        (Error::new(VSESSION_E_PROXY, "").not_run(), false),
+        (Error::new(VSESSION_E_UNTRUSTED, "").not_run(), false),
+        (Error::new(VSESSION_E_FAULT, "").not_run(), false),
+        (Error::new(VSESSION_E_NOT_AUTHENTICATED, "").not_run(), false),
+        (Error::new(VSESSION_E_CONFIG, "").not_run(), false),
+    ] {
+        assert_eq!(leaves_the_credentials_unjudged(&error), expected, "{error:?}");
+    }
 }

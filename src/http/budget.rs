@@ -1,0 +1,257 @@
+//! The retry budget of a server: how much the library may send after a failure beyond what it is asked for. Without it an outage
+//! would be amplified: each call would be sent twice, and each session would try its login, to a server that is down or overloaded.
+//!
+//! It is a token bucket, as in the retry throttling of gRPC and the AWS clients. Repeats of calls, trial logins, and checks and probes
+//! after failed ones take a token each. All clients of a server share one budget, since it is the server that has to be spared.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::net::Settings;
+use crate::runtime::process::PerProcess;
+use crate::status::Status;
+use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak, rank};
+
+/// What a full bucket holds: so many calls that lose their connections at the same moment are all repeated.
+const MOST: f64 = 20.0;
+/// What an answer of the server earns.
+const PER_ANSWER: f64 = 0.1;
+/// What a second earns, so that somebody looks now and then whether the server is back.
+const PER_SECOND: f64 = 1.0;
+
+/// What a token is spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spending {
+    /// A repeat of a call. It leaves a token for the question whether the server is back.
+    Repeat,
+    /// That question: a login, a check or a probe.
+    Trial,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Answered,
+    Failed,
+    /// It was ended before the server could do either.
+    Unknown,
+}
+
+impl Outcome {
+    /// Of what failed with this error. That an answer was none of use is for others to judge.
+    pub(crate) fn of(error: &Error) -> Outcome {
+        match error.status() {
+            Status::VSESSION_E_CANCELLED
+            | Status::VSESSION_E_CLOSED
+            | Status::VSESSION_E_RESOURCE
+            | Status::VSESSION_E_OVERLOADED => Outcome::Unknown,
+            Status::VSESSION_E_TIMEOUT => Outcome::Failed,
+            _ if error.is_outage() => Outcome::Failed,
+            _ => Outcome::Answered,
+        }
+    }
+}
+
+/// The tokens, as a value without a clock or a lock.
+#[derive(Debug)]
+struct Bucket {
+    tokens: f64,
+    /// When the time was last paid for.
+    counted: Instant,
+}
+
+impl Bucket {
+    fn full(now: Instant) -> Bucket {
+        Bucket { tokens: MOST, counted: now }
+    }
+
+    fn earn(&mut self, tokens: f64, now: Instant) {
+        let passed = now.saturating_duration_since(self.counted);
+        self.counted = self.counted.max(now);
+        self.tokens = (self.tokens + tokens + PER_SECOND * passed.as_secs_f64()).min(MOST);
+    }
+
+    fn take(&mut self, spending: Spending, now: Instant) -> bool {
+        self.earn(0.0, now);
+        let needed = match spending {
+            Spending::Repeat => 2.0,
+            Spending::Trial => 1.0,
+        };
+        let enough = self.tokens >= needed;
+        if enough {
+            self.tokens -= 1.0;
+        }
+        enough
+    }
+
+    /// What a token was spent on has ended. An answer gives it back and another one, so that many sessions recover soon after one
+    /// has: 1, 2, 4 and so on. A failure takes half of what is left, so that few are spent until the outage is noticed.
+    fn settle(&mut self, outcome: Outcome, now: Instant) {
+        match outcome {
+            Outcome::Answered => self.earn(2.0, now),
+            Outcome::Failed => self.tokens /= 2.0,
+            Outcome::Unknown => self.earn(1.0, now),
+        }
+    }
+}
+
+/// The budget of one server.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    bucket: Mutex<Bucket, rank::Budget>,
+    /// The bucket is full. While all goes well an answer reads this and does no more.
+    full: AtomicBool,
+}
+
+impl Budget {
+    pub(super) fn new() -> Arc<Budget> {
+        Arc::new(Budget { bucket: Mutex::new(Bucket::full(Instant::now())), full: true.into() })
+    }
+
+    /// Whether the library may send this now. If so, a token is spent, and `settle` is to be called when it has ended.
+    pub(crate) fn take(&self, spending: Spending) -> bool {
+        let mut bucket = self.bucket.lock();
+        let taken = bucket.take(spending, Instant::now());
+        self.full.store(bucket.tokens >= MOST, Ordering::Relaxed);
+        taken
+    }
+
+    pub(crate) fn settle(&self, outcome: Outcome) {
+        let mut bucket = self.bucket.lock();
+        bucket.settle(outcome, Instant::now());
+        self.full.store(bucket.tokens >= MOST, Ordering::Relaxed);
+    }
+
+    /// The server answered a request.
+    #[inline]
+    pub(super) fn note_answer(&self) {
+        if !self.full.load(Ordering::Relaxed) {
+            self.earn();
+        }
+    }
+
+    #[cold]
+    fn earn(&self) {
+        let mut bucket = self.bucket.lock();
+        bucket.earn(PER_ANSWER, Instant::now());
+        self.full.store(bucket.tokens >= MOST, Ordering::Relaxed);
+    }
+
+    /// How long a caller who got no token has to wait for the next one, at most.
+    pub(crate) const WAIT: Duration = Duration::from_secs(1);
+}
+
+/// The budgets of the servers that clients connect to, by the servers' addresses and those of their proxies.
+static BUDGETS: PerProcess<Mutex<HashMap<String, Weak<Budget>>, rank::Budgets>> = PerProcess::new();
+
+/// In a forked child: forgets the parent's budgets.
+pub(super) fn renew_after_fork() {
+    BUDGETS.renew();
+}
+
+/// The budget of the server that these settings lead to.
+pub(super) fn of_server(settings: &Settings) -> Arc<Budget> {
+    let mut way = settings.origin().to_ascii_lowercase();
+    if let Some(proxy) = &settings.proxy {
+        way.push(' ');
+        way.push_str(&proxy.address());
+    }
+    let budgets = BUDGETS.get();
+    let mut budgets = budgets.lock();
+    if let Some(budget) = budgets.get(&way).and_then(Weak::upgrade) {
+        return budget;
+    }
+    budgets.retain(|_, budget| budget.strong_count() > 0);
+    let budget = Budget::new();
+    budgets.insert(way, Arc::downgrade(&budget));
+    budget
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spending::*;
+    use super::*;
+
+    /// A bucket, and a clock for it.
+    fn bucket() -> (Bucket, Instant) {
+        let now = Instant::now();
+        (Bucket::full(now), now)
+    }
+
+    fn spend(bucket: &mut Bucket, spending: Spending, outcome: Outcome, now: Instant) -> bool {
+        let taken = bucket.take(spending, now);
+        if taken {
+            bucket.settle(outcome, now);
+        }
+        taken
+    }
+
+    #[test]
+    fn calls_that_lose_their_connections_at_the_same_moment_are_repeated() {
+        let (mut bucket, now) = bucket();
+        assert_eq!((0..64).filter(|_| bucket.take(Repeat, now)).count(), MOST as usize - 1);
+        (1..MOST as usize).for_each(|_| bucket.settle(Outcome::Answered, now));
+        assert_eq!(bucket.tokens, MOST, "they were answered, so it never happened");
+    }
+
+    #[test]
+    fn an_outage_is_repeated_to_a_few_times_and_then_once_a_second() {
+        let (mut bucket, begin) = bucket();
+        let at = |ms: u64| begin + Duration::from_millis(ms);
+        let repeats = |bucket: &mut Bucket, from: u64, to: u64, spending| {
+            (from..to).filter(|ms| spend(bucket, spending, Outcome::Failed, at(*ms))).count()
+        };
+        assert!((3..=6).contains(&repeats(&mut bucket, 0, 1000, Repeat)), "calls one after the other");
+        let later = repeats(&mut bucket, 1000, 61_000, Trial);
+        assert!((50..=61).contains(&later), "{later}");
+    }
+
+    #[test]
+    fn repeats_of_calls_leave_a_token_for_the_question_whether_the_server_is_back() {
+        let (mut bucket, now) = bucket();
+        while bucket.take(Repeat, now) {}
+        assert!(bucket.take(Trial, now));
+        assert!(!bucket.take(Trial, now));
+    }
+
+    #[test]
+    fn the_first_answer_after_an_outage_pays_for_two_more() {
+        let (mut bucket, begin) = bucket();
+        while spend(&mut bucket, Trial, Outcome::Failed, begin) {}
+        let mut now = begin + Duration::from_secs(1);
+        let mut recovered = 0;
+        let mut rounds = 0;
+        while recovered < 1000 {
+            // Each round is as long as a login takes.
+            let tried = (0..1000 - recovered).take_while(|_| bucket.take(Trial, now)).count();
+            (0..tried).for_each(|_| bucket.settle(Outcome::Answered, now));
+            recovered += tried;
+            rounds += 1;
+            now += Duration::from_millis(1);
+        }
+        assert!(rounds <= 60, "{rounds} rounds for a thousand sessions");
+    }
+
+    #[test]
+    fn an_answered_call_earns_a_tenth_of_a_token_and_a_full_bucket_earns_none() {
+        let (mut bucket, now) = bucket();
+        bucket.earn(PER_ANSWER, now);
+        assert_eq!(bucket.tokens, MOST);
+        bucket.tokens = 0.05;
+        (0..9).for_each(|_| bucket.earn(PER_ANSWER, now));
+        assert!(!bucket.take(Trial, now));
+        bucket.earn(PER_ANSWER, now);
+        assert!(bucket.take(Trial, now));
+    }
+
+    #[test]
+    fn what_was_ended_early_costs_nothing_and_a_clock_that_stands_still_earns_nothing() {
+        let (mut bucket, now) = bucket();
+        bucket.tokens = 1.0;
+        for _ in 0..10 {
+            assert!(spend(&mut bucket, Trial, Outcome::Unknown, now));
+        }
+        assert!(bucket.take(Trial, now) && !bucket.take(Trial, now));
+    }
+}
