@@ -186,6 +186,7 @@ impl Client {
             let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
             let mut exchange = Exchange::new(watch, request.commit_when_sent, most);
             exchange.heard_before = self.round_trips.heard();
+            exchange.answers_at_once = request.lane != Lane::LongPoll;
             let (head, failure) = match self.send_once(request, &mut exchange).await {
                 Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
                 Ok(reply) => {

@@ -125,9 +125,12 @@ impl Connection {
 
     pub(super) async fn wait_for_input(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         if exchange.watch.is_of_task() && self.buffers.input().is_empty() {
-            if self.stream.has_input_soon(exchange) {
+            // A TLS server's session tickets wake each task once more: a second moment would keep the workers from those who have
+            // something to do.
+            if exchange.answers_at_once && self.stream.has_input_soon(exchange) {
                 return Ok(());
             }
+            exchange.answers_at_once = false;
             // There may be ten thousand tasks that wait for a reply, and none of them needs the buffers before it comes.
             self.free_buffers();
         }

@@ -27,6 +27,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) sent: bool,
     /// Bytes of a reply arrived.
     pub(crate) answered: bool,
+    /// More may come in a moment: the server answers at once, as far as is known.
+    pub(crate) answers_at_once: bool,
     /// How many more bytes may arrive. Bytes that are not part of a body, such as interim replies, could go on for ever.
     pub(crate) left: u64,
     /// The first failure, with what the connection knew about it.
@@ -46,6 +48,7 @@ impl<'a> Exchange<'a> {
             sending: false,
             sent: false,
             answered: false,
+            answers_at_once: true,
             left: most,
             failure: None,
         }
