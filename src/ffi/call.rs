@@ -76,7 +76,7 @@ pub struct vsession_soap_call {
 ///
 /// # Safety
 /// `pointer` is NULL or points to a structure whose first member is its size, of at least that size.
-unsafe fn sized<T: Copy>(pointer: *const T, zero: T, shorter: &[usize], argument: &str) -> Result<Option<T>> {
+unsafe fn sized<T: Copy>(pointer: *const T, shorter: &[usize], argument: &str) -> Result<Option<T>> {
     if pointer.is_null() {
         return Ok(None);
     }
@@ -105,16 +105,14 @@ unsafe fn sized<T: Copy>(pointer: *const T, zero: T, shorter: &[usize], argument
             ));
         }
     }
-    let mut known = zero;
+    let length =
+        if planted!("structure-read-beyond-its-end") { size_of::<T>() } else { size.min(size_of::<T>()) };
     // SAFETY: both sides are valid for the bytes copied, and any bytes are valid for these plain structures.
     unsafe {
-        std::ptr::copy_nonoverlapping(
-            pointer.cast::<u8>(),
-            std::ptr::from_mut(&mut known).cast::<u8>(),
-            if planted!("structure-read-beyond-its-end") { size_of::<T>() } else { size.min(size_of::<T>()) },
-        );
+        let mut known: T = std::mem::zeroed();
+        std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut known).cast(), length);
+        Ok(Some(known))
     }
-    Ok(Some(known))
 }
 
 /// Reads call options.
@@ -122,16 +120,6 @@ unsafe fn sized<T: Copy>(pointer: *const T, zero: T, shorter: &[usize], argument
 /// # Safety
 /// As for `sized`, and its strings are NUL-terminated.
 pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<CallOptions> {
-    let zero = vsession_call_options {
-        struct_size: 0,
-        timeout_ms: 0,
-        idempotent: 0,
-        cancel: vsession_cancel { id: 0 },
-        operation_id: std::ptr::null(),
-        require_epoch: 0,
-        no_relogin: 0,
-        reserved: 0,
-    };
     // With `struct_size` alone the options would say nothing: that is the size of a pointer, taken by mistake.
     let shorter = [
         offset_of!(vsession_call_options, idempotent),
@@ -142,7 +130,7 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
         offset_of!(vsession_call_options, reserved),
     ];
     // SAFETY: the caller's promise is ours.
-    let Some(given) = (unsafe { sized(pointer, zero, &shorter, "options") })? else {
+    let Some(given) = (unsafe { sized(pointer, &shorter, "options") })? else {
         return Ok(CallOptions::default());
     };
     if given.reserved != 0 {
@@ -191,14 +179,6 @@ fn refuse_what_changes_the_session(method: &str) -> Result<()> {
 /// # Safety
 /// As for `sized`; its strings are NUL-terminated or as long as it says, and stay unchanged for `'a`.
 pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Result<MethodCall<'a>> {
-    let zero = vsession_soap_call {
-        struct_size: 0,
-        method: std::ptr::null(),
-        this_type: std::ptr::null(),
-        this_id: std::ptr::null(),
-        arguments: std::ptr::null(),
-        arguments_length: 0,
-    };
     // No call is without a method and a type.
     let shorter = [
         offset_of!(vsession_soap_call, this_id),
@@ -206,7 +186,7 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         offset_of!(vsession_soap_call, arguments_length),
     ];
     // SAFETY: the caller's promise is ours, here and below.
-    let given = unsafe { sized(pointer, zero, &shorter, "call") }?
+    let given = unsafe { sized(pointer, &shorter, "call") }?
         .ok_or_else(|| Error::invalid_argument("call", "NULL; pass a vsession_soap_call"))?;
     // SAFETY: see above.
     let (method, kind, id) = unsafe {
@@ -234,25 +214,18 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         }
     };
     check_arguments(arguments).map_err(|problem| Error::invalid_argument("call.arguments", problem))?;
-    match id {
-        None => {}
-        Some("") => {
-            return Err(Error::invalid_argument(
-                "call.this_id",
-                "empty; pass NULL for the server's only object of the type",
-            ));
-        }
-        Some(id) => {
-            if let Some(bad) = id.chars().find(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')) {
-                let number = u32::from(bad);
-                return Err(Error::invalid_argument(
-                    "call.this_id",
-                    format!(
-                        "it contains the character U+{number:04X}, which cannot occur in the id of an object"
-                    ),
-                ));
-            }
-        }
+    if id == Some("") {
+        return Err(Error::invalid_argument(
+            "call.this_id",
+            "empty; pass NULL for the server's only object of the type",
+        ));
+    }
+    let is_bad = |c: &char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    if let Some(number) = id.and_then(|id| id.chars().find(is_bad)).map(u32::from) {
+        return Err(Error::invalid_argument(
+            "call.this_id",
+            format!("it contains the character U+{number:04X}, which cannot occur in the id of an object"),
+        ));
     }
     Ok(MethodCall {
         method: method.into(),

@@ -3,7 +3,6 @@
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
-use super::out::Out;
 use crate::runtime::signal::Signal;
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -26,11 +25,9 @@ pub unsafe extern "C" fn vsession_cancel_new(
     out: *mut vsession_cancel,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let id = handles::insert::<Signal>(|_| Ok(Arc::new(Signal::new())))?;
-        out.put(vsession_cancel { id });
-        Ok(())
+        Ok(vsession_cancel { id })
     })
 }
 

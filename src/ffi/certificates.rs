@@ -7,7 +7,6 @@ use super::config::vsession_config;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
-use super::out::Out;
 use super::strings::{borrowed, optional};
 use crate::config::Config;
 use crate::error::Error;
@@ -42,8 +41,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
     out: *mut *mut vsession_certificates,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         // SAFETY: by contract NULL or a NUL-terminated string, and NULL or valid call options.
         let (url, options) = unsafe { (optional(url, "url")?, call::options(options)?) };
         let config = match (config.id, url) {
@@ -65,8 +63,7 @@ pub unsafe extern "C" fn vsession_probe_certificate(
         let watch = Watch::new(Timeout::bounds(options.timeout, &config, options.cancel))?;
         let chain = net::peer_certificates(&config.net()?, &watch)?;
         let all = chain.iter().map(|der| Certificate::describe(der)).collect();
-        out.put(Box::into_raw(Box::new(vsession_certificates { all })));
-        Ok(())
+        Ok(Box::into_raw(Box::new(vsession_certificates { all })))
     })
 }
 
@@ -166,8 +163,5 @@ pub unsafe extern "C" fn vsession_certificates_thumbprint_sha1(
 /// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_certificates_free(certificates: *mut vsession_certificates) {
-    guard!(free(certificates), |certificates| {
-        // SAFETY: the caller owns the certificates and frees them once.
-        drop(unsafe { Box::from_raw(certificates) })
-    })
+    guard!(free(certificates))
 }

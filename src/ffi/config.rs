@@ -6,7 +6,6 @@ use super::callback_data::CallbackData;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
-use super::out::Out;
 use super::queue::vsession_queue;
 use super::session::vsession;
 use super::strings::required;
@@ -42,12 +41,10 @@ pub unsafe extern "C" fn vsession_config_new(
     out: *mut vsession_config,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         // SAFETY: by contract NULL or a NUL-terminated string.
         let url = unsafe { required(url, "url") }?;
-        out.put(insert(Config::new(url)?)?);
-        Ok(())
+        insert(Config::new(url)?)
     })
 }
 
@@ -64,10 +61,8 @@ pub unsafe extern "C" fn vsession_config_from_env(
     out: *mut vsession_config,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
-        out.put(insert(config::from_environment(|name| std::env::var_os(name))?)?);
-        Ok(())
+    guard!(status(err) -> out, || {
+        insert(config::from_environment(|name| std::env::var_os(name))?)
     })
 }
 

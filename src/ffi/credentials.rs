@@ -102,6 +102,13 @@ fn ask(function: impl FnOnce(&mut vsession_credentials) -> i32) -> Result<Creden
     }
 }
 
+/// # Safety
+/// As for `as_mut`.
+unsafe fn given<'a>(credentials: *mut vsession_credentials) -> Result<&'a mut vsession_credentials> {
+    // SAFETY: the caller's promise is ours.
+    unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))
+}
+
 /// Fills in user name and password, from inside a credentials function. Both strings are copied. An empty user name,
 /// and characters that XML cannot carry, are refused here. An empty password is refused at login unless the option
 /// `allow_empty_password` is set.
@@ -117,8 +124,7 @@ pub unsafe extern "C" fn vsession_credentials_set(
 ) -> vsession_status {
     guard!(status(), || {
         // SAFETY: NULL, or what the library gave to the credentials function that runs.
-        let credentials =
-            unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;
+        let credentials = unsafe { given(credentials) }?;
         // SAFETY: by contract NULL or NUL-terminated strings.
         let pair = unsafe {
             login_text(username, "username").and_then(|u| Ok((u, login_text(password, "password")?)))
@@ -146,8 +152,7 @@ pub unsafe extern "C" fn vsession_credentials_fail(
 ) -> vsession_status {
     guard!(status(), || {
         // SAFETY: NULL, or what the library gave to the credentials function that runs.
-        let credentials =
-            unsafe { credentials.as_mut() }.ok_or_else(|| Error::invalid_argument("credentials", "NULL"))?;
+        let credentials = unsafe { given(credentials) }?;
         // SAFETY: by contract NULL or a NUL-terminated string.
         credentials.failure = Some(unsafe { required(message, "message") }?.to_string());
         Ok(())

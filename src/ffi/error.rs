@@ -144,8 +144,5 @@ pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -
 /// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_free(error: *mut vsession_error) {
-    guard!(free(error), |error| {
-        // SAFETY: the caller owns the error and frees it once.
-        drop(unsafe { Box::from_raw(error) })
-    })
+    guard!(free(error))
 }

@@ -141,8 +141,5 @@ pub extern "C" fn vsession_event_kind_name(kind: i32) -> *const std::ffi::c_char
 /// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_event_free(event: *mut vsession_event) {
-    guard!(free(event), |event| {
-        // SAFETY: the caller owns the event and frees it once.
-        drop(unsafe { Box::from_raw(event) })
-    })
+    guard!(free(event))
 }

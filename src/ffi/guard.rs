@@ -15,18 +15,23 @@ use crate::status::{Status, vsession_status};
 /// that the compiler evaluates.
 ///
 /// - `guard!(status(err), || body)`: a function that fails, with its place for the error. `status()`: without such a place.
+/// - `guard!(status(err) -> out, || body)`: the same with a place for the result, which must not be NULL. The body makes the result.
 /// - `guard!(status_even_after_fork(err), || body)`: the same for the one function that a forked child may call.
 /// - `guard!(value(otherwise), || body)`: a function that needs locks or memory. In a forked child, and after a panic, it
 ///   returns `otherwise`.
 /// - `guard!(accessor(otherwise), || body)`: a function that needs neither, so it works in a forked child too.
 /// - `guard!(read(object, otherwise), |object| body)`: the same for an object that the caller owns. NULL gives `otherwise`.
-/// - `guard!(free(object), |object| body)`: the same for the end of an object. NULL does nothing.
+/// - `guard!(free(object))`: the same for the end of a boxed object. NULL does nothing.
+/// - `guard!(free(object), |object| body)`: the same for an object in something else than a box.
 macro_rules! guard {
     (status(), || $body:expr) => {
         $crate::ffi::guard::status(::std::ptr::null_mut(), || $body)
     };
     (status($err:ident), || $body:expr) => {
         $crate::ffi::guard::status($err, || $body)
+    };
+    (status($err:ident) -> $out:ident, || $body:expr) => {
+        $crate::ffi::guard::status($err, || $crate::ffi::guard::fill($out, || $body))
     };
     (status_even_after_fork($err:ident), || $body:expr) => {
         $crate::ffi::guard::status_even_after_fork($err, || $body)
@@ -39,6 +44,9 @@ macro_rules! guard {
     };
     (read($object:ident, $otherwise:expr), |$inner:ident| $body:expr) => {
         $crate::ffi::guard::read($object, const { $otherwise }, |$inner| $body)
+    };
+    (free($object:ident)) => {
+        $crate::ffi::guard::free_box($object)
     };
     (free($object:ident), |$inner:ident| $body:expr) => {
         $crate::ffi::guard::free($object, |$inner| $body)
@@ -101,10 +109,20 @@ fn fail(err: *mut *mut vsession_error, error: Error) -> Option<vsession_status> 
     catch_unwind(AssertUnwindSafe(hand_out)).ok()
 }
 
-fn put(err: *mut *mut vsession_error, error: *mut vsession_error) {
-    if !err.is_null() {
-        // SAFETY: by contract NULL or a valid place for a pointer.
-        unsafe { err.write(error) };
+/// Puts the result that `make` makes into the place that the caller passed for it.
+pub(super) fn fill<T>(out: *mut T, make: impl FnOnce() -> Result<T>) -> Result<()> {
+    if out.is_null() {
+        return Err(Error::invalid_argument("out", "NULL; pass the address of a variable for the result"));
+    }
+    put(out, make()?);
+    Ok(())
+}
+
+/// Writes to a place that the caller passed, without reading what was there. NULL: the caller does not want to know.
+pub(super) fn put<T>(place: *mut T, value: T) {
+    if !place.is_null() {
+        // SAFETY: not NULL, and by contract a valid place for a `T`.
+        unsafe { place.write(value) };
     }
 }
 
@@ -132,6 +150,11 @@ pub(super) fn free<O>(object: *mut O, free: impl FnOnce(*mut O)) {
     if !object.is_null() {
         accessor((), || free(object));
     }
+}
+
+pub(super) fn free_box<O>(object: *mut O) {
+    // SAFETY: by contract the library made the object by `Box::into_raw`, and the caller frees it once.
+    free(object, |object| drop(unsafe { Box::from_raw(object) }));
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
@@ -251,6 +274,7 @@ mod tests {
             unguarded(&exported(&text)[0])
         };
         assert_eq!(why("err: *mut E", "guard!(status(err), || Ok(()))"), None);
+        assert_eq!(why("out: *mut T, err: *mut E", "guard!(status(err) -> out, || Ok(1))"), None);
         assert_eq!(why("x: i32", "guard!(accessor(0), || x)"), None);
         for (signature, body) in [
             ("", ""),

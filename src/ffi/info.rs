@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::guard::guard;
-use super::strings::{borrowed, required};
+use super::strings::{borrowed, optional};
 use crate::session::{VimSnapshot, VimView};
 use crate::sync::Arc;
 use crate::text::Text;
@@ -39,8 +39,20 @@ fn user_text(info: &vsession_info, field: fn(&UserSession) -> &Text) -> *const c
     user(info, std::ptr::null(), |user| borrowed(field(user)))
 }
 
-fn content(info: &vsession_info) -> Option<&ServiceContent> {
-    snapshot(info).service.as_ref().map(|service| &service.content)
+/// What `find` finds in the service content under a name that the caller passed.
+///
+/// # Safety
+/// `name` is NULL or a NUL-terminated string.
+unsafe fn named(
+    info: &vsession_info,
+    name: *const c_char,
+    find: for<'a> fn(&'a ServiceContent, &str) -> Option<&'a Text>,
+) -> *const c_char {
+    // SAFETY: the caller's promise is ours.
+    let name = unsafe { optional(name, "name") }.ok().flatten();
+    let service = snapshot(info).service.as_ref();
+    let found = service.zip(name).and_then(|(service, name)| find(&service.content, name));
+    found.map_or(std::ptr::null(), borrowed)
 }
 
 /// Returns the epoch of the login: 1 for the first login of a session, and so on. 0 for NULL.
@@ -152,12 +164,8 @@ pub unsafe extern "C" fn vsession_info_about(
     info: *const vsession_info,
     field: *const c_char,
 ) -> *const c_char {
-    guard!(read(info, std::ptr::null()), |info| {
-        // SAFETY: by contract NULL or a NUL-terminated string.
-        let field = unsafe { required(field, "field") }.ok();
-        let found = field.and_then(|field| content(info)?.about(field));
-        found.map_or(std::ptr::null(), borrowed)
-    })
+    // SAFETY: by contract NULL or a NUL-terminated string.
+    guard!(read(info, std::ptr::null()), |info| unsafe { named(info, field, ServiceContent::about) })
 }
 
 /// Returns the id of a managed object that the server's `ServiceContent` names, by the name of the property:
@@ -171,9 +179,7 @@ pub unsafe extern "C" fn vsession_info_service_id(
 ) -> *const c_char {
     guard!(read(info, std::ptr::null()), |info| {
         // SAFETY: by contract NULL or a NUL-terminated string.
-        let name = unsafe { required(name, "name") }.ok();
-        let found = name.and_then(|name| content(info)?.by_name(name));
-        found.map_or(std::ptr::null(), |(_, id)| borrowed(id))
+        unsafe { named(info, name, |content, name| content.by_name(name).map(|(_, id)| id)) }
     })
 }
 
@@ -187,9 +193,7 @@ pub unsafe extern "C" fn vsession_info_service_type(
 ) -> *const c_char {
     guard!(read(info, std::ptr::null()), |info| {
         // SAFETY: by contract NULL or a NUL-terminated string.
-        let name = unsafe { required(name, "name") }.ok();
-        let found = name.and_then(|name| content(info)?.by_name(name));
-        found.map_or(std::ptr::null(), |(kind, _)| borrowed(kind))
+        unsafe { named(info, name, |content, name| content.by_name(name).map(|(kind, _)| kind)) }
     })
 }
 

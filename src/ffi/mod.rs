@@ -1,5 +1,5 @@
 //! The C API: the only `extern "C"` functions and raw pointers of the library. Each C type has a file. `guard`, `handles`,
-//! `strings`, `out` and `callback_data` hold what these files share. Each function converts its arguments into values,
+//! `strings` and `callback_data` hold what these files share. Each function converts its arguments into values,
 //! calls the layer below, and returns owned results or an error.
 //!
 //! Every unsafe function here relies on the contract of the C API: a pointer is NULL or points to a valid object of its
@@ -12,7 +12,6 @@ mod guard;
 mod handles;
 #[cfg(all(test, vsession_model))]
 mod models;
-mod out;
 mod strings;
 
 pub mod call;

@@ -6,7 +6,6 @@ use super::error::vsession_error;
 use super::event::vsession_event;
 use super::guard::guard;
 use super::handles;
-use super::out::Out;
 use crate::runtime::event::Queue;
 use crate::status::vsession_status;
 
@@ -27,12 +26,10 @@ pub unsafe extern "C" fn vsession_queue_new(
     out: *mut vsession_queue,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let queue = Queue::new()?;
         let id = handles::insert::<Queue>(|_| Ok(queue))?;
-        out.put(vsession_queue { id });
-        Ok(())
+        Ok(vsession_queue { id })
     })
 }
 
@@ -61,12 +58,10 @@ pub unsafe extern "C" fn vsession_queue_next(
     out: *mut *mut vsession_event,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let queue = handles::get::<Queue>(queue.id, "queue")?;
         let event = queue.next(Duration::from_millis(timeout_ms.into()))?;
-        out.put(event.map_or(std::ptr::null_mut(), vsession_event::give));
-        Ok(())
+        Ok(event.map_or(std::ptr::null_mut(), vsession_event::give))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::c_char;
 
-use super::guard::guard;
+use super::guard::{guard, put};
 use super::strings::{borrowed, optional_borrowed};
 use crate::session::SessionReply;
 use crate::text::Text;
@@ -43,10 +43,7 @@ fn part(
 ) -> *const c_char {
     // SAFETY: by contract NULL, or a reply that the caller has not freed.
     let found = unsafe { reply.as_ref() }.map(part);
-    if !length.is_null() {
-        // SAFETY: not NULL, and by contract a valid place.
-        unsafe { length.write(found.map_or(0, str::len)) };
-    }
+    put(length, found.map_or(0, str::len));
     found.map_or(std::ptr::null(), |part| part.as_ptr().cast())
 }
 
@@ -107,8 +104,5 @@ pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_repl
 /// Threads: safe from any thread, once for each object. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_free(reply: *mut vsession_reply) {
-    guard!(free(reply), |reply| {
-        // SAFETY: the caller owns the reply and frees it once.
-        drop(unsafe { Box::from_raw(reply) })
-    })
+    guard!(free(reply))
 }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use super::call::{self, vsession_call_options, vsession_soap_call};
 use super::config::vsession_config;
 use super::error::vsession_error;
-use super::guard::guard;
+use super::guard::{guard, put};
 use super::handles;
 use super::info::vsession_info;
-use super::out::Out;
 use super::queue::vsession_queue;
 use super::reply::vsession_reply;
 use super::strings::{login_text, owned};
@@ -56,12 +55,10 @@ pub unsafe extern "C" fn vsession_open(
     out: *mut vsession,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let config = handles::get::<handles::SharedConfig>(config.id, "config")?.lock().clone();
         let id = handles::insert(|publisher| Session::open(publisher, config))?;
-        out.put(vsession { id });
-        Ok(())
+        Ok(vsession { id })
     })
 }
 
@@ -179,11 +176,9 @@ pub unsafe extern "C" fn vsession_get_info(
     out: *mut *mut vsession_info,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let view = handles::look(session.id, "session", |session: &Arc<Session>| session.view())??;
-        out.put(vsession_info::give(view));
-        Ok(())
+        Ok(vsession_info::give(view))
     })
 }
 
@@ -205,8 +200,8 @@ pub unsafe extern "C" fn vsession_refresh(
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
         let snapshot = session.refresh(bounds)?;
-        if let Ok(out) = Out::new(out, "out") {
-            out.put(vsession_info::give(VimView::new(snapshot)));
+        if !out.is_null() {
+            put(out, vsession_info::give(VimView::new(snapshot)));
         }
         Ok(())
     })
@@ -227,12 +222,10 @@ pub unsafe extern "C" fn vsession_is_active(
     out: *mut bool,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
-        out.put(session.is_active(bounds)?);
-        Ok(())
+        session.is_active(bounds)
     })
 }
 
@@ -250,12 +243,10 @@ pub unsafe extern "C" fn vsession_get_cookie(
     out: *mut *mut c_char,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let snapshot = handles::get::<Session>(session.id, "session")?.identity()?;
         let cookie = snapshot.login.as_ref().map_or("", |login| login.cookie.reveal());
-        out.put(owned(cookie));
-        Ok(())
+        Ok(owned(cookie))
     })
 }
 
@@ -284,8 +275,7 @@ pub unsafe extern "C" fn vsession_call(
     out: *mut *mut vsession_reply,
     err: *mut *mut vsession_error,
 ) -> vsession_status {
-    guard!(status(err), || {
-        let out = Out::new(out, "out")?;
+    guard!(status(err) -> out, || {
         let session = handles::get::<Session>(session.id, "session")?;
         // SAFETY: by contract NULL or valid call options.
         let options = unsafe { call::options(options) }?;
@@ -293,8 +283,7 @@ pub unsafe extern "C" fn vsession_call(
         let bounds = session.bounds(options.timeout, options.cancel.clone());
         // SAFETY: by contract NULL or a valid call.
         let call = unsafe { call::method_call(call) }?;
-        out.put(vsession_reply::give(session.call(bounds, &call, &options)?));
-        Ok(())
+        Ok(vsession_reply::give(session.call(bounds, &call, &options)?))
     })
 }
 

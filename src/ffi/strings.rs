@@ -40,12 +40,10 @@ pub(super) unsafe fn optional<'a>(pointer: *const c_char, argument: &str) -> Res
     }
     // SAFETY: not NULL, and by the caller's promise NUL-terminated.
     let text = unsafe { CStr::from_ptr(pointer) };
-    text.to_str().map(Some).map_err(|e| {
-        Error::invalid_argument(argument, format!("not UTF-8: byte {} is invalid", e.valid_up_to()))
-    })
+    utf8(text.to_bytes(), argument).map(Some)
 }
 
-/// Text of a given length; NULL with length 0 is empty.
+/// Text of a given length, which is not 0.
 ///
 /// # Safety
 /// `pointer` is NULL or points to `length` bytes that stay unchanged for `'a`.
@@ -55,10 +53,6 @@ pub(super) unsafe fn with_length<'a>(
     argument: &str,
 ) -> Result<&'a str> {
     if pointer.is_null() {
-        if length == 0 {
-            // unreached: no test sends such input
-            return Ok("");
-        }
         return Err(Error::invalid_argument(argument, format!("NULL, but its length is {length}")));
     }
     if length > isize::MAX as usize {
@@ -67,6 +61,10 @@ pub(super) unsafe fn with_length<'a>(
     }
     // SAFETY: not NULL, and by the caller's promise that long.
     let bytes = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), length) };
+    utf8(bytes, argument)
+}
+
+fn utf8<'a>(bytes: &'a [u8], argument: &str) -> Result<&'a str> {
     std::str::from_utf8(bytes).map_err(|e| {
         Error::invalid_argument(argument, format!("not UTF-8: byte {} is invalid", e.valid_up_to()))
     })
