@@ -1,11 +1,12 @@
 //! The error that travels through every layer: a status, a message that says what to do next, and what is known of the
 //! failed exchange. It is cheap to clone, because one failed login answers many waiting threads.
 
-use std::fmt;
 use std::time::Duration;
+use std::{fmt, io};
 
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
+use crate::text::Text;
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -16,12 +17,12 @@ pub(crate) struct Error(Arc<Detail>);
 #[derive(Clone, Debug)]
 pub(crate) struct Detail {
     pub(crate) status: Status,
-    pub(crate) message: String,
-    pub(crate) fault_name: Option<String>,
-    pub(crate) fault_xml: Option<String>,
+    pub(crate) message: Text,
+    pub(crate) fault_name: Option<Text>,
+    pub(crate) fault_xml: Option<Text>,
     /// 0 when no HTTP reply arrived.
     pub(crate) http_status: u16,
-    pub(crate) operation_id: Option<String>,
+    pub(crate) operation_id: Option<Text>,
     /// `errno`, 0 when none is known.
     pub(crate) os_error: i32,
     /// The same call may succeed later without a change by the caller.
@@ -57,7 +58,7 @@ impl Error {
     /// An error whose request may have run, unless the status itself says that none was sent. Where more is known, the maker
     /// adds `not_run` or `ran`; nothing else decides it.
     #[cold]
-    pub(crate) fn new(status: Status, message: impl Into<String>) -> Error {
+    pub(crate) fn new(status: Status, message: impl Into<Text>) -> Error {
         use Status::*;
         let retriable = matches!(
             status,
@@ -106,8 +107,14 @@ impl Error {
 
     /// The configuration cannot be used, or a file or variable that it names.
     #[cold]
-    pub(crate) fn config(problem: impl Into<String>) -> Error {
+    pub(crate) fn config(problem: impl Into<Text>) -> Error {
         Error::new(Status::VSESSION_E_CONFIG, problem)
+    }
+
+    /// Code panicked, which is a defect of the library. `what` it did when it panicked.
+    #[cold]
+    pub(crate) fn panicked(what: &str) -> Error {
+        Error::new(Status::VSESSION_E_INTERNAL, format!("a panic during {what}; please report it"))
     }
 
     /// Changes the detail; copies it first when the error is shared.
@@ -115,6 +122,18 @@ impl Error {
     pub(crate) fn with(mut self, change: impl FnOnce(&mut Detail)) -> Error {
         change(Arc::make_mut(&mut self.0));
         self
+    }
+
+    /// The same with the `errno` of a failed system call.
+    #[cold]
+    pub(crate) fn caused_by(self, failure: &io::Error) -> Error {
+        self.with(|d| d.os_error = failure.raw_os_error().unwrap_or(0))
+    }
+
+    /// The same with another message, made from this one.
+    #[cold]
+    pub(crate) fn reworded(self, message: impl FnOnce(&str) -> String) -> Error {
+        self.with(|d| d.message = message(&d.message).into())
     }
 
     /// The maker proves that the server did not run the request: nothing was sent, or the answer says so.

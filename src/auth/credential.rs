@@ -67,10 +67,9 @@ impl Credential {
     /// A refusal, with where the credential can be corrected if that is a file.
     pub(crate) fn explain_refusal(&self, error: Error) -> Error {
         match &self.source {
-            Source::File { option, path } => error.with(|d| {
+            Source::File { option, path } => error.reworded(|message| {
                 let what = option.trim_end_matches("_file");
-                d.message
-                    .push_str(&format!("; the {what} is that of option '{option}' ('{}')", path.display()));
+                format!("{message}; the {what} is that of option '{option}' ('{}')", path.display())
             }),
             Source::Configuration | Source::Function | Source::Program => error,
         }

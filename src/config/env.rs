@@ -119,7 +119,7 @@ mod tests {
     fn refusal(variables: &[(&str, &str)]) -> String {
         let error = read(variables).unwrap_err();
         assert_eq!(error.status(), Status::VSESSION_E_CONFIG);
-        error.detail().message.clone()
+        error.detail().message.to_string()
     }
 
     /// A file in the folder for temporary ones, gone with the test.

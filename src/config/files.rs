@@ -89,9 +89,7 @@ impl<'a> NamedFile<'a> {
         // A shortage says nothing about the file.
         let status =
             if sys::is_shortage(error) { Status::VSESSION_E_RESOURCE } else { Status::VSESSION_E_CONFIG };
-        Error::new(status, format!("{self} cannot be read: {error}"))
-            .not_run()
-            .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
+        Error::new(status, format!("{self} cannot be read: {error}")).not_run().caused_by(error)
     }
 }
 
@@ -167,7 +165,7 @@ mod tests {
         let error = NamedFile::of_option("x", file).read(most).map(|_| ()).unwrap_err();
         let detail = error.detail();
         assert!(detail.message.starts_with(&format!("option 'x': '{}' ", file.display())), "{error}");
-        (detail.status, detail.message.clone(), detail.os_error)
+        (detail.status, detail.message.to_string(), detail.os_error)
     }
 
     #[test]

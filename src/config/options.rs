@@ -206,12 +206,8 @@ const OPTIONS: &[Opt] = &[
         values: "0, or 1000 to 32767000; 0: none",
         default: "60000",
         about: "How long a connection may be silent under a call before the system asks the peer for a sign of life (TCP keep-alive), in whole seconds, rounded up. A firewall then does not forget the connection of a call that waits for long. A peer that vanished is noticed after about twice this time, and so is one that takes nothing of a request: the call fails with VSESSION_E_CONNECTION. Without it, only the call's deadline ends such a wait.",
-        set: |c, v| match milliseconds(v, 0..=LONGEST_KEEPALIVE)? {
-            v if v.is_zero() || v >= Duration::from_secs(1) => {
-                c.tcp_keepalive = Some(v).filter(|v| !v.is_zero());
-                Ok(())
-            }
-            _ => Err("is out of range".into()),
+        set: |c, v| {
+            none_or_seconds(v, LONGEST_KEEPALIVE).map(|v| c.tcp_keepalive = Some(v).filter(|v| !v.is_zero()))
         },
     },
     Opt {
@@ -283,13 +279,7 @@ const OPTIONS: &[Opt] = &[
         values: "0, or 1000 to 4294967294; 0: none",
         default: "600000",
         about: "How long a session may be unused before keep-alive sends a probe. Other successful calls put it off. The server ends idle sessions after 30 minutes or so.",
-        set: |c, v| match milliseconds(v, 0..=LONGEST)? {
-            v if v.is_zero() || v >= Duration::from_secs(1) => {
-                c.keepalive_interval = v;
-                Ok(())
-            }
-            _ => Err("is out of range".into()),
-        },
+        set: |c, v| none_or_seconds(v, LONGEST).map(|v| c.keepalive_interval = v),
     },
     Opt {
         name: "keepalive.probe",
@@ -376,6 +366,14 @@ fn number(value: &str, range: RangeInclusive<u64>) -> std::result::Result<u64, S
 
 fn milliseconds(value: &str, range: RangeInclusive<u64>) -> std::result::Result<Duration, String> {
     number(value, range).map(Duration::from_millis)
+}
+
+/// Zero, or at least a second.
+fn none_or_seconds(value: &str, longest: u64) -> std::result::Result<Duration, String> {
+    match milliseconds(value, 0..=longest)? {
+        time if time.is_zero() || time >= Duration::from_secs(1) => Ok(time),
+        _ => Err("is out of range".into()),
+    }
 }
 
 /// The paths between the colons, without empty ones.

@@ -4,48 +4,21 @@ use std::ffi::c_char;
 
 use super::guard::guard;
 use super::strings::{borrowed, optional_borrowed};
-use crate::error::Error;
+use crate::error::{Detail, Error};
 use crate::status::{vsession_executed, vsession_status};
-use crate::text::Text;
 
 /// Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read it,
 /// and it outlives the session that it came from. Every accessor accepts NULL.
-pub struct vsession_error {
-    status: vsession_status,
-    message: Text,
-    fault_name: Option<Text>,
-    fault_xml: Option<Text>,
-    http_status: i32,
-    operation_id: Option<Text>,
-    os_error: i32,
-    retriable: bool,
-    retry_after_ms: u32,
-    executed: vsession_executed,
-}
+pub struct vsession_error(pub(super) Error);
 
 impl vsession_error {
     /// Hands the error to the caller.
     pub(super) fn give(error: Error) -> *mut vsession_error {
-        Box::into_raw(Box::new(vsession_error::of(&error)))
+        Box::into_raw(Box::new(vsession_error(error)))
     }
 
-    pub(super) fn of(error: &Error) -> vsession_error {
-        let detail = error.detail();
-        let text = |t: &Option<String>| t.as_ref().map(|t| Text::from(t.as_str()));
-        vsession_error {
-            status: detail.status,
-            message: Text::from(detail.message.as_str()),
-            fault_name: text(&detail.fault_name),
-            fault_xml: text(&detail.fault_xml),
-            http_status: i32::from(detail.http_status),
-            operation_id: text(&detail.operation_id),
-            os_error: detail.os_error,
-            retriable: detail.retriable,
-            retry_after_ms: detail
-                .retry_after
-                .map_or(0, |time| time.as_millis().try_into().unwrap_or(u32::MAX)),
-            executed: error.executed(),
-        }
+    fn detail(&self) -> &Detail {
+        self.0.detail()
     }
 }
 
@@ -54,7 +27,7 @@ impl vsession_error {
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> vsession_status {
-    guard!(read(error, vsession_status::VSESSION_OK), |e| e.status)
+    guard!(read(error, vsession_status::VSESSION_OK), |e| e.0.status())
 }
 
 /// Returns what went wrong and what to do next, in English, for people. Never NULL; empty for a NULL error. The message
@@ -63,7 +36,7 @@ pub unsafe extern "C" fn vsession_error_status(error: *const vsession_error) -> 
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) -> *const c_char {
-    guard!(read(error, c"".as_ptr()), |e| borrowed(&e.message))
+    guard!(read(error, c"".as_ptr()), |e| borrowed(&e.detail().message))
 }
 
 /// Returns the vim25 type of the SOAP fault, for example `InvalidLogin`. NULL when the server sent no fault or did not
@@ -72,7 +45,7 @@ pub unsafe extern "C" fn vsession_error_message(error: *const vsession_error) ->
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error) -> *const c_char {
-    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_name))
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().fault_name))
 }
 
 /// Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own that declares the
@@ -82,7 +55,7 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
-    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.fault_xml))
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().fault_xml))
 }
 
 /// Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.
@@ -90,7 +63,7 @@ pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error) -> i32 {
-    guard!(read(error, 0), |e| e.http_status)
+    guard!(read(error, 0), |e| e.detail().http_status.into())
 }
 
 /// Returns the operation id of the request, which vCenter writes into its log. NULL when no request was made.
@@ -98,7 +71,7 @@ pub unsafe extern "C" fn vsession_error_http_status(error: *const vsession_error
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_error) -> *const c_char {
-    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.operation_id))
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().operation_id))
 }
 
 /// Returns the `errno` behind the error; 0 when there is none.
@@ -106,7 +79,7 @@ pub unsafe extern "C" fn vsession_error_operation_id(error: *const vsession_erro
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -> i32 {
-    guard!(read(error, 0), |e| e.os_error)
+    guard!(read(error, 0), |e| e.detail().os_error)
 }
 
 /// Returns whether the same call may succeed later without a change: after an outage, an overload or a deadline.
@@ -115,7 +88,7 @@ pub unsafe extern "C" fn vsession_error_os_error(error: *const vsession_error) -
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) -> bool {
-    guard!(read(error, false), |e| e.retriable)
+    guard!(read(error, false), |e| e.detail().retriable)
 }
 
 /// Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
@@ -127,7 +100,10 @@ pub unsafe extern "C" fn vsession_error_retriable(error: *const vsession_error) 
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_retry_after_ms(error: *const vsession_error) -> u32 {
-    guard!(read(error, 0), |e| e.retry_after_ms)
+    guard!(read(error, 0), |e| {
+        let time = e.detail().retry_after.unwrap_or_default();
+        time.as_millis().try_into().unwrap_or(u32::MAX)
+    })
 }
 
 /// Returns whether the server ran the failed call. Only `VSESSION_EXECUTED_NO` makes it safe to repeat a call that is
@@ -136,7 +112,7 @@ pub unsafe extern "C" fn vsession_error_retry_after_ms(error: *const vsession_er
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_executed(error: *const vsession_error) -> vsession_executed {
-    guard!(read(error, vsession_executed::VSESSION_EXECUTED_NO), |e| e.executed)
+    guard!(read(error, vsession_executed::VSESSION_EXECUTED_NO), |e| e.0.executed())
 }
 
 /// Frees an error. NULL is allowed and does nothing. Do not free the error of an event.

@@ -5,44 +5,23 @@ use std::ffi::c_char;
 use super::guard::{guard, put};
 use super::strings::{borrowed, optional_borrowed};
 use crate::session::SessionReply;
-use crate::text::Text;
+use crate::soap::reply::Reply;
 
 /// The reply to a call. Owned by the caller and freed with `vsession_reply_free`. It never changes, so any thread may read
 /// it, and it outlives the session. For NULL the accessors return NULL or 0.
-pub struct vsession_reply {
-    /// The envelope.
-    xml: Text,
-    response: std::ops::Range<usize>,
-    text: Option<Text>,
-    epoch: u64,
-    operation_id: Text,
-}
+pub struct vsession_reply(pub(super) SessionReply);
 
 impl vsession_reply {
     /// Hands a reply to the caller.
     pub(super) fn give(answer: SessionReply) -> *mut vsession_reply {
-        Box::into_raw(Box::new(vsession_reply::of(answer)))
-    }
-
-    pub(super) fn of(answer: SessionReply) -> vsession_reply {
-        vsession_reply {
-            xml: Text::from(answer.reply.xml),
-            response: answer.reply.response,
-            text: answer.reply.text.map(Text::from),
-            epoch: answer.epoch,
-            operation_id: Text::from(answer.operation_id),
-        }
+        Box::into_raw(Box::new(vsession_reply(answer)))
     }
 }
 
 /// A part of a reply and its length; NULL and 0 for a NULL reply.
-fn part(
-    reply: *const vsession_reply,
-    length: *mut usize,
-    part: fn(&vsession_reply) -> &str,
-) -> *const c_char {
+fn part(reply: *const vsession_reply, length: *mut usize, part: fn(&Reply) -> &str) -> *const c_char {
     // SAFETY: by contract NULL, or a reply that the caller has not freed.
-    let found = unsafe { reply.as_ref() }.map(part);
+    let found = unsafe { reply.as_ref() }.map(|reply| part(&reply.0.reply));
     put(length, found.map_or(0, str::len));
     found.map_or(std::ptr::null(), |part| part.as_ptr().cast())
 }
@@ -79,7 +58,7 @@ pub unsafe extern "C" fn vsession_reply_response(
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *const c_char {
-    guard!(read(reply, std::ptr::null()), |r| optional_borrowed(&r.text))
+    guard!(read(reply, std::ptr::null()), |r| optional_borrowed(&r.0.reply.text))
 }
 
 /// Returns the epoch of the session that the call went through. Filters, views and collectors that the call made live
@@ -88,7 +67,7 @@ pub unsafe extern "C" fn vsession_reply_text(reply: *const vsession_reply) -> *c
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u64 {
-    guard!(read(reply, 0), |r| r.epoch)
+    guard!(read(reply, 0), |r| r.0.epoch)
 }
 
 /// Returns the operation id of the request, which vCenter writes into its log.
@@ -96,7 +75,7 @@ pub unsafe extern "C" fn vsession_reply_epoch(reply: *const vsession_reply) -> u
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_reply_operation_id(reply: *const vsession_reply) -> *const c_char {
-    guard!(read(reply, std::ptr::null()), |r| borrowed(&r.operation_id))
+    guard!(read(reply, std::ptr::null()), |r| borrowed(&r.0.operation_id))
 }
 
 /// Frees a reply. NULL is allowed and does nothing. Do not free the reply of an event.

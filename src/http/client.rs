@@ -1,9 +1,6 @@
 //! Sends requests and reads replies. One client serves all sessions with equal settings, so they share connections.
 
-use std::collections::HashMap;
-use std::hash::BuildHasher;
-
-use ureq::http::{Method, Uri};
+use ureq::http::Method;
 
 use super::budget::{self, Budget, Outcome};
 use super::connection::Connection;
@@ -21,9 +18,10 @@ use crate::net::exchange::Exchange;
 use crate::net::tls_config::TlsConfig;
 use crate::runtime::phase::Phase;
 use crate::runtime::process::PerProcess;
+use crate::runtime::shared::{Shareable, Shared};
 use crate::runtime::wait::Watch;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex, RandomState, Weak, rank};
+use crate::sync::{Arc, rank};
 
 /// How many bytes may arrive beyond twice the largest body: heads, sizes of chunks and trailers. A compressed body is
 /// smaller, and no server sends chunks so small that they double its size.
@@ -45,14 +43,15 @@ pub(crate) struct Client {
     budget: Arc<Budget>,
 }
 
-/// All clients, by a keyed hash of their settings: the settings contain secrets, which must not outlive the client.
-#[derive(Default)]
-struct Clients {
-    keys: RandomState,
-    all: Mutex<HashMap<u64, Vec<Weak<Client>>>, rank::Clients>,
+impl Shareable for Client {
+    type Key = Settings;
+    fn key(&self) -> &Settings {
+        &self.dialer.settings
+    }
 }
 
-static CLIENTS: PerProcess<Clients> = PerProcess::new();
+/// All clients.
+static CLIENTS: PerProcess<Shared<Client, rank::Clients>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's connections and budgets.
 pub(crate) fn renew_after_fork() {
@@ -64,17 +63,18 @@ impl Client {
     /// The client for these settings: an existing one, or a new one. Makes no connection.
     pub(crate) fn shared(settings: &Settings) -> Result<Arc<Client>> {
         let clients = CLIENTS.get();
-        let key = clients.keys.hash_one(settings);
-        let existing: Vec<_> =
-            clients.all.lock().get(&key).into_iter().flatten().filter_map(Weak::upgrade).collect();
-        if let Some(client) = existing.into_iter().find(|client| client.settings() == settings) {
+        if let Some(client) = clients.find(settings) {
             return Ok(client);
         }
         let tls = settings.tls.as_ref().map(|tls| TlsConfig::new(tls, &settings.server())).transpose()?;
-        let root = full_uri(settings, "/")?;
-        let client = Arc::new(Client {
+        Ok(clients.share(Client {
             dialer: Dialer { settings: settings.clone(), tls },
-            common_part: request::common_part(&root, &settings.user_agent, settings.gzip),
+            common_part: request::common_part(
+                &settings.server(),
+                settings.tls.is_some(),
+                &settings.user_agent,
+                settings.gzip,
+            ),
             pool: Pool::new(settings.idle_timeout),
             usual: Semaphore::new(settings.max_connections),
             urgent: Semaphore::new(EXTRA_CONNECTIONS),
@@ -82,24 +82,7 @@ impl Client {
             background: Semaphore::new(BACKGROUND_REQUESTS),
             round_trips: RoundTrips::default(),
             budget: budget::of_server(settings),
-        });
-        // These may be the last references, and a client is dropped after the lock was released.
-        let mut made_meanwhile = Vec::new();
-        let mut all = clients.all.lock();
-        all.retain(|_, of_key| {
-            of_key.retain(|client| client.strong_count() > 0);
-            !of_key.is_empty()
-        });
-        let of_key = all.entry(key).or_default();
-        made_meanwhile.extend(of_key.iter().filter_map(Weak::upgrade));
-        if let Some(client) =
-            made_meanwhile.iter().find(|client: &&Arc<Client>| client.settings() == settings)
-        {
-            // sometimes: a race, which a run meets or not
-            return Ok(client.clone());
-        }
-        of_key.push(Arc::downgrade(&client));
-        Ok(client)
+        }))
     }
 
     fn settings(&self) -> &Settings {
@@ -117,7 +100,7 @@ impl Client {
         let error = error.into();
         match error.status() {
             Status::VSESSION_E_TIMEOUT => {
-                error.with(|d| d.message = error_context::late(self.settings(), phase, occasion))
+                error.reworded(|_| error_context::late(self.settings(), phase, occasion))
             }
             _ => error,
         }
@@ -126,11 +109,6 @@ impl Client {
     /// What the library may send to this server after a failure beyond what it is asked for.
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
-    }
-
-    /// The full address of a path on this server.
-    pub(crate) fn uri(&self, path: &str) -> Result<Uri> {
-        full_uri(self.settings(), path)
     }
 
     /// Waits for the turn of a request that nobody waits for, which lasts until the permit is dropped. The probes of many sessions come
@@ -364,14 +342,6 @@ const EXTRA_CONNECTIONS: usize = 2;
 /// How many requests that nobody waits for are under way at a time.
 const BACKGROUND_REQUESTS: usize = 3;
 
-fn full_uri(settings: &Settings, path: &str) -> Result<Uri> {
-    let text = format!("{}{path}", settings.origin());
-    // unreached: no test sends such input
-    text.parse().map_err(|e| {
-        Error::new(Status::VSESSION_E_CONFIG, format!("option 'url': '{text}' is not a valid address: {e}"))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +353,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
     use std::time::{Duration, Instant};
+    use ureq::http::uri::PathAndQuery;
 
     /// Canned: answers whatever it is sent.
     fn serve(listener: TcpListener) {
@@ -413,10 +384,12 @@ mod tests {
         }
     }
 
-    fn request<'a>(uri: &'a Uri, retry: &'a Retry) -> HttpRequest<'a> {
+    static ROOT: PathAndQuery = PathAndQuery::from_static("/");
+
+    fn request(retry: &Retry) -> HttpRequest<'_> {
         HttpRequest {
             method: Method::POST,
-            uri,
+            path: &ROOT,
             fixed_lines: "",
             headers: &[],
             body: &["x"],
@@ -465,10 +438,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let client = Client::shared(&settings(&listener, "late")).unwrap();
-        let error = on_this_thread(
-            client.send(&request(&client.uri("/").unwrap(), &Retry::new(false)), &watch(Duration::ZERO)),
-        )
-        .unwrap_err();
+        let error =
+            on_this_thread(client.send(&request(&Retry::new(false)), &watch(Duration::ZERO))).unwrap_err();
         assert_eq!(error.status(), Status::VSESSION_E_TIMEOUT);
         assert!(listener.accept().is_err(), "a connection was made");
     }
@@ -479,15 +450,12 @@ mod tests {
         let settings = settings(&listener, "rests");
         std::thread::spawn(move || serve(listener));
         let client = Client::shared(&settings).unwrap();
-        let uri = client.uri("/").unwrap();
         let ask = || {
             assert_eq!(
-                on_this_thread(
-                    client.send(&request(&uri, &Retry::new(false)), &watch(Duration::from_secs(60)))
-                )
-                .unwrap()
-                .body
-                .unwrap(),
+                on_this_thread(client.send(&request(&Retry::new(false)), &watch(Duration::from_secs(60))))
+                    .unwrap()
+                    .body
+                    .unwrap(),
                 b"OK"
             );
         };

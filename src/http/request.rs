@@ -1,6 +1,7 @@
 //! Requests, and how their heads are written (HTTP/1.1).
 
-use ureq::http::{Method, Uri};
+use ureq::http::Method;
+use ureq::http::uri::PathAndQuery;
 
 use super::retry::Retry;
 use crate::error::{Error, Result};
@@ -20,7 +21,7 @@ pub(crate) enum Lane {
 #[derive(Debug)]
 pub(crate) struct HttpRequest<'a> {
     pub(crate) method: Method,
-    pub(crate) uri: &'a Uri,
+    pub(crate) path: &'a PathAndQuery,
     /// Header lines that never change, each with its line end.
     pub(crate) fixed_lines: &'static str,
     /// The other headers, except those that this module adds.
@@ -48,13 +49,10 @@ impl HttpRequest<'_> {
 }
 
 /// What follows the target in the heads of all requests of a client: the rest of the first line, and common header lines.
-pub(super) fn common_part(uri: &Uri, user_agent: &str, gzip: bool) -> String {
+/// `server` is `host:port`.
+pub(super) fn common_part(server: &str, tls: bool, user_agent: &str, gzip: bool) -> String {
     // Without a default port, like other clients: some reverse proxies compare the whole value.
-    let host = match (uri.scheme_str(), uri.port_u16()) {
-        (Some("https"), Some(443)) | (Some("http"), Some(80)) => uri.host(),
-        _ => uri.authority().map(|a| a.as_str()),
-    }
-    .unwrap_or("");
+    let host = server.strip_suffix(if tls { ":443" } else { ":80" }).unwrap_or(server);
     let coding = if gzip { "Accept-Encoding: gzip\r\n" } else { "" };
     format!(" HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {user_agent}\r\n{coding}")
 }
@@ -63,15 +61,14 @@ pub(super) fn common_part(uri: &Uri, user_agent: &str, gzip: bool) -> String {
 pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
     /// The first line without method and path, the line of the length and the empty one.
     const FRAME: usize = 80;
-    let path = request.uri.path_and_query().map_or(1, |p| p.as_str().len());
+    let path = request.path.as_str().len();
     let own: usize = request.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     request.method.as_str().len() + FRAME + path + common.len() + request.fixed_lines.len() + own
 }
 
 /// Writes the head of a request to the end of `out`.
 pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str) -> Result<()> {
-    let target = request.uri.path_and_query().map_or("/", |p| p.as_str());
-    for piece in [request.method.as_str(), " ", target, common, request.fixed_lines] {
+    for piece in [request.method.as_str(), " ", request.path.as_str(), common, request.fixed_lines] {
         out.extend_from_slice(piece.as_bytes());
     }
     for (name, value) in request.headers {
@@ -107,13 +104,13 @@ mod tests {
     use super::*;
 
     fn request<'a>(
-        uri: &'a Uri,
+        path: &'a PathAndQuery,
         headers: &'a [(&'static str, &'a str)],
         retry: &'a Retry,
     ) -> HttpRequest<'a> {
         HttpRequest {
             method: Method::POST,
-            uri,
+            path,
             fixed_lines: "",
             headers,
             body: &["bo", "dy"],
@@ -127,11 +124,11 @@ mod tests {
     #[test]
     fn the_length_of_a_head_is_known_before_it_is_written() {
         let retry = Retry::new(false);
-        let uri = "https://vc.example.com/sdk?a=b".parse().unwrap();
-        let common = common_part(&uri, "test/1", true);
+        let path = PathAndQuery::from_static("/sdk?a=b");
+        let common = common_part("vc.example.com:443", true, "test/1", true);
         let cookie = "c".repeat(10_000);
         for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
-            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&uri, headers, &retry) };
+            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&path, headers, &retry) };
             let mut out = Vec::new();
             write_head(&mut out, &request, &common).unwrap();
             let most = length_of_head(&request, &common);
@@ -141,29 +138,29 @@ mod tests {
 
     #[test]
     fn the_host_is_named_without_the_port_that_goes_without_saying() {
-        for (address, host) in [
-            ("https://vc.example.com:443/", "vc.example.com"),
-            ("http://vc.example.com:80/", "vc.example.com"),
-            ("https://vc.example.com:80/", "vc.example.com:80"),
-            ("http://vc.example.com:443/", "vc.example.com:443"),
-            ("https://[2001:db8::1]:443/", "[2001:db8::1]"),
-            ("https://[2001:db8::1]:8443/", "[2001:db8::1]:8443"),
-            ("http://192.0.2.1:80/", "192.0.2.1"),
+        for (tls, server, host) in [
+            (true, "vc.example.com:443", "vc.example.com"),
+            (false, "vc.example.com:80", "vc.example.com"),
+            (true, "vc.example.com:80", "vc.example.com:80"),
+            (false, "vc.example.com:443", "vc.example.com:443"),
+            (true, "[2001:db8::1]:443", "[2001:db8::1]"),
+            (true, "[2001:db8::1]:8443", "[2001:db8::1]:8443"),
+            (false, "192.0.2.1:80", "192.0.2.1"),
         ] {
-            let headers = common_part(&address.parse().unwrap(), "test/1", true);
-            assert_eq!(headers.lines().nth(1), Some(&*format!("Host: {host}")), "{address}");
+            let headers = common_part(server, tls, "test/1", true);
+            assert_eq!(headers.lines().nth(1), Some(&*format!("Host: {host}")), "{server}");
         }
     }
 
     #[test]
     fn a_header_of_two_lines_is_refused() {
         let retry = Retry::new(false);
-        let uri = "https://vc.example.com:443/sdk?a=b".parse().unwrap();
+        let path = PathAndQuery::from_static("/sdk?a=b");
         let mut out = Vec::new();
         write_head(
             &mut out,
-            &request(&uri, &[("Cookie", "a=\"b\"")], &retry),
-            &common_part(&uri, "test/1", true),
+            &request(&path, &[("Cookie", "a=\"b\"")], &retry),
+            &common_part("vc.example.com:443", true, "test/1", true),
         )
         .unwrap();
         assert_eq!(
@@ -173,7 +170,7 @@ mod tests {
         );
         for bad in ["a\r\nb: c", "a\nb", "a\0", "ü"] {
             let headers = [("Cookie", bad)];
-            assert!(write_head(&mut Vec::new(), &request(&uri, &headers, &retry), "").is_err(), "{bad:?}");
+            assert!(write_head(&mut Vec::new(), &request(&path, &headers, &retry), "").is_err(), "{bad:?}");
         }
     }
 }

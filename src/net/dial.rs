@@ -166,7 +166,7 @@ impl Dialer {
                 self.option()
             ),
         )
-        .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
+        .caused_by(&error)
     }
 }
 

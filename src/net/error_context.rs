@@ -21,7 +21,7 @@ pub(crate) fn with_peer(error: Error, settings: &Settings, exchange: &Exchange) 
         _ if settings.proxy.as_ref().is_some_and(|proxy| message.contains(&proxy.address())) => return error,
         _ => format!("{peer}: {message}"),
     };
-    error.with(|d| d.message = message)
+    error.reworded(|_| message)
 }
 
 /// The message about a deadline that passed in this phase. `occasion` says what for, if not for the call itself, and ends in a comma.
@@ -77,5 +77,5 @@ pub(crate) fn shortage(doing: &str, error: &io::Error) -> Error {
              (ulimit -n) or lower 'max_connections' and 'max_long_polls'"
         ),
     )
-    .with(|d| d.os_error = error.raw_os_error().unwrap_or(0))
+    .caused_by(error)
 }

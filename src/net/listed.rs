@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 
 use super::trust_store::TrustStore;
 use crate::runtime::process::PerProcess;
-use crate::sync::{Arc, Mutex, Weak, rank};
+use crate::runtime::shared::{Shareable, Shared};
+use crate::sync::{Arc, rank};
 
 /// Certificates that replace the system's, in DER.
 pub(crate) struct Listed {
@@ -14,7 +15,7 @@ pub(crate) struct Listed {
     store: Arc<TrustStore>,
 }
 
-static LISTS: PerProcess<Mutex<Vec<Weak<Listed>>, rank::Listed>> = PerProcess::new();
+static LISTS: PerProcess<Shared<Listed, rank::Listed>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's lists.
 pub(super) fn renew_after_fork() {
@@ -25,34 +26,21 @@ impl Listed {
     /// The list of these certificates: an existing one, or a new one.
     pub(crate) fn shared(certificates: Vec<Vec<u8>>) -> Arc<Listed> {
         let lists = LISTS.get();
-        let find = |lists: &[Weak<Listed>]| -> Vec<Arc<Listed>> {
-            // Perhaps the last references, which are dropped after the lock was released.
-            lists.iter().filter_map(Weak::upgrade).collect()
-        };
-        let is_it = |list: &Arc<Listed>| list.certificates == certificates;
-        let before = find(&lists.lock());
-        if let Some(list) = before.into_iter().find(is_it) {
-            return list;
-        }
-        let store = Arc::new(TrustStore::of(&certificates));
-        let mut all = lists.lock();
-        all.retain(|list| list.strong_count() > 0);
-        let meanwhile = find(&all);
-        let list = match meanwhile.iter().find(|list| is_it(list)) {
-            // sometimes: a race, which a run meets or not
-            Some(list) => list.clone(),
-            None => {
-                let list = Arc::new(Listed { certificates, store });
-                all.push(Arc::downgrade(&list));
-                list
-            }
-        };
-        drop(all);
-        list
+        lists.find(&certificates).unwrap_or_else(|| {
+            let store = Arc::new(TrustStore::of(&certificates));
+            lists.share(Listed { certificates, store })
+        })
     }
 
     pub(super) fn store(&self) -> Arc<TrustStore> {
         self.store.clone()
+    }
+}
+
+impl Shareable for Listed {
+    type Key = [Vec<u8>];
+    fn key(&self) -> &[Vec<u8>] {
+        &self.certificates
     }
 }
 

@@ -180,7 +180,7 @@ pub(super) fn lost(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Error 
                 (_, false) => format!("the connection was lost: {error}; nothing was sent, so the call can be repeated"),
             },
         )
-        .with(|d| d.os_error = error.raw_os_error().unwrap_or(0)),
+        .caused_by(error),
     )
 }
 

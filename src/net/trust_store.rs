@@ -216,7 +216,7 @@ fn read_system() -> Result<TrustStore> {
             format!("the system's root certificates cannot be read: {shortage}"),
         )
         .not_run()
-        .with(|d| d.os_error = shortage.raw_os_error().unwrap_or(0)));
+        .caused_by(&shortage));
     }
     let store = TrustStore::of(&read.certs);
     if !store.listed.is_empty() {

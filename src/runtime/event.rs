@@ -98,7 +98,7 @@ impl Queue {
                 format!("no descriptor for the event queue: {e}; raise the limit of open files"),
             )
             .not_run()
-            .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
+            .caused_by(&e)
         })?;
         Ok(Arc::new(Queue { pending: Mutex::default(), readable, closed: Arc::default() }))
     }

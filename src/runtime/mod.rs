@@ -12,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod reactor;
 pub(crate) mod redact;
 pub(crate) mod secret;
+pub(crate) mod shared;
 pub(crate) mod signal;
 pub(crate) mod task;
 pub(crate) mod thread_number;

@@ -1,8 +1,7 @@
 //! The reactor: one thread that wakes sleepers, at a time or when a descriptor is ready. Ten thousand sleepers cost ten thousand
 //! entries and no more threads. The first entry starts the thread, which ends after some seconds without one.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::RawFd;
 use std::time::Duration;
@@ -21,34 +20,6 @@ pub(crate) trait Sleeper: Send + Sync {
     fn wake(self: Arc<Self>);
 }
 
-struct Entry {
-    at: Instant,
-    /// Orders entries with equal times by arrival.
-    number: u64,
-    sleeper: Weak<dyn Sleeper>,
-}
-
-impl PartialEq for Entry {
-    // unreached: a trait requires it, and nothing calls it
-    fn eq(&self, other: &Entry) -> bool {
-        (self.at, self.number) == (other.at, other.number)
-    }
-}
-
-impl Eq for Entry {}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
-        (self.at, self.number).cmp(&(other.at, other.number))
-    }
-}
-
 #[derive(Default)]
 struct Reactor {
     state: Mutex<State, rank::Reactor>,
@@ -56,7 +27,8 @@ struct Reactor {
 
 #[derive(Default)]
 struct State {
-    entries: BinaryHeap<Reverse<Entry>>,
+    /// Who is woken when. The number orders entries with equal times by arrival.
+    entries: BTreeMap<(Instant, u64), Weak<dyn Sleeper>>,
     /// The number of entries at which those of dropped sleepers are removed.
     purge_at: usize,
     last_number: u64,
@@ -116,7 +88,7 @@ impl State {
     /// sleeper.
     fn purge(&mut self) {
         if self.entries.len() >= self.purge_at {
-            self.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
+            self.entries.retain(|_, sleeper| sleeper.strong_count() > 0);
             self.purge_at = MIN_PURGE.max(2 * self.entries.len());
         }
     }
@@ -151,8 +123,8 @@ pub(crate) fn wake_at(at: Instant, sleeper: Weak<dyn Sleeper>) -> std::result::R
     let mut state = reactor.state.lock();
     let number = state.next_number();
     state.purge();
-    let first = state.entries.peek().is_none_or(|Reverse(first)| at < first.at);
-    state.entries.push(Reverse(Entry { at, number, sleeper }));
+    let first = state.entries.first_key_value().is_none_or(|((first, _), _)| at < *first);
+    state.entries.insert((at, number), sleeper);
     if state.thread.is_some() {
         if first {
             state.notify();
@@ -262,11 +234,11 @@ impl Reactor {
         let mut state = self.state.lock();
         while !state.stopping {
             let now = Instant::now();
-            let limit = match state.entries.peek().map(|Reverse(first)| first.at) {
+            let limit = match state.entries.first_key_value().map(|((at, _), _)| *at) {
                 Some(at)
                     if at <= now || (planted!("woken-early") && at <= now + Duration::from_millis(10)) =>
                 {
-                    let due = state.entries.pop().and_then(|Reverse(entry)| entry.sleeper.upgrade());
+                    let due = state.entries.pop_first().and_then(|(_, sleeper)| sleeper.upgrade());
                     drop(state);
                     wake(due);
                     state = self.state.lock();
@@ -301,7 +273,7 @@ impl Reactor {
         state.ended = state.thread.take();
         if state.stopping {
             // Sleepers that outlive the shutdown rely on their entries when the library is used again.
-            state.entries.retain(|Reverse(entry)| entry.sleeper.strong_count() > 0);
+            state.entries.retain(|_, sleeper| sleeper.strong_count() > 0);
             // Nobody watches their descriptors any more. They look, and register again.
             let left: Vec<_> =
                 state.descriptors.drain().filter_map(|(_, sleeper)| sleeper.upgrade()).collect();
@@ -403,7 +375,7 @@ mod tests {
             let sleeper: Arc<dyn Sleeper> = if n % 100 == 0 { lives[n as usize / 100].clone() } else { gone };
             state.purge();
             let at = Instant::now() + Duration::from_secs(600);
-            state.entries.push(Reverse(Entry { at, number: n.into(), sleeper: Arc::downgrade(&sleeper) }));
+            state.entries.insert((at, n.into()), Arc::downgrade(&sleeper));
             assert!(
                 state.entries.len() <= 2 * (n as usize / 100 + 1) + 64 + 1,
                 "{} at {n}",

@@ -84,8 +84,8 @@ impl Refused {
 /// An earlier error as the answer to a call that made no request. It is never stored: an error built from it would grow
 /// with each answer.
 pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
-    let message = format!("{advice} ({})", earlier.detail().message);
-    earlier.clone().with(|d| (d.message, d.not_tried) = (message, true)).not_run()
+    let told = earlier.clone().reworded(|message| format!("{advice} ({message})"));
+    told.with(|d| d.not_tried = true).not_run()
 }
 
 impl Session {

@@ -33,9 +33,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         // unreached: needs a defect in ring, rustls or this library
-        let outcome = self.outcome.take().unwrap_or_else(|| {
-            Err(Error::new(Status::VSESSION_E_INTERNAL, "a panic during the call; please report it"))
-        });
+        let outcome = self.outcome.take().unwrap_or_else(|| Err(Error::panicked("the call")));
         // Before the event: who reads it may start another call.
         self.session.async_calls.fetch_sub(1, Ordering::SeqCst);
         // Under the lock of the renewal, as for all events, so that epochs do not go back.

@@ -20,6 +20,7 @@ use crate::soap::operation_id::next_operation_id;
 use crate::soap::reply::Reply;
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
+use crate::text::Text;
 use crate::vim::service::{SERVICE_INSTANCE, Service};
 
 /// A call of a vim25 method, borrowed from the program or, for an asynchronous call, copied.
@@ -77,7 +78,7 @@ pub(crate) struct CallOptions {
 pub(crate) struct SessionReply {
     pub(crate) reply: Reply,
     pub(crate) epoch: u64,
-    pub(crate) operation_id: String,
+    pub(crate) operation_id: Text,
 }
 
 impl Session {
@@ -118,25 +119,18 @@ impl Session {
             // sometimes: a race, which a run meets or not
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let under_way = InUse::begin(self, &snapshot);
-            let result = self
-                .vim
-                .kind
-                .endpoint
-                .call(
-                    &Call {
-                        method: &call.method,
-                        this: call.object(service)?,
-                        arguments: &call.arguments,
-                        cookie: Some(&login.cookie),
-                        action: &service.action,
-                        operation_id: &operation_id,
-                        retry,
-                        lane: lane(&call.method),
-                        commit_when_sent: false,
-                    },
-                    watch,
-                )
-                .await;
+            let attempt = Call {
+                method: &call.method,
+                this: call.object(service)?,
+                arguments: &call.arguments,
+                cookie: Some(&login.cookie),
+                action: &service.action,
+                operation_id: &operation_id,
+                retry,
+                lane: lane(&call.method),
+                commit_when_sent: false,
+            };
+            let result = self.vim.kind.endpoint.call(&attempt, watch).await;
             drop(under_way);
             let result = result.and_then(|reply| well_formed(reply, &call.method, &operation_id));
             if let Err(error) = &result
@@ -170,7 +164,7 @@ impl Session {
                     Outcome::Gone => {
                         return Err(self
                             .why_not_replaced::<Vim25>()
-                            .with(|d| d.operation_id = Some(operation_id.clone())));
+                            .with(|d| d.operation_id = Some(operation_id.as_str().into())));
                     }
                 }
             }
@@ -178,7 +172,7 @@ impl Session {
                 Ok(reply) => {
                     self.note_success::<Vim25>();
                     self.note_reply(snapshot.epoch, &call.method, &call.arguments, &reply);
-                    Ok(SessionReply { reply, epoch: snapshot.epoch, operation_id })
+                    Ok(SessionReply { reply, epoch: snapshot.epoch, operation_id: operation_id.into() })
                 }
                 Err(error) => {
                     // This answer proves that the call did not run.
@@ -241,15 +235,14 @@ impl Session {
 
 /// Checks that the whole reply is well-formed: the program gets exactly what the server sent, or an error.
 fn well_formed(reply: Reply, method: &str, operation_id: &str) -> Result<Reply> {
-    reply.well_formed(method).map_err(|error| error.with(|d| d.operation_id = Some(operation_id.to_string())))
+    reply.well_formed(method).map_err(|error| error.with(|d| d.operation_id = Some(operation_id.into())))
 }
 
 /// The call's own answer, if the login that it caused failed without saying more.
 fn with_failed_login(own: &Error, failure: &Error) -> Error {
-    own.clone().with(|d| {
-        d.message.push_str(&format!("; the login that was to replace the session failed: {failure}"));
-        d.retriable = failure.detail().retriable;
-    })
+    own.clone()
+        .reworded(|message| format!("{message}; the login that was to replace the session failed: {failure}"))
+        .with(|d| d.retriable = failure.detail().retriable)
 }
 
 /// The calls that the server answers when something changes, and not before. They are the PropertyCollector's: no other vim25 method

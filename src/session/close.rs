@@ -15,7 +15,6 @@ use crate::runtime::log::log;
 use crate::runtime::phase;
 use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
-use crate::status::Status;
 use crate::sync::Arc;
 
 /// A close that the server has not been told of yet.
@@ -87,15 +86,10 @@ impl Session {
             let Some(flight) = flight else { continue };
             let watch = flight.watched(watch.within(watch.bounds().clone()));
             // After a panic others must be able to change the session.
-            let result =
-                catch_unwind(AssertUnwindSafe(|| on_this_thread(self.send_logout::<K>(&snapshot, &watch))))
-                    // unreached: needs a defect in ring, rustls or this library
-                    .unwrap_or_else(|_| {
-                        Err(Error::new(
-                            Status::VSESSION_E_INTERNAL,
-                            "a panic during the logout; please report it",
-                        ))
-                    });
+            let sent =
+                catch_unwind(AssertUnwindSafe(|| on_this_thread(self.send_logout::<K>(&snapshot, &watch))));
+            // unreached: needs a defect in ring, rustls or this library
+            let result = sent.unwrap_or_else(|_| Err(Error::panicked("the logout")));
             {
                 let mut renewal = server_session.renewal.lock();
                 if matches!(renewal.phase, Phase::Logout(_)) {
@@ -189,10 +183,7 @@ impl Session {
 
 /// The error of a close that left a session on the server.
 fn unfinished(error: &Error) -> Error {
-    error.clone().with(|d| {
-        d.message = format!(
-            "the handle is closed, but the logout did not succeed ({}); the server will end the session when it has been idle long enough",
-            d.message
-        );
+    error.clone().reworded(|message| {
+        format!("the handle is closed, but the logout did not succeed ({message}); the server will end the session when it has been idle long enough")
     })
 }

@@ -90,9 +90,7 @@ impl Session {
                 "0 stands for the option 'keepalive.interval_ms', which is 0; name an interval of at least 1000",
             ));
         }
-        if self.state() == State::VSESSION_STATE_CLOSED {
-            return Err(super::closed().not_run());
-        }
+        self.check_open()?;
         let mut schedule = self.vim.keepalive.0.lock();
         schedule.stopped = false;
         schedule.interval = interval;
@@ -103,9 +101,7 @@ impl Session {
 
     /// Stops keep-alive. Waits for no probe.
     pub(crate) fn keepalive_stop(&self) -> Result<()> {
-        if self.state() == State::VSESSION_STATE_CLOSED {
-            return Err(super::closed().not_run());
-        }
+        self.check_open()?;
         self.vim.keepalive.0.lock().stopped = true;
         Ok(())
     }
@@ -171,12 +167,8 @@ impl Session {
         let had_session = self.state().is_usable();
         let logouts = self.vim.renewal.lock().machine.logouts();
         // A panic in a probe must not end keep-alive.
-        let result = catching(pin!(self.probe(watch))).await.unwrap_or_else(|_| {
-            Err(Error::new(
-                Status::VSESSION_E_INTERNAL,
-                "a panic during a keep-alive probe; please report it",
-            ))
-        });
+        let result = catching(pin!(self.probe(watch))).await;
+        let result = result.unwrap_or_else(|_| Err(Error::panicked("a keep-alive probe")));
         let status = result.as_ref().err().map(Error::status);
         if paid {
             self.vim.kind.budget().settle(result.as_ref().err().map_or(Outcome::Answered, Outcome::of));

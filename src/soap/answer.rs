@@ -10,6 +10,7 @@ use super::xml::decode::{self, BadCharacter, Form};
 use super::xml::problem::{Read, What};
 use super::xml::reader::{EndTag, Event, Reader, StartTag};
 use super::xml::text::text_content;
+use crate::text::Text;
 
 /// What a body holds.
 #[derive(Debug)]
@@ -32,13 +33,13 @@ pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result:
                     bad_reference.map(|(at, number)| BadCharacter { at, form: Form::Reference(number) });
                 return Ok(Answer::Reply(Reply {
                     response,
-                    text: value,
+                    text: value.map(Text::from),
                     withholds_properties: found.withholds_properties,
                     bad_character: [bad_character, bad_reference]
                         .into_iter()
                         .flatten()
                         .min_by_key(|bad| bad.at),
-                    xml: text,
+                    xml: text.into(),
                 }));
             }
             Err(reason) => reason,

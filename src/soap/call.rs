@@ -52,7 +52,7 @@ impl Endpoint {
         let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..1] };
         let request = HttpRequest {
             method: Method::POST,
-            uri: &self.uri,
+            path: &self.path,
             fixed_lines: ACCEPT_AND_TYPE,
             headers,
             body: &envelope.pieces(),
@@ -90,7 +90,7 @@ impl Endpoint {
     /// An error of this call.
     #[cold]
     fn about(&self, call: &Call<'_>, error: Error) -> Error {
-        self.named(error).with(|d| d.operation_id = Some(call.operation_id.to_string()))
+        self.named(error).with(|d| d.operation_id = Some(call.operation_id.into()))
     }
 }
 

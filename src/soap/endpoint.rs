@@ -1,6 +1,7 @@
 //! A SOAP service of a server: its path, the namespace of its methods, and the client that its requests go through.
 
-use ureq::http::{Method, Uri};
+use ureq::http::Method;
+use ureq::http::uri::PathAndQuery;
 
 use crate::error::{Error, Result};
 use crate::http::{Budget, Client, HttpReply, HttpRequest, Lane, Permit, Retry};
@@ -11,8 +12,7 @@ use crate::sync::Arc;
 #[derive(Clone)]
 pub(crate) struct Endpoint {
     pub(super) client: Arc<Client>,
-    path: String,
-    pub(super) uri: Uri,
+    pub(super) path: PathAndQuery,
     pub(super) namespace: &'static str,
     pub(super) max_reply_bytes: u64,
 }
@@ -25,28 +25,23 @@ impl Endpoint {
         namespace: &'static str,
         max_reply_bytes: u64,
     ) -> Result<Endpoint> {
-        let uri = client.uri(path)?;
-        Ok(Endpoint { client, path: path.to_string(), uri, namespace, max_reply_bytes })
+        Ok(Endpoint { client, path: valid(path)?, namespace, max_reply_bytes })
     }
 
     /// Fetches a document below the path of the service.
     pub(crate) async fn get(&self, document: &str, watch: &Watch) -> Result<HttpReply> {
-        self.client
-            .send(
-                &HttpRequest {
-                    method: Method::GET,
-                    uri: &self.client.uri(&format!("{}/{document}", self.path))?,
-                    fixed_lines: "Accept: text/xml, */*\r\n",
-                    headers: &[],
-                    body: &[],
-                    retry: &Retry::new(true),
-                    commit_when_sent: false,
-                    lane: Lane::Usual,
-                    max_reply_bytes: self.max_reply_bytes,
-                },
-                watch,
-            )
-            .await
+        let request = HttpRequest {
+            method: Method::GET,
+            path: &valid(&format!("{}/{document}", self.path))?,
+            fixed_lines: "Accept: text/xml, */*\r\n",
+            headers: &[],
+            body: &[],
+            retry: &Retry::new(true),
+            commit_when_sent: false,
+            lane: Lane::Usual,
+            max_reply_bytes: self.max_reply_bytes,
+        };
+        self.client.send(&request, watch).await
     }
 
     /// See `Client::background_turn`.
@@ -78,6 +73,11 @@ impl Endpoint {
         if !about_an_answer || error.detail().message.contains(&server) {
             return error;
         }
-        error.with(|d| d.message = format!("{server}: {}", d.message))
+        error.reworded(|message| format!("{server}: {message}"))
     }
+}
+
+fn valid(path: &str) -> Result<PathAndQuery> {
+    // unreached: the option has refused such a path
+    path.parse().map_err(|e| Error::config(format!("option 'url': '{path}' is not a valid path: {e}")))
 }

@@ -9,6 +9,7 @@ use super::xml::text::{local_part_of_value, text_content};
 use crate::error::{Error, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
+use crate::text::Text;
 
 /// The decisive faults: they concern the session, the credentials or a privilege, and a server sends them before the method
 /// does anything. All others are `VSESSION_E_FAULT` and come from the method itself.
@@ -341,10 +342,10 @@ impl Fault {
         // The error is copied a few times on its way to the caller. A copy that finds no memory would abort the process.
         let room = Vec::<u8>::new().try_reserve_exact(8 * self.xml.len()).is_ok();
         let error = Error::new(status, message).with(|d| {
-            d.fault_name = Some(name).filter(|n| !n.is_empty());
+            d.fault_name = Some(name).filter(|n| !n.is_empty()).map(Text::from);
             d.fault_xml = Some(&self.xml)
                 .filter(|xml| room && !xml.is_empty())
-                .map(|xml| without_secrets(xml, &hidden));
+                .map(|xml| without_secrets(xml, &hidden).into());
             d.http_status = http_status;
             d.objection = self.objection;
         });

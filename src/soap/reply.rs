@@ -13,6 +13,7 @@ use super::xml::tree::{self, child};
 use crate::error::{Error, Result};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
+use crate::text::Text;
 
 /// Levels of elements in an envelope: the response or the fault, the return value, the children of that.
 pub(super) const RESPONSE: usize = 3;
@@ -23,11 +24,11 @@ const FIELD: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Reply {
     /// The whole envelope.
-    pub(crate) xml: String,
+    pub(crate) xml: Text,
     /// The place of the response element in `xml`.
     pub(crate) response: Range<usize>,
     /// The text of the return value, if it is a single element without children.
-    pub(crate) text: Option<String>,
+    pub(crate) text: Option<Text>,
     /// The reply names properties that the server withholds because the caller is not authenticated.
     pub(crate) withholds_properties: bool,
     /// The first character that XML forbids. `xml` has a question mark in place of each byte of such characters.

@@ -57,11 +57,8 @@ impl Unreadable {
         let Unreadable { text, reason, ran } = self;
         let error = match reason {
             Reason::NotXml { problem, bad_character: None } => not_xml(&text, problem, hidden),
-            Reason::NotXml { problem, bad_character: Some(bad) } => {
-                not_xml(&text, problem, hidden).with(|d| {
-                    d.message.push_str(&format!("; it may be damaged before that: it contains {bad}"));
-                })
-            }
+            Reason::NotXml { problem, bad_character: Some(bad) } => not_xml(&text, problem, hidden)
+                .reworded(|message| format!("{message}; it may be damaged before that: it contains {bad}")),
             Reason::Utf16 { beginning } => {
                 not_soap(&beginning, "it is in UTF-16, and SOAP servers send UTF-8", hidden)
             }

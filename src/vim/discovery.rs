@@ -10,7 +10,7 @@ use crate::runtime::wait::Watch;
 use crate::soap::call::Call;
 use crate::soap::endpoint::Endpoint;
 use crate::soap::envelope::Reference;
-use crate::soap::http_status;
+use crate::soap::http_status::{self, OVERLOADED};
 use crate::soap::operation_id::next_operation_id;
 use crate::status::Status;
 use crate::vim::service_content::ServiceContent;
@@ -49,23 +49,18 @@ async fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service
 
 async fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<Service> {
     let action = soap_action(version);
-    let reply = endpoint
-        .call(
-            &Call {
-                method: "RetrieveServiceContent",
-                this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
-                arguments: "",
-                cookie: None,
-                action: &action,
-                operation_id: &next_operation_id(),
-                retry: &Retry::new(true),
-                lane: Lane::Usual,
-                commit_when_sent: false,
-            },
-            watch,
-        )
-        .await?;
-    let content = reply.with_tree(ServiceContent::read)?;
+    let call = Call {
+        method: "RetrieveServiceContent",
+        this: Reference { kind: SERVICE_INSTANCE, id: SERVICE_INSTANCE },
+        arguments: "",
+        cookie: None,
+        action: &action,
+        operation_id: &next_operation_id(),
+        retry: &Retry::new(true),
+        lane: Lane::Usual,
+        commit_when_sent: false,
+    };
+    let content = endpoint.call(&call, watch).await?.with_tree(ServiceContent::read)?;
     Ok(Service { action, content })
 }
 
@@ -100,14 +95,16 @@ async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<Str
         200 => Ok(versions::newest(&body)),
         300..=399 | 407 => Err(error()),
         // The server or a proxy before it is starting or overloaded: a later request may succeed.
-        408 | 429 | 500..=599 => Err(error().with(|d| {
-            d.retriable = true;
-            d.retry_after = head.retry_after();
-            if !d.message.contains(http_status::OVERLOADED) {
-                d.message.push_str("; ");
-                d.message.push_str(http_status::OVERLOADED);
-            }
-        })),
+        408 | 429 | 500..=599 => {
+            let error = error().with(|d| {
+                d.retriable = true;
+                d.retry_after = head.retry_after();
+            });
+            Err(error.reworded(|message| match message {
+                _ if message.contains(OVERLOADED) => message.to_string(),
+                _ => format!("{message}; {OVERLOADED}"),
+            }))
+        }
         // A proxy forbids the list or does not know it. Discovery works without it.
         _ => Ok(None),
     }
@@ -115,10 +112,8 @@ async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<Str
 
 fn given_version(error: Error, version: &str) -> Error {
     match error.detail().objection {
-        Some(Objection::Version) => error.with(|d| {
-            d.message.push_str(&format!(
-                "; option 'api_version' is '{version}', which this server does not support: set it to 'auto'"
-            ));
+        Some(Objection::Version) => error.reworded(|message| {
+            format!("{message}; option 'api_version' is '{version}', which this server does not support: set it to 'auto'")
         }),
         _ => error,
     }

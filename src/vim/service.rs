@@ -1,14 +1,12 @@
 //! What must be known of a server before a login: its API version and its service content. Both are available without a
 //! session and stay the same until the server is replaced or upgraded.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
-
 use crate::error::{Error, Result};
 use crate::runtime::process::PerProcess;
+use crate::runtime::shared::{Shareable, Shared};
 use crate::soap::envelope::Reference;
 use crate::status::Status;
-use crate::sync::{Arc, Mutex, Weak, rank};
+use crate::sync::{Arc, rank};
 use crate::vim::service_content::ServiceContent;
 
 /// The namespace of the service.
@@ -25,27 +23,26 @@ pub(crate) struct Service {
     pub(crate) content: ServiceContent,
 }
 
-/// The services in use by sessions, by the hash of their content.
-static HELD: PerProcess<Mutex<HashMap<u64, Weak<Service>>, rank::Services>> = PerProcess::new();
+impl Shareable for Service {
+    type Key = Service;
+    fn key(&self) -> &Service {
+        self
+    }
+}
+
+/// The services in use by sessions.
+static SERVICES: PerProcess<Shared<Service, rank::Services>> = PerProcess::new();
 
 /// In a forked child: forgets the services of the parent.
 pub(crate) fn renew_after_fork() {
-    HELD.renew();
+    SERVICES.renew();
 }
 
 impl Service {
     /// The copy that all sessions with an equal service share: a thousand sessions with one server hold it once.
     pub(crate) fn shared(self) -> Arc<Service> {
-        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(&self);
-        let all = HELD.get();
-        let mut held = all.lock();
-        if let Some(same) = held.get(&hash).and_then(Weak::upgrade).filter(|same| **same == self) {
-            return same;
-        }
-        held.retain(|_, service| service.strong_count() > 0);
-        let service = Arc::new(self);
-        held.insert(hash, Arc::downgrade(&service));
-        service
+        let services = SERVICES.get();
+        services.find(&self).unwrap_or_else(|| services.share(self))
     }
 
     pub(crate) fn session_manager(&self) -> Result<Reference<'_>> {

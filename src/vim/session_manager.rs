@@ -54,22 +54,18 @@ async fn ask(
     retry: &Retry,
     watch: &Watch,
 ) -> Result<Reply> {
-    endpoint
-        .call(
-            &Call {
-                method,
-                this,
-                arguments,
-                cookie: Some(cookie),
-                action: &service.action,
-                operation_id: &next_operation_id(),
-                retry,
-                lane,
-                commit_when_sent: false,
-            },
-            watch,
-        )
-        .await
+    let call = Call {
+        method,
+        this,
+        arguments,
+        cookie: Some(cookie),
+        action: &service.action,
+        operation_id: &next_operation_id(),
+        retry,
+        lane,
+        commit_when_sent: false,
+    };
+    endpoint.call(&call, watch).await
 }
 
 /// Ends a session. Succeeds if the session is already gone.
