@@ -95,16 +95,13 @@ impl<'a> NamedFile<'a> {
 
 /// What kind of file it is, unless it is a regular one.
 fn kind(about: &Metadata) -> Option<&'static str> {
-    let kind = about.file_type();
-    if kind.is_file() {
-        return None;
+    match about.file_type() {
+        kind if kind.is_file() => None,
+        kind if kind.is_dir() => Some("a directory"),
+        kind if kind.is_fifo() => Some("a pipe"),
+        kind if kind.is_socket() => Some("a socket"),
+        _ => Some("a device"),
     }
-    Some(match kind {
-        kind if kind.is_dir() => "a directory",
-        kind if kind.is_fifo() => "a pipe",
-        kind if kind.is_socket() => "a socket",
-        _ => "a device",
-    })
 }
 
 /// Reads up to one byte more than `most`. A buffer that proves too small is replaced and wiped: a vector that grows on its own

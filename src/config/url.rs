@@ -304,16 +304,7 @@ mod tests {
     #[test]
     fn hosts_and_paths_that_others_would_read_differently_are_refused() {
         for host in [
-            "127.1",
-            "0x7f.1",
-            "2130706433",
-            "010.0.0.300",
-            "1.2.3.4.5",
-            "10.1.2.3.",
-            "a..b",
-            ".a",
-            "a.",
-            "-",
+            "127.1", "0x7f.1", "2130706433", "010.0.0.300", "1.2.3.4.5", "10.1.2.3.", "a..b", ".a", "a.", "-",
         ] {
             let good = ["a.", "-"].contains(&host);
             assert_eq!(parse(host).is_ok(), good, "{host}");
@@ -322,17 +313,8 @@ mod tests {
             assert!(parse(bad).is_err(), "{bad}");
         }
         for path in [
-            "/sdk/..",
-            "/a/../sdk",
-            "/./sdk",
-            "/%2e%2E/sdk",
-            "/a%00",
-            "/a%0d%0aX:y",
-            "/s<k",
-            "/s\\k",
-            "/%zz",
-            "/%4",
-            "/\u{e9}",
+            "/sdk/..", "/a/../sdk", "/./sdk", "/%2e%2E/sdk", "/a%00", "/a%0d%0aX:y", "/s<k", "/s\\k", "/%zz",
+            "/%4", "/\u{e9}",
         ] {
             assert!(parse(&format!("https://h{path}")).is_err(), "{path}");
         }

@@ -14,7 +14,8 @@ use crate::net;
 use crate::runtime::log::{self, Level};
 use crate::runtime::secret::Wiped;
 use crate::runtime::wait::Bounds;
-use crate::runtime::{fork, reactor, workers};
+use crate::runtime::workers::{self, NoThread};
+use crate::runtime::{fork, reactor};
 use crate::session::Session;
 use crate::state::{vsession_reason, vsession_state};
 use crate::status::vsession_status;
@@ -152,16 +153,13 @@ pub unsafe extern "C" fn vsession_shutdown(
             .collect();
         let number = endings.len();
         for (session, ending) in endings {
-            let done = done.clone();
-            let bounds = Bounds { deadline: Some(end), ..Bounds::default() };
-            let (bounds_here, done_here) = (bounds.clone(), done.clone());
-            let (closing, ending_there) = (session.clone(), ending.clone());
-            let started = workers::pools().calls.run(move |thread| {
-                let closed = thread.map_err(Error::from);
-                let _ = done.send(closed.and_then(|()| closing.finish_close(ending_there, bounds)));
-            });
-            if started.is_err() {
-                let _ = done_here.send(session.finish_close(ending, bounds_here));
+            let (done, bounds) = (done.clone(), Bounds { deadline: Some(end), ..Bounds::default() });
+            let close = move |thread: Result<(), NoThread>| {
+                let thread = thread.map_err(Error::from);
+                let _ = done.send(thread.and_then(|()| session.finish_close(ending, bounds)));
+            };
+            if workers::pools().calls.run(close.clone()).is_err() {
+                close(Ok(()));
             }
         }
         let mut first_error = None;

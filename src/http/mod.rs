@@ -28,4 +28,3 @@ pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;
 pub(crate) use request::{HttpRequest, Lane};
 pub(crate) use retry::{Reason, Retry};
-pub(crate) use semaphore::Permit;

@@ -91,7 +91,7 @@ impl TlsStream {
         config: &TlsConfig,
         exchange: &mut Exchange<'_>,
     ) -> io::Result<TlsStream> {
-        let server = config.server();
+        let server = config.server.clone();
         // A trailing dot matters to DNS only; the names in certificates have none.
         let bare = host.strip_suffix('.').unwrap_or(host);
         // unreached: no test sends such input
@@ -102,7 +102,7 @@ impl TlsStream {
             ))
         })?;
         // unreached: needs a defect in ring, rustls or this library
-        let tls = ClientConnection::new(config.client_config(), name).map_err(|e| {
+        let tls = ClientConnection::new(config.client.clone(), name).map_err(|e| {
             exchange.fail(Error::new(
                 Status::VSESSION_E_TLS,
                 format!("TLS with {server} could not be set up: {e}"),

@@ -17,8 +17,9 @@ use crate::sync::Arc;
 /// rustls' configuration for one server.
 #[derive(Clone)]
 pub(crate) struct TlsConfig {
-    client: Arc<ClientConfig>,
-    server: Arc<str>,
+    pub(super) client: Arc<ClientConfig>,
+    /// Host and port, for messages.
+    pub(super) server: Arc<str>,
 }
 
 impl TlsConfig {
@@ -74,15 +75,6 @@ impl TlsConfig {
         // A resumed session would not prove again that the server holds its key, nor present its certificate.
         client.resumption = Resumption::disabled();
         Ok(TlsConfig { client: Arc::new(client), server })
-    }
-
-    pub(super) fn client_config(&self) -> Arc<ClientConfig> {
-        self.client.clone()
-    }
-
-    /// Host and port, for messages.
-    pub(super) fn server(&self) -> Arc<str> {
-        self.server.clone()
     }
 }
 

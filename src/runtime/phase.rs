@@ -35,18 +35,8 @@ impl Phase {
     const ALL: [Phase; 12] = {
         use Phase::*;
         [
-            Thread,
-            Start,
-            Credentials,
-            Permit,
-            LongPollPermit,
-            Lookup,
-            Connect,
-            Tunnel,
-            Handshake,
-            Request,
-            Silence,
-            Reply,
+            Thread, Start, Credentials, Permit, LongPollPermit, Lookup, Connect, Tunnel, Handshake, Request,
+            Silence, Reply,
         ]
     };
 }

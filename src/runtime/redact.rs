@@ -29,23 +29,8 @@ const STANDARD: &[&str] = &[
 
 /// Names from SOAP and from vSphere's faults. They do not echo what we sent either.
 const STANDARD_NAMES: &[&str] = &[
-    "Detail",
-    "Fault",
-    "detail",
-    "fault",
-    "faultCause",
-    "faultMessage",
-    "invalidProperty",
-    "localizedMessage",
-    "name",
-    "obj",
-    "object",
-    "privilegeId",
-    "type",
-    "vim25",
-    "xml",
-    "xmlns",
-    "xsd",
+    "Detail", "Fault", "detail", "fault", "faultCause", "faultMessage", "invalidProperty",
+    "localizedMessage", "name", "obj", "object", "privilegeId", "type", "vim25", "xml", "xmlns", "xsd",
     "xsi",
 ];
 

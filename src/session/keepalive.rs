@@ -209,10 +209,10 @@ impl Session {
         if self.state() == State::VSESSION_STATE_REJECTED {
             return self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ());
         }
-        let endpoint = &self.vim.kind.endpoint;
+        let client = &self.vim.kind.endpoint.client;
         match &self.config.probe {
             Probe::CurrentTime => {
-                let _turn = endpoint.background_turn(watch).await?;
+                let _turn = client.background_turn(watch).await?;
                 let call = MethodCall {
                     method: "CurrentTime".into(),
                     kind: SERVICE_INSTANCE.into(),
@@ -226,7 +226,7 @@ impl Session {
                 }
             }
             Probe::CurrentSession => {
-                let _turn = endpoint.background_turn(watch).await?;
+                let _turn = client.background_turn(watch).await?;
                 self.probe_current_session(watch).await
             }
             Probe::Custom(probe) => {

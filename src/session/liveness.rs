@@ -150,26 +150,26 @@ impl Session {
             return Ok(false);
         }
         let retry = Retry::new(true);
-        let asked =
-            loop {
-                let Some((login, service)) = snapshot.usable() else { break Err(self.no_session()) };
-                let vim = &self.vim.kind;
-                let answer =
-                    match session_manager::session_is_active(&vim.endpoint, service, login, &retry, watch)
-                        .await
-                    {
-                        Ok(Some(active)) => Ok(active),
-                        Ok(None) => vim.is_live(service, login, &retry, watch).await,
-                        Err(error) => Err(error),
-                    };
-                match answer {
-                    Ok(active) => break Ok(active),
-                    Err(error) => match self.other_session(snapshot.clone(), error, &retry, watch).await {
-                        Ok(other) => snapshot = other,
-                        Err(error) => break Err(error),
-                    },
-                }
+        let asked = loop {
+            let Some((login, service)) = snapshot.usable() else { break Err(self.no_session()) };
+            let vim = &self.vim.kind;
+            let answer = match session_manager::session_is_active(
+                &vim.endpoint, service, login, &retry, watch,
+            )
+            .await
+            {
+                Ok(Some(active)) => Ok(active),
+                Ok(None) => vim.is_live(service, login, &retry, watch).await,
+                Err(error) => Err(error),
             };
+            match answer {
+                Ok(active) => break Ok(active),
+                Err(error) => match self.other_session(snapshot.clone(), error, &retry, watch).await {
+                    Ok(other) => snapshot = other,
+                    Err(error) => break Err(error),
+                },
+            }
+        };
         if asked.is_err() && snapshot.usable().is_none() {
             // Another thread has found that the session is gone.
             return self.check_open().map(|()| false);

@@ -48,11 +48,11 @@ impl Kind for Vim25 {
     }
 
     fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {
-        self.endpoint.stopped(error, phase, occasion)
+        self.endpoint.client.stopped(error, phase, occasion)
     }
 
     fn budget(&self) -> &Budget {
-        self.endpoint.budget()
+        self.endpoint.client.budget()
     }
 
     async fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {

@@ -9,7 +9,7 @@ use super::unreadable::{Reason, Unreadable};
 use super::xml::decode::{self, BadCharacter, Form};
 use super::xml::problem::{Read, What};
 use super::xml::reader::{EndTag, Event, Reader, StartTag};
-use super::xml::text::text_content;
+use super::xml::text::{is_white_space, text_content};
 use crate::text::Text;
 
 /// What a body holds.
@@ -245,8 +245,7 @@ impl Found {
 
 /// Whether a part of a document without elements contains nothing but white space and comments.
 pub(super) fn is_blank(text: &str) -> bool {
-    let is_blank = |text: &str| text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
-    is_blank(text) || text_content(text).is_some_and(|text| is_blank(&text))
+    is_white_space(text) || text_content(text).is_some_and(|text| is_white_space(&text))
 }
 
 #[cfg(test)]

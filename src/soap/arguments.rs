@@ -2,21 +2,18 @@
 
 use memchr::memchr_iter;
 
+use super::xml::decode::Form;
 use super::xml::reader::Reader;
-use super::xml::text::is_allowed;
-
-/// Whether the text is white space by the definition of XML, which is narrower than that of Rust.
-fn is_blank(text: &str) -> bool {
-    if planted!("any-blank-between-arguments") {
-        return text.trim().is_empty();
-    }
-    text.bytes().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
-}
+use super::xml::text::{is_allowed, is_white_space};
 
 /// Whether `arguments` can stand inside a request: well-formed elements that use no prefix but `xsi` and `xsd`, or
 /// declare their own. The error names the line and the column.
 pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
-    if is_blank(arguments) {
+    let blank = match planted!("any-blank-between-arguments") {
+        true => arguments.trim().is_empty(),
+        false => is_white_space(arguments),
+    };
+    if blank {
         return Ok(());
     }
     if let Some((at, problem)) = bad_character(arguments) {
@@ -25,10 +22,9 @@ pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
     let mut reader = Reader::content(arguments);
     match (reader.finish(), reader.bad_reference()) {
         (Ok(()), None) => Ok(()),
-        (Ok(()), Some((at, number))) => Err(format!(
-            "a reference to the character U+{number:04X}, which XML does not allow, at {}",
-            place(arguments, at)
-        )),
+        (Ok(()), Some((at, number))) => {
+            Err(format!("{} at {}", Form::Reference(number), place(arguments, at)))
+        }
         (Err(problem), _) => {
             Err(format!("not well-formed XML: {} at {}", problem.what.text(), place(arguments, problem.at)))
         }
@@ -40,7 +36,7 @@ pub(crate) fn bad_character(text: &str) -> Option<(usize, String)> {
     let forbidden = text
         .char_indices()
         .find(|(_, c)| !is_allowed(*c))
-        .map(|(at, c)| (at, format!("the character U+{:04X}, which XML does not allow,", u32::from(c))));
+        .map(|(at, c)| (at, Form::Character(c.into()).to_string()));
     // An XML parser turns it into a line feed.
     let bytes = text.as_bytes();
     let lone = memchr_iter(b'\r', bytes).find(|at| bytes.get(at + 1) != Some(&b'\n'));
@@ -58,19 +54,18 @@ fn place(text: &str, at: usize) -> String {
 }
 
 #[cfg(test)]
-fn check_by_tree(arguments: &str) -> Result<(), String> {
-    let wrapped = format!(
-        r#"<x xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">{arguments}</x>"#
-    );
-    let document = roxmltree::Document::parse(&wrapped).map_err(|error| error.to_string())?;
-    let mut texts = document.root_element().children().filter(roxmltree::Node::is_text);
-    if texts.all(|text| is_blank(text.text().unwrap_or(""))) { Ok(()) } else { Err("text".into()) }
-}
-
-#[cfg(test)]
 mod tests {
     use super::super::comparison::changed;
     use super::*;
+
+    fn check_by_tree(arguments: &str) -> Result<(), String> {
+        let wrapped = format!(
+            r#"<x xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns:xsd="http://www.w3.org/2001/XMLSchema">{arguments}</x>"#
+        );
+        let document = roxmltree::Document::parse(&wrapped).map_err(|error| error.to_string())?;
+        let mut texts = document.root_element().children().filter(roxmltree::Node::is_text);
+        if texts.all(|text| is_white_space(text.text().unwrap_or(""))) { Ok(()) } else { Err("text".into()) }
+    }
 
     #[test]
     fn what_the_reader_accepts_the_parser_accepts_too() {

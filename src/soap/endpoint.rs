@@ -4,14 +4,13 @@ use ureq::http::Method;
 use ureq::http::uri::PathAndQuery;
 
 use crate::error::{Error, Result};
-use crate::http::{Budget, Client, HttpReply, HttpRequest, Lane, Permit, Retry};
-use crate::runtime::phase::Phase;
+use crate::http::{Client, HttpReply, HttpRequest, Lane, Retry};
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
 
 #[derive(Clone)]
 pub(crate) struct Endpoint {
-    pub(super) client: Arc<Client>,
+    pub(crate) client: Arc<Client>,
     pub(super) path: PathAndQuery,
     pub(super) namespace: &'static str,
     pub(super) max_reply_bytes: u64,
@@ -44,25 +43,9 @@ impl Endpoint {
         self.client.send(&request, watch).await
     }
 
-    /// See `Client::background_turn`.
-    pub(crate) async fn background_turn(&self, watch: &Watch) -> Result<Permit<'_>> {
-        self.client.background_turn(watch).await
-    }
-
     /// The server's host and port, for messages.
     pub(crate) fn server(&self) -> String {
         self.client.server()
-    }
-
-    /// The error of a wait that ended in this phase of a call, or of what `occasion` says.
-    #[cold]
-    pub(crate) fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {
-        self.client.stopped(error, phase, occasion)
-    }
-
-    /// What the library may send to this server after a failure beyond what it is asked for.
-    pub(crate) fn budget(&self) -> &Budget {
-        self.client.budget()
     }
 
     /// Puts the server's name into an error that concerns the server's answer.

@@ -194,11 +194,7 @@ fn only_a_fault_about_the_question_itself_leads_from_session_is_active_to_curren
     };
     // The account lacks the privilege, or the server lacks the method.
     let lacking = [
-        "NoPermission",
-        "NotAuthenticated",
-        "NotSupported",
-        "NotImplemented",
-        "MethodNotFound",
+        "NoPermission", "NotAuthenticated", "NotSupported", "NotImplemented", "MethodNotFound",
         "InvalidRequest",
     ];
     for fault in lacking {

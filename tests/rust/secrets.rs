@@ -102,18 +102,8 @@ fn a_short_password_is_redacted_only_where_the_server_repeats_it() {
     let expected = refused("xQ7!kkkk#1", json!({"fault_xml": detail, "fault_message": text}));
     assert!(expected.message.contains(text), "{expected:?}");
     for password in [
-        "e",
-        "login",
-        "password",
-        "pass",
-        "InvalidLogin",
-        "Login",
-        "vim25",
-        "xsi",
-        "detail",
-        "user name",
-        ":",
-        "a",
+        "e", "login", "password", "pass", "InvalidLogin", "Login", "vim25", "xsi", "detail", "user name",
+        ":", "a",
     ] {
         let error = refused(password, json!({"fault_xml": detail, "fault_message": text}));
         // The two messages start with different server names.

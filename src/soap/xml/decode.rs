@@ -25,14 +25,19 @@ pub(crate) enum Form {
 
 impl fmt::Display for BadCharacter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.form {
-            Form::Byte(byte) => write!(f, "the byte 0x{byte:02X}, which is not UTF-8,")?,
-            Form::Character(c) => write!(f, "the character U+{c:04X}, which XML does not allow,")?,
+        write!(f, "{} at byte {}", self.form, self.at)
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Form::Byte(byte) => write!(f, "the byte 0x{byte:02X}, which is not UTF-8,"),
+            Form::Character(c) => write!(f, "the character U+{c:04X}, which XML does not allow,"),
             Form::Reference(c) => {
-                write!(f, "a reference to the character U+{c:04X}, which XML does not allow,")?;
+                write!(f, "a reference to the character U+{c:04X}, which XML does not allow,")
             }
         }
-        write!(f, " at byte {}", self.at)
     }
 }
 

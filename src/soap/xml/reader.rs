@@ -18,7 +18,7 @@ pub(crate) use namespaces::Binding;
 pub(super) use namespaces::XSI;
 
 use super::problem::{Problem, Read, What};
-use super::text::{is_allowed, referenced_character};
+use super::text::{is_allowed, is_space, referenced_character};
 
 /// The most attributes of an element.
 const MAX_ATTRIBUTES: usize = 32;
@@ -82,10 +82,6 @@ pub(crate) struct Reader<'a> {
     /// The last attribute value that was read contains a reference.
     value_has_reference: bool,
     bad_reference: Option<(usize, u32)>,
-}
-
-fn is_space(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 impl<'a> Reader<'a> {

@@ -35,6 +35,15 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
+pub(in crate::soap) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Whether the text is white space by the definition of XML, which is narrower than that of Rust.
+pub(in crate::soap) fn is_white_space(text: &str) -> bool {
+    text.bytes().all(is_space)
+}
+
 /// Whether XML can carry this text. XML cannot write control characters other than tab and the ends of lines, nor U+FFFE
 /// and U+FFFF.
 pub(crate) fn is_text(text: &str) -> bool {
