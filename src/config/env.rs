@@ -67,8 +67,8 @@ fn contents_or_value(name: &str, value: Wiped<String>) -> Result<Wiped<String>> 
     let path = Path::new(value.as_str());
     match std::fs::metadata(path) {
         Ok(metadata) if !metadata.is_dir() => login_text_of(&NamedFile::of_variable(name, path), str::trim),
+        // unreached: the suites run as root, to whom no file is closed
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-            // unreached: the suites run as root, to whom no file is closed
             Err(blame(name, &format!("it may name a file, which cannot be examined: {error}")))
         }
         _ => Ok(value),

@@ -49,9 +49,11 @@ impl<'a> NamedFile<'a> {
         self.check_kind(std::fs::metadata(self.path))?;
         let opened =
             OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(self.path);
+        // unreached: the suites run as root, to whom no file is closed
         let mut opened = opened.map_err(|error| self.unreadable(&error))?;
         let metadata = self.check_kind(opened.metadata())?;
         let length = usize::try_from(metadata.len()).unwrap_or(usize::MAX);
+        // unreached: needs a file system that fails
         let bytes = read_at_most(&mut opened, length, most).map_err(|error| self.unreadable(&error))?;
         if bytes.len() > most {
             let most =
@@ -87,6 +89,7 @@ impl<'a> NamedFile<'a> {
 
     fn unreadable(&self, error: &io::Error) -> Error {
         // A shortage says nothing about the file.
+        // unreached: needs a process without free descriptors or memory
         let status =
             if sys::is_shortage(error) { Status::VSESSION_E_RESOURCE } else { Status::VSESSION_E_CONFIG };
         Error::new(status, format!("{self} cannot be read: {error}")).not_run().caused_by(error)
@@ -125,6 +128,7 @@ fn read_at_most(file: &mut File, length: usize, most: usize) -> io::Result<Wiped
 
 fn with_room(length: usize) -> io::Result<Wiped<Vec<u8>>> {
     let mut bytes = Vec::new();
+    // unreached: needs a process without free descriptors or memory
     bytes.try_reserve_exact(length).map_err(|_| io::Error::from_raw_os_error(libc::ENOMEM))?;
     Ok(Wiped::new(bytes))
 }
@@ -183,6 +187,9 @@ mod tests {
         // Its metadata says that it is empty.
         let status = NamedFile::of_option("x", Path::new("/proc/self/status"));
         assert!(!status.read(MOST).unwrap().is_empty());
+        // And this one is larger than the first buffer.
+        let mappings = NamedFile::of_option("x", Path::new("/proc/self/smaps")).read(MOST).unwrap();
+        assert!(mappings.len() > 4097 && mappings.ends_with(b"\n"), "{}", mappings.len());
     }
 
     #[test]

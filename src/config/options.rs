@@ -432,6 +432,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_silent_connection_is_asked_after_a_second_at_least_or_never() {
+        let mut config = Config::new("vc").unwrap();
+        for bad in ["1", "999", "-1"] {
+            assert!(config.set("tcp.keepalive_ms", bad).is_err(), "{bad}");
+        }
+        for (good, expected) in [("0", None), ("1000", Some(Duration::from_secs(1)))] {
+            config.set("tcp.keepalive_ms", good).unwrap();
+            assert_eq!(config.tcp_keepalive, expected);
+        }
+    }
+
     /// The defaults on the page are the real ones: setting an option to its default changes nothing.
     #[test]
     fn the_documented_defaults_are_the_defaults() {

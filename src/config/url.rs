@@ -304,7 +304,8 @@ mod tests {
     #[test]
     fn hosts_and_paths_that_others_would_read_differently_are_refused() {
         for host in [
-            "127.1", "0x7f.1", "2130706433", "010.0.0.300", "1.2.3.4.5", "10.1.2.3.", "a..b", ".a", "a.", "-",
+            "127.1", "0x7f.1", "0x7f000001", "127.0.0.0x1", "2130706433", "010.0.0.300", "1.2.3.4.5",
+            "10.1.2.3.", "a..b", ".a", "a.", "-",
         ] {
             let good = ["a.", "-"].contains(&host);
             assert_eq!(parse(host).is_ok(), good, "{host}");

@@ -89,6 +89,7 @@ pub(super) fn status_even_after_fork(
             ),
         ),
     };
+    // unreached: needs a defect in ring, rustls or this library
     failed.unwrap_or_else(|| {
         put(err, ptr::null_mut());
         Status::VSESSION_E_INTERNAL

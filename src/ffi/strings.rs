@@ -96,6 +96,7 @@ pub(super) unsafe fn taken_back(string: *mut c_char) -> Vec<u8> {
 const LONGEST_NAME: usize = 40;
 
 /// A name that ends with a NUL, made at compile time.
+// unreached: runs when the program is compiled
 pub(super) const fn c_name(name: &str) -> [u8; LONGEST_NAME] {
     let (mut with_nul, mut at) = ([0; LONGEST_NAME], 0);
     assert!(name.len() < LONGEST_NAME);

@@ -254,6 +254,7 @@ impl Client {
         }
         let (head, body) = reader.into_parts();
         match (head, read) {
+            // unreached: a complete reply has a head
             (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
             // A server that has not read the whole request may cut its answer off.
             (Some(head), Err(error)) if !(is_cut_off(&error) && head.says_enough()) => {

@@ -47,6 +47,7 @@ impl Gunzip {
                 return Ok(());
             }
             if !self.complete && read == 0 && written == 0 {
+                // unreached: needs a defect in the crate that inflates
                 return Err(improper("its gzip data is damaged"));
             }
         }

@@ -26,6 +26,7 @@ pub(crate) struct Head {
 }
 
 impl std::fmt::Debug for Head {
+    // unreached: a trait requires it, and nothing calls it
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Head").field("status", &self.status).finish_non_exhaustive()
     }
@@ -234,11 +235,11 @@ fn too_large(limit: std::fmt::Arguments) -> Error {
 /// The error of a reply that breaks the rules of HTTP.
 #[cold]
 pub(super) fn improper(problem: impl std::fmt::Display) -> Error {
-    let wrong = planted!("improper-reply-blames-the-configuration");
-    Error::new(
-        if wrong { Status::VSESSION_E_CONFIG } else { Status::VSESSION_E_PROTOCOL },
-        format!("the reply is not proper HTTP ({problem}); is this a vSphere server?"),
-    )
+    let mut status = Status::VSESSION_E_PROTOCOL;
+    if planted!("improper-reply-blames-the-configuration") {
+        status = Status::VSESSION_E_CONFIG;
+    }
+    Error::new(status, format!("the reply is not proper HTTP ({problem}); is this a vSphere server?"))
 }
 
 #[cfg(test)]
@@ -271,6 +272,10 @@ mod tests {
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Encoding: gzip";
         let read = of(chunked).unwrap();
         assert_eq!((read.delimiter, read.certain, read.gzip), (Delimiter::Chunked, true, true));
+        for (coding, packed) in [("x-gzip", true), ("GZIP", true), ("identity", false), ("br", false)] {
+            let lines = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Encoding: {coding}");
+            assert_eq!(of(&lines).unwrap().gzip, packed, "{coding}");
+        }
         assert_eq!(length_and_certain("HTTP/1.1 204 No Content\r\nX: y"), Some((Delimiter::NoBody, true)));
     }
 

@@ -147,6 +147,7 @@ impl<S: Sink> ReplyReader<S> {
         match &mut self.state {
             State::Length(left) => *left -= amount as u64,
             State::Chunked(chunked) => chunked.took(amount as u64),
+            // unreached: there is room in these states only
             _ => {}
         }
         self.sink.filled(amount)
@@ -155,6 +156,7 @@ impl<S: Sink> ReplyReader<S> {
     /// The peer sends no more. False: the reply is incomplete.
     pub(super) fn end(&mut self) -> bool {
         let complete = match self.state {
+            // unreached: who has the whole reply asks no more
             State::Complete => true,
             State::Close => self.gunzip.as_ref().is_none_or(Gunzip::is_complete),
             _ => false,
@@ -167,6 +169,7 @@ impl<S: Sink> ReplyReader<S> {
 
     /// Whether the reply allows that the connection serves another request. False before the reply is complete.
     pub(super) fn leaves_no_doubt(&self) -> bool {
+        // unreached: only the rest of a condition that always holds
         self.certain && matches!(self.state, State::Complete)
     }
 
@@ -361,6 +364,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_in_tls_is_known_by_its_first_bytes() {
+        for beginning in [&b"\x15"[..], b"\x16", b"\x15\x03\x01", b"\x16\x03\x03\x00"] {
+            assert!(is_tls(beginning), "{beginning:?}");
+        }
+        for beginning in [&b""[..], b"H", b"\x15\x04", b"\x17\x03\x03"] {
+            assert!(!is_tls(beginning), "{beginning:?}");
+        }
+    }
+
+    #[test]
     fn large_chunks_are_read_past_the_buffer() {
         let body = vec![b'x'; 100_000];
         for reply in [chunked("", &body, 40_000), with_length("", &body)] {
@@ -382,7 +395,11 @@ mod tests {
         for chunks in ["4\r\nbody\r\n0\r\n\r\n", "0004;a=\"b\"\r\nbody\r\n00\r\nX: 1\r\nY: 2\r\n\r\n"] {
             assert_eq!(read(chunks).unwrap(), Some((body(), true)), "{chunks:?}");
         }
-        for chunks in ["4 \r\nbody\r\n0\r\n\r\n", "4\r\nbody\r\n0\r\nX: \u{fc}\r\n\r\n"] {
+        for chunks in [
+            "4 \r\nbody\r\n0\r\n\r\n",
+            "4 \t;a=b\r\nbody\r\n0\r\n\r\n",
+            "4\r\nbody\r\n0\r\nX: \u{fc}\r\n\r\n",
+        ] {
             assert_eq!(read(chunks).unwrap(), Some((body(), false)), "{chunks:?}");
         }
         for chunks in [

@@ -172,6 +172,7 @@ impl Dialer {
 
 /// Keeps the reason why an address was given up. A shortage on this machine takes precedence over a failure of the peer.
 fn note(failure: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, error: io::Error) {
+    // unreached: needs a process without free descriptors or memory
     if !failure.as_ref().is_some_and(|(address, error)| is_local_shortage(&Some(*address), error)) {
         *failure = Some((address, error));
     }
@@ -181,6 +182,7 @@ fn note(failure: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, erro
 /// has no IPv6 address.
 fn is_local_shortage(address: &Option<SocketAddr>, error: &io::Error) -> bool {
     sys::is_shortage(error)
+        // unreached: needs a machine without free ports
         || error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && address.is_some_and(|a| a.is_ipv4())
 }
 

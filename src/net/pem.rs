@@ -90,3 +90,19 @@ pub(super) fn private_key(file: &str) -> Result<PrivateKey, &'static str> {
     let key = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"].into_iter().find_map(find);
     key.ok_or("holds no private key; it must be PEM with PKCS#8, PKCS#1 or SEC1")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_another_form_is_told_with_its_form() {
+        let problem = |file: &[u8]| certificates(file).unwrap_err();
+        let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        assert!(problem(&utf_16("\u{feff}-----BEGIN CERTIFICATE-----\n")).contains("UTF-16"));
+        assert!(problem(&[0x30, 0x82, 3, 0x6f, 0x30]).contains("DER"));
+        for file in [&b""[..], b"x", &[0x30], &[0x30, 0x10, 1]] {
+            assert!(problem(file).ends_with("at least one"), "{file:?}");
+        }
+    }
+}

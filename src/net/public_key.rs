@@ -29,6 +29,7 @@ pub(super) fn check_handshake(
     signed: &DigitallySignedStruct,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<(), Unproven> {
+    // unreached: no test has such a certificate
     let unreadable = || Unproven::Key("its key cannot be read".into());
     let parsed = ParsedCertificate::parse(certificate).ok_or_else(unreadable)?;
     if let Some(problem) = unsupported(parsed.key) {
@@ -38,10 +39,12 @@ pub(super) fn check_handshake(
     if version == ProtocolVersion::TLSv1_3 {
         return match verify_tls13_signature_with_raw_key(message, &key, signed, algorithms) {
             Ok(_) => Ok(()),
+            // unreached: no test has such a certificate
             Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => Err(unreadable()),
             Err(_) => Err(Unproven::Signature),
         };
     }
+    // unreached: no test has such a certificate
     let entity = RawPublicKeyEntity::try_from(&key).map_err(|_| unreadable())?;
     let fitting = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
     let proven = fitting
@@ -126,4 +129,98 @@ pub(super) fn algorithm(identifier: &[u8]) -> String {
         _ => return format!("an algorithm that is not known here ({oid})"),
     };
     name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use x509_cert::der::Encode;
+
+    /// DER: the tag, the length, and the content.
+    fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len() as u16;
+        let length = match content.len() {
+            0..0x80 => vec![length as u8],
+            0x80..0x100 => vec![0x81, length as u8],
+            _ => vec![0x82, (length >> 8) as u8, length as u8],
+        };
+        [&[tag], &length[..], content].concat()
+    }
+
+    fn oid(text: &str) -> Vec<u8> {
+        ObjectIdentifier::new_unwrap(text).to_der().unwrap()
+    }
+
+    /// A SubjectPublicKeyInfo.
+    fn key(kind: &str, parameters: &[u8], bits: &[u8]) -> Vec<u8> {
+        let algorithm = tagged(0x30, &[&oid(kind)[..], parameters].concat());
+        tagged(0x30, &[algorithm, tagged(3, &[&[0], bits].concat())].concat())
+    }
+
+    fn rsa(bits: usize) -> Vec<u8> {
+        let mut modulus = vec![0xff; bits.div_ceil(8)];
+        modulus[0] >>= (8 - bits % 8) % 8;
+        let modulus = tagged(2, &if modulus[0] < 0x80 { modulus } else { [&[0], &modulus[..]].concat() });
+        let numbers = tagged(0x30, &[modulus, tagged(2, &[3])].concat());
+        key("1.2.840.113549.1.1.1", &[5, 0], &numbers)
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_used_is_described() {
+        const EC: &str = "1.2.840.10045.2.1";
+        for (key, problem) in [
+            (rsa(2040), "RSA with 2040 bits"),
+            (rsa(8193), "RSA with 8193 bits"),
+            (key("1.2.840.113549.1.1.1", &[5, 0], b"x"), "cannot be read"),
+            (b"x".to_vec(), "cannot be read"),
+            (key(EC, &oid("1.3.132.0.35"), b""), "P-521"),
+            (key(EC, &oid("1.3.132.0.10"), b""), "a curve that is not supported (1.3.132.0.10)"),
+            (key(EC, &[], b""), "a curve without a name"),
+            (key("1.2.840.10040.4.1", &[], b""), "of the kind DSA"),
+            (key("1.3.101.113", &[], b""), "of the kind Ed448"),
+            (key("1.2.840.113549.1.1.10", &[], b""), "of the kind RSASSA-PSS"),
+            (key("1.2.3.4", &[], b""), "a kind that is not supported (1.2.3.4)"),
+        ] {
+            let found = unsupported(&key).expect(problem);
+            assert!(found.contains(problem), "{found}");
+        }
+        for key in [
+            rsa(2041),
+            rsa(8192),
+            key(EC, &oid("1.2.840.10045.3.1.7"), b""),
+            key(EC, &oid("1.3.132.0.34"), b""),
+            key("1.3.101.112", &[], b""),
+        ] {
+            assert_eq!(unsupported(&key), None);
+        }
+    }
+
+    #[test]
+    fn signature_algorithms_have_the_names_of_their_standards() {
+        // RFC 8017, RFC 5758, RFC 3279, RFC 8410.
+        for (number, name) in [
+            ("1.2.840.113549.1.1.2", "MD2 with RSA"),
+            ("1.2.840.113549.1.1.4", "MD5 with RSA"),
+            ("1.2.840.113549.1.1.5", "SHA-1 with RSA"),
+            ("1.2.840.113549.1.1.10", "RSASSA-PSS with these parameters"),
+            ("1.2.840.113549.1.1.11", "SHA-256 with RSA"),
+            ("1.2.840.113549.1.1.12", "SHA-384 with RSA"),
+            ("1.2.840.113549.1.1.13", "SHA-512 with RSA"),
+            ("1.2.840.113549.1.1.14", "SHA-224 with RSA"),
+            ("1.3.14.3.2.29", "SHA-1 with RSA"),
+            ("1.2.840.10045.4.1", "SHA-1 with ECDSA"),
+            ("1.2.840.10045.4.3.1", "SHA-224 with ECDSA"),
+            ("1.2.840.10045.4.3.2", "SHA-256 with ECDSA"),
+            ("1.2.840.10045.4.3.3", "SHA-384 with ECDSA"),
+            ("1.2.840.10045.4.3.4", "SHA-512 with ECDSA"),
+            ("1.2.840.10040.4.3", "DSA"),
+            ("2.16.840.1.101.3.4.3.2", "DSA"),
+            ("1.3.101.112", "Ed25519"),
+            ("1.3.101.113", "Ed448"),
+        ] {
+            assert_eq!(algorithm(&oid(number)), name);
+        }
+        assert!(algorithm(&oid("1.2.3.4")).contains("1.2.3.4"));
+        assert!(algorithm(b"x").contains("cannot be read"));
+    }
 }

@@ -109,6 +109,7 @@ impl Socket {
         exchange: &mut Exchange<'_>,
     ) -> io::Result<()> {
         while !self.write(&mut bytes, exchange)? {
+            // unreached: needs a peer without room for a few bytes
             self.wait([Interest::Write], exchange).await?;
         }
         Ok(())
@@ -162,12 +163,14 @@ impl Socket {
 #[cold]
 pub(super) fn lost(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Error {
     if sys::is_shortage(error) {
+        // unreached: needs a process without free descriptors or memory
         return exchange.fail(shortage("the connection was given up", error));
     }
     exchange.fail(
         Error::new(
             Status::VSESSION_E_CONNECTION,
             match (exchange.phase(), exchange.sent) {
+                // sometimes: a race, which a run meets or not
                 (Phase::Tunnel, _) => {
                     format!("the connection was lost: {error}; check the options 'proxy' and 'no_proxy'")
                 }

@@ -69,6 +69,7 @@ impl Stream {
         exchange: &mut Exchange<'_>,
     ) -> io::Result<Option<usize>> {
         match self {
+            // sometimes: a race, which a run meets or not
             Stream::Plain(socket) => socket.read_now(buffer).map_err(|error| lost(exchange, &error)),
             Stream::Tls(tls) => tls.read(buffer, false, exchange),
         }

@@ -41,6 +41,7 @@ struct Wire<'a, 'e> {
 
 impl Read for Wire<'_, '_> {
     fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
+        // sometimes: a race, which a run meets or not
         if self.one_record {
             let missing = self.records.missing().min(buffer.len());
             buffer = &mut buffer[..missing];
@@ -48,6 +49,7 @@ impl Read for Wire<'_, '_> {
         let arrived = if self.may_block {
             self.socket.try_read(buffer, self.exchange)?
         } else {
+            // sometimes: a race, which a run meets or not
             self.socket.read_now(buffer).map_err(|error| lost(self.exchange, &error))?
         };
         let n = arrived.ok_or(io::ErrorKind::WouldBlock)?;
@@ -121,9 +123,6 @@ impl TlsStream {
     async fn complete_handshake(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         while self.tls.is_handshaking() {
             self.write_records(exchange).await?;
-            if !self.tls.is_handshaking() {
-                break;
-            }
             let read = match self.read_records(true, exchange) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.socket.wait_for_input(exchange).await?;
@@ -164,6 +163,7 @@ impl TlsStream {
     /// Writes all records that rustls holds, and waits until there is room for them.
     async fn write_records(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         while !self.write_records_now(exchange)? {
+            // unreached: needs a peer without room for a few bytes
             self.socket.wait([Interest::Write], exchange).await?;
         }
         Ok(())
@@ -206,10 +206,10 @@ impl TlsStream {
         if let Err(error) = tls.process_new_packets() {
             return Err(self.fail(&error, exchange));
         }
+        // sometimes: a race, which a run meets or not
         if self.early_record && self.records.is_between() {
             self.early_record = false;
             if self.has_plaintext() {
-                // sometimes: a race, which a run meets or not
                 return Err(exchange.fail(spoke_first()));
             }
         }
@@ -320,6 +320,7 @@ impl TlsStream {
         let open = self.socket.pending() != Pending::Data
             || self.receive_arrived().map_err(|error| self.fail(&error, exchange))?;
         self.early_record = !self.records.is_between();
+        // sometimes: a race, which a run meets or not
         if open && self.has_plaintext() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
     }
 

@@ -59,8 +59,8 @@ impl TlsConfig {
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(versions)
+            // unreached: needs a defect in ring, rustls or this library
             .map_err(|e| {
-                // unreached: needs a defect in ring, rustls or this library
                 Error::new(Status::VSESSION_E_TLS, format!("TLS could not be set up: {e}")).not_run()
             })?
             .dangerous()

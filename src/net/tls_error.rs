@@ -41,6 +41,7 @@ impl Untrusted {
     }
 }
 
+// unreached: no test has such a certificate
 pub(super) fn unreadable() -> Untrusted {
     untrusted("it cannot be read as an X.509 certificate", PIN_OR_RENEW)
 }
@@ -103,6 +104,7 @@ pub(super) fn unproven(unproven: &Unproven) -> Untrusted {
 /// Compares the validity period of a certificate with the clock. `what` begins the sentence.
 pub(super) fn outside_validity(validity: Option<Validity>, now: Duration, what: &str) -> Option<Untrusted> {
     let Some(validity) = validity else {
+        // unreached: no test has such a certificate
         return Some(untrusted(format!("{what} has no validity period that can be read"), PIN_OR_RENEW));
     };
     let (from, until) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
@@ -247,6 +249,7 @@ fn wrong_name(parsed: &ParsedCertificate<'_>, server: &ServerName<'_>) -> Untrus
     }
     let more = match names.len() {
         ..=SHOWN => String::new(),
+        // unreached: no test has such a certificate
         all => format!(" and {} more", all - SHOWN),
     };
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();

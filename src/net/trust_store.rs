@@ -60,6 +60,7 @@ impl TrustStore {
                     continue;
                 }
                 (Some(why), _) => why,
+                // unreached: no test has such a certificate
                 (None, Err(_)) => "its form is not supported for a CA",
             };
             store.others.push((parsed.subject.to_vec(), why_not));
@@ -85,6 +86,7 @@ impl TrustStore {
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> std::result::Result<Option<Period>, Untrusted> {
         let now_is = Duration::from_secs(now.as_secs());
+        // unreached: no test has such a certificate
         let Some(parsed) = ParsedCertificate::parse(certificate) else { return Err(tls_error::unreadable()) };
         let words = |error: &webpki::Error| tls_error::from_webpki(error, &parsed, server, now_is);
         if self.listed.contains(&Thumbprint::sha256(certificate)) {
@@ -157,6 +159,7 @@ impl TrustStore {
         let mut below = 0;
         for certificate in path.intermediate_certificates() {
             let der = certificate.der();
+            // unreached: no test has such a certificate
             let Some(parsed) = ParsedCertificate::parse(&der) else { return Some(tls_error::unreadable()) };
             if !parsed.may_sign() {
                 return Some(tls_error::may_not_sign(&name(parsed.subject)));
@@ -224,8 +227,8 @@ fn read_system() -> Result<TrustStore> {
     }
     let first = read.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
     let message = if variables.is_empty() {
+        // unreached: needs a system without root certificates
         format!(
-            // unreached: needs a system without root certificates
             "this system has no root certificates{first}; install them (the package is often called ca-certificates), or set 'tls.ca_file' to the server's CA in PEM, or 'tls.thumbprint'"
         )
     } else {
@@ -242,6 +245,7 @@ fn read_system() -> Result<TrustStore> {
 fn os_error(error: &rustls_native_certs::Error) -> Option<i32> {
     use rustls::pki_types::pem;
     use rustls_native_certs::ErrorKind;
+    // unreached: needs a system whose root certificates cannot be read
     match &error.kind {
         ErrorKind::Io { inner, .. } | ErrorKind::Pem(pem::Error::Io(inner)) => inner.raw_os_error(),
         _ => None,

@@ -160,6 +160,7 @@ pub(crate) fn wake_when_ready(
             drop(state);
             Ok(Registration { reactor, waits, fd, key })
         }
+        // unreached: needs a process without free descriptors or memory
         Err(error) => {
             state.descriptors.remove(&key);
             Err(error.into())
@@ -226,6 +227,7 @@ impl Reactor {
         if state.waits.is_none() {
             self.try_start(state)?;
         }
+        // unreached: a thread that was started waits in something
         state.waits.clone().ok_or_else(|| io::ErrorKind::Other.into())
     }
 

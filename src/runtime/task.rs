@@ -125,6 +125,7 @@ impl Task {
     /// Runs it until it ends or waits. True: what it is about to wait for has happened already.
     fn step(&self) -> bool {
         self.state.store(RUNNING, Ordering::SeqCst);
+        // sometimes: a race, which a run meets or not
         let Some(mut future) = self.future.lock().take() else { return false };
         let mut context = Context::from_waker(Waker::noop());
         // What a panic leaves undone, the future's own destructors do.

@@ -443,6 +443,7 @@ impl Sleeper for WorkerPool {
             match self.dispatch() {
                 Ok(true) => {}
                 Ok(false) => break,
+                // unreached: needs a process that can start no thread, and starts others meanwhile
                 Err(none) => {
                     self.give_up(none, None);
                 }

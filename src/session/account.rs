@@ -76,6 +76,7 @@ impl Refused {
         let advice = if full { Refused::ADVICE_WHEN_FULL } else { Refused::ADVICE };
         match &self.error {
             Some(error) => not_tried(error, advice),
+            // unreached: who notes refused credentials has an error
             None => Error::new(Status::VSESSION_E_INVALID_LOGIN, advice).not_run(),
         }
     }

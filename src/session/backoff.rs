@@ -76,3 +76,25 @@ impl Throttle {
         self.not_before = now.time.checked_add(backoff.pause(self.times, now.jitter));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throttle_that_rested_begins_anew() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let backoff = Backoff { first: SECOND, longest: 10 * SECOND };
+        let (mut throttle, start, mut ms) = (Throttle::default(), Instant::now(), 0);
+        let after = |ms| Now { time: start + Duration::from_millis(ms), jitter: 1.0 };
+        for pause in [1, 2, 4, 8, 10, 10] {
+            assert!(throttle.allows(after(ms)));
+            throttle.note(backoff, after(ms));
+            ms += pause * 1000;
+            assert!(!throttle.allows(after(ms - 1)), "{pause}");
+        }
+        ms += 10_001;
+        throttle.note(backoff, after(ms));
+        assert!(throttle.allows(after(ms + 1000)), "as after the first time");
+    }
+}

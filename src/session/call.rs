@@ -196,6 +196,7 @@ impl Session {
         watch: &Watch,
     ) -> Result<Option<Reason>> {
         let Some(objection) = &error.detail().objection else { return Ok(None) };
+        // unreached: a call that was answered had a service
         let Some(service) = &snapshot.service else { return Ok(None) };
         let this = call.object(service)?.id;
         if !service.is_contradicted(error, &call.method, this, &call.arguments) {
@@ -216,6 +217,7 @@ impl Session {
             }
             // A logout or a close may have come in between. If the session was lost, the state shows it by now.
             match self.identity() {
+                // sometimes: a race, which a run meets or not
                 Err(_) if self.snapshot().lost => {}
                 identity => break identity?,
             }

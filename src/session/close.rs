@@ -57,6 +57,7 @@ impl Session {
                     return Err(closed().not_run());
                 }
                 let busy = match &renewal.phase {
+                    // sometimes: a race, which a run meets or not
                     Phase::Login(flight) | Phase::Rediscovery(flight) | Phase::Logout(flight) => {
                         Some(flight.clone())
                     }
@@ -107,6 +108,7 @@ impl Session {
     }
 
     async fn send_logout<K: Kind>(&self, snapshot: &Snapshot<K>, watch: &Watch) -> Result<()> {
+        // sometimes: a race, which a run meets or not
         let (Some(login), Some(service)) = (&snapshot.login, &snapshot.service) else { return Ok(()) };
         let retry = Retry::new(true);
         let mut service = service.clone();
@@ -137,6 +139,7 @@ impl Session {
             return None;
         }
         let flight = match std::mem::replace(&mut renewal.phase, Phase::Idle) {
+            // sometimes: a race, which a run meets or not
             Phase::Login(flight) | Phase::Rediscovery(flight) | Phase::Logout(flight) => Some(flight),
             Phase::Idle => None,
         };

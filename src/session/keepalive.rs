@@ -205,6 +205,7 @@ impl Session {
 
     /// One probe of the configured kind. A dead session is replaced.
     async fn probe(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+        // sometimes: a race, which a run meets or not
         watch.check().map_err(|stop| self.vim.kind.stopped(stop.into(), Phase::Thread, ""))?;
         if self.state() == State::VSESSION_STATE_REJECTED {
             return self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ());
@@ -280,6 +281,7 @@ impl Session {
         // Under the lock of the renewal, so that the event comes before those of a later login.
         let mut renewal = self.vim.renewal.lock();
         if renewal.machine.logouts() != logouts {
+            // sometimes: a race, which a run meets or not
             return;
         }
         if planted!("failed-probe-out-of-order") {

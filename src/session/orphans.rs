@@ -72,6 +72,7 @@ impl Session {
         watch: &Watch,
     ) -> Result<()> {
         if !origin.is_ours_to_end() {
+            // unreached: all sessions are made by this library
             return Ok(());
         }
         K::of(self).kind.log_out(service, login, &Retry::new(true), watch).await

@@ -39,6 +39,7 @@ impl Session {
 /// come back empty.
 fn proves_session(method: &str, arguments: &str, reply: &Reply) -> bool {
     match method {
+        // unreached: one of several alternatives, of which others are tested
         "RetrieveServiceContent" | "RetrieveInternalContent" | "RetrieveProductComponents" => false,
         "RetrieveProperties" | "RetrievePropertiesEx" => {
             let open_to_all = ["ServiceInstance", "SessionManager"];

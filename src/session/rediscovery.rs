@@ -46,6 +46,7 @@ impl Session {
         may_log_in: bool,
         watch: &Watch,
     ) -> Result<bool> {
+        // sometimes: a race, which a run meets or not
         let Some(service) = &snapshot.service else { return Ok(false) };
         let goal = Goal::Rediscover { service: address_of(service), by_hand: false };
         if self.renew::<K>(goal, watch).await? == Outcome::StillAlive {
@@ -65,9 +66,11 @@ impl Session {
     /// What a login by hand does for a session that seems to live after a contradiction.
     pub(super) async fn resolve_contradiction<K: Kind>(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         let snapshot = K::of(self).current.snapshot();
+        // sometimes: a race, which a run meets or not
         let Some(service) = &snapshot.service else { return Ok(()) };
         match self.renew::<K>(Goal::Rediscover { service: address_of(service), by_hand: true }, watch).await?
         {
+            // sometimes: a race, which a run meets or not
             Outcome::StillAlive => Ok(()),
             _ => self.renew::<K>(Goal::Replace { epoch: snapshot.epoch }, watch).await.map(|_| ()),
         }
@@ -79,6 +82,7 @@ impl Session {
             K::of(self).current.snapshot().service.clone().filter(|known| address_of(known) == service);
         let changed = match known {
             // Another thread has learned something else meanwhile.
+            // sometimes: a race, which a run meets or not
             None => true,
             Some(known) => self.rediscover::<K>(&known, watch).await?.is_some(),
         };
@@ -104,6 +108,7 @@ impl Session {
         }
         match Box::pin(self.rediscover::<K>(service, watch)).await {
             Ok(Some(other)) if retry.again(OBJECTION_TO_A_QUESTION) => Ok(other),
+            // unreached: no test sends such input
             Err(failure) if !failure.is_no_answer() => Err(failure),
             Ok(_) | Err(_) => Err(error),
         }
@@ -144,6 +149,7 @@ impl Session {
         }
         drop(renewal);
         if changed {
+            // unreached: a log message, and the log is off where tests come here
             log!(
                 Warning,
                 "{} is not the server that it was: {} before, {} now",

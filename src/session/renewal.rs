@@ -188,6 +188,7 @@ impl Session {
             Phase::Idle | Phase::Login(_) | Phase::Rediscovery(_) if served => {
                 return Ok(Next::Return(Outcome::Ready));
             }
+            // sometimes: a race, which a run meets or not
             Phase::Rediscovery(flight) => return Ok(Next::Wait(flight.clone())),
             _ if planted!("two-logins") => {}
             Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
@@ -230,6 +231,7 @@ impl Session {
 
     /// The next step of a thread that has seen a contradiction.
     fn next_step_of_rediscovery<K: Kind>(&self, renewal: &mut Renewal<K>, goal: Goal) -> Next {
+        // unreached: this is the goal of the caller
         let Goal::Rediscover { service, by_hand } = goal else { return Next::Return(Outcome::StillAlive) };
         // Another thread has rediscovered the server, or has logged in or out.
         let changed =
@@ -243,6 +245,7 @@ impl Session {
                 renewal.waiting += 1;
                 return Next::Join(flight);
             }
+            // sometimes: a race, which a run meets or not
             Phase::Rediscovery(flight) | Phase::Login(flight) | Phase::Logout(flight) => {
                 return Next::Wait(flight.clone());
             }
@@ -273,6 +276,7 @@ impl Session {
     /// A thread stops waiting for a flight. When the last one leaves, nobody needs the flight any more.
     fn leave<K: Kind>(&self, flight: &Arc<Flight>) {
         let mut renewal = K::of(self).renewal.lock();
+        // sometimes: a race, which a run meets or not
         if !matches!(&renewal.phase, Phase::Login(current) | Phase::Rediscovery(current) if Arc::ptr_eq(current, flight))
         {
             return;

@@ -264,6 +264,29 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_and_a_prefix_that_need_not_be_declared_are_no_fault() {
+        let whole = String::from_utf8(envelope("<RResponse/>")).unwrap();
+        let marked = format!("\u{feff}{whole}");
+        let declared =
+            whole.replacen(' ', " xmlns:xml='http://www.w3.org/XML/1998/namespace' xml:lang='en' ", 1);
+        for text in [marked, declared] {
+            assert!(read_or_error(text.clone().into(), Redactor::NOTHING).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_of_an_envelope_is_told_from_a_page() {
+        let is_of_soap = |body: &[u8]| super::read(body.to_vec(), "R", "urn:vim25").unwrap_err().is_of_soap();
+        let utf_16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        for body in [&envelope("")[..], &envelope("<S/>"), b"<s:Envelope><s:Bo", &utf_16("<s:Envelope>")] {
+            assert!(is_of_soap(body), "{body:?}");
+        }
+        for body in [&b"<html/>"[..], b"<html><br></html>", b"no healthy upstream", b"", &utf_16("<html>")] {
+            assert!(!is_of_soap(body), "{body:?}");
+        }
+    }
+
+    #[test]
     fn nothing_stands_beside_the_response_or_the_fault() {
         let read = |content: String| read_or_error(envelope(&content), Redactor::NOTHING);
         for content in ["<RResponse/>", "<Fault><faultstring>x</faultstring></Fault>"] {
@@ -298,6 +321,7 @@ mod tests {
         assert_eq!(status("<!DOCTYPE x [<!ENTITY a 'b'>]><x>&a;</x>"), Status::VSESSION_E_DTD);
         assert_eq!(status("<a><b></a>"), Status::VSESSION_E_MALFORMED_XML);
         assert_eq!(status("<a><b>cut"), Status::VSESSION_E_MALFORMED_XML);
+        assert_eq!(status("<?xml ?><a/>"), Status::VSESSION_E_MALFORMED_XML);
         assert_eq!(status("<html><body><br></body></html>"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status("<!DOCTYPE html><html><br></html>"), Status::VSESSION_E_NOT_SOAP);
         assert_eq!(status("service unavailable"), Status::VSESSION_E_NOT_SOAP);

@@ -105,6 +105,7 @@ pub(crate) fn cookie_value(header: &Secret) -> &str {
 fn not_soap(head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
     match head.status {
         200 => {}
+        // unreached: needs a process without free descriptors or memory
         500 if unreadable.is_for_lack_of_memory() => {}
         _ => {
             let error = http_status::error(head, unreadable.text().as_bytes(), SOAP, hidden);

@@ -456,8 +456,39 @@ mod tests {
             (named("ManagedObjectNotFound", ""), "gone", Some(Objection::Object(None))),
             (String::new(), deleted, object("sm")),
             (named("InvalidState", ""), version, None),
+            (named("RuntimeFault", ""), version, Some(Objection::Version)),
+            (named("RuntimeFault", ""), "out of memory", None),
         ] {
             assert_eq!(read(&detail, message).objection, expected, "{detail} {message}");
+        }
+    }
+
+    #[test]
+    fn the_code_of_a_version_that_the_server_does_not_speak_is_soaps() {
+        for (code, expected) in
+            [("e:VersionMismatch", Some(Objection::Version)), ("VersionMismatch", Some(Objection::Version))]
+        {
+            let text = format!(
+                "<e:Envelope xmlns:e='http://schemas.xmlsoap.org/soap/envelope/'><e:Body><e:Fault><faultcode> {code} </faultcode><faultstring>x</faultstring></e:Fault></e:Body></e:Envelope>"
+            );
+            let Ok(Answer::Fault(fault)) = answer::read(text.into_bytes(), "Method", "urn:vim25") else {
+                panic!("no fault")
+            };
+            assert_eq!(fault.objection, expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_decisive_fault_in_damaged_text_is_known_by_its_type_or_its_element() {
+        let recognised = |detail: &str| {
+            let text = format!("<e:Envelope><e:Body><e:Fault><detail>{detail}</detail></e:Fault></e:Body>");
+            recognised(&text).map(|fault| fault.name)
+        };
+        for detail in ["<NotAuthenticatedFault/>", "<F xsi:type='NotAuthenticated'/>"] {
+            assert_eq!(recognised(detail).as_deref(), Some(NOT_AUTHENTICATED), "{detail}");
+        }
+        for detail in ["<NotAuthenticated/>", "<InvalidStateFault/>", "text <NotAuthenticatedFault/>"] {
+            assert_eq!(recognised(detail), None, "{detail}");
         }
     }
 

@@ -84,6 +84,7 @@ impl Unreadable {
                     ),
                 )
             }
+            // unreached: needs a process without free descriptors or memory
             Reason::NoMemory => no_memory(),
         };
         if ran { error.ran() } else { error }
@@ -92,6 +93,7 @@ impl Unreadable {
     /// Whether the body is an envelope, or a part of one.
     pub(crate) fn is_of_soap(&self) -> bool {
         match &self.reason {
+            // unreached: one of several alternatives, of which others are tested
             Reason::OtherContent { .. } | Reason::NoBody | Reason::EmptyBody | Reason::NoMemory => true,
             Reason::NotXml { .. } => self.text.contains("Envelope"),
             Reason::Utf16 { beginning } => beginning.contains("Envelope"),
@@ -109,6 +111,7 @@ impl Unreadable {
 pub(super) fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
     let Problem { at, what } = problem;
     let (status, message) = match what {
+        // unreached: needs a process without free descriptors or memory
         What::NoMemory => return no_memory(),
         _ if looks_like_html(text) => return not_soap(text, &format!("{} at byte {at}", what.text()), hidden),
         What::Doctype => (
@@ -134,6 +137,7 @@ pub(super) fn not_xml(text: &str, problem: Problem, hidden: Redactor) -> Error {
     Error::new(status, message)
 }
 
+// unreached: needs a process without free descriptors or memory
 fn no_memory() -> Error {
     Error::new(
         Status::VSESSION_E_RESOURCE,

@@ -54,8 +54,8 @@ impl Service {
     }
 
     fn reference(&self, name: &str) -> Result<Reference<'_>> {
+        // unreached: discovery demands the references that are used
         self.content.by_name(name).map(|(kind, id)| Reference { kind, id }).ok_or_else(|| {
-            // unreached: discovery demands the references that are used
             Error::new(Status::VSESSION_E_PROTOCOL, format!("the server's service content lacks '{name}'"))
                 .not_run()
         })

@@ -10,7 +10,7 @@ A comment on its own line covers the next line of code and everything indented b
     // unreached: WHY      no test reaches it
     // sometimes: WHY      some runs reach it and others do not
 
-A function counts once, however many instances the compiler made. Test modules and code under `planted!` do not count.
+A function counts once, however many instances the compiler made. Tests and code under `planted!` do not count.
 """
 
 import collections
@@ -33,17 +33,13 @@ class Source:
         self.path = path
         self.lines = ((ROOT / path).read_text() if text is None else text).splitlines()
         self.planted = {n for number, line in enumerate(self.lines, 1) if "planted!(" in line for n in self.block(number)}
+        self.tests = {n for number, line in enumerate(self.lines, 1) if line.strip() == "#[cfg(test)]" for n in self.block(number + 1)}
         self.regions = collections.Counter()
         self.functions = {}  # the first region of each -> all of its regions
 
-    def tests_begin(self):
-        """The line where the test module begins, or the one after the last line."""
-        if self.path.endswith(("/tests.rs", "/fuzzing.rs")):
-            return 1
-        for number, line in enumerate(self.lines, 1):
-            if line == "#[cfg(test)]" and self.lines[number].startswith("mod tests {"):
-                return number
-        return len(self.lines) + 1
+    def is_test(self, line):
+        """Whether the code of this line is only for tests or for the fuzzer."""
+        return line in self.tests or self.path.endswith(("/tests.rs", "/fuzzing.rs", "/comparison.rs"))
 
     def block(self, number):
         """The numbers of this line, of the lines indented below it, and of their closing bracket."""
@@ -93,7 +89,7 @@ def read(exports):
             continue
         source = sources.setdefault(path, Source(path))
         regions = [(Region(*r[:4]), r[4]) for r in function["regions"] if r[7] == CODE and r[5] == 0]
-        if regions and regions[0][0].line < source.tests_begin():
+        if regions and not source.is_test(regions[0][0].line):
             source.add(regions)
     return dict(sorted(sources.items()))
 
@@ -149,7 +145,7 @@ def page(sources):
         "`make coverage` writes this page from the counters that LLVM puts into the code. It counts the unit tests and the acceptance tests in Rust, the",
         "tests and examples in C++, the tests in Go, and the stress program. Fuzzing, the sanitizers, valgrind and the simulator's own",
         "tests are not counted. A region is a piece of code that runs as a whole. A line counts if a region begins on it. A function counts",
-        "once for all types with which it is compiled, and closures are functions. Test modules do not count.",
+        "once for all types with which it is compiled, and closures are functions. Code that is only for tests does not count.",
         "",
         "| file | functions | lines | regions | regions reached |",
         "|---|---|---|---|---|",

@@ -265,16 +265,53 @@ fn a_reply_sent_before_the_whole_request_was_read_counts() {
 }
 
 #[test]
+fn a_request_that_is_not_read_to_its_end_ends_with_the_connection_or_with_an_answer_that_comes_in_parts() {
+    let refusal = b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let arguments = format!("<a>{}</a>", "x".repeat(4 << 20));
+    let call = Call { arguments: &arguments, ..client::CURRENT_TIME };
+    for canned in [Canned::http(), Canned::https()] {
+        let session = logged_in(&canned);
+        for answers in [false, true] {
+            canned.on_call(move |peer, _| {
+                if answers {
+                    // The client has no room to write, and reads a part of a record.
+                    let sealed = peer.sealed(refusal);
+                    for part in [&sealed[..7], &sealed[7..]] {
+                        peer.say_sealed(part);
+                        eventually("the client has read it", || peer.unread().is_none_or(|n| n == 0));
+                    }
+                }
+                peer.cut();
+            });
+            let error = session.call(call, &Options::timeout(20_000)).unwrap_err();
+            let expected =
+                if answers { (status::VSESSION_E_HTTP, 413) } else { (status::VSESSION_E_CONNECTION, 0) };
+            assert_eq!((error.status, error.http_status), expected, "{error:?}");
+        }
+        canned.well();
+        good_again(session);
+    }
+}
+
+#[test]
 fn a_refusal_that_is_cut_off_says_as_much_as_a_whole_one() {
     let ends: [fn(&mut Peer); 3] = [Peer::cut, Peer::reset, Peer::hang];
     for canned in [Canned::http(), Canned::https()] {
         let session = logged_in(&canned);
-        for (status, body) in [(413, ""), (413, "<html>too la"), (503, "<html>b"), (502, "<s:Envelope><s:B")]
-        {
+        use vsession::vsession_executed::*;
+        // The method's own response, of which the end is missing.
+        let own = "<e:Envelope xmlns:e='e'><e:Body><CurrentTimeResponse xmlns='urn:vim25'>";
+        for (status, body, executed) in [
+            (413, "", VSESSION_EXECUTED_NO),
+            (413, "<html>too la", VSESSION_EXECUTED_NO),
+            (413, "<s:Envelope><s:B", VSESSION_EXECUTED_MAYBE),
+            (413, own, VSESSION_EXECUTED_YES),
+            (503, "<html>b", VSESSION_EXECUTED_MAYBE),
+        ] {
             for (number, end) in ends.into_iter().enumerate() {
                 canned.on_call(move |peer, _| {
                     peer.say(
-                        format!("HTTP/1.1 {status} x\r\nRetry-After: 7\r\nContent-Length: 20\r\n\r\n{body}")
+                        format!("HTTP/1.1 {status} x\r\nRetry-After: 7\r\nContent-Length: 200\r\n\r\n{body}")
                             .as_bytes(),
                     );
                     eventually("the reply is read", || peer.unread().is_none_or(|unread| unread == 0));
@@ -286,8 +323,7 @@ fn a_refusal_that_is_cut_off_says_as_much_as_a_whole_one() {
                 let error = session.call(client::CURRENT_TIME, &options).unwrap_err();
                 let what = format!("{status} {body}, end {number}: {error:?}");
                 assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, status), "{what}");
-                let not_run = error.executed == vsession::vsession_executed::VSESSION_EXECUTED_NO;
-                assert_eq!(not_run, status == 413, "{what}");
+                assert_eq!(error.executed, executed, "{what}");
                 assert_eq!(error.retry_after_ms, if status == 413 { 0 } else { 7000 }, "{what}");
                 assert_eq!(canned.calls(), calls + 1, "{what}");
                 // An overload is an outage.

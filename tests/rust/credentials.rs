@@ -47,6 +47,17 @@ fn a_credentials_function_can_fail_with_its_own_message() {
 }
 
 #[test]
+fn a_credentials_function_that_gives_none_and_reports_success_is_named() {
+    let simulator = Simulator::start();
+    let session = without_password(&simulator).with_credentials(|_| Credentials::Forgotten).open().unwrap();
+    let error = session.login().unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CONFIG);
+    assert!(error.message.contains("without calling vsession_credentials_set"), "{}", error.message);
+    assert_eq!(simulator.stat("requests"), 0);
+    session.close().unwrap();
+}
+
+#[test]
 fn a_callers_deadline_holds_while_the_credentials_function_runs() {
     let simulator = Simulator::start();
     let session = without_password(&simulator)

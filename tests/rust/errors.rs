@@ -399,3 +399,18 @@ fn a_freed_token_or_queue_is_not_reported_as_a_closed_session() {
     }
     session.close().unwrap();
 }
+
+#[test]
+fn the_id_of_an_object_holds_no_control_characters() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    for (id, number) in
+        [("vm\n-1", "U+000A"), ("\u{7f}", "U+007F"), ("vm-\u{fffe}", "U+FFFE"), ("\u{ffff}", "U+FFFF")]
+    {
+        let error = session.call_object(client::CURRENT_TIME, Some(id), &Options::default()).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT, "{error:?}");
+        assert!(error.message.contains("'call.this_id'") && error.message.contains(number), "{error:?}");
+    }
+    assert_eq!(simulator.stat("requests"), 0);
+    session.close().unwrap();
+}

@@ -126,3 +126,14 @@ pub(crate) fn without_bad_references(text: &str) -> String {
     clean.push_str(rest);
     clean
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_that_xml_forbids_become_question_marks_and_the_others_stay() {
+        let text = "a&#65;&#1;b&#x1f600;&#xffff;&amp;&#;&#x;c&#";
+        assert_eq!(without_bad_references(text), "a&#65;?b&#x1f600;?&amp;&#;&#x;c&#");
+    }
+}

@@ -27,6 +27,7 @@ impl What {
             What::Malformed(text) | What::Excess(text) | What::TooLargeForTree(text) => text,
             What::Cut => "the text ends in the middle of an element",
             What::Doctype => "a document type declaration",
+            // unreached: needs a process without free descriptors or memory
             What::NoMemory => "there is not enough memory",
         }
     }

@@ -364,6 +364,7 @@ impl<'a> Reader<'a> {
             self.at = start;
             return Err(self.excess("elements are nested too deep"));
         }
+        // unreached: needs a process without free descriptors or memory
         self.open.try_reserve(1).map_err(|_| Problem { at: start, what: What::NoMemory })
     }
 
@@ -422,6 +423,7 @@ impl<'a> Reader<'a> {
     fn end_tag(&mut self) -> Read<EndTag> {
         let tag = self.at;
         let Some((start, end)) = self.open.last().copied() else {
+            // unreached: next_root refuses it before
             return Err(self.malformed("an end tag without its start tag"));
         };
         let name = self.bytes(start, end);

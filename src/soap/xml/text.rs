@@ -183,6 +183,23 @@ mod tests {
     }
 
     #[test]
+    fn all_line_ends_become_line_feeds() {
+        for text in ["a\r\nb\rc\r", "<![CDATA[a\r\nb\rc\r]]>", "a<![CDATA[\r\n]]>b&#10;c<!-- x -->\r\n"] {
+            assert_eq!(text_content(text).as_deref(), Some("a\nb\nc\n"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_begins_with_a_letter_or_an_underscore() {
+        for name in ["a", "_a", "a-1.b_c"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "1a", "-a", ".a", "a:b", "a b", "\u{e9}"] {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+
+    #[test]
     fn what_xml_cannot_carry_is_known() {
         for code in 0..=0x1_ffff {
             let Some(c) = char::from_u32(code) else { continue };

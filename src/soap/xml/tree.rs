@@ -36,6 +36,7 @@ pub(crate) fn parse(text: &str) -> Read<Document<'_>> {
     // The parser aborts the process when it finds no memory.
     let need = size.nodes * NODE + 2 * text.len() + size.declarations * NODE;
     if Vec::<u8>::new().try_reserve_exact(need).is_err() {
+        // unreached: needs a process without free descriptors or memory
         return Err(Problem { at: 0, what: What::NoMemory });
     }
     let options = ParsingOptions { nodes_limit: 4 * MAX_NODES as u32, ..ParsingOptions::default() };

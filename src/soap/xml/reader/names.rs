@@ -46,6 +46,7 @@ pub(super) static BYTES: [u8; 256] = {
 fn begins_name(c: char) -> bool {
     c.is_ascii_alphabetic()
         || c == '_'
+        // unreached: one of several alternatives, of which others are tested
         || matches!(u32::from(c),
             0xc0..=0xd6 | 0xd8..=0xf6 | 0xf8..=0x2ff | 0x370..=0x37d | 0x37f..=0x1fff | 0x200c..=0x200d
             | 0x2070..=0x218f | 0x2c00..=0x2fef | 0x3001..=0xd7ff | 0xf900..=0xfdcf | 0xfdf0..=0xfffd
@@ -55,6 +56,7 @@ fn begins_name(c: char) -> bool {
 fn is_in_name(c: char) -> bool {
     begins_name(c)
         || c.is_ascii_digit()
+        // unreached: one of several alternatives, of which others are tested
         || matches!(c, '-' | '.' | '\u{b7}' | '\u{300}'..='\u{36f}' | '\u{203f}'..='\u{2040}')
 }
 
