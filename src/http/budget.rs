@@ -4,14 +4,14 @@
 //! It is a token bucket, as in the retry throttling of gRPC and the AWS clients. Repeats of calls, trial logins, and checks and probes
 //! after failed ones take a token each. All clients of a server share one budget, since it is the server that has to be spared.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::net::Settings;
 use crate::runtime::process::PerProcess;
+use crate::runtime::shared::{Shareable, Shared};
 use crate::status::Status;
-use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, Weak, rank};
+use crate::sync::{Arc, AtomicBool, Instant, Mutex, Ordering, rank};
 
 /// What a full bucket holds: so many calls that lose their connections at the same moment are all repeated.
 const MOST: f64 = 20.0;
@@ -99,14 +99,16 @@ impl Bucket {
 /// The budget of one server.
 #[derive(Debug)]
 pub(crate) struct Budget {
+    /// The addresses of the server and of its proxy.
+    way: String,
     bucket: Mutex<Bucket, rank::Budget>,
     /// The bucket is full. While all goes well an answer reads this and does no more.
     full: AtomicBool,
 }
 
 impl Budget {
-    pub(super) fn new() -> Arc<Budget> {
-        Arc::new(Budget { bucket: Mutex::new(Bucket::full(Instant::now())), full: true.into() })
+    pub(super) fn new(way: String) -> Budget {
+        Budget { way, bucket: Mutex::new(Bucket::full(Instant::now())), full: true.into() }
     }
 
     /// Whether the library may send this now. If so, a token is spent, and `settle` is to be called when it has ended.
@@ -142,8 +144,15 @@ impl Budget {
     pub(crate) const WAIT: Duration = Duration::from_secs(1);
 }
 
-/// The budgets of the servers that clients connect to, by the servers' addresses and those of their proxies.
-static BUDGETS: PerProcess<Mutex<HashMap<String, Weak<Budget>>, rank::Budgets>> = PerProcess::new();
+impl Shareable for Budget {
+    type Key = String;
+    fn key(&self) -> &String {
+        &self.way
+    }
+}
+
+/// The budgets of the servers that clients connect to.
+static BUDGETS: PerProcess<Shared<Budget, rank::Budgets>> = PerProcess::new();
 
 /// In a forked child: forgets the parent's budgets.
 pub(super) fn renew_after_fork() {
@@ -158,14 +167,7 @@ pub(super) fn of_server(settings: &Settings) -> Arc<Budget> {
         way.push_str(&proxy.address());
     }
     let budgets = BUDGETS.get();
-    let mut budgets = budgets.lock();
-    if let Some(budget) = budgets.get(&way).and_then(Weak::upgrade) {
-        return budget;
-    }
-    budgets.retain(|_, budget| budget.strong_count() > 0);
-    let budget = Budget::new();
-    budgets.insert(way, Arc::downgrade(&budget));
-    budget
+    budgets.find(&way).unwrap_or_else(|| budgets.share(Budget::new(way)))
 }
 
 #[cfg(test)]

@@ -110,12 +110,11 @@ impl Retry {
 mod tests {
     use super::*;
     use crate::status::{Executed, Status};
-    use crate::sync::Arc;
 
     const LOST: Loss = Loss::LostConnection { sent: true };
 
-    fn budget() -> Arc<Budget> {
-        Budget::new()
+    fn budget() -> Budget {
+        Budget::new(String::new())
     }
 
     fn executed(retry: &Retry, sent: bool) -> Executed {

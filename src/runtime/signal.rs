@@ -176,7 +176,7 @@ pub(super) fn thread_waker() -> Result<Arc<Waker>> {
     let event = EventFd::new().map_err(|e| {
         Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
             .not_run()
-            .with(|d| d.os_error = e.raw_os_error().unwrap_or(0))
+            .caused_by(&e)
     })?;
     let waker = Arc::new(Waker { event, read: Mutex::new(BlockedRead::default()) });
     let _ = WAKER.try_with(|cell| *cell.borrow_mut() = Some((fork::forks(), waker.clone())));

@@ -169,12 +169,10 @@ impl Session {
         goal: Task,
         watch: &Watch,
     ) {
-        let outcome =
-            flight.run_here(pin!(self.carry_out::<K>(flight, goal, watch))).await.unwrap_or_else(|_| {
-                let error =
-                    Error::new(Status::VSESSION_E_INTERNAL, "a panic during the login; please report it");
-                self.conclude_failure::<K>(error.into())
-            });
+        let outcome = flight
+            .run_here(pin!(self.carry_out::<K>(flight, goal, watch)))
+            .await
+            .unwrap_or_else(|_| self.conclude_failure::<K>(Error::panicked("the login").into()));
         if flight.paid.load(Ordering::Relaxed) {
             K::of(self).kind.budget().settle(match &outcome {
                 Ok(_) => http::Outcome::Answered,
