@@ -190,7 +190,7 @@ impl Watch {
 
     /// Whether only the deadline ends waits from now on.
     pub(crate) fn commit(&self, committed: bool) {
-        self.committed.store(committed, Ordering::Relaxed);
+        self.committed.store(committed && !planted!("login-not-committed"), Ordering::Relaxed);
     }
 
     fn is_committed(&self) -> bool {
@@ -238,7 +238,7 @@ impl Watch {
         if self.bounds.deadline.is_some_and(near) {
             return Ok(None);
         }
-        if self.is_committed() && !planted!("login-not-committed") {
+        if self.is_committed() {
             // Only the deadline ends it, and that is not near.
             return Ok(match receive(socket, buffer) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
