@@ -613,6 +613,9 @@ fn refused_credentials_are_sent_once() {
             thread::spawn(move || {
                 let again = session.set_password(Secret::new("right"));
                 assert!(matches!(status(&again), Status::VSESSION_OK | Status::VSESSION_E_INVALID_LOGIN));
+                // What was set again is not sent again.
+                let result = call(&session, "given", CallOptions::default());
+                assert!(matches!(status(&result), Status::VSESSION_OK | Status::VSESSION_E_INVALID_LOGIN));
                 session.set_password(Secret::new("new")).unwrap();
             })
         };
