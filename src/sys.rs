@@ -140,7 +140,6 @@ pub(crate) fn poll(
         if error.kind() == io::ErrorKind::Interrupted {
             return Ok([false; MAX_POLLED]);
         }
-        // unreached: needs a process without free descriptors or memory
         return Err(error);
     }
     Ok(fds.map(|entry| entry.revents != 0))

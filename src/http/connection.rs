@@ -106,6 +106,7 @@ impl Connection {
             return Ok(false);
         };
         if !self.arrived(n, exchange)? {
+            // sometimes: a race, which a run meets or not
             return Ok(true);
         }
         loop {

@@ -251,7 +251,6 @@ impl Sink for Whole {
 
 #[cold]
 fn no_memory() -> Error {
-    // unreached: needs a process without free descriptors or memory
     Error::new(
         Status::VSESSION_E_RESOURCE,
         "there is not enough memory for the reply; ask for less at a time or lower max_reply_bytes",

@@ -172,7 +172,6 @@ pub(super) fn thread_waker() -> Result<Arc<Waker>> {
     {
         return Ok(waker);
     }
-    // unreached: needs a process without free descriptors or memory
     let event = EventFd::new().map_err(|e| {
         Error::new(Status::VSESSION_E_RESOURCE, format!("no eventfd for this thread: {e}"))
             .not_run()

@@ -93,7 +93,6 @@ impl Unreadable {
     /// Whether the body is an envelope, or a part of one.
     pub(crate) fn is_of_soap(&self) -> bool {
         match &self.reason {
-            // unreached: one of several alternatives, of which others are tested
             Reason::OtherContent { .. } | Reason::NoBody | Reason::EmptyBody | Reason::NoMemory => true,
             Reason::NotXml { .. } => self.text.contains("Envelope"),
             Reason::Utf16 { beginning } => beginning.contains("Envelope"),
