@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Counts the instructions of the library's hot paths with callgrind, and compares them with bench/instructions.json.
 
-    bench/instructions.py           fails if a path exceeds the recorded count by more than its tolerance
-    bench/instructions.py record    measures several times and records the medians
+    bench/instructions.py           fails if a path exceeds the recorded count by more than its tolerance, several times in a row
+    bench/instructions.py record    measures several times and records the fewest
     bench/instructions.py prove     shows that the comparison fails for a path that has become more expensive
 
 Instructions depend neither on the machine's speed nor on its load, so the comparison finds a regression on a busy machine too. They do
@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -24,8 +23,9 @@ from harness.server import Server
 
 RECORD = BENCH / "instructions.json"
 PROGRAM = BUILT / "instructions"
-RUNS_TO_RECORD = 3
-# Repeated runs of one build differ by less than a tenth of a percent.
+RUNS = 3
+# Repeated runs of one build differ by less than a tenth of a percent, but for logins: where the server takes more than a millisecond to
+# answer, other threads go on with a login, which costs some thousand instructions more. So the fewest of some runs count.
 TOLERANCE = 0.03
 
 
@@ -99,6 +99,11 @@ def compare():
     recorded = json.loads(RECORD.read_text())
     measured = measure()
     verdicts = list(judge(recorded, measured))
+    for _ in range(RUNS - 1):
+        if any(exceeded for _, exceeded in verdicts):
+            again = measure()
+            measured = {path: min(count, again[path]) for path, count in measured.items()}
+            verdicts = list(judge(recorded, measured))
     for line, _ in verdicts:
         print(line)
     if any(exceeded for _, exceeded in verdicts):
@@ -110,14 +115,13 @@ def compare():
 
 
 def record():
-    runs = [measure() for _ in range(RUNS_TO_RECORD)]
+    runs = [measure() for _ in range(RUNS)]
     old = json.loads(RECORD.read_text())["paths"] if RECORD.exists() else {}
     paths = {}
     for path in runs[0]:
         counts = [run[path] for run in runs]
-        median = statistics.median(counts)
-        print(f"{path}: {median:.0f}, {min(counts) / median - 1:+.2%} to {max(counts) / median - 1:+.2%}")
-        paths[path] = {"instructions": round(median), "tolerance": old.get(path, {}).get("tolerance", TOLERANCE)}
+        print(f"{path}: {min(counts):.0f}, up to {max(counts) / min(counts) - 1:+.2%}")
+        paths[path] = {"instructions": round(min(counts)), "tolerance": old.get(path, {}).get("tolerance", TOLERANCE)}
     RECORD.write_text(json.dumps({"tools": tools(), "paths": paths}, indent=1) + "\n")
 
 
