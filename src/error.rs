@@ -157,6 +157,12 @@ impl Error {
         }
     }
 
+    /// The same with what the other error says about whether the request ran.
+    #[cold]
+    pub(crate) fn executed_as(self, other: &Error) -> Error {
+        self.with(|d| d.executed = other.executed())
+    }
+
     pub(crate) fn executed(&self) -> Executed {
         self.0.executed
     }

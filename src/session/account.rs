@@ -102,7 +102,7 @@ impl Session {
         {
             let mut renewal = self.vim.renewal.lock();
             if renewal.machine.is_closed() {
-                return Err(closed());
+                return Err(closed().not_run());
             }
             let mut account = self.account.lock();
             // Where a credentials function names the user, it is the one that it named last.

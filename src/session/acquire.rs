@@ -165,11 +165,12 @@ impl Session {
     /// The same for a login that failed.
     pub(super) fn conclude_failure<K: Kind>(self: &Arc<Self>, failure: Failure) -> Result<Outcome> {
         let mut renewal = K::of(self).renewal.lock();
+        let error = failure.error();
         if renewal.machine.is_closed() {
-            return Err(closed());
+            // What is known of the Login holds although a close ended it.
+            return Err(closed().executed_as(error));
         }
         renewal.phase = Phase::Idle;
-        let error = failure.error();
         // A check that could not be made, for example because no descriptor was left, says nothing about the session.
         if renewal.machine.state().is_usable() {
             return Err(error.clone());

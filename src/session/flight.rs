@@ -119,6 +119,11 @@ impl Flight {
         self.done.fire();
     }
 
+    /// An error of this flight with what it says of the Login: without one, nothing has run.
+    fn judged(&self, error: Error) -> Error {
+        if self.may_have_run.load(Ordering::SeqCst) { error } else { error.not_run() }
+    }
+
     /// Runs `body`, and marks the flight as carried out by the thread that runs it at the moment. Returns the result or a panic.
     async fn run_here<T>(
         self: &Arc<Self>,
@@ -172,7 +177,8 @@ impl Session {
         let outcome = flight
             .run_here(pin!(self.carry_out::<K>(flight, goal, watch)))
             .await
-            .unwrap_or_else(|_| self.conclude_failure::<K>(Error::panicked("the login").into()));
+            .unwrap_or_else(|_| self.conclude_failure::<K>(Error::panicked("the login").into()))
+            .map_err(|error| flight.judged(error));
         if flight.paid.load(Ordering::Relaxed) {
             K::of(self).kind.budget().settle(match &outcome {
                 Ok(_) => http::Outcome::Answered,

@@ -14,6 +14,7 @@ use crate::auth::credential::{Credential, Source};
 use crate::config::ProgramFunction;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
+use crate::status::Executed;
 use crate::vim::service::Service;
 use crate::vim::service_content::ServiceContent;
 use crate::vim::session_manager::Login;
@@ -83,6 +84,19 @@ fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
     flight.complete(Ok(Outcome::Gone));
     // Were it not usable any more, a close would not log it out.
     assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
+}
+
+#[test]
+fn a_close_takes_no_proof_away_that_a_login_has_not_run() {
+    let session = session();
+    session.begin_close();
+    for (failure, executed) in [
+        (Error::new(Status::VSESSION_E_CLOSED, "planted").not_run(), Executed::VSESSION_EXECUTED_NO),
+        (Error::new(Status::VSESSION_E_CLOSED, "planted"), Executed::VSESSION_EXECUTED_MAYBE),
+    ] {
+        let error = session.conclude_failure::<Vim25>(failure.into()).unwrap_err();
+        assert_eq!((error.status(), error.executed()), (Status::VSESSION_E_CLOSED, executed));
+    }
 }
 
 #[test]

@@ -72,6 +72,32 @@ fn close_during_a_login_leaves_no_session_behind() {
 }
 
 #[test]
+fn a_login_that_a_close_ends_before_the_login_is_sent_has_not_run() {
+    let simulator = Simulator::start();
+    for before in ["GET", "RetrieveServiceContent"] {
+        simulator.rule(json!({"method": before, "hang": true}));
+        // Each thread learns of the close or of the end of the login, whichever comes first.
+        for _ in 0..8 {
+            let session = simulator.session();
+            std::thread::scope(|scope| {
+                let logins: Vec<_> = (0..4).map(|_| scope.spawn(|| session.login().unwrap_err())).collect();
+                eventually("the login is under way", || simulator.stat("requests_in_flight") == 1);
+                session.close().unwrap();
+                for login in logins {
+                    let error = login.join().unwrap();
+                    let expected =
+                        (status::VSESSION_E_CLOSED, vsession::vsession_executed::VSESSION_EXECUTED_NO);
+                    assert_eq!((error.status, error.executed), expected, "{before}: {error:?}");
+                }
+            });
+            eventually("the server sees its end", || simulator.stat("requests_in_flight") == 0);
+        }
+        simulator.clear_rules();
+    }
+    assert_eq!(simulator.calls("Login"), 0);
+}
+
+#[test]
 fn close_can_leave_the_session_on_the_server() {
     let simulator = Simulator::start();
     let session = simulator.config().with("close.logout", "false").open().unwrap();
