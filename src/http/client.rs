@@ -220,7 +220,7 @@ impl Client {
                 // In a box: few requests need it, and the future of each would be twice as large.
                 let stream = Box::pin(self.dialer.dial(exchange)).await;
                 let stream = stream.map_err(|error| exchange.reason(error))?;
-                self.round_trips.hear();
+                // What others heard while the connection was made says nothing about the silence that may follow.
                 exchange.heard_before = self.round_trips.heard();
                 Connection::new(stream)
             }
@@ -280,7 +280,7 @@ impl Client {
     }
 
     /// Whether an exchange that missed its deadline shows that the server is silent: this exchange had all the time that it
-    /// usually needs, and no other has heard of the server meanwhile.
+    /// usually needs, and no other was answered meanwhile.
     #[cold]
     fn is_silent(&self, request: &HttpRequest<'_>, exchange: &Exchange<'_>) -> bool {
         let awaited = match exchange.phase() {

@@ -8,7 +8,8 @@ use crate::sync::{AtomicU64, Ordering};
 /// What the requests of one client have seen of the server.
 #[derive(Default)]
 pub(super) struct RoundTrips {
-    /// How often the server was heard: connections that were made, and replies that began.
+    /// How many replies have begun. A connection that is made counts for nothing: the kernel of a stopped server accepts it, and so
+    /// does a front whose service hangs. Each call that ends by its deadline closes its connection, so new ones are made all the time.
     heard: AtomicU64,
     /// The smoothed round-trip time and its mean deviation (SRTT and RTTVAR in RFC 6298) in microseconds, 32 bits each; 0: none
     /// was measured.
@@ -19,12 +20,12 @@ impl RoundTrips {
     /// No silence is an outage before this time, as no segment of TCP is sent again before it (RFC 6298, 2.4).
     const LEAST: Duration = Duration::from_secs(1);
 
-    /// The server was heard.
+    /// A reply begins.
     pub(super) fn hear(&self) {
         self.heard.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A number that changes whenever the server is heard.
+    /// A number that changes whenever a reply begins.
     pub(super) fn heard(&self) -> u64 {
         self.heard.load(Ordering::Relaxed)
     }

@@ -16,7 +16,7 @@ pub(crate) struct Exchange<'a> {
     /// When the peer was last asked for something, or last took or sent something before the request was sent. `None`: no
     /// deadline can end the wait for it.
     pub(crate) quiet_since: Option<Instant>,
-    /// How often the server had been heard when this exchange began to wait for it; see `http::round_trips`.
+    /// How many replies had begun when this exchange began to wait for the server; see `http::round_trips`.
     pub(crate) heard_before: u64,
     /// The connection had served an earlier request.
     pub(crate) reused: bool,

@@ -55,6 +55,32 @@ fn a_call_that_ends_without_a_byte_makes_a_session_unreachable_until_the_server_
     }
 }
 
+/// Each call that ends by its deadline closes its connection, and the next one makes another. A front whose service hangs accepts
+/// them all.
+#[test]
+fn new_connections_of_many_threads_do_not_hide_that_nobody_is_answered() {
+    const THREADS: usize = 16;
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    (0..5).for_each(|_| drop(session.ping().unwrap()));
+    simulator.rule(json!({"method": "*", "hang": true}));
+    let connections = simulator.stat("connections_accepted");
+    together(THREADS, |number| {
+        // So that there is a new connection during the wait of each.
+        std::thread::sleep(Duration::from_millis(50 * number as u64));
+        for _ in 0..2 {
+            late(session, LONG_MS);
+            assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
+        }
+    });
+    assert!(simulator.stat("connections_accepted") > connections + THREADS as u64);
+    simulator.clear_rules();
+    session.ping().unwrap();
+    assert_eq!((session.state(), session.epoch()), (VSESSION_STATE_ACTIVE, 1));
+    session.close().unwrap();
+}
+
 /// The connection is made, and then there is silence.
 #[test]
 fn a_handshake_that_ends_without_a_byte_makes_a_session_unreachable() {
@@ -188,7 +214,7 @@ fn deadlines_of_many_threads_below_the_usual_answer_time_are_no_outage() {
     session.login().unwrap();
     simulator.rule(json!({"method": "CurrentTime", "delay_ms": 1700}));
     let on_threads = |call: &(dyn Fn() + Sync)| {
-        std::thread::scope(|scope| (0..8).for_each(|_| drop(scope.spawn(call))));
+        std::thread::scope(|scope| (0..16).for_each(|_| drop(scope.spawn(call))));
     };
     on_threads(&|| drop(session.ping().unwrap()));
     on_threads(&|| late(session, 1300));
