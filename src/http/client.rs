@@ -16,12 +16,13 @@ use crate::net::dial::Dialer;
 use crate::net::error_context;
 use crate::net::exchange::Exchange;
 use crate::net::tls_config::TlsConfig;
+use crate::runtime::log::log;
 use crate::runtime::phase::Phase;
 use crate::runtime::process::PerProcess;
 use crate::runtime::shared::{Shareable, Shared};
 use crate::runtime::wait::Watch;
 use crate::status::Status;
-use crate::sync::{Arc, rank};
+use crate::sync::{Arc, Instant, rank};
 
 /// How many bytes may arrive beyond twice the largest body: heads, sizes of chunks and trailers. A compressed body is
 /// smaller, and no server sends chunks so small that they double its size.
@@ -180,14 +181,20 @@ impl Client {
                 Err(error) => (None, error),
             };
             let sent = exchange.sent;
-            let loss =
-                if exchange.reused && !sent { Loss::StaleConnection } else { Loss::LostConnection { sent } };
+            let loss = match exchange.reused && !sent {
+                true => Loss::StaleConnection,
+                false if exchange.overdue => Loss::Overdue,
+                false => Loss::LostConnection { sent },
+            };
             if failure.status() == Status::VSESSION_E_CONNECTION {
                 match request.retry.after(loss, &self.budget) {
                     Next::GiveUp => {}
                     Next::SendStill => continue,
                     Next::Repeat => {
-                        repeats = true;
+                        // A question may be repeated more than once.
+                        if std::mem::replace(&mut repeats, true) {
+                            self.budget.settle(Outcome::Failed);
+                        }
                         continue;
                     }
                 }
@@ -209,7 +216,8 @@ impl Client {
     /// Sends the request on a pooled connection or on a new one, and reads the reply. Returns the connection to the pool if it can
     /// serve another request.
     async fn send_once(&self, request: &HttpRequest<'_>, exchange: &mut Exchange<'_>) -> Result<HttpReply> {
-        let mut connection = match self.pool.take() {
+        let pooled = if request.retry.may_share_connections() { self.pool.take() } else { None };
+        let mut connection = match pooled {
             Some(connection) => {
                 exchange.reused = true;
                 connection
@@ -228,6 +236,7 @@ impl Client {
         let room = request::length_of_head(request, &self.common_part);
         request::write_head(connection.buffers.head(room), request, &self.common_part)?;
         connection.send(request.body, exchange).await.map_err(|error| exchange.reason(error))?;
+        exchange.look_at = self.end_of_patience(request);
         let most = request.max_reply_bytes;
         let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
         let mut begun = false;
@@ -240,6 +249,12 @@ impl Client {
                 Ok(true) => break Ok(()),
                 Ok(false) => {}
                 Err(error) => break Err(error),
+            }
+            if let Some(at) = exchange.look_at
+                && Instant::now() >= at
+                && let Err(error) = self.be_patient(request, exchange)
+            {
+                break Err(error);
             }
             if let Err(error) = connection.wait_for_input(exchange).await {
                 break Err(exchange.reason(error));
@@ -257,7 +272,7 @@ impl Client {
             // unreached: a complete reply has a head
             (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
             // A server that has not read the whole request may cut its answer off.
-            (Some(head), Err(error)) if !(is_cut_off(&error) && head.says_enough()) => {
+            (Some(head), Err(error)) if exchange.overdue || !(is_cut_off(&error) && head.says_enough()) => {
                 Ok(HttpReply { head, body: Err(error) })
             }
             (Some(head), _) => {
@@ -268,6 +283,31 @@ impl Client {
                 Ok(HttpReply { head, body: Ok(body) })
             }
         }
+    }
+
+    /// When the answer to a question of the library's own is overdue.
+    #[inline]
+    fn end_of_patience(&self, request: &HttpRequest) -> Option<Instant> {
+        let patience = request.retry.patience(|| self.round_trips.patience())?;
+        Instant::now().checked_add(patience)
+    }
+
+    /// The answer is overdue. Fails if the question is to be asked again; otherwise waits for longer, as a slow server would gain nothing
+    /// by another request.
+    #[cold]
+    fn be_patient(&self, request: &HttpRequest, exchange: &mut Exchange<'_>) -> Result<()> {
+        if request.retry.is_overdue(&self.budget) {
+            exchange.overdue = true;
+            // unreached: a log message, and the log is off where tests come here
+            log!(
+                Info,
+                "{} has not answered a question of the library's own, which is asked again",
+                self.server()
+            );
+            return Err(Error::new(Status::VSESSION_E_CONNECTION, "the answer is overdue"));
+        }
+        exchange.look_at = self.end_of_patience(request);
+        Ok(())
     }
 
     fn reply_begins(&self, request: &HttpRequest<'_>, exchange: &Exchange<'_>) {
@@ -443,6 +483,32 @@ mod tests {
             on_this_thread(client.send(&request(&Retry::new(false)), &watch(Duration::ZERO))).unwrap_err();
         assert_eq!(error.status(), Status::VSESSION_E_TIMEOUT);
         assert!(listener.accept().is_err(), "a connection was made");
+    }
+
+    #[test]
+    fn a_late_answer_is_waited_for_where_the_budget_does_not_pay_for_another_question() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = settings(&listener, "patient");
+        let client = Client::shared(&settings).unwrap();
+        let question = Retry::of_question();
+        let late = question.patience(|| Duration::ZERO).unwrap() + Duration::from_secs(1);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let start = Instant::now();
+                assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+                listener.set_nonblocking(true).unwrap();
+                while start.elapsed() < late {
+                    while client.budget.take(budget::Spending::Trial) {}
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").unwrap();
+            });
+            let reply = on_this_thread(client.send(&request(&question), &watch(Duration::from_secs(60))));
+            assert_eq!(reply.unwrap().body.unwrap(), b"OK");
+        });
+        assert!(!question.may_share_connections(), "the answer was overdue");
+        assert!(listener.accept().is_err(), "a second question");
     }
 
     #[test]

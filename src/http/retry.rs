@@ -1,6 +1,8 @@
 //! Decides whether a request is sent again, and keeps track of whether it may have run. One `Retry` serves all attempts of a
 //! call, or of a question that the library asks for its own purposes.
 
+use std::time::Duration;
+
 use super::budget::{Budget, Spending};
 use crate::error::Error;
 use crate::sync::Ordering::Relaxed;
@@ -9,6 +11,9 @@ use crate::sync::unshared::{AtomicBool, AtomicU32};
 /// A call is sent at most this often because of an answer. If two corrections in one call do not suffice, something else is wrong.
 const MOST_ANSWERED: u32 = 3;
 
+/// A question of the library's own is asked again if it was not answered in this time, and then after twice the time, and so on.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Why an attempt brought no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Loss {
@@ -16,6 +21,8 @@ pub(super) enum Loss {
     StaleConnection,
     /// The connection was lost, and the request may have been sent.
     LostConnection { sent: bool },
+    /// The answer to a question took too long, and the budget has paid for asking again.
+    Overdue,
 }
 
 /// Why an attempt brought a reply that the caller should not get.
@@ -41,6 +48,10 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(crate) struct Retry {
     may_run_twice: bool,
+    /// It is a question of the library's own, which threads wait for without a deadline of theirs that would end it.
+    is_question: bool,
+    /// How often its answer was overdue.
+    overdue: AtomicU32,
     /// The one additional attempt after a lost connection was made.
     repeated: AtomicBool,
     may_have_run: AtomicBool,
@@ -50,7 +61,39 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(crate) fn new(may_run_twice: bool) -> Retry {
-        Retry { may_run_twice, repeated: false.into(), may_have_run: false.into(), answered: 1.into() }
+        Retry {
+            may_run_twice,
+            is_question: false,
+            overdue: 0.into(),
+            repeated: false.into(),
+            may_have_run: false.into(),
+            answered: 1.into(),
+        }
+    }
+
+    /// The attempts at a question of the library's own. It changes nothing on the server and cannot lock an account, so it is asked
+    /// again where its answer stays away: many threads may wait for it, each with a deadline that does not end the others' wait.
+    pub(crate) fn of_question() -> Retry {
+        Retry { is_question: true, ..Retry::new(true) }
+    }
+
+    /// How long the next answer may take before the question is asked again. `usual`: what this server may take. A server that is slow,
+    /// because it is starting, has twice as long each time. `None`: nobody asks again.
+    #[inline]
+    pub(super) fn patience(&self, usual: impl Fn() -> Duration) -> Option<Duration> {
+        self.is_question.then(|| LEAST_PATIENCE.max(usual()) * (1 << self.overdue.load(Relaxed).min(16)))
+    }
+
+    /// The answer is overdue. Returns whether the budget pays for asking again; otherwise the wait for the answer goes on.
+    #[cold]
+    pub(super) fn is_overdue(&self, budget: &Budget) -> bool {
+        self.overdue.fetch_add(1, Relaxed);
+        budget.take(Spending::Repeat)
+    }
+
+    /// Whether a pooled connection will do. Where an answer was overdue, its connection may be dead, and the others with it.
+    pub(super) fn may_share_connections(&self) -> bool {
+        self.overdue.load(Relaxed) == 0
     }
 
     /// Whether an answer can lead to another attempt.
@@ -75,6 +118,10 @@ impl Retry {
                     self.may_run_twice && !self.repeated.swap(true, Relaxed) && budget.take(Spending::Repeat);
                 self.may_have_run.fetch_or(again && sent, Relaxed);
                 if again { Next::Repeat } else { Next::GiveUp }
+            }
+            Loss::Overdue => {
+                self.may_have_run.store(true, Relaxed);
+                Next::Repeat
             }
         }
     }
@@ -157,6 +204,22 @@ mod tests {
         assert!(retry.again(Reason::SessionReplaced));
         assert_eq!(retry.after(LOST, &budget), Next::GiveUp);
         assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
+    }
+
+    #[test]
+    fn only_a_question_of_the_librarys_own_is_asked_again_and_each_answer_may_take_twice_as_long() {
+        let second = Duration::from_secs(1);
+        assert_eq!(Retry::new(true).patience(|| second), None);
+        let (question, budget) = (Retry::of_question(), budget());
+        assert_eq!(question.patience(|| second), Some(5 * second));
+        assert_eq!(question.patience(|| 8 * second), Some(8 * second), "this server usually takes long");
+        assert!(question.may_share_connections());
+        assert!(question.is_overdue(&budget) && question.after(Loss::Overdue, &budget) == Next::Repeat);
+        assert_eq!(question.patience(|| second), Some(10 * second));
+        assert!(!question.may_share_connections());
+        while budget.take(Spending::Repeat) {}
+        assert!(!question.is_overdue(&budget));
+        assert_eq!(question.patience(|| second), Some(20 * second), "it is not asked for each second");
     }
 
     #[test]

@@ -29,6 +29,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) answered: bool,
     /// More may come in a moment: the server answers at once, as far as is known.
     pub(crate) answers_at_once: bool,
+    /// When the wait for more of the reply ends for a look at the time, although nothing has come.
+    pub(crate) look_at: Option<Instant>,
+    /// The reply is given up, and the request is sent again.
+    pub(crate) overdue: bool,
     /// How many more bytes may arrive. Bytes that are not part of a body, such as interim replies, could go on for ever.
     pub(crate) left: u64,
     /// The first failure, with what the connection knew about it.
@@ -49,6 +53,8 @@ impl<'a> Exchange<'a> {
             sent: false,
             answered: false,
             answers_at_once: true,
+            look_at: None,
+            overdue: false,
             left: most,
             failure: None,
         }

@@ -141,11 +141,12 @@ impl Socket {
         exchange: &mut Exchange<'_>,
     ) -> io::Result<Interest> {
         let descriptors = interests.map(|interest| (self.stream.as_raw_fd(), interest));
-        match exchange.watch.wait_ready(&descriptors, self.connect_until).await {
+        match exchange.watch.wait_ready(&descriptors, self.connect_until.or(exchange.look_at)).await {
             Ok(Some(index)) => {
                 exchange.peer_moved();
                 Ok(interests[index])
             }
+            Ok(None) if self.connect_until.is_none() => Ok(interests[0]),
             Ok(None) => {
                 let late = match exchange.phase() {
                     Phase::Tunnel => no_answer("when it was asked for the server", "proxy"),

@@ -61,7 +61,7 @@ impl Session {
         login: &K::Login,
         watch: &Watch,
     ) -> Result<bool> {
-        let retry = Retry::new(true);
+        let retry = Retry::of_question();
         loop {
             match K::of(self).kind.is_live(&service, login, &retry, watch).await {
                 Ok(live) => return Ok(live),

@@ -35,7 +35,7 @@ impl Endpoint {
             fixed_lines: "Accept: text/xml, */*\r\n",
             headers: &[],
             body: &[],
-            retry: &Retry::new(true),
+            retry: &Retry::of_question(),
             commit_when_sent: false,
             lane: Lane::Usual,
             max_reply_bytes: self.max_reply_bytes,

@@ -58,7 +58,7 @@ async fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<S
         cookie: None,
         action: &action,
         operation_id: &next_operation_id(),
-        retry: &Retry::new(true),
+        retry: &Retry::of_question(),
         lane: Lane::Usual,
         commit_when_sent: false,
     };

@@ -29,6 +29,7 @@ mod keepalive_failures;
 mod keepalive_functions;
 mod login;
 mod long_polls;
+mod lost_answers;
 mod memory;
 mod messages;
 mod outages;
