@@ -126,7 +126,7 @@ impl Client {
         #[cfg(vsession_model)]
         let reply = super::model::answer(request, watch).await;
         #[cfg(not(vsession_model))]
-        let reply = self.send_on_some_connection(request, watch).await;
+        let reply = self.send_on_some_connection(request, watch, &mut permit).await;
         permit.answered = reply.as_ref().is_ok_and(|reply| reply.body.is_ok());
         reply
     }
@@ -157,7 +157,12 @@ impl Client {
         })
     }
 
-    async fn send_on_some_connection(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
+    async fn send_on_some_connection(
+        &self,
+        request: &HttpRequest<'_>,
+        watch: &Watch,
+        permit: &mut Permit<'_>,
+    ) -> Result<HttpReply> {
         let mut repeats = false;
         loop {
             // Nobody has to wait for a request that was not sent, or that may be sent twice.
@@ -169,6 +174,7 @@ impl Client {
             let (head, failure) = match self.send_once(request, &mut exchange).await {
                 Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
                 Ok(reply) => {
+                    permit.took(exchange.took);
                     let is_answer = !means_outage(reply.head.status);
                     if is_answer {
                         self.budget.note_answer();
@@ -181,6 +187,7 @@ impl Client {
                 Err(error) => (None, error),
             };
             let sent = exchange.sent;
+            permit.failed(exchange.quiet_since);
             let loss = match exchange.reused && !sent {
                 true => Loss::StaleConnection,
                 false if exchange.overdue => Loss::Overdue,
@@ -310,12 +317,14 @@ impl Client {
         Ok(())
     }
 
-    fn reply_begins(&self, request: &HttpRequest<'_>, exchange: &Exchange<'_>) {
+    fn reply_begins(&self, request: &HttpRequest<'_>, exchange: &mut Exchange<'_>) {
         self.round_trips.hear();
         if let Some(sent) = exchange.quiet_since
             && request.lane != Lane::LongPoll
         {
-            self.round_trips.measure(sent.elapsed());
+            let took = sent.elapsed();
+            exchange.took = Some(took);
+            self.round_trips.measure(took);
         }
     }
 

@@ -1,5 +1,5 @@
-//! How fast connections serve the calls that wait for them: what a semaphore knows of time. It learns only while calls wait, so
-//! a call that finds a free connection pays nothing for it. It is a value; the times come from its owner.
+//! How fast connections serve the calls that wait for them: what a semaphore knows of time. It learns how long requests take from
+//! all of them, and how often a connection becomes free while calls wait. It is a value; the times come from its owner.
 
 use std::time::Duration;
 
@@ -17,10 +17,13 @@ fn with_reserve(forecast: Duration) -> Duration {
 const FEWEST_IN_A_ROUND: u32 = 8;
 
 /// The most that one long request adds to `usual`, besides a sixteenth of it.
-const LEAST_STEP: Duration = Duration::from_millis(1);
+const LEAST_STEP: u64 = 1_000_000;
+/// After so many long requests in a row, each of the next may add four times as much as the one before: the server has become slow.
+const LONG_BY_CHANCE: u32 = 2;
 
 #[derive(Debug)]
 pub(super) struct Pace {
+    permits: u32,
     /// A round is as many turns as there are permits: permits often come back in bunches, and the mean over a round is that of
     /// all of them.
     turns_in_a_round: u32,
@@ -31,9 +34,11 @@ pub(super) struct Pace {
     last: Option<Instant>,
     /// How often a turn is given while calls wait: half from the last round, half from those before.
     interval: Option<Duration>,
-    /// How long a request takes. It follows the faster ones: of calls of 5 ms and of 20 s, neither the mean nor the longest says
-    /// anything about the next one.
-    usual: Option<Duration>,
+    /// How long a request takes, in nanoseconds. It follows the faster ones: of calls of 5 ms and of 20 s, neither the mean nor the
+    /// longest says anything about the next one.
+    usual: Option<u64>,
+    /// How many requests in a row have taken longer.
+    longer: u32,
 }
 
 /// Why a call cannot be served in time.
@@ -46,17 +51,22 @@ pub(super) struct Forecast {
     /// When the reply can be expected.
     pub(super) reply_in: Duration,
     pub(super) deadline_in: Duration,
+    /// When the caller should try again.
+    pub(super) retry_in: Duration,
 }
 
 impl Pace {
     pub(super) fn new(permits: usize) -> Pace {
+        let permits = u32::try_from(permits).unwrap_or(u32::MAX).max(1);
         Pace {
-            turns_in_a_round: u32::try_from(permits).unwrap_or(u32::MAX).max(FEWEST_IN_A_ROUND),
+            permits,
+            turns_in_a_round: permits.max(FEWEST_IN_A_ROUND),
             turns: 0,
             spent: Duration::ZERO,
             last: None,
             interval: None,
             usual: None,
+            longer: 0,
         }
     }
 
@@ -77,33 +87,69 @@ impl Pace {
         }
     }
 
-    /// A call that had waited gave its permit back after `held`. An unanswered one would have taken longer.
-    pub(super) fn held(&mut self, held: Duration, answered: bool) {
-        self.usual = match self.usual {
-            None => answered.then_some(held),
-            Some(usual) if held > usual => Some(usual + (held - usual).min(usual / 16 + LEAST_STEP)),
-            Some(usual) if answered => Some(usual - (usual - held) / 4),
-            unchanged => unchanged,
+    /// A request took so long. One that ended unanswered would have taken longer, so it never lowers the figure.
+    pub(super) fn took(&mut self, took: Duration, answered: bool) {
+        let took = took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into());
+        let Some(usual) = self.usual else {
+            self.usual = Some(took);
+            return;
         };
+        if took > usual {
+            let doubled = 2 * self.longer.saturating_sub(LONG_BY_CHANCE).min(10);
+            let step = (usual / 16 + LEAST_STEP).saturating_mul(1 << doubled);
+            self.usual = Some(usual + (took - usual).min(step));
+            self.longer = self.longer.saturating_add(1);
+        } else if answered {
+            self.usual = Some(usual - (usual - took) / 4);
+            self.longer = 0;
+        }
     }
 
-    /// Why a call cannot be served before its deadline, if so many wait before it.
+    fn usual(&self) -> Duration {
+        Duration::from_nanos(self.usual.unwrap_or_default())
+    }
+
+    /// How often a turn is given. Before that was measured, it is what follows from the time that a request takes.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval.unwrap_or_else(|| self.usual() / self.permits)
+    }
+
+    /// Why a call that arrives now cannot be served before its deadline, if so many wait before it.
     pub(super) fn too_late(&self, now: Instant, deadline: Option<Instant>, ahead: usize) -> Option<Forecast> {
-        let interval = self.interval?;
-        let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
-        self.forecast(now, deadline?, ahead, interval.saturating_mul(turns))
+        self.forecast(now, deadline?, ahead, with_reserve(self.reply_in(ahead)))
+    }
+
+    /// Why a call that waits has waited in vain, if so many wait before it. Without the reserve, so that one that was let in is not
+    /// told the contrary at the next turn.
+    pub(super) fn hopeless(&self, now: Instant, deadline: Option<Instant>, ahead: usize) -> Option<Forecast> {
+        self.forecast(now, deadline?, ahead, self.reply_in(ahead))
     }
 
     /// Why a call that gets a permit now would not be answered before its deadline.
     pub(super) fn too_late_now(&self, now: Instant, deadline: Option<Instant>) -> Option<Forecast> {
-        self.forecast(now, deadline?, 0, Duration::ZERO)
+        self.forecast(now, deadline?, 0, with_reserve(self.usual()))
     }
 
-    fn forecast(&self, now: Instant, deadline: Instant, ahead: usize, wait: Duration) -> Option<Forecast> {
-        let usual = self.usual.unwrap_or_default();
-        let (reply_in, deadline_in) =
-            (with_reserve(wait.saturating_add(usual)), deadline.saturating_duration_since(now));
-        (reply_in > deadline_in).then_some(Forecast { ahead, usual, reply_in, deadline_in })
+    /// When a call has its turn, if so many wait before it.
+    pub(super) fn wait(&self, ahead: usize) -> Duration {
+        let turns = u32::try_from(ahead).unwrap_or(u32::MAX).saturating_add(1);
+        self.interval().saturating_mul(turns)
+    }
+
+    fn reply_in(&self, ahead: usize) -> Duration {
+        self.wait(ahead).saturating_add(self.usual())
+    }
+
+    fn forecast(
+        &self,
+        now: Instant,
+        deadline: Instant,
+        ahead: usize,
+        reply_in: Duration,
+    ) -> Option<Forecast> {
+        let deadline_in = deadline.saturating_duration_since(now);
+        let retry_in = reply_in.checked_sub(deadline_in).filter(|excess| !excess.is_zero())?;
+        Some(Forecast { ahead, usual: self.usual(), reply_in, deadline_in, retry_in })
     }
 }
 
@@ -111,7 +157,7 @@ impl Forecast {
     #[cold]
     pub(super) fn error(&self, server: &str, connections: usize) -> Error {
         let ms = |duration: Duration| duration.as_millis();
-        let Forecast { ahead, usual, reply_in, deadline_in } = *self;
+        let Forecast { ahead, usual, reply_in, deadline_in, retry_in } = *self;
         Error::new(
             Status::VSESSION_E_OVERLOADED,
             format!(
@@ -123,6 +169,37 @@ impl Forecast {
                 ms(deadline_in),
             ),
         )
-        .with(|d| d.retry_after = Some(reply_in.saturating_sub(deadline_in).max(Duration::from_millis(1))))
+        .with(|d| d.retry_after = Some(retry_in.max(Duration::from_millis(1))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(times: impl IntoIterator<Item = (u64, bool)>) -> u128 {
+        let mut pace = Pace::new(4);
+        times.into_iter().for_each(|(ms, answered)| pace.took(Duration::from_millis(ms), answered));
+        pace.usual().as_millis()
+    }
+
+    #[test]
+    fn a_request_that_ended_unanswered_takes_at_least_as_long_as_it_did() {
+        assert_eq!(after([(600, false)]), 600);
+        assert_eq!(after([(600, false), (100, false)]), 600);
+        assert!(after([(1, true)].into_iter().chain([(600, false); 8])) == 600);
+    }
+
+    #[test]
+    fn the_usual_time_is_that_of_the_faster_requests() {
+        assert!(after((0..100).map(|i| (if i % 2 == 0 { 20_000 } else { 5 }, true))) <= 10);
+        assert!(after([(5, true)].into_iter().chain([(20_000, true); 4])) <= 20);
+    }
+
+    #[test]
+    fn a_server_that_is_slow_or_fast_now_is_known_after_some_requests() {
+        let slow = || [(2, true)].into_iter().chain([(1000, true); 8]);
+        assert_eq!(after(slow()), 1000);
+        assert!(after(slow().chain([(2, true); 16])) < 20);
     }
 }

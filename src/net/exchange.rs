@@ -1,6 +1,8 @@
 //! One request and its reply as the connection sees them: what limits the waits, how far the exchange has come, what was sent.
 //! An exchange belongs to one thread or task from beginning to end.
 
+use std::time::Duration;
+
 use crate::error::Error;
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::{WaitError, Watch};
@@ -27,6 +29,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) sent: bool,
     /// Bytes of a reply arrived.
     pub(crate) answered: bool,
+    /// How long after the request its reply began, if that was measured.
+    pub(crate) took: Option<Duration>,
     /// More may come in a moment: the server answers at once, as far as is known.
     pub(crate) answers_at_once: bool,
     /// When the wait for more of the reply ends for a look at the time, although nothing has come.
@@ -52,6 +56,7 @@ impl<'a> Exchange<'a> {
             sending: false,
             sent: false,
             answered: false,
+            took: None,
             answers_at_once: true,
             look_at: None,
             overdue: false,

@@ -55,3 +55,39 @@ fn callers_in_a_hurry_do_not_take_the_connections_from_each_other() {
     assert!(early * 10 > refused.len() * 9, "{early} of {} were told before their deadline", refused.len());
     session.close().unwrap();
 }
+
+#[test]
+fn deadlines_below_twice_the_time_of_a_request_starve_nobody() {
+    let simulator = Simulator::start();
+    // A call that waits for the whole of another one has no time left for its own.
+    for (connections, threads) in [(1, 2), (1, 4), (4, 12)] {
+        let session = simulator.config().with("max_connections", &connections.to_string()).open().unwrap();
+        session.login().unwrap();
+        simulator.rule(json!({"method": "CurrentTime", "delay_ms": 500}));
+        let (answered, late) = (AtomicU64::new(0), AtomicU64::new(0));
+        let begin = Instant::now();
+        together(threads, |_| {
+            while begin.elapsed() < Duration::from_secs(8) {
+                match session.ping_with(&Options::timeout(800)) {
+                    Ok(_) => drop(answered.fetch_add(1, Ordering::Relaxed)),
+                    Err(error) if error.status == status::VSESSION_E_OVERLOADED => {
+                        assert_eq!(error.executed, VSESSION_EXECUTED_NO, "{error:?}");
+                        std::thread::sleep(Duration::from_millis(error.retry_after_ms.into()));
+                    }
+                    Err(error) => {
+                        assert_eq!(error.status, status::VSESSION_E_TIMEOUT);
+                        late.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            }
+        });
+        let (answered, late) = (answered.into_inner(), late.into_inner());
+        eprintln!("{connections} connections, {threads} threads: {answered} answered, {late} late");
+        // Of 16 for each connection.
+        assert!(
+            answered >= 6 * connections,
+            "{connections} connections, {threads} threads: {answered} answered, {late} late"
+        );
+        session.close().unwrap();
+    }
+}
