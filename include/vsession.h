@@ -856,8 +856,10 @@ bool vsession_error_retriable(const struct vsession_error *error);
  * Returns how long to wait before the call is repeated, in milliseconds; 0 when that is not known. Either the server
  * asked for a pause (`Retry-After` in a reply that makes the error retriable, such as HTTP 429 and 503), or a login
  * failed and the next automatic login has to wait, or too many calls wait for a connection (`VSESSION_E_OVERLOADED`).
- * In the last two cases no request was made; after a failed login none will be made before that time has passed. The
- * library's own logins and probes observe the pause. A program that repeats a call should observe it, too.
+ * After a failed login, the call that waited for it is told, and so are later calls, which make no request before that
+ * time has passed. Where the error is not retriable, that login is likely to fail like the last one. The library's own
+ * logins and probes observe a `Retry-After`, but wait no longer than `relogin.max_backoff_ms`. A program that repeats a
+ * call should observe the whole pause.
  *
  * Threads: safe from any thread. Blocks: never.
  */

@@ -29,6 +29,8 @@ pub(crate) struct Detail {
     pub(crate) retriable: bool,
     /// How long the server asks to be left alone, the library still waits before a login, or too many calls wait.
     pub(crate) retry_after: Option<Duration>,
+    /// The login of this call failed, and the next automatic one waits so long. What the server asks for is told instead.
+    pub(crate) next_login: Option<Duration>,
     executed: Executed,
     /// What a fault objects to in the request itself.
     pub(crate) objection: Option<Objection>,
@@ -80,6 +82,7 @@ impl Error {
             os_error: 0,
             retriable,
             retry_after: None,
+            next_login: None,
             executed: match status {
                 VSESSION_E_INVALID_ARGUMENT
                 | VSESSION_E_INVALID_HANDLE

@@ -264,7 +264,7 @@ const OPTIONS: &[Opt] = &[
         name: "relogin.backoff_ms",
         values: POSITIVE_MILLISECONDS,
         default: "1000",
-        about: "After an automatic login failed for a reason other than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. The delay that the server asks for with `Retry-After` is added. While a program asks, a login that failed before the server looked at the credentials is tried again each second; docs/keepalive.md has the rule.",
+        about: "After an automatic login failed for a reason other than refused credentials, the next one waits this long, then twice as long, and so on, with jitter. The delay that the server asks for with `Retry-After` is added. While a program asks, a login that failed in an outage before the server looked at the credentials is tried again each second; docs/keepalive.md has the rule.",
         set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.backoff = v),
     },
     Opt {

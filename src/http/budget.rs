@@ -1,8 +1,11 @@
 //! The retry budget of a server: how much the library may send after a failure beyond what it is asked for. Without it an outage
 //! would be amplified: each call would be sent twice, and each session would try its login, to a server that is down or overloaded.
 //!
-//! It is a token bucket, as in the retry throttling of gRPC and the AWS clients. Repeats of calls, trial logins, and checks and probes
-//! after failed ones take a token each. All clients of a server share one budget, since it is the server that has to be spared.
+//! It is two token buckets, as in the retry throttling of gRPC and the AWS clients. Repeats of calls take their tokens from one. Trials
+//! take theirs from the other: logins during the backoff, and checks and probes after failed ones. A session whose logins fail for ever
+//! uses up the trials, and the calls of healthy sessions are still repeated.
+//!
+//! All clients of a server share one budget, since it is the server that has to be spared.
 
 use std::time::Duration;
 
@@ -23,9 +26,9 @@ const PER_SECOND: f64 = 1.0;
 /// What a token is spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spending {
-    /// A repeat of a call. It leaves a token for the question whether the server is back.
+    /// A repeat of a call.
     Repeat,
-    /// That question: a login, a check or a probe.
+    /// The question whether the server is back: a login, a check or a probe.
     Trial,
 }
 
@@ -34,6 +37,9 @@ pub(crate) enum Spending {
 pub(crate) enum Outcome {
     Answered,
     Failed,
+    /// It failed as it will again: the session's own options may be the cause, such as the TLS versions that it allows or whom it
+    /// trusts. That says nothing of the server.
+    Hopeless,
     /// It was ended before the server could do either.
     Unknown,
 }
@@ -47,13 +53,14 @@ impl Outcome {
             | Status::VSESSION_E_RESOURCE
             | Status::VSESSION_E_OVERLOADED => Outcome::Unknown,
             Status::VSESSION_E_TIMEOUT => Outcome::Failed,
+            _ if error.is_outage() && !error.detail().retriable => Outcome::Hopeless,
             _ if error.is_outage() => Outcome::Failed,
             _ => Outcome::Answered,
         }
     }
 }
 
-/// The tokens, as a value without a clock or a lock.
+/// Tokens, as a value without a clock or a lock.
 #[derive(Debug)]
 struct Bucket {
     tokens: f64,
@@ -72,13 +79,9 @@ impl Bucket {
         self.tokens = (self.tokens + tokens + PER_SECOND * passed.as_secs_f64()).min(MOST);
     }
 
-    fn take(&mut self, spending: Spending, now: Instant) -> bool {
+    fn take(&mut self, now: Instant) -> bool {
         self.earn(0.0, now);
-        let needed = match spending {
-            Spending::Repeat => 2.0,
-            Spending::Trial => 1.0,
-        };
-        let enough = self.tokens >= needed;
+        let enough = self.tokens >= 1.0;
         if enough {
             self.tokens -= 1.0;
         }
@@ -91,8 +94,32 @@ impl Bucket {
         match outcome {
             Outcome::Answered => self.earn(2.0, now),
             Outcome::Failed => self.tokens /= 2.0,
+            Outcome::Hopeless => {}
             Outcome::Unknown => self.earn(1.0, now),
         }
+    }
+}
+
+#[derive(Debug)]
+struct Buckets {
+    repeats: Bucket,
+    trials: Bucket,
+}
+
+impl Buckets {
+    fn full(now: Instant) -> Buckets {
+        Buckets { repeats: Bucket::full(now), trials: Bucket::full(now) }
+    }
+
+    fn of(&mut self, spending: Spending) -> &mut Bucket {
+        match spending {
+            Spending::Repeat => &mut self.repeats,
+            Spending::Trial => &mut self.trials,
+        }
+    }
+
+    fn are_full(&self) -> bool {
+        self.repeats.tokens.min(self.trials.tokens) >= MOST
     }
 }
 
@@ -101,28 +128,23 @@ impl Bucket {
 pub(crate) struct Budget {
     /// The addresses of the server and of its proxy.
     way: String,
-    bucket: Mutex<Bucket, rank::Budget>,
-    /// The bucket is full. While all goes well an answer reads this and does no more.
+    buckets: Mutex<Buckets, rank::Budget>,
+    /// The buckets are full. While all goes well an answer reads this and does no more.
     full: AtomicBool,
 }
 
 impl Budget {
     pub(super) fn new(way: String) -> Budget {
-        Budget { way, bucket: Mutex::new(Bucket::full(Instant::now())), full: true.into() }
+        Budget { way, buckets: Mutex::new(Buckets::full(Instant::now())), full: true.into() }
     }
 
     /// Whether the library may send this now. If so, a token is spent, and `settle` is to be called when it has ended.
     pub(crate) fn take(&self, spending: Spending) -> bool {
-        let mut bucket = self.bucket.lock();
-        let taken = bucket.take(spending, Instant::now());
-        self.full.store(bucket.tokens >= MOST, Ordering::Relaxed);
-        taken
+        self.change(|buckets, now| buckets.of(spending).take(now))
     }
 
-    pub(crate) fn settle(&self, outcome: Outcome) {
-        let mut bucket = self.bucket.lock();
-        bucket.settle(outcome, Instant::now());
-        self.full.store(bucket.tokens >= MOST, Ordering::Relaxed);
+    pub(crate) fn settle(&self, spending: Spending, outcome: Outcome) {
+        self.change(|buckets, now| buckets.of(spending).settle(outcome, now));
     }
 
     /// The server answered a request.
@@ -135,12 +157,20 @@ impl Budget {
 
     #[cold]
     fn earn(&self) {
-        let mut bucket = self.bucket.lock();
-        bucket.earn(PER_ANSWER, Instant::now());
-        self.full.store(bucket.tokens >= MOST, Ordering::Relaxed);
+        self.change(|buckets, now| {
+            buckets.repeats.earn(PER_ANSWER, now);
+            buckets.trials.earn(PER_ANSWER, now);
+        });
     }
 
-    /// How long a caller who got no token has to wait for the next one, at most.
+    fn change<T>(&self, change: impl FnOnce(&mut Buckets, Instant) -> T) -> T {
+        let mut buckets = self.buckets.lock();
+        let result = change(&mut buckets, Instant::now());
+        self.full.store(buckets.are_full(), Ordering::Relaxed);
+        result
+    }
+
+    /// How long a caller who got no token for a trial has to wait for the next one, at most.
     pub(crate) const WAIT: Duration = Duration::from_secs(1);
 }
 
@@ -172,7 +202,6 @@ pub(super) fn of_server(settings: &Settings) -> Arc<Budget> {
 
 #[cfg(test)]
 mod tests {
-    use super::Spending::*;
     use super::*;
 
     /// A bucket, and a clock for it.
@@ -181,8 +210,8 @@ mod tests {
         (Bucket::full(now), now)
     }
 
-    fn spend(bucket: &mut Bucket, spending: Spending, outcome: Outcome, now: Instant) -> bool {
-        let taken = bucket.take(spending, now);
+    fn spend(bucket: &mut Bucket, outcome: Outcome, now: Instant) -> bool {
+        let taken = bucket.take(now);
         if taken {
             bucket.settle(outcome, now);
         }
@@ -192,41 +221,58 @@ mod tests {
     #[test]
     fn calls_that_lose_their_connections_at_the_same_moment_are_repeated() {
         let (mut bucket, now) = bucket();
-        assert_eq!((0..64).filter(|_| bucket.take(Repeat, now)).count(), MOST as usize - 1);
-        (1..MOST as usize).for_each(|_| bucket.settle(Outcome::Answered, now));
+        assert_eq!((0..64).filter(|_| bucket.take(now)).count(), MOST as usize);
+        (0..MOST as usize).for_each(|_| bucket.settle(Outcome::Answered, now));
         assert_eq!(bucket.tokens, MOST, "they were answered, so it never happened");
     }
 
     #[test]
-    fn an_outage_is_repeated_to_a_few_times_and_then_once_a_second() {
+    fn in_an_outage_a_few_are_spent_and_then_one_a_second() {
         let (mut bucket, begin) = bucket();
         let at = |ms: u64| begin + Duration::from_millis(ms);
-        let repeats = |bucket: &mut Bucket, from: u64, to: u64, spending| {
-            (from..to).filter(|ms| spend(bucket, spending, Outcome::Failed, at(*ms))).count()
-        };
-        assert!((3..=6).contains(&repeats(&mut bucket, 0, 1000, Repeat)), "calls one after the other");
-        let later = repeats(&mut bucket, 1000, 61_000, Trial);
+        let mut spent =
+            |from: u64, to: u64| (from..to).filter(|ms| spend(&mut bucket, Outcome::Failed, at(*ms))).count();
+        assert!((3..=6).contains(&spent(0, 1000)), "calls one after the other");
+        let later = spent(1000, 61_000);
         assert!((50..=61).contains(&later), "{later}");
     }
 
     #[test]
-    fn repeats_of_calls_leave_a_token_for_the_question_whether_the_server_is_back() {
+    fn trials_take_no_tokens_from_repeats_and_repeats_none_from_trials() {
+        use Spending::*;
+        for (one, other) in [(Repeat, Trial), (Trial, Repeat)] {
+            let budget = Budget::new(String::new());
+            while budget.take(one) {
+                budget.settle(one, Outcome::Failed);
+            }
+            assert!((0..MOST as usize).all(|_| budget.take(other)) && !budget.take(other));
+        }
+    }
+
+    #[test]
+    fn a_failure_that_the_sessions_own_options_may_cause_costs_its_token_and_no_more() {
+        use Status::*;
+        for status in [VSESSION_E_TLS, VSESSION_E_UNTRUSTED, VSESSION_E_PROXY] {
+            assert_eq!(Outcome::of(&Error::new(status, "")), Outcome::Hopeless, "{status:?}");
+        }
+        for status in [VSESSION_E_CONNECT, VSESSION_E_CONNECTION, VSESSION_E_RESOLVE, VSESSION_E_TIMEOUT] {
+            assert_eq!(Outcome::of(&Error::new(status, "")), Outcome::Failed, "{status:?}");
+        }
         let (mut bucket, now) = bucket();
-        while bucket.take(Repeat, now) {}
-        assert!(bucket.take(Trial, now));
-        assert!(!bucket.take(Trial, now));
+        assert!(spend(&mut bucket, Outcome::Hopeless, now));
+        assert_eq!(bucket.tokens, MOST - 1.0);
     }
 
     #[test]
     fn the_first_answer_after_an_outage_pays_for_two_more() {
         let (mut bucket, begin) = bucket();
-        while spend(&mut bucket, Trial, Outcome::Failed, begin) {}
+        while spend(&mut bucket, Outcome::Failed, begin) {}
         let mut now = begin + Duration::from_secs(1);
         let mut recovered = 0;
         let mut rounds = 0;
         while recovered < 1000 {
             // Each round is as long as a login takes.
-            let tried = (0..1000 - recovered).take_while(|_| bucket.take(Trial, now)).count();
+            let tried = (0..1000 - recovered).take_while(|_| bucket.take(now)).count();
             (0..tried).for_each(|_| bucket.settle(Outcome::Answered, now));
             recovered += tried;
             rounds += 1;
@@ -242,9 +288,9 @@ mod tests {
         assert_eq!(bucket.tokens, MOST);
         bucket.tokens = 0.05;
         (0..9).for_each(|_| bucket.earn(PER_ANSWER, now));
-        assert!(!bucket.take(Trial, now));
+        assert!(!bucket.take(now));
         bucket.earn(PER_ANSWER, now);
-        assert!(bucket.take(Trial, now));
+        assert!(bucket.take(now));
     }
 
     #[test]
@@ -252,8 +298,8 @@ mod tests {
         let (mut bucket, now) = bucket();
         bucket.tokens = 1.0;
         for _ in 0..10 {
-            assert!(spend(&mut bucket, Trial, Outcome::Unknown, now));
+            assert!(spend(&mut bucket, Outcome::Unknown, now));
         }
-        assert!(bucket.take(Trial, now) && !bucket.take(Trial, now));
+        assert!(bucket.take(now) && !bucket.take(now));
     }
 }

@@ -2,7 +2,7 @@
 
 use ureq::http::Method;
 
-use super::budget::{self, Budget, Outcome};
+use super::budget::{self, Budget, Outcome, Spending};
 use super::connection::Connection;
 use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
@@ -180,7 +180,8 @@ impl Client {
                         self.budget.note_answer();
                     }
                     if repeats {
-                        self.budget.settle(if is_answer { Outcome::Answered } else { Outcome::Failed });
+                        let outcome = if is_answer { Outcome::Answered } else { Outcome::Failed };
+                        self.budget.settle(Spending::Repeat, outcome);
                     }
                     return Ok(reply);
                 }
@@ -200,14 +201,14 @@ impl Client {
                     Next::Repeat => {
                         // A question may be repeated more than once.
                         if std::mem::replace(&mut repeats, true) {
-                            self.budget.settle(Outcome::Failed);
+                            self.budget.settle(Spending::Repeat, Outcome::Failed);
                         }
                         continue;
                     }
                 }
             }
             if repeats {
-                self.budget.settle(Outcome::of(&failure));
+                self.budget.settle(Spending::Repeat, Outcome::of(&failure));
             }
             let silent = failure.status() == Status::VSESSION_E_TIMEOUT && self.is_silent(request, &exchange);
             let failure = error_context::with_peer(failure, self.settings(), &exchange);
@@ -508,7 +509,7 @@ mod tests {
                 assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
                 listener.set_nonblocking(true).unwrap();
                 while start.elapsed() < late {
-                    while client.budget.take(budget::Spending::Trial) {}
+                    while client.budget.take(Spending::Repeat) {}
                     std::thread::sleep(Duration::from_millis(5));
                 }
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").unwrap();

@@ -244,7 +244,10 @@ fn well_formed(reply: Reply, method: &str, operation_id: &str) -> Result<Reply> 
 fn with_failed_login(own: &Error, failure: &Error) -> Error {
     own.clone()
         .reworded(|message| format!("{message}; the login that was to replace the session failed: {failure}"))
-        .with(|d| d.retriable = failure.detail().retriable)
+        .with(|d| {
+            d.retriable = failure.detail().retriable;
+            d.next_login = failure.detail().next_login;
+        })
 }
 
 /// The calls that the server answers when something changes, and not before. They are the PropertyCollector's: no other vim25 method

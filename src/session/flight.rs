@@ -180,10 +180,8 @@ impl Session {
             .unwrap_or_else(|_| self.conclude_failure::<K>(Error::panicked("the login").into()))
             .map_err(|error| flight.judged(error));
         if flight.paid.load(Ordering::Relaxed) {
-            K::of(self).kind.budget().settle(match &outcome {
-                Ok(_) => http::Outcome::Answered,
-                Err(error) => http::Outcome::of(error),
-            });
+            let end = outcome.as_ref().err().map_or(http::Outcome::Answered, http::Outcome::of);
+            K::of(self).kind.budget().settle(http::Spending::Trial, end);
         }
         if !(planted!("flight-does-not-land") && self.closed.has_fired()) {
             flight.complete(outcome);

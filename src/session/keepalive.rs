@@ -171,7 +171,8 @@ impl Session {
         let result = result.unwrap_or_else(|_| Err(Error::panicked("a keep-alive probe")));
         let status = result.as_ref().err().map(Error::status);
         if paid {
-            self.vim.kind.budget().settle(result.as_ref().err().map_or(Outcome::Answered, Outcome::of));
+            let end = result.as_ref().err().map_or(Outcome::Answered, Outcome::of);
+            self.vim.kind.budget().settle(Spending::Trial, end);
         }
         let ended = self.vim.renewal.lock().machine.logouts() != logouts;
         let mut schedule = self.vim.keepalive.0.lock();

@@ -164,7 +164,9 @@ impl Session {
                 (_, Err(error)) if error.status() == Status::VSESSION_E_CANCELLED && !ran_here => {}
                 // By hand means tried, with the credentials as they are now.
                 (Goal::LogIn, Err(_)) if !started && !self.tried_for(&flight) => {}
-                (_, outcome) => return outcome,
+                // The program may ask for a login at any time.
+                (Goal::LogIn, outcome) => return outcome,
+                (_, outcome) => return outcome.map_err(|error| self.with_next_login::<K>(error)),
             }
         }
     }
@@ -258,6 +260,14 @@ impl Session {
         let flight = renewal.new_flight(by_hand, task.into());
         renewal.phase = Phase::Rediscovery(flight.clone());
         Next::Start(flight, task)
+    }
+
+    /// The error of a login that has failed, for a call that waited for it: like those who ask later, it is told when the next one may
+    /// start.
+    #[cold]
+    fn with_next_login<K: Kind>(&self, error: Error) -> Error {
+        let wait = K::of(self).renewal.lock().machine.next_login(Instant::now());
+        error.with(|d| d.next_login = wait)
     }
 
     /// Why no login has followed the end of the session.

@@ -225,6 +225,14 @@ impl Machine {
         }
     }
 
+    /// How long the next automatic login has to wait because one has failed.
+    pub(super) fn next_login(&self, now: Instant) -> Option<Duration> {
+        match &self.automatic {
+            Automatic::NotBefore(pause) => Some(pause.rest(now)),
+            _ => None,
+        }
+    }
+
     /// Why no login has followed the end of the session.
     pub(super) fn why_not_replaced(&self, account: &Account, now: Instant) -> Error {
         match (&self.automatic, self.may_log_in(account, now)) {
@@ -524,26 +532,31 @@ impl Machine {
 impl Pause {
     /// The error for a caller who asks during the pause. It says when to ask again.
     fn answer(&self, now: Instant) -> Error {
+        let rest = self.rest(now);
+        let advice =
+            format!("the last login failed; the next automatic one may start in {} ms", rest.as_millis());
+        not_tried(&self.error, &advice).with(|d| d.retry_after = Some(rest))
+    }
+
+    /// How long to wait for the next login, in whole milliseconds.
+    fn rest(&self, now: Instant) -> Duration {
         // Where a trial was due and not allowed, it is others' turn for the moment.
         let trial = self.trial_from.map(|from| if now < from { from } else { now + Budget::WAIT });
         let next = trial.map_or(self.until, |trial| trial.min(self.until));
         let ms = next.saturating_duration_since(now).as_micros().div_ceil(1000).max(1);
-        let advice = format!("the last login failed; the next automatic one may start in {ms} ms");
-        not_tried(&self.error, &advice).with(|d| d.retry_after = Some(Duration::from_millis(ms as u64)))
+        Duration::from_millis(ms as u64)
     }
 }
 
 /// Whether a login failed in an outage, and certainly before anybody looked at the credentials: the Login did not run. A gateway
-/// that answers 503 or 504 may have passed it on, and a proxy has credentials of its own.
+/// that answers 503 or 504 may have passed it on, and a proxy has credentials of its own. What fails for ever, as by the TLS versions
+/// that the session allows, is not tried each second.
 fn leaves_the_credentials_unjudged(error: &Error) -> bool {
     use Status::*;
     error.executed() == Executed::VSESSION_EXECUTED_NO
+        && error.detail().retriable
         && match error.status() {
-            VSESSION_E_RESOLVE
-            | VSESSION_E_CONNECT
-            | VSESSION_E_TLS
-            | VSESSION_E_CONNECTION
-            | VSESSION_E_TIMEOUT => true,
+            VSESSION_E_RESOLVE | VSESSION_E_CONNECT | VSESSION_E_CONNECTION | VSESSION_E_TIMEOUT => true,
             VSESSION_E_HTTP => matches!(error.detail().http_status, 429 | 500..),
             _ => false,
         }

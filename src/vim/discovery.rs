@@ -97,16 +97,7 @@ async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<Str
         200 => Ok(versions::newest(&body)),
         300..=399 | 407 => Err(error()),
         // The server or a proxy before it is starting or overloaded: a later request may succeed.
-        408 | 429 | 500..=599 => {
-            let error = error().with(|d| {
-                d.retriable = true;
-                d.retry_after = head.retry_after();
-            });
-            Err(error.reworded(|message| match message {
-                _ if message.contains(OVERLOADED) => message.to_string(),
-                _ => format!("{message}; {OVERLOADED}"),
-            }))
-        }
+        408 | 429 | 500..=599 => Err(error().with(|d| d.retry_after = head.retry_after())),
         // A proxy forbids the list or does not know it. Discovery works without it.
         _ => Ok(None),
     }
@@ -122,12 +113,22 @@ fn given_version(error: Error, version: &str) -> Error {
 }
 
 /// A failed discovery as the error of a login: the login did not run, and a fault says nothing about the credentials or a
-/// session.
+/// session. The questions are the same for every server, so a server that fails over them is starting or overloaded.
 fn before_the_login(error: Error) -> Error {
     let is_fault = error.is_fault();
+    let fails =
+        matches!((error.status(), error.detail().http_status), (Status::VSESSION_E_HTTP, 408 | 500..=599));
+    let error = match &*error.detail().message {
+        message if fails && !message.contains(OVERLOADED) => {
+            let message = format!("{message}; {OVERLOADED}");
+            error.reworded(|_| message)
+        }
+        _ => error,
+    };
     error
         .with(|d| {
             d.own_question = true;
+            d.retriable |= fails;
             if is_fault {
                 d.status = Status::VSESSION_E_FAULT;
             }

@@ -197,7 +197,7 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "403", says: "403", begin: |s| s.reply(page(403)), gives: Outcome::http(403, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "404", says: "404", begin: |s| s.reply(page(404)), gives: Outcome::http(404, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "429", says: "429 with `Retry-After`", begin: |s| s.reply(json!({"status": 429, "headers": {"Retry-After": "1"}})), gives: Outcome::http(429, RETRIABLE, VSESSION_EXECUTED_NO), ..REPLY },
-    Fault { name: "500", says: "500 without a SOAP fault", begin: |s| s.reply(page(500)), gives: Outcome::http(500, NO, VSESSION_EXECUTED_MAYBE), except: &[("login: version", Outcome::http(500, RETRIABLE, VSESSION_EXECUTED_NO))], ..REPLY },
+    Fault { name: "500", says: "500 without a SOAP fault", begin: |s| s.reply(page(500)), gives: Outcome::http(500, NO, VSESSION_EXECUTED_MAYBE), except: &[("login: version", Outcome::http(500, RETRIABLE, VSESSION_EXECUTED_NO)), ("login: content", Outcome::http(500, RETRIABLE, VSESSION_EXECUTED_NO))], ..REPLY },
     Fault { name: "502", says: "502", begin: |s| s.reply(page(502)), gives: Outcome::http(502, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
     Fault { name: "503", says: "503 with `Retry-After`", begin: |s| s.reply(json!({"status": 503, "headers": {"Retry-After": "1"}, "body": "no healthy upstream"})), gives: Outcome::http(503, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },
     Fault { name: "504", says: "504", begin: |s| s.reply(page(504)), gives: Outcome::http(504, RETRIABLE, VSESSION_EXECUTED_MAYBE), ..REPLY },

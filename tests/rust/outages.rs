@@ -89,6 +89,66 @@ fn a_login_is_tried_each_second_while_somebody_asks_and_callers_are_told_when() 
     session.close().unwrap();
 }
 
+/// It cannot succeed, and it says nothing of the server.
+#[test]
+fn a_login_that_the_sessions_own_options_make_fail_is_not_tried_each_second() {
+    let simulator = Simulator::with(&["-tls-max", "1.2"]);
+    let config = simulator.config().with("relogin.backoff_ms", "60000").with("keepalive.interval_ms", "0");
+    let session = config.with("tls.min_version", "1.3").open().unwrap();
+    let before = simulator.stat("connections_accepted");
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_millis(2500) {
+        let error = session.ping().unwrap_err();
+        assert_eq!((error.status, error.retriable), (status::VSESSION_E_TLS, false), "{error:?}");
+        assert!(error.retry_after_ms > 2000, "the one who was first is told, too: {error:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(simulator.stat("connections_accepted") - before, 1, "connections");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_session_whose_logins_fail_takes_no_repeats_from_others() {
+    let simulator = Simulator::start();
+    let healthy = simulator.config().with("keepalive.interval_ms", "0").open().unwrap();
+    healthy.login().unwrap();
+    let neighbours = open(&simulator, 20);
+    simulator.rule(json!({"method": BEFORE_THE_LOGIN, "status": 503}));
+    let begin = Instant::now();
+    let ask_all = || neighbours.iter().for_each(|session| drop(session.ping().unwrap_err()));
+    // Until they have used up what there is for trials.
+    while begin.elapsed() < Duration::from_millis(2500) {
+        ask_all();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    for number in 0..10 {
+        simulator.rule(json!({"method": "CurrentTime", "reset": "before", "times": 1}));
+        let answer = healthy.ping_with(&idempotent());
+        assert!(answer.is_ok(), "call {number}: {answer:?}");
+        simulator.rule(json!({"method": "RetrievePropertiesEx", "reset": "before", "times": 1}));
+        let answer = healthy.refresh().map(|_| ());
+        assert!(answer.is_ok(), "check {number}: {answer:?}");
+        ask_all();
+    }
+    neighbours.into_iter().chain([healthy]).for_each(|session| session.close().unwrap());
+}
+
+/// The server gives the same answer to everybody, so it is starting.
+#[test]
+fn a_question_before_the_login_that_the_server_fails_at_may_be_asked_again() {
+    let simulator = Simulator::start();
+    let [session] = open(&simulator, 1)[..] else { unreachable!() };
+    simulator.rule(json!({"method": BEFORE_THE_LOGIN, "status": 500}));
+    for asked in ["now", "during the backoff"] {
+        let error = session.ping().unwrap_err();
+        assert_eq!((error.http_status, error.retriable), (500, true), "{asked}: {error:?}");
+        assert!((1..=1000).contains(&error.retry_after_ms), "{asked}: {error:?}");
+    }
+    simulator.clear_rules();
+    within(Duration::from_secs(10), "the next trial succeeds", || session.ping().is_ok());
+    session.close().unwrap();
+}
+
 #[test]
 fn a_login_whose_credentials_may_have_been_judged_is_not_tried_during_the_backoff() {
     let simulator = Simulator::start();
@@ -103,7 +163,6 @@ fn a_login_whose_credentials_may_have_been_judged_is_not_tried_during_the_backof
         simulator.rule(fault);
         let before = simulator.calls("Login");
         let begin = Instant::now();
-        session.ping().unwrap_err();
         while begin.elapsed() < Duration::from_millis(2500) {
             let error = session.ping().unwrap_err();
             assert!(error.retry_after_ms > 2000, "{error:?}");

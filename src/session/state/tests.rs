@@ -357,10 +357,9 @@ fn during_the_backoff_one_login_a_second_is_tried_and_callers_are_told_when() {
 #[test]
 fn only_failures_before_the_credentials_were_judged_are_followed_by_trials() {
     use Status::*;
-    let http = |status| Error::new(VSESSION_E_HTTP, "").with(|d| d.http_status = status);
-    for status in
-        [VSESSION_E_RESOLVE, VSESSION_E_CONNECT, VSESSION_E_TLS, VSESSION_E_CONNECTION, VSESSION_E_TIMEOUT]
-    {
+    let page = |status| Error::new(VSESSION_E_HTTP, "").with(|d| d.http_status = status);
+    let http = |status| page(status).with(|d| d.retriable = true);
+    for status in [VSESSION_E_RESOLVE, VSESSION_E_CONNECT, VSESSION_E_CONNECTION, VSESSION_E_TIMEOUT] {
         assert!(leaves_the_credentials_unjudged(&Error::new(status, "").not_run()), "{status:?}");
         assert!(!leaves_the_credentials_unjudged(&Error::new(status, "").may_have_run()), "{status:?}");
     }
@@ -369,6 +368,9 @@ fn only_failures_before_the_credentials_were_judged_are_followed_by_trials() {
         (http(500).not_run(), true),
         (http(503).not_run(), true),
         (http(403).not_run(), false),
+        // It would fail again.
+        (page(501).not_run(), false),
+        (Error::new(VSESSION_E_TLS, "").not_run(), false),
         // Answers to a Login.
         (http(503), false),
         (http(504), false),
