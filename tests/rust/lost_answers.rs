@@ -42,6 +42,21 @@ fn a_question_before_the_login_is_asked_again() {
     });
 }
 
+/// Its head has arrived, or all but its last byte.
+#[test]
+fn a_question_whose_answer_stops_is_asked_again() {
+    together(2, |number| {
+        let simulator = Simulator::start();
+        let byte = [300, -1][number];
+        let stop = json!({"byte": byte, "then": "stall"});
+        simulator.rule(json!({"method": "RetrieveServiceContent", "stop": stop, "times": 1}));
+        let session = open(&simulator);
+        session.login_with(&Options::timeout(30_000)).unwrap();
+        assert_eq!(simulator.calls("RetrieveServiceContent"), 2);
+        session.close().unwrap();
+    });
+}
+
 #[test]
 fn the_question_whether_the_session_lives_is_asked_again() {
     let simulator = Simulator::start();
