@@ -34,7 +34,7 @@ pub(crate) enum Spending {
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Verdict {
     Answered,
     Failed,
     /// It failed as it will again: the session's own options may be the cause, such as the TLS versions that it allows or whom it
@@ -44,18 +44,18 @@ pub(crate) enum Outcome {
     Unknown,
 }
 
-impl Outcome {
+impl Verdict {
     /// Of what failed with this error. That an answer was none of use is for others to judge.
-    pub(crate) fn of(error: &Error) -> Outcome {
+    pub(crate) fn of(error: &Error) -> Verdict {
         match error.status() {
             Status::VSESSION_E_CANCELLED
             | Status::VSESSION_E_CLOSED
             | Status::VSESSION_E_RESOURCE
-            | Status::VSESSION_E_OVERLOADED => Outcome::Unknown,
-            Status::VSESSION_E_TIMEOUT => Outcome::Failed,
-            _ if error.is_outage() && !error.detail().retriable => Outcome::Hopeless,
-            _ if error.is_outage() => Outcome::Failed,
-            _ => Outcome::Answered,
+            | Status::VSESSION_E_OVERLOADED => Verdict::Unknown,
+            Status::VSESSION_E_TIMEOUT => Verdict::Failed,
+            _ if error.is_outage() && !error.detail().retriable => Verdict::Hopeless,
+            _ if error.is_outage() => Verdict::Failed,
+            _ => Verdict::Answered,
         }
     }
 }
@@ -90,12 +90,12 @@ impl Bucket {
 
     /// What a token was spent on has ended. An answer gives it back and another one, so that many sessions recover soon after one
     /// has: 1, 2, 4 and so on. A failure takes half of what is left, so that few are spent until the outage is noticed.
-    fn settle(&mut self, outcome: Outcome, now: Instant) {
+    fn settle(&mut self, outcome: Verdict, now: Instant) {
         match outcome {
-            Outcome::Answered => self.earn(2.0, now),
-            Outcome::Failed => self.tokens /= 2.0,
-            Outcome::Hopeless => {}
-            Outcome::Unknown => self.earn(1.0, now),
+            Verdict::Answered => self.earn(2.0, now),
+            Verdict::Failed => self.tokens /= 2.0,
+            Verdict::Hopeless => {}
+            Verdict::Unknown => self.earn(1.0, now),
         }
     }
 }
@@ -143,7 +143,7 @@ impl Budget {
         self.change(|buckets, now| buckets.of(spending).take(now))
     }
 
-    pub(crate) fn settle(&self, spending: Spending, outcome: Outcome) {
+    pub(crate) fn settle(&self, spending: Spending, outcome: Verdict) {
         self.change(|buckets, now| buckets.of(spending).settle(outcome, now));
     }
 
@@ -210,7 +210,7 @@ mod tests {
         (Bucket::full(now), now)
     }
 
-    fn spend(bucket: &mut Bucket, outcome: Outcome, now: Instant) -> bool {
+    fn spend(bucket: &mut Bucket, outcome: Verdict, now: Instant) -> bool {
         let taken = bucket.take(now);
         if taken {
             bucket.settle(outcome, now);
@@ -222,7 +222,7 @@ mod tests {
     fn calls_that_lose_their_connections_at_the_same_moment_are_repeated() {
         let (mut bucket, now) = bucket();
         assert_eq!((0..64).filter(|_| bucket.take(now)).count(), MOST as usize);
-        (0..MOST as usize).for_each(|_| bucket.settle(Outcome::Answered, now));
+        (0..MOST as usize).for_each(|_| bucket.settle(Verdict::Answered, now));
         assert_eq!(bucket.tokens, MOST, "they were answered, so it never happened");
     }
 
@@ -231,7 +231,7 @@ mod tests {
         let (mut bucket, begin) = bucket();
         let at = |ms: u64| begin + Duration::from_millis(ms);
         let mut spent =
-            |from: u64, to: u64| (from..to).filter(|ms| spend(&mut bucket, Outcome::Failed, at(*ms))).count();
+            |from: u64, to: u64| (from..to).filter(|ms| spend(&mut bucket, Verdict::Failed, at(*ms))).count();
         assert!((3..=6).contains(&spent(0, 1000)), "calls one after the other");
         let later = spent(1000, 61_000);
         assert!((50..=61).contains(&later), "{later}");
@@ -243,7 +243,7 @@ mod tests {
         for (one, other) in [(Repeat, Trial), (Trial, Repeat)] {
             let budget = Budget::new(String::new());
             while budget.take(one) {
-                budget.settle(one, Outcome::Failed);
+                budget.settle(one, Verdict::Failed);
             }
             assert!((0..MOST as usize).all(|_| budget.take(other)) && !budget.take(other));
         }
@@ -253,27 +253,27 @@ mod tests {
     fn a_failure_that_the_sessions_own_options_may_cause_costs_its_token_and_no_more() {
         use Status::*;
         for status in [VSESSION_E_TLS, VSESSION_E_UNTRUSTED, VSESSION_E_PROXY] {
-            assert_eq!(Outcome::of(&Error::new(status, "")), Outcome::Hopeless, "{status:?}");
+            assert_eq!(Verdict::of(&Error::new(status, "")), Verdict::Hopeless, "{status:?}");
         }
         for status in [VSESSION_E_CONNECT, VSESSION_E_CONNECTION, VSESSION_E_RESOLVE, VSESSION_E_TIMEOUT] {
-            assert_eq!(Outcome::of(&Error::new(status, "")), Outcome::Failed, "{status:?}");
+            assert_eq!(Verdict::of(&Error::new(status, "")), Verdict::Failed, "{status:?}");
         }
         let (mut bucket, now) = bucket();
-        assert!(spend(&mut bucket, Outcome::Hopeless, now));
+        assert!(spend(&mut bucket, Verdict::Hopeless, now));
         assert_eq!(bucket.tokens, MOST - 1.0);
     }
 
     #[test]
     fn the_first_answer_after_an_outage_pays_for_two_more() {
         let (mut bucket, begin) = bucket();
-        while spend(&mut bucket, Outcome::Failed, begin) {}
+        while spend(&mut bucket, Verdict::Failed, begin) {}
         let mut now = begin + Duration::from_secs(1);
         let mut recovered = 0;
         let mut rounds = 0;
         while recovered < 1000 {
             // Each round is as long as a login takes.
             let tried = (0..1000 - recovered).take_while(|_| bucket.take(now)).count();
-            (0..tried).for_each(|_| bucket.settle(Outcome::Answered, now));
+            (0..tried).for_each(|_| bucket.settle(Verdict::Answered, now));
             recovered += tried;
             rounds += 1;
             now += Duration::from_millis(1);
@@ -298,7 +298,7 @@ mod tests {
         let (mut bucket, now) = bucket();
         bucket.tokens = 1.0;
         for _ in 0..10 {
-            assert!(spend(&mut bucket, Outcome::Unknown, now));
+            assert!(spend(&mut bucket, Verdict::Unknown, now));
         }
         assert!(bucket.take(now) && !bucket.take(now));
     }

@@ -2,7 +2,7 @@
 
 use ureq::http::Method;
 
-use super::budget::{self, Budget, Outcome, Spending};
+use super::budget::{self, Budget, Spending, Verdict};
 use super::connection::Connection;
 use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
@@ -180,7 +180,7 @@ impl Client {
                         self.budget.note_answer();
                     }
                     if repeats {
-                        let outcome = if is_answer { Outcome::Answered } else { Outcome::Failed };
+                        let outcome = if is_answer { Verdict::Answered } else { Verdict::Failed };
                         self.budget.settle(Spending::Repeat, outcome);
                     }
                     return Ok(reply);
@@ -201,14 +201,14 @@ impl Client {
                     Next::Repeat => {
                         // A question may be repeated more than once.
                         if std::mem::replace(&mut repeats, true) {
-                            self.budget.settle(Spending::Repeat, Outcome::Failed);
+                            self.budget.settle(Spending::Repeat, Verdict::Failed);
                         }
                         continue;
                     }
                 }
             }
             if repeats {
-                self.budget.settle(Spending::Repeat, Outcome::of(&failure));
+                self.budget.settle(Spending::Repeat, Verdict::of(&failure));
             }
             let silent = failure.status() == Status::VSESSION_E_TIMEOUT && self.is_silent(request, &exchange);
             let failure = error_context::with_peer(failure, self.settings(), &exchange);

@@ -22,7 +22,7 @@ mod retry;
 mod round_trips;
 mod semaphore;
 
-pub(crate) use budget::{Budget, Outcome, Spending};
+pub(crate) use budget::{Budget, Spending, Verdict};
 pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use head::Head;
 pub(crate) use reply::HttpReply;

@@ -4,7 +4,7 @@
 
 use super::flight::{Flight, Outcome};
 use super::kind::{Kind, Origin};
-use super::renewal::{Phase, Renewal};
+use super::renewal::{Activity, Renewal};
 use super::state::Input;
 use super::{Session, closed};
 use crate::auth::SignIn;
@@ -134,7 +134,7 @@ impl Session {
             if renewal.machine.is_closed() {
                 None
             } else {
-                renewal.phase = Phase::Idle;
+                renewal.activity = Activity::Idle;
                 self.account.lock().refused.accept(&credential);
                 self.publish(&mut renewal, service.clone(), login.clone(), by_hand);
                 Some(renewal.machine.epoch())
@@ -170,7 +170,7 @@ impl Session {
             // What is known of the Login holds although a close ended it.
             return Err(closed().executed_as(error));
         }
-        renewal.phase = Phase::Idle;
+        renewal.activity = Activity::Idle;
         // A check that could not be made, for example because no descriptor was left, says nothing about the session.
         if renewal.machine.state().is_usable() {
             return Err(error.clone());

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::flight::{Flight, Outcome, Purpose};
 use super::kind::Kind;
-use super::renewal::{Goal, Phase};
+use super::renewal::{Activity, Goal};
 use super::snapshot::Snapshot;
 use super::state::Input;
 use super::vim25::Vim25;
@@ -56,12 +56,12 @@ impl Session {
                 if renewal.machine.is_closed() {
                     return Err(closed().not_run());
                 }
-                let busy = match &renewal.phase {
+                let busy = match &renewal.activity {
                     // sometimes: a race, which a run meets or not
-                    Phase::Login(flight) | Phase::Rediscovery(flight) | Phase::Logout(flight) => {
+                    Activity::Login(flight) | Activity::Rediscovery(flight) | Activity::Logout(flight) => {
                         Some(flight.clone())
                     }
-                    Phase::Idle => None,
+                    Activity::Idle => None,
                 };
                 let snapshot = server_session.current.snapshot();
                 let flight = match busy {
@@ -72,7 +72,7 @@ impl Session {
                     }
                     None => {
                         let flight = renewal.new_flight(true, Purpose::LogOut);
-                        renewal.phase = Phase::Logout(flight.clone());
+                        renewal.activity = Activity::Logout(flight.clone());
                         Some(flight)
                     }
                 };
@@ -93,8 +93,8 @@ impl Session {
             let result = sent.unwrap_or_else(|_| Err(Error::panicked("the logout")));
             {
                 let mut renewal = server_session.renewal.lock();
-                if matches!(renewal.phase, Phase::Logout(_)) {
-                    renewal.phase = Phase::Idle;
+                if matches!(renewal.activity, Activity::Logout(_)) {
+                    renewal.activity = Activity::Idle;
                     if result.is_ok() {
                         self.feed(&mut renewal, Input::LoggedOut);
                     }
@@ -138,10 +138,12 @@ impl Session {
         if renewal.machine.is_closed() {
             return None;
         }
-        let flight = match std::mem::replace(&mut renewal.phase, Phase::Idle) {
+        let flight = match std::mem::replace(&mut renewal.activity, Activity::Idle) {
             // sometimes: a race, which a run meets or not
-            Phase::Login(flight) | Phase::Rediscovery(flight) | Phase::Logout(flight) => Some(flight),
-            Phase::Idle => None,
+            Activity::Login(flight) | Activity::Rediscovery(flight) | Activity::Logout(flight) => {
+                Some(flight)
+            }
+            Activity::Idle => None,
         };
         let alive = renewal.machine.state().is_usable();
         self.feed(&mut renewal, Input::Closed);

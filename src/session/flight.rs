@@ -8,7 +8,7 @@ use std::pin::{Pin, pin};
 use once_cell::sync::OnceCell;
 
 use super::kind::Kind;
-use super::renewal::Phase;
+use super::renewal::Activity;
 use super::{Session, closed};
 use crate::error::{Error, Result};
 use crate::http;
@@ -23,7 +23,7 @@ use crate::sync::{Arc, AtomicBool, AtomicU8, Ordering, thread_local};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Task {
+pub(super) enum Action {
     LogIn {
         by_hand: bool,
     },
@@ -47,12 +47,12 @@ pub(super) enum Purpose {
     LogOut,
 }
 
-impl From<Task> for Purpose {
-    fn from(task: Task) -> Purpose {
-        match task {
-            Task::LogIn { .. } => Purpose::LogIn,
-            Task::Check { .. } => Purpose::Check,
-            Task::Rediscover { .. } => Purpose::Rediscover,
+impl From<Action> for Purpose {
+    fn from(action: Action) -> Purpose {
+        match action {
+            Action::LogIn { .. } => Purpose::LogIn,
+            Action::Check { .. } => Purpose::Check,
+            Action::Rediscover { .. } => Purpose::Rediscover,
         }
     }
 }
@@ -171,16 +171,16 @@ impl Session {
     pub(super) async fn run_flight<K: Kind>(
         self: &Arc<Self>,
         flight: &Arc<Flight>,
-        goal: Task,
+        action: Action,
         watch: &Watch,
     ) {
         let outcome = flight
-            .run_here(pin!(self.carry_out::<K>(flight, goal, watch)))
+            .run_here(pin!(self.carry_out::<K>(flight, action, watch)))
             .await
             .unwrap_or_else(|_| self.conclude_failure::<K>(Error::panicked("the login").into()))
             .map_err(|error| flight.judged(error));
         if flight.paid.load(Ordering::Relaxed) {
-            let end = outcome.as_ref().err().map_or(http::Outcome::Answered, http::Outcome::of);
+            let end = outcome.as_ref().err().map_or(http::Verdict::Answered, http::Verdict::of);
             K::of(self).kind.budget().settle(http::Spending::Trial, end);
         }
         if !(planted!("flight-does-not-land") && self.closed.has_fired()) {
@@ -211,7 +211,7 @@ impl Session {
     async fn carry_out<K: Kind>(
         self: &Arc<Self>,
         flight: &Arc<Flight>,
-        task: Task,
+        action: Action,
         watch: &Watch,
     ) -> Result<Outcome> {
         // Without a worker there is no thread on which the program's functions may run.
@@ -220,12 +220,12 @@ impl Session {
             return self.conclude_failure::<K>(error.not_run().into());
         }
         watch.tell(phase::Phase::Start);
-        if let Task::Rediscover { service } = task {
+        if let Action::Rediscover { service } = action {
             let result = Box::pin(self.run_rediscovery::<K>(service, watch)).await;
             self.release::<K>();
             return result;
         }
-        if let Task::Check { epoch } = task {
+        if let Action::Check { epoch } = action {
             let lives = self.is_live::<K>(epoch, watch).await;
             K::of(self).renewal.lock().check_failed = lives.is_err();
             match lives {
@@ -247,7 +247,7 @@ impl Session {
                 }
             }
         }
-        let by_hand = matches!(task, Task::LogIn { by_hand: true });
+        let by_hand = matches!(action, Action::LogIn { by_hand: true });
         let result = self.acquire::<K>(flight, by_hand, watch).await;
         self.conclude(result, by_hand, watch).await
     }
@@ -261,7 +261,7 @@ impl Session {
         let orphan = self.expire(&mut renewal, true);
         let goes_on = renewal.machine.state() == State::VSESSION_STATE_LOGGING_IN;
         if !goes_on {
-            renewal.phase = Phase::Idle;
+            renewal.activity = Activity::Idle;
         }
         drop(renewal);
         if let Some(orphan) = orphan {
@@ -274,8 +274,8 @@ impl Session {
     /// Lets others change the session.
     fn release<K: Kind>(&self) {
         let mut renewal = K::of(self).renewal.lock();
-        if matches!(renewal.phase, Phase::Login(_) | Phase::Rediscovery(_)) {
-            renewal.phase = Phase::Idle;
+        if matches!(renewal.activity, Activity::Login(_) | Activity::Rediscovery(_)) {
+            renewal.activity = Activity::Idle;
         }
     }
 }

@@ -14,7 +14,7 @@ use super::vim25::Vim25;
 use super::{Session, not_logged_in};
 use crate::config::{Probe, Relogin};
 use crate::error::{Error, Result};
-use crate::http::{Outcome, Spending};
+use crate::http::{Spending, Verdict};
 use crate::runtime::phase::Phase;
 use crate::runtime::reactor::{self, Sleeper};
 use crate::runtime::secret::BorrowedOrWiped;
@@ -171,7 +171,7 @@ impl Session {
         let result = result.unwrap_or_else(|_| Err(Error::panicked("a keep-alive probe")));
         let status = result.as_ref().err().map(Error::status);
         if paid {
-            let end = result.as_ref().err().map_or(Outcome::Answered, Outcome::of);
+            let end = result.as_ref().err().map_or(Verdict::Answered, Verdict::of);
             self.vim.kind.budget().settle(Spending::Trial, end);
         }
         let ended = self.vim.renewal.lock().machine.logouts() != logouts;

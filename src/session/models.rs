@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::asynchronous::CallResult;
 use super::call::{CallOptions, MethodCall};
-use super::renewal::Phase;
+use super::renewal::Activity;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
 use crate::config::{Config, ProgramFunction};
@@ -460,7 +460,7 @@ fn a_login_that_nobody_waits_for_is_abandoned_or_kept() {
             })
         });
         leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
-        if let Phase::Login(flight) = &session.vim.renewal.lock().phase {
+        if let Activity::Login(flight) = &session.vim.renewal.lock().phase {
             assert!(flight.abandoned.has_fired(), "no waiter is left, and the login is not abandoned");
         }
         login(&session).unwrap();

@@ -4,7 +4,7 @@
 //! The lock guards only the bookkeeping. It is never held across I/O, a wait or a callback.
 
 use super::backoff::{Now, Throttle};
-use super::flight::{Flight, Outcome, Purpose, Task};
+use super::flight::{Action, Flight, Outcome, Purpose};
 use super::kind::{Kind, Origin};
 use super::rediscovery::{Rediscovery, address_of};
 use super::snapshot::Snapshot;
@@ -24,7 +24,7 @@ use crate::sync::{Arc, Instant, Ordering};
 /// What the lock guards.
 pub(super) struct Renewal<K: Kind> {
     pub(super) machine: Machine,
-    pub(super) phase: Phase,
+    pub(super) activity: Activity,
     /// What is known of the server.
     pub(super) service: Option<Arc<K::Service>>,
     pub(super) rediscovery: Rediscovery,
@@ -41,7 +41,7 @@ pub(super) struct Renewal<K: Kind> {
 }
 
 /// What is being done to the session.
-pub(super) enum Phase {
+pub(super) enum Activity {
     Idle,
     /// A login, or the question whether one is needed.
     Login(Arc<Flight>),
@@ -68,7 +68,7 @@ pub(super) enum Goal {
 pub(super) enum Next {
     Return(Outcome),
     Join(Arc<Flight>),
-    Start(Arc<Flight>, Task),
+    Start(Arc<Flight>, Action),
     /// Wait for this flight, which serves another goal, and ask again.
     Wait(Arc<Flight>),
 }
@@ -77,7 +77,7 @@ impl<K: Kind> Renewal<K> {
     pub(super) fn new(config: &Config) -> Renewal<K> {
         Renewal {
             machine: Machine::new(config, Instant::now()),
-            phase: Phase::Idle,
+            activity: Activity::Idle,
             service: None,
             rediscovery: Rediscovery::default(),
             unproven_losses: Throttle::default(),
@@ -122,12 +122,12 @@ impl Session {
                     continue;
                 }
                 Next::Join(flight) => (flight, false),
-                Next::Start(flight, task) => {
+                Next::Start(flight, action) => {
                     let (session, flying) = (self.clone(), flight.clone());
                     let body = |waiter| async move {
                         let watch = Watch::of_task(session.bounds_of_flight(&flying), waiter);
                         let watch = flying.watched(watch);
-                        session.run_flight::<K>(&flying, task, &watch).await;
+                        session.run_flight::<K>(&flying, action, &watch).await;
                     };
                     let workers = &workers::pools().logins;
                     // The program's function and a password file may block, which must not keep this thread beyond its deadline.
@@ -141,7 +141,7 @@ impl Session {
                         ran_here = true;
                         let watch = flight.watched(watch.within(self.bounds_of_flight_of(watch.bounds())));
                         // In a box: this is rare, and every call would be as large.
-                        Box::pin(self.run_flight::<K>(&flight, task, &watch)).await;
+                        Box::pin(self.run_flight::<K>(&flight, action, &watch)).await;
                     }
                     (flight, true)
                 }
@@ -181,36 +181,36 @@ impl Session {
                 Goal::Replace { epoch } => renewal.machine.epoch() > epoch && !planted!("newer-epoch-unseen"),
                 Goal::Rediscover { .. } => false,
             };
-        match &renewal.phase {
-            Phase::Logout(flight) => return Ok(Next::Wait(flight.clone())),
+        match &renewal.activity {
+            Activity::Logout(flight) => return Ok(Next::Wait(flight.clone())),
             _ if matches!(goal, Goal::Rediscover { .. }) => {
                 return Ok(self.next_step_of_rediscovery(renewal, goal));
             }
             // Also while others ask whether that session lives: their answer does not matter to this goal.
-            Phase::Idle | Phase::Login(_) | Phase::Rediscovery(_) if served => {
+            Activity::Idle | Activity::Login(_) | Activity::Rediscovery(_) if served => {
                 return Ok(Next::Return(Outcome::Ready));
             }
             // sometimes: a race, which a run meets or not
-            Phase::Rediscovery(flight) => return Ok(Next::Wait(flight.clone())),
+            Activity::Rediscovery(flight) => return Ok(Next::Wait(flight.clone())),
             _ if planted!("two-logins") => {}
-            Phase::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
-            Phase::Login(flight) => {
+            Activity::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
+            Activity::Login(flight) => {
                 let flight = flight.clone();
                 renewal.waiting += 1;
                 return Ok(Next::Join(flight));
             }
-            Phase::Idle => {}
+            Activity::Idle => {}
         }
         let budget = K::of(self).kind.budget();
-        let (task, paid) = match goal {
-            Goal::LogIn => (Task::LogIn { by_hand: true }, false),
+        let (action, paid) = match goal {
+            Goal::LogIn => (Action::LogIn { by_hand: true }, false),
             Goal::Replace { epoch } if renewal.machine.state().is_usable() => {
                 let paid = renewal.check_failed;
                 if paid && !budget.take(Spending::Trial) {
                     // The call's own answer stands.
                     return Ok(Next::Return(Outcome::StillAlive));
                 }
-                (Task::Check { epoch }, paid)
+                (Action::Check { epoch }, paid)
             }
             Goal::HaveSession | Goal::Replace { .. } | Goal::Rediscover { .. } => {
                 let paid = match renewal.machine.may_log_in(&self.account.lock(), Instant::now())? {
@@ -218,17 +218,17 @@ impl Session {
                     May::Try(_) if budget.take(Spending::Trial) => true,
                     May::Try(error) => return Err(error),
                 };
-                (Task::LogIn { by_hand: false }, paid)
+                (Action::LogIn { by_hand: false }, paid)
             }
         };
-        let by_hand = matches!(task, Task::LogIn { by_hand: true });
-        let flight = renewal.new_flight(by_hand, task.into());
+        let by_hand = matches!(action, Action::LogIn { by_hand: true });
+        let flight = renewal.new_flight(by_hand, action.into());
         flight.paid.store(paid, Ordering::Relaxed);
-        renewal.phase = Phase::Login(flight.clone());
-        if let Task::LogIn { by_hand } = task {
+        renewal.activity = Activity::Login(flight.clone());
+        if let Action::LogIn { by_hand } = action {
             self.feed(renewal, Input::LoginBegins { by_hand });
         }
-        Ok(Next::Start(flight, task))
+        Ok(Next::Start(flight, action))
     }
 
     /// The next step of a thread that has seen a contradiction.
@@ -241,25 +241,25 @@ impl Session {
         if changed && !planted!("looked-at-unseen") {
             return Next::Return(Outcome::Ready);
         }
-        match &renewal.phase {
-            Phase::Rediscovery(flight) if !flight.abandoned.has_fired() => {
+        match &renewal.activity {
+            Activity::Rediscovery(flight) if !flight.abandoned.has_fired() => {
                 let flight = flight.clone();
                 renewal.waiting += 1;
                 return Next::Join(flight);
             }
             // sometimes: a race, which a run meets or not
-            Phase::Rediscovery(flight) | Phase::Login(flight) | Phase::Logout(flight) => {
+            Activity::Rediscovery(flight) | Activity::Login(flight) | Activity::Logout(flight) => {
                 return Next::Wait(flight.clone());
             }
-            Phase::Idle => {}
+            Activity::Idle => {}
         }
         if !renewal.may_rediscover() && !by_hand {
             return Next::Return(Outcome::StillAlive);
         }
-        let task = Task::Rediscover { service };
-        let flight = renewal.new_flight(by_hand, task.into());
-        renewal.phase = Phase::Rediscovery(flight.clone());
-        Next::Start(flight, task)
+        let action = Action::Rediscover { service };
+        let flight = renewal.new_flight(by_hand, action.into());
+        renewal.activity = Activity::Rediscovery(flight.clone());
+        Next::Start(flight, action)
     }
 
     /// The error of a login that has failed, for a call that waited for it: like those who ask later, it is told when the next one may
@@ -287,7 +287,7 @@ impl Session {
     fn leave<K: Kind>(&self, flight: &Arc<Flight>) {
         let mut renewal = K::of(self).renewal.lock();
         // sometimes: a race, which a run meets or not
-        if !matches!(&renewal.phase, Phase::Login(current) | Phase::Rediscovery(current) if Arc::ptr_eq(current, flight))
+        if !matches!(&renewal.activity, Activity::Login(current) | Activity::Rediscovery(current) if Arc::ptr_eq(current, flight))
         {
             return;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::acquire::Failure;
 use super::flight::{Flight, Outcome, Purpose};
-use super::renewal::{Goal, Next, Phase};
+use super::renewal::{Activity, Goal, Next};
 use super::snapshot::Snapshot;
 use super::state::Input;
 use super::vim25::Vim25;
@@ -50,7 +50,7 @@ pub(super) fn publish_login(session: &Session) {
 fn begin_check(session: &Session) -> Arc<Flight> {
     let mut renewal = session.vim.renewal.lock();
     let flight = renewal.new_flight(false, Purpose::Check);
-    renewal.phase = Phase::Login(flight.clone());
+    renewal.activity = Activity::Login(flight.clone());
     flight
 }
 
