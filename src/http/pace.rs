@@ -109,9 +109,13 @@ impl Pace {
         Duration::from_nanos(self.usual.unwrap_or_default())
     }
 
-    /// How often a turn is given. Before that was measured, it is what follows from the time that a request takes.
+    /// How often a turn is given. Before a round is over, it is what follows from the time that a request takes and from the turns
+    /// so far, of which as many as there are permits may come at once.
     pub(super) fn interval(&self) -> Duration {
-        self.interval.unwrap_or_else(|| self.usual() / self.permits)
+        self.interval.unwrap_or_else(|| {
+            let so_far = self.spent / self.turns.next_multiple_of(self.permits).max(1);
+            so_far.max(self.usual() / self.permits)
+        })
     }
 
     /// Why a call that arrives now cannot be served before its deadline, if so many wait before it.

@@ -501,7 +501,7 @@ mod tests {
                     assert!(tally.abandoned <= 20 + permits, "{case}");
                     // Beyond that, chance has its part.
                     let all = patient && deadline >= 1600 && callers <= 3 * permits;
-                    assert!(!all || tallies.iter().all(|tally| tally.answered >= 3), "{case}");
+                    assert!(!all || tallies.iter().all(|tally| tally.answered > 0), "{case} {tallies:?}");
                 }
             }
         }
@@ -538,6 +538,8 @@ mod tests {
             })
             .collect();
         let told = || turns.iter().filter(|turn| matches!(turn.outcome.get(), Some(Err(_)))).count();
+        // Short requests before say nothing about these.
+        line.pace.took(ms(1), true);
         // Four come back every 100 ms.
         for round in 1..=9 {
             for _ in 0..4 {
@@ -546,6 +548,8 @@ mod tests {
             }
         }
         assert!((850..900).contains(&told()), "{}", told());
+        let first = turns.last().unwrap().outcome.get().unwrap().unwrap_err();
+        assert!(first.deadline_in >= ms(2900), "told after the first round: {first:?}");
         assert!(turns.iter().take(90).all(|turn| !matches!(turn.outcome.get(), Some(Err(_)))));
     }
 
