@@ -460,7 +460,7 @@ fn a_login_that_nobody_waits_for_is_abandoned_or_kept() {
             })
         });
         leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
-        if let Activity::Login(flight) = &session.vim.renewal.lock().phase {
+        if let Activity::Login(flight) = &session.vim.renewal.lock().activity {
             assert!(flight.abandoned.has_fired(), "no waiter is left, and the login is not abandoned");
         }
         login(&session).unwrap();
