@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/subtle"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"sort"
@@ -35,10 +36,15 @@ type account struct {
 	// to end.
 	ticketing sync.RWMutex
 
+	// A REST session of the simulator's, in which requests with a session that serves vim25, too, are passed on.
+	owning sync.Mutex
+	own    string
+
 	mu       sync.Mutex
 	user     string
 	password string
-	timeout  time.Duration
+	timeout  time.Duration // idle
+	life     time.Duration // absolute, of sessions that serve REST
 	known    map[string]*activity
 	tickets  map[string]string // clone ticket to the session that asked for it
 	rest     map[string]*restSession
@@ -50,6 +56,7 @@ type account struct {
 	prunedAt time.Time
 
 	changed chan struct{}
+	unified func() bool // whether all sessions serve REST
 }
 
 // activity says whether a session is in use, for the idle timeout.
@@ -130,10 +137,16 @@ func (a *account) leave(key string) {
 	}
 }
 
-func (a *account) isLive(key string) bool {
+func (a *account) isSoap(key string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.known[key] != nil || a.rest[key] != nil
+	return a.known[key] != nil
+}
+
+func (a *account) isRest(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.rest[id] != nil
 }
 
 func (a *account) add(key string) {
@@ -271,11 +284,15 @@ func (a *account) killIf(chosen func(*liveSession) bool) int {
 	return n
 }
 
+// enterRest is called before a REST request is passed on. In a session that serves vim25, too, REST requests do not reset the
+// idle clock: nothing says that they do on a real server.
 func (a *account) enterRest(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r := a.rest[id]; r != nil {
 		r.busy++
+	} else if s := a.known[id]; s != nil {
+		s.busy++
 	}
 }
 
@@ -285,6 +302,8 @@ func (a *account) leaveRest(id string) {
 	if r := a.rest[id]; r != nil {
 		r.busy--
 		r.last = time.Now()
+	} else if s := a.known[id]; s != nil {
+		s.busy--
 	}
 }
 
@@ -309,9 +328,31 @@ func (a *account) endRest(id string) {
 	a.mux.ServeHTTP(httptest.NewRecorder(), r)
 }
 
-func (a *account) setTimeout(d time.Duration) {
+// ownRest returns the id of a REST session that only the front uses. It is in no list of sessions.
+func (a *account) ownRest() string {
+	user, password := a.credentials()
+	a.owning.Lock()
+	defer a.owning.Unlock()
+	if a.own == "" {
+		r := httptest.NewRequest(http.MethodPost, restSessionPath, nil)
+		r.SetBasicAuth(user, password)
+		r.Header.Set("vmware-use-header-authn", "true")
+		w := httptest.NewRecorder()
+		a.mux.ServeHTTP(w, r)
+		var id struct{ Value string }
+		_ = json.Unmarshal(w.Body.Bytes(), &id)
+		a.own = id.Value
+	}
+	return a.own
+}
+
+func (a *account) setTimeout(d time.Duration) { a.setLimit(&a.timeout, d) }
+
+func (a *account) setLife(d time.Duration) { a.setLimit(&a.life, d) }
+
+func (a *account) setLimit(limit *time.Duration, d time.Duration) {
 	a.mu.Lock()
-	a.timeout = d
+	*limit = d
 	a.mu.Unlock()
 	select {
 	case a.changed <- struct{}{}:
@@ -319,20 +360,24 @@ func (a *account) setTimeout(d time.Duration) {
 	}
 }
 
-func (a *account) getTimeout() time.Duration {
+func (a *account) limits() (timeout, life time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.timeout
+	return a.timeout, a.life
 }
 
-// expire ends idle sessions until stop is closed. The simulator's own timeout is not used: it ends a session between one and
+// expire ends idle sessions, and those at the end of their life, until stop is closed. The simulator's own timeout is not used: it ends a session between one and
 // two times the timeout, applies only to later logins and counts a long call as idleness.
 func (a *account) expire(stop <-chan struct{}) {
 	for {
-		timeout := a.getTimeout()
+		timeout, life := a.limits()
 		var tick <-chan time.Time
-		if timeout > 0 {
-			tick = time.After(min(max(timeout/20, 5*time.Millisecond), 10*time.Second))
+		shortest := timeout
+		if timeout == 0 || life > 0 && life < timeout {
+			shortest = life
+		}
+		if shortest > 0 {
+			tick = time.After(min(max(shortest/20, 5*time.Millisecond), 10*time.Second))
 		}
 		select {
 		case <-stop:
@@ -342,7 +387,11 @@ func (a *account) expire(stop <-chan struct{}) {
 		case <-tick:
 		}
 		at := time.Now()
-		n := a.killIf(func(s *liveSession) bool { return s.Busy == 0 && at.Sub(s.LastActive) > timeout })
+		unified := a.unified()
+		n := a.killIf(func(s *liveSession) bool {
+			idle := timeout > 0 && s.Busy == 0 && at.Sub(s.LastActive) > timeout
+			return idle || life > 0 && (s.Kind == "rest" || unified) && at.Sub(s.LoginTime) > life
+		})
 		a.stats.expired.Add(int64(n))
 	}
 }

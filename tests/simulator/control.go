@@ -50,6 +50,21 @@ func newControl(p *program) http.Handler {
 		p.account.setTimeout(d)
 		answer(w, struct{}{})
 	})
+	mux.HandleFunc("POST /session-life", func(w http.ResponseWriter, r *http.Request) {
+		var req struct {
+			Life string `json:"life"`
+		}
+		if !read(w, r, &req) {
+			return
+		}
+		d, err := time.ParseDuration(req.Life)
+		if err != nil || d < 0 {
+			fail(w, errors.New(`life is a duration such as "2s", or "0"`))
+			return
+		}
+		p.account.setLife(d)
+		answer(w, struct{}{})
+	})
 	mux.HandleFunc("POST /credentials", func(w http.ResponseWriter, r *http.Request) {
 		var req struct {
 			User     string `json:"user"`

@@ -24,7 +24,8 @@ type front struct {
 	journal *journal
 	stop    <-chan struct{}
 
-	settings atomic.Pointer[settings]
+	isVCenter bool
+	settings  atomic.Pointer[settings]
 }
 
 // call is one request under way.
@@ -40,7 +41,9 @@ type call struct {
 	cookieHeader string // the Cookie header as sent: a real vCenter expects its quotes back
 	key          string // the session key if the session is alive
 	rest         bool   // cookie is a REST session id
+	shared       bool   // cookie is a session for vim25 and REST
 	probe        bool   // a POST with an action: no REST login
+	vi           *viCall
 	tls          bool
 	body         []byte
 	newKey       string
@@ -74,6 +77,9 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			c.envelope = e
 			c.method = e.method
 		}
+	}
+	if c.vi = scanViPath(c.path); c.vi != nil && f.hasVi() && r.Method == http.MethodPost {
+		c.method = c.vi.member
 	}
 	f.identify(r, c)
 	f.stats.call(c.name())
@@ -111,19 +117,23 @@ func (f *front) identify(r *http.Request, c *call) {
 	c.cookieHeader = r.Header.Get("Cookie")
 	if c.envelope.method == "" {
 		c.cookie = restID(r)
-		c.rest = c.cookie != ""
+		c.rest = c.cookie != "" && c.vi == nil
+		c.operationID = r.Header.Get("X-Request-ID")
 	}
-	if cookie, err := r.Cookie(soap.SessionCookieName); c.cookie == "" && err == nil {
+	if cookie, err := r.Cookie(soap.SessionCookieName); c.cookie == "" && c.vi == nil && err == nil {
 		c.cookie = cookie.Value
 	}
 	if c.cookie == "" {
 		c.cookie = c.envelope.cookie
 	}
 	c.sentCookie, c.cookie = c.cookie, keyOfCookie(c.cookie)
-	if c.cookie != "" && f.account.isLive(c.cookie) {
+	if c.cookie != "" && (f.account.isSoap(c.cookie) || c.vi == nil && f.account.isRest(c.cookie)) {
 		c.key = c.cookie
 	}
 }
+
+// hasVi reports whether the server has VI JSON.
+func (f *front) hasVi() bool { return f.isVCenter && len(f.settings.Load().releases()) > 0 }
 
 // passKey replaces a profile's cookie with the session key, which is the cookie
 // that the simulator knows.
@@ -160,7 +170,12 @@ func (f *front) run(r *http.Request, c *call) *reply {
 			rep.status, rep.body = http.StatusInternalServerError, []byte("simulator panic\n")
 		}
 	}()
-	if c.envelope.method == "" {
+	switch {
+	case c.envelope.method != "":
+	case c.vi != nil && f.hasVi():
+		f.runVi(rep, r, c)
+		return rep
+	default:
 		f.runRest(rep, r, c)
 		return rep
 	}
@@ -279,7 +294,7 @@ func (f *front) serveBy(w http.ResponseWriter, r *http.Request, c *call, rl *rul
 	}
 	var rep *reply
 	if rl.canned() {
-		rep = cannedReply(rl, c.envelope)
+		rep = cannedReply(rl, c)
 	} else {
 		rep = f.run(r, c)
 	}

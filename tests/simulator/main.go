@@ -22,7 +22,7 @@ type options struct {
 	dir, endpoints, clientCA              string
 	tls, selfSigned, requireClientCert    bool
 	tlsMax                                uint16
-	sessionTimeout                        time.Duration
+	sessionTimeout, sessionLife           time.Duration
 	vms, logSize, addresses               int
 	exitOnEOF, verbose, noneLeft          bool
 	settings                              settings
@@ -51,6 +51,8 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.clientCA, "client-ca", "", "PEM file: client certificates must be signed by these authorities")
 	f.BoolVar(&o.requireClientCert, "require-client-cert", false, "refuse clients without a certificate")
 	f.DurationVar(&o.sessionTimeout, "session-timeout", 0, "idle time after which a session ends, 0 for never")
+	f.DurationVar(&o.sessionLife, "session-life", 0, "time after which a session that serves REST ends even if it is used, 0 for never")
+	f.StringVar(&o.settings.Rest, "rest", "", "how REST is combined with vim25: unified, separate, legacy or none (default: as -like)")
 	f.IntVar(&o.vms, "vms", 2, "number of virtual machines")
 	f.StringVar(&o.endpoints, "endpoints", "all", `"all" for vim25, sts, lookup, sso admin, pbm and REST (the latter on vpx only), or "vim"`)
 	f.IntVar(&o.logSize, "log", 200000, "requests kept in the log, 0 for none")
@@ -81,6 +83,9 @@ func parse(args []string) (*options, error) {
 	}
 	if o.endpoints != "vim" && o.endpoints != "all" {
 		return nil, fmt.Errorf("unknown endpoints %q", o.endpoints)
+	}
+	if o.endpoints == "vim" || o.mode == "esx" {
+		o.settings.Rest = restNone
 	}
 	if err := o.settings.check(); err != nil {
 		return nil, err

@@ -15,7 +15,8 @@ import (
 // The content of a reply remains the simulator's. The facts come from recordings
 // of real servers; the README lists them and what they leave open.
 type profile struct {
-	name string
+	version string // about.version
+	rest    string // how it combines REST with its vim25 sessions
 
 	// The header lines, in the server's order and spelling. A line without a
 	// value takes the reply's value and is left out if there is none. Further
@@ -39,6 +40,8 @@ const defaultChunkSize = 16384
 
 var profiles = map[string]*profile{
 	"6.7": {
+		version: "6.7.0",
+		rest:    restLegacy,
 		lines: []line{
 			{"Date", ""}, {"Set-Cookie", ""}, {"Cache-Control", "no-cache"}, {"Connection", "Keep-Alive"}, {"Content-Type", ""},
 			{"Transfer-Encoding", ""}, {"X-Frame-Options", "DENY"}, {"Content-Length", ""},
@@ -47,6 +50,8 @@ var profiles = map[string]*profile{
 		versions:          strings.Fields("6.7 6.5 6.0 5.5 5.1 5.0 4.1 4.0"),
 	},
 	"8.0.3": {
+		version: "8.0.3",
+		rest:    restUnified,
 		lines: []line{
 			{"cache-control", "no-cache"}, {"content-type", ""}, {"date", ""}, {"set-cookie", ""}, {"x-envoy-upstream-service-time", "1"},
 			{"vary", "Accept-Encoding"}, {"content-encoding", ""}, {"content-length", ""}, {"transfer-encoding", ""},
@@ -56,6 +61,8 @@ var profiles = map[string]*profile{
 		versions:          versions80,
 	},
 	"9.0.1": {
+		version: "9.0.1",
+		rest:    restUnified,
 		lines: []line{
 			{"cache-control", "no-cache"}, {"content-type", ""}, {"date", ""}, {"set-cookie", ""}, {"x-applied-soapaction", ""},
 			{"vary", "Accept-Encoding"}, {"content-encoding", ""}, {"content-length", ""}, {"transfer-encoding", ""},
@@ -79,6 +86,7 @@ func profileNames() string {
 // settings can be changed at run time by POST /profile.
 type settings struct {
 	Like      string `json:"like"`       // plain, or the name of a profile
+	Rest      string `json:"rest"`       // how REST is combined with vim25; empty: as the profile does
 	Gzip      bool   `json:"gzip"`       // compress if the profile does
 	Chunks    string `json:"chunks"`     // how a chunked reply is written: whole, each or bytes
 	ChunkSize int    `json:"chunk_size"` // bytes of data in a chunk; 0: the profile's
@@ -101,7 +109,20 @@ func (a *settings) check() error {
 	if _, known := profiles[a.Like]; !known && a.Like != plainProfile {
 		return fmt.Errorf("unknown profile %q: %s", a.Like, profileNames())
 	}
+	if !slices.Contains([]string{"", restUnified, restSeparate, restLegacy, restNone}, a.Rest) {
+		return fmt.Errorf("rest is %s, %s, %s or %s", restUnified, restSeparate, restLegacy, restNone)
+	}
 	return checkChunks(a.Chunks, a.ChunkSize)
+}
+
+func (a *settings) restMode() string {
+	switch m := profiles[a.Like]; {
+	case a.Rest != "":
+		return a.Rest
+	case m != nil:
+		return m.rest
+	}
+	return restSeparate
 }
 
 func checkChunks(writes string, size int) error {

@@ -86,7 +86,7 @@ func start(o *options) (*program, error) {
 	}
 	p.front = &front{
 		inner: p.model.Service.ServeMux, account: p.account, rules: p.rules,
-		stats: p.stats, journal: p.journal, stop: p.stopping,
+		stats: p.stats, journal: p.journal, stop: p.stopping, isVCenter: o.mode == "vpx",
 	}
 	p.front.settings.Store(&o.settings)
 	p.server = newServer(address, config, p.front, p.stats, o.verbose)
@@ -105,6 +105,8 @@ func start(o *options) (*program, error) {
 		return nil, err
 	}
 	p.account.setTimeout(o.sessionTimeout)
+	p.account.setLife(o.sessionLife)
+	p.account.unified = func() bool { return p.front.settings.Load().restMode() == restUnified }
 	go p.account.expire(p.stopping)
 
 	l, err := net.Listen("tcp", o.control)

@@ -13,6 +13,7 @@ type reply struct {
 	status int
 	header http.Header
 	body   []byte
+	fault  string  // of VI JSON: a fault in a SOAP reply is found in its body
 	packed *packed // of the rule whose body it is
 }
 
@@ -35,6 +36,8 @@ func (r *reply) Write(p []byte) (int, error) {
 // result names the outcome for the log and the counters.
 func (r *reply) result() (result, fault string) {
 	switch {
+	case r.fault != "":
+		return r.fault, r.fault
 	case r.status >= 200 && r.status < 400:
 		return "ok", ""
 	case r.status == http.StatusInternalServerError:
@@ -46,14 +49,23 @@ func (r *reply) result() (result, fault string) {
 }
 
 // cannedReply builds the reply that a rule supplies instead of the method's.
-func cannedReply(rl *rule, e envelope) *reply {
+func cannedReply(rl *rule, c *call) *reply {
 	r := newReply()
 	r.status = rl.Status
-	if rl.Fault != "" || rl.FaultXML != "" {
+	if rl.Fault != "" && c.vi != nil {
+		fault, err := namedFault(rl.Fault, c.vi.this)
+		if err != nil {
+			panic(err) // the rule was checked
+		}
+		r.viFault(fault, rl.FaultMessage)
+		if rl.Status != 0 {
+			r.status = rl.Status
+		}
+	} else if rl.Fault != "" || rl.FaultXML != "" {
 		detail := rl.FaultXML
 		if detail == "" {
 			var err error
-			if detail, err = faultDetail(rl.Fault, e); err != nil {
+			if detail, err = faultDetail(rl.Fault, c.envelope); err != nil {
 				detail = "<!-- " + err.Error() + " -->"
 			}
 		}

@@ -28,7 +28,7 @@ func newService(o *options, address string) (model *simulator.Model, err error) 
 		return nil, fmt.Errorf("unknown mode %q: vpx or esx", o.mode)
 	}
 	if m := profiles[o.settings.Like]; m != nil {
-		model.ServiceContent.About.ApiVersion = m.apiVersion()
+		model.ServiceContent.About.ApiVersion, model.ServiceContent.About.Version = m.apiVersion(), m.version
 	}
 	model.Machine = min(o.vms, fewMachines)
 	if err := model.Create(); err != nil {

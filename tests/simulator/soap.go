@@ -208,19 +208,25 @@ func newFault(name string) (types.BaseMethodFault, error) {
 	return fault, nil
 }
 
-// faultDetail renders a fault of the named type. A NotAuthenticated or
-// NoPermission names the object of the call, as the simulator's own do.
-func faultDetail(name string, e envelope) (string, error) {
+// namedFault makes a fault of the named type. A NotAuthenticated or NoPermission
+// names the object of the call, as the simulator's own do.
+func namedFault(name string, this types.ManagedObjectReference) (types.BaseMethodFault, error) {
 	fault, err := newFault(name)
-	if err != nil {
-		return "", err
-	}
-	if p, ok := fault.(types.BaseNoPermission); ok {
+	if p, ok := fault.(types.BaseNoPermission); ok && err == nil {
 		no := p.GetNoPermission()
 		no.PrivilegeId = "System.View"
-		if e.target != "" {
-			no.Object = &types.ManagedObjectReference{Type: e.target, Value: e.targetID}
+		if this.Type != "" {
+			no.Object = &this
 		}
+	}
+	return fault, err
+}
+
+// faultDetail renders a fault of the named type.
+func faultDetail(name string, e envelope) (string, error) {
+	fault, err := namedFault(name, types.ManagedObjectReference{Type: e.target, Value: e.targetID})
+	if err != nil {
+		return "", err
 	}
 	var out bytes.Buffer
 	encoder := xml.NewEncoder(&out)
