@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use crate::runtime::reactor::{self, Sleeper};
+use crate::runtime::thread_number::thread_number;
 use crate::sync::{Arc, Instant, Mutex, Weak, rank};
+
+/// Among so many idle connections a thread looks for the one that it used last. Among more, connections that are not needed would not
+/// reach their timeout.
+const LATEST: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Pool {
@@ -24,6 +29,8 @@ struct State {
 #[derive(Debug)]
 struct Idle {
     since: Instant,
+    /// The thread that used it last.
+    thread: usize,
     connection: Connection,
 }
 
@@ -32,10 +39,16 @@ impl Pool {
         Arc::new_cyclic(|me| Pool { state: Mutex::default(), idle_timeout, me: me.clone() })
     }
 
-    /// The connection that was used last, provided that it is still good, so that those that are not needed reach their timeout.
+    /// One of the connections that were used last, provided that it is still good, so that those that are not needed reach their
+    /// timeout: the thread's own if it is among them, since what the caches hold of it is near to where the thread runs.
     pub(super) fn take(&self) -> Option<Connection> {
         loop {
-            let Idle { since, mut connection } = self.state.lock().idle.pop()?;
+            let Idle { since, mut connection, .. } = {
+                let idle = &mut self.state.lock().idle;
+                let latest = idle.len().saturating_sub(LATEST);
+                let own = idle[latest..].iter().rposition(|idle| idle.thread == thread_number());
+                idle.remove(own.map_or(idle.len().checked_sub(1)?, |own| latest + own))
+            };
             if since.elapsed() <= self.idle_timeout && connection.is_good() {
                 return Some(connection);
             }
@@ -47,7 +60,7 @@ impl Pool {
         connection.rest();
         let mut state = self.state.lock();
         let since = Instant::now();
-        state.idle.push(Idle { since, connection });
+        state.idle.push(Idle { since, thread: thread_number(), connection });
         let watched = std::mem::replace(&mut state.watched, true);
         drop(state);
         if !watched {
@@ -89,7 +102,7 @@ mod tests {
     use crate::net::stream::Stream;
 
     #[test]
-    fn the_connection_that_was_used_last_is_taken_first() {
+    fn a_thread_gets_its_own_connection_while_it_is_among_the_latest_and_the_latest_otherwise() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let pool = Pool::new(Duration::from_secs(60));
         let put = || {
@@ -97,12 +110,22 @@ mod tests {
             pool.put(Connection::new(Stream::Plain(Socket::new(stream, None))));
             listener.accept().unwrap().0
         };
-        let other_ends = [put(), put(), put()];
+        let of_others = |number: usize| {
+            let put_all = || (0..number).map(|_| put()).collect::<Vec<_>>();
+            std::thread::scope(|scope| scope.spawn(put_all).join().unwrap())
+        };
         let is_closed = |other_end: &TcpStream| {
             other_end.set_nonblocking(true).unwrap();
             other_end.peek(&mut [0]).is_ok_and(|n| n == 0)
         };
-        drop(pool.take().expect("a good connection"));
-        assert_eq!(other_ends.each_ref().map(is_closed), [false, false, true]);
+        let take = || drop(pool.take().expect("a good connection"));
+        let own = put();
+        let others = of_others(LATEST - 1);
+        take();
+        assert!(is_closed(&own) && !others.iter().any(is_closed));
+        let own = put();
+        let others = of_others(LATEST);
+        take();
+        assert!(!is_closed(&own) && is_closed(others.last().unwrap()));
     }
 }
