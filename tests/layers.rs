@@ -55,7 +55,7 @@ const LOCK: &str = "the lock under crate::sync::Mutex; the models use shuttle's 
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("once_cell::race::OnceBox", "planted.rs", SET_ONCE),
     ("once_cell::race::OnceBox", "runtime/reactor.rs", SET_ONCE),
-    ("once_cell::sync::OnceCell", "http/semaphore.rs", SET_ONCE),
+    ("once_cell::sync::OnceCell", "http/line.rs", SET_ONCE),
     ("once_cell::sync::OnceCell", "runtime/task.rs", SET_ONCE),
     ("once_cell::sync::OnceCell", "runtime/wait.rs", SET_ONCE),
     ("once_cell::sync::OnceCell", "session/flight.rs", SET_ONCE),

@@ -90,8 +90,8 @@ impl Bucket {
 
     /// What a token was spent on has ended. An answer gives it back and another one, so that many sessions recover soon after one
     /// has: 1, 2, 4 and so on. A failure takes half of what is left, so that few are spent until the outage is noticed.
-    fn settle(&mut self, outcome: Verdict, now: Instant) {
-        match outcome {
+    fn settle(&mut self, verdict: Verdict, now: Instant) {
+        match verdict {
             Verdict::Answered => self.earn(2.0, now),
             Verdict::Failed => self.tokens /= 2.0,
             Verdict::Hopeless => {}
@@ -143,8 +143,8 @@ impl Budget {
         self.change(|buckets, now| buckets.of(spending).take(now))
     }
 
-    pub(crate) fn settle(&self, spending: Spending, outcome: Verdict) {
-        self.change(|buckets, now| buckets.of(spending).settle(outcome, now));
+    pub(crate) fn settle(&self, spending: Spending, verdict: Verdict) {
+        self.change(|buckets, now| buckets.of(spending).settle(verdict, now));
     }
 
     /// The server answered a request.
@@ -210,10 +210,10 @@ mod tests {
         (Bucket::full(now), now)
     }
 
-    fn spend(bucket: &mut Bucket, outcome: Verdict, now: Instant) -> bool {
+    fn spend(bucket: &mut Bucket, verdict: Verdict, now: Instant) -> bool {
         let taken = bucket.take(now);
         if taken {
-            bucket.settle(outcome, now);
+            bucket.settle(verdict, now);
         }
         taken
     }

@@ -180,8 +180,8 @@ impl Client {
                         self.budget.note_answer();
                     }
                     if repeats {
-                        let outcome = if is_answer { Verdict::Answered } else { Verdict::Failed };
-                        self.budget.settle(Spending::Repeat, outcome);
+                        let verdict = if is_answer { Verdict::Answered } else { Verdict::Failed };
+                        self.budget.settle(Spending::Repeat, verdict);
                     }
                     return Ok(reply);
                 }

@@ -10,6 +10,7 @@ mod connection;
 pub(crate) mod fuzzing;
 mod gzip;
 mod head;
+mod line;
 #[cfg(vsession_model)]
 pub(crate) mod model;
 #[cfg(all(test, vsession_model))]

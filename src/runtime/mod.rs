@@ -4,6 +4,7 @@
 pub(crate) mod event;
 pub(crate) mod fork;
 pub(crate) mod handle;
+mod jobs;
 pub(crate) mod log;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;

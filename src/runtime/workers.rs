@@ -5,9 +5,9 @@
 //! A job may block for long: a name server does not answer, or one of the program's functions asks a person. A worker that has been
 //! at one job for long therefore no longer counts against the limit.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::jobs::{Begun, Job, Jobs};
 use super::process::PerProcess;
 use super::reactor::{self, Sleeper};
 use crate::error::Error;
@@ -15,9 +15,6 @@ use crate::status::Status;
 use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
 use crate::sync::{Arc, Instant, Mutex, rank};
 use crate::sys;
-
-/// Called with `Ok` on a worker. Called with `Err` on any thread where no worker could be started; then it must not wait.
-type Job = Box<dyn FnOnce(std::result::Result<(), NoThread>) + Send>;
 
 /// The system could start no thread, for this reason (`errno`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,64 +76,6 @@ pub(crate) struct WorkerPool {
     limits: Limits,
     stack_size: usize,
     state: Mutex<State, rank::Workers>,
-}
-
-/// Jobs that wait for a worker, each with its number, in the order of arrival.
-#[derive(Default)]
-struct Jobs {
-    new: VecDeque<(u64, Job)>,
-    /// Work that a worker has begun and left. It goes first: what it waited for has happened, it is nearer to its end than new work is,
-    /// and it holds a connection.
-    resumed: VecDeque<(u64, Job)>,
-    /// How many resumed jobs have gone before the first new one since it came to the front.
-    gone_before: u32,
-    last_number: u64,
-}
-
-impl Jobs {
-    /// As many resumed jobs go before a new one at most, so that those which come without end do not hold it up for ever.
-    const MOST_BEFORE: u32 = 8;
-
-    fn push(&mut self, begun: Begun, job: Job) -> u64 {
-        self.last_number += 1;
-        let queue = match begun {
-            Begun::New => &mut self.new,
-            Begun::Resumed => &mut self.resumed,
-        };
-        queue.push_back((self.last_number, job));
-        self.last_number
-    }
-
-    fn pop(&mut self) -> Option<Job> {
-        let new_is_due = self.gone_before >= Jobs::MOST_BEFORE && !self.new.is_empty();
-        if !new_is_due && let Some((_, job)) = self.resumed.pop_front() {
-            self.gone_before = if self.new.is_empty() { 0 } else { self.gone_before + 1 };
-            return Some(job);
-        }
-        self.gone_before = 0;
-        self.new.pop_front().map(|(_, job)| job)
-    }
-
-    fn len(&self) -> usize {
-        self.new.len() + self.resumed.len()
-    }
-
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    fn take_all(&mut self) -> VecDeque<(u64, Job)> {
-        let mut all = std::mem::take(&mut self.resumed);
-        all.append(&mut self.new);
-        all
-    }
-}
-
-/// Whether a worker has had a part in the work before.
-#[derive(Clone, Copy)]
-enum Begun {
-    New,
-    Resumed,
 }
 
 #[derive(Default)]

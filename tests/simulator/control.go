@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -36,34 +37,10 @@ func newControl(p *program) http.Handler {
 		answer(w, map[string]int{"killed": p.account.kill(r.URL.Query().Get("key"))})
 	})
 	mux.HandleFunc("POST /session-timeout", func(w http.ResponseWriter, r *http.Request) {
-		var req struct {
-			Timeout string `json:"timeout"`
-		}
-		if !read(w, r, &req) {
-			return
-		}
-		d, err := time.ParseDuration(req.Timeout)
-		if err != nil || d < 0 {
-			fail(w, errors.New(`timeout is a duration such as "2s", or "0"`))
-			return
-		}
-		p.account.setTimeout(d)
-		answer(w, struct{}{})
+		setDuration(w, r, "timeout", p.account.setTimeout)
 	})
 	mux.HandleFunc("POST /session-life", func(w http.ResponseWriter, r *http.Request) {
-		var req struct {
-			Life string `json:"life"`
-		}
-		if !read(w, r, &req) {
-			return
-		}
-		d, err := time.ParseDuration(req.Life)
-		if err != nil || d < 0 {
-			fail(w, errors.New(`life is a duration such as "2s", or "0"`))
-			return
-		}
-		p.account.setLife(d)
-		answer(w, struct{}{})
+		setDuration(w, r, "life", p.account.setLife)
 	})
 	mux.HandleFunc("POST /credentials", func(w http.ResponseWriter, r *http.Request) {
 		var req struct {
@@ -189,6 +166,21 @@ func fail(w http.ResponseWriter, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadRequest)
 	answer(w, map[string]string{"error": err.Error()})
+}
+
+// setDuration passes on the one duration that the body names.
+func setDuration(w http.ResponseWriter, r *http.Request, name string, set func(time.Duration)) {
+	var req map[string]string
+	if !read(w, r, &req) {
+		return
+	}
+	d, err := time.ParseDuration(req[name])
+	if err != nil || d < 0 || len(req) != 1 {
+		fail(w, fmt.Errorf(`%s is a duration such as "2s", or "0", and the only member`, name))
+		return
+	}
+	set(d)
+	answer(w, struct{}{})
 }
 
 // read decodes the body, which may be empty. An unknown field is an error: a
