@@ -56,7 +56,6 @@ pub(super) unsafe fn with_length<'a>(
         return Err(Error::invalid_argument(argument, format!("NULL, but its length is {length}")));
     }
     if length > isize::MAX as usize {
-        // unreached: no test sends such input
         return Err(Error::invalid_argument(argument, "its length is larger than any object can be"));
     }
     // SAFETY: not NULL, and by the caller's promise that long.

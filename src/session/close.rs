@@ -71,7 +71,7 @@ impl Session {
                         return Ok(());
                     }
                     None => {
-                        let flight = renewal.new_flight(true, Purpose::LogOut);
+                        let flight = renewal.new_flight(true, Purpose::LogOut, false);
                         renewal.activity = Activity::Logout(flight.clone());
                         Some(flight)
                     }

@@ -67,7 +67,7 @@ pub(super) struct Flight {
     purpose: AtomicU8,
     progress: Arc<Progress>,
     /// The budget for the server has paid for it.
-    pub(super) paid: AtomicBool,
+    paid: bool,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
     /// A login may have been sent, so a thread that stops waiting cannot know whether it runs.
@@ -93,8 +93,8 @@ thread_local! {
 }
 
 impl Flight {
-    pub(super) fn new(number: u64, by_hand: bool, purpose: Purpose) -> Arc<Flight> {
-        Arc::new(Flight { number, by_hand, purpose: (purpose as u8).into(), ..Flight::default() })
+    pub(super) fn new(number: u64, by_hand: bool, purpose: Purpose, paid: bool) -> Arc<Flight> {
+        Arc::new(Flight { number, by_hand, purpose: (purpose as u8).into(), paid, ..Flight::default() })
     }
 
     /// The waits of the one who carries it out.
@@ -179,7 +179,7 @@ impl Session {
             .await
             .unwrap_or_else(|_| self.conclude_failure::<K>(Error::panicked("the login").into()))
             .map_err(|error| flight.judged(error));
-        if flight.paid.load(Ordering::Relaxed) {
+        if flight.paid {
             let end = outcome.as_ref().err().map_or(http::Verdict::Answered, http::Verdict::of);
             K::of(self).kind.budget().settle(http::Spending::Trial, end);
         }

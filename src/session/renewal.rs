@@ -88,10 +88,10 @@ impl<K: Kind> Renewal<K> {
         }
     }
 
-    pub(super) fn new_flight(&mut self, by_hand: bool, purpose: Purpose) -> Arc<Flight> {
+    pub(super) fn new_flight(&mut self, by_hand: bool, purpose: Purpose, paid: bool) -> Arc<Flight> {
         self.flights += 1;
         self.waiting = 1;
-        Flight::new(self.flights, by_hand, purpose)
+        Flight::new(self.flights, by_hand, purpose, paid)
     }
 }
 
@@ -222,8 +222,7 @@ impl Session {
             }
         };
         let by_hand = matches!(action, Action::LogIn { by_hand: true });
-        let flight = renewal.new_flight(by_hand, action.into());
-        flight.paid.store(paid, Ordering::Relaxed);
+        let flight = renewal.new_flight(by_hand, action.into(), paid);
         renewal.activity = Activity::Login(flight.clone());
         if let Action::LogIn { by_hand } = action {
             self.feed(renewal, Input::LoginBegins { by_hand });
@@ -257,7 +256,7 @@ impl Session {
             return Next::Return(Outcome::StillAlive);
         }
         let action = Action::Rediscover { service };
-        let flight = renewal.new_flight(by_hand, action.into());
+        let flight = renewal.new_flight(by_hand, action.into(), false);
         renewal.activity = Activity::Rediscovery(flight.clone());
         Next::Start(flight, action)
     }

@@ -49,7 +49,7 @@ pub(super) fn publish_login(session: &Session) {
 /// Has a question whether the session lives be under way.
 fn begin_check(session: &Session) -> Arc<Flight> {
     let mut renewal = session.vim.renewal.lock();
-    let flight = renewal.new_flight(false, Purpose::Check);
+    let flight = renewal.new_flight(false, Purpose::Check, false);
     renewal.activity = Activity::Login(flight.clone());
     flight
 }

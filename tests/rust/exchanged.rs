@@ -402,6 +402,45 @@ fn a_server_without_a_usable_list_of_versions_is_asked_for_its_version() {
     }
 }
 
+/// Makes the server list no versions.
+fn without_a_list() -> Simulator {
+    let simulator = Simulator::start();
+    simulator.rule(json!({"method": "GET", "path": VERSIONS, "status": 404, "body": ""}));
+    simulator
+}
+
+fn version_of_the_login(simulator: &Simulator) -> Value {
+    let session = simulator.session();
+    session.login().unwrap();
+    let login = simulator.log().into_iter().find(|entry| entry["method"] == "Login").unwrap();
+    session.close().unwrap();
+    login["soap_action"].clone()
+}
+
+#[test]
+fn a_server_without_a_list_that_does_not_speak_what_it_tells_of_itself_is_addressed_in_the_old_version() {
+    let simulator = without_a_list();
+    let mut refuses = invalid_request();
+    refuses["method"] = json!("*");
+    refuses["path"] = json!("/sdk");
+    refuses["soap_action"] = json!("!urn:vim25/5.5");
+    simulator.rule(refuses);
+    assert_eq!(version_of_the_login(&simulator), "urn:vim25/5.5");
+}
+
+#[test]
+fn a_server_without_a_list_whose_own_version_is_internal_is_addressed_in_the_old_version() {
+    let simulator = without_a_list();
+    // Canned: the content of a service whose version was never released.
+    let content = r#"<Envelope xmlns="http://schemas.xmlsoap.org/soap/envelope/"><Body><RetrieveServiceContentResponse xmlns="urn:vim25"><returnval>
+        <rootFolder type="Folder">group-d1</rootFolder><propertyCollector type="PropertyCollector">propertyCollector</propertyCollector>
+        <about><apiType>VirtualCenter</apiType><apiVersion>uA046D008</apiVersion></about>
+        <sessionManager type="SessionManager">SessionManager</sessionManager>
+        </returnval></RetrieveServiceContentResponse></Body></Envelope>"#;
+    simulator.rule(json!({"method": "RetrieveServiceContent", "status": 200, "content_type": "text/xml", "body": content}));
+    assert_eq!(version_of_the_login(&simulator), "urn:vim25/5.5");
+}
+
 #[test]
 fn an_internal_version_is_skipped() {
     let simulator = Simulator::start();
