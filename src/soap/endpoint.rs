@@ -27,13 +27,13 @@ impl Endpoint {
         Ok(Endpoint { client, path: valid(path)?, namespace, max_reply_bytes })
     }
 
-    /// Fetches a document below the path of the service.
-    pub(crate) async fn get(&self, document: &str, watch: &Watch) -> Result<HttpReply> {
+    /// Fetches a document below the path of the service. The operation id goes in a header, as there is no envelope.
+    pub(crate) async fn get(&self, document: &str, operation_id: &str, watch: &Watch) -> Result<HttpReply> {
         let request = HttpRequest {
             method: Method::GET,
             path: &valid(&format!("{}/{document}", self.path))?,
             fixed_lines: "Accept: text/xml, */*\r\n",
-            headers: &[],
+            headers: &[("X-Request-ID", operation_id)],
             body: &[],
             retry: &Retry::of_question(),
             commit_when_sent: false,

@@ -88,9 +88,12 @@ pub(super) fn warn_of_other_version(endpoint: &Endpoint, action: &str, head: &He
 
 /// The newest version that the server lists. `None`: it lists none, or its list cannot be read.
 async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
-    let HttpReply { head, body } = endpoint.get("vimServiceVersions.xml", watch).await?;
-    let body = body?;
-    let error = || http_status::error(&head, &body, "the list of its API versions", Redactor::NOTHING);
+    let operation_id = next_operation_id();
+    let asked = |error: Error| error.with(|d| d.operation_id = Some(operation_id.as_str().into()));
+    let reply = endpoint.get("vimServiceVersions.xml", &operation_id, watch).await;
+    let HttpReply { head, body } = reply.map_err(asked)?;
+    let body = body.map_err(asked)?;
+    let error = || asked(http_status::error(&head, &body, "the list of its API versions", Redactor::NOTHING));
     match head.status {
         200 => Ok(versions::newest(&body)),
         300..=399 | 407 => Err(error()),

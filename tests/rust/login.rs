@@ -481,3 +481,27 @@ fn a_call_whose_login_failed_did_not_run() {
         "the client never got the cookie of the login whose reply was lost"
     );
 }
+
+#[test]
+fn every_request_names_its_operation_to_the_server() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.ping_with(&Options { operation_id: Some(c"restore-17".into()), ..Options::default() }).unwrap();
+    session.close().unwrap();
+    let named: Vec<_> = simulator
+        .log()
+        .iter()
+        .map(|entry| (entry["method"].to_string(), entry["operation_id"].as_str().unwrap_or("").to_string()))
+        .collect();
+    assert!(named.iter().any(|(method, _)| method.contains("GET")), "the list of versions: {named:?}");
+    assert!(named.iter().any(|(_, id)| id == "restore-17"), "{named:?}");
+    assert!(
+        named.iter().all(|(_, id)| id == "restore-17" || id.starts_with("vsession-")),
+        "in operationID or X-Request-ID: {named:?}"
+    );
+    simulator.rule(json!({"method": "GET", "times": 1, "status": 503}));
+    let session = simulator.config().with("user_agent", "another").open().unwrap();
+    let error = session.login().unwrap_err();
+    assert!(error.operation_id.is_some_and(|id| id.starts_with("vsession-")));
+    session.close().unwrap();
+}

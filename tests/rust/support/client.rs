@@ -30,6 +30,7 @@ pub struct ApiError {
     pub os_error: i32,
     pub retriable: bool,
     pub retry_after_ms: u32,
+    pub operation_id: Option<String>,
     pub executed: vsession_executed,
 }
 
@@ -51,6 +52,7 @@ unsafe fn describe(error: *const vsession_error) -> ApiError {
             os_error: vsession_error_os_error(error),
             retriable: vsession_error_retriable(error),
             retry_after_ms: vsession_error_retry_after_ms(error),
+            operation_id: text(vsession_error_operation_id(error)),
             executed: vsession_error_executed(error),
         }
     }
