@@ -458,7 +458,8 @@ typedef struct vsession_call_options {
      */
     uint32_t timeout_ms;
     /**
-     * Non-zero: the call may run twice without harm, so the library sends it once more when its connection is lost.
+     * Non-zero: the call may run twice without harm, so the library sends it once more when its connection is lost, and again
+     * after an HTTP status that the option `http.retry_statuses` lists.
      */
     int32_t idempotent;
     /**

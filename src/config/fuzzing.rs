@@ -134,6 +134,15 @@ fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
         "tls.verify" | "close.logout" | "allow_empty_password" => {
             Some(words.iter().any(|word| word.eq_ignore_ascii_case(value)))
         }
+        "http.retry_statuses" => Some(
+            value.trim().is_empty()
+                || value.split(',').map(str::trim).all(|status| {
+                    matches!(status, "408" | "425" | "429")
+                        || status.len() == 3
+                            && status.starts_with('5')
+                            && status.bytes().all(|b| b.is_ascii_digit())
+                }),
+        ),
         "tls.min_version" | "http.compression" | "relogin" | "keepalive.probe" => {
             Some(words.contains(&value))
         }

@@ -99,6 +99,8 @@ pub(crate) struct Config {
     pub(crate) max_reply_bytes: u64,
     pub(crate) user_agent: String,
     pub(crate) compression: Compression,
+    /// A call that may run twice is repeated after these HTTP statuses.
+    pub(crate) retry_statuses: Vec<u16>,
     pub(crate) api_version: Option<String>,
     pub(crate) relogin: Relogin,
     pub(crate) backoff: Duration,

@@ -241,6 +241,19 @@ const OPTIONS: &[Opt] = &[
         },
     },
     Opt {
+        name: "http.retry_statuses",
+        values: "HTTP statuses, separated by commas: 408, 425, 429, 500 to 599",
+        default: "",
+        about: "A call that is marked idempotent is sent again if the answer has one of these statuses and is no answer of the service itself: a SOAP or VI JSON fault stands. It is sent again after the time that the server asks for with `Retry-After`, otherwise after half a second, then twice as long, up to 10 seconds, with jitter; as often as the retry budget of the server pays for it, and never if the pause would last until the call's deadline: the answer stands then. `429,503` suits a server that is starting or overloaded. docs/keepalive.md has the budget.",
+        set: |c, v| {
+            let good = |status: &u16| matches!(status, 408 | 425 | 429 | 500..=599);
+            let status = |text: &str| text.parse().ok().filter(good).filter(|_| text.len() == 3);
+            let all = v.split(',').map(|text| status(text.trim()));
+            let statuses = if v.trim().is_empty() { Some(Vec::new()) } else { all.collect() };
+            statuses.map(|v| c.retry_statuses = v).ok_or_else(|| "names something else".into())
+        },
+    },
+    Opt {
         name: "api_version",
         values: "a version such as `8.0.2.0`, or `auto`",
         default: "auto",

@@ -31,7 +31,8 @@ pub struct vsession_call_options {
     /// The longest time that the call may take in milliseconds, including waits for other threads, connecting, a login and a
     /// repetition. 0: the option `timeout_ms` of the configuration, two minutes by default. `VSESSION_NO_TIMEOUT`: no limit.
     pub timeout_ms: u32,
-    /// Non-zero: the call may run twice without harm, so the library sends it once more when its connection is lost.
+    /// Non-zero: the call may run twice without harm, so the library sends it once more when its connection is lost, and again
+    /// after an HTTP status that the option `http.retry_statuses` lists.
     pub idempotent: i32,
     /// A token that ends the call. `{0}`: none. A token that was freed is VSESSION_E_INVALID_ARGUMENT.
     pub cancel: vsession_cancel,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::budget::{Budget, Spending};
 use crate::error::Error;
+use crate::status::Executed;
 use crate::sync::Ordering::Relaxed;
-use crate::sync::unshared::{AtomicBool, AtomicU32};
+use crate::sync::unshared::{AtomicBool, AtomicU32, AtomicU64};
 
 /// A call is sent at most this often because of an answer. If two corrections in one call do not suffice, something else is wrong.
 const MOST_ANSWERED: u32 = 3;
@@ -55,9 +56,13 @@ pub(crate) struct Retry {
     /// The one additional attempt after a lost connection was made.
     repeated: AtomicBool,
     may_have_run: AtomicBool,
-    /// How many attempts were made, not counting those after a lost connection.
+    /// How many attempts were made, not counting those after a lost connection or a status that the program has listed.
     answered: AtomicU32,
+    /// How long the last answer asks the client to wait, in milliseconds; `NO_PAUSE`: it does not.
+    pause_asked: AtomicU64,
 }
+
+const NO_PAUSE: u64 = u64::MAX;
 
 impl Retry {
     pub(crate) fn new(may_run_twice: bool) -> Retry {
@@ -68,6 +73,7 @@ impl Retry {
             repeated: false.into(),
             may_have_run: false.into(),
             answered: 1.into(),
+            pause_asked: NO_PAUSE.into(),
         }
     }
 
@@ -105,6 +111,21 @@ impl Retry {
     pub(crate) fn note_run(&self) {
         self.may_have_run.store(true, Relaxed);
         self.repeated.store(true, Relaxed);
+    }
+
+    /// An answer that is an error came with these words about a pause (`Retry-After`).
+    pub(crate) fn note_pause_asked(&self, pause: Option<Duration>) {
+        let longest = u128::from(NO_PAUSE - 1);
+        self.pause_asked.store(pause.map_or(NO_PAUSE, |p| p.as_millis().min(longest) as u64), Relaxed);
+    }
+
+    pub(crate) fn pause_asked(&self) -> Option<Duration> {
+        Some(self.pause_asked.load(Relaxed)).filter(|ms| *ms != NO_PAUSE).map(Duration::from_millis)
+    }
+
+    /// The request is sent again after this answer, which the caller does not get.
+    pub(crate) fn note_answer(&self, error: &Error) {
+        self.may_have_run.fetch_or(error.executed() != Executed::VSESSION_EXECUTED_NO, Relaxed);
     }
 
     /// What to do after a loss. A repeat is taken from the budget.
@@ -156,7 +177,7 @@ impl Retry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::status::{Executed, Status};
+    use crate::status::Status;
 
     const LOST: Loss = Loss::LostConnection { sent: true };
 
@@ -220,6 +241,28 @@ mod tests {
         while budget.take(Spending::Repeat) {}
         assert!(!question.is_overdue(&budget));
         assert_eq!(question.patience(|| second), Some(20 * second), "it is not asked for each second");
+    }
+
+    #[test]
+    fn what_an_answer_that_was_not_passed_on_leaves_open_stays_open() {
+        let answer = |status| Error::new(Status::VSESSION_E_HTTP, "").with(|d| d.http_status = status);
+        let retry = Retry::new(true);
+        retry.note_answer(&answer(429).not_run());
+        assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_NO);
+        retry.note_answer(&answer(503));
+        assert_eq!(executed(&retry, false), Executed::VSESSION_EXECUTED_MAYBE);
+    }
+
+    #[test]
+    fn the_pause_that_the_last_answer_asks_for_counts() {
+        let retry = Retry::new(true);
+        assert_eq!(retry.pause_asked(), None);
+        for pause in [Some(Duration::ZERO), Some(Duration::from_secs(7)), None] {
+            retry.note_pause_asked(pause);
+            assert_eq!(retry.pause_asked(), pause);
+        }
+        retry.note_pause_asked(Some(Duration::MAX));
+        assert!(retry.pause_asked().is_some_and(|pause| pause > Duration::from_secs(1 << 50)));
     }
 
     #[test]

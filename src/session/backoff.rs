@@ -34,6 +34,10 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
+    pub(super) const fn between(first: Duration, longest: Duration) -> Backoff {
+        Backoff { first, longest }
+    }
+
     pub(super) fn of(config: &Config) -> Backoff {
         Backoff { first: config.backoff, longest: config.max_backoff }
     }

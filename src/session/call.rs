@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use super::flight::Outcome;
 use super::orphans::InUse;
 use super::renewal::Goal;
+use super::repeat::Repeats;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
@@ -111,6 +112,9 @@ impl Session {
         watch: &Watch,
     ) -> Result<SessionReply> {
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
+        let endpoint = &self.vim.kind.endpoint;
+        let mut repeats =
+            Repeats::new(&self.config.retry_statuses, options.idempotent, endpoint.client.budget());
         loop {
             let Some(snapshot) = self.usable_snapshot(options).map_err(Error::not_run)? else {
                 self.renew::<Vim25>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
@@ -130,9 +134,20 @@ impl Session {
                 lane: lane(&call.method),
                 commit_when_sent: false,
             };
-            let result = self.vim.kind.endpoint.call(&attempt, watch).await;
+            let result = endpoint.call(&attempt, watch).await;
             drop(under_way);
             let result = result.and_then(|reply| well_formed(reply, &call.method, &operation_id));
+            match &result {
+                Ok(_) => repeats.note_success(),
+                Err(error) => {
+                    if repeats.are_wanted_after(error) {
+                        self.note_failure::<Vim25>(error);
+                        if repeats.wait(error, retry, watch).await? {
+                            continue;
+                        }
+                    }
+                }
+            }
             if let Err(error) = &result
                 && retry.may_correct()
                 && let Some(reason) = self.resolve_objection(error, call, &snapshot, options, watch).await?

@@ -20,6 +20,7 @@ mod orphans;
 mod proof;
 mod rediscovery;
 mod renewal;
+mod repeat;
 mod snapshot;
 mod state;
 #[cfg(test)]

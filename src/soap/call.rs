@@ -75,6 +75,7 @@ impl Endpoint {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => return Ok(reply),
             _ => {}
         }
+        call.retry.note_pause_asked(head.retry_after());
         let hidden = [call.cookie.map_or("", cookie_value), secrets[0], secrets[1]];
         let hidden = Redactor(&hidden);
         let error = match answer {

@@ -3,6 +3,7 @@
 use serde_json::json;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use vsession::vsession_executed::*;
 
 use crate::support::*;
 
@@ -226,5 +227,118 @@ fn checks_that_get_no_answer_are_not_made_for_each_call() {
     simulator.kill_sessions();
     within(Duration::from_secs(10), "the loss of the session is noticed", || session.ping().is_ok());
     assert_eq!(session.epoch(), 2);
+    session.close().unwrap();
+}
+
+/// Repeats idempotent calls after these statuses.
+fn repeating(simulator: &Simulator) -> Config {
+    simulator.config().with("keepalive.interval_ms", "0").with("http.retry_statuses", "429, 503")
+}
+
+#[test]
+fn an_idempotent_call_is_repeated_after_a_listed_status_and_no_other_call_is() {
+    let simulator = Simulator::start();
+    let session = repeating(&simulator).open().unwrap();
+    session.login().unwrap();
+    let refuse = |times: u64, status: u16| {
+        simulator.clear_rules();
+        simulator.rule(json!({"method": "CurrentTime", "status": status, "times": times}));
+        simulator.calls("CurrentTime")
+    };
+    for status in [429, 503] {
+        let before = refuse(2, status);
+        session.ping_with(&idempotent()).unwrap();
+        assert_eq!(simulator.calls("CurrentTime") - before, 3, "{status}");
+        let before = refuse(1, status);
+        let error = session.ping_with(&Options::timeout(60_000)).unwrap_err();
+        assert_eq!((error.http_status, simulator.calls("CurrentTime") - before), (status.into(), 1));
+    }
+    for status in [500, 502, 504, 400, 404] {
+        let before = refuse(1, status);
+        let error = session.ping_with(&idempotent()).unwrap_err();
+        assert_eq!((error.http_status, simulator.calls("CurrentTime") - before), (status.into(), 1));
+    }
+    let silent = simulator.session();
+    let before = refuse(1, 503);
+    let error = silent.ping_with(&idempotent()).unwrap_err();
+    assert_eq!((error.http_status, simulator.calls("CurrentTime") - before), (503, 1), "nothing is listed");
+    // A proxy may change the status of a fault.
+    simulator.clear_rules();
+    let fault = "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><Fault><faultcode>x</faultcode>\
+        <faultstring>planted</faultstring><detail><NoPermissionFault xmlns=\"urn:vim25\" \
+        xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"NoPermission\"/></detail></Fault></Body></Envelope>";
+    let before = simulator.calls("CurrentTime");
+    simulator
+        .rule(json!({"method": "CurrentTime", "status": 503, "content_type": "text/xml", "body": fault}));
+    let error = session.ping_with(&idempotent()).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_NO_PERMISSION, "{error:?}");
+    assert_eq!(simulator.calls("CurrentTime") - before, 1, "a fault stands");
+    [session, silent].into_iter().for_each(|session| session.close().unwrap());
+}
+
+#[test]
+fn a_repeat_waits_as_the_server_asks_and_never_until_the_deadline() {
+    let simulator = Simulator::start();
+    let session = repeating(&simulator).open().unwrap();
+    session.login().unwrap();
+    let refuse = |seconds: &str| {
+        simulator.rule(json!({"method": "CurrentTime", "status": 503, "times": 1,
+            "headers": {"Retry-After": seconds}}));
+        simulator.calls("CurrentTime")
+    };
+    let before = refuse("2");
+    let begin = Instant::now();
+    session.ping_with(&idempotent()).unwrap();
+    assert!(begin.elapsed() >= Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert_eq!(simulator.calls("CurrentTime") - before, 2);
+    let before = refuse("3600");
+    let begin = Instant::now();
+    let error = session.ping_with(&idempotent()).unwrap_err();
+    assert!(begin.elapsed() < Duration::from_secs(30), "{:?}", begin.elapsed());
+    assert_eq!((error.http_status, error.retry_after_ms), (503, 3_600_000));
+    assert_eq!(simulator.calls("CurrentTime") - before, 1);
+    // A token ends the pause, and what has run may have run.
+    let before = refuse("3600");
+    let token = Token::new();
+    let patient = Options { timeout_ms: u32::MAX, cancel: token.0, ..idempotent() };
+    let error = std::thread::scope(|scope| {
+        let call = scope.spawn(|| session.ping_with(&patient).unwrap_err());
+        eventually("the answer", || simulator.calls("CurrentTime") - before == 1);
+        token.fire();
+        call.join().unwrap()
+    });
+    assert_eq!(error.status, status::VSESSION_E_CANCELLED, "{error:?}");
+    assert_eq!(error.executed, VSESSION_EXECUTED_MAYBE);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_repeat_hides_nothing_of_whether_the_call_ran() {
+    let simulator = Simulator::start();
+    let session = repeating(&simulator).open().unwrap();
+    session.login().unwrap();
+    // 429: nobody has run it. 503: a gateway may have passed it on.
+    for (status, executed) in [(429, VSESSION_EXECUTED_NO), (503, VSESSION_EXECUTED_MAYBE)] {
+        simulator.rule(json!({"method": "CurrentTime", "status": status, "times": 1}));
+        simulator.rule(json!({"method": "CurrentTime", "fault": "NoPermission", "times": 1}));
+        let error = session.ping_with(&idempotent()).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_NO_PERMISSION, "{error:?}");
+        assert_eq!(error.executed, executed, "{status}");
+    }
+    session.close().unwrap();
+}
+
+#[test]
+fn an_outage_is_not_amplified_by_calls_that_are_repeated_after_a_status() {
+    let simulator = Simulator::start();
+    let session = repeating(&simulator).with("max_connections", "16").open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "status": 503}));
+    let before = simulator.stat("requests");
+    let asked = load(session, 64, Duration::from_secs(3), 400, &idempotent());
+    let sent = simulator.stat("requests") - before;
+    assert!(sent > asked && sent * 10 <= asked * 11, "{sent} requests for {asked} calls");
+    simulator.clear_rules();
+    within(Duration::from_secs(10), "the server is well again", || session.ping_with(&idempotent()).is_ok());
     session.close().unwrap();
 }
