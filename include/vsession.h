@@ -896,6 +896,14 @@ int32_t vsession_event_get_kind(const struct vsession_event *event);
 struct vsession vsession_event_session(const struct vsession_event *event);
 
 /**
+ * Returns which of the two sessions of the handle the event is about, a `vsession_service`: that of vim25 or that of
+ * REST. 0 for NULL.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+int32_t vsession_event_service(const struct vsession_event *event);
+
+/**
  * Returns the state before the event.
  *
  * Threads: safe from any thread. Blocks: never.
@@ -1340,6 +1348,22 @@ vsession_state vsession_get_state(struct vsession session);
  * Threads: safe from any thread. Blocks: never: wait-free.
  */
 uint64_t vsession_get_epoch(struct vsession session);
+
+/**
+ * Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. This version makes
+ * no REST session yet: while the handle is open, the state is `VSESSION_STATE_LOGGED_OUT`.
+ *
+ * Threads: safe from any thread. Blocks: never: wait-free.
+ */
+vsession_state vsession_get_rest_state(struct vsession session);
+
+/**
+ * Returns the epoch of the REST session, as `vsession_get_epoch` does for the vim25 session. 0 before its first login, and for a
+ * handle that is not an open session.
+ *
+ * Threads: safe from any thread. Blocks: never: wait-free.
+ */
+uint64_t vsession_get_rest_epoch(struct vsession session);
 
 /**
  * Returns the identity of the session as of the login or the last refresh. It makes no request. While a session is

@@ -56,5 +56,5 @@ mod status;
 mod text;
 
 pub use runtime::event::vsession_event_kind;
-pub use state::{vsession_reason, vsession_state};
+pub use state::{vsession_reason, vsession_service, vsession_state};
 pub use status::{vsession_executed, vsession_status};

@@ -46,6 +46,25 @@ impl vsession_state {
     }
 }
 
+/// A service of the server with sessions of its own. A handle has a session with each; see `vsession_event_service`.
+#[allow(non_camel_case_types)]
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum vsession_service {
+    /// The vim25 service (SOAP), whose session `vsession_login` makes.
+    VSESSION_SERVICE_VIM = 1,
+    /// The REST service.
+    VSESSION_SERVICE_REST = 2,
+}
+
+pub(crate) use vsession_service as ServiceName;
+
+named! {
+    vsession_service:
+    VSESSION_SERVICE_VIM => "vim25",
+    VSESSION_SERVICE_REST => "REST",
+}
+
 /// Why a session's state changed.
 #[allow(non_camel_case_types)]
 #[repr(i32)]

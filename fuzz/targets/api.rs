@@ -275,6 +275,13 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
         let timeout = if r.touring { 5000 } else { u32::from(r.byte()) % 30 };
         r.call(|e| unsafe { vsession_shutdown(timeout, e) });
     }),
+    ("vsession_event_service", |r| r.of_event(|e| number(unsafe { vsession_event_service(e) }))),
+    ("vsession_get_rest_state", |r| {
+        let state = vsession_get_rest_state(r.session());
+        shows_no_secret(vsession_state_name(state as i32));
+        r.reached();
+    }),
+    ("vsession_get_rest_epoch", |r| r.reads(|r| vsession_get_rest_epoch(r.session()))),
 ];
 
 type Function = fn(&mut Run);

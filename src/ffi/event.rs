@@ -46,6 +46,15 @@ pub unsafe extern "C" fn vsession_event_session(event: *const vsession_event) ->
     guard!(read(event, vsession { id: 0 }), |e| vsession { id: e.event.session })
 }
 
+/// Returns which of the two sessions of the handle the event is about, a `vsession_service`: that of vim25 or that of
+/// REST. 0 for NULL.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_event_service(event: *const vsession_event) -> i32 {
+    guard!(read(event, 0), |e| e.event.service as i32)
+}
+
 /// Returns the state before the event.
 ///
 /// Threads: safe from any thread. Blocks: never.

@@ -11,7 +11,7 @@ use crate::runtime::handle::{Id, Published, Publisher, SLOT_BITS, next_generatio
 use crate::runtime::process::PerProcess;
 use crate::runtime::signal::Signal;
 use crate::session::Session;
-use crate::state::State;
+use crate::state::{ServiceName, State};
 use crate::status::Status;
 use crate::sync::{Arc, ArcSwapOption, Mutex, rank};
 
@@ -282,22 +282,22 @@ fn session_slot(id: Id) -> Option<&'static Slot> {
     slot(id.slot()).filter(|_| id.kind() == Kind::Session as u8)
 }
 
-/// The state behind a session's handle. Two loads and no lock.
+/// The state of the session with a service behind a session's handle. Two loads and no lock.
 #[inline]
-pub(super) fn state(handle: u64) -> State {
+pub(super) fn state(handle: u64, service: ServiceName) -> State {
     let id = Id::from_number(handle);
-    match session_slot(id).map(|slot| (slot, slot.words.state_of(id))) {
+    match session_slot(id).map(|slot| (slot, slot.words.state_of(id, service))) {
         Some((_, Some(state))) => state,
         Some((slot, None)) if slot.words.was_given_to(id) => State::VSESSION_STATE_CLOSED,
         _ => State::VSESSION_STATE_INVALID,
     }
 }
 
-/// The epoch behind a session's handle; 0 when there is none.
+/// The epoch of the session with a service behind a session's handle; 0 when there is none.
 #[inline]
-pub(super) fn epoch(handle: u64) -> u64 {
+pub(super) fn epoch(handle: u64, service: ServiceName) -> u64 {
     let id = Id::from_number(handle);
-    session_slot(id).map_or(0, |slot| slot.words.epoch_of(id))
+    session_slot(id).map_or(0, |slot| slot.words.epoch_of(id, service))
 }
 
 #[cfg(test)]
@@ -354,14 +354,18 @@ mod tests {
     fn a_handle_of_another_kind_in_a_sessions_slot_has_no_state() {
         let config = Arc::new(Config::new("http://127.0.0.1:1/sdk").unwrap());
         let session = insert::<Session>(|publisher| Session::open(publisher, config)).unwrap();
-        assert_eq!(state(session), State::VSESSION_STATE_LOGGED_OUT);
-        for kind in (0..=255).filter(|kind| *kind != Kind::Session as u64) {
-            assert_eq!(state(session & !255 | kind), State::VSESSION_STATE_INVALID, "{kind}");
-            assert_eq!(epoch(session & !255 | kind), 0);
+        for service in [ServiceName::VSESSION_SERVICE_VIM, ServiceName::VSESSION_SERVICE_REST] {
+            assert_eq!(state(session, service), State::VSESSION_STATE_LOGGED_OUT);
+            for kind in (0..=255).filter(|kind| *kind != Kind::Session as u64) {
+                assert_eq!(state(session & !255 | kind, service), State::VSESSION_STATE_INVALID, "{kind}");
+                assert_eq!(epoch(session & !255 | kind, service), 0);
+            }
         }
         remove::<Session>(session, "h").unwrap();
-        assert_eq!(state(session), State::VSESSION_STATE_CLOSED);
-        assert_eq!(state(session & !255 | Kind::Queue as u64), State::VSESSION_STATE_INVALID);
+        for service in [ServiceName::VSESSION_SERVICE_VIM, ServiceName::VSESSION_SERVICE_REST] {
+            assert_eq!(state(session, service), State::VSESSION_STATE_CLOSED);
+            assert_eq!(state(session & !255 | Kind::Queue as u64, service), State::VSESSION_STATE_INVALID);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::runtime::event::Queue;
 use crate::runtime::signal::Signal;
 use crate::session::Session;
 use crate::session::models::{self as sessions, Vcenter, config, finish, login};
-use crate::state::State;
+use crate::state::{ServiceName::VSESSION_SERVICE_VIM as VIM, State};
 use crate::status::Status;
 use crate::sync::model::check;
 use crate::sync::{Arc, Mutex, rank, thread};
@@ -125,13 +125,13 @@ fn a_dead_handle_never_reads_the_slots_next_owner() {
             let mut closed = false;
             let mut newest = 0;
             for _ in 0..10 {
-                let read = state(first);
+                let read = state(first, VIM);
                 match read {
                     State::VSESSION_STATE_CLOSED => closed = true,
                     State::VSESSION_STATE_LOGGED_OUT => assert!(!closed, "closed, then open again"),
                     other => panic!("a session that was never logged in reads as {other:?}"),
                 }
-                newest = newest.max(epoch(first));
+                newest = newest.max(epoch(first, VIM));
             }
             assert_eq!(newest, 0, "the epoch of another session");
         });
@@ -144,14 +144,14 @@ fn a_dead_handle_never_reads_the_slots_next_owner() {
         for _ in 0..2 {
             let other = open();
             login(&get::<Session>(other, "session").unwrap()).unwrap();
-            assert_eq!((state(other), epoch(other)), (State::VSESSION_STATE_ACTIVE, 1));
+            assert_eq!((state(other, VIM), epoch(other, VIM)), (State::VSESSION_STATE_ACTIVE, 1));
             close(other);
-            assert_eq!((state(other), epoch(other)), (State::VSESSION_STATE_CLOSED, 0));
+            assert_eq!((state(other, VIM), epoch(other, VIM)), (State::VSESSION_STATE_CLOSED, 0));
             others.push(other);
         }
         closers.into_iter().for_each(|closer| closer.join().unwrap());
         reader.join().unwrap();
-        assert!(others.iter().all(|other| state(*other) == State::VSESSION_STATE_CLOSED));
+        assert!(others.iter().all(|other| state(*other, VIM) == State::VSESSION_STATE_CLOSED));
         finish(&server);
     });
 }

@@ -17,7 +17,7 @@ use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
 use crate::session::{CallOptions, Session, VimView};
-use crate::state::vsession_state;
+use crate::state::{ServiceName, vsession_state};
 use crate::status::vsession_status;
 use crate::sync::Arc;
 
@@ -149,7 +149,10 @@ pub unsafe extern "C" fn vsession_close(
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_get_state(session: vsession) -> vsession_state {
-    guard!(value(vsession_state::VSESSION_STATE_INVALID), || handles::state(session.id))
+    guard!(value(vsession_state::VSESSION_STATE_INVALID), || handles::state(
+        session.id,
+        ServiceName::VSESSION_SERVICE_VIM
+    ))
 }
 
 /// Returns the epoch of the session: how many logins it has had. The epoch grows when the session is replaced. A
@@ -159,7 +162,27 @@ pub extern "C" fn vsession_get_state(session: vsession) -> vsession_state {
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
 pub extern "C" fn vsession_get_epoch(session: vsession) -> u64 {
-    guard!(value(0), || handles::epoch(session.id))
+    guard!(value(0), || handles::epoch(session.id, ServiceName::VSESSION_SERVICE_VIM))
+}
+
+/// Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. This version makes
+/// no REST session yet: while the handle is open, the state is `VSESSION_STATE_LOGGED_OUT`.
+///
+/// Threads: safe from any thread. Blocks: never: wait-free.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_get_rest_state(session: vsession) -> vsession_state {
+    guard!(value(vsession_state::VSESSION_STATE_INVALID), || {
+        handles::state(session.id, ServiceName::VSESSION_SERVICE_REST)
+    })
+}
+
+/// Returns the epoch of the REST session, as `vsession_get_epoch` does for the vim25 session. 0 before its first login, and for a
+/// handle that is not an open session.
+///
+/// Threads: safe from any thread. Blocks: never: wait-free.
+#[unsafe(no_mangle)]
+pub extern "C" fn vsession_get_rest_epoch(session: vsession) -> u64 {
+    guard!(value(0), || handles::epoch(session.id, ServiceName::VSESSION_SERVICE_REST))
 }
 
 /// Returns the identity of the session as of the login or the last refresh. It makes no request. While a session is
@@ -244,9 +267,8 @@ pub unsafe extern "C" fn vsession_get_cookie(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err) -> out, || {
-        let snapshot = handles::get::<Session>(session.id, "session")?.identity()?;
-        let cookie = snapshot.login.as_ref().map_or("", |login| login.cookie.reveal());
-        Ok(owned(cookie))
+        let cookie = handles::get::<Session>(session.id, "session")?.cookie()?;
+        Ok(owned(cookie.reveal()))
     })
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::state::{Reason, State};
+use crate::state::{Reason, ServiceName, State};
 use crate::status::{Status, named};
 use crate::sync::{Arc, EventFd, Mutex, rank};
 use crate::sys::Interest;
@@ -43,6 +43,8 @@ pub(crate) struct Event {
     pub(crate) kind: Kind,
     /// The session's handle.
     pub(crate) session: u64,
+    /// With which service.
+    pub(crate) service: ServiceName,
     pub(crate) old_state: State,
     pub(crate) new_state: State,
     pub(crate) reason: Reason,
@@ -72,7 +74,7 @@ impl std::fmt::Debug for Completion {
     }
 }
 
-/// How many unread events a session may have in a queue before they are merged.
+/// How many unread events a session with a service may have in a queue before they are merged.
 pub(super) const MOST_PENDING: usize = 32;
 
 /// A queue of events for any number of sessions.
@@ -86,7 +88,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Default)]
 struct Pending {
     events: VecDeque<Event>,
-    by_session: HashMap<u64, usize>,
+    /// By the session's handle and the service.
+    by_session: HashMap<(u64, ServiceName), usize>,
 }
 
 impl Queue {
@@ -115,7 +118,7 @@ impl Queue {
         if too_early.unwrap_or_else(|| self.closed.has_fired()) {
             return;
         }
-        let session = event.session;
+        let session = event.of();
         let merges = event.kind.merges();
         pending.events.push_back(event);
         if merges {
@@ -169,11 +172,11 @@ impl Queue {
         let mut pending = self.pending.lock();
         let event = pending.events.pop_front();
         if let Some(event) = event.as_ref().filter(|event| event.kind.merges())
-            && let Some(count) = pending.by_session.get_mut(&event.session)
+            && let Some(count) = pending.by_session.get_mut(&event.of())
         {
             *count -= 1;
             if *count == 0 {
-                pending.by_session.remove(&event.session);
+                pending.by_session.remove(&event.of());
             }
         }
         if pending.events.is_empty() {
@@ -194,13 +197,20 @@ fn closed() -> Error {
     Error::new(Status::VSESSION_E_CLOSED, "the event queue was freed").not_run()
 }
 
+impl Event {
+    /// Whose events it is merged with.
+    fn of(&self) -> (u64, ServiceName) {
+        (self.session, self.service)
+    }
+}
+
 impl Pending {
     /// Replaces a session's events by at most one of each kind, at the end of the queue, which together tell the same.
     /// Completions are not merged: the program started each call, so it bounds their number.
-    fn merge(&mut self, session: u64) {
+    fn merge(&mut self, session: (u64, ServiceName)) {
         let mut merged: [Option<Event>; 4] = [None, None, None, None];
         self.events.retain(|event| {
-            if event.session != session {
+            if event.of() != session {
                 return true;
             }
             let sum = match event.kind {
@@ -256,6 +266,7 @@ mod tests {
         Event {
             kind,
             session,
+            service: ServiceName::VSESSION_SERVICE_VIM,
             old_state: State::VSESSION_STATE_EXPIRED,
             new_state: State::VSESSION_STATE_ACTIVE,
             reason: Reason::VSESSION_REASON_RELOGIN,
@@ -291,6 +302,8 @@ mod tests {
         let queue = Queue::new().unwrap();
         queue.push(event(2, Kind::VSESSION_EVENT_STATE_CHANGED, 7, 8));
         let state = |n: u64| State::from_number((n % 7) as i32 + 1).unwrap();
+        let of_rest = event(1, Kind::VSESSION_EVENT_STATE_CHANGED, 7, 8);
+        queue.push(Event { service: ServiceName::VSESSION_SERVICE_REST, ..of_rest });
         for epoch in 0..1000 {
             let changed = event(1, Kind::VSESSION_EVENT_STATE_CHANGED, epoch, epoch + 1);
             queue.push(Event { old_state: state(epoch), new_state: state(epoch + 1), ..changed });
@@ -307,6 +320,12 @@ mod tests {
         while let Some(event) = queue.next(Duration::ZERO).unwrap() {
             told.push(event);
         }
+        let of_rest = told.remove(1);
+        assert_eq!(
+            of_rest.service,
+            ServiceName::VSESSION_SERVICE_REST,
+            "those of another service stay apart"
+        );
         let tags: Vec<_> = told.iter().filter_map(|e| Some(e.completion.as_ref()?.tag)).collect();
         assert_eq!(tags, (0..1000).step_by(10).collect::<Vec<_>>(), "no completion is merged or lost");
         assert!(told.len() <= MOST_PENDING + 1 + tags.len());

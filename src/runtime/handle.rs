@@ -1,7 +1,7 @@
 //! The bits of a handle, and the words in which a session's state and epoch stand for readers that have nothing but its
 //! handle. Each word also holds the generation of the handle that it belongs to, so that one load reads both.
 
-use crate::state::State;
+use crate::state::{ServiceName, State};
 use crate::sync::{AtomicU64, Ordering};
 
 /// A number as C holds it: generation (32 bits) | slot (24) | kind (8). Generation 0 is never given out.
@@ -44,6 +44,13 @@ pub(crate) fn next_generation(generation: u32) -> u32 {
 /// What readers of a handle see. It stands in the handle table and goes from one handle to the next.
 #[derive(Debug)]
 pub(crate) struct Published {
+    vim: Words,
+    rest: Words,
+}
+
+/// What they see of the session with one service.
+#[derive(Debug)]
+struct Words {
     /// generation (32 bits) | unused (16) | kind (8) | state (8)
     state: AtomicU64,
     /// generation (32 bits) | epoch (32)
@@ -69,41 +76,62 @@ fn state_of(word: u64) -> State {
     State::from_number((word & STATE_BITS) as i32).unwrap_or(State::VSESSION_STATE_INVALID)
 }
 
+impl Words {
+    const fn new() -> Words {
+        Words { state: AtomicU64::new(0), epoch: AtomicU64::new(0) }
+    }
+
+    fn set(&self, generation: u32, kind: u8, state: State) {
+        self.epoch.store(epoch_word(generation, 0), Ordering::Release);
+        self.state.store(state_word(generation, kind, state), Ordering::Release);
+    }
+}
+
 impl Published {
     pub(crate) const fn new() -> Published {
-        Published { state: AtomicU64::new(0), epoch: AtomicU64::new(0) }
+        Published { vim: Words::new(), rest: Words::new() }
+    }
+
+    #[inline]
+    fn of(&self, service: ServiceName) -> &Words {
+        match service {
+            ServiceName::VSESSION_SERVICE_VIM => &self.vim,
+            ServiceName::VSESSION_SERVICE_REST => &self.rest,
+        }
+    }
+
+    fn set_all(&self, generation: u32, kind: u8, state: State) {
+        self.rest.set(generation, kind, state);
+        self.vim.set(generation, kind, state);
     }
 
     /// Gives the words to a new handle.
     pub(crate) fn assign(&self, id: Id) {
-        self.epoch.store(epoch_word(id.generation(), 0), Ordering::Release);
-        let word = state_word(id.generation(), id.kind(), State::VSESSION_STATE_LOGGED_OUT);
-        self.state.store(word, Ordering::Release);
+        self.set_all(id.generation(), id.kind(), State::VSESSION_STATE_LOGGED_OUT);
     }
 
     /// Takes the words from their handle; `generation` is that of the next one.
     pub(crate) fn retire(&self, generation: u32) {
-        self.epoch.store(epoch_word(generation, 0), Ordering::Release);
-        self.state.store(state_word(generation, 0, State::VSESSION_STATE_INVALID), Ordering::Release);
+        self.set_all(generation, 0, State::VSESSION_STATE_INVALID);
     }
 
     /// The generation of the handle that has the words, or of the next one that gets them.
     pub(crate) fn generation(&self) -> u32 {
-        generation_of(self.state.load(Ordering::Acquire))
+        generation_of(self.vim.state.load(Ordering::Acquire))
     }
 
     /// The state behind this handle. `None`: the words are not its own.
     #[inline]
-    pub(crate) fn state_of(&self, id: Id) -> Option<State> {
-        let word = self.state.load(Ordering::Acquire);
+    pub(crate) fn state_of(&self, id: Id, service: ServiceName) -> Option<State> {
+        let word = self.of(service).state.load(Ordering::Acquire);
         let own = state_word(id.generation(), id.kind(), State::VSESSION_STATE_INVALID);
         (word & !STATE_BITS == own || planted!("anybodys-state")).then(|| state_of(word))
     }
 
     /// The epoch behind this handle; 0 when the words are not its own.
     #[inline]
-    pub(crate) fn epoch_of(&self, id: Id) -> u64 {
-        let word = self.epoch.load(Ordering::Acquire);
+    pub(crate) fn epoch_of(&self, id: Id, service: ServiceName) -> u64 {
+        let word = self.of(service).epoch.load(Ordering::Acquire);
         if generation_of(word) == id.generation() || planted!("anybodys-epoch") {
             word & EPOCH_BITS
         } else {
@@ -113,23 +141,34 @@ impl Published {
 
     /// Whether this handle had the words before, or has them.
     pub(crate) fn was_given_to(&self, id: Id) -> bool {
-        let word = self.state.load(Ordering::Acquire);
+        let word = self.vim.state.load(Ordering::Acquire);
         let own = state_word(id.generation(), id.kind(), State::VSESSION_STATE_INVALID);
         id.generation() > 0 && (generation_of(word) > id.generation() || word & !STATE_BITS == own)
     }
 }
 
-/// Writes the words of one handle, as long as they are its own: a publisher that comes late does nothing to the next
-/// handle's.
+/// Writes the words of one handle about its session with one service, as long as they are its own: a publisher that comes late does
+/// nothing to the next handle's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Publisher {
     id: Id,
-    words: &'static Published,
+    published: &'static Published,
+    service: ServiceName,
 }
 
 impl Publisher {
-    pub(crate) fn new(id: Id, words: &'static Published) -> Publisher {
-        Publisher { id, words }
+    /// The one for the vim25 session.
+    pub(crate) fn new(id: Id, published: &'static Published) -> Publisher {
+        Publisher { id, published, service: ServiceName::VSESSION_SERVICE_VIM }
+    }
+
+    /// The one for the session with another service.
+    pub(crate) fn of(self, service: ServiceName) -> Publisher {
+        Publisher { service, ..self }
+    }
+
+    fn words(&self) -> &'static Words {
+        self.published.of(self.service)
     }
 
     /// The handle, as C holds it.
@@ -139,7 +178,7 @@ impl Publisher {
 
     /// The state that was set last. After the close it may be that of the next handle.
     pub(crate) fn state(&self) -> State {
-        state_of(self.words.state.load(Ordering::Acquire))
+        state_of(self.words().state.load(Ordering::Acquire))
     }
 
     /// For one thread at a time.
@@ -148,7 +187,7 @@ impl Publisher {
             let mine = generation_of(word) == self.id.generation() || planted!("anybodys-words");
             mine.then_some(word & !STATE_BITS | state as u64)
         };
-        let _ = self.words.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, set);
+        let _ = self.words().state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, set);
     }
 
     /// Makes the epoch at least this one.
@@ -156,8 +195,9 @@ impl Publisher {
         let epoch = epoch_word(self.id.generation(), epoch);
         let raise =
             |word: u64| (generation_of(word) == self.id.generation() && word < epoch).then_some(epoch);
-        if raise(self.words.epoch.load(Ordering::Relaxed)).is_some() {
-            let _ = self.words.epoch.fetch_update(Ordering::AcqRel, Ordering::Relaxed, raise);
+        let published = &self.words().epoch;
+        if raise(published.load(Ordering::Relaxed)).is_some() {
+            let _ = published.fetch_update(Ordering::AcqRel, Ordering::Relaxed, raise);
         }
     }
 }
@@ -167,21 +207,21 @@ impl Publisher {
     /// One with words of its own, in place of those of a handle table.
     pub(crate) fn alone() -> Publisher {
         let publisher = Publisher::new(Id::new(1, 0, 1), Box::leak(Box::new(Published::new())));
-        publisher.words.assign(publisher.id);
+        publisher.published.assign(publisher.id);
         publisher
     }
 
     /// Gives the words to the next handle, as the table does after a close.
     pub(crate) fn hand_over(&self) -> Publisher {
         let generation = next_generation(self.id.generation());
-        self.words.retire(generation);
-        let next = Publisher::new(Id::new(generation, self.id.slot(), self.id.kind()), self.words);
-        next.words.assign(next.id);
-        next
+        self.published.retire(generation);
+        let next = Publisher::new(Id::new(generation, self.id.slot(), self.id.kind()), self.published);
+        next.published.assign(next.id);
+        next.of(self.service)
     }
 
     /// The epoch as readers of the handle see it.
     pub(crate) fn epoch(&self) -> u64 {
-        self.words.epoch_of(self.id)
+        self.published.epoch_of(self.id, self.service)
     }
 }

@@ -10,7 +10,7 @@ use super::signal::Signal;
 use super::task::{Task, on_this_thread};
 use super::wait::{Bounds, WaitError, Watch};
 use super::workers::{self, WorkerPool};
-use crate::state::{Reason, State};
+use crate::state::{Reason, ServiceName, State};
 use crate::status::Status;
 use crate::sync::model::{check, is_readable, one_in};
 use crate::sync::{Arc, AtomicUsize, EventFd, Instant, Mutex, Ordering, Weak, rank, thread};
@@ -240,6 +240,7 @@ fn event(session: u64, epoch: u64) -> Event {
     Event {
         kind: Kind::VSESSION_EVENT_STATE_CHANGED,
         session,
+        service: ServiceName::VSESSION_SERVICE_VIM,
         old_state: State::VSESSION_STATE_EXPIRED,
         new_state: State::VSESSION_STATE_ACTIVE,
         reason: Reason::VSESSION_REASON_RELOGIN,
@@ -333,13 +334,16 @@ fn a_closed_queue_ends_its_readers_and_holds_nothing() {
 #[test]
 fn only_the_owner_changes_published_words() {
     check(begin, || {
-        let owner = Publisher::alone();
+        let services = [ServiceName::VSESSION_SERVICE_VIM, ServiceName::VSESSION_SERVICE_REST];
+        let owner = Publisher::alone().of(services[usize::from(one_in(2))]);
         let late = thread::spawn(move || {
             owner.set_state(State::VSESSION_STATE_LOGGING_IN);
             owner.raise_epoch(1);
         });
         let next = owner.hand_over();
         late.join().unwrap();
-        assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
+        for next in services.map(|service| next.of(service)) {
+            assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
+        }
     });
 }

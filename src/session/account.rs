@@ -2,6 +2,7 @@
 //! that a server refused, the number of failed logins, and the password that the program gave later.
 
 use super::state::Input;
+use super::vim25::Vim25;
 use super::{Session, closed};
 use crate::auth::credential::Credential;
 use crate::auth::fingerprint::Fingerprint;
@@ -119,7 +120,7 @@ impl Session {
             drop(account);
             self.feed(&mut renewal, Input::NewCredentials);
         }
-        self.keepalive_soon();
+        self.keepalive_soon::<Vim25>();
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply};
 use super::kind::Kind as _;
+use super::vim25::Vim25;
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Kind, Queue};
 use crate::runtime::phase::Phase;
@@ -44,7 +45,7 @@ impl Drop for Promise {
         let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
         let notice = renewal.machine.notice(kind, reason, outcome.as_ref().err());
         let completion = Completion { tag: self.tag, result: Arc::new(outcome) };
-        self.queue.push(self.session.event(notice, Some(completion)));
+        self.queue.push(self.session.event::<Vim25>(notice, Some(completion)));
     }
 }
 

@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use super::flight::Outcome;
+use super::kind::Kind;
 use super::orphans::InUse;
 use super::renewal::Goal;
 use super::repeat::Repeats;
+use super::snapshot::Snapshot;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
@@ -116,7 +118,7 @@ impl Session {
         let mut repeats =
             Repeats::new(&self.config.retry_statuses, options.idempotent, endpoint.client.budget());
         loop {
-            let Some(snapshot) = self.usable_snapshot(options).map_err(Error::not_run)? else {
+            let Some(snapshot) = self.usable_snapshot::<Vim25>(options).map_err(Error::not_run)? else {
                 self.renew::<Vim25>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
                 continue;
             };
@@ -224,16 +226,16 @@ impl Session {
     }
 
     /// The snapshot for a call. `None`: a login is needed and allowed.
-    fn usable_snapshot(&self, options: &CallOptions) -> Result<Option<Arc<VimSnapshot>>> {
+    fn usable_snapshot<K: Kind>(&self, options: &CallOptions) -> Result<Option<Arc<Snapshot<K>>>> {
         let snapshot = loop {
             self.check_open()?;
-            if !self.state().is_usable() {
+            if !self.state::<K>().is_usable() {
                 return if options.no_relogin { Err(self.no_session()) } else { Ok(None) };
             }
             // A logout or a close may have come in between. If the session was lost, the state shows it by now.
-            match self.identity() {
+            match self.identity::<K>() {
                 // sometimes: a race, which a run meets or not
-                Err(_) if self.snapshot().lost => {}
+                Err(_) if K::of(self).current.snapshot().lost => {}
                 identity => break identity?,
             }
         };

@@ -15,6 +15,7 @@ use crate::runtime::log::log;
 use crate::runtime::phase;
 use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
+use crate::state::{ServiceName, State};
 use crate::sync::Arc;
 
 /// A close that the server has not been told of yet.
@@ -28,7 +29,7 @@ pub(crate) struct Ending {
 impl Session {
     /// Logs in, or joins the login that is under way. Makes no request if the session is usable.
     pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
-        let usable = self.state().is_usable();
+        let usable = self.state::<Vim25>().is_usable();
         if usable && !self.is_contradicted::<Vim25>() {
             return Ok(());
         }
@@ -129,6 +130,7 @@ impl Session {
     /// The part of a close that waits for nothing. `None`: the session was closed before.
     pub(crate) fn begin_close(&self) -> Option<Ending> {
         let ending = self.begin_close_of::<Vim25>()?;
+        self.vim.publisher.of(ServiceName::VSESSION_SERVICE_REST).set_state(State::VSESSION_STATE_CLOSED);
         self.closed.fire();
         Some(ending)
     }

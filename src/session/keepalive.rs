@@ -23,17 +23,41 @@ use crate::runtime::wait::Watch;
 use crate::runtime::workers;
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, Instant, Mutex, rank};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Instant, Mutex, Ordering, rank};
 use crate::vim::service::SERVICE_INSTANCE;
 
-/// When the next probe is due.
+/// What the program wants of keep-alive, for the sessions of all kinds.
+pub(super) struct Wish {
+    /// Milliseconds. Zero: keep-alive is off.
+    interval: AtomicU64,
+    /// The program stopped it; an automatic login does not start it again.
+    stopped: AtomicBool,
+}
+
+impl Wish {
+    pub(super) fn new(interval: Duration) -> Wish {
+        let wish = Wish { interval: AtomicU64::new(0), stopped: AtomicBool::new(false) };
+        wish.set_interval(interval);
+        wish
+    }
+
+    fn set_interval(&self, interval: Duration) {
+        self.interval.store(interval.as_millis() as u64, Ordering::SeqCst);
+    }
+
+    fn interval(&self) -> Duration {
+        Duration::from_millis(self.interval.load(Ordering::SeqCst))
+    }
+
+    fn is_on(&self) -> bool {
+        !self.stopped.load(Ordering::SeqCst) && !self.interval().is_zero()
+    }
+}
+
+/// When the next probe of a session is due.
 pub(super) struct KeepAlive(Mutex<Schedule, rank::Schedule>);
 
 struct Schedule {
-    /// Zero: keep-alive is off.
-    interval: Duration,
-    /// The program stopped it; an automatic login does not start it again.
-    stopped: bool,
     /// When the server last answered.
     last_traffic: Instant,
     /// The pause after `last_traffic` or after a failure: the interval, shortened at random.
@@ -48,8 +72,6 @@ struct Schedule {
 impl KeepAlive {
     pub(super) fn new(interval: Duration) -> KeepAlive {
         KeepAlive(Mutex::new(Schedule {
-            interval,
-            stopped: false,
             last_traffic: Instant::now(),
             pause: interval,
             failures: 0,
@@ -68,15 +90,11 @@ impl KeepAlive {
 }
 
 impl Schedule {
-    fn runs(&self) -> bool {
-        !self.stopped && !self.interval.is_zero()
-    }
-
     /// Starts a new pause. The first one varies widely, so that sessions which began together do not probe together.
-    fn restart(&mut self, spread: f64) {
+    fn restart(&mut self, interval: Duration, spread: f64) {
         self.last_traffic = Instant::now();
         self.failures = 0;
-        self.pause = self.interval.mul_f64(1.0 - spread * jitter());
+        self.pause = interval.mul_f64(1.0 - spread * jitter());
     }
 }
 
@@ -91,44 +109,47 @@ impl Session {
             ));
         }
         self.check_open()?;
-        let mut schedule = self.vim.keepalive.0.lock();
-        schedule.stopped = false;
-        schedule.interval = interval;
-        schedule.restart(0.1);
-        self.arrange(&mut schedule);
+        // Before the locks of the schedules: a session that is being made reads it under the lock of its own.
+        self.keepalive.set_interval(interval);
+        self.keepalive.stopped.store(false, Ordering::SeqCst);
+        self.keepalive_restart::<Vim25>(0.1);
         Ok(())
     }
 
     /// Stops keep-alive. Waits for no probe.
     pub(crate) fn keepalive_stop(&self) -> Result<()> {
         self.check_open()?;
-        self.vim.keepalive.0.lock().stopped = true;
+        self.keepalive.stopped.store(true, Ordering::SeqCst);
         Ok(())
+    }
+
+    fn keepalive_restart<K: Kind>(self: &Arc<Self>, spread: f64) {
+        let mut schedule = K::of(self).keepalive.0.lock();
+        schedule.restart(self.keepalive.interval(), spread);
+        self.arrange::<K>(&mut schedule);
     }
 
     /// A login succeeded.
     pub(super) fn keepalive_after_login<K: Kind>(self: &Arc<Self>, by_hand: bool) {
-        let mut schedule = K::of(self).keepalive.0.lock();
         if by_hand {
-            schedule.stopped = false;
+            self.keepalive.stopped.store(false, Ordering::SeqCst);
         }
-        schedule.restart(0.5);
-        self.arrange(&mut schedule);
+        self.keepalive_restart::<K>(0.5);
     }
 
     /// Cuts a long pause short, because something has changed and another attempt may succeed.
-    pub(super) fn keepalive_soon(self: &Arc<Self>) {
-        if self.needs_keepalive() {
-            let mut schedule = self.vim.keepalive.0.lock();
+    pub(super) fn keepalive_soon<K: Kind>(self: &Arc<Self>) {
+        if self.needs_keepalive::<K>() {
+            let mut schedule = K::of(self).keepalive.0.lock();
             schedule.last_traffic = Instant::now();
-            schedule.pause = self.config.backoff.min(schedule.interval);
-            self.arrange(&mut schedule);
+            schedule.pause = self.config.backoff.min(self.keepalive.interval());
+            self.arrange::<K>(&mut schedule);
         }
     }
 
     /// Has the reactor wake the session after the pause.
-    fn arrange(self: &Arc<Self>, schedule: &mut Schedule) {
-        if !schedule.runs() || schedule.probing {
+    fn arrange<K: Kind>(self: &Arc<Self>, schedule: &mut Schedule) {
+        if !self.keepalive.is_on() || schedule.probing {
             return;
         }
         let due = reactor::about(schedule.last_traffic + schedule.pause, schedule.pause);
@@ -145,42 +166,46 @@ impl Session {
     }
 
     /// Whether there is a session to keep alive or to replace.
-    fn needs_keepalive(&self) -> bool {
-        match self.state() {
+    fn needs_keepalive<K: Kind>(&self) -> bool {
+        match self.state::<K>() {
             State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE => true,
-            State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => self.may_bring_back(),
+            State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => self.may_bring_back::<K>(),
             // A file or a function may supply other credentials by now.
-            State::VSESSION_STATE_REJECTED => self.may_bring_back() && self.config.credentials_may_change(),
+            State::VSESSION_STATE_REJECTED => {
+                self.may_bring_back::<K>() && self.config.credentials_may_change()
+            }
             _ => false,
         }
     }
 
     /// Whether there was a session, and the library may replace it by itself.
-    fn may_bring_back(&self) -> bool {
-        self.config.relogin == Relogin::Auto && self.snapshot().had_login()
+    fn may_bring_back<K: Kind>(&self) -> bool {
+        self.config.relogin == Relogin::Auto && K::of(self).current.snapshot().had_login()
     }
 
     /// `paid`: the budget for the server has paid for the probe.
-    async fn probe_and_reschedule(self: &Arc<Self>, paid: bool, watch: &Watch) {
-        let rejected = || self.state() == State::VSESSION_STATE_REJECTED;
+    async fn probe_and_reschedule<K: Kind>(self: &Arc<Self>, paid: bool, watch: &Watch) {
+        let server_session = K::of(self);
+        let rejected = || self.state::<K>() == State::VSESSION_STATE_REJECTED;
         let was_rejected = rejected();
-        let had_session = self.state().is_usable();
-        let logouts = self.vim.renewal.lock().machine.logouts();
+        let had_session = self.state::<K>().is_usable();
+        let logouts = server_session.renewal.lock().machine.logouts();
         // A panic in a probe must not end keep-alive.
-        let result = catching(pin!(self.probe(watch))).await;
+        let result = catching(pin!(self.probe::<K>(watch))).await;
         let result = result.unwrap_or_else(|_| Err(Error::panicked("a keep-alive probe")));
         let status = result.as_ref().err().map(Error::status);
         if paid {
             let end = result.as_ref().err().map_or(Verdict::Answered, Verdict::of);
-            self.vim.kind.budget().settle(Spending::Trial, end);
+            server_session.kind.budget().settle(Spending::Trial, end);
         }
-        let ended = self.vim.renewal.lock().machine.logouts() != logouts;
-        let mut schedule = self.vim.keepalive.0.lock();
+        let ended = server_session.renewal.lock().machine.logouts() != logouts;
+        let interval = self.keepalive.interval();
+        let mut schedule = server_session.keepalive.0.lock();
         schedule.probing = false;
         match result {
-            Ok(()) => schedule.restart(0.1),
+            Ok(()) => schedule.restart(interval, 0.1),
             // The program has ended the session meanwhile, so this is no failure.
-            Err(_) if ended => schedule.restart(0.1),
+            Err(_) if ended => schedule.restart(interval, 0.1),
             Err(error) => {
                 schedule.last_traffic = Instant::now();
                 // While there is no session and the next login has to wait, there was nothing to probe, and nothing has failed.
@@ -190,27 +215,32 @@ impl Session {
                     schedule.failures = schedule.failures.saturating_add(1);
                     // That the credentials are still the refused ones was reported before.
                     let news = status != Some(Status::VSESSION_E_CLOSED) && !(was_rejected && rejected());
-                    if news && schedule.runs() {
-                        self.tell_failed_probe(&error, logouts);
+                    if news && self.keepalive.is_on() {
+                        self.tell_failed_probe::<K>(&error, logouts);
                     }
                 }
                 let pause = until_login
                     .unwrap_or_else(|| Backoff::of(&self.config).after(schedule.failures, &error, jitter()));
-                schedule.pause = pause.min(schedule.interval);
+                schedule.pause = pause.min(interval);
             }
         }
-        if self.needs_keepalive() {
-            self.arrange(&mut schedule);
+        if self.needs_keepalive::<K>() {
+            self.arrange::<K>(&mut schedule);
         }
     }
 
-    /// One probe of the configured kind. A dead session is replaced.
-    async fn probe(self: &Arc<Self>, watch: &Watch) -> Result<()> {
+    /// One probe. A dead session is replaced.
+    async fn probe<K: Kind>(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         // sometimes: a race, which a run meets or not
-        watch.check().map_err(|stop| self.vim.kind.stopped(stop.into(), Phase::Thread, ""))?;
-        if self.state() == State::VSESSION_STATE_REJECTED {
-            return self.renew::<Vim25>(Goal::HaveSession, watch).await.map(|_| ());
+        watch.check().map_err(|stop| K::of(self).kind.stopped(stop.into(), Phase::Thread, ""))?;
+        if self.state::<K>() == State::VSESSION_STATE_REJECTED {
+            return self.renew::<K>(Goal::HaveSession, watch).await.map(|_| ());
         }
+        K::probe(self, watch).await
+    }
+
+    /// The probe of the vim25 session, of the configured kind.
+    pub(super) async fn probe_vim(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         let client = &self.vim.kind.endpoint.client;
         match &self.config.probe {
             Probe::CurrentTime => {
@@ -241,7 +271,7 @@ impl Session {
                     }
                     Status::VSESSION_E_NOT_AUTHENTICATED => {
                         self.note_expired::<Vim25>(epoch);
-                        if self.state() == State::VSESSION_STATE_LOGGED_OUT {
+                        if self.state::<Vim25>() == State::VSESSION_STATE_LOGGED_OUT {
                             return Err(not_logged_in());
                         }
                         // The function may have taken long.
@@ -269,7 +299,7 @@ impl Session {
     /// Judges a fault in answer to CurrentTime. A missing privilege shows that the session lives. Any other fault says nothing about
     /// the session, so the server is asked about it.
     async fn judge_fault(self: &Arc<Self>, error: Error, watch: &Watch) -> Result<()> {
-        match self.state() {
+        match self.state::<Vim25>() {
             // The program has just ended it.
             State::VSESSION_STATE_LOGGED_OUT | State::VSESSION_STATE_CLOSED => Ok(()),
             state if state.is_usable() && error.status() == Status::VSESSION_E_NO_PERMISSION => Ok(()),
@@ -278,21 +308,22 @@ impl Session {
         }
     }
 
-    pub(super) fn tell_failed_probe(&self, error: &Error, logouts: u64) {
+    pub(super) fn tell_failed_probe<K: Kind>(&self, error: &Error, logouts: u64) {
         // Under the lock of the renewal, so that the event comes before those of a later login.
-        let mut renewal = self.vim.renewal.lock();
+        let mut renewal = K::of(self).renewal.lock();
         if renewal.machine.logouts() != logouts {
             // sometimes: a race, which a run meets or not
             return;
         }
         if planted!("failed-probe-out-of-order") {
-            use crate::runtime::event::Kind::VSESSION_EVENT_KEEPALIVE_FAILED as FAILED;
+            use crate::runtime::event::{Kind::VSESSION_EVENT_KEEPALIVE_FAILED as FAILED, Queue};
             let notice =
                 renewal.machine.notice(FAILED, crate::state::Reason::VSESSION_REASON_NONE, Some(error));
             drop(renewal);
             crate::sync::thread::yield_now();
-            let _renewal = self.vim.renewal.lock();
-            return self.config.queue.iter().for_each(|queue| queue.push(self.event(notice.clone(), None)));
+            let _renewal = K::of(self).renewal.lock();
+            let tell = |queue: &Arc<Queue>| queue.push(self.event::<K>(notice.clone(), None));
+            return self.config.queue.iter().for_each(tell);
         }
         self.feed(&mut renewal, Input::KeepAliveFailed { error });
     }
@@ -300,7 +331,15 @@ impl Session {
 
 impl Sleeper for Session {
     fn wake(self: Arc<Self>) {
-        let mut schedule = self.vim.keepalive.0.lock();
+        self.wake_of::<Vim25>();
+    }
+}
+
+impl Session {
+    /// The reactor has woken the session: a probe is due, or an entry was replaced by an earlier one.
+    fn wake_of<K: Kind>(self: &Arc<Self>) {
+        let server_session = K::of(self);
+        let mut schedule = server_session.keepalive.0.lock();
         let now = Instant::now();
         match schedule.entry {
             Some(entry) if now >= entry && planted!("entry-not-cleared") => {}
@@ -309,20 +348,20 @@ impl Sleeper for Session {
             _ => return,
         }
         // Under the lock: a login that completes meanwhile relies on this entry, or makes one.
-        if !schedule.runs() || !self.needs_keepalive() || schedule.probing {
+        if !self.keepalive.is_on() || !self.needs_keepalive::<K>() || schedule.probing {
             return;
         }
         if now < schedule.last_traffic + schedule.pause {
             // Traffic has postponed it.
-            self.arrange(&mut schedule);
+            self.arrange::<K>(&mut schedule);
             return;
         }
         // After a failed probe the budget pays for the next. Where there is no session, the login pays for itself.
-        let paid = schedule.failures > 0 && self.state().is_usable();
-        if paid && !self.vim.kind.budget().take(Spending::Trial) {
+        let paid = schedule.failures > 0 && self.state::<K>().is_usable();
+        if paid && !server_session.kind.budget().take(Spending::Trial) {
             // Others ask already whether the server is back.
             schedule.last_traffic = now;
-            self.arrange(&mut schedule);
+            self.arrange::<K>(&mut schedule);
             return;
         }
         schedule.probing = true;
@@ -330,7 +369,7 @@ impl Sleeper for Session {
         let session = self.clone();
         Task::spawn_or_end(&workers::pools().probes, |waiter| async move {
             let watch = Watch::of_task(session.probe_bounds(), waiter);
-            session.probe_and_reschedule(paid, &watch).await;
+            session.probe_and_reschedule::<K>(paid, &watch).await;
         });
     }
 }
@@ -340,7 +379,7 @@ mod tests {
     use super::super::tests::{open, publish_login};
     use super::*;
     use crate::config::{Config, ProgramFunction};
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::sync::atomic::AtomicU32;
 
     /// After a machine has slept for an hour, or a program was stopped, missed probes are not made up for.
     #[test]
@@ -358,10 +397,10 @@ mod tests {
         // No longer than the machine is up.
         let long_ago =
             [3600, 600, 60, 10].into_iter().find_map(|s| Instant::now().checked_sub(s * second)).unwrap();
+        session.keepalive.set_interval(second);
         let mut schedule = session.vim.keepalive.0.lock();
-        schedule.interval = second;
         (schedule.last_traffic, schedule.pause) = (long_ago, second);
-        session.arrange(&mut schedule);
+        session.arrange::<Vim25>(&mut schedule);
         assert!(schedule.entry.is_some_and(|entry| entry < Instant::now()));
         drop(schedule);
         let start = Instant::now();
@@ -425,12 +464,13 @@ mod tests {
 
     #[test]
     fn pauses_are_the_interval_or_less_by_chance() {
-        let keepalive = KeepAlive::new(Duration::from_secs(600));
+        let interval = Duration::from_secs(600);
+        let keepalive = KeepAlive::new(interval);
         for (spread, least) in [(0.5, 300), (0.1, 540)] {
             let mut pauses: Vec<_> = (0..200)
                 .map(|_| {
                     let mut schedule = keepalive.0.lock();
-                    schedule.restart(spread);
+                    schedule.restart(interval, spread);
                     schedule.pause.as_secs()
                 })
                 .collect();

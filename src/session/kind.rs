@@ -15,6 +15,7 @@ use crate::http::{Budget, Retry};
 use crate::runtime::handle::Publisher;
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
+use crate::state::ServiceName;
 use crate::sync::{Arc, AtomicU64, Mutex, rank};
 
 /// A protocol that has sessions on a server.
@@ -23,6 +24,8 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
     type Service: Debug + PartialEq + Send + Sync;
     /// A session on the server, with the right to use it.
     type Login: Clone + Debug + Send + Sync;
+
+    const NAME: ServiceName;
 
     /// The server session of this kind.
     fn of(session: &Session) -> &ServerSession<Self>;
@@ -68,6 +71,9 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         watch: &Watch,
     ) -> impl Future<Output = Result<bool>> + Send;
 
+    /// Asks for a sign of life, for keep-alive. A dead session is replaced.
+    fn probe(session: &Arc<Session>, watch: &Watch) -> impl Future<Output = Result<()>> + Send;
+
     /// Ends the session on the server. Succeeds if the session is already gone.
     fn log_out(
         &self,
@@ -97,7 +103,7 @@ impl<K: Kind> ServerSession<K> {
     pub(super) fn new(kind: K, publisher: Publisher, config: &Config) -> ServerSession<K> {
         ServerSession {
             kind,
-            publisher,
+            publisher: publisher.of(K::NAME),
             current: CurrentSnapshot::new(),
             renewal: Mutex::new(Renewal::new(config)),
             keepalive: KeepAlive::new(config.keepalive_interval),

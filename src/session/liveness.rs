@@ -132,7 +132,7 @@ impl Session {
                 self.note_proof::<Vim25>(snapshot.epoch);
                 self.publish_refreshed(&snapshot, Login { user, ..login });
                 // A login, a logout or a close may have come in between.
-                self.identity()
+                self.identity::<Vim25>()
             }
             None => {
                 self.note_expired::<Vim25>(snapshot.epoch);

@@ -36,6 +36,7 @@ use crate::error::{Error, Result};
 use crate::http::Client;
 use crate::runtime::handle::Publisher;
 use crate::runtime::log::log;
+use crate::runtime::secret::Secret;
 use crate::runtime::signal::Signal;
 use crate::soap::endpoint::Endpoint;
 use crate::state::State;
@@ -43,10 +44,12 @@ use crate::status::Status;
 use crate::sync::{Arc, AtomicU64, Mutex, rank};
 use crate::vim::service::VIM25;
 use account::Account;
-use kind::ServerSession;
+use keepalive::Wish;
+use kind::{Kind, ServerSession};
+use snapshot::Snapshot;
 use vim25::Vim25;
 
-pub(crate) type VimSnapshot = snapshot::Snapshot<Vim25>;
+pub(crate) type VimSnapshot = Snapshot<Vim25>;
 pub(crate) type VimView = snapshot::View<Vim25>;
 
 /// One session with one server. Shared by reference; every method may be called from any thread.
@@ -58,6 +61,7 @@ pub(crate) struct Session {
     closed: Arc<Signal>,
     /// How many asynchronous calls are under way.
     async_calls: AtomicU64,
+    keepalive: Wish,
     vim: ServerSession<Vim25>,
 }
 
@@ -82,11 +86,13 @@ impl Session {
         let client = Client::shared(&settings)?;
         let endpoint = Endpoint::new(client, &config.url.path, VIM25, config.max_reply_bytes)?;
         let vim = ServerSession::new(Vim25 { endpoint }, publisher, &config);
+        let keepalive = Wish::new(config.keepalive_interval);
         Ok(Arc::new(Session {
             config,
             account: Mutex::default(),
             closed: Arc::new(Signal::new()),
             async_calls: AtomicU64::new(0),
+            keepalive,
             vim,
         }))
     }
@@ -96,15 +102,16 @@ impl Session {
         self.vim.publisher.handle()
     }
 
-    /// The state as readers see it. Some time after the close, the published word may belong to another session, so it counts only if
-    /// this one is not closed.
-    fn state(&self) -> State {
-        let state = self.vim.publisher.state();
+    /// The state of the session of a kind, as readers see it. Some time after the close, the published word may belong to another
+    /// session, so it counts only if this one is not closed.
+    fn state<K: Kind>(&self) -> State {
+        let state = K::of(self).publisher.state();
         if self.closed.has_fired() { State::VSESSION_STATE_CLOSED } else { state }
     }
 
+    /// The close of the vim25 session is that of the handle.
     fn check_open(&self) -> Result<()> {
-        if self.state() == State::VSESSION_STATE_CLOSED { Err(closed().not_run()) } else { Ok(()) }
+        if self.state::<Vim25>() == State::VSESSION_STATE_CLOSED { Err(closed().not_run()) } else { Ok(()) }
     }
 
     /// Why there is no session. A close may look as if the server had ended the session.
@@ -112,31 +119,37 @@ impl Session {
         self.check_open().err().unwrap_or_else(not_logged_in)
     }
 
-    /// The snapshot as it is now.
+    /// The snapshot of the vim25 session as it is now.
     pub(crate) fn snapshot(&self) -> Arc<VimSnapshot> {
         self.vim.current.snapshot()
     }
 
-    /// The snapshot, provided that it holds a login.
-    pub(crate) fn identity(&self) -> Result<Arc<VimSnapshot>> {
-        let snapshot = self.snapshot();
+    /// The snapshot of the session of a kind, provided that it holds a login.
+    pub(crate) fn identity<K: Kind>(&self) -> Result<Arc<Snapshot<K>>> {
+        let snapshot = K::of(self).current.snapshot();
         self.check_identity(&snapshot)?;
         Ok(snapshot)
     }
 
-    /// The same, for programs to keep.
+    /// The same for vim25, for programs to keep.
     pub(crate) fn view(&self) -> Result<Arc<VimView>> {
         self.vim.current.view(|snapshot| self.check_identity(snapshot))
     }
 
-    fn check_identity(&self, snapshot: &VimSnapshot) -> Result<()> {
+    /// The cookie of the vim25 session.
+    pub(crate) fn cookie(&self) -> Result<Secret> {
+        let snapshot = self.identity::<Vim25>()?;
+        snapshot.login.as_ref().map(|login| login.cookie.clone()).ok_or_else(|| self.no_session())
+    }
+
+    fn check_identity<K: Kind>(&self, snapshot: &Snapshot<K>) -> Result<()> {
         if snapshot.login.is_none() {
             return Err(self.no_session());
         }
         self.check_open()?;
         // While it is being published, it may be newer than what `vsession_get_epoch` reads.
         if !planted!("epoch-not-raised") {
-            self.vim.publisher.raise_epoch(snapshot.epoch);
+            K::of(self).publisher.raise_epoch(snapshot.epoch);
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::asynchronous::CallResult;
 use super::call::{CallOptions, MethodCall};
 use super::renewal::Activity;
+use super::vim25::Vim25;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
 use crate::config::{Config, ProgramFunction};
@@ -280,7 +281,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
         assert!(epoch >= newest, "the epoch went back from {newest} to {epoch}");
         newest = epoch;
         // In this order: a reader that sees the state finds the snapshot.
-        let active = session.state() == State::VSESSION_STATE_ACTIVE;
+        let active = session.state::<Vim25>() == State::VSESSION_STATE_ACTIVE;
         let snapshot = session.snapshot();
         assert!(snapshot.epoch >= newest, "an epoch was shown before its snapshot");
         if active && newest == 0 {
@@ -422,7 +423,7 @@ fn a_waiter_that_leaves_does_not_end_the_login() {
             thread::spawn(move || login(&session).unwrap())
         };
         // This waiter is registered; the others follow.
-        while session.state() == State::VSESSION_STATE_LOGGED_OUT {
+        while session.state::<Vim25>() == State::VSESSION_STATE_LOGGED_OUT {
             thread::yield_now();
         }
         let leavers = [(Some(&token), None), (None, Some(10))].map(|(token, limit)| {
@@ -436,7 +437,7 @@ fn a_waiter_that_leaves_does_not_end_the_login() {
         token.fire();
         leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
         stays.join().unwrap();
-        assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
+        assert_eq!(session.state::<Vim25>(), State::VSESSION_STATE_ACTIVE);
         assert_eq!(server.made(), 1);
         while let Some(event) = queue.next(Duration::ZERO).unwrap() {
             assert!(event.error.is_none(), "a login was abandoned that a waiter needed");
@@ -490,7 +491,7 @@ fn a_close_ends_every_wait_and_leaves_nothing_behind() {
                         1 => call(&session, "c", CallOptions::default()).map(|_| ()),
                         _ => session.refresh(bounds(&session, None, None)).map(|_| ()),
                     };
-                    let closed = session.state() == State::VSESSION_STATE_CLOSED;
+                    let closed = session.state::<Vim25>() == State::VSESSION_STATE_CLOSED;
                     match status(&result) {
                         Status::VSESSION_OK => {}
                         Status::VSESSION_E_CLOSED => assert!(closed, "reported as closed before any close"),
@@ -502,7 +503,7 @@ fn a_close_ends_every_wait_and_leaves_nothing_behind() {
             .collect();
         session.close(bounds(&session, None, None)).unwrap();
         assert_eq!(server.live(), 0, "a session was left behind by the close");
-        assert_eq!(session.state(), State::VSESSION_STATE_CLOSED);
+        assert_eq!(session.state::<Vim25>(), State::VSESSION_STATE_CLOSED);
         assert_eq!(status(&login(&session)), Status::VSESSION_E_CLOSED);
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         finish(&server);
@@ -579,7 +580,7 @@ fn logouts_and_logins_take_turns() {
             })
             .collect();
         threads.into_iter().for_each(|thread| thread.join().unwrap());
-        match session.state() {
+        match session.state::<Vim25>() {
             State::VSESSION_STATE_ACTIVE => assert_eq!(server.live(), 1),
             State::VSESSION_STATE_LOGGED_OUT => {
                 assert_eq!(server.live(), 0, "logged out, but the session lives")

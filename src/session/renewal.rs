@@ -340,7 +340,7 @@ impl Session {
                 server_session.publisher.set_state(notice.new_state);
             }
             if let Some(queue) = &self.config.queue {
-                queue.push(self.event(notice, None));
+                queue.push(self.event::<K>(notice, None));
             }
         }
         // After the state: where the snapshot says that the session was lost, the state says so too.
@@ -350,10 +350,11 @@ impl Session {
     }
 
     /// A notice of the state machine as the event that a program reads.
-    pub(super) fn event(&self, notice: Notice, completion: Option<Completion>) -> Event {
+    pub(super) fn event<K: Kind>(&self, notice: Notice, completion: Option<Completion>) -> Event {
         Event {
             kind: notice.kind,
             session: self.handle(),
+            service: K::NAME,
             old_state: notice.old_state,
             new_state: notice.new_state,
             reason: notice.reason,

@@ -83,7 +83,7 @@ fn a_check_that_cannot_be_made_leaves_the_session_as_it_is() {
     );
     flight.complete(Ok(Outcome::Gone));
     // Were it not usable any more, a close would not log it out.
-    assert_eq!(session.state(), State::VSESSION_STATE_ACTIVE);
+    assert_eq!(session.state::<Vim25>(), State::VSESSION_STATE_ACTIVE);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn an_epoch_that_was_seen_in_an_identity_is_not_older_afterwards() {
         ..Snapshot::default()
     });
     assert_eq!(session.vim.publisher.epoch(), 1);
-    assert_eq!(session.identity().unwrap().epoch, 2);
+    assert_eq!(session.identity::<Vim25>().unwrap().epoch, 2);
     assert_eq!(session.vim.publisher.epoch(), 2);
     // A reader that comes late does nothing to the next handle's.
     let next = session.vim.publisher.hand_over();
@@ -143,7 +143,7 @@ fn a_panic_during_a_login_is_an_error_and_the_next_login_is_tried() {
     let session = open(config);
     let log_in = || session.login(Bounds::with_timeout(Duration::from_secs(10))).unwrap_err().status();
     assert_eq!(log_in(), Status::VSESSION_E_INTERNAL);
-    assert_eq!(session.state(), State::VSESSION_STATE_LOGGED_OUT);
+    assert_eq!(session.state::<Vim25>(), State::VSESSION_STATE_LOGGED_OUT);
     panics.store(false, Ordering::SeqCst);
     assert_eq!(log_in(), Status::VSESSION_E_CONNECT, "it came to the server, who is not there");
 }
@@ -157,7 +157,7 @@ fn a_credentials_function_that_returns_the_status_of_refused_credentials_has_non
     let session = open(config);
     let error = session.login(Bounds::with_timeout(Duration::from_secs(10))).unwrap_err();
     assert_eq!(error.status(), Status::VSESSION_E_INVALID_LOGIN);
-    assert_eq!(session.state(), State::VSESSION_STATE_LOGGED_OUT, "nothing was sent");
+    assert_eq!(session.state::<Vim25>(), State::VSESSION_STATE_LOGGED_OUT, "nothing was sent");
 }
 
 /// What comes late, after the close, when the slot of the handle may be another's already.
@@ -174,7 +174,7 @@ fn a_closed_session_publishes_and_tells_nothing() {
         session.feed::<Vim25>(&mut session.vim.renewal.lock(), input);
     }
     session.vim.publisher.raise_epoch(7);
-    session.tell_failed_probe(&Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
+    session.tell_failed_probe::<Vim25>(&Error::new(Status::VSESSION_E_TIMEOUT, "late"), 0);
     assert_eq!((next.state(), next.epoch()), (State::VSESSION_STATE_LOGGED_OUT, 0));
     assert!(queue.next(Duration::ZERO).unwrap().is_none());
     // Nor by whoever does not know of the close.

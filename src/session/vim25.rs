@@ -10,6 +10,7 @@ use crate::http::{Budget, Retry};
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::soap::endpoint::Endpoint;
+use crate::state::ServiceName;
 use crate::sync::Arc;
 use crate::vim::discovery;
 use crate::vim::service::Service;
@@ -38,6 +39,7 @@ impl Vim25 {
 impl Kind for Vim25 {
     type Service = Service;
     type Login = Login;
+    const NAME: ServiceName = ServiceName::VSESSION_SERVICE_VIM;
 
     fn of(session: &Session) -> &ServerSession<Vim25> {
         &session.vim
@@ -81,6 +83,10 @@ impl Kind for Vim25 {
 
     async fn is_live(&self, service: &Service, login: &Login, retry: &Retry, watch: &Watch) -> Result<bool> {
         self.current_session(service, login, retry, watch).await.map(|user| user.is_some())
+    }
+
+    fn probe(session: &Arc<Session>, watch: &Watch) -> impl Future<Output = Result<()>> + Send {
+        session.probe_vim(watch)
     }
 
     fn log_out(

@@ -102,6 +102,8 @@ static void freed_handles_are_closed(void)
             CHECK_OK(vsession_close(session, NULL, &error), error);
             CHECK_INT(vsession_get_state(session), VSESSION_STATE_CLOSED);
             CHECK_INT(vsession_get_epoch(session), 0);
+            CHECK_INT(vsession_get_rest_state(session), VSESSION_STATE_CLOSED);
+            CHECK_INT(vsession_get_rest_epoch(session), 0);
             stale = session.id;
             break;
         }
@@ -401,6 +403,7 @@ static void accessors_accept_null(void)
     vsession_error_free(NULL);
     CHECK_INT(vsession_event_get_kind(NULL), 0);
     CHECK_INT(vsession_event_session(NULL).id, 0);
+    CHECK_INT(vsession_event_service(NULL), 0);
     CHECK_INT(vsession_event_old_state(NULL), 0);
     CHECK_INT(vsession_event_new_state(NULL), 0);
     CHECK_INT(vsession_event_reason(NULL), 0);
@@ -558,6 +561,8 @@ static void functions_without_a_status_accept_any_handle(void)
         vsession_queue queue = {bad[i]};
         CHECK_INT(vsession_get_state(session), VSESSION_STATE_INVALID);
         CHECK_INT(vsession_get_epoch(session), 0);
+        CHECK_INT(vsession_get_rest_state(session), VSESSION_STATE_INVALID);
+        CHECK_INT(vsession_get_rest_epoch(session), 0);
         CHECK_INT(vsession_queue_fd(queue), -1);
     }
     CHECK(vsession_queue_fd(good.queue) >= 0);

@@ -39,6 +39,7 @@ static void expect_change(vsession_queue queue, vsession session, int from, int 
     CHECK(event != NULL);
     CHECK_INT(vsession_event_get_kind(event), VSESSION_EVENT_STATE_CHANGED);
     CHECK_INT(vsession_event_session(event).id, session.id);
+    CHECK_INT(vsession_event_service(event), VSESSION_SERVICE_VIM);
     CHECK_INT(vsession_event_old_state(event), from);
     CHECK_INT(vsession_event_new_state(event), to);
     CHECK_INT(vsession_event_reason(event), reason);

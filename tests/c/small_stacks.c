@@ -148,6 +148,8 @@ static void take_credentials(void)
     X(vsession_certificates_free(certificates)) \
     X(CHECK_INT(vsession_get_state(good.session), VSESSION_STATE_ACTIVE)) \
     X(CHECK_INT(vsession_get_epoch(good.session), 1)) \
+    X(CHECK_INT(vsession_get_rest_state(good.session), VSESSION_STATE_LOGGED_OUT)) \
+    X(CHECK_INT(vsession_get_rest_epoch(good.session), 0)) \
     X(CHECK(vsession_queue_fd(good.queue) >= 0)) \
     X(CHECK_INT(vsession_get_info(good.session, &result.info, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_info_epoch(result.info), 1)) \
@@ -174,6 +176,7 @@ static void take_credentials(void)
     X(CHECK_INT(vsession_queue_next(good.queue, 1000, &result.event, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_event_get_kind(result.event), VSESSION_EVENT_STATE_CHANGED)) \
     X(CHECK_INT(vsession_event_session(result.event).id, good.session.id)) \
+    X(CHECK_INT(vsession_event_service(result.event), VSESSION_SERVICE_VIM)) \
     X(CHECK_INT(vsession_event_old_state(result.event), VSESSION_STATE_LOGGED_OUT)) \
     X((void)vsession_event_new_state(result.event)) \
     X((void)vsession_event_reason(result.event)) \

@@ -10,6 +10,8 @@ const ASK_NOBODY: &[(&str, &str)] = &[
     ("vsession_config_from_env", "reads the environment and the files that it names"),
     ("vsession_get_state", "two loads"),
     ("vsession_get_epoch", "two loads"),
+    ("vsession_get_rest_state", "two loads"),
+    ("vsession_get_rest_epoch", "two loads"),
     ("vsession_get_info", "copies what the last login or refresh brought"),
     ("vsession_get_cookie", "copies what the last login brought"),
     ("vsession_keepalive_stop", "sets a flag"),

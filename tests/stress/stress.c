@@ -109,7 +109,7 @@ static void read_event(vsession_event *event)
 {
     volatile size_t read = (size_t)vsession_event_time_ms(event) + vsession_event_merged(event) + vsession_event_old_epoch(event)
         + text(vsession_event_kind_name(vsession_event_get_kind(event))) + text(vsession_state_name(vsession_event_old_state(event)))
-        + text(vsession_reason_name(vsession_event_reason(event))) + vsession_event_session(event).id + vsession_event_new_state(event)
+        + text(vsession_reason_name(vsession_event_reason(event))) + vsession_event_session(event).id + vsession_event_service(event) + vsession_event_new_state(event)
         + vsession_event_new_epoch(event);
     (void)read;
     if (vsession_event_get_kind(event) == VSESSION_EVENT_COMPLETION) {
@@ -248,6 +248,8 @@ static void do_read_state(void)
     int64_t end = nanoseconds();
     if (epoch != 0) fprintf(me->history, "epoch %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 "\n", start, end, used.id, epoch);
     text(vsession_state_name(vsession_get_state(used)));
+    text(vsession_state_name(vsession_get_rest_state(used)));
+    (void)vsession_get_rest_epoch(used);
 }
 
 /* Identity, cookie, identity: if both identities are of one epoch, the cookie is of that epoch too. */
