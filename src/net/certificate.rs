@@ -134,7 +134,6 @@ impl<'a> ParsedCertificate<'a> {
         match (found.next(), found.next()) {
             (None, _) => Ok(None),
             (Some(one), None) => T::from_der(one.extn_value.as_bytes()).map(Some).map_err(|_| ()),
-            // unreached: no test has such a certificate
             (Some(_), Some(_)) => Err(()),
         }
     }
@@ -185,7 +184,6 @@ impl<'a> ParsedCertificate<'a> {
                 [a, b, c, d] => Some(IpAddr::from([a, b, c, d]).to_string()),
                 ref bytes => <[u8; 16]>::try_from(bytes).ok().map(|b| IpAddr::from(b).to_string()),
             },
-            // unreached: no test has such a certificate
             _ => None,
         };
         names.0.iter().filter_map(shown).collect()
@@ -195,13 +193,11 @@ impl<'a> ParsedCertificate<'a> {
 /// A distinguished name, made fit for a message.
 pub(super) fn name(der: &[u8]) -> String {
     let name = full_name(der);
-    // unreached: no test has such a certificate
     if name.is_empty() { "a certificate without a name".into() } else { format!("'{}'", excerpt(&name)) }
 }
 
 /// A distinguished name as the certificate has it; empty if it cannot be read.
 fn full_name(der: &[u8]) -> String {
-    // unreached: no test has such a certificate
     Name::from_der(der).map_or_else(|_| String::new(), |name| name.to_string())
 }
 
@@ -243,8 +239,122 @@ impl Certificate {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use x509_cert::der::Encode;
+
     use super::*;
+
+    /// DER: the tag, the length, and the content.
+    pub(in crate::net) fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+        let length = content.len() as u16;
+        let length = match content.len() {
+            0..0x80 => vec![length as u8],
+            0x80..0x100 => vec![0x81, length as u8],
+            _ => vec![0x82, (length >> 8) as u8, length as u8],
+        };
+        [&[tag], &length[..], content].concat()
+    }
+
+    pub(in crate::net) fn sequence<P: AsRef<[u8]>>(parts: &[P]) -> Vec<u8> {
+        tagged(0x30, &parts.iter().flat_map(|part| part.as_ref()).copied().collect::<Vec<_>>())
+    }
+
+    pub(in crate::net) fn oid(text: &str) -> Vec<u8> {
+        ObjectIdentifier::new_unwrap(text).to_der().unwrap()
+    }
+
+    /// A distinguished name with one common name.
+    fn common_name(text: &str) -> Vec<u8> {
+        sequence(&[tagged(0x31, &sequence(&[oid("2.5.4.3"), tagged(0x0c, text.as_bytes())]))])
+    }
+
+    fn extension(number: &str, value: &[u8]) -> Vec<u8> {
+        sequence(&[oid(number), tagged(4, value)])
+    }
+
+    /// The extension with the names of the server. Each has the number of its kind.
+    pub(in crate::net) fn alternative_names(names: &[(u8, &[u8])]) -> Vec<u8> {
+        let names: Vec<_> = names.iter().map(|(kind, name)| tagged(0x80 | kind, name)).collect();
+        extension("2.5.29.17", &sequence(&names))
+    }
+
+    /// The extensions of a CA.
+    pub(in crate::net) fn of_a_ca() -> Vec<Vec<u8>> {
+        vec![extension("2.5.29.19", &sequence(&[[1, 1, 0xff]])), may_sign()]
+    }
+
+    /// The key usage keyCertSign.
+    fn may_sign() -> Vec<u8> {
+        extension("2.5.29.15", &[3, 2, 2, 4])
+    }
+
+    /// What a certificate is made of, in DER. Its signature is not one.
+    pub(in crate::net) struct Parts {
+        pub(in crate::net) serial: Vec<u8>,
+        pub(in crate::net) validity: Vec<u8>,
+        pub(in crate::net) key: Vec<u8>,
+        pub(in crate::net) extensions: Vec<Vec<u8>>,
+    }
+
+    impl Default for Parts {
+        fn default() -> Parts {
+            let validity = [tagged(0x17, b"200101000000Z"), tagged(0x17, b"490101000000Z")];
+            let curve = sequence(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]);
+            Parts {
+                serial: vec![2, 1, 1],
+                validity: sequence(&validity),
+                key: sequence(&[curve, tagged(3, &[0, 4])]),
+                extensions: Vec::new(),
+            }
+        }
+    }
+
+    impl Parts {
+        pub(in crate::net) fn certificate(self) -> Vec<u8> {
+            let algorithm = sequence(&[oid("1.2.840.10045.4.3.2")]);
+            let fields = [
+                tagged(0xa0, &[2, 1, 2]),
+                self.serial,
+                algorithm.clone(),
+                common_name("issuer"),
+                self.validity,
+                common_name("subject"),
+                self.key,
+                tagged(0xa3, &sequence(&self.extensions)),
+            ];
+            sequence(&[sequence(&fields), algorithm, tagged(3, &[0, 1])])
+        }
+    }
+
+    #[test]
+    fn an_extension_that_stands_twice_allows_nothing() {
+        for (times, allowed) in [(0, true), (1, true), (2, false)] {
+            let der = Parts { extensions: vec![may_sign(); times], ..Parts::default() }.certificate();
+            assert_eq!(ParsedCertificate::parse(&der).unwrap().may_sign(), allowed, "{times}");
+        }
+    }
+
+    #[test]
+    fn only_names_that_a_server_can_have_are_shown() {
+        let names: [(u8, &[u8]); 6] = [
+            (1, b"someone@example.com"),
+            (2, b"vc.example.com"),
+            (6, b"https://vc.example.com"),
+            (7, &[10, 0, 0, 1]),
+            (7, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+            (7, &[10, 0, 0, 1, 2]),
+        ];
+        let der = Parts { extensions: vec![alternative_names(&names)], ..Parts::default() }.certificate();
+        assert_eq!(ParsedCertificate::parse(&der).unwrap().names(), ["vc.example.com", "10.0.0.1", "::1"]);
+    }
+
+    #[test]
+    fn a_certificate_without_a_name_is_called_so() {
+        assert_eq!(name(&common_name("vc")), "'CN=vc'");
+        for unnamed in [&sequence::<&[u8]>(&[])[..], b"no name"] {
+            assert_eq!(name(unnamed), "a certificate without a name");
+        }
+    }
 
     #[test]
     fn thumbprints_are_read_in_every_common_form() {

@@ -172,7 +172,6 @@ impl Dialer {
 
 /// Keeps the reason why an address was given up. A shortage on this machine takes precedence over a failure of the peer.
 fn note(failure: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, error: io::Error) {
-    // unreached: needs a process without free descriptors or memory
     if !failure.as_ref().is_some_and(|(address, error)| is_local_shortage(&Some(*address), error)) {
         *failure = Some((address, error));
     }
@@ -182,13 +181,11 @@ fn note(failure: &mut Option<(SocketAddr, io::Error)>, address: SocketAddr, erro
 /// has no IPv6 address.
 fn is_local_shortage(address: &Option<SocketAddr>, error: &io::Error) -> bool {
     sys::is_shortage(error)
-        // unreached: needs a machine without free ports
         || error.raw_os_error() == Some(libc::EADDRNOTAVAIL) && address.is_some_and(|a| a.is_ipv4())
 }
 
 /// Alternates between IPv4 and IPv6, beginning with the resolver's first choice.
 fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    // unreached: the caller has at least one address
     let Some(first) = addresses.first() else { return addresses };
     let first_is_v6 = first.is_ipv6();
     let (preferred, others): (Vec<_>, Vec<_>) =
@@ -212,5 +209,23 @@ mod tests {
         let parse = |list: &[&str]| list.iter().map(|a| a.parse().unwrap()).collect::<Vec<SocketAddr>>();
         let mixed = interleave(parse(&["[::1]:1", "[::2]:1", "[::3]:1", "127.0.0.1:1"]));
         assert_eq!(mixed, parse(&["[::1]:1", "127.0.0.1:1", "[::2]:1", "[::3]:1"]));
+        assert_eq!(interleave(Vec::new()), []);
+    }
+
+    #[test]
+    fn a_shortage_on_this_machine_is_told_rather_than_what_other_addresses_answered() {
+        use libc::{EADDRNOTAVAIL, ECONNREFUSED, EHOSTUNREACH, EMFILE};
+        let told = |address: &str, numbers: [i32; 3]| {
+            let mut failure = None;
+            for number in numbers {
+                note(&mut failure, address.parse().unwrap(), io::Error::from_raw_os_error(number));
+            }
+            failure.unwrap().1.raw_os_error().unwrap()
+        };
+        let (v4, v6) = ("127.0.0.1:1", "[::1]:1");
+        assert_eq!(told(v4, [ECONNREFUSED, EMFILE, EHOSTUNREACH]), EMFILE);
+        assert_eq!(told(v6, [ECONNREFUSED, EMFILE, EHOSTUNREACH]), EMFILE);
+        assert_eq!(told(v4, [ECONNREFUSED, EADDRNOTAVAIL, EHOSTUNREACH]), EADDRNOTAVAIL);
+        assert_eq!(told(v6, [ECONNREFUSED, EADDRNOTAVAIL, EHOSTUNREACH]), EHOSTUNREACH);
     }
 }

@@ -45,7 +45,6 @@ fn malformed(error: &pem::Error) -> &'static str {
     match error {
         pem::Error::MissingSectionEnd { .. } => "a section has no end",
         pem::Error::IllegalSectionStart { .. } => {
-            // unreached: one of several alternatives, of which others are tested
             "text follows the beginning of a section on the same line; the line ends may have been lost"
         }
         _ => "a section holds something other than base64",
@@ -94,6 +93,21 @@ pub(super) fn private_key(file: &str) -> Result<PrivateKey, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_section_is_told() {
+        for (file, what) in [
+            ("-----BEGIN CERTIFICATE-----\nAA==\n", "a section has no end"),
+            (
+                "-----BEGIN CERTIFICATE----- AA==\n-----END CERTIFICATE-----\n",
+                "text follows the beginning of a section",
+            ),
+            ("-----BEGIN CERTIFICATE-----\n?\n-----END CERTIFICATE-----\n", "something other than base64"),
+        ] {
+            let problem = certificates(file.as_bytes()).unwrap_err();
+            assert!(problem.contains(what), "{problem}");
+        }
+    }
 
     #[test]
     fn a_file_in_another_form_is_told_with_its_form() {

@@ -29,7 +29,6 @@ pub(super) fn check_handshake(
     signed: &DigitallySignedStruct,
     algorithms: &WebPkiSupportedAlgorithms,
 ) -> Result<(), Unproven> {
-    // unreached: no test has such a certificate
     let unreadable = || Unproven::Key("its key cannot be read".into());
     let parsed = ParsedCertificate::parse(certificate).ok_or_else(unreadable)?;
     if let Some(problem) = unsupported(parsed.key) {
@@ -39,12 +38,10 @@ pub(super) fn check_handshake(
     if version == ProtocolVersion::TLSv1_3 {
         return match verify_tls13_signature_with_raw_key(message, &key, signed, algorithms) {
             Ok(_) => Ok(()),
-            // unreached: no test has such a certificate
             Err(rustls::Error::InvalidCertificate(CertificateError::BadEncoding)) => Err(unreadable()),
             Err(_) => Err(Unproven::Signature),
         };
     }
-    // unreached: no test has such a certificate
     let entity = RawPublicKeyEntity::try_from(&key).map_err(|_| unreadable())?;
     let fitting = algorithms.mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
     let proven = fitting
@@ -134,34 +131,20 @@ pub(super) fn algorithm(identifier: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use x509_cert::der::Encode;
-
-    /// DER: the tag, the length, and the content.
-    fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
-        let length = content.len() as u16;
-        let length = match content.len() {
-            0..0x80 => vec![length as u8],
-            0x80..0x100 => vec![0x81, length as u8],
-            _ => vec![0x82, (length >> 8) as u8, length as u8],
-        };
-        [&[tag], &length[..], content].concat()
-    }
-
-    fn oid(text: &str) -> Vec<u8> {
-        ObjectIdentifier::new_unwrap(text).to_der().unwrap()
-    }
+    use crate::net::certificate::tests::{Parts, oid, sequence, tagged};
+    use rustls::internal::msgs::codec::{Codec, Reader};
 
     /// A SubjectPublicKeyInfo.
     fn key(kind: &str, parameters: &[u8], bits: &[u8]) -> Vec<u8> {
-        let algorithm = tagged(0x30, &[&oid(kind)[..], parameters].concat());
-        tagged(0x30, &[algorithm, tagged(3, &[&[0], bits].concat())].concat())
+        let algorithm = sequence(&[&oid(kind)[..], parameters]);
+        sequence(&[algorithm, tagged(3, &[&[0], bits].concat())])
     }
 
     fn rsa(bits: usize) -> Vec<u8> {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
         modulus[0] >>= (8 - bits % 8) % 8;
         let modulus = tagged(2, &if modulus[0] < 0x80 { modulus } else { [&[0], &modulus[..]].concat() });
-        let numbers = tagged(0x30, &[modulus, tagged(2, &[3])].concat());
+        let numbers = sequence(&[modulus, tagged(2, &[3])]);
         key("1.2.840.113549.1.1.1", &[5, 0], &numbers)
     }
 
@@ -222,5 +205,27 @@ mod tests {
         }
         assert!(algorithm(&oid("1.2.3.4")).contains("1.2.3.4"));
         assert!(algorithm(b"x").contains("cannot be read"));
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_proves_nothing() {
+        // A point with bits that are not used: the form of the key is right, and no key is in it.
+        let curve = sequence(&[oid("1.2.840.10045.2.1"), oid("1.2.840.10045.3.1.7")]);
+        let odd = sequence(&[curve, tagged(3, &[1, 4])]);
+        assert_eq!(unsupported(&odd), None);
+        // ECDSA with P-256 and SHA-256, and an empty signature.
+        let signed = DigitallySignedStruct::read(&mut Reader::init(&[4, 3, 0, 0])).unwrap();
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        let check = |version, certificate: &[u8]| {
+            check_handshake(version, b"", certificate, &signed, &algorithms).unwrap_err()
+        };
+        for version in [ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3] {
+            for unreadable in
+                [b"no certificate".to_vec(), Parts { key: odd.clone(), ..Parts::default() }.certificate()]
+            {
+                assert_eq!(check(version, &unreadable), Unproven::Key("its key cannot be read".into()));
+            }
+            assert_eq!(check(version, &Parts::default().certificate()), Unproven::Signature);
+        }
     }
 }

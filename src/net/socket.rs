@@ -109,7 +109,6 @@ impl Socket {
         exchange: &mut Exchange<'_>,
     ) -> io::Result<()> {
         while !self.write(&mut bytes, exchange)? {
-            // unreached: needs a peer without room for a few bytes
             self.wait([Interest::Write], exchange).await?;
         }
         Ok(())
@@ -207,5 +206,60 @@ pub(super) fn reset_unread(peer: TcpStream, mut own: TcpStream) {
     drop(peer);
     while own.write(b"").is_ok() {
         std::thread::yield_now();
+    }
+}
+
+/// Sends until there is no room for another byte. Returns how many bytes that took.
+#[cfg(test)]
+pub(super) fn fill(mut own: &TcpStream) -> usize {
+    use std::io::Write;
+    // What is under way may still find room at the peer, so it has a moment to get there.
+    own.set_nonblocking(false).unwrap();
+    own.set_write_timeout(Some(std::time::Duration::from_millis(50))).unwrap();
+    let mut filled = 0;
+    while let Ok(n) = own.write(&[b'x'; 65536]) {
+        filled += n;
+    }
+    own.set_nonblocking(true).unwrap();
+    filled
+}
+
+/// Reads what `fill` sent.
+#[cfg(test)]
+pub(super) fn drain(peer: &mut TcpStream, filled: usize) {
+    use std::io::Read;
+    let drained = std::io::copy(&mut peer.take(filled as u64), &mut std::io::sink()).unwrap();
+    assert_eq!(drained, filled as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::runtime::task::on_this_thread;
+    use crate::runtime::wait::Bounds;
+
+    #[test]
+    fn bytes_without_room_wait_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let filled = fill(&own);
+        let mut socket = Socket::new(own, None);
+        let mut write = |timeout| {
+            let watch = Watch::new(Bounds::with_timeout(timeout)).unwrap();
+            let mut exchange = Exchange::new(&watch, false, u64::MAX);
+            let written = on_this_thread(socket.write_all(b"the end", &mut exchange));
+            written.map_err(|_| exchange.failure().unwrap().status())
+        };
+        assert_eq!(write(Duration::from_millis(1)), Err(Status::VSESSION_E_TIMEOUT));
+        drain(&mut peer, filled);
+        assert_eq!(write(Duration::from_secs(60)), Ok(()));
+        let mut end = [0; 7];
+        peer.read_exact(&mut end).unwrap();
+        assert_eq!(&end, b"the end");
     }
 }

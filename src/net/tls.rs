@@ -41,7 +41,6 @@ struct Wire<'a, 'e> {
 
 impl Read for Wire<'_, '_> {
     fn read(&mut self, mut buffer: &mut [u8]) -> io::Result<usize> {
-        // sometimes: a race, which a run meets or not
         if self.one_record {
             let missing = self.records.missing().min(buffer.len());
             buffer = &mut buffer[..missing];
@@ -96,7 +95,6 @@ impl TlsStream {
         let server = config.server.clone();
         // A trailing dot matters to DNS only; the names in certificates have none.
         let bare = host.strip_suffix('.').unwrap_or(host);
-        // unreached: no test sends such input
         let name = ServerName::try_from(bare.to_owned()).map_err(|_| {
             exchange.fail(Error::new(
                 Status::VSESSION_E_TLS,
@@ -163,7 +161,6 @@ impl TlsStream {
     /// Writes all records that rustls holds, and waits until there is room for them.
     async fn write_records(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         while !self.write_records_now(exchange)? {
-            // unreached: needs a peer without room for a few bytes
             self.socket.wait([Interest::Write], exchange).await?;
         }
         Ok(())
@@ -206,7 +203,6 @@ impl TlsStream {
         if let Err(error) = tls.process_new_packets() {
             return Err(self.fail(&error, exchange));
         }
-        // sometimes: a race, which a run meets or not
         if self.early_record && self.records.is_between() {
             self.early_record = false;
             if self.has_plaintext() {
@@ -320,7 +316,6 @@ impl TlsStream {
         let open = self.socket.pending() != Pending::Data
             || self.receive_arrived().map_err(|error| self.fail(&error, exchange))?;
         self.early_record = !self.records.is_between();
-        // sometimes: a race, which a run meets or not
         if open && self.has_plaintext() { Err(exchange.fail(spoke_first())) } else { Ok(()) }
     }
 
@@ -382,6 +377,7 @@ pub(crate) fn spoke_first() -> Error {
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
 
     use rustls::pki_types::PrivateKeyDer;
     use rustls::pki_types::pem::PemObject;
@@ -390,11 +386,22 @@ mod tests {
 
     use super::*;
     use crate::net::TlsSettings;
-    use crate::net::socket::reset_unread;
+    use crate::net::socket::{drain, fill, reset_unread};
     use crate::runtime::task::on_this_thread;
     use crate::runtime::wait::{Bounds, Watch};
 
     const PEM: &[u8] = include_bytes!("../../tests/rust/support/canned.pem");
+
+    fn config() -> TlsConfig {
+        let tls = TlsSettings {
+            verify: false,
+            ca: None,
+            thumbprints: Vec::new(),
+            only_1_3: false,
+            client_certificate: None,
+        };
+        TlsConfig::new(&tls, "vc:443").unwrap()
+    }
 
     /// A server, which may require a client certificate, and a client that has none.
     struct Pair {
@@ -427,18 +434,10 @@ mod tests {
                 .with_single_cert(chain, PrivateKeyDer::from_pem_slice(PEM).unwrap())
                 .unwrap();
             let server = ServerConnection::new(Arc::new(settings)).unwrap();
-            let tls = TlsSettings {
-                verify: false,
-                ca: None,
-                thumbprints: Vec::new(),
-                only_1_3: false,
-                client_certificate: None,
-            };
-            let config = TlsConfig::new(&tls, "vc:443").unwrap();
             let socket = Socket::new(own.try_clone().unwrap(), None);
             let watch = Box::leak(Box::new(Watch::new(Bounds::default()).unwrap()));
             let mut exchange = Exchange::new(watch, false, u64::MAX);
-            let client = TlsStream::new(socket, "vc", &config, &mut exchange).unwrap();
+            let client = TlsStream::new(socket, "vc", &config(), &mut exchange).unwrap();
             Pair { server, peer, own, client, exchange }
         }
 
@@ -534,6 +533,86 @@ mod tests {
         reset_unread(peer, own);
         assert!(on_this_thread(client.complete_handshake(&mut exchange)).is_err());
         assert_refused(&exchange);
+    }
+
+    #[test]
+    fn a_host_that_no_certificate_can_name_is_refused() {
+        let mut pair = Pair::new(&rustls::version::TLS13, false);
+        for (host, good) in
+            [("vc.", true), ("v_c", true), ("127.0.0.1", true), ("vc-", false), ("-vc.local", false)]
+        {
+            let socket = Socket::new(pair.own.try_clone().unwrap(), None);
+            let made = TlsStream::new(socket, host, &config(), &mut pair.exchange);
+            assert_eq!(made.is_ok(), good, "{host}");
+        }
+        let error = pair.exchange.failure().unwrap();
+        assert_eq!(error.status(), Status::VSESSION_E_TLS);
+        assert!(error.detail().message.starts_with("'vc-' in vc:443 is not a host name"), "{error}");
+    }
+
+    #[test]
+    fn a_handshake_without_room_waits_for_it() {
+        let mut pair = Pair::new(&rustls::version::TLS13, false);
+        let filled = fill(&pair.own);
+        let watch = Watch::new(Bounds::with_timeout(Duration::from_millis(1))).unwrap();
+        let mut late = Exchange::new(&watch, false, u64::MAX);
+        on_this_thread(pair.client.write_records(&mut late)).unwrap_err();
+        assert_eq!(late.failure().unwrap().status(), Status::VSESSION_E_TIMEOUT);
+        drain(&mut pair.peer, filled);
+        on_this_thread(pair.client.write_records(&mut pair.exchange)).unwrap();
+        pair.server_reads();
+        assert!(pair.server.wants_write(), "the server answers the client's hello");
+    }
+
+    /// A connection on which the server has sent this after its session tickets. The bytes are not yet on their way.
+    fn before_the_request(greeting: &[u8]) -> (Pair, Vec<u8>) {
+        let mut pair = Pair::handshake_of_1_3(false);
+        while pair.server.is_handshaking() {
+            pair.server_reads();
+        }
+        pair.server.writer().write_all(greeting).unwrap();
+        let mut records = Vec::new();
+        while pair.server.wants_write() {
+            pair.server.write_tls(&mut records).unwrap();
+        }
+        (pair, records)
+    }
+
+    fn arrive(pair: &mut Pair, bytes: &[u8]) {
+        pair.peer.write_all(bytes).unwrap();
+        while pair.client.socket.pending() != Pending::Data {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_server_that_speaks_before_the_request_is_given_up() {
+        let (mut pair, records) = before_the_request(b"220 ready");
+        arrive(&mut pair, &records);
+        assert!(pair.client.before_first_request(&mut pair.exchange).is_err());
+        let error = pair.exchange.failure().unwrap();
+        assert!(error.detail().message.contains("spoke before it was asked"), "{error}");
+    }
+
+    #[test]
+    fn a_record_that_has_arrived_in_part_is_judged_when_it_is_complete() {
+        for greeting in [&b"220 ready"[..], b""] {
+            let (mut pair, records) = before_the_request(greeting);
+            let (most, last) = records.split_at(records.len() - 1);
+            arrive(&mut pair, most);
+            pair.client.before_first_request(&mut pair.exchange).unwrap();
+            arrive(&mut pair, last);
+            // Where it may not block, as in a task.
+            let read = pair.client.read(&mut [0; 100], false, &mut pair.exchange);
+            match greeting {
+                b"" => assert_eq!(read.unwrap(), None, "session tickets are no answer"),
+                _ => {
+                    read.unwrap_err();
+                    let error = pair.exchange.failure().unwrap();
+                    assert!(error.detail().message.contains("spoke before it was asked"), "{error}");
+                }
+            }
+        }
     }
 
     #[test]

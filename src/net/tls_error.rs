@@ -41,7 +41,6 @@ impl Untrusted {
     }
 }
 
-// unreached: no test has such a certificate
 pub(super) fn unreadable() -> Untrusted {
     untrusted("it cannot be read as an X.509 certificate", PIN_OR_RENEW)
 }
@@ -104,7 +103,6 @@ pub(super) fn unproven(unproven: &Unproven) -> Untrusted {
 /// Compares the validity period of a certificate with the clock. `what` begins the sentence.
 pub(super) fn outside_validity(validity: Option<Validity>, now: Duration, what: &str) -> Option<Untrusted> {
     let Some(validity) = validity else {
-        // unreached: no test has such a certificate
         return Some(untrusted(format!("{what} has no validity period that can be read"), PIN_OR_RENEW));
     };
     let (from, until) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
@@ -249,7 +247,6 @@ fn wrong_name(parsed: &ParsedCertificate<'_>, server: &ServerName<'_>) -> Untrus
     }
     let more = match names.len() {
         ..=SHOWN => String::new(),
-        // unreached: no test has such a certificate
         all => format!(" and {} more", all - SHOWN),
     };
     let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("'{name}'")).collect();
@@ -348,6 +345,7 @@ fn from_alert(alert: AlertDescription) -> (String, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::certificate::tests::{Parts, alternative_names, sequence};
     use rustls::InvalidMessage;
     use rustls::pki_types::UnixTime;
 
@@ -458,6 +456,27 @@ mod tests {
             assert!(!shows_inner_names(&message), "{error:?}: {message}");
             assert!(!message.contains("1795600000"), "{message}");
         }
+    }
+
+    #[test]
+    fn a_certificate_for_many_names_shows_some_of_them() {
+        let server = ServerName::try_from("vc").unwrap();
+        let told = |count: usize| {
+            let names: Vec<_> = (1..=count).map(|n| format!("n{n}")).collect();
+            let names: Vec<_> = names.iter().map(|name| (2, name.as_bytes())).collect();
+            let parts = Parts { extensions: vec![alternative_names(&names)], ..Parts::default() };
+            wrong_name(&ParsedCertificate::parse(&parts.certificate()).unwrap(), &server).reason
+        };
+        assert!(told(8).ends_with("'n7', 'n8'"), "{}", told(8));
+        assert!(told(10).ends_with("'n7', 'n8' and 2 more"), "{}", told(10));
+    }
+
+    #[test]
+    fn a_certificate_without_dates_is_not_trusted() {
+        let der = Parts { validity: sequence::<&[u8]>(&[]), ..Parts::default() }.certificate();
+        let parsed = ParsedCertificate::parse(&der).unwrap();
+        let untrusted = outside_validity(parsed.validity, Duration::ZERO, "it").unwrap();
+        assert_eq!(untrusted.reason, "it has no validity period that can be read");
     }
 
     #[test]

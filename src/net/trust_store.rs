@@ -60,7 +60,6 @@ impl TrustStore {
                     continue;
                 }
                 (Some(why), _) => why,
-                // unreached: no test has such a certificate
                 (None, Err(_)) => "its form is not supported for a CA",
             };
             store.others.push((parsed.subject.to_vec(), why_not));
@@ -86,7 +85,6 @@ impl TrustStore {
         algorithms: &WebPkiSupportedAlgorithms,
     ) -> std::result::Result<Option<Period>, Untrusted> {
         let now_is = Duration::from_secs(now.as_secs());
-        // unreached: no test has such a certificate
         let Some(parsed) = ParsedCertificate::parse(certificate) else { return Err(tls_error::unreadable()) };
         let words = |error: &webpki::Error| tls_error::from_webpki(error, &parsed, server, now_is);
         if self.listed.contains(&Thumbprint::sha256(certificate)) {
@@ -159,7 +157,7 @@ impl TrustStore {
         let mut below = 0;
         for certificate in path.intermediate_certificates() {
             let der = certificate.der();
-            // unreached: no test has such a certificate
+            // unreached: webpki has parsed it, and demands more
             let Some(parsed) = ParsedCertificate::parse(&der) else { return Some(tls_error::unreadable()) };
             if !parsed.may_sign() {
                 return Some(tls_error::may_not_sign(&name(parsed.subject)));
@@ -249,5 +247,35 @@ fn os_error(error: &rustls_native_certs::Error) -> Option<i32> {
     match &error.kind {
         ErrorKind::Io { inner, .. } | ErrorKind::Pem(pem::Error::Io(inner)) => inner.raw_os_error(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::certificate::tests::{Parts, of_a_ca};
+
+    #[test]
+    fn a_ca_in_a_form_that_cannot_be_used_is_no_anchor() {
+        let store = |serial: &[u8]| {
+            TrustStore::of(&[
+                Parts { serial: serial.into(), extensions: of_a_ca(), ..Parts::default() }.certificate()
+            ])
+        };
+        assert_eq!(store(&[2, 1, 1]).anchors.len(), 1);
+        // An octet string for an integer.
+        let store = store(&[4, 1, 1]);
+        assert!(store.anchors.is_empty());
+        assert_eq!(store.others[0].1, "its form is not supported for a CA");
+    }
+
+    #[test]
+    fn bytes_that_are_no_certificate_are_not_trusted() {
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        let server = ServerName::try_from("vc").unwrap();
+        let untrusted = TrustStore::of(&[Parts::default().certificate()])
+            .verify(&b"no certificate"[..].into(), &[], &server, UnixTime::now(), &algorithms)
+            .unwrap_err();
+        assert_eq!(untrusted, tls_error::unreadable());
     }
 }
