@@ -103,10 +103,9 @@ impl Flight {
     }
 
     /// What it was doing when a deadline passed.
-    fn occasion(&self, server: &str) -> String {
+    pub(super) fn occasion(&self, server: &str) -> String {
         match self.purpose.load(Ordering::Relaxed) {
             p if p == Purpose::Check as u8 => format!(" in a check whether the session with {server} lives,"),
-            // unreached: one of several alternatives, of which others are tested
             p if p == Purpose::Rediscover as u8 => format!(" in a new discovery of {server},"),
             p if p == Purpose::LogOut as u8 => format!(" in a logout from {server},"),
             _ => format!(" in a login to {server},"),

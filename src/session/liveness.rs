@@ -45,7 +45,6 @@ impl Session {
         let (Some(login), Some(service), true) =
             (&snapshot.login, &snapshot.service, snapshot.epoch == epoch)
         else {
-            // sometimes: a race, which a run meets or not
             return Ok(false);
         };
         match self.ask_for_life::<K>(service.clone(), login, watch).await {
@@ -83,7 +82,6 @@ impl Session {
             accepted
         };
         if accepted {
-            // unreached: a log message, and the log is off where tests come here
             log!(
                 Warning,
                 "{} does not say whether the session lives, and a call was answered as if it did not: {error}",

@@ -39,7 +39,6 @@ impl Session {
 /// come back empty.
 fn proves_session(method: &str, arguments: &str, reply: &Reply) -> bool {
     match method {
-        // unreached: one of several alternatives, of which others are tested
         "RetrieveServiceContent" | "RetrieveInternalContent" | "RetrieveProductComponents" => false,
         "RetrieveProperties" | "RetrievePropertiesEx" => {
             let open_to_all = ["ServiceInstance", "SessionManager"];
@@ -48,5 +47,34 @@ fn proves_session(method: &str, arguments: &str, reply: &Reply) -> bool {
                 && !open_to_all.into_iter().any(|kind| arguments.contains(kind))
         }
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::soap::answer::{Answer, read};
+
+    #[test]
+    fn a_reply_that_anybody_gets_proves_no_session() {
+        let proves = |method: &str, arguments: &str, content: &str| {
+            let body = format!(
+                "<Envelope xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\"><Body><{method}Response xmlns=\"urn:vim25\">{content}</{method}Response></Body></Envelope>"
+            );
+            let Ok(Answer::Reply(reply)) = read(body.into_bytes(), method, "urn:vim25") else {
+                panic!("{method}")
+            };
+            proves_session(method, arguments, &reply)
+        };
+        assert!(proves("CurrentTime", "", "<returnval>now</returnval>"));
+        for method in ["RetrieveServiceContent", "RetrieveInternalContent", "RetrieveProductComponents"] {
+            assert!(!proves(method, "", "<returnval><about/></returnval>"), "{method}");
+        }
+        let found = "<returnval><propSet><name>name</name></propSet></returnval>";
+        for method in ["RetrieveProperties", "RetrievePropertiesEx"] {
+            assert!(proves(method, "<obj type=\"Folder\">group-d1</obj>", found));
+            assert!(!proves(method, "<obj type=\"Folder\">group-d1</obj>", "<returnval/>"));
+            assert!(!proves(method, "<obj type=\"SessionManager\">s</obj>", found));
+        }
     }
 }

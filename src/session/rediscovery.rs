@@ -108,7 +108,6 @@ impl Session {
         }
         match Box::pin(self.rediscover::<K>(service, watch)).await {
             Ok(Some(other)) if retry.again(OBJECTION_TO_A_QUESTION) => Ok(other),
-            // unreached: no test sends such input
             Err(failure) if !failure.is_no_answer() => Err(failure),
             Ok(_) | Err(_) => Err(error),
         }
@@ -149,7 +148,6 @@ impl Session {
         }
         drop(renewal);
         if changed {
-            // unreached: a log message, and the log is off where tests come here
             log!(
                 Warning,
                 "{} is not the server that it was: {} before, {} now",

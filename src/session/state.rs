@@ -236,7 +236,6 @@ impl Machine {
     /// Why no login has followed the end of the session.
     pub(super) fn why_not_replaced(&self, account: &Account, now: Instant) -> Error {
         match (&self.automatic, self.may_log_in(account, now)) {
-            // sometimes: a race, which a run meets or not
             _ if self.is_closed() => closed().not_run(),
             (Automatic::NotBefore(_), Err(error) | Ok(May::Try(error))) => error,
             _ => Error::new(

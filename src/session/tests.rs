@@ -13,7 +13,8 @@ use super::*;
 use crate::auth::credential::{Credential, Source};
 use crate::config::ProgramFunction;
 use crate::runtime::secret::Secret;
-use crate::runtime::wait::Bounds;
+use crate::runtime::task::on_this_thread;
+use crate::runtime::wait::{Bounds, Watch};
 use crate::status::Executed;
 use crate::vim::service::Service;
 use crate::vim::service_content::ServiceContent;
@@ -68,6 +69,30 @@ fn a_call_of_an_older_session_does_not_take_an_answer_about_the_newer_one() {
     let next =
         session.next_step::<Vim25>(&mut session.vim.renewal.lock(), Goal::Replace { epoch: 2 }).unwrap();
     assert!(matches!(next, Next::Join(_)));
+}
+
+#[test]
+fn a_session_that_another_has_replaced_is_dead_without_a_question() {
+    let session = session();
+    publish_login(&session);
+    publish_login(&session);
+    // Nobody is there who could answer.
+    let watch = Watch::new(Bounds::with_timeout(Duration::from_secs(20))).unwrap();
+    assert!(!on_this_thread(session.is_live::<Vim25>(1, &watch)).unwrap());
+    let error = on_this_thread(session.is_live::<Vim25>(2, &watch)).unwrap_err();
+    assert_eq!(error.status(), Status::VSESSION_E_CONNECT);
+}
+
+#[test]
+fn an_error_names_what_was_under_way() {
+    for (purpose, told) in [
+        (Purpose::LogIn, " in a login to vc,"),
+        (Purpose::Check, " in a check whether the session with vc lives,"),
+        (Purpose::Rediscover, " in a new discovery of vc,"),
+        (Purpose::LogOut, " in a logout from vc,"),
+    ] {
+        assert_eq!(Flight::new(1, false, purpose, false).occasion("vc"), told);
+    }
 }
 
 #[test]

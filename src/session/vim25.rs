@@ -65,7 +65,6 @@ impl Kind for Vim25 {
         service.is_contradicted_by(error)
     }
 
-    // unreached: a log message, and the log is off where tests come here
     fn version(service: &Service) -> &str {
         &service.action
     }

@@ -383,3 +383,21 @@ fn only_failures_before_the_credentials_were_judged_are_followed_by_trials() {
         assert_eq!(leaves_the_credentials_unjudged(&error), expected, "{error:?}");
     }
 }
+
+#[test]
+fn the_reason_why_no_login_follows_a_session_is_told() {
+    let told = |wanted: &str| {
+        let (_, machine, account) = machines().into_iter().find(|(name, ..)| *name == wanted).unwrap();
+        machine.why_not_replaced(&account, now().time)
+    };
+    for (machine, status) in
+        [("CLOSED", Status::VSESSION_E_CLOSED), ("EXPIRED", Status::VSESSION_E_NOT_AUTHENTICATED)]
+    {
+        let error = told(machine);
+        assert_eq!((error.status(), error.executed()), (status, Executed::VSESSION_EXECUTED_NO));
+    }
+    let error = Error::new(Status::VSESSION_E_CONNECT, "planted");
+    let began = Instant::now();
+    let error = failed_at(began, &error).why_not_replaced(&Account::default(), began);
+    assert_eq!(error.status(), Status::VSESSION_E_CONNECT);
+}
