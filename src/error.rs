@@ -155,7 +155,6 @@ impl Error {
     pub(crate) fn may_have_run(self) -> Error {
         match self.0.executed {
             Executed::VSESSION_EXECUTED_NO => self.with(|d| d.executed = Executed::VSESSION_EXECUTED_MAYBE),
-            // sometimes: a race, which a run meets or not
             _ => self,
         }
     }

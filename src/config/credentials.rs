@@ -42,7 +42,6 @@ impl Config {
             let source = Source::File { option: "password_file", path: path.clone() };
             return Ok(Credential::password(user, password_of(path)?, source));
         }
-        // unreached: no test sends such input
         let password = self.password.clone().ok_or_else(|| missing("password"))?;
         Ok(Credential::password(user, password, Source::Configuration))
     }
@@ -74,4 +73,27 @@ pub(super) fn login_text_of(file: &NamedFile, part: impl Fn(&str) -> &str) -> Re
     }
     login_text::check(text).map_err(|problem| file.unusable(format!("cannot be used: {problem}")))?;
     Ok(Wiped::new(text.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_needs_a_user_name_and_a_password() {
+        for (url, problem) in [
+            ("https://vc", "no user name is configured"),
+            ("https://:pass@vc", "no user name is configured"),
+            ("https://user@vc", "no password is configured"),
+            ("https://user:@vc", "the password is empty"),
+        ] {
+            let error = Config::new(url).unwrap().credential(None, 0).err().unwrap();
+            assert!(error.detail().message.starts_with(problem), "{url}: {error}");
+            assert_eq!(error.status(), crate::status::Status::VSESSION_E_CONFIG);
+        }
+        let mut config = Config::new("https://user:@vc").unwrap();
+        config.allow_empty_password = true;
+        assert!(config.credential(None, 0).is_ok());
+        assert!(Config::new("https://user@vc").unwrap().credential(Some(Secret::new("given")), 0).is_ok());
+    }
 }

@@ -315,7 +315,6 @@ fn push_shown(shown: &mut String, character: char) {
 /// Whether a character controls how others are displayed: it could forge a line of a log, or reverse a message.
 pub(crate) fn is_format_control(character: char) -> bool {
     character.is_control()
-        // unreached: one of several alternatives, of which others are tested
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
@@ -420,6 +419,20 @@ mod tests {
         assert_eq!(clean("say hunter42&lt; now", "hunter42<").as_deref(), Some("say *** now"));
         assert_eq!(clean("x hunter42&lt;", "hunter42&").as_deref(), Some("***"));
         assert_eq!(clean("the login failed", "login").as_deref(), Some("***"));
+    }
+
+    #[test]
+    fn characters_that_change_how_others_are_shown_are_written_as_numbers() {
+        // The general category Cf of Unicode, and the separators of lines and of paragraphs, without the signs that have a shape of
+        // their own.
+        for c in "\u{ad}\u{61c}\u{180e}\u{200b}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2060}\u{2066}\u{2069}\u{206f}\u{feff}\u{fff9}\u{fffb}\u{e0001}\u{e007f}"
+            .chars()
+        {
+            assert_eq!(excerpt(&format!("a{c}b")), format!("a\\u{{{:x}}}b", u32::from(c)));
+        }
+        for c in "\u{ac}\u{ae}\u{200a}\u{2010}\u{2027}\u{202f}\u{2070}\u{fefe}\u{fffd}\u{e0080}".chars() {
+            assert_eq!(excerpt(&format!("a{c}b")), format!("a{c}b"));
+        }
     }
 
     #[test]

@@ -53,7 +53,6 @@ impl BorrowedOrWiped<'_> {
     pub(crate) fn into_owned(self) -> BorrowedOrWiped<'static> {
         BorrowedOrWiped::Wiped(match self {
             BorrowedOrWiped::Borrowed(text) => Wiped::new(text.to_string()),
-            // unreached: no test sends such input
             BorrowedOrWiped::Wiped(text) => text,
         })
     }
@@ -134,6 +133,16 @@ mod tests {
         let mut text = Wiped::new(String::from("secret"));
         text.push('!');
         assert_eq!(*text, "secret!");
+    }
+
+    #[test]
+    fn a_text_that_outlives_its_owner_is_copied_once() {
+        let owner = String::from("secret");
+        let copy = BorrowedOrWiped::Borrowed(&owner).into_owned();
+        let place = copy.as_ptr();
+        assert_ne!(place, owner.as_ptr());
+        let moved = copy.into_owned();
+        assert_eq!((moved.as_ptr(), &*moved), (place, "secret"));
     }
 
     #[test]

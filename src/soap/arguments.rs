@@ -86,6 +86,7 @@ mod tests {
     fn arguments_that_would_break_the_envelope_are_refused() {
         assert!(check_arguments("").is_ok());
         assert!(check_arguments("<a xsi:type=\"xsd:string\">1</a><b/>").is_ok());
+        assert!(check_arguments("<a xmlns:p='u' xmlns:q='v' x='' p:x='' q:x=''/>").is_ok());
         for bad in [
             "<a>",
             "</Body>",
