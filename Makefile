@@ -41,6 +41,7 @@ test: install-tools lint simulator-binary
 	bench/instructions.py
 	tests/c/run.sh
 	tests/go/run.sh
+	tests/handing-on/run.sh
 	cd tests/simulator && go vet ./... && go test ./...
 	tests/stress/run.sh 10
 	tests/stress/run.sh prove

@@ -997,6 +997,27 @@ void vsession_event_free(struct vsession_event *event);
 uint64_t vsession_info_epoch(const struct vsession_info *info);
 
 /**
+ * Returns the session's cookie as an HTTP client sends it, `vmware_soap_session="..."`, with the quotes that the server gave
+ * it: for curl and for other clients that send headers of the caller's. It is the cookie of this login, the one that the epoch and the key of
+ * this info belong to. The cookie is a secret: it grants the use of the session.
+ *
+ * Whoever logs the session out, ends it for all. docs/handing-on.md says how to pass a session to curl, govc, pyVmomi
+ * and VDDK.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed. The library zeroes it
+ * when the login and its infos are gone; copies are the caller's to zero.
+ */
+const char *vsession_info_cookie(const struct vsession_info *info);
+
+/**
+ * Returns the value of that cookie without its name and without quotes: for `govc session.login -cookie`, pyVmomi's `sessionId`, the
+ * `cookie` of a `VixDiskLibConnectParams`, and the header `vmware-api-session-id` of VI JSON. It is as secret as the cookie.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: as `vsession_info_cookie`.
+ */
+const char *vsession_info_cookie_value(const struct vsession_info *info);
+
+/**
  * Returns the server's key of the session (`UserSession.key`). It identifies the session and is not the secret that
  * grants its use.
  *
@@ -1407,16 +1428,18 @@ vsession_status vsession_is_active(struct vsession session,
                                    struct vsession_error **err);
 
 /**
- * Returns the cookie of the session, to pass the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the
- * quotes that the server gave it. The cookie is a secret: it grants the use of the session. There is a cookie whenever
- * `vsession_get_info` returns an identity.
+ * Returns a copy of the session's cookie, `vmware_soap_session="..."`, with the quotes that the server gave it. The cookie
+ * is a secret: it grants the use of the session. `vsession_info_cookie` is the same without a copy, together with the
+ * epoch and the identity of the same login. There is a cookie whenever `vsession_get_info` returns an identity.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes
  * it.
  * Errors: VSESSION_E_NOT_AUTHENTICATED when there is no session; VSESSION_E_INVALID_ARGUMENT;
  * VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED.
  */
-vsession_status vsession_get_cookie(struct vsession session, char **out, struct vsession_error **err);
+vsession_status vsession_get_cookie(struct vsession session,
+                                    char **out,
+                                    struct vsession_error **err);
 
 /**
  * Calls a vim25 method through the session, and logs in first when that is necessary and allowed.

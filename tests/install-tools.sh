@@ -27,6 +27,12 @@ tool openssl openssl
 tool tinyproxy tinyproxy
 tool microsocks microsocks
 
+# Debian has the modules that make environments in a package of its own.
+python3 -c 'import ensurepip, venv' 2>/dev/null || {
+    missing="$missing python3-venv"
+    packages="$packages python3-venv"
+}
+
 # valgrind replaces functions of the dynamic linker and needs the linker's symbols to find them.
 if [ -e /etc/debian_version ] && command -v dpkg-query >/dev/null 2>&1; then
     case $(dpkg-query -W -f '${Status}' libc6-dbg 2>/dev/null || true) in

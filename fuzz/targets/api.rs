@@ -34,7 +34,7 @@ use ::vsession::vsession_status as status;
 
 use self::arguments::zero_options;
 use self::callbacks::{credentials, free_of, keepalive, log_sink, take_back};
-use self::checks::{REACHED, TAINTED, number, shows_no_secret};
+use self::checks::{REACHED, TAINTED, number, secret, shows_no_secret};
 use self::servers::{servers_are_well, world};
 
 /// Every exported function, one line each; a byte of the input is an index into this table. A new function goes to the end,
@@ -282,6 +282,8 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
         r.reached();
     }),
     ("vsession_get_rest_epoch", |r| r.reads(|r| vsession_get_rest_epoch(r.session()))),
+    ("vsession_info_cookie", |r| r.of_info(|i| secret(unsafe { vsession_info_cookie(i) }))),
+    ("vsession_info_cookie_value", |r| r.of_info(|i| secret(unsafe { vsession_info_cookie_value(i) }))),
 ];
 
 type Function = fn(&mut Run);

@@ -40,7 +40,7 @@ pub(super) async fn sign_in(
     let (reply, cookie) = call_for_session(endpoint, &call, password, watch).await;
     let user = reply.and_then(|reply| read_login(&reply).map_err(Error::ran));
     match (user, cookie) {
-        (Ok(user), Some(cookie)) => Ok(SignIn::Accepted(Login { cookie, user })),
+        (Ok(user), Some(cookie)) => Ok(SignIn::Accepted(Login::new(cookie, user))),
         (Ok(_), None) => Err(Error::new(
             Status::VSESSION_E_PROTOCOL,
             "the server accepted the login but sent no session cookie; a proxy in between may have removed it",
@@ -50,7 +50,7 @@ pub(super) async fn sign_in(
         (Err(error), _) if is_refusal(&error) => Ok(SignIn::Refused(error)),
         // Unless it proves that the login did not run, the server made a session, which cannot be described.
         (Err(error), Some(cookie)) if error.executed() != Executed::VSESSION_EXECUTED_NO => {
-            Ok(SignIn::Unusable(Login { cookie, user: UserSession::default() }, error))
+            Ok(SignIn::Unusable(Login::new(cookie, UserSession::default()), error))
         }
         (Err(error), _) => Err(error),
     }

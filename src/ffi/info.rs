@@ -3,11 +3,13 @@
 use std::ffi::c_char;
 
 use super::guard::guard;
-use super::strings::{borrowed, optional};
+use super::strings::{borrowed, borrowed_secret, optional};
+use crate::runtime::secret::Secret;
 use crate::session::{VimSnapshot, VimView};
 use crate::sync::Arc;
 use crate::text::Text;
 use crate::vim::service_content::ServiceContent;
+use crate::vim::session_manager::Login;
 use crate::vim::user_session::UserSession;
 
 /// The identity and the server of one login: a snapshot that never changes and never mixes two logins. Owned by the caller
@@ -33,6 +35,10 @@ fn snapshot(info: &vsession_info) -> &VimSnapshot {
 
 fn user<T>(info: &vsession_info, otherwise: T, field: impl FnOnce(&UserSession) -> T) -> T {
     snapshot(info).login.as_ref().map_or(otherwise, |login| field(&login.user))
+}
+
+fn secret(info: &vsession_info, field: fn(&Login) -> &Secret) -> *const c_char {
+    snapshot(info).login.as_ref().map_or(std::ptr::null(), |login| borrowed_secret(field(login)))
 }
 
 fn user_text(info: &vsession_info, field: fn(&UserSession) -> &Text) -> *const c_char {
@@ -61,6 +67,29 @@ unsafe fn named(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_epoch(info: *const vsession_info) -> u64 {
     guard!(read(info, 0), |info| snapshot(info).epoch)
+}
+
+/// Returns the session's cookie as an HTTP client sends it, `vmware_soap_session="..."`, with the quotes that the server gave
+/// it: for curl and for other clients that send headers of the caller's. It is the cookie of this login, the one that the epoch and the key of
+/// this info belong to. The cookie is a secret: it grants the use of the session.
+///
+/// Whoever logs the session out, ends it for all. docs/handing-on.md says how to pass a session to curl, govc, pyVmomi
+/// and VDDK.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed. The library zeroes it
+/// when the login and its infos are gone; copies are the caller's to zero.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_cookie(info: *const vsession_info) -> *const c_char {
+    guard!(read(info, std::ptr::null()), |info| secret(info, |login| &login.cookie))
+}
+
+/// Returns the value of that cookie without its name and without quotes: for `govc session.login -cookie`, pyVmomi's `sessionId`, the
+/// `cookie` of a `VixDiskLibConnectParams`, and the header `vmware-api-session-id` of VI JSON. It is as secret as the cookie.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: as `vsession_info_cookie`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_cookie_value(info: *const vsession_info) -> *const c_char {
+    guard!(read(info, std::ptr::null()), |info| secret(info, |login| &login.cookie_value))
 }
 
 /// Returns the server's key of the session (`UserSession.key`). It identifies the session and is not the secret that

@@ -252,9 +252,9 @@ pub unsafe extern "C" fn vsession_is_active(
     })
 }
 
-/// Returns the cookie of the session, to pass the session to VDDK, curl or govc: `vmware_soap_session="..."`, with the
-/// quotes that the server gave it. The cookie is a secret: it grants the use of the session. There is a cookie whenever
-/// `vsession_get_info` returns an identity.
+/// Returns a copy of the session's cookie, `vmware_soap_session="..."`, with the quotes that the server gave it. The cookie
+/// is a secret: it grants the use of the session. `vsession_info_cookie` is the same without a copy, together with the
+/// epoch and the identity of the same login. There is a cookie whenever `vsession_get_info` returns an identity.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_string_free`, which zeroes
 /// it.

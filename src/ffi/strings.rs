@@ -7,6 +7,7 @@ use std::ffi::{CStr, CString, c_char};
 
 use crate::config::login_text;
 use crate::error::{Error, Result};
+use crate::runtime::secret::Secret;
 use crate::text::Text;
 
 /// The text behind a pointer.
@@ -72,6 +73,11 @@ fn utf8<'a>(bytes: &'a [u8], argument: &str) -> Result<&'a str> {
 /// The address of a text, valid as long as the object that holds it.
 pub(super) fn borrowed(text: &Text) -> *const c_char {
     text.address().cast()
+}
+
+/// The address of a secret. Who copies it keeps a secret.
+pub(super) fn borrowed_secret(secret: &Secret) -> *const c_char {
+    secret.address().cast()
 }
 
 /// The same, or NULL.

@@ -8,6 +8,7 @@ use std::ops::{Deref, DerefMut};
 
 use crate::sync::Arc;
 use crate::sys;
+use crate::text::ROOM;
 
 /// Printed in the place of a secret.
 pub(crate) const MASK: &str = "***";
@@ -78,23 +79,35 @@ impl Deref for BorrowedOrWiped<'_> {
     }
 }
 
-/// A secret string. Clones share one copy.
+/// A secret string. Clones share one copy. As behind a `Text`, a zero byte follows it, which no layer but `ffi` sees.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(Arc<Wiped<String>>);
 
 impl Secret {
     pub(crate) fn new(value: impl Into<String>) -> Secret {
-        Secret(Arc::new(Wiped::new(value.into())))
+        Secret::from_wiped(Wiped::new(value.into()))
     }
 
-    /// Makes a secret of a wiped text without copying it.
-    pub(crate) fn from_wiped(text: Wiped<String>) -> Secret {
+    /// Makes a secret of a wiped text.
+    pub(crate) fn from_wiped(mut text: Wiped<String>) -> Secret {
+        if text.capacity() < text.len() + ROOM {
+            // A text that grows by itself would leave a copy behind that nobody wipes.
+            let mut copy = Wiped::new(String::with_capacity(text.len() + ROOM));
+            copy.push_str(&text);
+            text = copy;
+        }
+        text.push('\0');
         Secret(Arc::new(text))
     }
 
     /// The text itself. The caller must not keep a copy longer than it needs it.
     pub(crate) fn reveal(&self) -> &str {
-        &self.0
+        &self.0[..self.0.len() - ROOM]
+    }
+
+    /// The address of the text and of the zero byte behind it.
+    pub(crate) fn address(&self) -> *const u8 {
+        self.0.as_ptr()
     }
 }
 
@@ -143,6 +156,18 @@ mod tests {
         assert_ne!(place, owner.as_ptr());
         let moved = copy.into_owned();
         assert_eq!((moved.as_ptr(), &*moved), (place, "secret"));
+    }
+
+    #[test]
+    fn a_zero_byte_follows_a_secret_whether_there_was_room_for_it_or_not() {
+        for room in [0, 1, 100] {
+            let mut text = String::with_capacity(6 + room);
+            text.push_str("secret");
+            let secret = Secret::new(text);
+            assert_eq!((secret.reveal(), secret.0.as_bytes().last()), ("secret", Some(&0)));
+        }
+        assert_eq!(Secret::new(""), Secret::new(String::new()));
+        assert_eq!(Secret::new("").reveal(), "");
     }
 
     #[test]

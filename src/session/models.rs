@@ -296,6 +296,7 @@ fn read(session: &Arc<Session>, enough: &AtomicBool) {
                 number(key),
                 "the cookie of one login, the key of another"
             );
+            assert!(login.cookie.reveal().ends_with(login.cookie_value.reveal()), "two cookies");
             assert_eq!(number(key), snapshot.epoch, "the epoch of one login, the key of another");
             assert!(snapshot.epoch >= newest, "an older login was read");
             let shown = session.vim.publisher.epoch();

@@ -42,7 +42,7 @@ pub(super) fn publish_login(session: &Session) {
     session.publish::<Vim25>(
         &mut session.vim.renewal.lock(),
         service,
-        Login { cookie: Secret::new("c=1"), user },
+        Login::new(Secret::new("c=1"), user),
         true,
     );
 }

@@ -9,7 +9,7 @@ use crate::runtime::event::now_ms;
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
-use crate::soap::call::Call;
+use crate::soap::call::{Call, cookie_value};
 use crate::soap::endpoint::Endpoint;
 use crate::soap::envelope::{Reference, element};
 use crate::soap::operation_id::next_operation_id;
@@ -21,7 +21,16 @@ use crate::status::Status;
 pub(crate) struct Login {
     /// The `Cookie` header.
     pub(crate) cookie: Secret,
+    /// The cookie's value without quotes, which other services and other clients take as the id of the session.
+    pub(crate) cookie_value: Secret,
     pub(crate) user: UserSession,
+}
+
+impl Login {
+    /// The session that this `Cookie` header gives access to.
+    pub(crate) fn new(cookie: Secret, user: UserSession) -> Login {
+        Login { cookie_value: Secret::new(cookie_value(&cookie)), cookie, user }
+    }
 }
 
 /// Makes a call that creates a session. Also returns the `Cookie` header of the session, even if the body of the reply is cut

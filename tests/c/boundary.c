@@ -416,6 +416,8 @@ static void accessors_accept_null(void)
     CHECK(vsession_event_reply(NULL) == NULL);
     vsession_event_free(NULL);
     CHECK_INT(vsession_info_epoch(NULL), 0);
+    CHECK(vsession_info_cookie(NULL) == NULL);
+    CHECK(vsession_info_cookie_value(NULL) == NULL);
     CHECK(vsession_info_key(NULL) == NULL);
     CHECK(vsession_info_user_name(NULL) == NULL);
     CHECK(vsession_info_full_name(NULL) == NULL);

@@ -170,6 +170,10 @@ both example-many_sessions examples-c/many_sessions.c -- sh -c \
 # shellcheck disable=SC2016
 both example-minimal-environment examples-c/minimal.c -- \
     sh -c 'GOVC_URL=$VSESSION_TEST_URL GOVC_TLS_CA_CERTS=$VSESSION_TEST_CA exec "$program"'
+# With other programs: tests/handing-on/run.sh
+# shellcheck disable=SC2016
+both example-hand_on examples-c/hand_on.c -- sh -c \
+    'GOVC_URL=$VSESSION_TEST_URL GOVC_TLS_CA_CERTS=$VSESSION_TEST_CA exec "$program" sh -c "test \$VSESSION_EPOCH = 1"'
 check demo tests/c/demo_test.sh
 
 # The static library, with the libraries that `rustc --print native-static-libs` names.

@@ -161,10 +161,15 @@ static void the_cookie_is_the_one_from_the_server(void)
     /* The server saw requests with exactly this value; its log escapes the quotes. */
     char *log = simulator_request(control_port(), "GET", "/log", "");
     char *value = cookie + 20 + strspn(cookie + 20, "\"");
+    vsession_info *info = NULL;
+    CHECK_OK(vsession_get_info(session, &info, &error), error);
+    CHECK_TEXT(vsession_info_cookie(info), cookie);
     value[strcspn(value, "\"")] = '\0';
+    CHECK_TEXT(vsession_info_cookie_value(info), value);
     CHECK_HAS(log, value);
     free(log);
     vsession_string_free(cookie);
+    vsession_info_free(info);
     CHECK_OK(vsession_close(session, NULL, &error), error);
 }
 

@@ -153,6 +153,8 @@ static void take_credentials(void)
     X(CHECK(vsession_queue_fd(good.queue) >= 0)) \
     X(CHECK_INT(vsession_get_info(good.session, &result.info, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_info_epoch(result.info), 1)) \
+    X(CHECK(vsession_info_cookie(result.info) != NULL)) \
+    X(CHECK(vsession_info_cookie_value(result.info) != NULL)) \
     X(CHECK(vsession_info_key(result.info) != NULL)) \
     X(CHECK(vsession_info_user_name(result.info) != NULL)) \
     X(CHECK(vsession_info_full_name(result.info) != NULL)) \

@@ -64,7 +64,7 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
     let session = simulator.session();
     session.login().unwrap();
     let done = Done::default();
-    let keys = Mutex::new(HashMap::<u64, String>::new());
+    let seen = Mutex::new(HashMap::<u64, (String, String)>::new());
     let made: Vec<_> = (0..8).map(|_| AtomicU64::new(0)).collect();
     std::thread::scope(|scope| {
         let _end = done.at_end();
@@ -73,11 +73,13 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
                 let mut last = 0;
                 while !done.is_set() {
                     let info = session.info().unwrap();
-                    let (epoch, key) = (info.epoch(), info.key());
+                    let (epoch, login) = (info.epoch(), (info.key(), info.cookie()));
                     assert!(epoch >= last, "an epoch went back");
                     last = epoch;
-                    let mut keys = keys.lock().unwrap();
-                    assert_eq!(*keys.entry(epoch).or_insert_with(|| key.clone()), key);
+                    let value = login.1.strip_prefix("vmware_soap_session=").unwrap();
+                    assert_eq!(info.cookie_value(), value.trim_matches('"'));
+                    let mut seen = seen.lock().unwrap();
+                    assert_eq!(*seen.entry(epoch).or_insert_with(|| login.clone()), login);
                 }
             });
         }
@@ -110,17 +112,21 @@ fn no_cookie_is_ever_paired_with_another_logins_identity() {
         }
     });
     // By the server's log, each login's key belongs to one epoch, and each kill cost one login.
-    let mut seen: Vec<_> = keys.into_inner().unwrap().into_iter().collect();
-    seen.sort();
-    let logins: Vec<String> = simulator
-        .log()
+    let log = simulator.log();
+    let logins: Vec<String> = log
         .iter()
         .filter(|e| e["method"] == "Login")
         .map(|e| e["new_session_key"].as_str().unwrap().to_string())
         .collect();
-    for (epoch, key) in seen {
+    let mut compared = 0;
+    for (epoch, (key, cookie)) in seen.into_inner().unwrap() {
         assert_eq!(logins[epoch as usize - 1], key);
+        for entry in log.iter().filter(|e| e["session_key"] == key.as_str()) {
+            assert_eq!(entry["cookie_header"], cookie, "the cookie of one login, the key of another");
+            compared += 1;
+        }
     }
+    assert!(compared > 11, "{compared} requests could be compared");
     assert_eq!(logins.len(), 11);
     session.close().unwrap();
 }

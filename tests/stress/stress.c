@@ -82,7 +82,7 @@ static void read_error(vsession_error *error)
 
 static void read_info(vsession_info *info)
 {
-    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
+    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_cookie_value(info)) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
         + text(vsession_info_message_locale(info)) + text(vsession_info_ip_address(info)) + text(vsession_info_user_agent(info))
         + text(vsession_info_about(info, "version")) + text(vsession_info_service_id(info, "sessionManager"))
         + text(vsession_info_service_type(info, "sessionManager")) + (size_t)vsession_info_login_time_ms(info)
@@ -271,6 +271,8 @@ static void do_read_identity(void)
         bool one = vsession_info_epoch(before) == vsession_info_epoch(after);
         fprintf(me->history, "identity %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 " %s %s\n", start, end, used.id,
             vsession_info_epoch(before), vsession_info_key(before), one && cookie != NULL ? cookie : "-");
+        fprintf(me->history, "identity %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 " %s %s\n", start, end, used.id,
+            vsession_info_epoch(after), vsession_info_key(after), vsession_info_cookie(after));
     }
     vsession_string_free(cookie);
     read_info(before);

@@ -27,6 +27,14 @@ pub(super) fn number<T>(value: T) -> *const c_char {
     null()
 }
 
+/// For a function that hands a secret out: checks that it is UTF-8.
+pub(super) fn secret(text: *const c_char) -> *const c_char {
+    if !text.is_null() {
+        unsafe { CStr::from_ptr(text) }.to_str().expect("secrets are UTF-8");
+    }
+    null()
+}
+
 /// Checks that a text from the library is UTF-8 and shows no secret.
 pub(super) fn shows_no_secret(text: *const c_char) {
     if text.is_null() {

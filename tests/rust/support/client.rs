@@ -401,6 +401,14 @@ impl Info {
         text(unsafe { vsession_info_key(self.0) }).unwrap()
     }
 
+    pub fn cookie(&self) -> String {
+        text(unsafe { vsession_info_cookie(self.0) }).unwrap()
+    }
+
+    pub fn cookie_value(&self) -> String {
+        text(unsafe { vsession_info_cookie_value(self.0) }).unwrap()
+    }
+
     pub fn user_name(&self) -> String {
         text(unsafe { vsession_info_user_name(self.0) }).unwrap()
     }
