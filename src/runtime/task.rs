@@ -110,6 +110,11 @@ impl Task {
         }
     }
 
+    /// Whether others wait for one of its workers.
+    pub(super) fn others_wait(&self) -> bool {
+        self.workers.has_jobs()
+    }
+
     /// Fails once the task must end for lack of a thread.
     pub(super) fn check(&self) -> std::result::Result<(), NoThread> {
         self.no_thread.get().map_or(Ok(()), |none| Err(*none))
@@ -260,6 +265,31 @@ mod tests {
             assert!(raised || start.elapsed() >= Duration::from_millis(30));
             event.drain();
         }
+    }
+
+    #[test]
+    fn a_task_does_not_keep_its_worker_for_a_moment_while_others_wait_for_one() {
+        const TASKS: u32 = 2000;
+        let workers = WorkerPool::new("test", 1);
+        let never = Arc::new(crate::sync::EventFd::new().unwrap());
+        let (told, results) = channel();
+        let (release, released) = channel::<()>();
+        workers.run(move |_| released.recv().unwrap()).unwrap();
+        for _ in 0..TASKS {
+            let (told, never) = (told.clone(), never.clone());
+            let spawned = Task::spawn(&workers, |task| async move {
+                let watch = Watch::of_task(Bounds::default(), task);
+                assert!(!watch.is_ready_soon((never.fd(), Interest::Read)));
+                told.send(()).unwrap();
+            });
+            spawned.unwrap();
+        }
+        let start = Instant::now();
+        release.send(()).unwrap();
+        (0..TASKS).for_each(|_| results.recv_timeout(SOON).unwrap());
+        // A moment is a millisecond.
+        let took = start.elapsed();
+        assert!(took < Duration::from_millis(u64::from(TASKS)) / 2, "{took:?}");
     }
 
     #[test]

@@ -265,8 +265,14 @@ impl Watch {
         }
     }
 
-    /// Whether the descriptor is ready now or in a moment. The wait for it keeps the thread, and ends by nothing else.
+    /// Whether the descriptor is ready now or in a moment. The wait for it keeps the thread, and ends by nothing else. There is none
+    /// while other tasks wait for a worker: a thousand whose servers are silent would hold them up, a moment each.
     pub(crate) fn is_ready_soon(&self, descriptor: (RawFd, Interest)) -> bool {
+        if let Waiter::Task(task) = &self.waiter
+            && task.others_wait()
+        {
+            return false;
+        }
         let left = self.bounds.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let ready = poll(&[descriptor], Some(left.unwrap_or(Watch::A_MOMENT).min(Watch::A_MOMENT)));
         ready.is_ok_and(|ready| ready[0])

@@ -229,6 +229,11 @@ impl WorkerPool {
         })
     }
 
+    /// Whether jobs wait for a worker.
+    pub(super) fn has_jobs(&self) -> bool {
+        !self.state.lock().jobs.is_empty()
+    }
+
     pub(super) fn task_begins(&self) {
         self.state.lock().tasks += 1;
     }
