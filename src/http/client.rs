@@ -188,6 +188,9 @@ impl Client {
                 Err(error) => (None, error),
             };
             let sent = exchange.sent;
+            if exchange.told_sending && !sent {
+                watch.tell_nothing_sent();
+            }
             permit.failed(exchange.quiet_since);
             let loss = match exchange.reused && !sent {
                 true => Loss::StaleConnection,

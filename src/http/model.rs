@@ -42,10 +42,7 @@ pub(super) async fn answer(request: &HttpRequest<'_>, watch: &Watch) -> Result<H
     let not_sent = |stop: WaitError| Error::from(stop).not_run();
     watch.commit(false);
     pause(watch).await.map_err(not_sent)?;
-    watch.check().map_err(not_sent)?;
-    if request.commit_when_sent {
-        watch.commit(true);
-    }
+    watch.begin_to_send(request.commit_when_sent).map_err(not_sent)?;
     server.begins(request);
     let reply = server.serve(request);
     let waited = read(watch).await;

@@ -24,6 +24,8 @@ pub(crate) struct Exchange<'a> {
     pub(crate) reused: bool,
     /// From now on the request is written, and no longer the handshake.
     pub(crate) sending: bool,
+    /// Those who wait for the outcome were told that the request may have run, and had not been told so before.
+    pub(crate) told_sending: bool,
     /// Bytes of the request were handed to the kernel. Then nothing proves that the server did not run it: a reset can overtake
     /// the acknowledgement of what was received.
     pub(crate) sent: bool,
@@ -54,6 +56,7 @@ impl<'a> Exchange<'a> {
             heard_before: 0,
             reused: false,
             sending: false,
+            told_sending: false,
             sent: false,
             answered: false,
             took: None,
@@ -135,11 +138,8 @@ impl<'a> Exchange<'a> {
     /// Called before the request is written.
     pub(crate) fn begin_to_send(&mut self) -> Result<(), WaitError> {
         if !std::mem::replace(&mut self.sending, true) {
-            self.quiet_since = self.watch.check_and_read_clock()?;
+            (self.quiet_since, self.told_sending) = self.watch.begin_to_send(self.commit_when_sent)?;
             self.enter(Phase::Request);
-            if self.commit_when_sent {
-                self.watch.commit(true);
-            }
         }
         Ok(())
     }

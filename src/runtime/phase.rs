@@ -1,7 +1,7 @@
 //! What a login or a request is doing at the moment, and how those who wait for its end learn it: a deadline that passes is
 //! explained by it.
 
-use crate::sync::{AtomicU8, Ordering};
+use crate::sync::{AtomicBool, AtomicU8, Ordering};
 
 /// How far a login or a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -43,15 +43,34 @@ impl Phase {
 
 /// The phase of something that others wait for.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(AtomicU8);
+pub(crate) struct Progress {
+    phase: AtomicU8,
+    may_have_run: AtomicBool,
+}
 
 impl Progress {
     pub(crate) fn enter(&self, phase: Phase) {
-        self.0.store(phase as u8, Ordering::Relaxed);
+        self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.0.load(Ordering::Relaxed))]
+        Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))]
+    }
+
+    /// The request that it is all about is about to be sent. False: it may have been sent before. Called before the last look at whether
+    /// anybody still waits: who stops waiting is seen then, or sees this.
+    pub(crate) fn begin_to_send(&self) -> bool {
+        !self.may_have_run.swap(true, Ordering::SeqCst)
+    }
+
+    /// Nothing of that request was sent after all.
+    pub(crate) fn nothing_sent(&self) {
+        self.may_have_run.store(false, Ordering::SeqCst);
+    }
+
+    /// Whether the server may have run that request, so that those who stop waiting cannot know whether it does.
+    pub(crate) fn may_have_run(&self) -> bool {
+        self.may_have_run.load(Ordering::SeqCst)
     }
 }
 
@@ -67,5 +86,15 @@ mod tests {
             progress.enter(phase);
             assert_eq!(progress.phase(), phase);
         }
+    }
+
+    #[test]
+    fn a_request_that_was_not_sent_after_all_has_not_run() {
+        let progress = Progress::default();
+        assert!(!progress.may_have_run());
+        assert!(progress.begin_to_send() && progress.may_have_run());
+        assert!(!progress.begin_to_send(), "it is no news");
+        progress.nothing_sent();
+        assert!(!progress.may_have_run());
     }
 }

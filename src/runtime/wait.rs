@@ -160,6 +160,18 @@ impl Watch {
         }
     }
 
+    fn tell_sending(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.begin_to_send())
+    }
+
+    /// Takes back what `begin_to_send` told.
+    #[cold]
+    pub(crate) fn tell_nothing_sent(&self) {
+        if let Some(progress) = &self.progress {
+            progress.nothing_sent();
+        }
+    }
+
     /// The waits of the same thread or task within other bounds.
     pub(crate) fn within(&self, bounds: Bounds) -> Watch {
         let mut watch = Watch::of(bounds, self.waiter.clone());
@@ -210,12 +222,31 @@ impl Watch {
         }
     }
 
-    /// The same for what was not committed, with the time; `None` without a deadline.
-    pub(crate) fn check_and_read_clock(&self) -> std::result::Result<Option<Instant>, WaitError> {
-        if let Waiter::Task(task) = &self.waiter {
-            task.check()?;
+    /// The last look before a request is sent. `commit`: its outcome must be learnt, so from now on only the deadline ends waits.
+    /// Returns the time, which is `None` without a deadline, and whether those who wait for the outcome were told just now that the
+    /// request may run.
+    pub(crate) fn begin_to_send(
+        &self,
+        commit: bool,
+    ) -> std::result::Result<(Option<Instant>, bool), WaitError> {
+        // They are told before the look: who stops waiting is either seen by it or has been told.
+        let told = commit && !planted!("told-too-late") && self.tell_sending();
+        let thread = match &self.waiter {
+            Waiter::Task(task) => task.check().map_err(WaitError::from),
+            Waiter::Thread(_) => Ok(()),
+        };
+        let checked = thread.and_then(|()| self.bounds.check_and_read_clock());
+        match checked {
+            Ok(_) if commit => {
+                self.commit(true);
+                if planted!("told-too-late") {
+                    self.tell_sending();
+                }
+            }
+            Err(_) if told => self.tell_nothing_sent(),
+            _ => {}
         }
-        self.bounds.check_and_read_clock()
+        Ok((checked?, told))
     }
 
     fn check_signals(&self) -> std::result::Result<(), WaitError> {

@@ -69,7 +69,7 @@ impl Session {
             // Boxed, because it is rare and would make every flight larger.
             None => Box::pin(server_session.kind.discover(&self.config, watch)).await?,
         };
-        flight.may_have_run.store(true, Ordering::SeqCst);
+        flight.tried.store(true, Ordering::SeqCst);
         let retry = Retry::new(false);
         let mut service = service;
         let answer = loop {

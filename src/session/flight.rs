@@ -70,8 +70,8 @@ pub(super) struct Flight {
     paid: bool,
     done: Signal,
     outcome: OnceCell<Result<Outcome>>,
-    /// A login may have been sent, so a thread that stops waiting cannot know whether it runs.
-    pub(super) may_have_run: AtomicBool,
+    /// It came so far that only the server was missing: the credentials were read, and their request was under way.
+    pub(super) tried: AtomicBool,
     /// Fired when the last waiter has left.
     pub(super) abandoned: Arc<Signal>,
 }
@@ -120,7 +120,12 @@ impl Flight {
 
     /// An error of this flight with what it says of the Login: without one, nothing has run.
     fn judged(&self, error: Error) -> Error {
-        if self.may_have_run.load(Ordering::SeqCst) { error } else { error.not_run() }
+        if self.may_have_run() { error } else { error.not_run() }
+    }
+
+    /// Whether a login may have been sent, so that a thread that stops waiting cannot know whether it runs.
+    pub(super) fn may_have_run(&self) -> bool {
+        self.progress.may_have_run()
     }
 
     /// Runs `body`, and marks the flight as carried out by the thread that runs it at the moment. Returns the result or a panic.

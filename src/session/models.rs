@@ -22,7 +22,7 @@ use crate::runtime::secret::Secret;
 use crate::runtime::signal::Signal;
 use crate::runtime::wait::Bounds;
 use crate::state::State;
-use crate::status::Status;
+use crate::status::{Executed, Status};
 use crate::sync::model::{check, one_in};
 use crate::sync::{Arc, AtomicBool, AtomicU64, Instant, Ordering, thread};
 use crate::vim::service::{self, SERVICE_INSTANCE};
@@ -456,14 +456,22 @@ fn a_login_that_nobody_waits_for_is_abandoned_or_kept() {
         let leavers = [(); 2].map(|()| {
             let bounds = bounds(&session, None, Some(5));
             let session = session.clone();
-            thread::spawn(move || match status(&session.login(bounds)) {
-                Status::VSESSION_OK | Status::VSESSION_E_TIMEOUT => {}
-                status => panic!("a waiter got {status:?}"),
+            thread::spawn(move || {
+                let result = session.login(bounds);
+                match status(&result) {
+                    Status::VSESSION_OK | Status::VSESSION_E_TIMEOUT => {}
+                    status => panic!("a waiter got {status:?}"),
+                }
+                result.is_err_and(|error| error.executed() == Executed::VSESSION_EXECUTED_NO)
             })
         });
-        leavers.into_iter().for_each(|leaver| leaver.join().unwrap());
+        let told = leavers.map(|leaver| leaver.join().unwrap());
+        let nothing_sent = told.into_iter().all(|not_run| not_run);
         if let Activity::Login(flight) = &session.vim.renewal.lock().activity {
             assert!(flight.abandoned.has_fired(), "no waiter is left, and the login is not abandoned");
+        }
+        if nothing_sent {
+            assert_eq!(server.made(), 0, "each waiter was told that no login ran");
         }
         login(&session).unwrap();
         assert_eq!(server.made(), 1, "a session was created and not kept");

@@ -151,9 +151,9 @@ impl Session {
             }
             if let Err(error) = self.wait_for::<K>(&flight, watch).await {
                 self.leave::<K>(&flight);
-                return Err(judged(error, may_have_run || flight.may_have_run.load(Ordering::SeqCst)));
+                return Err(judged(error, may_have_run || flight.may_have_run()));
             }
-            may_have_run |= flight.may_have_run.load(Ordering::SeqCst);
+            may_have_run |= flight.may_have_run();
             match (goal, flight.outcome()) {
                 (Goal::Replace { .. }, Ok(Outcome::StillAlive))
                     if flight.number < first_valid && !planted!("answer-from-before") => {}
@@ -278,8 +278,8 @@ impl Session {
     /// Whether a flight that somebody else began did what a login by hand does: it sent the newest credentials, or could not
     /// although it would have sent any.
     fn tried_for(&self, flight: &Flight) -> bool {
-        let sent = flight.by_hand || flight.may_have_run.load(Ordering::SeqCst);
-        sent && !self.account.lock().newer_given
+        let tried = flight.by_hand || flight.tried.load(Ordering::SeqCst);
+        tried && !self.account.lock().newer_given
     }
 
     /// A thread stops waiting for a flight. When the last one leaves, nobody needs the flight any more.

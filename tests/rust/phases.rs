@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use vsession::vsession_executed::*;
+
 use crate::support::canned::{Greeting, good_body, with_length};
 use crate::support::name_server::NameServer;
 use crate::support::proxy::StallingProxy;
@@ -22,17 +24,21 @@ const DEADLINE: Duration = Duration::from_millis(250);
 /// stalls.
 const UNENDED_MS: u32 = 60_000;
 
+type Act = fn(Session, &Options) -> Result<(), ApiError>;
+
 /// A session, and a server that leaves the session's next call stuck in some phase.
 struct Scene {
     session: Session,
     /// The call that gets stuck.
-    call: fn(Session, &Options) -> Result<(), ApiError>,
+    call: Act,
     /// Whether the call has reached that phase.
     stuck: Box<dyn Fn() -> bool + Send + Sync>,
     /// Makes the server work from now on.
     heal: Box<dyn Fn() + Send + Sync>,
     /// The number of the connection that carried the last call; 0 before the first.
     last_connection: Box<dyn Fn() -> usize + Send + Sync>,
+    /// Nothing of the call was sent.
+    not_sent: bool,
     /// The phase leaves no connection behind.
     no_connection: bool,
     /// The call works all the time and never sleeps.
@@ -50,6 +56,10 @@ fn ping(session: Session, options: &Options) -> Result<(), ApiError> {
     session.ping_with(options).map(|_| ())
 }
 
+fn login(session: Session, options: &Options) -> Result<(), ApiError> {
+    session.login_with(options)
+}
+
 impl Scene {
     /// The scene of a phase on a canned server.
     fn canned(
@@ -64,6 +74,7 @@ impl Scene {
             stuck: Box::new(move || stuck(&a)),
             heal: Box::new(move || b.well()),
             last_connection: Box::new(move || c.last_connection()),
+            not_sent: false,
             no_connection: false,
             never_rests: false,
             deadline: DEADLINE,
@@ -77,10 +88,18 @@ impl Scene {
         Scene { told, ..self }
     }
 
+    /// The call's error says whether anything was sent.
+    fn judge(&self, error: &ApiError, expected: vsession::vsession_status) {
+        assert_eq!(error.status, expected, "{error:?}");
+        assert_eq!(error.executed == VSESSION_EXECUTED_NO, self.not_sent, "{error:?}");
+    }
+
     /// The server works again. So the next call succeeds, on a connection other than the abandoned one.
     fn recover(&self, session: Session) {
         let abandoned = (self.last_connection)();
         (self.heal)();
+        // Where the abandoned call was a login, the next one is by hand too.
+        login(session, &Options::timeout(UNENDED_MS)).unwrap();
         session.ping_with(&Options::timeout(UNENDED_MS)).expect("the session is usable afterwards");
         if !self.no_connection {
             assert_ne!((self.last_connection)(), abandoned, "the abandoned connection was used again");
@@ -129,7 +148,7 @@ fn by_token(scene: &Scene) -> Duration {
     let token = Token::new();
     let options = Options { timeout_ms: UNENDED_MS, ..token.options() };
     let (error, took) = stuck_and_ended(scene, &options, || token.fire());
-    assert_eq!(error.status, status::VSESSION_E_CANCELLED);
+    scene.judge(&error, status::VSESSION_E_CANCELLED);
     scene.recover(scene.session);
     let _ = scene.session.close();
     took
@@ -140,7 +159,7 @@ fn by_close(scene: &Scene) -> Duration {
         // The server is stuck, so the logout may time out.
         let _ = scene.session.close_with(&Options::timeout(300));
     });
-    assert_eq!(error.status, status::VSESSION_E_CLOSED);
+    scene.judge(&error, status::VSESSION_E_CLOSED);
     assert_eq!(scene.session.ping().unwrap_err().status, status::VSESSION_E_CLOSED);
     scene.recover(scene.twin);
     let _ = scene.twin.close();
@@ -174,6 +193,7 @@ fn by_deadline(scene: &Scene, slower: u32) -> Duration {
     assert!(returned.at >= due, "{:?} early", due - returned.at);
     // Otherwise the machine was so busy that the call reached its phase too late or not at all.
     let Some(stuck) = stuck.filter(|stuck| stuck.at < due) else { return Duration::MAX };
+    scene.judge(&error, status::VSESSION_E_TIMEOUT);
     for words in [&scene.server.as_str()].into_iter().chain(scene.told) {
         let says = |words: &str| error.message.contains(words);
         let right = words.strip_prefix('!').map_or_else(|| says(words), |never| !says(never));
@@ -184,13 +204,16 @@ fn by_deadline(scene: &Scene, slower: u32) -> Duration {
     returned.since(&stuck.moved_to(due))
 }
 
-/// Logs in and closes all connections, so that the next call makes one.
+/// Logs in and closes all connections, so that the next call makes one. Where that call is a login, the session was logged out.
 fn logged_in_without_connection(scene: Scene, canned: &Canned) -> Scene {
     for session in [scene.session, scene.twin] {
         session.login().unwrap();
     }
+    if std::ptr::fn_addr_eq(scene.call, login as Act) {
+        scene.session.logout().unwrap();
+    }
     canned.close_connections();
-    scene
+    Scene { not_sent: true, ..scene }
 }
 
 /// Whether someone is connecting to this port and has no answer yet.
@@ -200,27 +223,31 @@ fn connecting_to(port: u16) -> bool {
 
 #[test]
 fn a_tcp_connect_that_nobody_answers() {
-    ends("TCP connect", || {
-        let canned = Arc::new(Canned::http());
-        let port = canned.address().port();
-        let fillers = Arc::new(Mutex::new(Vec::new()));
-        let scene = Scene::canned(&canned, &canned.config(), move |_| connecting_to(port));
-        let mut scene = logged_in_without_connection(scene, &canned);
-        canned.pause();
-        // The backlog is full when a connect no longer gets an answer.
-        while let Ok(filler) = TcpStream::connect_timeout(&canned.address(), Duration::from_millis(100)) {
-            fillers.lock().unwrap().push(filler);
-        }
-        assert!(!connecting_to(port));
-        scene.heal = Box::new(move || {
-            canned.well();
-            // The server answers no connection until it has emptied its backlog.
-            let queued = fillers.lock().unwrap().len();
-            eventually("the backlog is empty", || canned.accepted() >= queued);
-            fillers.lock().unwrap().clear();
-        });
-        scene.telling(&["a connection to"])
+    ends("TCP connect", || unanswered_connect(ping));
+    ends("TCP connect of a login", || unanswered_connect(login));
+}
+
+fn unanswered_connect(call: Act) -> Scene {
+    let canned = Arc::new(Canned::http());
+    let port = canned.address().port();
+    let fillers = Arc::new(Mutex::new(Vec::new()));
+    let scene = Scene::canned(&canned, &canned.config(), move |_| connecting_to(port));
+    let scene = Scene { call, ..scene };
+    let mut scene = logged_in_without_connection(scene, &canned);
+    canned.pause();
+    // The backlog is full when a connect no longer gets an answer.
+    while let Ok(filler) = TcpStream::connect_timeout(&canned.address(), Duration::from_millis(100)) {
+        fillers.lock().unwrap().push(filler);
+    }
+    assert!(!connecting_to(port));
+    scene.heal = Box::new(move || {
+        canned.well();
+        // The server answers no connection until it has emptied its backlog.
+        let queued = fillers.lock().unwrap().len();
+        eventually("the backlog is empty", || canned.accepted() >= queued);
+        fillers.lock().unwrap().clear();
     });
+    scene.telling(&["a connection to"])
 }
 
 #[test]
@@ -249,9 +276,10 @@ fn a_proxy_that_stops_anywhere_in_its_handshake() {
     }
 }
 
-fn stuck_in_the_handshake(greeting: &Greeting) -> Scene {
+fn stuck_in_the_handshake(call: Act, greeting: &Greeting) -> Scene {
     let canned = Arc::new(Canned::https());
     let scene = Scene::canned(&canned, &canned.config(), |canned| canned.held() > 0);
+    let scene = Scene { call, ..scene };
     let scene = logged_in_without_connection(scene, &canned);
     canned.greet(greeting.clone());
     scene.telling(&["TLS handshake"])
@@ -259,12 +287,13 @@ fn stuck_in_the_handshake(greeting: &Greeting) -> Scene {
 
 #[test]
 fn a_tls_handshake_that_stops_after_the_clients_first_flight() {
-    ends("TLS, nothing after ClientHello", || stuck_in_the_handshake(&Greeting::Silent));
+    ends("TLS, nothing after ClientHello", || stuck_in_the_handshake(ping, &Greeting::Silent));
+    ends("the same of a login", || stuck_in_the_handshake(login, &Greeting::Silent));
 }
 
 #[test]
 fn a_tls_handshake_that_stops_halfway_through_the_servers_flight() {
-    ends("TLS, half of the server's flight", || stuck_in_the_handshake(&Greeting::HalfFlight));
+    ends("TLS, half of the server's flight", || stuck_in_the_handshake(ping, &Greeting::HalfFlight));
 }
 
 /// Logs in; `play` answers calls.
@@ -347,41 +376,47 @@ fn a_reply_that_floods() {
 
 #[test]
 fn a_pooled_connection_that_another_call_holds() {
-    ends("pooled connection", || {
-        let canned = Arc::new(Canned::http());
-        let config = canned.config().with("max_connections", "1");
-        let holder = config.open().unwrap();
-        let mut scene = Scene::canned(&canned, &config, |canned| canned.calls() == 1);
-        scene.no_connection = true;
-        for session in [holder, scene.session, scene.twin] {
-            session.login().unwrap();
+    ends("pooled connection", || held_connection(ping));
+    ends("pooled connection for a login", || held_connection(login));
+}
+
+fn held_connection(call: Act) -> Scene {
+    let canned = Arc::new(Canned::http());
+    let config = canned.config().with("max_connections", "1");
+    let holder = config.open().unwrap();
+    let mut scene = Scene::canned(&canned, &config, |canned| canned.calls() == 1);
+    (scene.call, scene.no_connection, scene.not_sent) = (call, true, true);
+    for session in [holder, scene.session, scene.twin] {
+        session.login().unwrap();
+    }
+    if std::ptr::fn_addr_eq(call, login as Act) {
+        scene.session.logout().unwrap();
+    }
+    let release = Arc::new(AtomicBool::new(false));
+    let released = release.clone();
+    canned.on_call(move |peer, _| {
+        while !released.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        let release = Arc::new(AtomicBool::new(false));
-        let released = release.clone();
-        canned.on_call(move |peer, _| {
-            while !released.load(Ordering::SeqCst) {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            peer.say(&with_length("", good_body().as_bytes()));
-        });
-        let holding = Mutex::new(Some(std::thread::spawn(move || holder.ping())));
-        let seen = canned.clone();
-        eventually("the only connection is taken", move || seen.calls() == 1);
-        scene.heal = Box::new(move || {
-            assert_eq!(canned.calls(), 1, "no other call got a connection");
-            release.store(true, Ordering::SeqCst);
-            canned.well();
-            holding
-                .lock()
-                .unwrap()
-                .take()
-                .unwrap()
-                .join()
-                .unwrap()
-                .expect("the call that held the connection succeeds");
-        });
-        scene.telling(&["all connections to", "'max_connections'"])
+        peer.say(&with_length("", good_body().as_bytes()));
     });
+    let holding = Mutex::new(Some(std::thread::spawn(move || holder.ping())));
+    let seen = canned.clone();
+    eventually("the only connection is taken", move || seen.calls() == 1);
+    scene.heal = Box::new(move || {
+        assert_eq!(canned.calls(), 1, "no other call got a connection");
+        release.store(true, Ordering::SeqCst);
+        canned.well();
+        holding
+            .lock()
+            .unwrap()
+            .take()
+            .unwrap()
+            .join()
+            .unwrap()
+            .expect("the call that held the connection succeeds");
+    });
+    scene.telling(&["all connections to", "'max_connections'"])
 }
 
 #[test]
@@ -407,6 +442,7 @@ fn another_threads_login() {
                 }
             }),
             last_connection: Box::new(|| 0),
+            not_sent: true,
             no_connection: true,
             never_rests: false,
             deadline: DEADLINE,
