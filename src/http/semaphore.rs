@@ -41,6 +41,12 @@ impl Semaphore {
         line.free
     }
 
+    /// How many calls wait for a permit, for tests.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.0.lock().waiting.len()
+    }
+
     pub(super) fn try_take(&self) -> Option<Permit<'_>> {
         let mut line = self.0.lock();
         line.free = line.free.checked_sub(1)?;
@@ -86,6 +92,10 @@ impl Semaphore {
             return Err(Refusal::Stopped(stop));
         }
         match turn.outcome.get() {
+            // It was told at the last moment, or woke up late. A refusal is for those who still have time.
+            Some(Err(_)) if deadline.is_some_and(|deadline| Instant::now() >= deadline) => {
+                Err(Refusal::Stopped(WaitError::TimedOut))
+            }
             Some(Err(forecast)) => Err(Refusal::TooLate(*forecast)),
             // The thread that gave a permit back has handed it to this one.
             Some(Ok(since)) => Ok(self.permit(Time::Since(*since))),
@@ -126,9 +136,11 @@ impl Drop for Permit<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::runtime::task::on_this_thread;
+    use crate::runtime::task::{Task, on_this_thread};
     use crate::runtime::wait::Bounds;
-    use crate::sync::{AtomicUsize, Ordering};
+    use crate::runtime::workers::WorkerPool;
+    use crate::sync::{Arc, AtomicUsize, Ordering};
+    use std::sync::mpsc::channel;
 
     #[test]
     fn never_more_holders_than_permits_and_everyone_gets_a_turn() {
@@ -163,5 +175,45 @@ mod tests {
         drop(held);
         assert!(on_this_thread(permits.take(&patient)).is_ok());
         assert_eq!(permits.0.lock().free, 1);
+    }
+
+    #[test]
+    fn a_call_that_learns_after_its_deadline_that_it_was_refused_has_missed_the_deadline() {
+        const LONG: Duration = Duration::from_secs(60);
+        let (workers, permits) = (WorkerPool::new("test", 1), Arc::new(Semaphore::new(1)));
+        let (told, results) = channel();
+        for wakes_late in [false, true] {
+            let mut held = permits.try_take().unwrap();
+            // Longer than the call has time. The first in the line waits nevertheless.
+            held.took(Some(LONG));
+            let deadline = Instant::now() + Duration::from_millis(400);
+            let (told, permits) = (told.clone(), permits.clone());
+            let call = |task| async move {
+                let watch = Watch::of_task(Bounds { deadline: Some(deadline), ..Bounds::default() }, task);
+                let refused = permits.take_in_time(&watch).await.err();
+                told.send((refused, Instant::now())).unwrap();
+            };
+            Task::spawn(&workers, call).unwrap();
+            // The only worker begins this when the call has let go of it.
+            let (begun, begins) = channel();
+            let (release, released) = channel::<()>();
+            let hold = move |_| {
+                begun.send(()).unwrap();
+                released.recv().unwrap();
+            };
+            workers.run(hold).unwrap();
+            begins.recv_timeout(LONG).unwrap();
+            drop(held);
+            while wakes_late && Instant::now() < deadline {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            release.send(()).unwrap();
+            let (refused, at) = results.recv_timeout(LONG).unwrap();
+            match refused.unwrap() {
+                Refusal::TooLate(_) => assert!(!wakes_late),
+                // On a slow machine the other one may be late too.
+                Refusal::Stopped(stop) => assert!(stop == WaitError::TimedOut && at >= deadline, "{stop:?}"),
+            }
+        }
     }
 }

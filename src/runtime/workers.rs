@@ -157,7 +157,7 @@ impl Pools {
 }
 
 impl WorkerPool {
-    pub(super) fn new(name: &'static str, limit: usize) -> Arc<WorkerPool> {
+    pub(crate) fn new(name: &'static str, limit: usize) -> Arc<WorkerPool> {
         WorkerPool::with(name, usually(limit), STACK_SIZE)
     }
 
