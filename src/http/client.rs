@@ -499,6 +499,40 @@ mod tests {
     }
 
     #[test]
+    fn how_long_requests_take_is_known_before_one_has_waited_for_a_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let settings = Settings { max_connections: 1, ..settings(&listener, "measured") };
+        let client = Client::shared(&settings).unwrap();
+        const TAKES: Duration = Duration::from_secs(1);
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            // As a server that works for so long.
+            std::thread::sleep(TAKES);
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK").unwrap();
+        });
+        let retry = Retry::new(false);
+        let long = watch(Duration::from_secs(60));
+        on_this_thread(client.send(&request(&retry), &long)).unwrap();
+        let held = client.usual.try_take();
+        std::thread::scope(|scope| {
+            // The first in the line is never refused.
+            scope.spawn(|| {
+                let retry = Retry::new(false);
+                let long = watch(Duration::from_secs(60));
+                on_this_thread(client.permit(&request(&retry), &long)).map(drop).unwrap();
+            });
+            while client.usual.waiting() == 0 {
+                std::thread::yield_now();
+            }
+            // The one before it and its own take longer.
+            let error = on_this_thread(client.permit(&request(&retry), &watch(TAKES))).err().unwrap();
+            assert_eq!(error.status(), Status::VSESSION_E_OVERLOADED, "{error}");
+            drop(held);
+        });
+    }
+
+    #[test]
     fn a_late_answer_is_waited_for_where_the_budget_does_not_pay_for_another_question() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let settings = settings(&listener, "patient");
