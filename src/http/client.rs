@@ -171,8 +171,8 @@ impl Client {
             let mut exchange = Exchange::new(watch, request.commit_when_sent, most);
             exchange.heard_before = self.round_trips.heard();
             exchange.answers_at_once = request.lane != Lane::LongPoll;
-            let (head, failure) = match self.send_once(request, &mut exchange).await {
-                Ok(HttpReply { head, body: Err(error) }) => (Some(head), error),
+            let (arrived, failure) = match self.send_once(request, &mut exchange).await {
+                Ok(HttpReply { head, body: Err(error), part }) => (Some((head, part)), error),
                 Ok(reply) => {
                     permit.took(exchange.took);
                     let is_answer = !means_outage(reply.head.status);
@@ -217,8 +217,8 @@ impl Client {
             let failure = error_context::with_peer(failure, self.settings(), &exchange);
             let failure = if silent { failure.with(|d| d.silent = true) } else { failure };
             let failure = request.retry.give_up(failure, sent);
-            return match head {
-                Some(head) => Ok(HttpReply { head, body: Err(failure) }),
+            return match arrived {
+                Some((head, part)) => Ok(HttpReply { head, body: Err(failure), part }),
                 None => Err(failure),
             };
         }
@@ -284,14 +284,15 @@ impl Client {
             (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
             // A server that has not read the whole request may cut its answer off.
             (Some(head), Err(error)) if exchange.overdue || !(is_cut_off(&error) && head.says_enough()) => {
-                Ok(HttpReply { head, body: Err(error) })
+                let part = if is_cut_off(&error) { body.into_bytes() } else { Vec::new() };
+                Ok(HttpReply { head, body: Err(error), part })
             }
             (Some(head), _) => {
                 let body = body.into_bytes();
                 if !self.is_tls() && reply::is_page_about_tls(head.status, &body) {
                     return Err(reply::speaks_tls(head.status));
                 }
-                Ok(HttpReply { head, body: Ok(body) })
+                Ok(HttpReply { head, body: Ok(body), part: Vec::new() })
             }
         }
     }

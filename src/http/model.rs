@@ -29,7 +29,7 @@ shuttle::lazy_static! {
 /// A reply with these header lines, each of which ends with CRLF.
 pub(crate) fn reply(status: u16, headers: &str, body: Vec<u8>) -> HttpReply {
     let head = Head::new(status, format!("HTTP/1.1 {status}\r\n{headers}\r\n").as_bytes());
-    HttpReply { head, body: Ok(body) }
+    HttpReply { head, body: Ok(body), part: Vec::new() }
 }
 
 /// Sets the server that answers from now on, in this run of the model.

@@ -16,6 +16,8 @@ pub(crate) struct HttpReply {
     pub(crate) head: Head,
     /// An error where the head arrived and the body did not, unless the status says enough.
     pub(crate) body: Result<Vec<u8>>,
+    /// What has arrived of a body that was cut off.
+    pub(crate) part: Vec<u8>,
 }
 
 /// Takes a body as it arrives, decompressed. It provides the room to write into, so that nothing is copied twice.

@@ -59,6 +59,12 @@ pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result:
     Err(Unreadable { text, reason, ran: found.is_own })
 }
 
+/// The decisive fault that a part of a body names, if it does: the beginning, as far as it has arrived.
+#[cold]
+pub(crate) fn fault_of_part(part: &[u8]) -> Option<Fault> {
+    fault::recognised(&String::from_utf8_lossy(part))
+}
+
 /// Levels of elements: the envelope, its body, and what `reply` names.
 const ENVELOPE: usize = 1;
 const BODY: usize = 2;

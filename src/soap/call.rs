@@ -67,16 +67,19 @@ impl Endpoint {
     /// Reads the answer to a call. An error shows neither the call's cookie nor these other secrets, although the server may
     /// repeat them.
     pub(crate) fn read(&self, call: &Call<'_>, answer: HttpReply, secrets: [&str; 2]) -> Result<Reply> {
-        let HttpReply { head, body } = answer;
+        let HttpReply { head, body, part } = answer;
         let status = head.status;
-        let body = body.map_err(|error| self.about(call, error))?;
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => return Err(self.about(call, cut_off(call, status, error, &part, secrets))),
+        };
         let answer = answer::read(body, call.method, self.namespace);
         match answer {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => return Ok(reply),
             _ => {}
         }
         call.retry.note_pause_asked(head.retry_after());
-        let hidden = [call.cookie.map_or("", cookie_value), secrets[0], secrets[1]];
+        let hidden = hidden(call, secrets);
         let hidden = Redactor(&hidden);
         let error = match answer {
             // A proxy may change the status of a fault.
@@ -93,6 +96,22 @@ impl Endpoint {
     fn about(&self, call: &Call<'_>, error: Error) -> Error {
         self.named(error).with(|d| d.operation_id = Some(call.operation_id.into()))
     }
+}
+
+/// The error of a reply of which only a part arrived. That part may name a decisive fault, and the loss of the rest must not hide that the
+/// session is gone or that the credentials are wrong.
+#[cold]
+fn cut_off(call: &Call<'_>, http_status: u16, lost: Error, part: &[u8], secrets: [&str; 2]) -> Error {
+    let Some(fault) = answer::fault_of_part(part) else { return lost };
+    let error = fault.into_error(call.method, http_status, Redactor(&hidden(call, secrets)));
+    let why = &lost.detail().message;
+    call.retry.answered(error.reworded(|message| format!("{message} (the rest is missing: {why})")))
+}
+
+/// What no error of a call shows.
+#[cold]
+fn hidden<'a>(call: &Call<'a>, secrets: [&'a str; 2]) -> [&'a str; 3] {
+    [call.cookie.map_or("", cookie_value), secrets[0], secrets[1]]
 }
 
 /// The value in a `Cookie` header with one cookie, without the quotes around it.

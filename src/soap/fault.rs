@@ -63,6 +63,10 @@ pub(super) fn recognised(text: &str) -> Option<Fault> {
         return None;
     }
     let tag = &text[specific.at..][..end_of_tag(&text[specific.at..])];
+    if !tag.ends_with('>') {
+        // Its end is missing, and the type may be.
+        return None;
+    }
     let name = match type_in(tag) {
         Some(name) => name,
         None => specific.local.strip_suffix("Fault")?.into(),
@@ -490,6 +494,15 @@ mod tests {
         for detail in ["<NotAuthenticated/>", "<InvalidStateFault/>", "text <NotAuthenticatedFault/>"] {
             assert_eq!(recognised(detail), None, "{detail}");
         }
+    }
+
+    #[test]
+    fn a_fault_that_is_cut_off_is_known_once_its_type_has_arrived() {
+        let fault = "<e:Envelope><e:Body><e:Fault><detail><InvalidLoginFault xsi:type=\"PasswordExpired\">";
+        for end in 0..fault.len() {
+            assert_eq!(super::recognised(&fault[..end]), None, "{end}");
+        }
+        assert_eq!(super::recognised(fault).unwrap().name, "PasswordExpired");
     }
 
     #[test]

@@ -91,7 +91,7 @@ async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<Str
     let operation_id = next_operation_id();
     let asked = |error: Error| error.with(|d| d.operation_id = Some(operation_id.as_str().into()));
     let reply = endpoint.get("vimServiceVersions.xml", &operation_id, watch).await;
-    let HttpReply { head, body } = reply.map_err(asked)?;
+    let HttpReply { head, body, .. } = reply.map_err(asked)?;
     let body = body.map_err(asked)?;
     let error = || asked(http_status::error(&head, &body, "the list of its API versions", Redactor::NOTHING));
     match head.status {

@@ -1,5 +1,6 @@
 //! Refused credentials: only an explicit login sends them again.
 
+use serde_json::json;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -27,6 +28,24 @@ fn refused(result: Result<impl Sized, ApiError>) -> ApiError {
     let error = result.err().expect("an error");
     assert_eq!(error.status, status::VSESSION_E_INVALID_LOGIN, "{error:?}");
     error
+}
+
+#[test]
+fn a_refusal_whose_rest_is_lost_is_a_refusal() {
+    for then in ["close", "stall"] {
+        let simulator = Simulator::start();
+        // The last byte of its reply is missing.
+        simulator.rule(json!({"method": "Login", "stop": {"byte": -1, "then": then}}));
+        let config = eager(simulator.config().with("password", "wrong")).with("timeout_ms", "1000");
+        let session = config.open().unwrap();
+        for _ in 0..20 {
+            let error = refused(session.ping_with(&Options::timeout(60_000)));
+            assert!(error.message.contains("the rest is missing"), "{error:?}");
+        }
+        assert_eq!(simulator.stat("login_failures"), 1, "{then}: the credentials were sent again");
+        assert_eq!(session.state(), VSESSION_STATE_REJECTED);
+        session.close().unwrap();
+    }
 }
 
 #[test]
