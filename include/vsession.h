@@ -88,7 +88,8 @@ enum vsession_status
     /**
      * The program makes more calls at a time than can be served: so many wait for a connection that this one would not be answered
      * before its deadline, or as many asynchronous calls are under way as `max_async_calls` allows. It was not sent, and its
-     * deadline has not passed yet. Nothing is wrong with the server.
+     * deadline has not passed yet. That says nothing against the server, but one that hangs keeps its connections in use: the state
+     * of the session (VSESSION_STATE_UNREACHABLE) and the message tell.
      */
     VSESSION_E_OVERLOADED = 22,
     /**

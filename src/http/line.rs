@@ -136,7 +136,7 @@ impl Line {
     ) -> Vec<Arc<Turn>> {
         debug_assert!(self.free < self.permits);
         if let Time::Took(took) = time {
-            self.pace.took(took, answered);
+            self.served(took, answered);
         }
         if self.waiting.is_empty() && !matches!(time, Time::Since(_)) {
             self.free += 1;
@@ -144,7 +144,7 @@ impl Line {
         }
         let now = clock();
         if let Time::Since(since) = time {
-            self.pace.took(now.saturating_duration_since(since), answered);
+            self.served(now.saturating_duration_since(since), answered);
         }
         let mut decided = Vec::new();
         self.since_probe = self.since_probe.saturating_add(1);
@@ -167,6 +167,13 @@ impl Line {
         }
         self.free += 1;
         decided
+    }
+
+    fn served(&mut self, took: Duration, answered: bool) {
+        self.pace.took(took, answered);
+        if answered && self.waiting.is_empty() {
+            self.pace.took_while_nobody_waits(took);
+        }
     }
 
     /// Tells those at the end of the line whose turn will come too late. They came before that could be known, or the server has

@@ -39,6 +39,8 @@ pub(super) struct Pace {
     usual: Option<u64>,
     /// How many requests in a row have taken longer.
     longer: u32,
+    /// How many requests in a row have ended unanswered.
+    unanswered: u32,
 }
 
 /// Why a call cannot be served in time.
@@ -48,6 +50,8 @@ pub(super) struct Forecast {
     pub(super) ahead: usize,
     /// How long requests take.
     pub(super) usual: Duration,
+    /// How many requests in a row have ended unanswered.
+    pub(super) unanswered: u32,
     /// When the reply can be expected.
     pub(super) reply_in: Duration,
     pub(super) deadline_in: Duration,
@@ -67,6 +71,7 @@ impl Pace {
             interval: None,
             usual: None,
             longer: 0,
+            unanswered: 0,
         }
     }
 
@@ -89,6 +94,7 @@ impl Pace {
 
     /// A request took so long. One that ended unanswered would have taken longer, so it never lowers the figure.
     pub(super) fn took(&mut self, took: Duration, answered: bool) {
+        self.unanswered = if answered { 0 } else { self.unanswered.saturating_add(1) };
         let took = took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into());
         let Some(usual) = self.usual else {
             self.usual = Some(took);
@@ -102,6 +108,20 @@ impl Pace {
         } else if answered {
             self.usual = Some(usual - (usual - took) / 4);
             self.longer = 0;
+        }
+    }
+
+    /// A request was answered after so long, and nobody waits for its permit. Then no turn tells that the server has become faster
+    /// since calls last waited, but requests do: permits come back at least as often as follows from their time.
+    pub(super) fn took_while_nobody_waits(&mut self, took: Duration) {
+        if self.last.is_none() {
+            return;
+        }
+        let by_time = took / self.permits;
+        let lower = |figure: &mut Duration, to: Duration| *figure -= figure.saturating_sub(to) / 2;
+        lower(&mut self.spent, by_time * self.turns);
+        if let Some(interval) = &mut self.interval {
+            lower(interval, by_time);
         }
     }
 
@@ -153,7 +173,14 @@ impl Pace {
     ) -> Option<Forecast> {
         let deadline_in = deadline.saturating_duration_since(now);
         let retry_in = reply_in.checked_sub(deadline_in).filter(|excess| !excess.is_zero())?;
-        Some(Forecast { ahead, usual: self.usual(), reply_in, deadline_in, retry_in })
+        Some(Forecast {
+            ahead,
+            usual: self.usual(),
+            unanswered: self.unanswered,
+            reply_in,
+            deadline_in,
+            retry_in,
+        })
     }
 }
 
@@ -161,13 +188,21 @@ impl Forecast {
     #[cold]
     pub(super) fn error(&self, server: &str, connections: usize) -> Error {
         let ms = |duration: Duration| duration.as_millis();
-        let Forecast { ahead, usual, reply_in, deadline_in, retry_in } = *self;
+        let Forecast { ahead, usual, unanswered, reply_in, deadline_in, retry_in } = *self;
+        // Overload alone does not look like that: of the requests that are sent, most are answered in time.
+        let advice = match usize::try_from(unanswered) {
+            Ok(unanswered) if unanswered < connections => {
+                "call less often, give the call a larger timeout_ms, or raise that option".to_owned()
+            }
+            _ => {
+                format!("none of the last {unanswered} requests was answered in time, so the server may hang")
+            }
+        };
         Error::new(
             Status::VSESSION_E_OVERLOADED,
             format!(
                 "not sent: all connections to {server} are in use ('max_connections', {connections}), {ahead} other calls wait \
-                 for one, and requests take {} ms now, so that the reply is expected in {} ms, after the deadline in {} ms; call \
-                 less often, give the call a larger timeout_ms, or raise that option",
+                 for one, and requests take {} ms now, so that the reply is expected in {} ms, after the deadline in {} ms; {advice}",
                 ms(usual),
                 ms(reply_in),
                 ms(deadline_in),
@@ -205,5 +240,20 @@ mod tests {
         let slow = || [(2, true)].into_iter().chain([(1000, true); 8]);
         assert_eq!(after(slow()), 1000);
         assert!(after(slow().chain([(2, true); 16])) < 20);
+    }
+
+    #[test]
+    fn an_overload_by_requests_that_are_not_answered_is_told_as_one() {
+        let begin = Instant::now();
+        let told = |last_answered: bool| {
+            let mut pace = Pace::new(2);
+            [false, false, last_answered].into_iter().for_each(|a| pace.took(Duration::from_secs(1), a));
+            let forecast = pace.too_late(begin, Some(begin + Duration::from_millis(100)), 1).unwrap();
+            forecast.error("vc:443", 2).to_string()
+        };
+        assert!(
+            told(false).ends_with("none of the last 3 requests was answered in time, so the server may hang")
+        );
+        assert!(told(true).ends_with("or raise that option"), "{}", told(true));
     }
 }

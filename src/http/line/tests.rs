@@ -324,3 +324,39 @@ fn refusals_are_told_one_after_the_other_and_before_the_deadline() {
     assert_eq!((told[0], told[1], told[2]), (ms(0), BETWEEN_REFUSALS, 2 * BETWEEN_REFUSALS));
     assert_eq!((told.len(), *told.last().unwrap()), (1000, ms(50)));
 }
+
+/// What a line of one permit learns from a time when requests took 1.5 s, and then of `burst`: how many of 12 calls that come at once
+/// with 800 ms are let in.
+fn let_in_after_a_slow_time(before_the_burst: impl FnOnce(&mut Line)) -> usize {
+    let mut line = Line::new(1);
+    let slow = Caller { deadline: Some(Duration::from_secs(60)), service: |_| ms(1500), patient: false };
+    serve(&mut line, &[slow; 24], ms(0), Duration::from_secs(36));
+    let mut line = Line { pace: line.pace, ..Line::new(1) };
+    before_the_burst(&mut line);
+    let begin = Instant::now();
+    (0..12).filter(|_| !matches!(line.arrive(Some(begin + ms(800)), || begin), Arrival::TooLate(..))).count()
+}
+
+#[test]
+fn what_was_learned_while_the_server_was_slow_is_forgotten_without_a_line() {
+    assert!(let_in_after_a_slow_time(|_| ()) <= 2, "the first gets the permit, the second may wait");
+    let single_calls = |line: &mut Line| {
+        for _ in 0..20 {
+            assert!(matches!(line.arrive(None, Instant::now), Arrival::Free));
+            line.give_back(Time::Took(ms(50)), true, || panic!("nobody waits"));
+        }
+    };
+    assert!(let_in_after_a_slow_time(single_calls) >= 10);
+    let bursts = |line: &mut Line| {
+        let mut now = Instant::now();
+        for _ in 0..10 {
+            let deadline = Some(now + ms(800));
+            (0..12).for_each(|_| drop(line.arrive(deadline, || now)));
+            while line.free == 0 {
+                now += ms(50);
+                line.give_back(Time::Since(now - ms(50)), true, || now);
+            }
+        }
+    };
+    assert!(let_in_after_a_slow_time(bursts) >= 10);
+}
