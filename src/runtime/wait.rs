@@ -230,19 +230,14 @@ impl Watch {
         commit: bool,
     ) -> std::result::Result<(Option<Instant>, bool), WaitError> {
         // They are told before the look: who stops waiting is either seen by it or has been told.
-        let told = commit && !planted!("told-too-late") && self.tell_sending();
+        let told = commit && self.tell_sending();
         let thread = match &self.waiter {
             Waiter::Task(task) => task.check().map_err(WaitError::from),
             Waiter::Thread(_) => Ok(()),
         };
         let checked = thread.and_then(|()| self.bounds.check_and_read_clock());
         match checked {
-            Ok(_) if commit => {
-                self.commit(true);
-                if planted!("told-too-late") {
-                    self.tell_sending();
-                }
-            }
+            Ok(_) if commit => self.commit(true),
             Err(_) if told => self.tell_nothing_sent(),
             _ => {}
         }
