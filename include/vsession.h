@@ -24,6 +24,7 @@
 /* Initialisers of the structures with struct_size. Zero is the default of every other member. */
 #define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options), 0, 0, { 0 }, NULL, 0, 0, 0 }
 #define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0 }
+#define VSESSION_HTTP_REQUEST_INIT { sizeof(vsession_http_request), NULL, NULL, NULL, 0, NULL, 0, 0, 0 }
 
 
 /**
@@ -117,7 +118,8 @@ enum vsession_status
      */
     VSESSION_E_PROXY = 45,
     /**
-     * The server answered with an HTTP status that carries no SOAP reply, for example a 404, a 502 or a redirection.
+     * The server answered with an HTTP status that carries no SOAP reply and no error of a service, for example a 404, a 502 or a
+     * redirection.
      */
     VSESSION_E_HTTP = 60,
     /**
@@ -161,6 +163,10 @@ enum vsession_status
      * The session was replaced, and the call required the older one (`require_epoch`).
      */
     VSESSION_E_SESSION_CHANGED = 84,
+    /**
+     * A REST service answered with an error, which `vsession_error_service_error` names.
+     */
+    VSESSION_E_REST = 85,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -386,6 +392,36 @@ typedef int32_t vsession_event_kind;
 #endif // __cplusplus
 
 /**
+ * Whose request it is, as a number in `through`.
+ */
+enum vsession_through
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * Reserved for the REST session, which this version does not have.
+     */
+    VSESSION_THROUGH_REST = 0,
+    /**
+     * That of the vim25 session. Its cookie goes with the request, or, where the path is one of VI JSON
+     * (`/sdk/vim25/...`), its id in the header `vmware-api-session-id`.
+     */
+    VSESSION_THROUGH_VIM = 1,
+    /**
+     * Nobody's: it needs no session, logs nobody in, and a success says nothing about the session.
+     */
+    VSESSION_THROUGH_NONE = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum vsession_through vsession_through;
+#else
+typedef int32_t vsession_through;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
  * changes, so any thread may read it. For NULL, and for an index beyond the end, the accessors return NULL or 0.
  */
@@ -416,8 +452,8 @@ typedef struct vsession_event vsession_event;
 typedef struct vsession_info vsession_info;
 
 /**
- * The reply to a call. Owned by the caller and freed with `vsession_reply_free`. It never changes, so any thread may read
- * it, and it outlives the session. For NULL the accessors return NULL or 0.
+ * The reply to a call or to an HTTP request. Owned by the caller and freed with `vsession_reply_free`. It never changes, so
+ * any thread may read it, and it outlives the session. For NULL the accessors return NULL or 0.
  */
 typedef struct vsession_reply vsession_reply;
 
@@ -524,6 +560,66 @@ typedef int32_t (*vsession_keepalive_fn)(struct vsession session, void *data);
  * returns VSESSION_OK, or returns another status, and gives the reason with `vsession_credentials_fail` first.
  */
 typedef int32_t (*vsession_credentials_fn)(struct vsession session, struct vsession_credentials *credentials, void *data);
+
+/**
+ * A header of a request.
+ */
+typedef struct vsession_header {
+    /**
+     * For example `Accept`.
+     */
+    const char *name;
+    /**
+     * Printable ASCII, blanks and tabs.
+     */
+    const char *value;
+} vsession_header;
+
+/**
+ * An HTTP request. Initialise it with `VSESSION_HTTP_REQUEST_INIT`.
+ */
+typedef struct vsession_http_request {
+    /**
+     * `sizeof(vsession_http_request)`. A smaller size ends behind `path` or a later member; the others count as zero.
+     */
+    size_t struct_size;
+    /**
+     * In capital letters, for example `GET`. `CONNECT` and `TRACE` are refused.
+     */
+    const char *method;
+    /**
+     * The path on the server and perhaps a query, percent-encoded as in the request: `/api/vcenter/vm?names=a%20b`. An
+     * address of another server, a segment `.` or `..`, however it is encoded, and a path that begins with `//` are
+     * refused.
+     */
+    const char *path;
+    /**
+     * Headers, at most 128. Those that the library writes itself are refused: the ones about the connection and the length
+     * of the body, `Host`, `User-Agent`, `Accept-Encoding`, `X-Request-ID` (the operation id), and the ones that make it a request of the session.
+     * A body for `/api`, `/rest` or VI JSON without a `Content-Type` gets `application/json`.
+     */
+    const struct vsession_header *headers;
+    /**
+     * How many.
+     */
+    size_t header_count;
+    /**
+     * The body: any bytes. NULL: none.
+     */
+    const void *body;
+    /**
+     * The length of the body in bytes.
+     */
+    size_t body_length;
+    /**
+     * Whose request it is: a `vsession_through`.
+     */
+    int32_t through;
+    /**
+     * Non-zero: a reply is handed out whatever its status. Otherwise a status of 400 or above is an error.
+     */
+    int32_t raw;
+} vsession_http_request;
 
 /**
  * Receives log messages: the level (a `vsession_log_level`), the text (UTF-8, valid only during the call), and the pointer
@@ -826,6 +922,24 @@ const char *vsession_error_fault_name(const struct vsession_error *error);
 const char *vsession_error_fault_xml(const struct vsession_error *error);
 
 /**
+ * Returns what a REST service calls the error, its `error_type`, for example `NOT_FOUND`; also for the older API below
+ * `/rest`, whose type names are translated. NULL when no REST service answered.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+ */
+const char *vsession_error_service_error(const struct vsession_error *error);
+
+/**
+ * Returns the whole body of the reply that refused a request of `vsession_http`, and its length in `length`, which may be
+ * NULL. A NUL follows it, which does not count. Secrets of the request are removed from it. NULL, with length 0, for other
+ * errors and when the body is empty.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+ */
+const char *vsession_error_body(const struct vsession_error *error,
+                                size_t *length);
+
+/**
  * Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.
  *
  * Threads: safe from any thread. Blocks: never.
@@ -989,6 +1103,51 @@ const char *vsession_event_kind_name(int32_t kind);
  * Threads: safe from any thread, once for each object. Blocks: never.
  */
 void vsession_event_free(struct vsession_event *event);
+
+/**
+ * Makes any HTTP request to the server: VI JSON, files, or a service beside vim25, with the method, the headers and the
+ * body that `request` says. Through the vim25 session it logs in first when that is necessary and allowed.
+ *
+ * A status below 400 is success, redirects included, which are not followed. A status of 400 or above is an error, unless
+ * `raw` is set: `vsession_error_service_error` is what a REST service calls it, `vsession_error_fault_name` the type of a
+ * fault of VI JSON or SOAP, and `vsession_error_body` the whole body. When the server answers that the caller is not
+ * authenticated (HTTP 401, the fault NotAuthenticated), the library asks it whether the session is alive. If the session is
+ * gone, it is replaced, once for all threads, and the request is sent again. If it is alive, the answer stands.
+ *
+ * A request runs at most once, unless `idempotent` is set; that holds for GET too. Requests that end the session or make
+ * another one are refused. The whole body and the whole reply are in memory; a reply is at most as large as the option
+ * `max_reply_bytes` says. Other servers are out of reach.
+ *
+ * Threads: safe from any thread; requests of different threads run in parallel. Blocks: until the reply is complete, the
+ * deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `request` and `options`
+ * remain the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_REST; VSESSION_E_HTTP when no service said anything;
+ * VSESSION_E_NOT_AUTHENTICATED; VSESSION_E_NO_PERMISSION; VSESSION_E_FAULT; VSESSION_E_INVALID_LOGIN;
+ * VSESSION_E_SESSION_CHANGED; VSESSION_E_CLOSED; errors of the network and of the server. `vsession_error_executed` says
+ * whether the server ran the request.
+ */
+vsession_status vsession_http(struct vsession session,
+                              const struct vsession_http_request *request,
+                              const struct vsession_call_options *options,
+                              struct vsession_reply **out,
+                              struct vsession_error **err);
+
+/**
+ * Starts a request as by `vsession_http` and returns. When it ends, an event of the kind `VSESSION_EVENT_COMPLETION` with
+ * this `tag` and the reply or the error is put into `queue`: exactly one, however the request ends. It counts among the
+ * calls that `max_async_calls` allows; see `vsession_call_async`. A `WaitForUpdatesEx` by VI JSON takes one of
+ * `max_long_polls`.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: all arguments are copied and remain the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_INVALID_HANDLE; VSESSION_E_CLOSED; VSESSION_E_OVERLOADED. After an error
+ * there is no event.
+ */
+vsession_status vsession_http_async(struct vsession session,
+                                    const struct vsession_http_request *request,
+                                    const struct vsession_call_options *options,
+                                    struct vsession_queue queue,
+                                    uint64_t tag,
+                                    struct vsession_error **err);
 
 /**
  * Returns the epoch of the login: 1 for the first login of a session, and so on. 0 for NULL.
@@ -1249,7 +1408,7 @@ vsession_status vsession_queue_free(struct vsession_queue queue);
 
 /**
  * Returns the whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. If `length` is not NULL, it is set to
- * the length in bytes without the NUL. NULL, with length 0, for a NULL reply.
+ * the length in bytes without the NUL. NULL, with length 0, for a NULL reply and for that of `vsession_http`.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
@@ -1258,7 +1417,8 @@ const char *vsession_reply_xml(const struct vsession_reply *reply, size_t *lengt
 /**
  * Returns the response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`. It
  * is a part of what `vsession_reply_xml` returns and is not NUL-terminated: its length in bytes is stored in `length`.
- * Prefixes that it uses may be declared on the envelope. NULL, with length 0, for a NULL reply.
+ * Prefixes that it uses may be declared on the envelope. NULL, with length 0, for a NULL reply and for that of
+ * `vsession_http`.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
@@ -1268,15 +1428,15 @@ const char *vsession_reply_response(const struct vsession_reply *reply,
 /**
  * Returns the text of the return value when that is a single element without children: a string, a number, a time, a
  * reference to a task. Character references and CDATA sections are resolved, and comments are removed. NULL when the
- * method returns nothing or a structure.
+ * method returns nothing or a structure, and for a reply of `vsession_http`.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
 const char *vsession_reply_text(const struct vsession_reply *reply);
 
 /**
- * Returns the epoch of the session that the call went through. Filters, views and collectors that the call made live
- * as long as that session.
+ * Returns the epoch of the session that the call went through; 0 for a request that was nobody's. Filters, views and
+ * collectors that the call made live as long as that session.
  *
  * Threads: safe from any thread. Blocks: never.
  */
@@ -1288,6 +1448,41 @@ uint64_t vsession_reply_epoch(const struct vsession_reply *reply);
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
 const char *vsession_reply_operation_id(const struct vsession_reply *reply);
+
+/**
+ * Returns the status of an HTTP reply, for example 200; 0 for the reply to a vim25 call.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+int32_t vsession_reply_http_status(const struct vsession_reply *reply);
+
+/**
+ * Returns the value of the first header line with this name, in any case, of an HTTP reply. NULL when there is none, and for
+ * the reply to a vim25 call.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+ */
+const char *vsession_reply_header(const struct vsession_reply *reply,
+                                  const char *name);
+
+/**
+ * Returns the value of the header line with this number, from 0 on, of an HTTP reply, and its name in `name`, which may be
+ * NULL. NULL behind the last one, and for the reply to a vim25 call; `name` is then set to NULL.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+ */
+const char *vsession_reply_header_at(const struct vsession_reply *reply,
+                                     size_t number,
+                                     const char **name);
+
+/**
+ * Returns the body of an HTTP reply, decompressed, and its length in `length`, which may be NULL. A NUL follows it, which does
+ * not count. NULL, with length 0, for the reply to a vim25 call.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+ */
+const char *vsession_reply_body(const struct vsession_reply *reply,
+                                size_t *length);
 
 /**
  * Frees a reply. NULL is allowed and does nothing. Do not free the reply of an event.

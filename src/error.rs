@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
-use crate::text::Text;
+use crate::text::{Bytes, Text};
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
@@ -20,6 +20,10 @@ pub(crate) struct Detail {
     pub(crate) message: Text,
     pub(crate) fault_name: Option<Text>,
     pub(crate) fault_xml: Option<Text>,
+    /// What a REST service calls the error, for example `NOT_FOUND`.
+    pub(crate) service_error: Option<Text>,
+    /// The body of the reply to a request of the program's own, without the secrets of the request.
+    pub(crate) body: Option<Arc<Bytes>>,
     /// 0 when no HTTP reply arrived.
     pub(crate) http_status: u16,
     pub(crate) operation_id: Option<Text>,
@@ -77,6 +81,8 @@ impl Error {
             message: message.into(),
             fault_name: None,
             fault_xml: None,
+            service_error: None,
+            body: None,
             http_status: 0,
             operation_id: None,
             os_error: 0,
@@ -177,7 +183,7 @@ impl Error {
         &self.0
     }
 
-    /// A server answered the request, with a fault.
+    /// A server answered the request, with a fault or a service's error.
     pub(crate) fn is_fault(&self) -> bool {
         use Status::*;
         matches!(
@@ -186,6 +192,7 @@ impl Error {
                 | VSESSION_E_NOT_AUTHENTICATED
                 | VSESSION_E_NO_PERMISSION
                 | VSESSION_E_FAULT
+                | VSESSION_E_REST
         )
     }
 

@@ -1,7 +1,7 @@
 //! One vSphere session, safe from every thread: a shared library with a C ABI.
 //!
 //! The C functions are in `ffi`. Everything below is safe Rust and private; arrows between modules go down only:
-//! `ffi → session → config → auth → vim → soap → http → net → runtime → {sys, error, status, state, text, sync, planted}`.
+//! `ffi → session → config → auth → vim → rest → soap → http → net → runtime → {sys, error, status, state, text, sync, planted}`.
 #![deny(unsafe_code)]
 #![warn(unreachable_pub)]
 // Under the model checker no connection is made, and the models use what they look at.
@@ -26,6 +26,9 @@ mod config;
 
 /// The vim25 service: discovery, SessionManager.
 mod vim;
+
+/// REST and VI JSON: their paths and their errors.
+mod rest;
 
 /// Calls: envelopes, replies, faults.
 mod soap;

@@ -1,9 +1,9 @@
-//! Text that leaves the library without a copy.
+//! Text and bytes that leave the library without a copy.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The room that a `String` needs behind its text to become a `Text` without being copied.
+/// The room that a `String` or a `Vec` needs behind its contents to become a `Text` or `Bytes` without being copied.
 pub(crate) const ROOM: usize = 1;
 
 /// A text that never changes and that `ffi` hands out as it is. A zero byte follows it, which no layer but `ffi` sees.
@@ -58,6 +58,24 @@ impl fmt::Debug for Text {
     }
 }
 
+/// The same for bytes that need not be text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bytes(Vec<u8>);
+
+impl From<Vec<u8>> for Bytes {
+    fn from(mut bytes: Vec<u8>) -> Bytes {
+        bytes.push(0);
+        Bytes(bytes)
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0[..self.0.len() - ROOM]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +91,13 @@ mod tests {
         assert_eq!(text.0.as_bytes()[5], 0);
         assert_eq!(format!("{text:?}"), "\"words\"");
         assert_eq!(Text::from("").len(), 0);
+    }
+
+    #[test]
+    fn a_zero_byte_follows_bytes_that_may_hold_others() {
+        for bytes in [&b""[..], b"a\0b"] {
+            let shown = Bytes::from(bytes.to_vec());
+            assert_eq!((&*shown, shown.0.last()), (bytes, Some(&0)));
+        }
     }
 }

@@ -18,6 +18,7 @@ const LAYERS: &[&[&str]] = &[
     &["config"],
     &["auth"],
     &["vim"],
+    &["rest"],
     &["soap"],
     &["http"],
     &["net"],

@@ -25,6 +25,7 @@ use ::vsession::ffi::config::*;
 use ::vsession::ffi::credentials::*;
 use ::vsession::ffi::error::*;
 use ::vsession::ffi::event::*;
+use ::vsession::ffi::http::*;
 use ::vsession::ffi::info::*;
 use ::vsession::ffi::library::*;
 use ::vsession::ffi::queue::*;
@@ -34,7 +35,7 @@ use ::vsession::vsession_status as status;
 
 use self::arguments::zero_options;
 use self::callbacks::{credentials, free_of, keepalive, log_sink, take_back};
-use self::checks::{REACHED, TAINTED, number, secret, shows_no_secret};
+use self::checks::{REACHED, TAINTED, number, read_bytes, secret, shows_no_secret, shows_no_secret_bytes};
 use self::servers::{servers_are_well, world};
 
 /// Every exported function, one line each; a byte of the input is an index into this table. A new function goes to the end,
@@ -284,6 +285,59 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
     ("vsession_get_rest_epoch", |r| r.reads(|r| vsession_get_rest_epoch(r.session()))),
     ("vsession_info_cookie", |r| r.of_info(|i| secret(unsafe { vsession_info_cookie(i) }))),
     ("vsession_info_cookie_value", |r| r.of_info(|i| secret(unsafe { vsession_info_cookie_value(i) }))),
+    ("vsession_http", |r| {
+        let (session, request, options) = (r.session(), r.http_request(), r.options());
+        let made = r.gives(|o, e| unsafe { vsession_http(session, request.get(), options.get(), o, e) });
+        r.own.replies.extend(made);
+    }),
+    ("vsession_http_async", |r| {
+        let (session, request, options, queue) = (r.session(), r.http_request(), r.options(), r.queue());
+        let tag = u64::from(r.byte());
+        r.call(|e| unsafe { vsession_http_async(session, request.get(), options.get(), queue, tag, e) });
+    }),
+    ("vsession_reply_http_status", |r| {
+        r.of_reply(|reply, _| number(unsafe { vsession_reply_http_status(reply) }))
+    }),
+    ("vsession_reply_header", |r| {
+        let name = r.string("Content-Length");
+        r.of_reply(|reply, _| read_bytes(unsafe { vsession_reply_header(reply, name.0) }));
+    }),
+    ("vsession_reply_header_at", |r| {
+        let at = usize::from(r.byte());
+        r.of_reply(|reply, _| {
+            let mut name = null();
+            let value = unsafe { vsession_reply_header_at(reply, at, &mut name) };
+            assert_eq!(name.is_null(), value.is_null());
+            read_bytes(name);
+            read_bytes(value)
+        });
+    }),
+    ("vsession_reply_body", |r| {
+        r.of_reply(|reply, length| {
+            let body = unsafe { vsession_reply_body(reply, length) };
+            if !body.is_null() && !length.is_null() {
+                // SAFETY: the library says how long it is, and a NUL follows it.
+                let bytes = unsafe { std::slice::from_raw_parts(body.cast::<u8>(), *length + 1) };
+                assert_eq!(bytes.last(), Some(&0));
+            }
+            null()
+        });
+    }),
+    ("vsession_error_service_error", |r| r.of_error(|e| unsafe { vsession_error_service_error(e) })),
+    ("vsession_error_body", |r| {
+        r.of_error(|e| {
+            let mut length = 0;
+            let body = unsafe { vsession_error_body(e, &mut length) };
+            assert!(!body.is_null() || length == 0);
+            if !body.is_null() {
+                // SAFETY: the library says how long it is, and a NUL follows it.
+                let bytes = unsafe { std::slice::from_raw_parts(body.cast::<u8>(), length + 1) };
+                assert_eq!(bytes.last(), Some(&0));
+                shows_no_secret_bytes(&bytes[..length]);
+            }
+            null()
+        });
+    }),
 ];
 
 type Function = fn(&mut Run);
@@ -336,6 +390,8 @@ pub struct Run<'a> {
     own: Objects,
     /// Strings and arguments of the current call; freed after it.
     kept: Vec<CString>,
+    /// The header of the current request.
+    header: Box<vsession_header>,
     /// The name of the current function.
     name: &'static str,
     /// The call has an invalid handle, and no other thread could have made it valid.
@@ -433,6 +489,7 @@ impl<'a> Run<'a> {
             handles,
             own: Objects::default(),
             kept: Vec::new(),
+            header: Box::new(vsession_header { name: null(), value: null() }),
             name: "",
             refused: false,
             lenient: false,
@@ -540,18 +597,20 @@ pub fn target(bytes: &[u8]) {
     clean_up(handles);
 }
 
-/// Calls every function three times, in the order of the table, as a program would. Returns the functions that never
-/// succeeded.
+/// Calls every function three times, as a program would: in the order of the table, but those that end handles at last. Returns
+/// the functions that never succeeded.
 pub fn tour() -> Vec<&'static str> {
     servers_are_well();
     REACHED.lock().unwrap().clear();
     let handles = Handles::default();
     let mut run = Run::new(&handles, true);
     run.touring = true;
-    for _ in 0..3 {
-        for function in 0..FUNCTIONS.len() {
-            run.step(function);
-        }
+    let at = |name| FUNCTIONS.iter().position(|(known, _)| *known == name).expect("it is in the table");
+    let ends = at("vsession_close")..=at("vsession_shutdown");
+    let others = (0..FUNCTIONS.len()).filter(|function| !ends.contains(function));
+    let order: Vec<_> = others.chain(ends.clone()).collect();
+    for function in order.repeat(3) {
+        run.step(function);
     }
     drop(run);
     clean_up(handles);

@@ -77,7 +77,11 @@ pub struct vsession_soap_call {
 ///
 /// # Safety
 /// `pointer` is NULL or points to a structure whose first member is its size, of at least that size.
-unsafe fn sized<T: Copy>(pointer: *const T, shorter: &[usize], argument: &str) -> Result<Option<T>> {
+pub(super) unsafe fn sized<T: Copy>(
+    pointer: *const T,
+    shorter: &[usize],
+    argument: &str,
+) -> Result<Option<T>> {
     if pointer.is_null() {
         return Ok(None);
     }

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::guard::guard;
-use super::strings::{borrowed, optional_borrowed};
+use super::strings::{borrowed, borrowed_bytes, optional_borrowed};
 use crate::error::{Detail, Error};
 use crate::status::{vsession_executed, vsession_status};
 
@@ -56,6 +56,32 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().fault_xml))
+}
+
+/// Returns what a REST service calls the error, its `error_type`, for example `NOT_FOUND`; also for the older API below
+/// `/rest`, whose type names are translated. NULL when no REST service answered.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_service_error(error: *const vsession_error) -> *const c_char {
+    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().service_error))
+}
+
+/// Returns the whole body of the reply that refused a request of `vsession_http`, and its length in `length`, which may be
+/// NULL. A NUL follows it, which does not count. Secrets of the request are removed from it. NULL, with length 0, for other
+/// errors and when the body is empty.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_body(
+    error: *const vsession_error,
+    length: *mut usize,
+) -> *const c_char {
+    guard!(accessor(std::ptr::null()), || {
+        // SAFETY: by contract NULL, or an error that the caller has not freed.
+        let body = unsafe { error.as_ref() }.and_then(|error| error.detail().body.as_deref());
+        borrowed_bytes(body, length)
+    })
 }
 
 /// Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.

@@ -21,6 +21,7 @@ pub mod config;
 pub mod credentials;
 pub mod error;
 pub mod event;
+pub mod http;
 pub mod info;
 pub mod library;
 pub mod queue;

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
-use crate::session::{CallOptions, Session, VimView};
+use crate::session::{AsyncCall, CallOptions, Session, VimView};
 use crate::state::{ServiceName, vsession_state};
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -403,6 +403,6 @@ pub unsafe extern "C" fn vsession_call_async(
         let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
         let (call, options) = unsafe { (call::method_call(call)?.into_owned(), call::options(options)?) };
-        open.call_async(call, options, queue, tag)
+        open.call_async(AsyncCall::Method(call), options, queue, tag)
     })
 }

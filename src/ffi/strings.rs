@@ -5,10 +5,11 @@
 
 use std::ffi::{CStr, CString, c_char};
 
+use super::guard::put;
 use crate::config::login_text;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
-use crate::text::Text;
+use crate::text::{Bytes, Text};
 
 /// The text behind a pointer.
 ///
@@ -83,6 +84,12 @@ pub(super) fn borrowed_secret(secret: &Secret) -> *const c_char {
 /// The same, or NULL.
 pub(super) fn optional_borrowed(text: &Option<Text>) -> *const c_char {
     text.as_ref().map_or(std::ptr::null(), borrowed)
+}
+
+/// The address of bytes and their length, without the NUL that follows them; NULL and 0 for none.
+pub(super) fn borrowed_bytes(bytes: Option<&Bytes>, length: *mut usize) -> *const c_char {
+    put(length, bytes.map_or(0, |bytes| bytes.len()));
+    bytes.map_or(std::ptr::null(), |bytes| bytes.as_ptr().cast())
 }
 
 /// A copy that the caller owns, until `taken_back`. A NUL inside makes it empty.

@@ -28,10 +28,10 @@ impl Buffers {
 
     /// Appends as much of a body as there is room for, so that a small request is sent in one piece. Returns what is left of the piece
     /// for which there was not enough room; the next ones are still in `pieces`.
-    pub(super) fn fill_up<'a>(&mut self, pieces: &mut std::slice::Iter<'_, &'a str>) -> &'a [u8] {
+    pub(super) fn fill_up<'a>(&mut self, pieces: &mut std::slice::Iter<'_, &'a [u8]>) -> &'a [u8] {
         for piece in pieces {
             let room = self.output.capacity() - self.output.len();
-            let (now, later) = piece.as_bytes().split_at(room.min(piece.len()));
+            let (now, later) = piece.split_at(room.min(piece.len()));
             self.output.extend_from_slice(now);
             if !later.is_empty() {
                 return later;
@@ -118,13 +118,13 @@ mod tests {
     fn a_body_goes_with_its_head_as_far_as_there_is_room() {
         let mut buffers = Buffers::default();
         buffers.head(0).extend_from_slice(b"head");
-        assert_eq!(buffers.fill_up(&mut ["sm", "all"].iter()), b"");
+        assert_eq!(buffers.fill_up(&mut [&b"sm"[..], b"all"].iter()), b"");
         assert_eq!(buffers.output(), b"headsmall");
         let large = "7".repeat(2 * OUTPUT);
-        let pieces = [&*large, "next"];
+        let pieces = [large.as_bytes(), b"next"];
         let mut pieces = pieces.iter();
         let rest = buffers.fill_up(&mut pieces).len();
-        assert_eq!(pieces.next(), Some(&"next"));
+        assert_eq!(pieces.next(), Some(&&b"next"[..]));
         assert_eq!(buffers.output().len() + rest, 9 + large.len());
         assert!(rest > 0);
     }

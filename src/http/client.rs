@@ -447,7 +447,7 @@ mod tests {
             path: &ROOT,
             fixed_lines: "",
             headers: &[],
-            body: &["x"],
+            body: &[b"x"],
             retry,
             commit_when_sent: false,
             lane: Lane::Usual,

@@ -27,7 +27,7 @@ struct Unsent<'a> {
     written: usize,
     /// The part of a piece for which that buffer has no room. It comes next.
     rest: &'a [u8],
-    pieces: std::slice::Iter<'a, &'a str>,
+    pieces: std::slice::Iter<'a, &'a [u8]>,
 }
 
 impl Connection {
@@ -38,7 +38,7 @@ impl Connection {
     /// Sends a request whose head stands in the buffer for output. A server may answer before it has read the whole request, and read
     /// no further, or close the connection: the rest of the request is not sent then, and the reply is to be read. Such a
     /// connection is not used again.
-    pub(super) async fn send(&mut self, body: &[&str], exchange: &mut Exchange<'_>) -> io::Result<()> {
+    pub(super) async fn send(&mut self, body: &[&[u8]], exchange: &mut Exchange<'_>) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) {
             self.stream.before_first_request(exchange)?;
@@ -219,12 +219,12 @@ mod tests {
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
         for lengths in [[0, 1, 2, 0], [8000, 191, 2, 3], [10, 30_000, 10, 20_000], [9000, 0, 0, 8192]] {
             let pieces = [0, 1, 2, 3].map(|i| "abcd"[i..=i].repeat(lengths[i]));
-            let body = [&*pieces[0], &*pieces[1], &*pieces[2], &*pieces[3]];
+            let body = [0, 1, 2, 3].map(|i| pieces[i].as_bytes());
             connection.buffers.head(4).extend_from_slice(b"head");
             on_this_thread(connection.send(&body, &mut exchange)).unwrap();
             let mut arrived = vec![0; 4 + lengths.iter().sum::<usize>()];
             server.read_exact(&mut arrived).unwrap();
-            assert!(arrived == format!("head{}", body.concat()).as_bytes(), "{lengths:?}");
+            assert!(arrived == [&b"head"[..], &body.concat()].concat(), "{lengths:?}");
         }
         server.set_nonblocking(true).unwrap();
         assert!(server.read(&mut [0]).is_err(), "nothing follows");
@@ -241,7 +241,7 @@ mod tests {
         let watch = Watch::new(Bounds::default()).unwrap();
         let mut exchange = Exchange::new(&watch, false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
-        assert!(on_this_thread(connection.send(&["request"], &mut exchange)).is_err());
+        assert!(on_this_thread(connection.send(&[b"request"], &mut exchange)).is_err());
         assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_PROTOCOL);
         assert!(!exchange.sent);
     }

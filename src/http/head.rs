@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_cert::der::DateTime;
 
+use super::header_lines::HeaderLines;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::status::Status;
@@ -70,6 +71,11 @@ impl Head {
     /// decides.
     pub(super) fn says_enough(&self) -> bool {
         self.status >= 300 && self.status != 500
+    }
+
+    /// The header lines, for whoever reads all of them.
+    pub(crate) fn into_lines(self) -> HeaderLines {
+        HeaderLines::new(self.bytes)
     }
 }
 

@@ -10,6 +10,8 @@ mod connection;
 pub(crate) mod fuzzing;
 mod gzip;
 mod head;
+mod header_lines;
+mod input;
 mod line;
 #[cfg(vsession_model)]
 pub(crate) mod model;
@@ -26,6 +28,8 @@ mod semaphore;
 pub(crate) use budget::{Budget, Spending, Verdict};
 pub(crate) use client::{Client, renew_after_fork};
 pub(crate) use head::Head;
+pub(crate) use header_lines::HeaderLines;
+pub(crate) use input::{check_headers, check_method, check_target, percent_decoded};
 pub(crate) use reply::HttpReply;
 pub(crate) use request::{HttpRequest, Lane};
 pub(crate) use retry::{Reason, Retry};

@@ -25,9 +25,9 @@ pub(crate) struct HttpRequest<'a> {
     /// Header lines that never change, each with its line end.
     pub(crate) fixed_lines: &'static str,
     /// The other headers, except those that this module adds.
-    pub(crate) headers: &'a [(&'static str, &'a str)],
+    pub(crate) headers: &'a [(&'a str, &'a str)],
     /// The pieces of the body, in order.
-    pub(crate) body: &'a [&'a str],
+    pub(crate) body: &'a [&'a [u8]],
     /// Decides whether the request is sent again.
     pub(crate) retry: &'a Retry,
     /// Once sent, only the deadline ends the wait for the reply.
@@ -94,7 +94,7 @@ pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str)
     Ok(())
 }
 
-fn is_header_text(value: &str) -> bool {
+pub(super) fn is_header_text(value: &str) -> bool {
     // Without an early return, so that the compiler can test many bytes at once.
     value.bytes().fold(true, |good, b| good & (b == b'\t' || (b' '..=b'~').contains(&b)))
 }
@@ -105,7 +105,7 @@ mod tests {
 
     fn request<'a>(
         path: &'a PathAndQuery,
-        headers: &'a [(&'static str, &'a str)],
+        headers: &'a [(&'a str, &'a str)],
         retry: &'a Retry,
     ) -> HttpRequest<'a> {
         HttpRequest {
@@ -113,7 +113,7 @@ mod tests {
             path,
             fixed_lines: "",
             headers,
-            body: &["bo", "dy"],
+            body: &[b"bo", b"dy"],
             retry,
             commit_when_sent: false,
             lane: Lane::Usual,
@@ -128,7 +128,8 @@ mod tests {
         let common = common_part("vc.example.com:443", true, "test/1", true);
         let cookie = "c".repeat(10_000);
         for headers in [&[][..], &[("Cookie", &*cookie), ("SOAPAction", "x")]] {
-            let request = HttpRequest { body: &[&"0".repeat(100_000)], ..request(&path, headers, &retry) };
+            let large = [0; 100_000];
+            let request = HttpRequest { body: &[&large], ..request(&path, headers, &retry) };
             let mut out = Vec::new();
             write_head(&mut out, &request, &common).unwrap();
             let most = length_of_head(&request, &common);

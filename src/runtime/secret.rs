@@ -79,6 +79,32 @@ impl Deref for BorrowedOrWiped<'_> {
     }
 }
 
+/// Bytes that are borrowed, or a copy of them that is wiped at its end.
+pub(crate) enum BytesOrWiped<'a> {
+    Borrowed(&'a [u8]),
+    Wiped(Wiped<Vec<u8>>),
+}
+
+impl BytesOrWiped<'_> {
+    pub(crate) fn into_owned(self) -> BytesOrWiped<'static> {
+        BytesOrWiped::Wiped(match self {
+            BytesOrWiped::Borrowed(bytes) => Wiped::new(bytes.to_vec()),
+            BytesOrWiped::Wiped(bytes) => bytes,
+        })
+    }
+}
+
+impl Deref for BytesOrWiped<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            BytesOrWiped::Borrowed(bytes) => bytes,
+            BytesOrWiped::Wiped(bytes) => bytes,
+        }
+    }
+}
+
 /// A secret string. Clones share one copy. As behind a `Text`, a zero byte follows it, which no layer but `ffi` sees.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(Arc<Wiped<String>>);

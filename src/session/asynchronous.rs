@@ -3,6 +3,7 @@
 use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply};
 use super::kind::Kind as _;
+use super::request::HttpCall;
 use super::vim25::Vim25;
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Kind, Queue};
@@ -16,6 +17,12 @@ use crate::sync::{Arc, Ordering};
 
 /// What a completion event carries.
 pub(crate) type CallResult = Result<SessionReply>;
+
+/// What an asynchronous call does.
+pub(crate) enum AsyncCall {
+    Method(MethodCall<'static>),
+    Http(Box<HttpCall<'static>>),
+}
 
 /// A call that the session counts as under way. Puts one completion event into the queue, however the call ends.
 struct Promise {
@@ -54,7 +61,7 @@ impl Session {
     /// the call ends at once. Fails if as many calls are under way as the option allows.
     pub(crate) fn call_async(
         self: &Arc<Self>,
-        call: MethodCall<'static>,
+        call: AsyncCall,
         options: CallOptions,
         queue: Arc<Queue>,
         tag: u64,
@@ -65,7 +72,13 @@ impl Session {
         Task::spawn_or_end(&workers::pools().calls, |waiter| async move {
             let watch = Watch::of_task(bounds, waiter);
             let outcome = match watch.check() {
-                Ok(()) => promise.session.call_within(&call, &options, &watch).await,
+                Ok(()) => match &call {
+                    AsyncCall::Method(call) => promise.session.call_within(call, &options, &watch).await,
+                    // In a box, so that calls of methods do not need its memory.
+                    AsyncCall::Http(call) => {
+                        Box::pin(promise.session.http_within(call, &options, &watch)).await
+                    }
+                },
                 // It waited too long for a worker, or there was none.
                 Err(stop) => {
                     let kind = &promise.session.vim.kind;

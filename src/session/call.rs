@@ -12,7 +12,7 @@ use super::snapshot::Snapshot;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
 use crate::error::{Error, Result};
-use crate::http::{Lane, Reason, Retry};
+use crate::http::{HeaderLines, Lane, Reason, Retry};
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::signal::Signal;
 use crate::runtime::task::on_this_thread;
@@ -23,7 +23,7 @@ use crate::soap::operation_id::next_operation_id;
 use crate::soap::reply::Reply;
 use crate::status::{Executed, Status};
 use crate::sync::Arc;
-use crate::text::Text;
+use crate::text::{Bytes, Text};
 use crate::vim::service::{SERVICE_INSTANCE, Service};
 
 /// A call of a vim25 method, borrowed from the program or, for an asynchronous call, copied.
@@ -79,9 +79,21 @@ pub(crate) struct CallOptions {
 /// A reply and the session that it came through.
 #[derive(Debug)]
 pub(crate) struct SessionReply {
-    pub(crate) reply: Reply,
+    pub(crate) content: Content,
+    /// 0: nobody's.
     pub(crate) epoch: u64,
     pub(crate) operation_id: Text,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content {
+    Soap(Reply),
+    /// The reply to any other request, whatever its status.
+    Http {
+        status: u16,
+        headers: HeaderLines,
+        body: Bytes,
+    },
 }
 
 impl Session {
@@ -161,35 +173,24 @@ impl Session {
                 Ok(reply) => reply.withholds_properties && is_property_read(&call.method),
                 Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
             };
-            if doubtful && !options.no_relogin && retry.may_correct() {
-                let proven_not_run =
-                    matches!(&result, Err(error) if error.executed() == Executed::VSESSION_EXECUTED_NO);
-                if !proven_not_run {
-                    retry.note_run();
-                }
-                let replaced = self.renew::<Vim25>(Goal::Replace { epoch: snapshot.epoch }, watch).await;
-                if let (Err(own), Err(failure)) = (&result, &replaced)
-                    && failure.detail().own_question
-                    && failure.is_no_answer()
-                {
-                    return Err(with_failed_login(own, failure));
-                }
-                match replaced.map_err(Error::not_run)? {
-                    Outcome::Ready if retry.again(Reason::SessionReplaced) => continue,
-                    // The account lacks a privilege, so the answer stands.
-                    Outcome::Ready | Outcome::StillAlive => {}
-                    Outcome::Gone => {
-                        return Err(self
-                            .why_not_replaced::<Vim25>()
-                            .with(|d| d.operation_id = Some(operation_id.as_str().into())));
-                    }
-                }
+            if doubtful
+                && !options.no_relogin
+                && retry.may_correct()
+                && self
+                    .is_replaced::<Vim25>(snapshot.epoch, result.as_ref().err(), retry, &operation_id, watch)
+                    .await?
+            {
+                continue;
             }
             return match result {
                 Ok(reply) => {
                     self.note_success::<Vim25>();
                     self.note_reply(snapshot.epoch, &call.method, &call.arguments, &reply);
-                    Ok(SessionReply { reply, epoch: snapshot.epoch, operation_id: operation_id.into() })
+                    Ok(SessionReply {
+                        content: Content::Soap(reply),
+                        epoch: snapshot.epoch,
+                        operation_id: operation_id.into(),
+                    })
                 }
                 Err(error) => {
                     // This answer proves that the call did not run.
@@ -200,6 +201,37 @@ impl Session {
                     Err(error)
                 }
             };
+        }
+    }
+
+    /// The server answered that the caller is not authenticated: has it asked whether the session lives, and the session replaced if
+    /// it does not, once for all threads. True: send the request again. False: the answer stands. `own`: the error that the caller
+    /// gets then, if there is one.
+    pub(super) async fn is_replaced<K: Kind>(
+        self: &Arc<Self>,
+        epoch: u64,
+        own: Option<&Error>,
+        retry: &Retry,
+        operation_id: &str,
+        watch: &Watch,
+    ) -> Result<bool> {
+        if !own.is_some_and(|error| error.executed() == Executed::VSESSION_EXECUTED_NO) {
+            retry.note_run();
+        }
+        let replaced = self.renew::<K>(Goal::Replace { epoch }, watch).await;
+        if let (Some(own), Err(failure)) = (own, &replaced)
+            && failure.detail().own_question
+            && failure.is_no_answer()
+        {
+            return Err(with_failed_login(own, failure));
+        }
+        match replaced.map_err(Error::not_run)? {
+            Outcome::Ready => Ok(retry.again(Reason::SessionReplaced)),
+            // The account lacks a privilege, so the answer stands.
+            Outcome::StillAlive => Ok(false),
+            Outcome::Gone => {
+                Err(self.why_not_replaced::<K>().with(|d| d.operation_id = Some(operation_id.into())))
+            }
         }
     }
 
@@ -226,7 +258,7 @@ impl Session {
     }
 
     /// The snapshot for a call. `None`: a login is needed and allowed.
-    fn usable_snapshot<K: Kind>(&self, options: &CallOptions) -> Result<Option<Arc<Snapshot<K>>>> {
+    pub(super) fn usable_snapshot<K: Kind>(&self, options: &CallOptions) -> Result<Option<Arc<Snapshot<K>>>> {
         let snapshot = loop {
             self.check_open()?;
             if !self.state::<K>().is_usable() {

@@ -21,15 +21,18 @@ mod proof;
 mod rediscovery;
 mod renewal;
 mod repeat;
+mod request;
 mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
 mod vim25;
 
+pub(crate) use asynchronous::AsyncCall;
 pub(crate) use asynchronous::CallResult;
-pub(crate) use call::{CallOptions, MethodCall, SessionReply};
+pub(crate) use call::{CallOptions, Content, MethodCall, SessionReply};
 pub(crate) use limits::Timeout;
+pub(crate) use request::{HttpCall, Through};
 
 use crate::config::Config;
 use crate::error::{Error, Result};

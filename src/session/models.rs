@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as Ledger;
 use std::time::Duration;
 
-use super::asynchronous::CallResult;
+use super::asynchronous::{AsyncCall, CallResult};
 use super::call::{CallOptions, MethodCall};
 use super::renewal::Activity;
 use super::vim25::Vim25;
@@ -114,8 +114,12 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     Some(&rest[..rest.find(end)?])
 }
 
+fn body_of(request: &HttpRequest<'_>) -> String {
+    String::from_utf8(request.body.concat()).expect("envelopes are texts")
+}
+
 fn is(request: &HttpRequest, method: &str) -> bool {
-    request.body.concat().contains(&format!("<{method} "))
+    body_of(request).contains(&format!("<{method} "))
 }
 
 impl Server for Vcenter {
@@ -130,7 +134,7 @@ impl Server for Vcenter {
     }
 
     fn serve(&self, request: &HttpRequest) -> Result<HttpReply> {
-        let body = request.body.concat();
+        let body = body_of(request);
         let cookie = request.headers.iter().find(|(name, _)| *name == "Cookie");
         let cookie = cookie.and_then(|(_, value)| value.split_once('=')).map_or("", |(_, value)| value);
         let mut book = self.book.lock().unwrap();
@@ -537,7 +541,9 @@ fn an_asynchronous_call_completes_once_however_it_ends() {
             };
             let options =
                 CallOptions { timeout: Some(limit), cancel: Some(token.clone()), ..CallOptions::default() };
-            session.call_async(call.into_owned(), options, queue.clone(), tag as u64).unwrap();
+            session
+                .call_async(AsyncCall::Method(call.into_owned()), options, queue.clone(), tag as u64)
+                .unwrap();
         }
         let fires = one_in(2).then(|| thread::spawn(move || token.fire()));
         if one_in(2) {

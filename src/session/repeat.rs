@@ -42,7 +42,7 @@ impl<'a> Repeats<'a> {
     /// service that could not begin.
     #[cold]
     pub(super) fn are_wanted_after(&mut self, error: &Error) -> bool {
-        let wanted = error.status() == Status::VSESSION_E_HTTP
+        let wanted = matches!(error.status(), Status::VSESSION_E_HTTP | Status::VSESSION_E_REST)
             && error.executed() != Executed::VSESSION_EXECUTED_YES
             && self.statuses.contains(&error.detail().http_status);
         self.settle(if wanted { Verdict::Failed } else { Verdict::of(error) });

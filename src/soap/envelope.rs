@@ -71,9 +71,9 @@ impl<'a, const PARTS: usize> Envelope<'a, PARTS> {
         Envelope { namespace, method, kind: escape(this.kind), id: escape(this.id), arguments, header }
     }
 
-    /// Its text as consecutive pieces.
+    /// Its text as consecutive pieces, in bytes.
     pub(crate) fn pieces(&self) -> Pieces<'_> {
-        let mut pieces = Pieces { pieces: [""; MAX_PIECES], count: 0 };
+        let mut pieces = Pieces { pieces: [b""; MAX_PIECES], count: 0 };
         let parts = || self.header.iter().filter(|part| !part.text.is_empty());
         if parts().next().is_some() {
             pieces.add([concat!(start!(), "<Header>")]);
@@ -104,21 +104,21 @@ impl<'a, const PARTS: usize> Envelope<'a, PARTS> {
 
 /// Consecutive pieces of a text.
 pub(crate) struct Pieces<'a> {
-    pieces: [&'a str; MAX_PIECES],
+    pieces: [&'a [u8]; MAX_PIECES],
     count: usize,
 }
 
 impl<'a> Pieces<'a> {
     fn add<const N: usize>(&mut self, more: [&'a str; N]) {
-        self.pieces[self.count..self.count + N].copy_from_slice(&more);
+        self.pieces[self.count..self.count + N].copy_from_slice(&more.map(str::as_bytes));
         self.count += N;
     }
 }
 
 impl<'a> Deref for Pieces<'a> {
-    type Target = [&'a str];
+    type Target = [&'a [u8]];
 
-    fn deref(&self) -> &[&'a str] {
+    fn deref(&self) -> &[&'a [u8]] {
         &self.pieces[..self.count]
     }
 }
@@ -135,12 +135,16 @@ pub(crate) fn element(name: &str, text: &str) -> Wiped<String> {
 mod tests {
     use super::*;
 
+    fn text_of<const PARTS: usize>(envelope: &Envelope<'_, PARTS>) -> String {
+        String::from_utf8(envelope.pieces().concat()).unwrap()
+    }
+
     #[test]
     fn a_request_is_well_formed_and_escapes_what_is_text() {
         let this = Reference { kind: "VirtualMachine", id: "vm-1<2" };
         let arguments = element("newName", "a&b");
         let header = [header_part!("operationID", "op\"1")];
-        let text = Envelope::new(header, "urn:vim25", "Rename_Task", this, &arguments).pieces().concat();
+        let text = text_of(&Envelope::new(header, "urn:vim25", "Rename_Task", this, &arguments));
         let document = roxmltree::Document::parse(&text).unwrap();
         let find = |name: &str| document.descendants().find(|n| n.tag_name().name() == name).unwrap();
         assert_eq!(find("Rename_Task").tag_name().namespace(), Some("urn:vim25"));
@@ -154,7 +158,7 @@ mod tests {
     fn a_header_has_the_parts_that_have_a_text() {
         let this = Reference { kind: "PbmServiceInstance", id: "ServiceInstance" };
         let method = "PbmRetrieveServiceContent";
-        let text = |header| Envelope::<2>::new(header, "urn:pbm", method, this, "").pieces().concat();
+        let text = |header| text_of(&Envelope::<2>::new(header, "urn:pbm", method, this, ""));
         let parts = |id, cookie| [header_part!("operationID", id), header_part!("vcSessionCookie", cookie)];
         let both = text(parts("1", "a&b"));
         let header =

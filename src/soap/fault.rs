@@ -314,6 +314,13 @@ fn declares(tag: &str, name: &str) -> bool {
 }
 
 impl Fault {
+    /// A fault that came in another form than SOAP.
+    pub(crate) fn named(name: String, message: String, subject: String) -> Fault {
+        let subject = Some(subject).filter(|subject| !subject.is_empty());
+        let name = name.chars().take(256).collect();
+        Fault { name, message: message.trim().to_string(), subject, ..Fault::default() }
+    }
+
     fn status(&self) -> Status {
         let known = DECISIVE.iter().find(|(name, _)| *name == self.name);
         known.map_or(Status::VSESSION_E_FAULT, |(_, status)| *status)

@@ -63,6 +63,7 @@ pub(crate) fn arguments(bytes: &[u8]) {
             let this = Reference { kind: "VirtualMachine", id: "vm-<1>" };
             let header = [header_part!("operationID", "operation")];
             let envelope = Envelope::new(header, "urn:vim25", "Method", this, arguments).pieces().concat();
+            let envelope = String::from_utf8(envelope).expect("its pieces are texts");
             let document = roxmltree::Document::parse(&envelope).expect("accepted arguments make a document");
             let parts: Vec<_> = document.root_element().children().map(|n| n.tag_name().name()).collect();
             assert_eq!(parts, ["Header", "Body"], "{arguments}");

@@ -90,6 +90,7 @@ SAMPLES = {
     "struct vsession_queue": "good.queue",
     "const struct vsession_call_options *": "NULL",
     "const struct vsession_soap_call *": "&some_call",
+    "const struct vsession_http_request *": "&some_request",
     "struct vsession *": "&result.session",
     "struct vsession_config *": "&result.config",
     "struct vsession_cancel *": "&result.cancel",

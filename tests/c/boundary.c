@@ -237,6 +237,67 @@ static void wrong_members_of_a_call_are_named(void)
 #undef WITH
 }
 
+static void wrong_members_of_a_request_are_named(void)
+{
+    vsession_error *error = NULL;
+    vsession_http_request request;
+    vsession_header headers[] = {{"Accept", "*/*"}, {"X-Own", "value"}};
+#define WRONG_REQUEST(argument) \
+    WRONG(argument, vsession_http(good.session, &request, NULL, &result.reply, &error)) \
+    WRONG(argument, vsession_http_async(good.session, &request, NULL, good.queue, 1, &error))
+#define WITH(member, value, argument) \
+    request = some_request; \
+    request.member = value; \
+    WRONG_REQUEST(argument)
+    WITH(method, NULL, "request.method")
+    WITH(method, "", "request.method")
+    WITH(method, BAD_TEXT, "request.method")
+    WITH(method, "get", "request.method")
+    WITH(method, "GET / HTTP/1.1\r\nX: y", "request.method")
+    WITH(method, "CONNECT", "request.method")
+    WITH(path, NULL, "request.path")
+    WITH(path, "", "request.path")
+    WITH(path, BAD_TEXT, "request.path")
+    WITH(path, "https://other/api", "request.path")
+    WITH(path, "//other/api", "request.path")
+    WITH(path, "/api/../sdk", "request.path")
+    WITH(path, "/api/%2e%2e/sdk", "request.path")
+    WITH(path, "/a\r\nX: y", "request.path")
+    WITH(path, "/api/session", "request.path")
+    WITH(header_count, 1, "request.headers")
+    WITH(header_count, SIZE_MAX, "request.headers")
+    WITH(body_length, 1, "request.body")
+    WITH(body_length, SIZE_MAX, "request.body")
+    WITH(through, VSESSION_THROUGH_REST, "request.through")
+    WITH(through, 3, "request.through")
+    WITH(struct_size, 0, "request")
+    WITH(struct_size, sizeof(size_t), "request")
+    WITH(struct_size, 1 << 20, "request")
+#undef WITH
+    request = some_request;
+    request.headers = headers;
+    request.header_count = 2;
+#define WITH(member, value) \
+    headers[1] = (vsession_header){"X-Own", "value"}; \
+    headers[1].member = value; \
+    WRONG_REQUEST("request.headers")
+    WITH(name, NULL)
+    WITH(name, "")
+    WITH(name, BAD_TEXT)
+    WITH(name, "a b")
+    WITH(name, "a\r\nb")
+    WITH(name, "Content-Length")
+    WITH(name, "Cookie")
+    WITH(value, NULL)
+    WITH(value, BAD_TEXT)
+    WITH(value, "a\r\nb: c")
+#undef WITH
+    headers[1] = (vsession_header){"X-Own", "value"};
+    request.header_count = 1 << 16;
+    WRONG_REQUEST("request.headers")
+    CHECK_INT(counted("requests"), 0);
+}
+
 static void every_function_that_takes_options_names_their_wrong_members(void)
 {
     vsession_error *error = NULL;
@@ -254,6 +315,7 @@ static void every_function_that_takes_options_names_their_wrong_members(void)
     WRONG(argument, vsession_refresh(good.session, &options, &result.info, &error)) \
     WRONG(argument, vsession_is_active(good.session, &options, &result.active, &error)) \
     WRONG(argument, vsession_call(good.session, &some_call, &options, &result.reply, &error)) \
+    WRONG(argument, vsession_http(good.session, &some_request, &options, &result.reply, &error)) \
     closed = good_session(); \
     WRONG(argument, vsession_close(closed, &options, &error)) \
     CHECK_INT(vsession_get_state(closed), VSESSION_STATE_CLOSED); /* an error, and closed anyway */
@@ -339,6 +401,31 @@ static void larger_structures_are_accepted_while_their_tail_is_zero(void)
     WRONG("options", vsession_logout(good.session, &options.known, &error))
 }
 
+/* Replies of both kinds have the accessors of both. */
+static void accessors_of_the_other_kind_of_reply_return_nothing(void)
+{
+    vsession_error *error = NULL;
+    const char *name = NULL;
+    size_t length = 99;
+    CHECK_OK(vsession_call(good.session, &some_call, NULL, &result.reply, &error), error);
+    CHECK_INT(vsession_reply_http_status(result.reply), 0);
+    CHECK(vsession_reply_header(result.reply, "Date") == NULL && vsession_reply_header_at(result.reply, 0, &name) == NULL);
+    CHECK(vsession_reply_body(result.reply, &length) == NULL && length == 0);
+    vsession_reply_free(result.reply);
+    CHECK_OK(vsession_http(good.session, &some_request, NULL, &result.reply, &error), error);
+    CHECK_INT(vsession_reply_http_status(result.reply), 200);
+    CHECK_TEXT(vsession_reply_header(result.reply, "content-TYPE"), "application/json");
+    CHECK(vsession_reply_header(result.reply, BAD_TEXT) == NULL && vsession_reply_header(result.reply, NULL) == NULL);
+    CHECK(vsession_reply_header_at(result.reply, 0, &name) != NULL && strlen(name) > 0);
+    CHECK(vsession_reply_header_at(result.reply, 1000, &name) == NULL && name == NULL);
+    CHECK(vsession_reply_body(result.reply, &length) != NULL && length > 2);
+    CHECK_INT(strlen(vsession_reply_body(result.reply, NULL)), length);
+    CHECK(vsession_reply_xml(result.reply, &length) == NULL && length == 0);
+    CHECK(vsession_reply_response(result.reply, NULL) == NULL && vsession_reply_text(result.reply) == NULL);
+    CHECK_INT(vsession_reply_epoch(result.reply), vsession_get_epoch(good.session));
+    vsession_reply_free(result.reply);
+}
+
 static void success_sets_the_error_to_null(void)
 {
 #define SETS_NULL(expression) \
@@ -394,6 +481,11 @@ static void accessors_accept_null(void)
     CHECK_TEXT(vsession_error_message(NULL), "");
     CHECK(vsession_error_fault_name(NULL) == NULL);
     CHECK(vsession_error_fault_xml(NULL) == NULL);
+    CHECK(vsession_error_service_error(NULL) == NULL);
+    CHECK(vsession_error_body(NULL, NULL) == NULL);
+    CHECK(vsession_error_body(NULL, &length) == NULL);
+    CHECK_INT(length, 0);
+    length = 99;
     CHECK_INT(vsession_error_http_status(NULL), 0);
     CHECK(vsession_error_operation_id(NULL) == NULL);
     CHECK_INT(vsession_error_os_error(NULL), 0);
@@ -442,6 +534,14 @@ static void accessors_accept_null(void)
     CHECK(vsession_reply_text(NULL) == NULL);
     CHECK_INT(vsession_reply_epoch(NULL), 0);
     CHECK(vsession_reply_operation_id(NULL) == NULL);
+    CHECK_INT(vsession_reply_http_status(NULL), 0);
+    CHECK(vsession_reply_header(NULL, "Date") == NULL && vsession_reply_header(NULL, NULL) == NULL);
+    const char *name = "";
+    CHECK(vsession_reply_header_at(NULL, 0, NULL) == NULL && vsession_reply_header_at(NULL, 0, &name) == NULL);
+    CHECK(name == NULL);
+    length = 99;
+    CHECK(vsession_reply_body(NULL, NULL) == NULL && vsession_reply_body(NULL, &length) == NULL);
+    CHECK_INT(length, 0);
     vsession_reply_free(NULL);
     vsession_string_free(NULL);
     CHECK_INT(vsession_certificates_count(NULL), 0);
@@ -622,6 +722,7 @@ int main(void)
     RUN(wrong_arguments_are_named);
     RUN(a_bad_value_is_not_repeated);
     RUN(wrong_members_of_a_call_are_named);
+    RUN(wrong_members_of_a_request_are_named);
     RUN(every_function_that_takes_options_names_their_wrong_members);
     RUN(success_sets_the_error_to_null);
     RUN(a_failure_does_not_touch_the_result);
@@ -636,6 +737,7 @@ int main(void)
     RUN(the_log_accepts_any_level);
     CHECK_INT(counted("requests"), 0);
     RUN(larger_structures_are_accepted_while_their_tail_is_zero);
+    RUN(accessors_of_the_other_kind_of_reply_return_nothing);
     RUN(accessors_accept_null_and_bad_names);
     free_good_handles();
     return finish();

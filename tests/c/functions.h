@@ -12,6 +12,9 @@
     X(vsession_config_set_keepalive_fn, vsession_config, "config", true, vsession_config_set_keepalive_fn(h, NULL, NULL, NULL, e)) \
     X(vsession_config_free, vsession_config, "config", false, vsession_config_free(h)) \
     X(vsession_config_set_credentials_fn, vsession_config, "config", true, vsession_config_set_credentials_fn(h, NULL, NULL, NULL, e)) \
+    X(vsession_http, vsession, "session", true, vsession_http(h, &some_request, NULL, &result.reply, e)) \
+    X(vsession_http_async, vsession, "session", true, vsession_http_async(h, &some_request, NULL, good.queue, 1, e)) \
+    X(vsession_http_async_queue, vsession_queue, "queue", true, vsession_http_async(good.session, &some_request, NULL, h, 1, e)) \
     X(vsession_queue_next, vsession_queue, "queue", true, vsession_queue_next(h, 0, &result.event, e)) \
     X(vsession_queue_free, vsession_queue, "queue", false, vsession_queue_free(h)) \
     X(vsession_open, vsession_config, "config", true, vsession_open(h, &result.session, e)) \
@@ -40,6 +43,9 @@
     X("name", vsession_config_set(good.config, BAD_TEXT, "en_US", &error)) \
     X("value", vsession_config_set(good.config, "locale", NULL, &error)) \
     X("value", vsession_config_set(good.config, "locale", BAD_TEXT, &error)) \
+    X("request", vsession_http(good.session, NULL, NULL, &result.reply, &error)) \
+    X("out", vsession_http(good.session, &some_request, NULL, NULL, &error)) \
+    X("request", vsession_http_async(good.session, NULL, NULL, good.queue, 1, &error)) \
     X("out", vsession_queue_new(NULL, &error)) \
     X("out", vsession_queue_next(good.queue, 0, NULL, &error)) \
     X("out", vsession_open(good.config, NULL, &error)) \

@@ -175,6 +175,12 @@ static void take_credentials(void)
     X(CHECK(vsession_reply_text(result.reply) != NULL)) \
     X(CHECK_INT(vsession_reply_epoch(result.reply), 1)) \
     X(CHECK(vsession_reply_operation_id(result.reply) != NULL)) \
+    X(vsession_reply_free(result.reply)) \
+    X(CHECK_INT(vsession_http(good.session, &some_request, NULL, &result.reply, NULL), VSESSION_OK)) \
+    X(CHECK_INT(vsession_reply_http_status(result.reply), 200)) \
+    X(CHECK(vsession_reply_header(result.reply, "Date") != NULL)) \
+    X(CHECK(vsession_reply_header_at(result.reply, 0, NULL) != NULL)) \
+    X(CHECK(vsession_reply_body(result.reply, NULL) != NULL)) \
     X(CHECK_INT(vsession_queue_next(good.queue, 1000, &result.event, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_event_get_kind(result.event), VSESSION_EVENT_STATE_CHANGED)) \
     X(CHECK_INT(vsession_event_session(result.event).id, good.session.id)) \
@@ -194,6 +200,8 @@ static void take_credentials(void)
     X(CHECK(vsession_error_message(failure) != NULL)) \
     X(CHECK(vsession_error_fault_name(failure) == NULL)) \
     X(CHECK(vsession_error_fault_xml(failure) == NULL)) \
+    X(CHECK(vsession_error_service_error(failure) == NULL)) \
+    X(CHECK(vsession_error_body(failure, NULL) == NULL)) \
     X(CHECK_INT(vsession_error_http_status(failure), 0)) \
     X((void)vsession_error_operation_id(failure)) \
     X(CHECK_INT(vsession_error_os_error(failure), 0)) \

@@ -39,6 +39,7 @@ mod proxies;
 mod readers;
 mod refused;
 mod relogin;
+mod requests;
 mod resting;
 mod secrets;
 mod silent;

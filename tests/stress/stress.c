@@ -74,6 +74,7 @@ static size_t text(const char *text) { return text != NULL ? strlen(text) : 0; }
 static void read_error(vsession_error *error)
 {
     volatile size_t read = text(vsession_error_message(error)) + text(vsession_error_fault_name(error)) + text(vsession_error_fault_xml(error))
+        + text(vsession_error_service_error(error)) + text(vsession_error_body(error, NULL))
         + text(vsession_error_operation_id(error)) + (size_t)vsession_error_http_status(error) + (size_t)vsession_error_os_error(error)
         + (size_t)vsession_error_retriable(error) + vsession_error_retry_after_ms(error) + (size_t)vsession_error_executed(error) + text(vsession_status_name(vsession_error_status(error)));
     (void)read;
@@ -95,7 +96,10 @@ static void read_reply(const vsession_reply *reply)
 {
     size_t length = 0;
     volatile size_t read = text(vsession_reply_xml(reply, &length)) + text(vsession_reply_text(reply)) + text(vsession_reply_operation_id(reply))
-        + (vsession_reply_response(reply, &length) != NULL) + (size_t)vsession_reply_epoch(reply);
+        + (vsession_reply_response(reply, &length) != NULL) + (size_t)vsession_reply_epoch(reply)
+        + (size_t)vsession_reply_http_status(reply) + text(vsession_reply_header(reply, "Date")) + text(vsession_reply_body(reply, &length));
+    const char *name = NULL;
+    for (size_t i = 0; vsession_reply_header_at(reply, i, &name) != NULL; i++) read += text(name);
     (void)read;
 }
 
@@ -318,6 +322,27 @@ static void do_call(void)
     read_error(error);
 }
 
+/* The same method by VI JSON. */
+static const vsession_http_request current_time_json = {
+    sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0};
+
+static void do_http(void)
+{
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL;
+    vsession_call_options limits = options();
+    char operation_id[64];
+    snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-%u-%" PRIx64, seed, me->number, me->calls++);
+    limits.operation_id = operation_id;
+    limits.idempotent = number_below(4) == 0;
+    int64_t start = nanoseconds();
+    vsession_status status = vsession_http(session(), &current_time_json, &limits, &reply, &error);
+    note_outcome(limits.idempotent ? "repeatable" : "call", start, operation_id, status, reply, error);
+    read_reply(reply);
+    vsession_reply_free(reply);
+    read_error(error);
+}
+
 static void do_call_async(void)
 {
     static _Atomic uint64_t next;
@@ -328,7 +353,8 @@ static void do_call_async(void)
     char operation_id[64];
     snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-a-%" PRIx64, seed, tag);
     limits.operation_id = operation_id;
-    vsession_call_async(session(), &call, &limits, queue(), tag, &error);
+    if (number_below(3)) vsession_call_async(session(), &call, &limits, queue(), tag, &error);
+    else vsession_http_async(session(), &current_time_json, &limits, queue(), tag, &error);
     read_error(error);
 }
 
@@ -401,7 +427,7 @@ static void do_shutdown(void)
 /* Every operation and its weight, in thousandths. */
 #define OPERATIONS(X) \
     X(do_config, 5) X(do_open, 8) X(do_close, 8) X(do_queue, 5) X(do_token, 10) X(do_configure, 10) X(do_login, 60) X(do_logout, 10) \
-    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 300) X(do_call_async, 100) \
+    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 250) X(do_http, 50) X(do_call_async, 100) \
     X(do_next_event, 100) X(do_cancel, 20) X(do_keepalive, 10) X(do_set_password, 15) X(do_probe_certificate, 3) X(do_library, 5)
 
 static const struct { void (*run)(void); unsigned weight; } table[] = {

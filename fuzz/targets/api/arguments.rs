@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use ::vsession::ffi::call::*;
 use ::vsession::ffi::cancel::*;
 use ::vsession::ffi::config::*;
+use ::vsession::ffi::http::*;
 use ::vsession::ffi::library::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::session::*;
@@ -289,6 +290,47 @@ impl Run<'_> {
         }
         let (size, beyond) = self.size(size_of::<vsession_soap_call>());
         Sized::new(&call, size, beyond)
+    }
+
+    /// A request. With zeros it is one that every server answers.
+    pub(super) fn http_request(&mut self) -> Sized {
+        let byte = self.byte();
+        if byte == 0xff {
+            return Sized::NULL;
+        }
+        let mut request = vsession_http_request {
+            struct_size: size_of::<vsession_http_request>(),
+            method: c"POST".as_ptr(),
+            path: c"/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime".as_ptr(),
+            headers: null(),
+            header_count: 0,
+            body: null(),
+            body_length: 0,
+            through: 2 - i32::from(byte & 1),
+            raw: i32::from(byte & 2 == 0),
+        };
+        if byte & 4 != 0 {
+            request.method = self.string("GET").0;
+        }
+        if byte & 8 != 0 {
+            request.path = self.string("/api/vcenter/vm").0;
+        }
+        if byte & 16 != 0 {
+            *self.header = vsession_header { name: self.string("Accept").0, value: self.string("*/*").0 };
+            request.headers = &raw const *self.header;
+            request.header_count = 1;
+        }
+        if byte & 32 != 0 {
+            let body = self.string("{}").0;
+            request.body = body.cast();
+            request.body_length =
+                if body.is_null() { 7 } else { unsafe { CStr::from_ptr(body) }.count_bytes() };
+        }
+        if byte & 64 != 0 {
+            request.through = self.number();
+        }
+        let (size, beyond) = self.size(size_of::<vsession_http_request>());
+        Sized::new(&request, size, beyond)
     }
 
     /// A place for a result, or NULL.

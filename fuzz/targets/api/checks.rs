@@ -35,6 +35,22 @@ pub(super) fn secret(text: *const c_char) -> *const c_char {
     null()
 }
 
+/// Reads a text that the server made, which need not be UTF-8. Returns no text.
+pub(super) fn read_bytes(text: *const c_char) -> *const c_char {
+    if !text.is_null() {
+        std::hint::black_box(unsafe { CStr::from_ptr(text) }.count_bytes());
+    }
+    null()
+}
+
+/// Checks that bytes from the library show no secret.
+pub(super) fn shows_no_secret_bytes(bytes: &[u8]) {
+    let holds = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+    if !*TAINTED.lock().unwrap() {
+        assert!(!holds(PASSWORD) && !holds(COOKIE), "a secret is shown: {}", String::from_utf8_lossy(bytes));
+    }
+}
+
 /// Checks that a text from the library is UTF-8 and shows no secret.
 pub(super) fn shows_no_secret(text: *const c_char) {
     if text.is_null() {

@@ -11,6 +11,7 @@ use ::vsession::ffi::config::*;
 use ::vsession::ffi::credentials::*;
 use ::vsession::ffi::error::*;
 use ::vsession::ffi::event::*;
+use ::vsession::ffi::http::*;
 use ::vsession::ffi::info::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::reply::*;
@@ -26,12 +27,20 @@ pub struct ApiError {
     pub message: String,
     pub fault: Option<String>,
     pub fault_xml: Option<String>,
+    pub answer: Box<Answer>,
     pub http_status: i32,
     pub os_error: i32,
     pub retriable: bool,
     pub retry_after_ms: u32,
-    pub operation_id: Option<String>,
+    pub operation_id: Option<Box<str>>,
     pub executed: vsession_executed,
+}
+
+/// What the server said to a request of `vsession_http`.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub service_error: Option<String>,
+    pub body: Option<Vec<u8>>,
 }
 
 pub fn text(pointer: *const c_char) -> Option<String> {
@@ -41,6 +50,20 @@ pub fn text(pointer: *const c_char) -> Option<String> {
     Some(unsafe { CStr::from_ptr(pointer) }.to_str().expect("texts are UTF-8").to_string())
 }
 
+/// Bytes with a length. A NUL follows them.
+fn bytes(of: impl FnOnce(*mut usize) -> *const c_char) -> Option<Vec<u8>> {
+    let mut length = usize::MAX;
+    let pointer = of(&mut length);
+    if pointer.is_null() {
+        assert_eq!(length, 0);
+        return None;
+    }
+    let (bytes, nul) =
+        unsafe { std::slice::from_raw_parts(pointer.cast::<u8>(), length + 1) }.split_at(length);
+    assert_eq!(nul, [0]);
+    Some(bytes.to_vec())
+}
+
 unsafe fn describe(error: *const vsession_error) -> ApiError {
     unsafe {
         ApiError {
@@ -48,11 +71,15 @@ unsafe fn describe(error: *const vsession_error) -> ApiError {
             message: text(vsession_error_message(error)).unwrap(),
             fault: text(vsession_error_fault_name(error)),
             fault_xml: text(vsession_error_fault_xml(error)),
+            answer: Box::new(Answer {
+                service_error: text(vsession_error_service_error(error)),
+                body: bytes(|length| vsession_error_body(error, length)),
+            }),
             http_status: vsession_error_http_status(error),
             os_error: vsession_error_os_error(error),
             retriable: vsession_error_retriable(error),
             retry_after_ms: vsession_error_retry_after_ms(error),
-            operation_id: text(vsession_error_operation_id(error)),
+            operation_id: text(vsession_error_operation_id(error)).map(Into::into),
             executed: vsession_error_executed(error),
         }
     }
@@ -232,6 +259,94 @@ pub struct Call<'a> {
 
 pub const CURRENT_TIME: Call = Call { method: "CurrentTime", this_type: "ServiceInstance", arguments: "" };
 
+/// An HTTP request through the vim25 session.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpRequest<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub headers: &'a [(&'a str, &'a str)],
+    pub body: &'a [u8],
+    pub through: i32,
+    pub raw: bool,
+}
+
+impl<'a> HttpRequest<'a> {
+    pub const fn get(path: &'a str) -> HttpRequest<'a> {
+        let through = vsession_through::VSESSION_THROUGH_VIM as i32;
+        HttpRequest { method: "GET", path, headers: &[], body: b"", through, raw: false }
+    }
+
+    pub const fn post(path: &'a str, body: &'a [u8]) -> HttpRequest<'a> {
+        HttpRequest { method: "POST", body, ..HttpRequest::get(path) }
+    }
+
+    /// The same as nobody's.
+    pub const fn of_nobody(self) -> HttpRequest<'a> {
+        HttpRequest { through: vsession_through::VSESSION_THROUGH_NONE as i32, ..self }
+    }
+
+    pub const fn raw(self) -> HttpRequest<'a> {
+        HttpRequest { raw: true, ..self }
+    }
+
+    /// Calls a function with the request as C sees it.
+    fn with_raw<T>(&self, function: impl FnOnce(*const vsession_http_request) -> T) -> T {
+        let (method, path) = (c(self.method), c(self.path));
+        let texts: Vec<_> = self.headers.iter().map(|(name, value)| (c(name), c(value))).collect();
+        let headers: Vec<_> = texts
+            .iter()
+            .map(|(name, value)| vsession_header { name: name.as_ptr(), value: value.as_ptr() })
+            .collect();
+        function(&vsession_http_request {
+            struct_size: size_of::<vsession_http_request>(),
+            method: method.as_ptr(),
+            path: path.as_ptr(),
+            headers: if headers.is_empty() { std::ptr::null() } else { headers.as_ptr() },
+            header_count: headers.len(),
+            body: if self.body.is_empty() { std::ptr::null() } else { self.body.as_ptr().cast() },
+            body_length: self.body.len(),
+            through: self.through,
+            raw: self.raw.into(),
+        })
+    }
+}
+
+/// The reply to one.
+#[derive(Clone, Debug)]
+pub struct HttpReply {
+    pub status: i32,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    pub epoch: u64,
+}
+
+impl HttpReply {
+    /// # Safety
+    /// `reply` is one.
+    unsafe fn of(reply: *const vsession_reply) -> HttpReply {
+        let mut headers = Vec::new();
+        let mut name = std::ptr::null();
+        while let Some(value) = text(unsafe { vsession_reply_header_at(reply, headers.len(), &mut name) }) {
+            headers.push((text(name).unwrap(), value));
+        }
+        assert!(name.is_null());
+        HttpReply {
+            status: unsafe { vsession_reply_http_status(reply) },
+            headers,
+            body: bytes(|length| unsafe { vsession_reply_body(reply, length) }).unwrap(),
+            epoch: unsafe { vsession_reply_epoch(reply) },
+        }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
 #[derive(Debug)]
 pub struct Reply {
     pub xml: String,
@@ -344,6 +459,32 @@ impl Session {
         };
         let raw = options.raw();
         checked(|err| unsafe { vsession_call_async(self.0, &call, &raw, queue.0, tag, err) })
+    }
+
+    pub fn http(&self, request: HttpRequest) -> Result<HttpReply> {
+        self.http_with(request, &Options::default())
+    }
+
+    pub fn http_with(&self, request: HttpRequest, options: &Options) -> Result<HttpReply> {
+        let (raw, mut out) = (options.raw(), null_mut());
+        request.with_raw(|request| {
+            checked(|err| unsafe { vsession_http(self.0, request, &raw, &mut out, err) })
+        })?;
+        let reply = unsafe { HttpReply::of(out) };
+        for (name, value) in &reply.headers {
+            let first = text(unsafe { vsession_reply_header(out, c(name).as_ptr()) });
+            assert!(first.as_ref() == Some(value) || reply.header(name) == first.as_deref());
+        }
+        assert!(text(unsafe { vsession_reply_xml(out, null_mut()) }).is_none());
+        unsafe { vsession_reply_free(out) };
+        Ok(reply)
+    }
+
+    pub fn http_async(&self, request: HttpRequest, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
+        let raw = options.raw();
+        request.with_raw(|request| {
+            checked(|err| unsafe { vsession_http_async(self.0, request, &raw, queue.0, tag, err) })
+        })
     }
 
     /// CurrentTime, which every test server answers.
@@ -474,6 +615,8 @@ pub struct Event {
     pub tag: u64,
     /// The text of an asynchronous call's reply.
     pub reply: Option<String>,
+    /// The reply to an asynchronous request.
+    pub http: Option<HttpReply>,
 }
 
 impl Queue {
@@ -503,6 +646,8 @@ impl Queue {
                 merged: vsession_event_merged(out),
                 tag: vsession_event_tag(out),
                 reply: text(vsession_reply_text(vsession_event_reply(out))),
+                http: (vsession_reply_http_status(vsession_event_reply(out)) != 0)
+                    .then(|| HttpReply::of(vsession_event_reply(out))),
             }
         };
         unsafe { vsession_event_free(out) };

@@ -1,0 +1,131 @@
+//! What the path of a request says about it.
+
+/// A request of VI JSON, by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ViJson {
+    /// The type of the managed object.
+    pub(crate) kind: String,
+    /// A method, or a property.
+    pub(crate) member: String,
+}
+
+impl ViJson {
+    /// `None`: the path is another.
+    pub(crate) fn of(path: &str) -> Option<ViJson> {
+        let path = decoded(path);
+        let mut parts = path.strip_prefix("/sdk/vim25/")?.split('/');
+        let (_release, kind, _id, member) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        parts.next().is_none().then(|| ViJson { kind: kind.into(), member: member.into() })
+    }
+
+    /// Whether the server answers when something changes, and not before.
+    pub(crate) fn is_long_poll(&self) -> bool {
+        matches!(&*self.member, "WaitForUpdatesEx" | "WaitForUpdates")
+    }
+
+    /// Whether only a live session gets a successful reply to this method. Some properties are open to anybody, and a property read
+    /// without a session may come back empty.
+    pub(crate) fn proves_session(&self, method: &str) -> bool {
+        match method {
+            "POST" => !matches!(
+                &*self.member,
+                "RetrieveServiceContent" | "RetrieveProperties" | "RetrievePropertiesEx"
+            ),
+            _ => !matches!(&*self.kind, "ServiceInstance" | "SessionManager"),
+        }
+    }
+}
+
+/// Whether the services at this path speak JSON.
+pub(crate) fn is_json(path: &str) -> bool {
+    let path = decoded(path);
+    ["/api/", "/rest/", "/sdk/vim25/"].iter().any(|prefix| path.starts_with(prefix))
+}
+
+/// Why a request would end the session or make another one, and what to call instead. The library would not notice.
+pub(crate) fn changes_session(method: &str, path: &str) -> Option<&'static str> {
+    if method == "GET" || method == "HEAD" {
+        return None;
+    }
+    let plain = decoded(path);
+    if matches!(plain.trim_end_matches('/'), "/api/session" | "/rest/com/vmware/cis/session") {
+        let asks = path.split_once('?').is_some_and(|(_, query)| query.contains("action=get"));
+        return (!asks).then_some("use vsession_login, vsession_logout or vsession_close");
+    }
+    match &*ViJson::of(path)?.member {
+        "Logout" => Some("use vsession_logout, or vsession_close"),
+        "CloneSession" | "ImpersonateUser" => {
+            Some("the library has no function for it yet, and would lose the session that it makes")
+        }
+        member if member.starts_with("Login") => Some("use vsession_login"),
+        _ => None,
+    }
+}
+
+/// The path without the query, and without percent-encoding, as the server reads it.
+fn decoded(path: &str) -> String {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
+    String::from_utf8_lossy(&crate::http::percent_decoded(path)).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_vi_json_names_type_and_member() {
+        let read = ViJson::of("/sdk/vim25/8.0.3.0/Folder/group-d1/name?x=y").unwrap();
+        assert_eq!((&*read.kind, &*read.member), ("Folder", "name"));
+        assert!(ViJson::of("/sdk/%76im25/8.0.3.0/Folder/group-d1/name").is_some());
+        for other in
+            ["/sdk", "/sdk/vim25/8.0.3.0", "/sdk/vim25/8.0.3.0/Folder/group-d1/a/b", "/api/sdk/vim25/a/b/c/d"]
+        {
+            assert_eq!(ViJson::of(other), None, "{other}");
+        }
+        let of = |path: &str| ViJson::of(&format!("/sdk/vim25/8.0.3.0/{path}")).unwrap();
+        assert!(of("PropertyCollector/pc/WaitForUpdatesEx").is_long_poll());
+        assert!(!of("Folder/f/name").is_long_poll());
+        for (method, proves) in [("POST", "ServiceInstance/s/CurrentTime"), ("GET", "Folder/f/name")] {
+            assert!(of(proves).proves_session(method), "{proves}");
+        }
+        for (method, open) in [
+            ("POST", "PropertyCollector/p/RetrievePropertiesEx"),
+            ("POST", "ServiceInstance/s/RetrieveServiceContent"),
+            ("GET", "ServiceInstance/s/content"),
+            ("GET", "SessionManager/s/message"),
+        ] {
+            assert!(!of(open).proves_session(method), "{open}");
+        }
+    }
+
+    #[test]
+    fn requests_that_change_the_session_itself_are_recognised_however_they_are_written() {
+        for (method, path) in [
+            ("POST", "/api/session"),
+            ("DELETE", "/api/session/"),
+            ("DELETE", "/api/%73ession?x"),
+            ("POST", "/rest/com/vmware/cis/session"),
+            ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/Login"),
+            ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/LoginByToken"),
+            ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/%4cogout"),
+            ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/CloneSession"),
+        ] {
+            assert!(changes_session(method, path).is_some(), "{method} {path}");
+        }
+        for (method, path) in [
+            ("GET", "/api/session"),
+            ("POST", "/rest/com/vmware/cis/session?~action=get"),
+            ("POST", "/api/vcenter/vm"),
+            ("POST", "/api/sessions"),
+            ("POST", "/sdk/vim25/8.0.3.0/ServiceInstance/ServiceInstance/CurrentTime"),
+        ] {
+            assert!(changes_session(method, path).is_none(), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn services_that_speak_json_are_known_by_their_path() {
+        assert!(is_json("/api/vcenter/vm?x") && is_json("/rest/x") && is_json("/sdk/vim25/8.0.3.0/a/b/c"));
+        assert!(!is_json("/sdk") && !is_json("/folder/api/x") && !is_json("/apis/x"));
+    }
+}

@@ -1,0 +1,288 @@
+//! Any HTTP request to the server, through the vim25 session or through nobody's: VI JSON, files, and the services beside vim25. The
+//! laws are those of calls: if the server says that the session is gone, it is replaced once for all threads, and the request is sent
+//! again.
+
+use std::borrow::Cow;
+
+use ureq::http::Method;
+use ureq::http::uri::PathAndQuery;
+
+use super::Session;
+use super::call::{CallOptions, Content, SessionReply};
+use super::orphans::InUse;
+use super::renewal::Goal;
+use super::repeat::Repeats;
+use super::vim25::Vim25;
+use crate::error::{Error, Result};
+use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry};
+use crate::rest::{self, paths};
+use crate::runtime::redact::Redactor;
+use crate::runtime::secret::{BorrowedOrWiped, BytesOrWiped};
+use crate::runtime::task::on_this_thread;
+use crate::runtime::wait::{Bounds, Watch};
+use crate::soap::call::cookie_value;
+use crate::soap::operation_id::next_operation_id;
+use crate::status::Status;
+use crate::sync::Arc;
+
+/// Whose request it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Through {
+    /// That of the vim25 session.
+    Vim,
+    /// Nobody's: it needs no session and proves nothing about one.
+    Nobody,
+}
+
+/// A request, borrowed from the program or, for an asynchronous one, copied. Its parts have been checked.
+pub(crate) struct HttpCall<'a> {
+    pub(crate) method: Method,
+    pub(crate) path: PathAndQuery,
+    /// A value may be a secret, so a copy is wiped.
+    pub(crate) headers: Vec<(Cow<'a, str>, BorrowedOrWiped<'a>)>,
+    pub(crate) body: BytesOrWiped<'a>,
+    pub(crate) through: Through,
+    /// A reply is a reply, whatever its status.
+    pub(crate) raw: bool,
+}
+
+/// What a reply means for its request.
+struct Judged {
+    outcome: Result<(Head, Vec<u8>)>,
+    /// The error in the reply, also where the program wants the reply itself.
+    refusal: Option<Error>,
+    /// The server says that the caller is not authenticated.
+    doubtful: bool,
+}
+
+impl HttpCall<'_> {
+    /// A copy that borrows nothing.
+    pub(crate) fn into_owned(self) -> HttpCall<'static> {
+        let headers = self.headers.into_iter();
+        HttpCall {
+            method: self.method,
+            path: self.path,
+            headers: headers.map(|(name, value)| (name.into_owned().into(), value.into_owned())).collect(),
+            body: self.body.into_owned(),
+            through: self.through,
+            raw: self.raw,
+        }
+    }
+
+    /// The request, for messages. The query may hold what is not for everybody.
+    fn name(&self) -> String {
+        format!("{} {}", self.method, self.path.path())
+    }
+
+    fn has_header(&self, name: &str) -> bool {
+        self.headers.iter().any(|(own, _)| own.eq_ignore_ascii_case(name))
+    }
+
+    /// Reads a reply. `session`: the secret that made it a request of a session; empty for nobody's.
+    fn judge(&self, reply: Result<HttpReply>, session: &str, retry: &Retry) -> Judged {
+        let complete = reply.and_then(|HttpReply { head, body, .. }| Ok((head, body?)));
+        let (head, body) = match complete {
+            Ok(complete) => complete,
+            Err(error) => return Judged { outcome: Err(error), refusal: None, doubtful: false },
+        };
+        if head.status < 400 {
+            return Judged { outcome: Ok((head, body)), refusal: None, doubtful: false };
+        }
+        retry.note_pause_asked(head.retry_after());
+        let own: Vec<&str> =
+            self.headers.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| &**value).collect();
+        let hidden = [&[session], &own[..]].concat();
+        let refusal = rest::error::of_reply(&self.name(), &head, &body, Redactor(&hidden));
+        let doubtful = !session.is_empty()
+            && (head.status == 401 || refusal.status() == Status::VSESSION_E_NOT_AUTHENTICATED);
+        Judged {
+            outcome: if self.raw { Ok((head, body)) } else { Err(refusal.clone()) },
+            refusal: Some(refusal),
+            doubtful,
+        }
+    }
+}
+
+impl Judged {
+    /// The error, also where the program gets a reply instead.
+    fn error(&self) -> Option<&Error> {
+        self.refusal.as_ref().or(self.outcome.as_ref().err())
+    }
+}
+
+/// The reply for the program. `epoch` is that of the session, or 0.
+fn reply_of(head: Head, body: Vec<u8>, epoch: u64, operation_id: &str) -> SessionReply {
+    let content = Content::Http { status: head.status, headers: head.into_lines(), body: body.into() };
+    SessionReply { content, epoch, operation_id: operation_id.into() }
+}
+
+/// Whether the value of a program's header is a secret, which no error repeats.
+fn is_secret(header: &str) -> bool {
+    ["authorization", "cookie", "vmware-api-session-id"].iter().any(|name| header.eq_ignore_ascii_case(name))
+}
+
+impl Session {
+    /// Makes a request, within bounds that may have begun to run.
+    pub(crate) fn http(
+        self: &Arc<Self>,
+        bounds: Bounds,
+        call: &HttpCall<'_>,
+        options: &CallOptions,
+    ) -> Result<SessionReply> {
+        on_this_thread(self.http_within(call, options, &Watch::new(bounds)?))
+    }
+
+    /// The same for a thread or a task.
+    pub(crate) async fn http_within(
+        self: &Arc<Self>,
+        call: &HttpCall<'_>,
+        options: &CallOptions,
+        watch: &Watch,
+    ) -> Result<SessionReply> {
+        let retry = Retry::new(options.idempotent);
+        let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
+        let reply = match call.through {
+            Through::Vim => self.through_vim(call, options, &operation_id, &retry, watch).await,
+            Through::Nobody => self.through_nobody(call, options, &operation_id, &retry, watch).await,
+        };
+        reply.map_err(|error| {
+            let error = self.vim.kind.endpoint.named(retry.answered(error));
+            error.with(|d| d.operation_id = Some(operation_id.into()))
+        })
+    }
+
+    async fn through_nobody(
+        &self,
+        call: &HttpCall<'_>,
+        options: &CallOptions,
+        operation_id: &str,
+        retry: &Retry,
+        watch: &Watch,
+    ) -> Result<SessionReply> {
+        let mut repeats = self.repeats(options);
+        loop {
+            self.check_open()?;
+            let reply = self.exchange(call, Lane::Usual, None, operation_id, retry, watch).await;
+            let judged = call.judge(reply, "", retry);
+            match judged.error() {
+                None => repeats.note_success(),
+                Some(error)
+                    if repeats.are_wanted_after(error) && repeats.wait(error, retry, watch).await? =>
+                {
+                    continue;
+                }
+                Some(_) => {}
+            }
+            let (head, body) = judged.outcome?;
+            return Ok(reply_of(head, body, 0, operation_id));
+        }
+    }
+
+    /// The repeats of a request by its status.
+    fn repeats(&self, options: &CallOptions) -> Repeats<'_> {
+        let budget = self.vim.kind.endpoint.client.budget();
+        Repeats::new(&self.config.retry_statuses, options.idempotent, budget)
+    }
+
+    async fn through_vim(
+        self: &Arc<Self>,
+        call: &HttpCall<'_>,
+        options: &CallOptions,
+        operation_id: &str,
+        retry: &Retry,
+        watch: &Watch,
+    ) -> Result<SessionReply> {
+        // The service that made the session answers VI JSON. Another one's answers say nothing about the session but that it is gone.
+        let vi_json = paths::ViJson::of(call.path.as_str());
+        let is_poll = vi_json.as_ref().is_some_and(paths::ViJson::is_long_poll);
+        let lane = if is_poll { Lane::LongPoll } else { Lane::Usual };
+        let mut repeats = self.repeats(options);
+        loop {
+            let Some(snapshot) = self.usable_snapshot::<Vim25>(options).map_err(Error::not_run)? else {
+                self.renew::<Vim25>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
+                continue;
+            };
+            // sometimes: a race, which a run meets or not
+            let Some((login, _)) = snapshot.usable() else { return Err(self.no_session()) };
+            let under_way = InUse::begin(self, &snapshot);
+            let id = cookie_value(&login.cookie);
+            let header = match vi_json {
+                Some(_) => ("vmware-api-session-id", id),
+                None => ("Cookie", login.cookie.reveal()),
+            };
+            let reply = self.exchange(call, lane, Some(header), operation_id, retry, watch).await;
+            drop(under_way);
+            let judged = call.judge(reply, id, retry);
+            match judged.error() {
+                None => repeats.note_success(),
+                Some(error) => {
+                    if repeats.are_wanted_after(error) {
+                        if vi_json.is_some() {
+                            self.note_failure::<Vim25>(error);
+                        }
+                        if repeats.wait(error, retry, watch).await? {
+                            continue;
+                        }
+                    }
+                }
+            }
+            if judged.doubtful
+                && !options.no_relogin
+                && retry.may_correct()
+                && self
+                    .is_replaced::<Vim25>(snapshot.epoch, judged.refusal.as_ref(), retry, operation_id, watch)
+                    .await?
+            {
+                continue;
+            }
+            if let Some(vi_json) = &vi_json {
+                match judged.error() {
+                    Some(error) => self.note_failure::<Vim25>(error),
+                    None => {
+                        self.note_success::<Vim25>();
+                        if vi_json.proves_session(call.method.as_str()) {
+                            self.note_proof::<Vim25>(snapshot.epoch);
+                        }
+                    }
+                }
+            }
+            if judged.doubtful {
+                self.check_open()?;
+            }
+            let (head, body) = judged.outcome?;
+            return Ok(reply_of(head, body, snapshot.epoch, operation_id));
+        }
+    }
+
+    /// Sends the request, with the header that makes it one of a session.
+    async fn exchange(
+        &self,
+        call: &HttpCall<'_>,
+        lane: Lane,
+        session: Option<(&str, &str)>,
+        operation_id: &str,
+        retry: &Retry,
+        watch: &Watch,
+    ) -> Result<HttpReply> {
+        let client = &self.vim.kind.endpoint.client;
+        let mut headers: Vec<(&str, &str)> =
+            call.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        headers.extend(session);
+        headers.push(("X-Request-ID", operation_id));
+        if !call.body.is_empty() && paths::is_json(call.path.as_str()) && !call.has_header("content-type") {
+            headers.push(("Content-Type", "application/json"));
+        }
+        let request = HttpRequest {
+            method: call.method.clone(),
+            path: &call.path,
+            fixed_lines: "",
+            headers: &headers,
+            body: if call.body.is_empty() { &[] } else { &[&call.body] },
+            retry,
+            commit_when_sent: false,
+            lane,
+            max_reply_bytes: self.config.max_reply_bytes,
+        };
+        client.send(&request, watch).await
+    }
+}

@@ -1,0 +1,436 @@
+//! HTTP requests of any kind: through the vim25 session, and nobody's.
+
+use std::thread;
+
+use serde_json::{Value, json};
+use vsession::vsession_event_kind::*;
+use vsession::vsession_executed::*;
+use vsession::vsession_state::*;
+
+use crate::support::*;
+
+/// A vCenter with REST and VI JSON.
+fn vcenter() -> Simulator {
+    Simulator::with(&["-endpoints", "all"])
+}
+
+const TIME: HttpRequest =
+    HttpRequest::post("/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", b"");
+const NAME: HttpRequest = HttpRequest::get("/sdk/vim25/8.0.2.0/Folder/group-d1/name");
+/// A path that only rules serve.
+const OTHER: HttpRequest = HttpRequest::post("/other", b"body");
+
+fn seen(simulator: &Simulator, request: HttpRequest) -> u64 {
+    simulator.calls(&format!("{} {}", request.method, request.path))
+}
+
+#[test]
+fn nobodys_request_needs_no_session_and_makes_none() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let reply = session.http(HttpRequest::get("/sdk/vimServiceVersions.xml").of_nobody()).unwrap();
+    assert_eq!((reply.status, reply.epoch), (200, 0));
+    assert!(reply.header("CONTENT-TYPE").unwrap().starts_with("text/xml"));
+    assert!(reply.text().contains("urn:vim25"));
+    let refused = session.http(HttpRequest::get("/api/vcenter/vm").of_nobody()).unwrap_err();
+    assert_eq!(refused.status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(refused.executed, VSESSION_EXECUTED_NO);
+    assert_eq!(session.state(), VSESSION_STATE_LOGGED_OUT);
+    assert_eq!((simulator.stat("logins"), simulator.stat("requests")), (0, 2));
+}
+
+#[test]
+fn vi_json_goes_through_the_vim25_session() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let options = Options { operation_id: Some(c"op-7".into()), ..Options::default() };
+    let reply = session.http_with(NAME, &options).unwrap();
+    assert_eq!((reply.status, reply.epoch, reply.text()), (200, 1, "\"Datacenters\""));
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    let log = simulator.log();
+    let own = log.iter().find(|entry| entry["path"] == NAME.path).unwrap();
+    assert_eq!(own["operation_id"], "op-7");
+    assert_eq!(own["session_key"], session.info().unwrap().key());
+    assert!(own["cookie_header"].is_null(), "the id goes in a header of its own");
+    assert!(session.http(TIME).unwrap().text().starts_with("\"20"));
+    session.ping().unwrap();
+    assert_eq!(simulator.stat("logins"), 1);
+}
+
+#[test]
+fn a_killed_session_is_replaced_once_for_all_requests() {
+    const THREADS: u64 = 16;
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    for request in [TIME, NAME] {
+        let logins = simulator.stat("logins");
+        simulator.kill_sessions();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| assert_eq!(session.http(request).unwrap().status, 200));
+            }
+        });
+        assert_eq!(simulator.stat("logins"), logins + 1);
+    }
+    assert_eq!(session.epoch(), 3);
+    // Canned: an answer of another service, which only has the cookie.
+    simulator.kill_sessions();
+    simulator.rule(json!({"path": OTHER.path, "times": 1, "status": 401}));
+    simulator.rule(json!({"path": OTHER.path, "status": 200, "body": "done"}));
+    assert_eq!(session.http(OTHER).unwrap().text(), "done");
+    assert_eq!((seen(&simulator, OTHER), session.epoch()), (2, 4));
+    let log = simulator.log();
+    let last = log.iter().rfind(|entry| entry["path"] == OTHER.path).unwrap();
+    assert_eq!(last["cookie_header"], session.cookie().unwrap());
+}
+
+#[test]
+fn an_answer_of_a_live_session_stands() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    for (body, place) in [
+        (r#"{"_typeName":"NotAuthenticated","faultstring":"no"}"#, "first"),
+        (r#"{"faultstring":"no","faultMessage":[{"message":"m"}],"_typeName":"NotAuthenticated"}"#, "last"),
+        (r#"{"_typeName":"LocalizedMethodFault","fault":{"_typeName":"NotAuthenticated"}}"#, "nested"),
+    ] {
+        // Canned: the simulator sends the type first.
+        simulator.rule(json!({"path": TIME.path, "times": 1, "status": 500, "content_type": "application/json", "body": body}));
+        let asked = simulator.calls("RetrievePropertiesEx");
+        let error = session.http(TIME).unwrap_err();
+        assert_eq!(
+            (error.status, error.executed),
+            (status::VSESSION_E_NOT_AUTHENTICATED, VSESSION_EXECUTED_NO),
+            "{place}"
+        );
+        assert_eq!(simulator.calls("RetrievePropertiesEx"), asked + 1, "the server is asked: {place}");
+    }
+    simulator.rule(json!({"path": OTHER.path, "status": 401}));
+    let error = session.http(OTHER).unwrap_err();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_HTTP, VSESSION_EXECUTED_NO));
+    let raw = session.http(OTHER.raw()).unwrap();
+    assert_eq!((raw.status, raw.epoch), (401, 1));
+    assert_eq!((simulator.stat("logins"), session.state()), (1, VSESSION_STATE_ACTIVE));
+}
+
+#[test]
+fn without_relogin_a_request_is_answered_by_the_state() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let options = Options { no_relogin: true, ..Options::default() };
+    assert_eq!(session.http_with(TIME, &options).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(simulator.stat("requests"), 0);
+    session.login().unwrap();
+    simulator.kill_sessions();
+    assert_eq!(session.http_with(TIME, &options).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    let options = Options { require_epoch: 7, ..Options::default() };
+    assert_eq!(session.http_with(TIME, &options).unwrap_err().status, status::VSESSION_E_SESSION_CHANGED);
+    assert_eq!(simulator.stat("logins"), 1);
+}
+
+#[test]
+fn faults_of_vi_json_have_the_statuses_of_those_of_soap() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    for (fault, expected, executed) in [
+        ("NoPermission", status::VSESSION_E_NO_PERMISSION, VSESSION_EXECUTED_NO),
+        ("InvalidPowerState", status::VSESSION_E_FAULT, VSESSION_EXECUTED_YES),
+    ] {
+        simulator.rule(json!({"path": TIME.path, "times": 1, "fault": fault, "fault_message": "words"}));
+        let error = session.http(TIME).unwrap_err();
+        assert_eq!((error.status, error.executed, error.http_status), (expected, executed, 500));
+        assert_eq!(error.fault.as_deref(), Some(fault));
+        assert!(error.message.contains("words") && error.message.contains(TIME.path), "{}", error.message);
+        let body: Value = serde_json::from_slice(&error.answer.body.unwrap()).unwrap();
+        assert_eq!(body["_typeName"], fault);
+    }
+    let error = session.http(HttpRequest::get("/sdk/vim25/8.0.2.0/Folder/group-d9999/name")).unwrap_err();
+    assert_eq!(error.fault.as_deref(), Some("ManagedObjectNotFound"));
+}
+
+#[test]
+fn a_services_error_says_whether_the_request_ran() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let missing = session.http(HttpRequest::get("/api/none").of_nobody()).unwrap_err();
+    assert_eq!((missing.status, missing.http_status), (status::VSESSION_E_REST, 404));
+    assert_eq!(
+        (missing.answer.service_error.as_deref(), missing.executed),
+        (Some("NOT_FOUND"), VSESSION_EXECUTED_NO)
+    );
+    // Canned: errors that the simulator never sends.
+    let body = r#"{"error_type":"ALREADY_EXISTS","messages":[{"id":"i","default_message":"It exists."}]}"#;
+    simulator.rule(json!({"path": "/api/x", "times": 1, "status": 400, "content_type": "application/json", "body": body}));
+    let exists = session.http(HttpRequest::post("/api/x", b"{}").of_nobody()).unwrap_err();
+    assert_eq!(
+        (exists.answer.service_error.as_deref(), exists.executed),
+        (Some("ALREADY_EXISTS"), VSESSION_EXECUTED_YES)
+    );
+    assert_eq!(exists.answer.body.as_deref(), Some(body.as_bytes()));
+    assert!(
+        exists.message.contains("It exists.") && exists.message.contains(&simulator.host()),
+        "{}",
+        exists.message
+    );
+    simulator.rule(json!({"path": "/api/x", "times": 1, "status": 503, "headers": {"Retry-After": "2"}, "body": "<html>"}));
+    let busy = session.http(HttpRequest::post("/api/x", b"{}").of_nobody()).unwrap_err();
+    assert_eq!((busy.status, busy.executed), (status::VSESSION_E_HTTP, VSESSION_EXECUTED_MAYBE));
+    assert_eq!((busy.retriable, busy.retry_after_ms), (true, 2000));
+    simulator.rule(json!({"path": "/api/x", "times": 1, "status": 302, "headers": {"Location": "/y"}}));
+    let moved = session.http(HttpRequest::get("/api/x").of_nobody()).unwrap();
+    assert_eq!((moved.status, moved.header("location")), (302, Some("/y")), "redirects are not followed");
+}
+
+#[test]
+fn method_headers_and_body_arrive_as_the_program_gave_them() {
+    let simulator = Simulator::with(&["-endpoints", "all", "-rest", "separate"]);
+    let session = simulator.session();
+    // A REST session of the program's own.
+    let login = HttpRequest {
+        headers: &[("Authorization", "Basic dXNlcjpwYXNz")],
+        ..HttpRequest::post("/api/session", b"").of_nobody()
+    };
+    let id: String = serde_json::from_slice(&session.http(login).unwrap().body).unwrap();
+    let body: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    let headers = [("vmware-api-session-id", &*id), ("X-Own", "\tvalue, with \"quotes\"")];
+    let echo = HttpRequest {
+        method: "PATCH",
+        headers: &headers,
+        ..HttpRequest::post("/rest/vc-sim/debug/echo?a=%20b", &body).of_nobody()
+    };
+    let reply = session.http(echo).unwrap();
+    let at = reply.body.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    let head = String::from_utf8_lossy(&reply.body[..at]).into_owned();
+    assert!(head.starts_with("PATCH /rest/vc-sim/debug/echo?a=%20b HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("X-Own: value, with \"quotes\"\r\n") && head.contains("X-Request-Id: vsession-"),
+        "{head}"
+    );
+    assert!(head.contains("Content-Type: application/json\r\n"), "{head}");
+    assert!(reply.body[at..] == body);
+    let own = HttpRequest { headers: &[headers[0], ("content-type", "text/plain")], ..echo };
+    let reply = session.http(own).unwrap();
+    assert!(String::from_utf8_lossy(&reply.body).contains("Content-Type: text/plain\r\n"));
+    let end = HttpRequest {
+        method: "DELETE",
+        headers: &headers[..1],
+        ..HttpRequest::get("/api/session").of_nobody()
+    };
+    assert_eq!(session.http(end).unwrap().status, 204);
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn files_of_a_datastore_go_both_ways() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let path = "/folder/file%20one.bin?dcPath=DC0&dsName=LocalDS_0";
+    let content: Vec<u8> = (0..3_000_000_u32).map(|i| (i * 7) as u8).collect();
+    let put = HttpRequest { method: "PUT", ..HttpRequest::post(path, &content) };
+    assert!(session.http(put).unwrap().status < 300);
+    assert!(session.http(HttpRequest::get(path)).unwrap().body == content);
+    let head = session.http(HttpRequest { method: "HEAD", ..HttpRequest::get(path) }).unwrap();
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(simulator.stat("logins"), 1);
+}
+
+#[test]
+fn bad_input_is_refused_before_anything_is_sent() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let refused = |request: HttpRequest, argument: &str| {
+        let error = session.http(request).expect_err(&format!("{request:?}"));
+        assert_eq!(
+            (error.status, error.executed),
+            (status::VSESSION_E_INVALID_ARGUMENT, VSESSION_EXECUTED_NO),
+            "{request:?}"
+        );
+        assert!(error.message.contains(&format!("argument 'request.{argument}'")), "{}", error.message);
+        let queue = Queue::new();
+        let error = session.http_async(request, &queue, 1, &Options::default()).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT);
+        assert!(queue.next(0).unwrap().is_none());
+        queue.free();
+    };
+    for method in ["", "get", "CONNECT", "TRACE", "GET /x", "GET\r\nX: y"] {
+        refused(HttpRequest { method, ..TIME }, "method");
+    }
+    for path in [
+        "", "api", "http://other/", "//other/", "/a/../b", "/a/%2e%2E/b", "/a/..%2fb", "/a/..;/b", "/a b",
+        "/a\r\nX: y", "/a%0d%0a", "/a%0", "/a#b", "/é",
+    ] {
+        refused(HttpRequest { path, ..TIME }, "path");
+    }
+    for header in [
+        ("", "x"),
+        ("a b", "x"),
+        ("a", "x\r\nb: c"),
+        ("Host", "x"),
+        ("content-length", "1"),
+        ("Transfer-Encoding", "chunked"),
+        ("Cookie", "vmware_soap_session=mine"),
+        ("VMware-Api-Session-Id", "mine"),
+        ("X-Request-ID", "mine"),
+    ] {
+        refused(HttpRequest { headers: &[header], ..TIME }, "headers");
+    }
+    let many = vec![("a", "b"); 129];
+    refused(HttpRequest { headers: &many, ..TIME }, "headers");
+    for through in [0, 3, -1] {
+        refused(HttpRequest { through, ..TIME }, "through");
+    }
+    // What would end the session, or make another one.
+    let manager = "/sdk/vim25/8.0.2.0/SessionManager/SessionManager";
+    for (method, path) in [
+        ("POST", "/api/session".to_string()),
+        ("DELETE", "/api/%73ession".into()),
+        ("POST", format!("{manager}/Login")),
+        ("POST", format!("{manager}/%4cogout")),
+        ("POST", format!("{manager}/CloneSession")),
+    ] {
+        refused(HttpRequest { method, path: &path, ..TIME }, "path");
+    }
+    let id = Options { operation_id: Some(c"é".into()), ..Options::default() };
+    assert_eq!(session.http_with(TIME, &id).unwrap_err().status, status::VSESSION_E_INVALID_ARGUMENT);
+    assert_eq!(simulator.stat("requests"), 0);
+}
+
+#[test]
+fn a_request_runs_at_most_once_unless_it_may_run_twice() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    for request in [OTHER, OTHER.of_nobody(), HttpRequest { method: "GET", body: b"", ..OTHER }] {
+        let before = seen(&simulator, request);
+        simulator.rule(json!({"path": OTHER.path, "times": 1, "reset": "after"}));
+        simulator.rule(json!({"path": OTHER.path, "status": 200, "body": "done"}));
+        let error = session.http(request).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_MAYBE));
+        assert_eq!(seen(&simulator, request), before + 1);
+        simulator.clear_rules();
+        simulator.rule(json!({"path": OTHER.path, "times": 1, "reset": "after"}));
+        simulator.rule(json!({"path": OTHER.path, "status": 200, "body": "done"}));
+        let twice = Options { idempotent: true, ..Options::default() };
+        assert_eq!(session.http_with(request, &twice).unwrap().text(), "done");
+        assert_eq!(seen(&simulator, request), before + 3);
+        simulator.clear_rules();
+    }
+}
+
+#[test]
+fn an_idempotent_request_is_repeated_after_a_listed_status_and_no_other_is() {
+    let simulator = vcenter();
+    let session = simulator.config().with("http.retry_statuses", "503").open().unwrap();
+    session.login().unwrap();
+    let twice = Options { idempotent: true, ..Options::timeout(60_000) };
+    // Canned: a gateway's answer, a service's, and a service's that has run the request.
+    let unavailable = r#"{"error_type":"SERVICE_UNAVAILABLE","messages":[]}"#;
+    for (request, status, body, sent) in [
+        (TIME, 503, "", 2),
+        (TIME.raw(), 503, "", 2),
+        (OTHER, 503, unavailable, 2),
+        (OTHER.of_nobody(), 503, unavailable, 2),
+        (OTHER, 502, "", 1),
+        (OTHER, 400, r#"{"error_type":"INVALID_ARGUMENT","messages":[]}"#, 1),
+    ] {
+        for (options, sent) in [(&twice, sent), (&Options::timeout(60_000), 1)] {
+            let before = seen(&simulator, request);
+            simulator.rule(json!({"path": request.path, "times": 1, "status": status, "body": body}));
+            simulator.rule(json!({"path": OTHER.path, "status": 200, "body": "done"}));
+            let result = session.http_with(request, options);
+            assert_eq!(seen(&simulator, request) - before, sent, "{status} {body} {result:?}");
+            let answered = result.map_or_else(|error| error.http_status, |reply| reply.status);
+            assert_eq!(answered == 200, sent == 2, "{status} {body}");
+            simulator.clear_rules();
+        }
+    }
+}
+
+#[test]
+fn what_the_server_repeats_of_the_session_is_not_shown() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    let cookie = session.cookie().unwrap();
+    let id = cookie.split_once('=').unwrap().1.trim_matches('"');
+    for (request, status) in [(OTHER, 404), (TIME, 500)] {
+        let body = format!(
+            "{{\"error_type\":\"NOT_FOUND\",\"messages\":[{{\"id\":\"{id}\",\"default_message\":\"of {id}\"}}],\"x\":\"{id}\"}}"
+        );
+        simulator.rule(json!({"path": request.path, "times": 1, "status": status, "body": body}));
+        let error = session.http(request).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_REST);
+        assert!(!format!("{error:?}").contains(id) && !error.message.contains(id), "{error:?}");
+        let shown = String::from_utf8(error.answer.body.unwrap()).unwrap();
+        assert!(shown.contains("\"x\":\"***\"") && !shown.contains(id), "{shown}");
+    }
+}
+
+#[test]
+fn another_services_outage_says_nothing_about_the_session() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"path": OTHER.path, "status": 503}));
+    assert_eq!(session.http(OTHER).unwrap_err().http_status, 503);
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+    simulator.rule(json!({"path": TIME.path, "times": 1, "status": 503}));
+    assert_eq!(session.http(TIME).unwrap_err().http_status, 503);
+    assert_eq!(session.state(), VSESSION_STATE_UNREACHABLE);
+    session.http(TIME).unwrap();
+    assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+}
+
+#[test]
+fn asynchronous_requests_end_with_one_event_each() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let queue = Queue::new();
+    for tag in 0..50 {
+        session.http_async(NAME, &queue, tag, &Options::default()).unwrap();
+    }
+    let mut tags = Vec::new();
+    while tags.len() < 50 {
+        let event = queue.next(PATIENCE.as_millis() as u32).unwrap().expect("it completes");
+        assert_eq!((event.kind, event.reply), (VSESSION_EVENT_COMPLETION, None));
+        assert_eq!(event.http.unwrap().text(), "\"Datacenters\"");
+        tags.push(event.tag);
+    }
+    tags.sort_unstable();
+    assert_eq!(tags, (0..50).collect::<Vec<_>>());
+    assert_eq!(simulator.stat("logins"), 1);
+
+    simulator.rule(json!({"path": OTHER.path, "hang": true}));
+    let token = Token::new();
+    session.http_async(OTHER, &queue, 50, &token.options()).unwrap();
+    eventually("it hangs", || simulator.stat("requests_in_flight") == 1);
+    token.fire();
+    let error = queue.next(PATIENCE.as_millis() as u32).unwrap().unwrap().error.unwrap();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_CANCELLED, VSESSION_EXECUTED_MAYBE));
+    let refused =
+        session.http_async(HttpRequest::get("/api/none").of_nobody(), &queue, 51, &Options::default());
+    refused.unwrap();
+    let error = queue.next(PATIENCE.as_millis() as u32).unwrap().unwrap().error.unwrap();
+    assert_eq!(error.answer.service_error.as_deref(), Some("NOT_FOUND"));
+    assert!(queue.next(0).unwrap().is_none());
+    queue.free();
+}
+
+#[test]
+fn a_close_ends_requests_of_either_kind() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"path": OTHER.path, "hang": true}));
+    thread::scope(|scope| {
+        let requests = [OTHER, OTHER.of_nobody()].map(|request| scope.spawn(move || session.http(request)));
+        eventually("they hang", || simulator.stat("requests_in_flight") == 2);
+        session.close().unwrap();
+        for request in requests {
+            assert_eq!(request.join().unwrap().unwrap_err().status, status::VSESSION_E_CLOSED);
+        }
+    });
+    assert_eq!(session.http(TIME.of_nobody()).unwrap_err().status, status::VSESSION_E_CLOSED);
+}
