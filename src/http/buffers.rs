@@ -47,8 +47,10 @@ impl Buffers {
 
     /// Empties the output. Requests contain passwords and cookies, so it is zeroed.
     pub(super) fn sent(&mut self) {
-        sys::wipe(&mut self.output);
-        self.output.clear();
+        if !self.output.is_empty() {
+            sys::wipe(&mut self.output);
+            self.output.clear();
+        }
     }
 
     /// The bytes that have arrived and were not consumed.

@@ -148,11 +148,16 @@ mod tests {
     use super::*;
 
     /// Valid replies with the forms of XML that servers use.
-    const GOOD: [&str; 4] = [
+    const GOOD: [&str; 5] = [
         "<Envelope xmlns:p='q'><Body><RResponse xmlns='urn:vim25'><x>t<y>1&amp;</y> <p:z p:a='1'>2</p:z><y/></x></RResponse></Body></Envelope>",
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<s:Envelope xmlns:s=\"e\" xmlns:xsi=\"i\"><s:Header><a>1</a></s:Header>\n<s:Body>\n<RResponse xmlns=\"urn:vim25\"><returnval type=\"T\" xsi:type=\"M\">a&amp;b \u{e9}</returnval></RResponse></s:Body></s:Envelope>\n",
         "<Envelope xmlns='urn:vim25'><Body><RResponse><x y='1'><z/></x><x a=\"&lt;\">]]&gt;</x></RResponse><!-- c --></Body><S/></Envelope>",
         "<Envelope xmlns='e' xmlns:p='urn:&#118;im25'><p:Body><p:RResponse xmlns:r='urn:vim25'><r:x p:y='1'/></p:RResponse></p:Body></Envelope>",
+        // The declarations of vSphere servers, which the reader knows.
+        "<soapenv:Envelope xmlns:soapenc=\"http://schemas.xmlsoap.org/soap/encoding/\"\n \
+         xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"\n xmlns:xsd=\"http://www.w3.org/2001/XMLSchema\"\n \
+         xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><Body><RResponse xmlns='urn:vim25' xsi:a=''/></Body>\
+         </soapenv:Envelope>",
     ];
 
     /// Whether the parser accepts the text although XML forbids it.

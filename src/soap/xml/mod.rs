@@ -15,4 +15,5 @@ pub(crate) mod reader;
 pub(crate) mod text;
 pub(crate) mod tree;
 
-pub(crate) use text::{escape, is_name, is_text};
+pub(crate) use reader::is_name;
+pub(crate) use text::{escape, is_text};

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use memchr::{memchr3, memmem};
 
+pub(crate) use names::is_name;
 use names::{BYTES, Name};
 pub(crate) use namespaces::Binding;
 pub(super) use namespaces::XSI;
@@ -24,6 +25,20 @@ use super::text::{is_allowed, is_space, referenced_character};
 const MAX_ATTRIBUTES: usize = 32;
 /// The most levels of elements. The names of the open elements then take 16 MiB.
 const MAX_DEPTH: usize = 1 << 20;
+
+macro_rules! declaration {
+    ($prefix:literal, $namespace:literal) => {
+        ($prefix, concat!("xmlns:", $prefix, "=\"", $namespace, "\""))
+    };
+}
+/// The prefixes that each reply of a vSphere server declares in its root element, in this order. Byte by byte, their declarations take
+/// as long to read as the rest of a short reply.
+const USUAL_DECLARATIONS: [(&str, &str); 4] = [
+    declaration!("soapenc", "http://schemas.xmlsoap.org/soap/encoding/"),
+    declaration!("soapenv", "http://schemas.xmlsoap.org/soap/envelope/"),
+    declaration!("xsd", "http://www.w3.org/2001/XMLSchema"),
+    declaration!("xsi", "http://www.w3.org/2001/XMLSchema-instance"),
+];
 
 /// A tag. An empty element (`<a/>`) gives a start tag and then an end tag of no length.
 #[derive(Debug, PartialEq, Eq)]
@@ -389,15 +404,10 @@ impl<'a> Reader<'a> {
         if self.attributes.len() == MAX_ATTRIBUTES {
             return Err(self.excess("an element has too many attributes"));
         }
-        let name = self.name()?;
-        if self.text.as_bytes().get(self.at) != Some(&b'=') {
-            self.spaces();
-        }
-        self.expect(b'=', "an attribute without a value")?;
-        if self.text.as_bytes().get(self.at).is_some_and(|b| is_space(*b)) {
-            self.spaces();
-        }
-        let value = self.value()?;
+        let (name, value) = match self.usual_declaration(level) {
+            Some(declaration) => declaration,
+            None => self.name_and_value()?,
+        };
         let text = self.bytes(name.start, name.end);
         // Most names differ in length.
         let is_same = |Attribute { name: other, .. }: &Attribute| {
@@ -416,6 +426,34 @@ impl<'a> Reader<'a> {
                 Ok(())
             }
         }
+    }
+
+    #[inline]
+    fn name_and_value(&mut self) -> Read<(Name, (usize, usize))> {
+        let name = self.name()?;
+        if self.text.as_bytes().get(self.at) != Some(&b'=') {
+            self.spaces();
+        }
+        self.expect(b'=', "an attribute without a value")?;
+        if self.text.as_bytes().get(self.at).is_some_and(|b| is_space(*b)) {
+            self.spaces();
+        }
+        Ok((name, self.value()?))
+    }
+
+    /// The name and the value of the next attribute, if it is the declaration that vSphere servers write there.
+    #[inline]
+    fn usual_declaration(&mut self, level: usize) -> Option<(Name, (usize, usize))> {
+        let (prefix, declaration) = USUAL_DECLARATIONS.get(self.attributes.len()).filter(|_| level == 1)?;
+        if !self.rest().starts_with(declaration.as_bytes()) {
+            return None;
+        }
+        let start = self.at;
+        let local = start + "xmlns:".len();
+        let name = Name { start, local, end: local + prefix.len() };
+        self.at += declaration.len();
+        self.value_has_reference = false;
+        Some((name, (name.end + "=\"".len(), self.at - "\"".len())))
     }
 
     /// Reads from `<` to `>`, both included.

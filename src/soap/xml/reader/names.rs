@@ -43,6 +43,13 @@ pub(super) static BYTES: [u8; 256] = {
     bytes
 };
 
+/// Whether this can be the name of an element or of a type, in ASCII and without a prefix.
+pub(crate) fn is_name(text: &str) -> bool {
+    let is = |class: u8, byte: &u8| BYTES[*byte as usize] & class != 0;
+    text.as_bytes().first().is_some_and(|first| is(BEGINS_NAME, first))
+        && text.as_bytes().iter().all(|byte| is(IN_NAME, byte))
+}
+
 fn begins_name(c: char) -> bool {
     c.is_ascii_alphabetic()
         || c == '_'
@@ -120,6 +127,16 @@ mod tests {
         for c in codes.filter_map(char::from_u32) {
             assert_eq!(begins_name(c), is_name(c.into()), "{c:?}");
             assert_eq!(is_in_name(c), is_name(format!("a{c}")), "{c:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_begins_with_a_letter_or_an_underscore() {
+        for name in ["a", "_a", "a-1.b_c"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in ["", "1a", "-a", ".a", "a:b", "a b", "\u{e9}"] {
+            assert!(!is_name(name), "{name}");
         }
     }
 }
