@@ -17,7 +17,9 @@ mod url;
 pub(crate) use env::from_environment;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::auth::credential::Credential;
@@ -27,6 +29,7 @@ use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 use crate::sync::Arc;
+use files::NamedFile;
 use url::Url;
 
 /// When the library logs in on its own.
@@ -101,6 +104,9 @@ pub(crate) struct Config {
     pub(crate) compression: Compression,
     /// A call that may run twice is repeated after these HTTP statuses.
     pub(crate) retry_statuses: Vec<u16>,
+    pub(crate) trace_dir: Option<PathBuf>,
+    /// The most bytes of each body in a trace.
+    pub(crate) trace_bodies: u64,
     pub(crate) api_version: Option<String>,
     pub(crate) relogin: Relogin,
     pub(crate) backoff: Duration,
@@ -128,6 +134,7 @@ impl Config {
             tcp_keepalive: Some(Duration::from_secs(60)),
             max_reply_bytes: 64 << 20,
             user_agent: concat!("libvsession/", env!("CARGO_PKG_VERSION")).into(),
+            trace_bodies: 1 << 20,
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(60),
             close_logs_out: true,
@@ -150,7 +157,22 @@ impl Config {
         Ok(())
     }
 
-    /// The settings of the network layer. Reads the certificate files.
+    /// Where requests are traced. Makes the directory.
+    fn trace(&self, dir: &Path) -> Result<net::TraceSettings> {
+        // A program may change its directory later.
+        let absolute = std::path::absolute(dir);
+        let made = absolute.and_then(|dir| {
+            let made = DirBuilder::new().mode(0o700).create(&dir);
+            if dir.is_dir() { Ok(dir) } else { made.map(|()| dir) }
+        });
+        let dir = made.map_err(|error| {
+            let named = NamedFile::of_option("trace.dir", dir);
+            named.unusable(format!("is no directory and cannot be made one: {error}")).caused_by(&error)
+        })?;
+        Ok(net::TraceSettings { dir, bodies: self.trace_bodies })
+    }
+
+    /// The settings of the network layer. Reads the certificate files, and makes the directory for traces.
     pub(crate) fn net(&self) -> Result<net::Settings> {
         let mut settings = net::Settings {
             tls: self.tls()?,
@@ -166,6 +188,7 @@ impl Config {
             max_long_polls: self.max_long_polls,
             user_agent: self.user_agent.clone(),
             gzip: self.compression == Compression::On,
+            trace: self.trace_dir.as_deref().map(|dir| self.trace(dir)).transpose()?,
         };
         if self.compression == Compression::Auto {
             settings.gzip = !settings.stays_on_this_machine();

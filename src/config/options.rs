@@ -254,6 +254,20 @@ const OPTIONS: &[Opt] = &[
         },
     },
     Opt {
+        name: "trace.dir",
+        values: "a path",
+        default: "",
+        about: "A directory to which each request and its reply are written, as files that only the user can read: a request as a file for `curl -K`, without passwords, cookies, tokens and signatures. docs/tracing.md describes them. The directory is made when a session is opened, if its parent exists. Sessions and processes may share it. Nothing is ever removed from it.",
+        set: |c, v| path(v).map(|v| c.trace_dir = v),
+    },
+    Opt {
+        name: "trace.bodies",
+        values: "0 to 4294967295",
+        default: "1048576",
+        about: "The most bytes that `trace.dir` gets of the body of a request or a reply. A request that was cut cannot be sent again.",
+        set: |c, v| number(v, 0..=u32::MAX.into()).map(|v| c.trace_bodies = v),
+    },
+    Opt {
         name: "api_version",
         values: "a version such as `8.0.2.0`, or `auto`",
         default: "auto",

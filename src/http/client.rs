@@ -10,6 +10,7 @@ use super::request::{self, HttpRequest, Lane};
 use super::retry::{Loss, Next};
 use super::round_trips::RoundTrips;
 use super::semaphore::{Permit, Refusal, Semaphore};
+use super::trace::Trace;
 use crate::error::{Error, Result, means_outage};
 use crate::net::Settings;
 use crate::net::dial::Dialer;
@@ -42,6 +43,7 @@ pub(crate) struct Client {
     round_trips: RoundTrips,
     /// Shared with the other clients of this server.
     budget: Arc<Budget>,
+    trace: Option<Trace>,
 }
 
 impl Shareable for Client {
@@ -83,6 +85,7 @@ impl Client {
             background: Semaphore::new(BACKGROUND_REQUESTS),
             round_trips: RoundTrips::default(),
             budget: budget::of_server(settings),
+            trace: Trace::of(settings),
         }))
     }
 
@@ -171,7 +174,15 @@ impl Client {
             let mut exchange = Exchange::new(watch, request.commit_when_sent, most);
             exchange.heard_before = self.round_trips.heard();
             exchange.answers_at_once = request.lane != Lane::LongPoll;
-            let (arrived, failure) = match self.send_once(request, &mut exchange).await {
+            let traced = match &self.trace {
+                None => None,
+                Some(trace) => trace.begin(request, self.settings(), &self.common_part),
+            };
+            let result = self.send_once(request, &mut exchange).await;
+            if let Some(traced) = traced {
+                traced.end(&result);
+            }
+            let (arrived, failure) = match result {
                 Ok(HttpReply { head, body: Err(error), part }) => (Some((head, part)), error),
                 Ok(reply) => {
                     permit.took(exchange.took);
@@ -436,6 +447,7 @@ mod tests {
             tcp_keepalive: None,
             user_agent: user_agent.into(),
             gzip: false,
+            trace: None,
         }
     }
 

@@ -39,6 +39,11 @@ impl Head {
         Head { status, bytes: Wiped::new(bytes.to_vec()) }
     }
 
+    /// The head as it arrived.
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The values of the header lines with this name, in order. Values that are not UTF-8 are left out.
     pub(crate) fn all<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         // httparse has refused continuation lines, so each line is one header.

@@ -23,7 +23,9 @@ mod reply;
 mod request;
 mod retry;
 mod round_trips;
+mod scrub;
 mod semaphore;
+mod trace;
 
 pub(crate) use budget::{Budget, Spending, Verdict};
 pub(crate) use client::{Client, renew_after_fork};

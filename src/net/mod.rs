@@ -30,7 +30,7 @@ pub(crate) use client_certificate::ClientCertificate;
 pub(crate) use inspect::peer_certificates;
 pub(crate) use listed::Listed;
 pub(crate) use proxy::{Proxy, ProxyKind};
-pub(crate) use settings::{Settings, TlsSettings};
+pub(crate) use settings::{Settings, TlsSettings, TraceSettings};
 
 /// In a forked child: forgets what belongs to the parent.
 pub(crate) fn renew_after_fork() {

@@ -1,6 +1,7 @@
 //! The settings of the network layer for one server: its address, and how to connect to it.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ClientCertificate, Listed, Proxy, Thumbprint};
@@ -28,6 +29,16 @@ pub(crate) struct Settings {
     pub(crate) user_agent: String,
     /// Replies are asked for in gzip.
     pub(crate) gzip: bool,
+    /// Where requests and replies are written to.
+    pub(crate) trace: Option<TraceSettings>,
+}
+
+/// Where requests and replies are written to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TraceSettings {
+    pub(crate) dir: PathBuf,
+    /// At most so many bytes of each body.
+    pub(crate) bodies: u64,
 }
 
 /// Which certificates and versions of TLS are accepted, and which certificate the client presents.

@@ -135,9 +135,14 @@ impl Redactor<'_> {
         self.is_in_escaped(piece).then(|| MASK.into())
     }
 
+    /// Whether the text contains a secret, whatever its escapes.
+    pub(crate) fn is_in(&self, text: &str) -> bool {
+        text.char_indices().any(|(at, _)| self.at(text, at).is_some()) || self.is_in_escaped(text)
+    }
+
     /// Whether the text contains a secret that markup splits, or that was escaped more than once, as in a page that shows the
     /// XML of a request.
-    fn is_in_escaped(&self, text: &str) -> bool {
+    pub(crate) fn is_in_escaped(&self, text: &str) -> bool {
         // More than any page escapes a text; each round takes time that is linear in the text.
         const MAX_ROUNDS: usize = 8;
         let holds_secret = |text: &str| text.char_indices().any(|(at, _)| self.at(text, at).is_some());
@@ -200,7 +205,7 @@ fn without_markup(text: &str) -> String {
 }
 
 /// The text that a piece of XML stands for.
-fn without_references(piece: &str) -> String {
+pub(crate) fn without_references(piece: &str) -> String {
     let mut plain = String::new();
     let mut rest = piece;
     while let Some(at) = rest.find('&') {

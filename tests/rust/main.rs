@@ -44,5 +44,6 @@ mod resting;
 mod secrets;
 mod silent;
 mod syscalls;
+mod tracing;
 mod trust;
 mod waiting;

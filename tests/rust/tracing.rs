@@ -1,0 +1,184 @@
+//! Traces (`trace.dir`): what is written, that curl can send it again, that it holds no secret, and that no call fails for it.
+
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use crate::support::files::temporary;
+use crate::support::*;
+
+/// A directory that does not exist yet, and is removed after the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Folder {
+        Folder(temporary("trace"))
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// The files by their names: in the order of their requests.
+    fn files(&self) -> BTreeMap<String, String> {
+        let entries = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap());
+        let text = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), text(&entry.path()))).collect()
+    }
+
+    /// The request, body and reply of the last exchange whose body contains the method.
+    fn exchange(&self, method: &str) -> (String, [String; 3]) {
+        let files = self.files();
+        let of_method = |(name, text): &(&String, &String)| {
+            name.ends_with(".body") && text.contains(&format!("<{method} "))
+        };
+        let name = files.iter().filter(of_method).next_back().expect("it was traced").0.replace(".body", "");
+        let parts = ["curl", "body", "reply"].map(|kind| files[&format!("{name}.{kind}")].clone());
+        (name, parts)
+    }
+
+    fn curl(&self, simulator: &Simulator, name: &str, header: &str) -> Output {
+        let arguments = [
+            "-sS",
+            "-i",
+            "-K",
+            &format!("{name}.curl"),
+            "--cacert",
+            &simulator.text("ca_file"),
+            "-H",
+            header,
+        ];
+        Command::new("curl").args(arguments).current_dir(&self.0).output().expect("curl is installed")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const TICKET: Call = Call { method: "AcquireCloneTicket", this_type: "SessionManager", arguments: "" };
+
+#[test]
+fn curl_sends_a_traced_request_again_and_no_file_holds_a_secret() {
+    const PASSWORD: &str = "Hush<&>\"Hush'42";
+    let (simulator, folder) = (Simulator::with(&["-password", PASSWORD]), Folder::new());
+    let config = simulator.config().with("password", PASSWORD).with("trace.dir", folder.path());
+    let session = config.open().unwrap();
+    session.ping().unwrap();
+    let ticket = session.call(TICKET, &Options::default()).unwrap().text.unwrap();
+    let cookie = session.cookie().unwrap();
+    let secret = cookie.split_once('=').unwrap().1.trim_matches('"').to_string();
+    // A server that repeats what it was sent.
+    let echo = format!("Cookie: {cookie} <b>{secret}</b>");
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "status": 502, "body": echo, "headers": {"X-Echo": secret}}));
+    session.ping().unwrap_err();
+
+    let (name, [request, body, reply]) = folder.exchange("AcquireCloneTicket");
+    assert!(
+        request.contains("\nurl = \"https://") && request.contains("header = \"SOAPAction: "),
+        "{request}"
+    );
+    assert!(request.contains("The header Cookie is left out"), "{request}");
+    assert!(body.ends_with("</AcquireCloneTicket></Body></Envelope>"), "{body}");
+    assert!(reply.starts_with("HTTP/1.1 200") && reply.contains("<returnval>***</returnval>"), "{reply}");
+    let sent = simulator.calls("AcquireCloneTicket");
+    let output = folder.curl(&simulator, &name, &format!("Cookie: {cookie}"));
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && shown.contains("AcquireCloneTicketResponse"), "{output:?}");
+    assert_eq!(simulator.calls("AcquireCloneTicket") - sent, 1);
+
+    // A login that was sent again with a masked password would count as one with a wrong password.
+    let (name, [request, body, reply]) = folder.exchange("Login");
+    assert!(body.contains("<password>***</password>") && request.contains("\n# url"), "{request}{body}");
+    assert!(
+        reply.contains("et-Cookie: vmware_soap_session=***") && reply.contains("LoginResponse"),
+        "{reply}"
+    );
+    assert!(!folder.curl(&simulator, &name, "X: y").status.success());
+    assert_eq!(simulator.calls("Login"), 1);
+    session.close().unwrap();
+
+    let (_, [_, _, refused]) = folder.exchange("CurrentTime");
+    assert!(refused.starts_with("HTTP/1.1 502") && refused.contains("***"), "{refused}");
+    let files = folder.files();
+    let requests = files.keys().filter(|name| name.ends_with(".curl")).count();
+    assert_eq!(files.keys().filter(|name| name.ends_with(".reply")).count(), requests);
+    assert_eq!(requests as u64, simulator.stat("requests") - 1, "one was curl's");
+    let escaped = "Hush&lt;&amp;&gt;&quot;Hush&apos;42";
+    for (name, text) in &files {
+        for secret in [PASSWORD, escaped, &secret, &ticket] {
+            assert!(!text.contains(secret), "{name}: {text}");
+        }
+        let mode = std::fs::metadata(folder.0.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
+    }
+    assert_eq!(std::fs::metadata(&folder.0).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn sessions_and_threads_share_a_directory() {
+    let (simulator, folder) = (Simulator::start(), Folder::new());
+    let open = |bodies: &str| {
+        let config = simulator.config().with("trace.dir", folder.path()).with("keepalive.interval_ms", "0");
+        config.with("trace.bodies", bodies).open().unwrap()
+    };
+    let sessions = [open("1048576"), open("1000")];
+    together(8, |number| (0..5).for_each(|_| drop(sessions[number % 2].ping().unwrap())));
+    sessions.into_iter().for_each(|session| session.close().unwrap());
+    let files = folder.files();
+    let of = |kind: &str| files.keys().filter(|name| name.ends_with(kind)).count() as u64;
+    let requests = simulator.stat("requests");
+    assert!(
+        requests >= 44 && of(".curl") == requests && of(".reply") == requests,
+        "{requests} requests: {files:?}"
+    );
+}
+
+#[test]
+fn a_body_is_cut_where_the_option_says_so_and_such_a_request_is_not_sent_again() {
+    let (simulator, folder) = (Simulator::start(), Folder::new());
+    let config = simulator.config().with("trace.dir", folder.path()).with("trace.bodies", "100");
+    let session = config.open().unwrap();
+    session.ping().unwrap();
+    let files = folder.files();
+    let name = files.keys().rfind(|name| name.ends_with(".curl")).unwrap().replace(".curl", "");
+    assert!(files[&format!("{name}.curl")].contains("\n# url"), "{files:?}");
+    assert_eq!(files[&format!("{name}.body")].len(), 100);
+    let reply = &files[&format!("{name}.reply")];
+    let (_, body) = reply.split_once("\n\n").unwrap();
+    let (shown, note) = body.rsplit_once("\n(the beginning of ").unwrap();
+    assert!(shown.len() == 100 && note.ends_with(" bytes)\n"), "{reply}");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_request_without_a_reply_is_traced_with_its_error() {
+    let (simulator, folder) = (Simulator::start(), Folder::new());
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "reset": "before"}));
+    let error = session.ping().unwrap_err();
+    let (_, [_, _, reply]) = folder.exchange("CurrentTime");
+    assert!(reply.starts_with("(no reply: VSESSION_E_CONNECTION: "), "{reply}, {error:?}");
+    session.close().unwrap();
+}
+
+#[test]
+fn a_directory_that_vanishes_fails_no_call_and_one_that_cannot_be_made_fails_the_open() {
+    let (simulator, folder) = (Simulator::start(), Folder::new());
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    session.ping().unwrap();
+    std::fs::remove_dir_all(&folder.0).unwrap();
+    (0..3).for_each(|_| drop(session.ping().unwrap()));
+    session.close().unwrap();
+    assert!(!folder.0.exists());
+    for path in ["/proc/no/such/parent", "/dev/null"] {
+        let error = simulator.config().with("trace.dir", path).open().unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_CONFIG, "{error:?}");
+        assert!(error.message.contains("'trace.dir'") && error.message.contains(path), "{error:?}");
+    }
+}
