@@ -88,6 +88,8 @@ for profile in plain 9.0.1; do
     check pyVmomi $profile 0 "^user$" "$python" "$(block pyVmomi 1)"
     check "a stub of pyVmomi" $profile 0 "^user$" "$python" "$(block pyVmomi 2)"
 done
+check "curl, VI JSON" plain 0 '"userName":"user"' sh -e "$(block curl 3)"
+check "curl, VI JSON" 9.0.1 0 '"userName":"user"' sh -e "$(block curl 3)"
 check "curl, REST" 9.0.1 0 DC0_C0_RP0_VM0 sh -e "$(block curl 2)"
 check "govc, REST" 9.0.1 0 DC0_C0_RP0_VM0 sh -e "$(block govc 2)"
 # The page warns of these.
