@@ -60,5 +60,6 @@ COMMANDS = {
     "govmomi": [BUILT / "govmomi"],
     "cgo": [BUILT / "cgo"],
     "pyVmomi": [PYTHON, PROGRAMS / "python" / "pyvmomi.py"],
+    "requests": [PYTHON, PROGRAMS / "python" / "http_requests.py"],
     "cffi": [PYTHON, PROGRAMS / "python" / "vsession_cffi.py"],
 }

@@ -23,6 +23,7 @@ The peers:
 - **libcurl**: a C program on libcurl and libxml2, as a developer would write it today.
 - **govmomi**: a Go program on govmomi. Its limit of idle connections is raised to 100, because with Go's default of 2 most
   calls of many goroutines would make a new connection.
+- **requests**: a Python program on requests, in the cases about HTTP. Its pool of connections is raised from 10 to 100, too.
 - **pyVmomi**: a Python program on pyVmomi. Its pool of connections is raised from 5 to 100 for the same reason.
 """
 

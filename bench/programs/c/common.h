@@ -99,6 +99,17 @@ static inline bool server_address(char *host, size_t host_size, char *port, size
     return tls;
 }
 
+/* The URL of a path on the server. Valid until the next call on the same thread. */
+static inline const char *url_of(const char *path) {
+    static _Thread_local char url[1024];
+    const char *begin = environment("BENCH_URL");
+    const char *host = strstr(begin, "://");
+    if (!host)
+        fail("BENCH_URL is not set");
+    snprintf(url, sizeof url, "%.*s%s", (int)(host + 3 - begin + (long)strcspn(host + 3, "/")), begin, path);
+    return url;
+}
+
 /* Says to the driver that everything is ready, and waits until it says go. */
 static inline void wait_for_driver(void) {
     char line[64];
@@ -118,6 +129,11 @@ static inline void print_list(const char *name, const uint64_t *values, long cou
 static inline void print_figures(long count, uint64_t wall, uint64_t cpu) {
     printf("{\"count\":%ld,\"wall_ns\":%llu,\"cpu_ns\":%llu}\n", count, (unsigned long long)wall,
            (unsigned long long)cpu);
+}
+
+static inline void print_upload(size_t bytes, uint64_t wall, uint64_t cpu, long peak_kib) {
+    printf("{\"count\":1,\"bytes\":%zu,\"wall_ns\":%llu,\"cpu_ns\":%llu,\"peak_kib\":%ld}\n", bytes, (unsigned long long)wall,
+           (unsigned long long)cpu, peak_kib);
 }
 
 /* Work for many threads: each makes its own state, warms it up, and repeats one step. */

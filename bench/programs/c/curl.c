@@ -14,6 +14,7 @@ struct client {
 };
 
 static char session_cookie[256];
+static char rest_id[256];
 
 static size_t receive(char *data, size_t size, size_t count, void *to) {
     struct client *c = to;
@@ -186,9 +187,119 @@ static void run_inventory(void) {
     log_out(c);
 }
 
+/* The programs on HTTP. A session is a REST session, which logs in with Basic, or the vim25 session in the header of VI JSON. */
+
+static void request(struct client *c, const char *method, const char *path, long wanted) {
+    long status = 0;
+    char id[300];
+    struct curl_slist *headers = NULL;
+    if (*rest_id) {
+        snprintf(id, sizeof id, "vmware-api-session-id: %s", rest_id);
+        headers = curl_slist_append(NULL, id);
+    }
+    c->length = 0;
+    curl_easy_setopt(c->curl, CURLOPT_URL, url_of(path));
+    curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+    curl_easy_setopt(c->curl, CURLOPT_CUSTOMREQUEST, method);
+    CURLcode code = curl_easy_perform(c->curl);
+    curl_slist_free_all(headers);
+    if (code != CURLE_OK)
+        fail("libcurl: %s", curl_easy_strerror(code));
+    curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != wanted)
+        fail("%s %s: the server answered %ld: %.*s", method, path, status, (int)c->length, c->reply ? c->reply : "");
+}
+
+static void rest_log_in(struct client *c) {
+    char login[300];
+    snprintf(login, sizeof login, "%s:%s", environment("BENCH_USER"), environment("BENCH_PASSWORD"));
+    *rest_id = '\0';
+    curl_easy_setopt(c->curl, CURLOPT_USERPWD, login);
+    request(c, "POST", "/api/session", 201);
+    curl_easy_setopt(c->curl, CURLOPT_USERPWD, NULL);
+    snprintf(rest_id, sizeof rest_id, "%.*s", (int)c->length - 2, c->reply + 1);
+}
+
+static void rest_log_out(struct client *c) {
+    request(c, "DELETE", "/api/session", 204);
+    *rest_id = '\0';
+}
+
+static void *prepare_get(int thread) {
+    (void)thread;
+    struct client *c = new_client();
+    curl_easy_setopt(c->curl, CURLOPT_COOKIE, NULL);
+    return c;
+}
+
+static void get_step(void *client) {
+    request(client, "GET", text_argument("path", ""), 200);
+}
+
+static void run_get(void) {
+    const char *through = text_argument("through", "none");
+    struct client *c = NULL;
+    if (strcmp(through, "vim") == 0) {
+        c = first_client();
+        strcpy(rest_id, strchr(session_cookie, '=') + 1);
+    } else if (strcmp(through, "rest") == 0) {
+        curl_global_init(CURL_GLOBAL_DEFAULT);
+        rest_log_in(c = prepare_get(0));
+    }
+    run_crew((struct work){.prepare = prepare_get, .step = get_step});
+    if (strcmp(through, "vim") == 0)
+        log_out(c);
+    else if (c)
+        rest_log_out(c);
+}
+
+static void get_login_step(void *client) {
+    rest_log_in(client);
+    get_step(client);
+    rest_log_out(client);
+}
+
+static void run_get_login(void) {
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    run_crew((struct work){.prepare = prepare_get, .step = get_login_step});
+}
+
+static size_t zeros(char *to, size_t size, size_t count, void *left) {
+    size_t length = size * count, *remain = left;
+    length = length < *remain ? length : *remain;
+    memset(to, 0, length);
+    *remain -= length;
+    return length;
+}
+
+static void run_upload(void) {
+    size_t size = (size_t)argument("megabytes", 1) << 20, left = size;
+    long status = 0;
+    struct client *c = first_client();
+    struct client *sender = new_client();
+    call_step(sender);
+    curl_easy_setopt(sender->curl, CURLOPT_URL, url_of(text_argument("path", "")));
+    curl_easy_setopt(sender->curl, CURLOPT_UPLOAD, 1L);
+    curl_easy_setopt(sender->curl, CURLOPT_UPLOAD_BUFFERSIZE, 512L * 1024);
+    curl_easy_setopt(sender->curl, CURLOPT_READFUNCTION, zeros);
+    curl_easy_setopt(sender->curl, CURLOPT_READDATA, &left);
+    curl_easy_setopt(sender->curl, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+    long resident = memory_kib("VmRSS:");
+    uint64_t cpu = cpu_ns(), begin = now_ns();
+    CURLcode code = curl_easy_perform(sender->curl);
+    if (code != CURLE_OK)
+        fail("libcurl: %s", curl_easy_strerror(code));
+    curl_easy_getinfo(sender->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (status != 200 && status != 201)
+        fail("the server answered %ld", status);
+    print_upload(size, now_ns() - begin, cpu_ns() - cpu, memory_kib("VmHWM:") - resident);
+    log_out(c);
+}
+
 int main(int argc, char **argv) {
     static const struct subcommand commands[] = {
-        {"call", run_call}, {"login", run_login}, {"start", run_start}, {"inventory", run_inventory}, {NULL, NULL},
+        {"call", run_call}, {"login", run_login}, {"start", run_start}, {"inventory", run_inventory},
+        {"get", run_get},   {"get-login", run_get_login}, {"upload", run_upload}, {NULL, NULL},
     };
     return run_subcommand(argc, argv, commands);
 }

@@ -3,6 +3,7 @@
 #include "common.h"
 #include "machines.h"
 #include "soap.h"
+#include <sys/mman.h>
 #include <vsession.h>
 
 static vsession session;
@@ -447,12 +448,80 @@ static void run_contention(void) {
     vsession_close(session, NULL, NULL);
 }
 
+/* Whose request it is; see the case about HTTP. */
+static int32_t through(void) {
+    const char *whose = text_argument("through", "none");
+    return strcmp(whose, "rest") == 0 ? VSESSION_THROUGH_REST : strcmp(whose, "vim") == 0 ? VSESSION_THROUGH_VIM : VSESSION_THROUGH_NONE;
+}
+
+static void send_request(const vsession_http_request *request) {
+    vsession_reply *reply = NULL;
+    vsession_error *error = NULL;
+    check(vsession_http(session, request, NULL, &reply, &error), error, request->path);
+    vsession_reply_body(reply, NULL);
+    vsession_reply_free(reply);
+}
+
+static vsession_http_request small_get = VSESSION_HTTP_REQUEST_INIT;
+
+static void get_step(void *nothing) {
+    (void)nothing;
+    send_request(&small_get);
+}
+
+static void prepare_get(void) {
+    small_get.method = "GET";
+    small_get.path = text_argument("path", "");
+    small_get.through = through();
+}
+
+static void run_get(void) {
+    prepare_get();
+    open_session();
+    run_crew((struct work){.step = get_step});
+    vsession_close(session, NULL, NULL);
+}
+
+static void get_login_step(void *nothing) {
+    open_session();
+    get_step(nothing);
+    vsession_close(session, NULL, NULL);
+}
+
+static void run_get_login(void) {
+    prepare_get();
+    run_crew((struct work){.step = get_login_step});
+}
+
+static void run_upload(void) {
+    size_t size = (size_t)argument("megabytes", 1) << 20;
+    /* Pages that nobody has written take no memory. */
+    void *zeros = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (zeros == MAP_FAILED)
+        fail("no memory for %zu bytes", size);
+    vsession_http_request upload = VSESSION_HTTP_REQUEST_INIT;
+    upload.method = "PUT";
+    upload.path = text_argument("path", "");
+    upload.body = zeros;
+    upload.body_length = size;
+    upload.through = VSESSION_THROUGH_VIM;
+    open_session();
+    log_in();
+    current_time_step(NULL);
+    long resident = memory_kib("VmRSS:");
+    uint64_t cpu = cpu_ns(), begin = now_ns();
+    send_request(&upload);
+    print_upload(size, now_ns() - begin, cpu_ns() - cpu, memory_kib("VmHWM:") - resident);
+    vsession_close(session, NULL, NULL);
+}
+
 int main(int argc, char **argv) {
     static const struct subcommand commands[] = {
         {"call", run_call},           {"login", run_login}, {"login-and-call", run_login_and_call},
         {"expired", run_expired},     {"cancel", run_cancel}, {"inventory", run_inventory},
         {"knows", run_knows},
         {"state", run_state},         {"info", run_info},   {"contention", run_contention},
+        {"get", run_get},             {"get-login", run_get_login}, {"upload", run_upload},
         {NULL, NULL},
     };
     return run_subcommand(argc, argv, commands);

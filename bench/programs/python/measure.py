@@ -12,12 +12,16 @@ WARM_UP = 20
 SLICES = 200
 
 
-def number(name, otherwise):
+def text(name):
     for argument in sys.argv[2:]:
         key, _, value = argument.partition("=")
         if key == name:
-            return float(value)
-    return otherwise
+            return value
+    return ""
+
+
+def number(name, otherwise):
+    return float(text(name) or otherwise)
 
 
 def cpu_ns():

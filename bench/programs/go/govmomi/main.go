@@ -258,6 +258,6 @@ func info() {
 func main() {
 	measure.Run(map[string]func(){
 		"call": call, "login": login, "start": start, "expired": expired, "inventory": inventory, "cancel": cancel,
-		"alive": alive, "state": state, "info": info,
+		"alive": alive, "state": state, "info": info, "get": get, "get-login": getLogin, "upload": upload,
 	})
 }

@@ -1,0 +1,37 @@
+from harness.bench import Budget, cpu_us, load, per_second, wall_us
+
+TITLE = "HTTP requests"
+WHAT = """\
+Small GETs over open connections: of a property by *VI JSON* with the vim25 session, and of the list of versions, which is *nobody's*. govmomi
+is here its package `vapi/rest`. All check the status and read the body, and none parses it.
+
+*Upload*: a file of 1 GiB to a datastore (`PUT /folder/…`) with the vim25 session, but requests has one of VI JSON. The peers make the file's zeros while they send
+them; the library sends them from memory that takes no room. Memory is what the process grows by."""
+
+PROGRAMS = ("vsession", "libcurl", "govmomi", "requests")
+PATHS = {
+    "vim": ("VI JSON", "/sdk/vim25/8.0.1.0/ServiceInstance/ServiceInstance/serverClock"),
+    "none": ("nobody's", "/sdk/vimServiceVersions.xml"),
+}
+UPLOAD = "/folder/bench.bin?dcPath=DC0&dsName=LocalDS_0"
+(MEGABYTES,) = load("HTTP_UPLOAD", 1024)
+
+
+def measure(bench):
+    for transport in ("http", "tls"):
+        server = bench.server(transport)
+        for through, (name, path) in PATHS.items():
+            for threads in (1, 8, 64):
+                samples = run(bench, server, "get", through=through, path=path, threads=threads, seconds=0.3)
+                where = f"{name}, {transport.upper()}, {threads} {'thread' if threads == 1 else 'threads'}"
+                bench.row(where, "CPU of a GET", "µs", samples, cpu_us, chart=True)
+                bench.row(where, "GETs", "1/s", samples, per_second, lower_is_better=False)
+        samples = run(bench, server, "upload", path=UPLOAD, megabytes=MEGABYTES)
+        where = f"upload of {MEGABYTES} MiB, {transport.upper()}"
+        bench.row(where, "CPU", "ms", samples, lambda s: s["cpu_ns"] / 1e6, chart=True)
+        bench.row(where, "MB a second", "", samples, lambda s: s["bytes"] / s["wall_ns"] * 1000, lower_is_better=False)
+        bench.row(where, "memory on top", "MiB", samples, lambda s: s["peak_kib"] / 1024, budget=Budget(at_most=16, unit="MiB"))
+
+
+def run(bench, server, subcommand, **arguments):
+    return bench.interleave({program: lambda program=program: bench.run(program, subcommand, server, **arguments) for program in PROGRAMS})
