@@ -322,7 +322,9 @@ static void *make_a_call(void *data)
 
 static void replies_of_every_form_fit_on_the_smallest_stack(void)
 {
-    enum { LEAST = 64 * 1024, MARGIN = 16 * 1024 };
+    enum { LEAST = 64 * 1024 };
+    /* The counters of `make coverage` make frames larger. */
+    const size_t margin = (getenv("LLVM_PROFILE_FILE") ? 8 : 16) * 1024;
     const char *const rules[] = {
         "{\"method\":\"CurrentTime\"}",
         "{\"method\":\"CurrentTime\",\"gzip\":true}",
@@ -338,7 +340,7 @@ static void replies_of_every_form_fit_on_the_smallest_stack(void)
         most_used = 0;
         on_a_small_stack(rules[rule], make_a_call, NULL);
         printf("%zu of %d bytes for %s\n", most_used, LEAST, rules[rule]);
-        CHECK(most_used + MARGIN <= LEAST);
+        CHECK(most_used + margin <= LEAST);
         clean_server();
         free_what_there_is();
     }
