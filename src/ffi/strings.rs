@@ -136,3 +136,15 @@ macro_rules! name_of {
     }};
 }
 pub(super) use name_of;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_length_that_no_object_can_have_is_refused() {
+        // SAFETY: the length is refused before anything is read.
+        let error = unsafe { with_length(c"x".as_ptr(), usize::MAX, "text") }.unwrap_err();
+        assert!(error.detail().message.contains("larger than any object"), "{error}");
+    }
+}

@@ -118,6 +118,7 @@ impl Client {
     /// Waits for the turn of a request that nobody waits for, which lasts until the permit is dropped. The probes of many sessions come
     /// due at the same moment, and would otherwise make as many connections.
     pub(crate) async fn background_turn(&self, watch: &Watch) -> Result<Permit<'_>> {
+        // sometimes: its time ends while others have their turn
         self.background.take(watch).await.map_err(|stop| self.stopped(stop, Phase::Start, "").not_run())
     }
 
@@ -191,6 +192,7 @@ impl Client {
                         self.budget.note_answer();
                     }
                     if repeats {
+                        // sometimes: the repeated request is answered by an outage
                         let verdict = if is_answer { Verdict::Answered } else { Verdict::Failed };
                         self.budget.settle(Spending::Repeat, verdict);
                     }
@@ -211,9 +213,10 @@ impl Client {
             if failure.status() == Status::VSESSION_E_CONNECTION {
                 match request.retry.after(loss, &self.budget) {
                     Next::GiveUp => {}
+                    // sometimes: a pooled connection ends just before it is used
                     Next::SendStill => continue,
                     Next::Repeat => {
-                        // A question may be repeated more than once.
+                        // sometimes: a question is repeated more than once
                         if std::mem::replace(&mut repeats, true) {
                             self.budget.settle(Spending::Repeat, Verdict::Failed);
                         }

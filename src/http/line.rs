@@ -189,6 +189,7 @@ impl Line {
                 return;
             }
             self.put_off(&mut forecast, now);
+            // unreached: it has just been looked at, and the lock is held
             let Some(last) = self.waiting.pop_back() else { return };
             let _ = last.outcome.set(Err(forecast));
             decided.push(last);

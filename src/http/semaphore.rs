@@ -79,14 +79,9 @@ impl Semaphore {
         };
         let waited = watch.wait_for(&turn.decided).await;
         if let Err(stop) = waited {
-            if self.0.lock().leave(&turn) {
-                return Err(Refusal::Stopped(stop));
-            }
-            // sometimes: a race, which a run meets or not
-            // It was decided just as this thread gave up: a permit is passed on.
-            if let Some(Ok(_)) = turn.outcome.get()
-                && !planted!("permit-of-who-gave-up")
-            {
+            let late = !self.0.lock().leave(&turn);
+            // sometimes: it was decided just as this thread gave up; a permit is passed on
+            if late && matches!(turn.outcome.get(), Some(Ok(_))) && !planted!("permit-of-who-gave-up") {
                 drop(self.permit(Time::Unknown));
             }
             return Err(Refusal::Stopped(stop));

@@ -277,9 +277,11 @@ impl Reactor {
             // Sleepers that outlive the shutdown rely on their entries when the library is used again.
             state.entries.retain(|_, sleeper| sleeper.strong_count() > 0);
             // Nobody watches their descriptors any more. They look, and register again.
+            // sometimes: the shutdown comes while tasks wait for descriptors
             let left: Vec<_> =
                 state.descriptors.drain().filter_map(|(_, sleeper)| sleeper.upgrade()).collect();
             drop(state);
+            // sometimes: the same
             left.into_iter().for_each(|sleeper| wake(Some(sleeper)));
         }
     }

@@ -105,6 +105,7 @@ impl Task {
 
     fn resume_or_end(self: Arc<Self>) {
         let running = self.clone();
+        // sometimes: no thread can be started just when a wait ends
         if let Err(none) = self.workers.resume(move |thread| running.run(thread)) {
             self.run(Err(none));
         }

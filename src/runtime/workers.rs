@@ -188,7 +188,7 @@ impl WorkerPool {
         match self.dispatch() {
             Ok(now) => Ok(!now),
             Err(none) if self.give_up(none, Some(number)) => Err(none),
-            // A worker has taken it meanwhile.
+            // sometimes: a worker has taken it meanwhile
             Err(_) => Ok(false),
         }
     }
@@ -199,13 +199,14 @@ impl WorkerPool {
         let left = {
             let mut state = self.state.lock();
             if state.threads > 0 {
-                // Another thread started a worker, or its start is under way and leads here if it fails.
+                // sometimes: another thread started a worker, or its start is under way and leads here if it fails
                 return false;
             }
             state.jobs.take_all()
         };
         let mut mine = false;
         for (of, job) in left {
+            // sometimes: jobs of other threads have joined this one
             if Some(of) == number {
                 mine = true;
             } else {
@@ -277,6 +278,7 @@ impl WorkerPool {
             return Ok(true);
         }
         if state.jobs.is_empty() {
+            // sometimes: a worker has taken the job meanwhile
             return Ok(true);
         }
         let mut now = Instant::now();
@@ -447,6 +449,15 @@ mod tests {
         });
         assert_eq!(told.load(Ordering::SeqCst), 2000);
         assert!(workers.state.lock().jobs.is_empty());
+    }
+
+    #[test]
+    fn a_task_without_a_thread_is_dropped_and_no_longer_counted() {
+        let workers = WorkerPool::with("test", usually(2), 1 << 47);
+        let held = Arc::new(());
+        let holding = held.clone();
+        assert!(Task::spawn(&workers, |_| async move { drop(holding) }).is_err());
+        assert_eq!((Arc::strong_count(&held), workers.state.lock().tasks), (1, 0));
     }
 
     #[test]

@@ -260,6 +260,7 @@ impl Session {
     fn expire_in_flight<K: Kind>(self: &Arc<Self>) -> Result<bool> {
         let mut renewal = K::of(self).renewal.lock();
         if renewal.machine.is_closed() {
+            // sometimes: a close comes just as the server has answered
             return Err(closed());
         }
         let orphan = self.expire(&mut renewal, true);
@@ -278,6 +279,7 @@ impl Session {
     /// Lets others change the session.
     fn release<K: Kind>(&self) {
         let mut renewal = K::of(self).renewal.lock();
+        // unreached: only the rest of a condition that always holds
         if matches!(renewal.activity, Activity::Login(_) | Activity::Rediscovery(_)) {
             renewal.activity = Activity::Idle;
         }

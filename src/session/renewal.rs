@@ -118,6 +118,7 @@ impl Session {
             let (flight, started) = match next {
                 Next::Return(outcome) => return Ok(outcome),
                 Next::Wait(flight) => {
+                    // sometimes: the thread's own bounds end the wait
                     self.wait_for::<K>(&flight, watch).await.map_err(|error| judged(error, may_have_run))?;
                     continue;
                 }
@@ -157,7 +158,7 @@ impl Session {
             match (goal, flight.outcome()) {
                 (Goal::Replace { .. }, Ok(Outcome::StillAlive))
                     if flight.number < first_valid && !planted!("answer-from-before") => {}
-                // It was a check: either there is a session now, or a login has to be started.
+                // sometimes: it was a check; either there is a session now, or a login has to be started
                 (Goal::LogIn | Goal::HaveSession, Ok(Outcome::StillAlive | Outcome::Gone)) => {}
                 // It ended because all the others had left just as we came.
                 // sometimes: a race, which a run meets or not

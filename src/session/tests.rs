@@ -4,7 +4,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::acquire::Failure;
+use super::call::{CallOptions, MethodCall};
 use super::flight::{Flight, Outcome, Purpose};
+use super::kind::Kind;
 use super::renewal::{Activity, Goal, Next};
 use super::snapshot::Snapshot;
 use super::state::Input;
@@ -12,9 +14,10 @@ use super::vim25::Vim25;
 use super::*;
 use crate::auth::credential::{Credential, Source};
 use crate::config::ProgramFunction;
-use crate::runtime::secret::Secret;
+use crate::runtime::phase::Phase;
+use crate::runtime::secret::{BorrowedOrWiped, Secret};
 use crate::runtime::task::on_this_thread;
-use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::wait::{Bounds, WaitError, Watch};
 use crate::status::Executed;
 use crate::vim::service::Service;
 use crate::vim::service_content::ServiceContent;
@@ -81,6 +84,47 @@ fn a_session_that_another_has_replaced_is_dead_without_a_question() {
     assert!(!on_this_thread(session.is_live::<Vim25>(1, &watch)).unwrap());
     let error = on_this_thread(session.is_live::<Vim25>(2, &watch)).unwrap_err();
     assert_eq!(error.status(), Status::VSESSION_E_CONNECT);
+}
+
+#[test]
+fn a_thread_that_passed_the_gate_before_a_close_is_stopped_behind_it() {
+    let session = session();
+    publish_login(&session);
+    session.begin_close().unwrap();
+    let bounds = Bounds::with_timeout(Duration::from_secs(20));
+    assert_eq!(session.logout(bounds).unwrap_err().status(), Status::VSESSION_E_CLOSED);
+    for goal in [Goal::LogIn, Goal::HaveSession, Goal::Replace { epoch: 1 }] {
+        let next = session.next_step::<Vim25>(&mut session.vim.renewal.lock(), goal);
+        assert_eq!(next.err().unwrap().status(), Status::VSESSION_E_CLOSED);
+    }
+}
+
+#[test]
+fn an_object_that_the_server_has_not_once_needs_its_id() {
+    let session = session();
+    publish_login(&session);
+    let call = MethodCall {
+        method: "PowerOffVM_Task".into(),
+        kind: "VirtualMachine".into(),
+        id: None,
+        arguments: BorrowedOrWiped::Borrowed(""),
+    };
+    let bounds = Bounds::with_timeout(Duration::from_secs(20));
+    let error = session.call(bounds, &call, &CallOptions::default()).err().unwrap();
+    assert_eq!(error.status(), Status::VSESSION_E_INVALID_ARGUMENT, "{error}");
+    assert!(error.detail().message.contains("no single object of type 'VirtualMachine'"), "{error}");
+}
+
+#[test]
+fn a_deadline_that_passes_without_a_thread_is_told_as_such() {
+    let error = session().vim.kind.stopped(WaitError::TimedOut.into(), Phase::Thread, "");
+    for part in [
+        "a thread of the library was waited for",
+        "nothing was sent to 127.0.0.1:1",
+        "functions of the program",
+    ] {
+        assert!(error.detail().message.contains(part), "{error}");
+    }
 }
 
 #[test]

@@ -527,6 +527,8 @@ fn child_that_reads_its_log() {
     a_server_that_answers_in_another_version_is_logged_at_each_login();
     a_server_that_has_changed_is_logged_with_both_versions();
     a_session_that_is_given_up_without_proof_is_logged();
+    a_session_that_is_left_behind_is_logged();
+    a_password_that_everybody_can_read_is_logged();
     unsafe { vsession::ffi::library::vsession_set_log(0, None, std::ptr::null_mut()) };
 }
 
@@ -563,6 +565,33 @@ fn a_session_that_is_given_up_without_proof_is_logged() {
     let loss = format!("{} does not say whether the session lives", simulator.host());
     assert_eq!(lines.matches(&loss).count(), 1, "{loss}: {lines}");
     session.close().unwrap();
+}
+
+fn a_session_that_is_left_behind_is_logged() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"method": "Logout", "status": 503}));
+    logged_since_then();
+    session.close().unwrap_err();
+    let lines = logged_since_then();
+    let left = format!("the session on {} was closed but not logged out", simulator.host());
+    assert_eq!(lines.matches(&left).count(), 1, "{left}: {lines}");
+    simulator.kill_sessions();
+}
+
+fn a_password_that_everybody_can_read_is_logged() {
+    // The second address is one of this machine, and no packet leaves it.
+    for (host, told) in [("192.0.2.1", 1), ("127.0.0.1", 0)] {
+        logged_since_then();
+        Config::new(&format!("http://user:pass@{host}/sdk")).unwrap().open().unwrap().close().unwrap();
+        let lines = logged_since_then();
+        assert_eq!(
+            lines.matches(&format!("go to {host}:80 readable for everybody")).count(),
+            told,
+            "{lines}"
+        );
+    }
 }
 
 fn a_server_that_answers_in_another_version_is_logged_at_each_login() {

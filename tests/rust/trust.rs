@@ -469,4 +469,7 @@ fn a_probe_ends_at_its_deadline_and_by_its_token() {
     let (result, took) = ended(waits, || probe_with(Some(&url), None, &token.options()), || token.fire());
     assert_eq!(result.unwrap_err().status, status::VSESSION_E_CANCELLED);
     assert!(took < Duration::from_secs(1), "{took:?}");
+    // A token that has fired ends it before anybody is asked.
+    let error = probe_with(Some("https://no-such-host.invalid"), None, &token.options()).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_CANCELLED);
 }
