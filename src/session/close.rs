@@ -94,7 +94,7 @@ impl Session {
             let result = sent.unwrap_or_else(|_| Err(Error::panicked("the logout")));
             {
                 let mut renewal = server_session.renewal.lock();
-                // unreached: only the rest of a condition that always holds
+                // sometimes: a race, which a run meets or not
                 if matches!(renewal.activity, Activity::Logout(_)) {
                     renewal.activity = Activity::Idle;
                     if result.is_ok() {

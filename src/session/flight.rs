@@ -279,7 +279,7 @@ impl Session {
     /// Lets others change the session.
     fn release<K: Kind>(&self) {
         let mut renewal = K::of(self).renewal.lock();
-        // unreached: only the rest of a condition that always holds
+        // sometimes: a race, which a run meets or not
         if matches!(renewal.activity, Activity::Login(_) | Activity::Rediscovery(_)) {
             renewal.activity = Activity::Idle;
         }
