@@ -237,6 +237,7 @@ impl Machine {
     pub(super) fn why_not_replaced(&self, account: &Account, now: Instant) -> Error {
         match (&self.automatic, self.may_log_in(account, now)) {
             _ if self.is_closed() => closed().not_run(),
+            // sometimes: a trial is allowed just then
             (Automatic::NotBefore(_), Err(error) | Ok(May::Try(error))) => error,
             _ => Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
