@@ -422,6 +422,31 @@ typedef int32_t vsession_through;
 #endif // __cplusplus
 
 /**
+ * A service of the server with sessions of its own. A handle has a session with each; see `vsession_event_service`.
+ */
+enum vsession_service
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * The vim25 service (SOAP), whose session `vsession_login` makes.
+     */
+    VSESSION_SERVICE_VIM = 1,
+    /**
+     * The REST service.
+     */
+    VSESSION_SERVICE_REST = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum vsession_service vsession_service;
+#else
+typedef int32_t vsession_service;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * The certificates of a server, its own first. Owned by the caller and freed with `vsession_certificates_free`. It never
  * changes, so any thread may read it. For NULL, and for an index beyond the end, the accessors return NULL or 0.
  */
