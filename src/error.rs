@@ -211,6 +211,12 @@ impl Error {
         }
     }
 
+    /// HTTP 500 or above, where SOAP was expected. In answer to a question that every service answers, it says that the service fails;
+    /// in answer to a call of the program, the call may be the cause.
+    pub(crate) fn is_failure_of_the_service(&self) -> bool {
+        self.0.status == Status::VSESSION_E_HTTP && self.0.http_status >= 500
+    }
+
     /// The server could not be reached or did not answer as a server: nothing that a login would mend.
     pub(crate) fn is_outage(&self) -> bool {
         use Status::*;

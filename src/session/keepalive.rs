@@ -254,7 +254,9 @@ impl Session {
                 let options = CallOptions { idempotent: true, ..CallOptions::default() };
                 match self.call_within(&call, &options, watch).await {
                     Err(error) if error.is_fault() => self.judge_fault(error, watch).await,
-                    result => result.map(|_| ()),
+                    result => {
+                        result.map(|_| ()).inspect_err(|error| self.note_failed_question::<Vim25>(error))
+                    }
                 }
             }
             Probe::CurrentSession => {

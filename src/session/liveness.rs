@@ -32,8 +32,22 @@ impl Session {
         if error.is_fault() {
             return self.note_success::<K>();
         }
+        if error.is_outage() {
+            self.note_outage::<K>(error);
+        }
+    }
+
+    /// The same for a question of the library's own.
+    pub(super) fn note_failed_question<K: Kind>(&self, error: &Error) {
+        match error.is_failure_of_the_service() {
+            true => self.note_outage::<K>(error),
+            false => self.note_failure::<K>(error),
+        }
+    }
+
+    fn note_outage<K: Kind>(&self, error: &Error) {
         let server_session = K::of(self);
-        if error.is_outage() && server_session.publisher.state() == State::VSESSION_STATE_ACTIVE {
+        if server_session.publisher.state() == State::VSESSION_STATE_ACTIVE {
             self.feed(&mut server_session.renewal.lock(), Input::NotAnswered { error });
         }
     }
@@ -202,7 +216,7 @@ impl Session {
         {
             return Ok(self.snapshot());
         }
-        self.note_failure::<Vim25>(&error);
+        self.note_failed_question::<Vim25>(&error);
         Err(error)
     }
 

@@ -31,6 +31,10 @@ pub(crate) const OVERLOADED: &str = "the server is starting or overloaded";
 
 /// The table of statuses. A 408 or 499 may come from a gateway that passed the request on and stopped waiting. A 409 or 410 may
 /// be the outcome of the request.
+///
+/// A 500 is neither retriable nor an outage: SOAP prescribes it for faults, so it comes from the service, which failed at this request
+/// and may fail at it again. The fronts of vCenter and ESXi say 502 to 504 where they do not reach the service. That the service fails at
+/// everything shows in its answer to a question of the library's own; see `Error::is_failure_of_the_service`.
 fn meaning(status: u16) -> Meaning {
     use Advice::*;
     let (refused, retriable, advice) = match status {

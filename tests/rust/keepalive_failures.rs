@@ -72,6 +72,33 @@ fn no_failure_ends_keep_alive() {
     session.close_with(&Options::timeout(20_000)).unwrap();
 }
 
+/// The front of a vCenter says 502 to 504 where the service behind it is gone. With 500 the service itself fails, and a call of the program
+/// may be the cause. The library's own question is answered by every service that is well.
+#[test]
+fn http_500_in_answer_to_a_probe_is_an_outage_and_in_answer_to_a_call_it_is_not() {
+    let simulator = Simulator::start();
+    for probe in ["current_time", "current_session"] {
+        let queue = Queue::new();
+        let config = lively(&simulator).with("keepalive.probe", probe).with("keepalive.interval_ms", "0");
+        let session = config.with_queue(&queue).open().unwrap();
+        session.login().unwrap();
+        simulator.rule(json!({"method": "*", "status": 500, "body": ""}));
+        let error = session.ping().unwrap_err();
+        assert_eq!((error.status, error.http_status, error.retriable), (status::VSESSION_E_HTTP, 500, false));
+        assert_eq!(error.executed, vsession::vsession_executed::VSESSION_EXECUTED_MAYBE);
+        assert_eq!(session.state(), VSESSION_STATE_ACTIVE);
+        session.keepalive_start(1000).unwrap();
+        eventually("a probe notices it", || session.state() == VSESSION_STATE_UNREACHABLE);
+        simulator.clear_rules();
+        eventually("a probe notices its end", || session.state() == VSESSION_STATE_ACTIVE);
+        assert_eq!(session.epoch(), 1);
+        let failed = queue.drain().into_iter().find(|e| e.kind == VSESSION_EVENT_KEEPALIVE_FAILED);
+        assert_eq!(failed.expect("an event").error.unwrap().http_status, 500);
+        session.close().unwrap();
+        queue.free();
+    }
+}
+
 #[test]
 fn a_failed_probe_is_repeated_well_within_the_interval() {
     let simulator = Simulator::start();
