@@ -50,10 +50,22 @@ pub(super) async fn sign_in(
         (Err(error), _) if is_refusal(&error) => Ok(SignIn::Refused(error)),
         // Unless it proves that the login did not run, the server made a session, which cannot be described.
         (Err(error), Some(cookie)) if error.executed() != Executed::VSESSION_EXECUTED_NO => {
+            let error = lost_with_the_answer(error, "which made a session that the library logs out");
             Ok(SignIn::Unusable(Login::new(cookie, UserSession::default()), error))
         }
-        (Err(error), _) => Err(error),
+        (Err(error), _) => Err(lost_with_the_answer(
+            error,
+            "which may have made a session that stays on the server until it has been idle long enough",
+        )),
     }
+}
+
+/// A connection that was lost after a Login was sent. `login` says what became of it: the call that needed the login was not sent.
+fn lost_with_the_answer(error: Error, login: &str) -> Error {
+    if error.status() != Status::VSESSION_E_CONNECTION || error.executed() == Executed::VSESSION_EXECUTED_NO {
+        return error;
+    }
+    error.reworded(|message| format!("{message}; the request was the Login, {login}"))
 }
 
 fn is_refusal(error: &Error) -> bool {

@@ -50,7 +50,7 @@ const OPTIONS: &[Opt] = &[
         name: "password",
         values: "text",
         default: "",
-        about: "The password. Its memory is zeroed when the last session and configuration that use it are gone. An empty one is not sent; see `allow_empty_password`.",
+        about: "The password. Its memory is zeroed when the last session and configuration that use it are gone. An empty value is an empty password and is not sent; see `allow_empty_password`.",
         set: |c, v| login_text::check(v).map(|()| c.password = Some(Secret::new(v))),
     },
     Opt {
@@ -108,7 +108,7 @@ const OPTIONS: &[Opt] = &[
         name: "tls.known_hosts",
         values: "paths of files, separated by `:`",
         default: "",
-        about: "Files in govc's format: lines of `host[:port] THUMBPRINT`, with the port 443 by default. If they name the server, in any spelling, only a certificate with that thumbprint is trusted, with `tls.verify=false` too; otherwise the other options decide. A line whose host cannot be understood is an error. Read when a session is opened.",
+        about: "Files in govc's format (an empty value is refused, because it would pin nothing): lines of `host[:port] THUMBPRINT`, with the port 443 by default. If they name the server, in any spelling, only a certificate with that thumbprint is trusted, with `tls.verify=false` too; otherwise the other options decide. A line whose host cannot be understood is an error. Read when a session is opened.",
         set: |c, v| {
             c.tls_known_hosts = paths(v);
             if c.tls_known_hosts.is_empty() {
@@ -424,7 +424,7 @@ pub(super) fn documented(number: usize) -> (&'static str, &'static str) {
 #[cfg(test)]
 pub(crate) fn documentation() -> String {
     let mut text = String::from(
-        "# Options\n\nNames and values for `vsession_config_set`. This page is generated from the table in `src/config/options.rs` by `make generated`.\n\n| option | values | default | what it does |\n|---|---|---|---|\n",
+        "# Options\n\nNames and values for `vsession_config_set`. This page is generated from the table in `src/config/options.rs` by `make generated`.\n\nAn empty value of an option that is a text, a path or a list, and whose default is none or described in words, unsets it: `password_file=` is as if it had never been set. `password`, `tls.thumbprint` and `tls.known_hosts` are different, and say so. Any other option refuses an empty value, or takes it for its default.\n\n| option | values | default | what it does |\n|---|---|---|---|\n",
     );
     for option in OPTIONS {
         let default = if option.default.is_empty() { "none" } else { option.default };
@@ -514,6 +514,34 @@ mod tests {
         ] {
             let message = config.set(option, value).unwrap_err().detail().message.clone();
             assert!(message.contains(option) && !message.contains("X:"), "{message}");
+        }
+    }
+
+    /// Those whose default is none, or is described in words.
+    #[test]
+    fn an_empty_value_unsets_an_option_or_is_refused() {
+        let values = [
+            ("password_file", "/p"),
+            ("username", "u"),
+            ("locale", "en_US"),
+            ("tls.ca_file", "/ca.pem"),
+            ("certificate", "/c.pem"),
+            ("private_key", "/k.pem"),
+            ("no_proxy", "a.example.com"),
+            ("http.retry_statuses", "503"),
+        ];
+        for option in OPTIONS {
+            let mut config = Config::new("vc").unwrap();
+            let new = format!("{config:?}");
+            let value = values.iter().find(|(name, _)| *name == option.name);
+            if let Some((name, value)) = value {
+                config.set(name, value).unwrap();
+                assert_ne!(format!("{config:?}"), new, "{name}");
+                config.set(name, "").unwrap();
+                assert_eq!(format!("{config:?}"), new, "{name}");
+            } else if option.name != "password" && config.set(option.name, "").is_ok() {
+                assert_eq!(format!("{config:?}"), new, "{}", option.name);
+            }
         }
     }
 

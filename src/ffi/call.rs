@@ -61,7 +61,8 @@ pub struct vsession_soap_call {
     /// The type of the managed object that the method is called on, for example `ServiceInstance` or `VirtualMachine`.
     pub this_type: *const c_char,
     /// The id of that object, for example `vm-42`. NULL: the only object of this type in the server's ServiceContent
-    /// (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi.
+    /// (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi. `method`, `this_type`
+    /// and `this_id` are at most 1,024 bytes long.
     pub this_id: *const c_char,
     /// The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
     /// The prefixes `xsi:` and `xsd:` may be used. XML that is not well-formed is refused, with its line and column in the
@@ -163,6 +164,34 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
     })
 }
 
+/// The longest name of a method or type and the longest id of an object, in bytes. Those of vSphere have less than a hundred.
+const LONGEST_NAME: usize = 1024;
+
+fn check_length(text: &str, argument: &str) -> Result<()> {
+    match text.len() {
+        0..=LONGEST_NAME => Ok(()),
+        length => Err(Error::invalid_argument(
+            argument,
+            format!("it is {length} bytes long, and at most {LONGEST_NAME} are allowed"),
+        )),
+    }
+}
+
+/// Why a text is no name of a method or type. A blank at its end would not be seen in a message.
+#[cold]
+fn why_no_name(text: &str) -> String {
+    let good = |(at, c): &(usize, char)| {
+        c.is_ascii_alphabetic() || *c == '_' || *at > 0 && (c.is_ascii_digit() || matches!(c, '-' | '.'))
+    };
+    match text.char_indices().find(|character| !good(character)) {
+        Some((at, c)) => {
+            let place = if at == 0 { "begins with" } else { "contains" };
+            format!("it {place} the character U+{:04X}", u32::from(c))
+        }
+        None => "it is empty".into(),
+    }
+}
+
 /// Refuses methods that end the session or make another one: the library would not notice, and would leave a session on the
 /// server.
 fn refuse_what_changes_the_session(method: &str) -> Result<()> {
@@ -202,11 +231,12 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         )
     };
     for (text, argument) in [(method, "call.method"), (kind, "call.this_type")] {
+        check_length(text, argument)?;
         if !is_name(text) {
-            let shown = excerpt(text);
+            let (shown, why) = (excerpt(text), why_no_name(text));
             return Err(Error::invalid_argument(
                 argument,
-                format!("'{shown}' is not a valid name of a method or type"),
+                format!("'{shown}' is not a valid name of a method or type: {why}"),
             ));
         }
     }
@@ -219,6 +249,9 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         }
     };
     check_arguments(arguments).map_err(|problem| Error::invalid_argument("call.arguments", problem))?;
+    if let Some(id) = id {
+        check_length(id, "call.this_id")?;
+    }
     if id == Some("") {
         return Err(Error::invalid_argument(
             "call.this_id",

@@ -229,6 +229,7 @@ impl Client {
             }
             let silent = failure.status() == Status::VSESSION_E_TIMEOUT && self.is_silent(request, &exchange);
             let failure = error_context::with_peer(failure, self.settings(), &exchange);
+            let failure = if sent { with_advice(failure, request) } else { failure };
             let failure = if silent { failure.with(|d| d.silent = true) } else { failure };
             let failure = request.retry.give_up(failure, sent);
             return match arrived {
@@ -398,6 +399,17 @@ impl Client {
     fn is_tls(&self) -> bool {
         self.settings().tls.is_some()
     }
+}
+
+/// What to do about a request that may have run. What the library repeats by itself needs no advice, and what a lost Login means is for
+/// others to say.
+#[cold]
+fn with_advice(failure: Error, request: &HttpRequest<'_>) -> Error {
+    let is_lost = failure.status() == Status::VSESSION_E_CONNECTION;
+    if !is_lost || request.commit_when_sent || request.retry.may_run_twice() {
+        return failure;
+    }
+    failure.reworded(|message| format!("{message}; repeat the call only if it may run twice"))
 }
 
 /// Whether only a part of the reply came.

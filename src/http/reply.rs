@@ -273,9 +273,9 @@ fn too_large(max: u64) -> Error {
 #[cold]
 pub(super) fn incomplete(exchange: &Exchange, tls: bool) -> Error {
     let message = if exchange.answered {
-        "the server closed the connection before its reply was complete; repeat the call only if it may run twice"
+        "the server closed the connection before its reply was complete"
     } else if tls || exchange.reused {
-        "the server closed the connection without an answer; repeat the call only if it may run twice"
+        "the server closed the connection without an answer"
     } else {
         "the server closed the connection without an answer; if it speaks TLS on this port, write https:// in 'url'"
     };

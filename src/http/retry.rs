@@ -83,6 +83,11 @@ impl Retry {
         Retry { is_question: true, ..Retry::new(true) }
     }
 
+    /// Whether another attempt does no harm.
+    pub(super) fn may_run_twice(&self) -> bool {
+        self.may_run_twice
+    }
+
     /// How long the next answer may take before the question is asked again. `usual`: what this server may take. A server that is slow,
     /// because it is starting, has twice as long each time. `None`: nobody asks again.
     #[inline]

@@ -177,9 +177,7 @@ pub(super) fn lost(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Error 
                 (Phase::Handshake, _) => format!(
                     "the connection was lost during the TLS handshake: {error}; the server may be starting, or this is not its HTTPS port"
                 ),
-                (_, true) => {
-                    format!("the connection was lost: {error}; repeat the call only if it may run twice")
-                }
+                (_, true) => format!("the connection was lost: {error}"),
                 (_, false) => format!("the connection was lost: {error}; nothing was sent, so the call can be repeated"),
             },
         )

@@ -414,3 +414,33 @@ fn the_id_of_an_object_holds_no_control_characters() {
     assert_eq!(simulator.stat("requests"), 0);
     session.close().unwrap();
 }
+
+#[test]
+fn a_name_that_is_no_name_is_refused_with_the_reason() {
+    let session = Config::new("https://u:p@vc.example.com").unwrap().open().unwrap();
+    let long = "x".repeat(1025);
+    for (method, this_type, id, says) in [
+        (" Logout", "SessionManager", None, ["'call.method'", "U+0020"]),
+        ("Logout\u{a0}", "SessionManager", None, ["'call.method'", "U+00A0"]),
+        ("", "SessionManager", None, ["'call.method'", "empty"]),
+        ("1Logout", "SessionManager", None, ["'call.method'", "U+0031"]),
+        ("Destroy_Task", "Virtual Machine", None, ["'call.this_type'", "U+0020"]),
+        (&long, "VirtualMachine", None, ["'call.method'", "1025 bytes long, and at most 1024"]),
+        ("Destroy_Task", &long, None, ["'call.this_type'", "1025 bytes long, and at most 1024"]),
+        (
+            "Destroy_Task",
+            "VirtualMachine",
+            Some(&*long),
+            ["'call.this_id'", "1025 bytes long, and at most 1024"],
+        ),
+    ] {
+        let call = Call { method, this_type, arguments: "" };
+        let error = session.call_object(call, id, &Options::default()).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT);
+        assert!(
+            says.iter().all(|word| error.message.contains(word)) && error.message.len() < 300,
+            "{error:?}"
+        );
+    }
+    session.close().unwrap();
+}

@@ -126,6 +126,47 @@ fn an_asynchronous_call_that_misses_its_deadline_names_the_server_too() {
     queue.free();
 }
 
+/// The advice belongs to what was lost: a call that may have run, or the login, after which the call can be repeated.
+#[test]
+fn a_lost_connection_says_what_was_lost_with_it() {
+    let simulator = Simulator::start();
+    let session = simulator.session();
+    session.login().unwrap();
+    for lost in [json!({"reset": "after"}), json!({"close": "after"}), json!({"truncate_at": 10})] {
+        let rule = |method: &str| {
+            let mut rule = lost.clone();
+            (rule["method"], rule["times"]) = (json!(method), json!(2));
+            simulator.rule(rule);
+        };
+        rule("CurrentTime");
+        let error = session.ping().unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_MAYBE));
+        says(&error, &[&simulator.host(), "repeat the call only if it may run twice"], &["Login"]);
+        simulator.clear_rules();
+        // A repeat by the library is what the advice would be.
+        rule("CurrentTime");
+        let idempotent = Options { idempotent: true, ..Options::default() };
+        let error = session.ping_with(&idempotent).unwrap_err();
+        says(&error, &[&simulator.host()], &["repeat the call", "Login"]);
+        simulator.clear_rules();
+
+        let other = simulator.session();
+        rule("Login");
+        let error = other.ping().unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_NO));
+        // With the head of the answer came the session's cookie.
+        let end = if lost["truncate_at"].is_null() { "until it has been idle" } else { "logs out" };
+        says(&error, &[&simulator.host(), "Login", end], &["repeat the call"]);
+        let error = other.ping().unwrap_err();
+        assert_eq!(error.executed, VSESSION_EXECUTED_NO);
+        says(&error, &["Login", "the last login failed"], &["repeat the call"]);
+        simulator.clear_rules();
+        simulator.kill_sessions();
+        other.close().unwrap();
+    }
+    session.close().unwrap();
+}
+
 #[test]
 fn errors_of_the_proxy_name_the_proxy() {
     let config = |proxy: &str| {
