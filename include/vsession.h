@@ -673,7 +673,8 @@ typedef struct vsession_soap_call {
     const char *this_type;
     /**
      * The id of that object, for example `vm-42`. NULL: the only object of this type in the server's ServiceContent
-     * (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi.
+     * (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi. `method`, `this_type`
+     * and `this_id` are at most 1,024 bytes long.
      */
     const char *this_id;
     /**
@@ -1374,11 +1375,19 @@ void vsession_string_free(char *string);
  * sessions are closed in parallel, each as by `vsession_close`. Configurations, tokens and queues stay open until
  * their owners free them. The library can be used again afterwards.
  *
- * Threads: safe from any thread except those of callbacks. Blocks: up to `timeout_ms`.
- * Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads did not end in time; otherwise the first
- * error of a close. The sessions are closed in either case.
+ * It waits for logins that were sent and that nobody waits for any more, also of sessions that were closed before, to log
+ * their sessions out. At `timeout_ms` it ends them and closes their connections: the server may have made a session that
+ * stays there until it has been idle long enough. The error and a warning in the log name server and user.
+ *
+ * Threads: safe from any thread except those of callbacks. Blocks: up to `timeout_ms`, and a tenth of a second more for
+ * what it then ends.
+ * Errors: VSESSION_E_TIMEOUT when sessions could not be logged out in time, when a session may have been left on a server,
+ * or when a thread is still in one of the program's functions or in the lookup of a name, which nothing can end; otherwise
+ * the first error of a close. The sessions are closed in any case. Only a thread of the last kind is left for another
+ * vsession_shutdown.
  */
-vsession_status vsession_shutdown(uint32_t timeout_ms, struct vsession_error **err);
+vsession_status vsession_shutdown(uint32_t timeout_ms,
+                                  struct vsession_error **err);
 
 /**
  * Makes the library usable in a forked child. Every handle of the parent is a closed one in the child, and new handles

@@ -131,9 +131,16 @@ pub unsafe extern "C" fn vsession_string_free(string: *mut c_char) {
 /// sessions are closed in parallel, each as by `vsession_close`. Configurations, tokens and queues stay open until
 /// their owners free them. The library can be used again afterwards.
 ///
-/// Threads: safe from any thread except those of callbacks. Blocks: up to `timeout_ms`.
-/// Errors: VSESSION_E_TIMEOUT when sessions could not be logged out or threads did not end in time; otherwise the first
-/// error of a close. The sessions are closed in either case.
+/// It waits for logins that were sent and that nobody waits for any more, also of sessions that were closed before, to log
+/// their sessions out. At `timeout_ms` it ends them and closes their connections: the server may have made a session that
+/// stays there until it has been idle long enough. The error and a warning in the log name server and user.
+///
+/// Threads: safe from any thread except those of callbacks. Blocks: up to `timeout_ms`, and a tenth of a second more for
+/// what it then ends.
+/// Errors: VSESSION_E_TIMEOUT when sessions could not be logged out in time, when a session may have been left on a server,
+/// or when a thread is still in one of the program's functions or in the lookup of a name, which nothing can end; otherwise
+/// the first error of a close. The sessions are closed in any case. Only a thread of the last kind is left for another
+/// vsession_shutdown.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_shutdown(
     timeout_ms: u32,
@@ -141,6 +148,7 @@ pub unsafe extern "C" fn vsession_shutdown(
 ) -> vsession_status {
     guard!(status(err), || {
         let end = Instant::now() + Duration::from_millis(timeout_ms.into());
+        drop(workers::pools().take_undone());
         let (done, results) = std::sync::mpsc::channel();
         // All at once first: that ends the calls under way, which may have all the workers.
         let endings: Vec<_> = handles::sessions()
@@ -173,16 +181,37 @@ pub unsafe extern "C" fn vsession_shutdown(
             }
         }
         // Tasks need the reactor until they have ended.
-        let stopped = workers::pools().stop(end) & reactor::stop(end);
+        let stopped = workers::pools().stop(end) & reactor::stop(end.max(Instant::now() + workers::TO_END));
+        let undone = workers::pools().take_undone();
         match first_error {
-            Some(error) => Err(error),
+            Some(error) if undone.is_empty() => Err(error),
+            Some(error) => Err(error.reworded(|message| format!("{message}; {}", ended(&undone)))),
+            None if !undone.is_empty() => Err(Error::new(
+                vsession_status::VSESSION_E_TIMEOUT,
+                format!("every session is closed; {}", ended(&undone)),
+            )),
             None if !stopped => Err(Error::new(
                 vsession_status::VSESSION_E_TIMEOUT,
-                "every session is closed, but threads of the library are still running, for example in a callback; pass a larger timeout_ms",
+                "every session is closed, but threads of the library are still running, for example in a callback or in the lookup of a name; call vsession_shutdown again, with a larger timeout_ms",
             )),
             None => Ok(()),
         }
     })
+}
+
+/// How many of the things that a shutdown left undone its message names. The log has them all.
+const NAMED: usize = 3;
+
+/// What a shutdown ended at its deadline.
+fn ended(undone: &[String]) -> String {
+    let named = undone[..undone.len().min(NAMED)].join(", ");
+    let more = match undone.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "when its timeout_ms had passed, the shutdown ended {named}{more}, without the server's answer, so a session may be left there until it has been idle long enough; nothing of it is left in the process"
+    )
 }
 
 /// Makes the library usable in a forked child. Every handle of the parent is a closed one in the child, and new handles

@@ -195,7 +195,35 @@ fn a_task_that_waits_misses_nothing_and_ends_once() {
         }
         assert_eq!((signal.waits(), token.waits()), (0, 0), "a task that ended stays in the list");
         workers.begin_to_stop();
-        assert!(workers.wait_for_end(never()), "workers that do not end");
+        assert!(workers.wait_for_end(never(), never()), "workers that do not end");
+        end();
+    });
+}
+
+/// A shutdown whose time is over ends a task that waits, committed or not, as soon as its session is closed, and no other.
+#[test]
+fn a_shutdown_ends_what_waits_for_a_closed_session() {
+    check(begin, || {
+        let workers = WorkerPool::new("model", 1);
+        let (close, ended) = (Arc::new(Signal::new()), Arc::new(Mutex::<_, rank::Test>::new(None)));
+        let (bounds, told) =
+            (Bounds { deadline: Some(never()), close: Some(close.clone()), cancel: None }, ended.clone());
+        let committed = one_in(2);
+        let body = |task| async move {
+            let watch = Watch::of_task(bounds, task);
+            watch.commit(committed);
+            let waited = watch.wait_for(&Signal::new()).await;
+            *told.lock() = Some((waited, watch.is_ended()));
+        };
+        Task::spawn(&workers, body).unwrap();
+        let closing = close.clone();
+        let closing = thread::spawn(move || closing.fire());
+        workers.begin_to_stop();
+        assert!(workers.wait_for_end(Instant::now() + ms(10), never()), "a task outlives the shutdown");
+        closing.join().unwrap();
+        let (waited, was_ended) = ended.lock().take().expect("it ended");
+        assert_eq!(waited, Err(WaitError::Closed));
+        assert!(was_ended || !committed, "a close alone ended what was committed");
         end();
     });
 }
@@ -231,7 +259,7 @@ fn workers_do_each_job_once_and_end() {
             assert_eq!(job.1.load(Ordering::SeqCst), 1, "a job done twice");
         }
         workers.begin_to_stop();
-        assert!(workers.wait_for_end(never()), "the workers do not end");
+        assert!(workers.wait_for_end(never(), never()), "the workers do not end");
         end();
     });
 }

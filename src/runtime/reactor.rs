@@ -18,6 +18,9 @@ use crate::sys::{self, Interest};
 pub(crate) trait Sleeper: Send + Sync {
     /// Runs on the reactor's thread, or on the thread that fires the signal, so it must neither wait nor work long.
     fn wake(self: Arc<Self>);
+
+    /// A shutdown ends what still waits. On the thread that shuts down.
+    fn end(self: Arc<Self>) {}
 }
 
 #[derive(Default)]
@@ -81,6 +84,16 @@ pub(crate) fn stop(end: Instant) -> bool {
     // The library must not be unloaded before the thread is gone.
     ended.into_iter().for_each(|handle| drop(handle.join()));
     true
+}
+
+/// Tells all sleepers that a shutdown ends what still waits.
+pub(super) fn end_sleepers() {
+    let sleepers: Vec<_> = {
+        let reactor = REACTOR.get();
+        let state = reactor.state.lock();
+        state.entries.values().chain(state.descriptors.values()).filter_map(Weak::upgrade).collect()
+    };
+    sleepers.into_iter().for_each(Sleeper::end);
 }
 
 impl State {

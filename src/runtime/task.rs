@@ -14,6 +14,8 @@ use crate::sync::{Arc, AtomicU8, Mutex, Ordering, rank};
 
 pub(crate) struct Task {
     workers: Arc<WorkerPool>,
+    /// Its number among those of the pool.
+    number: u64,
     state: AtomicU8,
     /// `None` while a thread runs it, and once it has ended.
     future: Mutex<Option<Future>, rank::Task>,
@@ -81,11 +83,11 @@ impl Task {
     {
         let task = Arc::new(Task {
             workers: workers.clone(),
+            number: workers.task_begins(),
             state: AtomicU8::new(QUEUED),
             future: Mutex::new(None),
             no_thread: OnceCell::new(),
         });
-        workers.task_begins();
         // It holds itself until it has ended, so that it lives whoever is to wake it.
         let future = Box::pin(body(task.clone()));
         *task.future.lock() = Some(future);
@@ -119,6 +121,11 @@ impl Task {
     /// Fails once the task must end for lack of a thread.
     pub(super) fn check(&self) -> std::result::Result<(), NoThread> {
         self.no_thread.get().map_or(Ok(()), |none| Err(*none))
+    }
+
+    /// Whether a shutdown has ended it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.workers.has_ended(self.number)
     }
 
     fn run(self: Arc<Self>, thread: std::result::Result<(), NoThread>) {
@@ -159,6 +166,10 @@ impl Sleeper for Task {
         if self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(PARKED) {
             self.resume_or_end();
         }
+    }
+
+    fn end(self: Arc<Self>) {
+        self.wake();
     }
 }
 

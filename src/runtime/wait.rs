@@ -205,15 +205,28 @@ impl Watch {
         self.committed.store(committed && !planted!("login-not-committed"), Ordering::Relaxed);
     }
 
+    /// Whether a shutdown whose time was over has ended what waits here. It ends what has been committed, too, but nothing of a
+    /// session that is not closed.
+    pub(crate) fn is_ended(&self) -> bool {
+        let closed = || self.bounds.close.as_ref().is_none_or(|close| close.has_fired());
+        matches!(&self.waiter, Waiter::Task(task) if task.has_ended()) && closed()
+    }
+
+    /// Fails if the task can wait no longer, whatever its bounds are.
+    fn check_task(&self) -> std::result::Result<(), WaitError> {
+        if let Waiter::Task(task) = &self.waiter {
+            task.check()?;
+        }
+        if self.is_ended() { Err(WaitError::Closed) } else { Ok(()) }
+    }
+
     fn is_committed(&self) -> bool {
         self.committed.load(Ordering::Relaxed)
     }
 
     /// Fails once the call should end.
     pub(crate) fn check(&self) -> std::result::Result<(), WaitError> {
-        if let Waiter::Task(task) = &self.waiter {
-            task.check()?;
-        }
+        self.check_task()?;
         match self.bounds.deadline {
             _ if !self.is_committed() => self.bounds.check(),
             // sometimes: a race, which a run meets or not
@@ -231,11 +244,7 @@ impl Watch {
     ) -> std::result::Result<(Option<Instant>, bool), WaitError> {
         // They are told before the look: who stops waiting is either seen by it or has been told.
         let told = commit && self.tell_sending();
-        let thread = match &self.waiter {
-            Waiter::Task(task) => task.check().map_err(WaitError::from),
-            Waiter::Thread(_) => Ok(()),
-        };
-        let checked = thread.and_then(|()| self.bounds.check_and_read_clock());
+        let checked = self.check_task().and_then(|()| self.bounds.check_and_read_clock());
         match checked {
             Ok(_) if commit => self.commit(true),
             Err(_) if told => self.tell_nothing_sent(),
@@ -402,7 +411,7 @@ impl Watch {
                 return Ok(None);
             }
             self.check_signals()?;
-            task.check()?;
+            self.check_task()?;
             if !descriptors.is_empty() {
                 let ready = poll(descriptors, Some(Duration::ZERO)).map_err(no_poll)?;
                 if let Some(index) = ready.iter().position(|r| *r) {

@@ -13,7 +13,7 @@ use super::reactor::{self, Sleeper};
 use crate::error::Error;
 use crate::status::Status;
 use crate::sync::thread::{self, JoinHandle, Thread, ThreadId};
-use crate::sync::{Arc, Instant, Mutex, rank};
+use crate::sync::{Arc, AtomicU64, Instant, Mutex, Ordering, rank};
 use crate::sys;
 
 /// The system could start no thread, for this reason (`errno`).
@@ -39,6 +39,9 @@ impl From<NoThread> for Error {
         .with(|d| d.os_error = os_error)
     }
 }
+
+/// How long ended tasks get to notice it, and then the threads to end.
+pub(crate) const TO_END: Duration = Duration::from_millis(100);
 
 /// How long a worker waits for a job before it ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -76,6 +79,8 @@ pub(crate) struct WorkerPool {
     limits: Limits,
     stack_size: usize,
     state: Mutex<State, rank::Workers>,
+    /// The number of the last task that a shutdown has ended.
+    ended: AtomicU64,
 }
 
 #[derive(Default)]
@@ -93,6 +98,8 @@ struct State {
     watched: bool,
     /// How many tasks of this pool have not ended, most of which wait without a thread.
     tasks: usize,
+    /// The number of the newest task.
+    last_task: u64,
     /// How many threads wait in `wait_for_end`. Meanwhile workers end as soon as they have no job.
     stopping: usize,
 }
@@ -122,6 +129,8 @@ pub(crate) struct Pools {
     pub(crate) calls: Arc<WorkerPool>,
     /// Logins, at most one at a time for each session.
     pub(crate) logins: Arc<WorkerPool>,
+    /// What the tasks that a shutdown ended have left undone at servers, for its message.
+    undone: Mutex<Vec<String>, rank::Undone>,
 }
 
 impl Default for Pools {
@@ -131,6 +140,7 @@ impl Default for Pools {
             probes: WorkerPool::new("vsession-probe", 3),
             calls: WorkerPool::new("vsession-call", 8),
             logins: WorkerPool::new("vsession-login", 3),
+            undone: Mutex::default(),
         }
     }
 }
@@ -147,12 +157,24 @@ pub(crate) fn renew_after_fork() {
 }
 
 impl Pools {
-    /// Ends the workers and waits for them until `end`. Returns false if some still run a job.
+    /// Ends the workers and waits for them until `end`. Tasks that have not ended by then and whose session is closed are ended.
+    /// Returns false if some still run a job.
     pub(crate) fn stop(&self, end: Instant) -> bool {
         let all = [&self.names, &self.probes, &self.calls, &self.logins];
         all.into_iter().for_each(|pool| pool.begin_to_stop());
+        let last = end.max(Instant::now()) + TO_END;
         // No short circuit: every pool is waited for, even after one that did not end.
-        all.into_iter().filter(|pool| !pool.wait_for_end(end)).count() == 0
+        all.into_iter().filter(|pool| !pool.wait_for_end(end, last)).count() == 0
+    }
+
+    /// A task that a shutdown has ended left this undone.
+    pub(crate) fn note_undone(&self, what: String) {
+        self.undone.lock().push(what);
+    }
+
+    /// What has been noted so far.
+    pub(crate) fn take_undone(&self) -> Vec<String> {
+        std::mem::take(&mut self.undone.lock())
     }
 }
 
@@ -162,7 +184,13 @@ impl WorkerPool {
     }
 
     fn with(name: &'static str, limits: Limits, stack_size: usize) -> Arc<WorkerPool> {
-        Arc::new(WorkerPool { name, limits, stack_size, state: Mutex::new(State::default()) })
+        Arc::new(WorkerPool {
+            name,
+            limits,
+            stack_size,
+            state: Mutex::new(State::default()),
+            ended: 0.into(),
+        })
     }
 
     /// Gives `job` to a worker. Returns true if all workers are busy, so that the job has to wait. If no worker runs and none
@@ -235,8 +263,27 @@ impl WorkerPool {
         !self.state.lock().jobs.is_empty()
     }
 
-    pub(super) fn task_begins(&self) {
-        self.state.lock().tasks += 1;
+    /// Returns the number of the task.
+    pub(super) fn task_begins(&self) -> u64 {
+        let mut state = self.state.lock();
+        state.tasks += 1;
+        state.last_task += 1;
+        state.last_task
+    }
+
+    /// Whether a shutdown has ended the task with this number.
+    #[inline]
+    pub(super) fn has_ended(&self, task: u64) -> bool {
+        task <= self.ended.load(Ordering::SeqCst)
+    }
+
+    /// Ends the tasks that have begun so far, as a shutdown does whose time is over. They see it when they look the next time.
+    fn end_tasks(&self) {
+        if !planted!("tasks-outlive-a-shutdown") {
+            self.ended.store(self.state.lock().last_task, Ordering::SeqCst);
+        }
+        // One that was about to wait has not registered yet, and is woken the next time.
+        reactor::end_sleepers();
     }
 
     pub(super) fn task_ended(&self) {
@@ -250,10 +297,13 @@ impl WorkerPool {
         state.idle.drain(..).for_each(|worker| worker.unpark());
     }
 
-    /// Waits for all tasks and workers to end. Returns false if some still run at `end`.
-    pub(super) fn wait_for_end(&self, end: Instant) -> bool {
+    /// Waits for all tasks and workers to end. Tasks that have not ended at `end` are ended. Returns false if some still run at `last`.
+    pub(super) fn wait_for_end(&self, end: Instant, last: Instant) -> bool {
         let is_busy = |state: &State| state.threads > 0 || state.tasks > 0;
-        while is_busy(&self.state.lock()) && Instant::now() < end {
+        while is_busy(&self.state.lock()) && Instant::now() < last {
+            if Instant::now() >= end {
+                self.end_tasks();
+            }
             thread::sleep(Duration::from_millis(1));
         }
         let handles = {
@@ -465,8 +515,13 @@ mod tests {
         let workers = WorkerPool::new("test", 2);
         let release = hold(&workers);
         // The next thread would need a stack larger than the address space.
-        let starved =
-            WorkerPool { name: "test", limits: usually(2), stack_size: 1 << 47, state: Mutex::default() };
+        let starved = WorkerPool {
+            name: "test",
+            limits: usually(2),
+            stack_size: 1 << 47,
+            state: Mutex::default(),
+            ended: 0.into(),
+        };
         std::mem::swap(&mut *workers.state.lock(), &mut *starved.state.try_lock().unwrap());
         let starved = Arc::new(starved);
         let (done, all) = mpsc::channel();

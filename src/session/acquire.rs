@@ -16,6 +16,7 @@ use crate::runtime::log::log;
 use crate::runtime::phase;
 use crate::runtime::wait::Watch;
 use crate::state::State;
+use crate::status::Executed;
 use crate::sync::{Arc, Ordering};
 
 /// A session that a login made.
@@ -124,11 +125,17 @@ impl Session {
         by_hand: bool,
         watch: &Watch,
     ) -> Result<Outcome> {
+        let server_session = K::of(self);
         let Acquired { service, login, credential } = match result {
             Ok(acquired) => acquired,
-            Err(failure) => return self.conclude_failure::<K>(failure),
+            Err(failure) => {
+                if watch.is_ended() && failure.error().executed() != Executed::VSESSION_EXECUTED_NO {
+                    let left = self.note_undone::<K>("a login", failure.error());
+                    server_session.renewal.lock().left_behind = Some(left);
+                }
+                return self.conclude_failure::<K>(failure);
+            }
         };
-        let server_session = K::of(self);
         let epoch = {
             let mut renewal = server_session.renewal.lock();
             if renewal.machine.is_closed() {

@@ -6,8 +6,9 @@ use super::kind::{Kind, Origin};
 use super::renewal::Renewal;
 use super::snapshot::Snapshot;
 use super::state::Input;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::Retry;
+use crate::runtime::log::log;
 use crate::runtime::task::Task;
 use crate::runtime::wait::Watch;
 use crate::runtime::workers;
@@ -75,6 +76,30 @@ impl Session {
             // unreached: all sessions are made by this library
             return Ok(());
         }
-        K::of(self).kind.log_out(service, login, &Retry::new(true), watch).await
+        let ended = K::of(self).kind.log_out(service, login, &Retry::new(true), watch).await;
+        if let Err(error) = &ended
+            && watch.is_ended()
+        {
+            self.note_undone::<K>("a logout", error);
+        }
+        ended
+    }
+
+    /// A shutdown ended `what` before the server had answered. Returns the error for whoever asks what became of the session.
+    pub(super) fn note_undone<K: Kind>(&self, what: &str, error: &Error) -> Error {
+        let user = self.account.lock().user.clone();
+        let server = K::of(self).kind.server();
+        let undone = match user {
+            Some(user) => format!("{what} of '{user}' at {server}"),
+            None => format!("{what} at {server}"),
+        };
+        log!(
+            Warning,
+            "the shutdown has ended {undone}, which the server had not answered: a session may be left there until it has been idle long enough"
+        );
+        workers::pools().note_undone(undone.clone());
+        error
+            .clone()
+            .reworded(|_| format!("the shutdown has ended {undone}, which the server had not answered"))
     }
 }

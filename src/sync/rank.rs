@@ -67,6 +67,8 @@ ranks! {
     Queue,
     /// A pool of workers (`runtime/workers.rs`).
     Workers,
+    /// What a shutdown has left undone (`runtime/workers.rs`).
+    Undone,
     /// Whom the reactor wakes (`runtime/reactor.rs`).
     Reactor,
     /// The future of a task that waits (`runtime/task.rs`).

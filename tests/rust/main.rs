@@ -42,6 +42,7 @@ mod relogin;
 mod requests;
 mod resting;
 mod secrets;
+mod shutdown;
 mod silent;
 mod syscalls;
 mod tracing;
