@@ -24,7 +24,7 @@
 /* Initialisers of the structures with struct_size. Zero is the default of every other member. */
 #define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options), 0, 0, { 0 }, NULL, 0, 0, 0 }
 #define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0 }
-#define VSESSION_HTTP_REQUEST_INIT { sizeof(vsession_http_request), NULL, NULL, NULL, 0, NULL, 0, 0, 0 }
+#define VSESSION_HTTP_REQUEST_INIT { sizeof(vsession_http_request), NULL, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL }
 
 
 /**
@@ -601,6 +601,17 @@ typedef struct vsession_header {
 } vsession_header;
 
 /**
+ * Moves a part of a body, so that neither side holds all of it. To give the body of a request: writes at most `length` bytes
+ * to `bytes` and returns how many; 0: that was all. With NULL and 0 it is asked to begin again, for another attempt: it returns 0
+ * if it can. To take the body of a reply: reads `length` bytes from `bytes` and returns `length`. Any other number ends the
+ * request with VSESSION_E_CANCELLED.
+ *
+ * It is called on the thread that makes the request, or on threads of the library for an asynchronous one, one call at a time.
+ * While it runs, neither deadline nor token ends the request. It may call any function of the library.
+ */
+typedef int64_t (*vsession_body_fn)(void *data, char *bytes, size_t length);
+
+/**
  * An HTTP request. Initialise it with `VSESSION_HTTP_REQUEST_INIT`.
  */
 typedef struct vsession_http_request {
@@ -644,6 +655,19 @@ typedef struct vsession_http_request {
      * Non-zero: a reply is handed out whatever its status. Otherwise a status of 400 or above is an error.
      */
     int32_t raw;
+    /**
+     * Gives the body in place of `body`. `body_length` is then its exact length, or 0 if the program does not know it: the body goes
+     * out in chunks. NULL: `body` is the body.
+     */
+    vsession_body_fn read_body;
+    /**
+     * Takes the body of a reply below 400, which may be of any length; the reply's own body is then empty. NULL: the reply has it.
+     */
+    vsession_body_fn write_reply;
+    /**
+     * Passed to both functions. An asynchronous request uses it until its completion.
+     */
+    void *data;
 } vsession_http_request;
 
 /**
@@ -1141,8 +1165,9 @@ void vsession_event_free(struct vsession_event *event);
  * gone, it is replaced, once for all threads, and the request is sent again. If it is alive, the answer stands.
  *
  * A request runs at most once, unless `idempotent` is set; that holds for GET too. Requests that end the session or make
- * another one are refused. The whole body and the whole reply are in memory; a reply is at most as large as the option
- * `max_reply_bytes` says. Other servers are out of reach.
+ * another one are refused. A body in memory is at most as large in a reply as the option `max_reply_bytes` says;
+ * `read_body` and `write_reply` move bodies of any length piece by piece. Nothing is sent again once `write_reply` has been called,
+ * or when `read_body` cannot begin again. Other servers are out of reach.
  *
  * Threads: safe from any thread; requests of different threads run in parallel. Blocks: until the reply is complete, the
  * deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `request` and `options`
@@ -1160,7 +1185,8 @@ vsession_status vsession_http(struct vsession session,
 
 /**
  * Starts a request as by `vsession_http` and returns. When it ends, an event of the kind `VSESSION_EVENT_COMPLETION` with
- * this `tag` and the reply or the error is put into `queue`: exactly one, however the request ends. It counts among the
+ * this `tag` and the reply or the error is put into `queue`: exactly one, however the request ends. Functions for bodies and
+ * their data must live until then. It counts among the
  * calls that `max_async_calls` allows; see `vsession_call_async`. A `WaitForUpdatesEx` by VI JSON takes one of
  * `max_long_polls`.
  *

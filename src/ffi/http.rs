@@ -4,6 +4,7 @@ use std::ffi::{c_char, c_void};
 use std::mem::offset_of;
 
 use super::call::{self, sized, vsession_call_options};
+use super::callback_data::CallbackData;
 use super::error::vsession_error;
 use super::guard::guard;
 use super::handles;
@@ -12,12 +13,13 @@ use super::reply::vsession_reply;
 use super::session::vsession;
 use super::strings::required;
 use crate::error::{Error, Result};
-use crate::http::{check_headers, check_method, check_target};
+use crate::http::{Give, Take, check_headers, check_method, check_target, given_up};
 use crate::rest::paths;
 use crate::runtime::event::Queue;
 use crate::runtime::secret::{BorrowedOrWiped, BytesOrWiped};
 use crate::session::{AsyncCall, CallOptions, HttpCall, Session, Through};
 use crate::status::{named, vsession_status};
+use crate::sync::Arc;
 
 /// Whose request it is, as a number in `through`.
 #[repr(i32)]
@@ -35,6 +37,16 @@ pub enum vsession_through {
 named! {
     vsession_through: VSESSION_THROUGH_REST => "the REST session", VSESSION_THROUGH_VIM => "the vim25 session", VSESSION_THROUGH_NONE => "nobody"
 }
+
+/// Moves a part of a body, so that neither side holds all of it. To give the body of a request: writes at most `length` bytes
+/// to `bytes` and returns how many; 0: that was all. With NULL and 0 it is asked to begin again, for another attempt: it returns 0
+/// if it can. To take the body of a reply: reads `length` bytes from `bytes` and returns `length`. Any other number ends the
+/// request with VSESSION_E_CANCELLED.
+///
+/// It is called on the thread that makes the request, or on threads of the library for an asynchronous one, one call at a time.
+/// While it runs, neither deadline nor token ends the request. It may call any function of the library.
+pub type vsession_body_fn =
+    Option<unsafe extern "C" fn(data: *mut c_void, bytes: *mut c_char, length: usize) -> i64>;
 
 /// A header of a request.
 #[repr(C)]
@@ -72,6 +84,58 @@ pub struct vsession_http_request {
     pub through: i32,
     /// Non-zero: a reply is handed out whatever its status. Otherwise a status of 400 or above is an error.
     pub raw: i32,
+    /// Gives the body in place of `body`. `body_length` is then its exact length, or 0 if the program does not know it: the body goes
+    /// out in chunks. NULL: `body` is the body.
+    pub read_body: vsession_body_fn,
+    /// Takes the body of a reply below 400, which may be of any length; the reply's own body is then empty. NULL: the reply has it.
+    pub write_reply: vsession_body_fn,
+    /// Passed to both functions. An asynchronous request uses it until its completion.
+    pub data: *mut c_void,
+}
+
+/// A function of the program that gives or takes a body.
+struct BodyFunction {
+    function: unsafe extern "C" fn(*mut c_void, *mut c_char, usize) -> i64,
+    data: CallbackData,
+}
+
+impl BodyFunction {
+    fn of(function: vsession_body_fn, data: *mut c_void) -> Option<Arc<BodyFunction>> {
+        function.map(|function| Arc::new(BodyFunction { function, data: CallbackData::new(data, None) }))
+    }
+
+    fn call(&self, bytes: *mut c_char, length: usize) -> i64 {
+        // SAFETY: the caller passed the function to be called so, with this pointer, and there are so many bytes.
+        unsafe { (self.function)(self.data.pointer(), bytes, length) }
+    }
+}
+
+impl Give for BodyFunction {
+    fn give(&self, room: &mut [u8]) -> Result<usize> {
+        let given = self.call(room.as_mut_ptr().cast(), room.len());
+        match usize::try_from(given) {
+            Ok(length) if length <= room.len() => Ok(length),
+            _ => Err(given_up(format!(
+                "the function that gives the body ended the request: it returned {given}"
+            ))),
+        }
+    }
+
+    fn rewind(&self) -> bool {
+        self.call(std::ptr::null_mut(), 0) == 0
+    }
+}
+
+impl Take for BodyFunction {
+    fn take(&self, bytes: &[u8]) -> Result<()> {
+        let taken = self.call(bytes.as_ptr().cast_mut().cast(), bytes.len());
+        match usize::try_from(taken) {
+            Ok(length) if length == bytes.len() => Ok(()),
+            _ => Err(given_up(format!(
+                "the function that takes the reply ended the request: it returned {taken}"
+            ))),
+        }
+    }
 }
 
 /// The longest list of headers that is looked at.
@@ -90,6 +154,9 @@ unsafe fn http_call<'a>(pointer: *const vsession_http_request) -> Result<HttpCal
         offset_of!(vsession_http_request, body_length),
         offset_of!(vsession_http_request, through),
         offset_of!(vsession_http_request, raw),
+        offset_of!(vsession_http_request, read_body),
+        offset_of!(vsession_http_request, write_reply),
+        offset_of!(vsession_http_request, data),
     ];
     // SAFETY: the caller's promise is ours, here and below.
     let given = unsafe { sized(pointer, &shorter, "request") }?
@@ -110,8 +177,13 @@ unsafe fn http_call<'a>(pointer: *const vsession_http_request) -> Result<HttpCal
     };
     check_headers(headers.iter().copied(), of_session)
         .map_err(|problem| Error::invalid_argument("request.headers", problem))?;
+    let give = BodyFunction::of(given.read_body, given.data);
+    if give.is_some() && !given.body.is_null() {
+        return Err(Error::invalid_argument("request.read_body", "'body' is set too; pass one of them"));
+    }
+    let body_length = if give.is_some() { 0 } else { given.body_length };
     // SAFETY: see above.
-    let body = unsafe { bytes(given.body, given.body_length, "request.body") }?;
+    let body = unsafe { bytes(given.body, body_length, "request.body") }?;
     Ok(HttpCall {
         method: method.parse().map_err(|_| Error::invalid_argument("request.method", "not a method"))?,
         // `check_target` leaves nothing that does not parse.
@@ -121,6 +193,9 @@ unsafe fn http_call<'a>(pointer: *const vsession_http_request) -> Result<HttpCal
             .map(|(name, value)| (name.into(), BorrowedOrWiped::Borrowed(value)))
             .collect(),
         body: BytesOrWiped::Borrowed(body),
+        given_length: give.as_ref().and((given.body_length > 0).then_some(given.body_length as u64)),
+        give: give.map(|give| give as Arc<dyn Give>),
+        take: BodyFunction::of(given.write_reply, given.data).map(|take| take as Arc<dyn Take>),
         through,
         raw: given.raw != 0,
     })
@@ -211,8 +286,9 @@ unsafe fn options(pointer: *const vsession_call_options) -> Result<CallOptions> 
 /// gone, it is replaced, once for all threads, and the request is sent again. If it is alive, the answer stands.
 ///
 /// A request runs at most once, unless `idempotent` is set; that holds for GET too. Requests that end the session or make
-/// another one are refused. The whole body and the whole reply are in memory; a reply is at most as large as the option
-/// `max_reply_bytes` says. Other servers are out of reach.
+/// another one are refused. A body in memory is at most as large in a reply as the option `max_reply_bytes` says;
+/// `read_body` and `write_reply` move bodies of any length piece by piece. Nothing is sent again once `write_reply` has been called,
+/// or when `read_body` cannot begin again. Other servers are out of reach.
 ///
 /// Threads: safe from any thread; requests of different threads run in parallel. Blocks: until the reply is complete, the
 /// deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `request` and `options`
@@ -241,7 +317,8 @@ pub unsafe extern "C" fn vsession_http(
 }
 
 /// Starts a request as by `vsession_http` and returns. When it ends, an event of the kind `VSESSION_EVENT_COMPLETION` with
-/// this `tag` and the reply or the error is put into `queue`: exactly one, however the request ends. It counts among the
+/// this `tag` and the reply or the error is put into `queue`: exactly one, however the request ends. Functions for bodies and
+/// their data must live until then. It counts among the
 /// calls that `max_async_calls` allows; see `vsession_call_async`. A `WaitForUpdatesEx` by VI JSON takes one of
 /// `max_long_polls`.
 ///

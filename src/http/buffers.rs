@@ -40,6 +40,15 @@ impl Buffers {
         &[]
     }
 
+    /// The buffer for a part of a body that the program gives, with room for `length` bytes behind what is there.
+    pub(super) fn part(&mut self, length: usize) -> &mut Vec<u8> {
+        debug_assert!(
+            self.output.capacity() - self.output.len() >= length,
+            "the old memory would not be zeroed"
+        );
+        &mut self.output
+    }
+
     /// The output collected so far; `sent` forgets it.
     pub(super) fn output(&self) -> &[u8] {
         &self.output

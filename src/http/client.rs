@@ -5,11 +5,12 @@ use ureq::http::Method;
 use super::budget::{self, Budget, Spending, Verdict};
 use super::connection::Connection;
 use super::pool::Pool;
-use super::reply::{self, HttpReply, ReplyReader, Whole, incomplete};
+use super::reply::{self, HttpReply, ReplyReader, incomplete};
 use super::request::{self, HttpRequest, Lane};
 use super::retry::{Loss, Next};
 use super::round_trips::RoundTrips;
 use super::semaphore::{Permit, Refusal, Semaphore};
+use super::stream::{Given, Streams, Target};
 use super::trace::Trace;
 use crate::error::{Error, Result, means_outage};
 use crate::net::Settings;
@@ -126,11 +127,22 @@ impl Client {
     /// replaced silently, provided that the request cannot have run. If only the head of a reply arrived, the body of the reply is
     /// the error, unless the status says enough: then it is what has arrived.
     pub(crate) async fn send(&self, request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
+        self.send_streamed(request, &mut Streams::default(), watch).await
+    }
+
+    /// The same with bodies that the program gives or takes. The reply that it has taken has an empty body. Nothing is sent again if
+    /// the program has taken a part of a reply, or cannot give its body again.
+    pub(crate) async fn send_streamed(
+        &self,
+        request: &HttpRequest<'_>,
+        streams: &mut Streams<'_>,
+        watch: &Watch,
+    ) -> Result<HttpReply> {
         let mut permit = self.permit(request, watch).await?;
         #[cfg(vsession_model)]
-        let reply = super::model::answer(request, watch).await;
+        let reply = super::model::answer(request, streams, watch).await;
         #[cfg(not(vsession_model))]
-        let reply = self.send_on_some_connection(request, watch, &mut permit).await;
+        let reply = self.send_on_some_connection(request, streams, watch, &mut permit).await;
         permit.answered = reply.as_ref().is_ok_and(|reply| reply.body.is_ok());
         reply
     }
@@ -164,6 +176,7 @@ impl Client {
     async fn send_on_some_connection(
         &self,
         request: &HttpRequest<'_>,
+        streams: &mut Streams<'_>,
         watch: &Watch,
         permit: &mut Permit<'_>,
     ) -> Result<HttpReply> {
@@ -171,17 +184,20 @@ impl Client {
         loop {
             // Nobody has to wait for a request that was not sent, or that may be sent twice.
             watch.commit(false);
-            let most = request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND);
+            let most = match streams.takes() {
+                true => u64::MAX,
+                false => request.max_reply_bytes.saturating_mul(2).saturating_add(MOST_AROUND),
+            };
             let mut exchange = Exchange::new(watch, request.commit_when_sent, most);
             exchange.heard_before = self.round_trips.heard();
             exchange.answers_at_once = request.lane != Lane::LongPoll;
             let traced = match &self.trace {
                 None => None,
-                Some(trace) => trace.begin(request, self.settings(), &self.common_part),
+                Some(trace) => trace.begin(request, self.settings(), &self.common_part, streams.framing()),
             };
-            let result = self.send_once(request, &mut exchange).await;
+            let result = self.send_once(request, streams, &mut exchange).await;
             if let Some(traced) = traced {
-                traced.end(&result);
+                traced.end(&result, streams.takes());
             }
             let (arrived, failure) = match result {
                 Ok(HttpReply { head, body: Err(error), part }) => (Some((head, part)), error),
@@ -210,19 +226,16 @@ impl Client {
                 false if exchange.overdue => Loss::Overdue,
                 false => Loss::LostConnection { sent },
             };
-            if failure.status() == Status::VSESSION_E_CONNECTION {
-                match request.retry.after(loss, &self.budget) {
-                    Next::GiveUp => {}
-                    // sometimes: a pooled connection ends just before it is used
-                    Next::SendStill => continue,
-                    Next::Repeat => {
-                        // sometimes: a question is repeated more than once
-                        if std::mem::replace(&mut repeats, true) {
-                            self.budget.settle(Spending::Repeat, Verdict::Failed);
-                        }
-                        continue;
-                    }
-                }
+            let next = match failure.status() {
+                Status::VSESSION_E_CONNECTION => request.retry.after(loss, &self.budget),
+                _ => Next::GiveUp,
+            };
+            // sometimes: a question is repeated more than once
+            if next == Next::Repeat && std::mem::replace(&mut repeats, true) {
+                self.budget.settle(Spending::Repeat, Verdict::Failed);
+            }
+            if next != Next::GiveUp && streams.start_over() {
+                continue;
             }
             if repeats {
                 self.budget.settle(Spending::Repeat, Verdict::of(&failure));
@@ -241,7 +254,12 @@ impl Client {
 
     /// Sends the request on a pooled connection or on a new one, and reads the reply. Returns the connection to the pool if it can
     /// serve another request.
-    async fn send_once(&self, request: &HttpRequest<'_>, exchange: &mut Exchange<'_>) -> Result<HttpReply> {
+    async fn send_once(
+        &self,
+        request: &HttpRequest<'_>,
+        streams: &mut Streams<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<HttpReply> {
         let pooled = if request.retry.may_share_connections() { self.pool.take() } else { None };
         let mut connection = match pooled {
             Some(connection) => {
@@ -259,12 +277,16 @@ impl Client {
                 Connection::new(stream)
             }
         };
-        let room = request::length_of_head(request, &self.common_part);
-        request::write_head(connection.buffers.head(room), request, &self.common_part)?;
-        connection.send(request.body, exchange).await.map_err(|error| exchange.reason(error))?;
+        let Streams { given, taken } = streams;
+        let given = given.as_deref_mut();
+        let framing = given.as_ref().map(|given| given.framing());
+        let room = request::length_of_head(request, &self.common_part) + framing.map_or(0, |_| Given::ROOM);
+        request::write_head(connection.buffers.head(room), request, &self.common_part, framing)?;
+        connection.send(request.body, given, exchange).await.map_err(|error| exchange.reason(error))?;
         exchange.look_at = self.end_of_patience(request);
         let most = request.max_reply_bytes;
-        let mut reader = ReplyReader::new(request.method == Method::HEAD, most, Whole::new(most));
+        let target = Target::new(most, taken.as_deref_mut());
+        let mut reader = ReplyReader::new(request.method == Method::HEAD, most, target);
         let mut begun = false;
         let read = loop {
             let read = self.read_reply(&mut connection, &mut reader, exchange);
@@ -287,7 +309,7 @@ impl Client {
             }
         };
         if read.is_ok() && reader.leaves_no_doubt() && connection.is_reusable() {
-            if request.lane == Lane::LongPoll {
+            if request.lane == Lane::LongPoll || framing.is_some() {
                 // Thousands of them may be answered at about the same time.
                 connection.free_buffers();
             }
@@ -366,7 +388,7 @@ impl Client {
     fn read_reply(
         &self,
         connection: &mut Connection,
-        reader: &mut ReplyReader<Whole>,
+        reader: &mut ReplyReader<Target<'_, '_>>,
         exchange: &mut Exchange<'_>,
     ) -> Result<bool> {
         loop {

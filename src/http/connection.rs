@@ -5,6 +5,7 @@ use std::io;
 
 use super::buffers::Buffers;
 use super::head;
+use super::stream::Given;
 use crate::error::Error;
 use crate::net::exchange::Exchange;
 use crate::net::stream::Stream;
@@ -38,15 +39,28 @@ impl Connection {
     /// Sends a request whose head stands in the buffer for output. A server may answer before it has read the whole request, and read
     /// no further, or close the connection: the rest of the request is not sent then, and the reply is to be read. Such a
     /// connection is not used again.
-    pub(super) async fn send(&mut self, body: &[&[u8]], exchange: &mut Exchange<'_>) -> io::Result<()> {
+    pub(super) async fn send(
+        &mut self,
+        body: &[&[u8]],
+        mut given: Option<&mut Given<'_>>,
+        exchange: &mut Exchange<'_>,
+    ) -> io::Result<()> {
         exchange.begin_to_send().map_err(|stop| exchange.fail(stop))?;
         if std::mem::take(&mut self.fresh) {
             self.stream.before_first_request(exchange)?;
         }
         let mut unsent = Unsent { written: 0, rest: &[], pieces: body.iter() };
+        let mut goes_on = self.fill(given.as_deref_mut(), exchange)?;
         let sent = loop {
             match self.try_write(&mut unsent, exchange) {
                 Ok(false) => {}
+                Ok(true) if goes_on => match self.fill(given.as_deref_mut(), exchange) {
+                    Ok(more) => {
+                        goes_on = more;
+                        continue;
+                    }
+                    Err(error) => break Err(error),
+                },
                 written => break written,
             }
             match self.is_answered(exchange).await {
@@ -69,6 +83,14 @@ impl Connection {
         self.stream.stop_writing();
         self.spent = true;
         Ok(())
+    }
+
+    /// Puts the next piece of a body that the program gives into the buffer for output. False: there is no more.
+    fn fill(&mut self, given: Option<&mut Given<'_>>, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        let Some(given) = given else { return Ok(false) };
+        // While the peer reads as fast as this thread writes, nothing else notices the end of the call.
+        exchange.watch.check().map_err(|stop| exchange.fail(stop))?;
+        given.fill(self.buffers.part(Given::ROOM)).map_err(|error| exchange.fail(error))
     }
 
     /// Writes what there is room for, and returns whether that was the rest of the request. A small body goes in one piece with the
@@ -221,7 +243,7 @@ mod tests {
             let pieces = [0, 1, 2, 3].map(|i| "abcd"[i..=i].repeat(lengths[i]));
             let body = [0, 1, 2, 3].map(|i| pieces[i].as_bytes());
             connection.buffers.head(4).extend_from_slice(b"head");
-            on_this_thread(connection.send(&body, &mut exchange)).unwrap();
+            on_this_thread(connection.send(&body, None, &mut exchange)).unwrap();
             let mut arrived = vec![0; 4 + lengths.iter().sum::<usize>()];
             server.read_exact(&mut arrived).unwrap();
             assert!(arrived == [&b"head"[..], &body.concat()].concat(), "{lengths:?}");
@@ -241,7 +263,7 @@ mod tests {
         let watch = Watch::new(Bounds::default()).unwrap();
         let mut exchange = Exchange::new(&watch, false, u64::MAX);
         let mut connection = Connection::new(Stream::Plain(Socket::new(socket, None)));
-        assert!(on_this_thread(connection.send(&[b"request"], &mut exchange)).is_err());
+        assert!(on_this_thread(connection.send(&[b"request"], None, &mut exchange)).is_err());
         assert_eq!(exchange.failure().unwrap().status(), Status::VSESSION_E_PROTOCOL);
         assert!(!exchange.sent);
     }

@@ -25,6 +25,7 @@ mod retry;
 mod round_trips;
 mod scrub;
 mod semaphore;
+mod stream;
 mod trace;
 
 pub(crate) use budget::{Budget, Spending, Verdict};
@@ -35,3 +36,4 @@ pub(crate) use input::{check_headers, check_method, check_target, percent_decode
 pub(crate) use reply::HttpReply;
 pub(crate) use request::{HttpRequest, Lane};
 pub(crate) use retry::{Reason, Retry};
+pub(crate) use stream::{Give, Streams, Take, given_up};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::head::Head;
 use super::reply::HttpReply;
 use super::request::HttpRequest;
+use super::stream::Streams;
 use crate::error::{Error, Result};
 use crate::runtime::signal::Signal;
 use crate::runtime::wait::{WaitError, Watch};
@@ -37,7 +38,11 @@ pub(crate) fn serve_with(server: Arc<dyn Server>) {
     *SERVER.lock() = Some(server);
 }
 
-pub(super) async fn answer(request: &HttpRequest<'_>, watch: &Watch) -> Result<HttpReply> {
+pub(super) async fn answer(
+    request: &HttpRequest<'_>,
+    _streams: &mut Streams<'_>,
+    watch: &Watch,
+) -> Result<HttpReply> {
     let server = SERVER.lock().clone().expect("the model has a server");
     let not_sent = |stop: WaitError| Error::from(stop).not_run();
     watch.commit(false);

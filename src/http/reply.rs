@@ -22,6 +22,10 @@ pub(crate) struct HttpReply {
 
 /// Takes a body as it arrives, decompressed. It provides the room to write into, so that nothing is copied twice.
 pub(super) trait Sink {
+    /// A reply with this status begins. Returns whether its body may be of any length.
+    fn begins(&mut self, _status: u16) -> bool {
+        false
+    }
     /// Room for the next bytes, at least one. At most `expected` bytes are still to come.
     fn room(&mut self, expected: u64) -> Result<&mut [u8]>;
     /// `amount` bytes were written to the beginning of that room.
@@ -103,6 +107,9 @@ impl<S: Sink> ReplyReader<S> {
             return Ok(bytes.len());
         }
         self.head = Some(Head::new(delimited.status, bytes));
+        if self.sink.begins(delimited.status) {
+            self.max_body = u64::MAX;
+        }
         self.state = match delimited.delimiter {
             Delimiter::NoBody | Delimiter::Length(0) => State::Complete,
             Delimiter::Length(length) if length > self.max_body && !delimited.gzip => {

@@ -4,6 +4,7 @@ use ureq::http::Method;
 use ureq::http::uri::PathAndQuery;
 
 use super::retry::Retry;
+use super::stream::Framing;
 use crate::error::{Error, Result};
 use crate::status::Status;
 
@@ -66,8 +67,13 @@ pub(super) fn length_of_head(request: &HttpRequest, common: &str) -> usize {
     request.method.as_str().len() + FRAME + path + common.len() + request.fixed_lines.len() + own
 }
 
-/// Writes the head of a request to the end of `out`.
-pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str) -> Result<()> {
+/// Writes the head of a request to the end of `out`. `given`: the framing of a body that the program gives.
+pub(super) fn write_head(
+    out: &mut Vec<u8>,
+    request: &HttpRequest,
+    common: &str,
+    given: Option<Framing>,
+) -> Result<()> {
     for piece in [request.method.as_str(), " ", request.path.as_str(), common, request.fixed_lines] {
         out.extend_from_slice(piece.as_bytes());
     }
@@ -83,13 +89,15 @@ pub(super) fn write_head(out: &mut Vec<u8>, request: &HttpRequest, common: &str)
             out.extend_from_slice(piece.as_bytes());
         }
     }
-    if request.states_length() {
-        let length = request.body_length() as u64;
-        for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n\r\n"] {
-            out.extend_from_slice(piece.as_bytes());
+    let own = || request.states_length().then(|| Framing::Length(request.body_length() as u64));
+    match given.or_else(own) {
+        Some(Framing::Length(length)) => {
+            for piece in ["Content-Length: ", itoa::Buffer::new().format(length), "\r\n\r\n"] {
+                out.extend_from_slice(piece.as_bytes());
+            }
         }
-    } else {
-        out.extend_from_slice(b"\r\n");
+        Some(Framing::Chunked) => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n\r\n"),
+        None => out.extend_from_slice(b"\r\n"),
     }
     Ok(())
 }
@@ -131,7 +139,7 @@ mod tests {
             let large = [0; 100_000];
             let request = HttpRequest { body: &[&large], ..request(&path, headers, &retry) };
             let mut out = Vec::new();
-            write_head(&mut out, &request, &common).unwrap();
+            write_head(&mut out, &request, &common, None).unwrap();
             let most = length_of_head(&request, &common);
             assert!((most - 60..=most).contains(&out.len()), "{} of {most}", out.len());
         }
@@ -162,6 +170,7 @@ mod tests {
             &mut out,
             &request(&path, &[("Cookie", "a=\"b\"")], &retry),
             &common_part("vc.example.com:443", true, "test/1", true),
+            None,
         )
         .unwrap();
         assert_eq!(
@@ -171,7 +180,10 @@ mod tests {
         );
         for bad in ["a\r\nb: c", "a\nb", "a\0", "ü"] {
             let headers = [("Cookie", bad)];
-            assert!(write_head(&mut Vec::new(), &request(&path, &headers, &retry), "").is_err(), "{bad:?}");
+            assert!(
+                write_head(&mut Vec::new(), &request(&path, &headers, &retry), "", None).is_err(),
+                "{bad:?}"
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ use x509_cert::der::DateTime;
 use super::reply::HttpReply;
 use super::request::{self, HttpRequest};
 use super::scrub::Secrets;
+use super::stream::Framing;
 use crate::error::Result;
 use crate::net::{Settings, TraceSettings};
 use crate::runtime::fork;
@@ -43,15 +44,16 @@ impl Trace {
         settings.trace.clone().map(|settings| Trace { settings, told: false.into() })
     }
 
-    /// Writes the request that is about to be sent. `None`: that failed.
+    /// Writes the request that is about to be sent. `given`: the framing of a body that the program gives. `None`: that failed.
     #[cold]
     pub(super) fn begin(
         &self,
         request: &HttpRequest<'_>,
         settings: &Settings,
         common: &str,
+        given: Option<Framing>,
     ) -> Option<Box<Traced<'_>>> {
-        self.write_request(request, settings, common).map_err(|error| self.tell(&error)).ok()
+        self.write_request(request, settings, common, given).map_err(|error| self.tell(&error)).ok()
     }
 
     fn write_request(
@@ -59,10 +61,11 @@ impl Trace {
         request: &HttpRequest<'_>,
         settings: &Settings,
         common: &str,
+        given: Option<Framing>,
     ) -> io::Result<Box<Traced<'_>>> {
         let (name, mut file) = self.new_file()?;
         let mut head = Wiped::new(Vec::with_capacity(request::length_of_head(request, common)));
-        request::write_head(&mut head, request, common)
+        request::write_head(&mut head, request, common, given)
             .map_err(|error| io::Error::other(error.to_string()))?;
         let mut secrets = Secrets::default();
         let mut lines = Lines::of(&head, &mut secrets);
@@ -72,7 +75,7 @@ impl Trace {
         let body = self.beginning(request.body, request.body.iter().map(|piece| piece.len()).sum());
         let shown = secrets.body(&body.bytes, lines.is_form, false);
         let (shown, whole) = body.cut(&shown, self.settings.bodies);
-        let is_whole = whole && secrets.masked == in_headers;
+        let is_whole = whole && secrets.masked == in_headers && given.is_none();
         let path = path.split('?').next().unwrap_or_default();
         let hands_out = path.ends_with("/session") || super::scrub::is_secret(path);
         let mark = if is_whole { "" } else { "# " };
@@ -80,7 +83,9 @@ impl Trace {
         for left_out in &lines.left_out {
             text.push_str(&format!("# The header {left_out} is left out; give your own with -H.\n"));
         }
-        if !is_whole {
+        if given.is_some() {
+            text.push_str("# The program gave the body piece by piece, and it is not kept: add data-binary = \"@FILE\".\n");
+        } else if !is_whole {
             text.push_str(
                 "# A secret was masked, or the body was cut. curl sends it only when you have put in what is missing and\n\
                  # taken the '#' before 'url' away: a login with *** would count as one with a wrong password.\n",
@@ -154,15 +159,15 @@ impl Trace {
 }
 
 impl Traced<'_> {
-    /// Writes what came of the request.
+    /// Writes what came of the request. `taken`: the program takes the body of a reply that is no refusal.
     #[cold]
-    pub(super) fn end(mut self: Box<Self>, result: &Result<HttpReply>) {
-        if let Err(error) = self.write_reply(result) {
+    pub(super) fn end(mut self: Box<Self>, result: &Result<HttpReply>, taken: bool) {
+        if let Err(error) = self.write_reply(result, taken) {
             self.trace.tell(&error);
         }
     }
 
-    fn write_reply(&mut self, result: &Result<HttpReply>) -> io::Result<()> {
+    fn write_reply(&mut self, result: &Result<HttpReply>, taken: bool) -> io::Result<()> {
         let mut file = self.trace.create(&format!("{}.reply", self.name))?;
         let reply = match result {
             Ok(reply) => reply,
@@ -185,6 +190,9 @@ impl Traced<'_> {
         let shown = self.secrets.body(&beginning.bytes, false, self.hands_out);
         let (shown, whole) = beginning.cut(&shown, self.trace.settings.bodies);
         file.write_all(shown)?;
+        if taken && reply.head.status < 400 {
+            writeln!(file, "(the program took the body piece by piece)")?;
+        }
         if !whole {
             writeln!(file, "\n(the beginning of {} bytes)", body.len())?;
         }
@@ -321,7 +329,7 @@ mod tests {
             max_reply_bytes: 10,
         };
         for _ in 0..3 {
-            assert!(trace.begin(&request, &settings, " HTTP/1.1\r\n").is_none());
+            assert!(trace.begin(&request, &settings, " HTTP/1.1\r\n", None).is_none());
         }
         log::set(0, None);
         let lines = lines.lock();

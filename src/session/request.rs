@@ -14,7 +14,7 @@ use super::renewal::Goal;
 use super::repeat::Repeats;
 use super::vim25::Vim25;
 use crate::error::{Error, Result};
-use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry};
+use crate::http::{Give, Head, HttpReply, HttpRequest, Lane, Retry, Streams, Take};
 use crate::rest::{self, paths};
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::{BorrowedOrWiped, BytesOrWiped};
@@ -41,9 +41,23 @@ pub(crate) struct HttpCall<'a> {
     /// A value may be a secret, so a copy is wiped.
     pub(crate) headers: Vec<(Cow<'a, str>, BorrowedOrWiped<'a>)>,
     pub(crate) body: BytesOrWiped<'a>,
+    /// Gives the body piece by piece in its place, and its length if the program knows it.
+    pub(crate) give: Option<Arc<dyn Give>>,
+    pub(crate) given_length: Option<u64>,
+    /// Takes the body of a reply that does not refuse the request.
+    pub(crate) take: Option<Arc<dyn Take>>,
     pub(crate) through: Through,
     /// A reply is a reply, whatever its status.
     pub(crate) raw: bool,
+}
+
+/// The attempts at one request.
+struct Attempts<'a> {
+    call: &'a HttpCall<'a>,
+    operation_id: String,
+    retry: Retry,
+    streams: Streams<'a>,
+    watch: &'a Watch,
 }
 
 /// What a reply means for its request.
@@ -64,6 +78,9 @@ impl HttpCall<'_> {
             path: self.path,
             headers: headers.map(|(name, value)| (name.into_owned().into(), value.into_owned())).collect(),
             body: self.body.into_owned(),
+            give: self.give,
+            given_length: self.given_length,
+            take: self.take,
             through: self.through,
             raw: self.raw,
         }
@@ -72,6 +89,10 @@ impl HttpCall<'_> {
     /// The request, for messages. The query may hold what is not for everybody.
     fn name(&self) -> String {
         format!("{} {}", self.method, self.path.path())
+    }
+
+    fn has_body(&self) -> bool {
+        !self.body.is_empty() || self.give.is_some()
     }
 
     fn has_header(&self, name: &str) -> bool {
@@ -110,10 +131,11 @@ impl Judged {
     }
 }
 
-/// The reply for the program. `epoch` is that of the session, or 0.
-fn reply_of(head: Head, body: Vec<u8>, epoch: u64, operation_id: &str) -> SessionReply {
-    let content = Content::Http { status: head.status, headers: head.into_lines(), body: body.into() };
-    SessionReply { content, epoch, operation_id: operation_id.into() }
+impl Attempts<'_> {
+    /// Waits before a repeat by status. False: the answer stands, also where the body cannot be given again.
+    async fn wait(&mut self, repeats: &mut Repeats<'_>, error: &Error) -> Result<bool> {
+        Ok(self.streams.start_over() && repeats.wait(error, &self.retry, self.watch).await?)
+    }
 }
 
 /// Whether the value of a program's header is a secret, which no error repeats.
@@ -139,42 +161,52 @@ impl Session {
         options: &CallOptions,
         watch: &Watch,
     ) -> Result<SessionReply> {
-        let retry = Retry::new(options.idempotent);
-        let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
-        let reply = match call.through {
-            Through::Vim => self.through_vim(call, options, &operation_id, &retry, watch).await,
-            Through::Nobody => self.through_nobody(call, options, &operation_id, &retry, watch).await,
+        let mut attempts = Attempts {
+            call,
+            operation_id: options.operation_id.clone().unwrap_or_else(next_operation_id),
+            retry: Retry::new(options.idempotent),
+            streams: Streams::new(call.give.as_deref(), call.given_length, call.take.as_deref()),
+            watch,
         };
-        reply.map_err(|error| {
-            let error = self.vim.kind.endpoint.named(retry.answered(error));
-            error.with(|d| d.operation_id = Some(operation_id.into()))
-        })
+        let reply = match call.through {
+            Through::Vim => self.through_vim(&mut attempts, options).await,
+            Through::Nobody => self.through_nobody(&mut attempts, options).await,
+        };
+        let Attempts { operation_id, retry, .. } = attempts;
+        match reply {
+            Ok((head, body, epoch)) => {
+                let content =
+                    Content::Http { status: head.status, headers: head.into_lines(), body: body.into() };
+                Ok(SessionReply { content, epoch, operation_id: operation_id.into() })
+            }
+            Err(error) => {
+                let error = self.vim.kind.endpoint.named(retry.answered(error));
+                Err(error.with(|d| d.operation_id = Some(operation_id.into())))
+            }
+        }
     }
 
     async fn through_nobody(
         &self,
-        call: &HttpCall<'_>,
+        attempts: &mut Attempts<'_>,
         options: &CallOptions,
-        operation_id: &str,
-        retry: &Retry,
-        watch: &Watch,
-    ) -> Result<SessionReply> {
+    ) -> Result<(Head, Vec<u8>, u64)> {
         let mut repeats = self.repeats(options);
         loop {
             self.check_open()?;
-            let reply = self.exchange(call, Lane::Usual, None, operation_id, retry, watch).await;
-            let judged = call.judge(reply, "", retry);
+            let reply = self.exchange(attempts, Lane::Usual, None).await;
+            let judged = attempts.call.judge(reply, "", &attempts.retry);
             match judged.error() {
                 None => repeats.note_success(),
                 Some(error)
-                    if repeats.are_wanted_after(error) && repeats.wait(error, retry, watch).await? =>
+                    if repeats.are_wanted_after(error) && attempts.wait(&mut repeats, error).await? =>
                 {
                     continue;
                 }
                 Some(_) => {}
             }
             let (head, body) = judged.outcome?;
-            return Ok(reply_of(head, body, 0, operation_id));
+            return Ok((head, body, 0));
         }
     }
 
@@ -186,12 +218,10 @@ impl Session {
 
     async fn through_vim(
         self: &Arc<Self>,
-        call: &HttpCall<'_>,
+        attempts: &mut Attempts<'_>,
         options: &CallOptions,
-        operation_id: &str,
-        retry: &Retry,
-        watch: &Watch,
-    ) -> Result<SessionReply> {
+    ) -> Result<(Head, Vec<u8>, u64)> {
+        let (call, watch) = (attempts.call, attempts.watch);
         // The service that made the session answers VI JSON. Another one's answers say nothing about the session but that it is gone.
         let vi_json = paths::ViJson::of(call.path.as_str());
         let is_poll = vi_json.as_ref().is_some_and(paths::ViJson::is_long_poll);
@@ -210,9 +240,9 @@ impl Session {
                 Some(_) => ("vmware-api-session-id", id),
                 None => ("Cookie", login.cookie.reveal()),
             };
-            let reply = self.exchange(call, lane, Some(header), operation_id, retry, watch).await;
+            let reply = self.exchange(attempts, lane, Some(header)).await;
             drop(under_way);
-            let judged = call.judge(reply, id, retry);
+            let judged = call.judge(reply, id, &attempts.retry);
             match judged.error() {
                 None => repeats.note_success(),
                 Some(error) => {
@@ -220,18 +250,20 @@ impl Session {
                         if vi_json.is_some() {
                             self.note_failure::<Vim25>(error);
                         }
-                        if repeats.wait(error, retry, watch).await? {
+                        if attempts.wait(&mut repeats, error).await? {
                             continue;
                         }
                     }
                 }
             }
+            let Attempts { retry, operation_id, .. } = &*attempts;
             if judged.doubtful
                 && !options.no_relogin
                 && retry.may_correct()
                 && self
                     .is_replaced::<Vim25>(snapshot.epoch, judged.refusal.as_ref(), retry, operation_id, watch)
                     .await?
+                && attempts.streams.start_over()
             {
                 continue;
             }
@@ -250,26 +282,24 @@ impl Session {
                 self.check_open()?;
             }
             let (head, body) = judged.outcome?;
-            return Ok(reply_of(head, body, snapshot.epoch, operation_id));
+            return Ok((head, body, snapshot.epoch));
         }
     }
 
     /// Sends the request, with the header that makes it one of a session.
     async fn exchange(
         &self,
-        call: &HttpCall<'_>,
+        attempts: &mut Attempts<'_>,
         lane: Lane,
         session: Option<(&str, &str)>,
-        operation_id: &str,
-        retry: &Retry,
-        watch: &Watch,
     ) -> Result<HttpReply> {
+        let Attempts { call, operation_id, retry, streams, watch } = attempts;
         let client = &self.vim.kind.endpoint.client;
         let mut headers: Vec<(&str, &str)> =
             call.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         headers.extend(session);
-        headers.push(("X-Request-ID", operation_id));
-        if !call.body.is_empty() && paths::is_json(call.path.as_str()) && !call.has_header("content-type") {
+        headers.push(("X-Request-ID", operation_id.as_str()));
+        if call.has_body() && paths::is_json(call.path.as_str()) && !call.has_header("content-type") {
             headers.push(("Content-Type", "application/json"));
         }
         let request = HttpRequest {
@@ -283,6 +313,6 @@ impl Session {
             lane,
             max_reply_bytes: self.config.max_reply_bytes,
         };
-        client.send(&request, watch).await
+        client.send_streamed(&request, streams, watch).await
     }
 }

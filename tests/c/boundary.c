@@ -237,10 +237,19 @@ static void wrong_members_of_a_call_are_named(void)
 #undef WITH
 }
 
+static int64_t give_nothing(void *data, char *bytes, size_t length)
+{
+    (void)data;
+    (void)bytes;
+    (void)length;
+    return 0;
+}
+
 static void wrong_members_of_a_request_are_named(void)
 {
     vsession_error *error = NULL;
     vsession_http_request request;
+    const vsession_header own = {"X-Own", "value"};
     vsession_header headers[] = {{"Accept", "*/*"}, {"X-Own", "value"}};
 #define WRONG_REQUEST(argument) \
     WRONG(argument, vsession_http(good.session, &request, NULL, &result.reply, &error)) \
@@ -268,6 +277,11 @@ static void wrong_members_of_a_request_are_named(void)
     WITH(header_count, SIZE_MAX, "request.headers")
     WITH(body_length, 1, "request.body")
     WITH(body_length, SIZE_MAX, "request.body")
+    request = some_request;
+    request.body = "body";
+    request.body_length = 4;
+    request.read_body = give_nothing;
+    WRONG_REQUEST("request.read_body")
     WITH(through, VSESSION_THROUGH_REST, "request.through")
     WITH(through, 3, "request.through")
     WITH(struct_size, 0, "request")
@@ -278,7 +292,7 @@ static void wrong_members_of_a_request_are_named(void)
     request.headers = headers;
     request.header_count = 2;
 #define WITH(member, value) \
-    headers[1] = (vsession_header){"X-Own", "value"}; \
+    headers[1] = own; \
     headers[1].member = value; \
     WRONG_REQUEST("request.headers")
     WITH(name, NULL)
@@ -292,7 +306,7 @@ static void wrong_members_of_a_request_are_named(void)
     WITH(value, BAD_TEXT)
     WITH(value, "a\r\nb: c")
 #undef WITH
-    headers[1] = (vsession_header){"X-Own", "value"};
+    headers[1] = own;
     request.header_count = 1 << 16;
     WRONG_REQUEST("request.headers")
     CHECK_INT(counted("requests"), 0);

@@ -29,7 +29,7 @@ static struct {
 static vsession_soap_call some_call = {sizeof(vsession_soap_call), "CurrentTime", "ServiceInstance", NULL, NULL, 0};
 
 static vsession_http_request some_request = {
-    sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0};
+    sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0, NULL, NULL, NULL};
 
 /* Which handle a function takes. */
 enum handle_kind { KIND_vsession, KIND_vsession_config, KIND_vsession_cancel, KIND_vsession_queue, KINDS };

@@ -434,3 +434,167 @@ fn a_close_ends_requests_of_either_kind() {
     });
     assert_eq!(session.http(TIME.of_nobody()).unwrap_err().status, status::VSESSION_E_CLOSED);
 }
+
+/// A body whose bytes follow from their place, and the function that gives it.
+fn byte_at(place: usize) -> u8 {
+    (place * 7 + place / 251) as u8
+}
+
+fn giving(length: usize, rewinds: bool) -> impl FnMut(Option<&mut [u8]>) -> i64 {
+    let mut at = 0;
+    move |room| {
+        let Some(room) = room else {
+            at = 0;
+            return if rewinds { 0 } else { -1 };
+        };
+        let number = room.len().min(length - at);
+        room[..number].iter_mut().enumerate().for_each(|(i, byte)| *byte = byte_at(at + i));
+        at += number;
+        number as i64
+    }
+}
+
+#[test]
+fn bodies_of_any_length_are_streamed_both_ways() {
+    const LENGTH: usize = 20_000_000;
+    let simulator = vcenter();
+    // Less than the body: it is never in memory.
+    let session = simulator.config().with("max_reply_bytes", "1000000").open().unwrap();
+    let path = "/folder/large.bin?dcPath=DC0&dsName=LocalDS_0";
+    for length in [Some(LENGTH), None] {
+        let put = HttpRequest { method: "PUT", ..HttpRequest::get(path) };
+        let mut give = giving(LENGTH, false);
+        let mut streams = Streams { give: Some(&mut give), length, take: None };
+        assert!(session.http_streamed(put, &mut streams, &Options::default()).unwrap().status < 300);
+        let mut at = 0;
+        let mut take = |bytes: &[u8]| {
+            assert!(bytes.len() <= 64 * 1024 && !bytes.is_empty());
+            assert!(bytes.iter().enumerate().all(|(i, byte)| *byte == byte_at(at + i)));
+            at += bytes.len();
+            bytes.len() as i64
+        };
+        let mut streams = Streams { take: Some(&mut take), ..Streams::default() };
+        let reply = session.http_streamed(HttpRequest::get(path), &mut streams, &Options::default()).unwrap();
+        assert_eq!((reply.status, reply.body.len(), at), (200, 0, LENGTH));
+        let error = session.http(HttpRequest::get(path)).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_REPLY_TOO_LARGE);
+    }
+    // Chunks so small that they go through the buffer.
+    simulator.rule(json!({"path": OTHER.path, "status": 200, "body_repeat": 5_000_000, "chunk_size": 1000}));
+    let mut taken = 0;
+    let mut take = |bytes: &[u8]| {
+        taken += bytes.len();
+        bytes.len() as i64
+    };
+    let mut streams = Streams { take: Some(&mut take), ..Streams::default() };
+    session.http_streamed(OTHER, &mut streams, &Options::default()).unwrap();
+    assert_eq!(taken, 5_000_000);
+}
+
+#[test]
+fn a_refusal_is_not_passed_to_the_program_as_a_body() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    let mut take = |_: &[u8]| -> i64 { panic!("it is no body") };
+    let mut streams = Streams { take: Some(&mut take), ..Streams::default() };
+    let missing = HttpRequest::get("/api/none").of_nobody();
+    let error = session.http_streamed(missing, &mut streams, &Options::default()).unwrap_err();
+    assert_eq!(error.answer.service_error.as_deref(), Some("NOT_FOUND"));
+    let raw = session.http_streamed(missing.raw(), &mut streams, &Options::default()).unwrap();
+    assert!(raw.status == 404 && raw.text().contains("NOT_FOUND"));
+}
+
+#[test]
+fn a_program_may_give_up_its_own_body() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"path": OTHER.path, "status": 200, "body": "a reply"}));
+    let post = HttpRequest { body: b"", ..OTHER };
+    let mut sent = 0;
+    let mut give = |room: Option<&mut [u8]>| {
+        sent += room.unwrap().len();
+        if sent > 100_000 { -5 } else { 1000 }
+    };
+    let mut streams = Streams { give: Some(&mut give), ..Streams::default() };
+    let error = session.http_streamed(post, &mut streams, &Options::default()).unwrap_err();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_CANCELLED, VSESSION_EXECUTED_MAYBE));
+    assert!(error.message.contains("-5"), "{}", error.message);
+    let mut short = giving(100, true);
+    let mut streams = Streams { give: Some(&mut short), length: Some(101), take: None };
+    let error = session.http_streamed(post, &mut streams, &Options::default()).unwrap_err();
+    assert!(error.message.contains("100 of 101 bytes"), "{}", error.message);
+    let mut take = |_: &[u8]| -1;
+    let mut streams = Streams { take: Some(&mut take), ..Streams::default() };
+    let error = session.http_streamed(post, &mut streams, &Options::default()).unwrap_err();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_CANCELLED, VSESSION_EXECUTED_MAYBE));
+    assert_eq!(session.http(post).unwrap().text(), "a reply", "the next request has a connection of its own");
+}
+
+#[test]
+fn a_streamed_body_is_sent_again_where_the_program_can_give_it_again() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    let post = HttpRequest { body: b"", ..OTHER };
+    for (length, rewinds, repeated) in [(100, false, true), (100_000, true, true), (100_000, false, false)] {
+        for known in [None, Some(length)] {
+            simulator.clear_rules();
+            let (before, logins) = (seen(&simulator, post), simulator.stat("logins"));
+            simulator.kill_sessions();
+            simulator.rule(json!({"path": OTHER.path, "times": 1, "status": 401}));
+            simulator.rule(json!({"path": OTHER.path, "status": 200, "body": "done"}));
+            let mut give = giving(length, rewinds);
+            let mut streams = Streams { give: Some(&mut give), length: known, take: None };
+            let result = session.http_streamed(post, &mut streams, &Options::default());
+            if repeated {
+                assert_eq!(result.unwrap().text(), "done");
+            } else {
+                assert_eq!(result.unwrap_err().executed, VSESSION_EXECUTED_NO);
+            }
+            assert_eq!(seen(&simulator, post), before + 1 + u64::from(repeated), "{length} {rewinds}");
+            assert_eq!(simulator.stat("logins"), logins + 1, "the session is replaced in any case");
+            // A call that proves the new session; otherwise the next login would pause.
+            session.ping().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_the_program_has_taken_is_not_sent_for_again() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    simulator.rule(json!({"path": OTHER.path, "status": 200, "body_repeat": 100_000, "truncate_at": 50_000}));
+    let mut taken = 0;
+    let mut take = |bytes: &[u8]| {
+        taken += bytes.len();
+        bytes.len() as i64
+    };
+    let mut streams = Streams { take: Some(&mut take), ..Streams::default() };
+    let twice = Options { idempotent: true, ..Options::default() };
+    let error = session.http_streamed(OTHER, &mut streams, &twice).unwrap_err();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_MAYBE));
+    assert_eq!((seen(&simulator, OTHER), taken), (1, 50_000));
+}
+
+#[test]
+fn a_token_ends_a_body_that_never_ends() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    let token = Token::new();
+    let mut pieces = 0;
+    let mut give = |room: Option<&mut [u8]>| {
+        pieces += 1;
+        if pieces == 100 {
+            token.fire();
+        }
+        room.unwrap().len() as i64
+    };
+    let mut streams = Streams { give: Some(&mut give), ..Streams::default() };
+    let post = HttpRequest { body: b"", ..OTHER };
+    let error = session.http_streamed(post, &mut streams, &token.options()).unwrap_err();
+    assert_eq!((error.status, error.executed), (status::VSESSION_E_CANCELLED, VSESSION_EXECUTED_MAYBE));
+    assert_eq!(pieces, 100, "no more is asked for");
+}

@@ -324,7 +324,7 @@ static void do_call(void)
 
 /* The same method by VI JSON. */
 static const vsession_http_request current_time_json = {
-    sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0};
+    sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0, NULL, NULL, NULL};
 
 static void do_http(void)
 {

@@ -14,7 +14,7 @@ use ::vsession::ffi::library::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::session::*;
 
-use super::callbacks::{Script, log_sink};
+use super::callbacks::{Script, log_sink, move_body};
 use super::servers::world;
 use super::{CANCEL, CONFIG, KINDS, QUEUE, Run, SESSION};
 
@@ -308,6 +308,9 @@ impl Run<'_> {
             body_length: 0,
             through: 2 - i32::from(byte & 1),
             raw: i32::from(byte & 2 == 0),
+            read_body: None,
+            write_reply: None,
+            data: null_mut(),
         };
         if byte & 4 != 0 {
             request.method = self.string("GET").0;
@@ -328,6 +331,13 @@ impl Run<'_> {
         }
         if byte & 64 != 0 {
             request.through = self.number();
+        }
+        if byte & 128 != 0 {
+            let what = self.byte();
+            request.read_body = if what & 1 != 0 { Some(move_body) } else { None };
+            request.write_reply = if what & 2 != 0 { Some(move_body) } else { None };
+            // What the functions do: a number, which is no address.
+            request.data = std::ptr::without_provenance_mut(usize::from(what >> 2));
         }
         let (size, beyond) = self.size(size_of::<vsession_http_request>());
         Sized::new(&request, size, beyond)

@@ -291,6 +291,14 @@ impl<'a> HttpRequest<'a> {
 
     /// Calls a function with the request as C sees it.
     fn with_raw<T>(&self, function: impl FnOnce(*const vsession_http_request) -> T) -> T {
+        self.with_streams(&mut Streams::default(), function)
+    }
+
+    fn with_streams<T>(
+        &self,
+        streams: &mut Streams<'_>,
+        function: impl FnOnce(*const vsession_http_request) -> T,
+    ) -> T {
         let (method, path) = (c(self.method), c(self.path));
         let texts: Vec<_> = self.headers.iter().map(|(name, value)| (c(name), c(value))).collect();
         let headers: Vec<_> = texts
@@ -304,11 +312,37 @@ impl<'a> HttpRequest<'a> {
             headers: if headers.is_empty() { std::ptr::null() } else { headers.as_ptr() },
             header_count: headers.len(),
             body: if self.body.is_empty() { std::ptr::null() } else { self.body.as_ptr().cast() },
-            body_length: self.body.len(),
+            body_length: streams.length.unwrap_or(self.body.len()),
             through: self.through,
             raw: self.raw.into(),
+            read_body: if streams.give.is_some() { Some(give) } else { None },
+            write_reply: if streams.take.is_some() { Some(take) } else { None },
+            data: std::ptr::from_mut(streams).cast(),
         })
     }
+}
+
+pub type Give<'a> = dyn FnMut(Option<&mut [u8]>) -> i64 + 'a;
+pub type Take<'a> = dyn FnMut(&[u8]) -> i64 + 'a;
+
+/// Bodies that a test gives and takes piece by piece.
+#[derive(Default)]
+pub struct Streams<'a> {
+    /// Writes the next bytes and returns how many. `None`: begin again.
+    pub give: Option<&'a mut Give<'a>>,
+    pub length: Option<usize>,
+    pub take: Option<&'a mut Take<'a>>,
+}
+
+unsafe extern "C" fn give(data: *mut c_void, bytes: *mut c_char, length: usize) -> i64 {
+    let streams = unsafe { &mut *data.cast::<Streams<'_>>() };
+    let room = (!bytes.is_null()).then(|| unsafe { std::slice::from_raw_parts_mut(bytes.cast(), length) });
+    streams.give.as_mut().unwrap()(room)
+}
+
+unsafe extern "C" fn take(data: *mut c_void, bytes: *mut c_char, length: usize) -> i64 {
+    let streams = unsafe { &mut *data.cast::<Streams<'_>>() };
+    streams.take.as_mut().unwrap()(unsafe { std::slice::from_raw_parts(bytes.cast(), length) })
 }
 
 /// The reply to one.
@@ -466,8 +500,17 @@ impl Session {
     }
 
     pub fn http_with(&self, request: HttpRequest, options: &Options) -> Result<HttpReply> {
+        self.http_streamed(request, &mut Streams::default(), options)
+    }
+
+    pub fn http_streamed(
+        &self,
+        request: HttpRequest,
+        streams: &mut Streams<'_>,
+        options: &Options,
+    ) -> Result<HttpReply> {
         let (raw, mut out) = (options.raw(), null_mut());
-        request.with_raw(|request| {
+        request.with_streams(streams, |request| {
             checked(|err| unsafe { vsession_http(self.0, request, &raw, &mut out, err) })
         })?;
         let reply = unsafe { HttpReply::of(out) };

@@ -13,7 +13,7 @@ pub mod sockets;
 
 pub use canned::Canned;
 pub use client::{
-    ApiError, Call, Config, Credentials, Event, HttpRequest, Options, Queue, Session, Token, probe,
+    ApiError, Call, Config, Credentials, Event, HttpRequest, Options, Queue, Session, Streams, Token, probe,
     probe_with, status,
 };
 pub use moment::{Moment, Task, ended};
