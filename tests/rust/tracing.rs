@@ -182,3 +182,48 @@ fn a_directory_that_vanishes_fails_no_call_and_one_that_cannot_be_made_fails_the
         assert!(error.message.contains("'trace.dir'") && error.message.contains(path), "{error:?}");
     }
 }
+
+#[test]
+fn requests_of_any_kind_are_traced_without_their_secrets() {
+    let (simulator, folder) = (Simulator::with(&["-endpoints", "all"]), Folder::new());
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    let names = HttpRequest::get("/sdk/vim25/8.0.2.0/Folder/group-d1/name");
+    assert_eq!(session.http(names).unwrap().text(), "\"Datacenters\"");
+    let ticket =
+        HttpRequest::post("/sdk/vim25/8.0.2.0/SessionManager/SessionManager/AcquireCloneTicket", b"");
+    simulator.rule(json!({"path": ticket.path, "status": 200, "content_type": "application/json",
+        "headers": {"vmware-api-session-id": "another-4711-id"}, "body": "\"cst-VCT-52aa-tp-12\""}));
+    session.http(ticket).unwrap();
+    let guest = HttpRequest {
+        method: "PUT",
+        headers: &[("Content-Type", "application/json"), ("X-Api-Token", "tok-4711-aa")],
+        ..HttpRequest::post(
+            "/other?access_token=tok-0815-bb",
+            br#"{"user":"u","password":"hunter42!","bytes":"tok-4711-aa"}"#,
+        )
+    };
+    simulator.rule(json!({"path": "/other", "status": 500, "content_type": "application/json",
+        "body": r#"{"error_type":"ERROR","messages":[{"id":"x","default_message":"bad hunter42! of tok-0815-bb"}]}"#}));
+    session.http(guest).unwrap_err();
+    let id = session.cookie().unwrap();
+    let id = id.split_once('=').unwrap().1.trim_matches('"').to_string();
+    session.close().unwrap();
+    let files = folder.files();
+    let request = files.values().find(|text| text.contains("group-d1/name")).expect("it is traced");
+    assert!(request.contains("header = \"X-Request-ID: vsession-"), "{request}");
+    assert!(
+        request.contains("request = \"GET\"") && request.contains("vmware-api-session-id is left out"),
+        "{request}"
+    );
+    assert!(files.values().any(|text| text.ends_with("\n\n\"Datacenters\"")), "{files:?}");
+    assert!(files.values().any(|text| text.ends_with("\n\n\"***\"")), "the ticket: {files:?}");
+    assert!(
+        files.values().any(|text| text.contains("/other?access_token=***") && text.contains("\n# url")),
+        "{files:?}"
+    );
+    for (name, text) in &files {
+        for secret in [&*id, "another-4711-id", "cst-VCT", "hunter42", "tok-4711-aa", "tok-0815-bb"] {
+            assert!(!text.contains(secret), "{name}: {text}");
+        }
+    }
+}
