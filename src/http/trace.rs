@@ -108,6 +108,8 @@ impl Trace {
         }
         for line in &lines.shown {
             match line.as_str() {
+                // curl counts, as the body may be changed first.
+                line if !request.body.is_empty() && line.starts_with("Content-Length:") => {}
                 "Accept-Encoding: gzip" => text.push_str("compressed\n"),
                 line => text.push_str(&format!("header = {}\n", quoted(line))),
             }

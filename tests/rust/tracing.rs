@@ -94,6 +94,7 @@ fn curl_sends_a_traced_request_again_and_no_file_holds_a_secret() {
     // A login that was sent again with a masked password would count as one with a wrong password.
     let (name, [request, body, reply]) = folder.exchange("Login");
     assert!(body.contains("<password>***</password>") && request.contains("\n# url"), "{request}{body}");
+    assert!(!request.contains("Content-Length"), "it may change: {request}");
     assert!(
         reply.contains("et-Cookie: vmware_soap_session=***") && reply.contains("LoginResponse"),
         "{reply}"
