@@ -163,7 +163,7 @@ impl Trace {
 impl Traced<'_> {
     /// Writes what came of the request. `taken`: the program takes the body of a reply that is no refusal.
     #[cold]
-    pub(super) fn end(mut self: Box<Self>, result: &Result<HttpReply>, taken: bool) {
+    pub(super) fn end(mut self, result: &Result<HttpReply>, taken: bool) {
         if let Err(error) = self.write_reply(result, taken) {
             self.trace.tell(&error);
         }
