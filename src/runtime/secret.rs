@@ -117,11 +117,18 @@ impl Secret {
     /// Makes a secret of a wiped text.
     pub(crate) fn from_wiped(mut text: Wiped<String>) -> Secret {
         if text.capacity() < text.len() + ROOM {
-            // A text that grows by itself would leave a copy behind that nobody wipes.
-            let mut copy = Wiped::new(String::with_capacity(text.len() + ROOM));
-            copy.push_str(&text);
-            text = copy;
+            return Secret::joined(&[&text]);
         }
+        text.push('\0');
+        Secret(Arc::new(text))
+    }
+
+    /// Makes a secret of a copy of these parts.
+    pub(crate) fn joined(parts: &[&str]) -> Secret {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        // A text that grows by itself would leave copies behind that nobody wipes.
+        let mut text = Wiped::new(String::with_capacity(length + ROOM));
+        parts.iter().for_each(|part| text.push_str(part));
         text.push('\0');
         Secret(Arc::new(text))
     }

@@ -24,7 +24,7 @@ pub(crate) fn from_set_cookie(header: &str, now_ms: i64) -> Option<Option<Secret
     if matches!(value, "" | "\"\"") || has_expired(parts, now_ms) {
         return Some(None);
     }
-    is_value(value).then(|| Some(Secret::new(value)))
+    is_value(value).then(|| Some(Secret::joined(&[value])))
 }
 
 /// Whether a cookie with these attributes has expired, which is how a server deletes it (RFC 6265, 5.2 and 5.3). The last of
@@ -76,7 +76,7 @@ fn cookie_date_ms(text: &str) -> Option<i64> {
 
 /// The value of the `Cookie` header with this session cookie.
 pub(crate) fn header(value: &Secret) -> Secret {
-    Secret::new(format!("{NAME}={}", value.reveal()))
+    Secret::joined(&[NAME, "=", value.reveal()])
 }
 
 fn is_value(value: &str) -> bool {

@@ -29,7 +29,7 @@ pub(crate) struct Login {
 impl Login {
     /// The session that this `Cookie` header gives access to.
     pub(crate) fn new(cookie: Secret, user: UserSession) -> Login {
-        Login { cookie_value: Secret::new(cookie_value(&cookie)), cookie, user }
+        Login { cookie_value: Secret::joined(&[cookie_value(&cookie)]), cookie, user }
     }
 }
 
