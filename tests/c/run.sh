@@ -170,6 +170,9 @@ both example-many_sessions examples-c/many_sessions.c -- sh -c \
 # shellcheck disable=SC2016
 both example-minimal-environment examples-c/minimal.c -- \
     sh -c 'GOVC_URL=$VSESSION_TEST_URL GOVC_TLS_CA_CERTS=$VSESSION_TEST_CA exec "$program"'
+# shellcheck disable=SC2016
+both example-http examples-c/http.c -- sh -c \
+    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "^\"20.*Z\"" && ! "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" /none'
 # With other programs: tests/handing-on/run.sh
 # shellcheck disable=SC2016
 both example-hand_on examples-c/hand_on.c -- sh -c \
