@@ -400,7 +400,8 @@ enum vsession_through
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /**
-     * Reserved for the REST session, which this version does not have.
+     * That of the REST session, which the first such request makes; see the option `rest`. Its id goes with the request in the
+     * header `vmware-api-session-id`.
      */
     VSESSION_THROUGH_REST = 0,
     /**
@@ -1155,7 +1156,7 @@ const char *vsession_event_kind_name(int32_t kind);
 void vsession_event_free(struct vsession_event *event);
 
 /**
- * Makes any HTTP request to the server: VI JSON, files, or a service beside vim25, with the method, the headers and the
+ * Makes any HTTP request to the server: REST, VI JSON, files, or a service beside vim25, with the method, the headers and the
  * body that `request` says. Through the vim25 session it logs in first when that is necessary and allowed.
  *
  * A status below 400 is success, redirects included, which are not followed. A status of 400 or above is an error, unless
@@ -1563,7 +1564,7 @@ void vsession_reply_free(struct vsession_reply *reply);
 vsession_status vsession_open(struct vsession_config config, struct vsession *out, struct vsession_error **err);
 
 /**
- * Logs in. A session that is already logged in returns VSESSION_OK without a request, unless an earlier answer
+ * Logs in to vim25; the REST session follows at its first request. A session that is already logged in returns VSESSION_OK without a request, unless an earlier answer
  * contradicted what is known of the server; then the server is examined first.
  *
  * However many threads call this at the same time, one login is sent and all of them get its result; each thread waits
@@ -1581,7 +1582,7 @@ vsession_status vsession_login(struct vsession session,
                                struct vsession_error **err);
 
 /**
- * Logs out. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
+ * Logs out, of the vim25 session and of the REST session. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
  * called. Without a login it returns VSESSION_OK and makes no request. When the logout fails, the session is kept and
  * can be logged out again.
  *
@@ -1627,8 +1628,8 @@ vsession_state vsession_get_state(struct vsession session);
 uint64_t vsession_get_epoch(struct vsession session);
 
 /**
- * Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. This version makes
- * no REST session yet: while the handle is open, the state is `VSESSION_STATE_LOGGED_OUT`.
+ * Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. The first request
+ * of `vsession_http` through the REST session makes it; until then the state is `VSESSION_STATE_LOGGED_OUT`.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */
@@ -1636,7 +1637,8 @@ vsession_state vsession_get_rest_state(struct vsession session);
 
 /**
  * Returns the epoch of the REST session, as `vsession_get_epoch` does for the vim25 session. 0 before its first login, and for a
- * handle that is not an open session.
+ * handle that is not an open session. Where the vim25 session serves REST, it is the epoch of the vim25 session that the last
+ * REST request used, unless REST had a session of its own before.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */

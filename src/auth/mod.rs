@@ -1,12 +1,14 @@
 //! The ways into a server: a sign-in turns a credential into a server session, or says why there is none. Each sign-in is a file of
 //! its own and makes one attempt; when to try and who waits is the session's work.
 
+mod basic;
 pub(crate) mod credential;
 pub(crate) mod fingerprint;
 mod password;
 
 use crate::error::{Error, Result};
-use crate::http::Retry;
+use crate::http::{Client, Retry};
+use crate::rest::session as rest;
 use crate::runtime::wait::Watch;
 use crate::soap::endpoint::Endpoint;
 use crate::vim::service::Service;
@@ -20,6 +22,32 @@ pub(crate) enum SignIn<S> {
     Unusable(S, Error),
     /// It refused the credential: sending it again could lock the account.
     Refused(Error),
+}
+
+impl Credential {
+    /// A refusal says where the credential can be corrected.
+    fn explained<S>(&self, answer: SignIn<S>) -> SignIn<S> {
+        match answer {
+            SignIn::Refused(error) => SignIn::Refused(self.explain_refusal(error)),
+            answer => answer,
+        }
+    }
+}
+
+/// Signs in to the REST service, at the first of the resources that the server has.
+pub(crate) async fn sign_in_to_rest(
+    client: &Client,
+    resources: &[rest::Resource],
+    credential: &Credential,
+    retry: &Retry,
+    watch: &Watch,
+) -> Result<SignIn<rest::Login>> {
+    let answer = match &credential.kind {
+        Kind::Password(password) => {
+            basic::sign_in(client, resources, &credential.user, password, retry, watch).await?
+        }
+    };
+    Ok(credential.explained(answer))
 }
 
 /// Signs in to the vim25 service.
@@ -36,8 +64,5 @@ pub(crate) async fn sign_in_to_vim(
             password::sign_in(endpoint, service, &credential.user, password, locale, retry, watch).await?
         }
     };
-    Ok(match answer {
-        SignIn::Refused(error) => SignIn::Refused(credential.explain_refusal(error)),
-        answer => answer,
-    })
+    Ok(credential.explained(answer))
 }

@@ -143,7 +143,7 @@ fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
                             && status.bytes().all(|b| b.is_ascii_digit())
                 }),
         ),
-        "tls.min_version" | "http.compression" | "relogin" | "keepalive.probe" => {
+        "tls.min_version" | "http.compression" | "relogin" | "rest" | "keepalive.probe" => {
             Some(words.contains(&value))
         }
         _ if values.starts_with(|c: char| c.is_ascii_digit()) => {

@@ -42,6 +42,20 @@ pub(crate) enum Relogin {
     Never,
 }
 
+/// Where the session for REST requests comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum RestWay {
+    /// The vim25 session where the server shares it, otherwise a login to what the server has.
+    #[default]
+    Auto,
+    /// The vim25 session.
+    Unified,
+    /// A login to `/api/session`.
+    Api,
+    /// A login to `/rest/com/vmware/cis/session`.
+    Legacy,
+}
+
 /// Whether replies are asked for in gzip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Compression {
@@ -109,6 +123,7 @@ pub(crate) struct Config {
     pub(crate) trace_bodies: u64,
     pub(crate) api_version: Option<String>,
     pub(crate) relogin: Relogin,
+    pub(crate) rest: RestWay,
     pub(crate) backoff: Duration,
     pub(crate) max_backoff: Duration,
     pub(crate) close_logs_out: bool,
@@ -181,6 +196,7 @@ impl Config {
             })?,
             idle_timeout: self.idle_timeout,
             tcp_keepalive: self.tcp_keepalive,
+            service: "",
             host: self.url.host.clone(),
             port: self.url.port,
             connect_timeout: self.connect_timeout,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::no_proxy::NoProxy;
-use super::{Compression, Config, Probe, Relogin, login_text};
+use super::{Compression, Config, Probe, Relogin, RestWay, login_text};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
@@ -300,6 +300,21 @@ const OPTIONS: &[Opt] = &[
         default: "60000",
         about: "The longest such wait.",
         set: |c, v| milliseconds(v, 1..=LONGEST).map(|v| c.max_backoff = v),
+    },
+    Opt {
+        name: "rest",
+        values: "`auto`, `unified`, `api` or `legacy`",
+        default: "auto",
+        about: "Where the session for REST requests comes from. `auto`: the vim25 session, if the server is a vCenter of version 8.0.3 or later that accepts it for REST; otherwise a login to `/api/session`, or, where the server does not have that, to `/rest/com/vmware/cis/session`. `unified`: the vim25 session or none. `api` and `legacy`: a login to the first or the second of these paths. REST has connections of its own, as many as `max_connections` again, so that the outage of one service is not the other's.",
+        set: |c, v| {
+            let values = [
+                ("auto", RestWay::Auto),
+                ("unified", RestWay::Unified),
+                ("api", RestWay::Api),
+                ("legacy", RestWay::Legacy),
+            ];
+            one_of(v, &values).map(|v| c.rest = v)
+        },
     },
     Opt {
         name: "keepalive.interval_ms",

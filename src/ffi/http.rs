@@ -25,7 +25,8 @@ use crate::sync::Arc;
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum vsession_through {
-    /// Reserved for the REST session, which this version does not have.
+    /// That of the REST session, which the first such request makes; see the option `rest`. Its id goes with the request in the
+    /// header `vmware-api-session-id`.
     VSESSION_THROUGH_REST = 0,
     /// That of the vim25 session. Its cookie goes with the request, or, where the path is one of VI JSON
     /// (`/sdk/vim25/...`), its id in the header `vmware-api-session-id`.
@@ -170,7 +171,7 @@ unsafe fn http_call<'a>(pointer: *const vsession_http_request) -> Result<HttpCal
     // SAFETY: see above.
     let headers = unsafe { headers(given.headers, given.header_count) }?;
     let of_session: &[(&str, &str)] = match through {
-        Through::Vim => {
+        Through::Rest | Through::Vim => {
             &[("cookie", "the session's goes with it"), ("vmware-api-session-id", "it is the session's")]
         }
         Through::Nobody => &[],
@@ -207,12 +208,7 @@ fn through(number: i32, method: &str, path: &str) -> Result<Through> {
     let through = match vsession_through::from_number(number) {
         Some(vsession_through::VSESSION_THROUGH_VIM) => Through::Vim,
         Some(vsession_through::VSESSION_THROUGH_NONE) => return Ok(Through::Nobody),
-        Some(vsession_through::VSESSION_THROUGH_REST) => {
-            return Err(wrong(
-                "this version has no REST session; pass VSESSION_THROUGH_VIM, or VSESSION_THROUGH_NONE"
-                    .to_string(),
-            ));
-        }
+        Some(vsession_through::VSESSION_THROUGH_REST) => Through::Rest,
         None => return Err(wrong(format!("{number} is no vsession_through"))),
     };
     match paths::changes_session(method, path) {
@@ -276,7 +272,7 @@ unsafe fn options(pointer: *const vsession_call_options) -> Result<CallOptions> 
     Ok(options)
 }
 
-/// Makes any HTTP request to the server: VI JSON, files, or a service beside vim25, with the method, the headers and the
+/// Makes any HTTP request to the server: REST, VI JSON, files, or a service beside vim25, with the method, the headers and the
 /// body that `request` says. Through the vim25 session it logs in first when that is necessary and allowed.
 ///
 /// A status below 400 is success, redirects included, which are not followed. A status of 400 or above is an error, unless

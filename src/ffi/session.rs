@@ -62,7 +62,7 @@ pub unsafe extern "C" fn vsession_open(
     })
 }
 
-/// Logs in. A session that is already logged in returns VSESSION_OK without a request, unless an earlier answer
+/// Logs in to vim25; the REST session follows at its first request. A session that is already logged in returns VSESSION_OK without a request, unless an earlier answer
 /// contradicted what is known of the server; then the server is examined first.
 ///
 /// However many threads call this at the same time, one login is sent and all of them get its result; each thread waits
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn vsession_login(
     })
 }
 
-/// Logs out. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
+/// Logs out, of the vim25 session and of the REST session. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
 /// called. Without a login it returns VSESSION_OK and makes no request. When the logout fails, the session is kept and
 /// can be logged out again.
 ///
@@ -165,8 +165,8 @@ pub extern "C" fn vsession_get_epoch(session: vsession) -> u64 {
     guard!(value(0), || handles::epoch(session.id, ServiceName::VSESSION_SERVICE_VIM))
 }
 
-/// Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. This version makes
-/// no REST session yet: while the handle is open, the state is `VSESSION_STATE_LOGGED_OUT`.
+/// Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. The first request
+/// of `vsession_http` through the REST session makes it; until then the state is `VSESSION_STATE_LOGGED_OUT`.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
@@ -177,7 +177,8 @@ pub extern "C" fn vsession_get_rest_state(session: vsession) -> vsession_state {
 }
 
 /// Returns the epoch of the REST session, as `vsession_get_epoch` does for the vim25 session. 0 before its first login, and for a
-/// handle that is not an open session.
+/// handle that is not an open session. Where the vim25 session serves REST, it is the epoch of the vim25 session that the last
+/// REST request used, unless REST had a session of its own before.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]

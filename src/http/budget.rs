@@ -196,6 +196,11 @@ pub(super) fn of_server(settings: &Settings) -> Arc<Budget> {
         way.push(' ');
         way.push_str(&proxy.address());
     }
+    // The outage of one service says nothing about another.
+    if !settings.service.is_empty() {
+        way.push(' ');
+        way.push_str(settings.service);
+    }
     let budgets = BUDGETS.get();
     budgets.find(&way).unwrap_or_else(|| budgets.share(Budget::new(way)))
 }

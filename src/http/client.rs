@@ -71,8 +71,21 @@ impl Client {
             return Ok(client);
         }
         let tls = settings.tls.as_ref().map(|tls| TlsConfig::new(tls, &settings.server())).transpose()?;
-        Ok(clients.share(Client {
-            dialer: Dialer { settings: settings.clone(), tls },
+        Ok(clients.share(Client::new(settings.clone(), tls)))
+    }
+
+    /// The client for another service of the same server, with connections, limits and a budget of its own: the outage of one service
+    /// is not the other's.
+    pub(crate) fn beside(&self, service: &'static str) -> Arc<Client> {
+        let settings = Settings { service, ..self.settings().clone() };
+        let clients = CLIENTS.get();
+        clients
+            .find(&settings)
+            .unwrap_or_else(|| clients.share(Client::new(settings, self.dialer.tls.clone())))
+    }
+
+    fn new(settings: Settings, tls: Option<TlsConfig>) -> Client {
+        Client {
             common_part: request::common_part(
                 &settings.server(),
                 settings.tls.is_some(),
@@ -85,9 +98,10 @@ impl Client {
             long_polls: Semaphore::new(settings.max_long_polls),
             background: Semaphore::new(BACKGROUND_REQUESTS),
             round_trips: RoundTrips::default(),
-            budget: budget::of_server(settings),
-            trace: Trace::of(settings),
-        }))
+            budget: budget::of_server(&settings),
+            trace: Trace::of(&settings),
+            dialer: Dialer { settings, tls },
+        }
     }
 
     fn settings(&self) -> &Settings {
@@ -474,6 +488,7 @@ mod tests {
     fn settings(listener: &TcpListener, user_agent: &str) -> Settings {
         Settings {
             tls: None,
+            service: "",
             host: "127.0.0.1".into(),
             port: listener.local_addr().unwrap().port(),
             proxy: None,

@@ -295,6 +295,7 @@ mod tests {
     fn settings(dir: &str) -> Settings {
         Settings {
             tls: None,
+            service: "",
             host: "vc.example.com".into(),
             port: 80,
             proxy: None,

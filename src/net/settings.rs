@@ -12,6 +12,8 @@ use crate::sync::Arc;
 pub(crate) struct Settings {
     /// `None`: plain HTTP.
     pub(crate) tls: Option<TlsSettings>,
+    /// The service behind the connections, empty for the usual one. Services of one server share neither connections nor limits.
+    pub(crate) service: &'static str,
     /// A name or an address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,

@@ -42,6 +42,20 @@ pub(crate) fn is_json(path: &str) -> bool {
     ["/api/", "/rest/", "/sdk/vim25/"].iter().any(|prefix| path.starts_with(prefix))
 }
 
+/// Whether the REST service answers at this path.
+pub(crate) fn is_rest(path: &str) -> bool {
+    let path = decoded(path);
+    path.starts_with("/api/") || path.starts_with("/rest/")
+}
+
+/// Whether only a live session gets a successful reply to a request at this path.
+pub(crate) fn proves_rest_session(path: &str) -> bool {
+    is_rest(path) && !OPEN_TO_ALL.contains(&&*decoded(path))
+}
+
+/// What the REST service answers without a session: the negotiation of VI JSON's release.
+const OPEN_TO_ALL: &[&str] = &["/api/vcenter/system"];
+
 /// Why a request would end the session or make another one, and what to call instead. The library would not notice.
 pub(crate) fn changes_session(method: &str, path: &str) -> Option<&'static str> {
     if method == "GET" || method == "HEAD" {
@@ -126,6 +140,11 @@ mod tests {
     #[test]
     fn services_that_speak_json_are_known_by_their_path() {
         assert!(is_json("/api/vcenter/vm?x") && is_json("/rest/x") && is_json("/sdk/vim25/8.0.3.0/a/b/c"));
+        assert!(is_rest("/api/vcenter/vm?x") && is_rest("/%72est/x") && !is_rest("/sdk/vim25/8.0.3.0/a/b/c"));
+        assert!(
+            proves_rest_session("/api/vcenter/vm")
+                && !proves_rest_session("/api/vcenter/system?action=hello")
+        );
         assert!(!is_json("/sdk") && !is_json("/folder/api/x") && !is_json("/apis/x"));
     }
 }

@@ -1,6 +1,9 @@
 //! What all server sessions of one `Session` share, because it is about the account and not about a session: the credentials
 //! that a server refused, the number of failed logins, and the password that the program gave later.
 
+use std::time::Duration;
+
+use super::rest::Rest;
 use super::state::Input;
 use super::vim25::Vim25;
 use super::{Session, closed};
@@ -8,8 +11,10 @@ use crate::auth::credential::Credential;
 use crate::auth::fingerprint::Fingerprint;
 use crate::error::{Error, Result};
 use crate::runtime::secret::Secret;
+use crate::runtime::signal::Signal;
+use crate::runtime::wait::{Bounds, WaitError, Watch};
 use crate::status::Status;
-use crate::sync::Arc;
+use crate::sync::{Arc, Instant};
 
 #[derive(Default)]
 pub(super) struct Account {
@@ -22,6 +27,32 @@ pub(super) struct Account {
     pub(super) newer_given: bool,
     /// The user of the last credential.
     pub(super) user: Option<String>,
+    pub(super) login_under_way: bool,
+    /// Fires at the end of that login, if another one waits for it.
+    pub(super) login_over: Option<Arc<Signal>>,
+}
+
+/// The turn of a login, until it is dropped. Logins to two services at once could each send the password that the other one is about
+/// to learn is wrong, and it would count twice on the account.
+pub(super) struct Turn<'a>(Option<&'a Session>);
+
+impl Turn<'_> {
+    /// A login of another service that takes longer is not waited for: that service hangs. In the models time passes in jumps.
+    const PATIENCE: Duration = if cfg!(vsession_model) { Duration::MAX } else { Duration::from_secs(5) };
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let Some(session) = self.0 else { return };
+        let over = {
+            let mut account = session.account.lock();
+            account.login_under_way = false;
+            account.login_over.take()
+        };
+        if let Some(over) = over {
+            over.fire();
+        }
+    }
 }
 
 /// Credentials that only a login by hand may send again. Entries leave only when the server accepts the credentials: a list
@@ -91,6 +122,29 @@ pub(super) fn not_tried(earlier: &Error, advice: &str) -> Error {
 }
 
 impl Session {
+    /// Waits for the turn of a login. Fails only where the wait itself has to end.
+    pub(super) async fn login_turn(&self, watch: &Watch) -> std::result::Result<Turn<'_>, WaitError> {
+        let mut patient = None;
+        loop {
+            let over = {
+                let mut account = self.account.lock();
+                if !account.login_under_way {
+                    account.login_under_way = true;
+                    return Ok(Turn(Some(self)));
+                }
+                account.login_over.get_or_insert_default().clone()
+            };
+            let patient = patient.get_or_insert_with(|| {
+                let patience = Instant::now().checked_add(Turn::PATIENCE);
+                let deadline = [patience, watch.bounds().deadline].into_iter().flatten().min();
+                watch.within(Bounds { deadline, ..watch.bounds().clone() })
+            });
+            if patient.wait_for(&over).await.is_err() {
+                return watch.check().map(|()| Turn(None));
+            }
+        }
+    }
+
     /// Sets another password for the logins to come, which ends the state of refused credentials. One that was refused before is
     /// not taken: a program that cannot tell old from new would set it for ever.
     pub(crate) fn set_password(self: &Arc<Self>, password: Secret) -> Result<()> {
@@ -121,6 +175,10 @@ impl Session {
             self.feed(&mut renewal, Input::NewCredentials);
         }
         self.keepalive_soon::<Vim25>();
+        if let Some(rest) = self.rest.get() {
+            self.feed(&mut rest.renewal.lock(), Input::NewCredentials);
+            self.keepalive_soon::<Rest>();
+        }
         Ok(())
     }
 }

@@ -23,7 +23,8 @@ use crate::sync::{Arc, Ordering};
 pub(super) struct Acquired<K: Kind> {
     service: Arc<K::Service>,
     login: K::Login,
-    credential: Credential,
+    /// `None`: it is the session of another kind.
+    credential: Option<Credential>,
 }
 
 /// Why a login did not succeed.
@@ -51,14 +52,19 @@ impl Failure {
 impl Session {
     /// Makes one attempt to get a session on the server.
     pub(super) async fn acquire<K: Kind>(
-        &self,
+        self: &Arc<Self>,
         flight: &Flight,
         by_hand: bool,
         watch: &Watch,
     ) -> std::result::Result<Acquired<K>, Failure> {
         let server_session = K::of(self);
         watch.tell(phase::Phase::Credentials);
-        let credential = self.credential_to_send::<K>(by_hand)?;
+        // Boxed, because it is rare and would make every flight larger.
+        if let Some(login) = Box::pin(K::adopt(self, watch)).await? {
+            let service = server_session.kind.discover(&self.config, watch).await?;
+            return Ok(Acquired { service, login, credential: None });
+        }
+        let (credential, stopped_before) = self.credential_to_send::<K>(by_hand)?;
         // A function may have taken long.
         watch
             .check()
@@ -67,10 +73,15 @@ impl Session {
         let known = server_session.renewal.lock().service.clone();
         let service = match known {
             Some(service) => service,
-            // Boxed, because it is rare and would make every flight larger.
+            // Boxed for the same reason.
             None => Box::pin(server_session.kind.discover(&self.config, watch)).await?,
         };
+        let _turn = self
+            .login_turn(watch)
+            .await
+            .map_err(|stop| server_session.kind.stopped(stop.into(), phase::Phase::Start, ""))?;
         flight.tried.store(true, Ordering::SeqCst);
+        self.check_refused_meanwhile(&credential, stopped_before, by_hand)?;
         let retry = Retry::new(false);
         let mut service = service;
         let answer = loop {
@@ -80,7 +91,7 @@ impl Session {
             }
         };
         match answer {
-            SignIn::Accepted(login) => Ok(Acquired { service, login, credential }),
+            SignIn::Accepted(login) => Ok(Acquired { service, login, credential: Some(credential) }),
             SignIn::Unusable(login, error) => {
                 let watch = watch.within(self.orphan_bounds());
                 let _ = Box::pin(self.end_orphan::<K>(&service, &login, Origin::Made, &watch)).await;
@@ -93,8 +104,9 @@ impl Session {
         }
     }
 
-    /// The credential for the login. Only a login by hand sends a refused one again, because repeating it could lock the account.
-    fn credential_to_send<K: Kind>(&self, by_hand: bool) -> std::result::Result<Credential, Failure> {
+    /// The credential for the login, and whether it would not be sent by itself. Only a login by hand sends a refused one again, because
+    /// repeating it could lock the account.
+    fn credential_to_send<K: Kind>(&self, by_hand: bool) -> std::result::Result<(Credential, bool), Failure> {
         loop {
             let given = {
                 let mut account = self.account.lock();
@@ -112,10 +124,26 @@ impl Session {
                 }
                 return Err(Failure::NotSent(account.refused.answer()));
             }
+            let stopped_before = account.refused.stops(credential.fingerprint);
             drop(account);
             self.feed(&mut K::of(self).renewal.lock(), Input::CredentialsFound);
-            return Ok(credential);
+            return Ok((credential, stopped_before));
         }
+    }
+
+    /// Whether the login of another kind learned that the credential is wrong while this one waited for its turn. A login by hand is
+    /// answered by that one too.
+    fn check_refused_meanwhile(
+        &self,
+        credential: &Credential,
+        stopped_before: bool,
+        by_hand: bool,
+    ) -> std::result::Result<(), Failure> {
+        let account = self.account.lock();
+        if account.refused.stops(credential.fingerprint) && !(by_hand && stopped_before) {
+            return Err(Failure::NotSent(account.refused.answer()));
+        }
+        Ok(())
     }
 
     /// Publishes the result of a login and lets others change the session.
@@ -142,13 +170,18 @@ impl Session {
                 None
             } else {
                 renewal.activity = Activity::Idle;
-                self.account.lock().refused.accept(&credential);
+                if let Some(credential) = &credential {
+                    self.account.lock().refused.accept(credential);
+                }
                 self.publish(&mut renewal, service.clone(), login.clone(), by_hand);
                 Some(renewal.machine.epoch())
             }
         };
         if let Some(epoch) = epoch {
             self.keepalive_after_login::<K>(by_hand);
+            if by_hand {
+                self.allow_rest();
+            }
             log!(Info, "logged in to {} (epoch {epoch})", server_session.kind.server());
             return Ok(Outcome::Ready);
         }
@@ -204,6 +237,7 @@ impl Session {
         login: K::Login,
         by_hand: bool,
     ) {
-        self.feed_with(renewal, Input::LoginSucceeded { by_hand }, Some((login, service)));
+        let lent = K::lent(&login);
+        self.feed_with(renewal, Input::LoginSucceeded { by_hand, lent }, Some((login, service)));
     }
 }

@@ -2,8 +2,9 @@
 
 use super::Session;
 use super::call::{CallOptions, MethodCall, SessionReply};
-use super::kind::Kind as _;
-use super::request::HttpCall;
+use super::kind::{self, Kind as _};
+use super::request::{HttpCall, Through};
+use super::rest::Rest;
 use super::vim25::Vim25;
 use crate::error::{Error, Result};
 use crate::runtime::event::{Completion, Kind, Queue};
@@ -11,7 +12,7 @@ use crate::runtime::phase::Phase;
 use crate::runtime::task::Task;
 use crate::runtime::wait::Watch;
 use crate::runtime::workers;
-use crate::state::Reason;
+use crate::state::{Reason, ServiceName};
 use crate::status::Status;
 use crate::sync::{Arc, Ordering};
 
@@ -24,17 +25,38 @@ pub(crate) enum AsyncCall {
     Http(Box<HttpCall<'static>>),
 }
 
+impl AsyncCall {
+    /// Whose session it goes through; that of vim25 if it is nobody's.
+    fn service(&self) -> ServiceName {
+        match self {
+            AsyncCall::Http(call) if call.through == Through::Rest => ServiceName::VSESSION_SERVICE_REST,
+            AsyncCall::Method(_) | AsyncCall::Http(_) => ServiceName::VSESSION_SERVICE_VIM,
+        }
+    }
+}
+
 /// A call that the session counts as under way. Puts one completion event into the queue, however the call ends.
 struct Promise {
     queue: Arc<Queue>,
     session: Arc<Session>,
     tag: u64,
+    /// Whose session it goes through.
+    service: ServiceName,
     outcome: Option<CallResult>,
 }
 
 impl Promise {
     fn keep(mut self, outcome: CallResult) {
         self.outcome = Some(outcome);
+    }
+
+    fn tell<K: kind::Kind>(&self, outcome: CallResult) {
+        // Under the lock of the renewal, as for all events, so that epochs do not go back.
+        let renewal = K::of(&self.session).renewal.lock();
+        let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
+        let notice = renewal.machine.notice(kind, reason, outcome.as_ref().err());
+        let completion = Completion { tag: self.tag, result: Arc::new(outcome) };
+        self.queue.push(self.session.event::<K>(notice, Some(completion)));
     }
 }
 
@@ -47,12 +69,10 @@ impl Drop for Promise {
         if planted!("failure-not-told") && outcome.is_err() {
             return;
         }
-        // Under the lock of the renewal, as for all events, so that epochs do not go back.
-        let renewal = self.session.vim.renewal.lock();
-        let (kind, reason) = (Kind::VSESSION_EVENT_COMPLETION, Reason::VSESSION_REASON_NONE);
-        let notice = renewal.machine.notice(kind, reason, outcome.as_ref().err());
-        let completion = Completion { tag: self.tag, result: Arc::new(outcome) };
-        self.queue.push(self.session.event::<Vim25>(notice, Some(completion)));
+        match self.service {
+            ServiceName::VSESSION_SERVICE_VIM => self.tell::<Vim25>(outcome),
+            ServiceName::VSESSION_SERVICE_REST => self.tell::<Rest>(outcome),
+        }
     }
 }
 
@@ -68,7 +88,8 @@ impl Session {
     ) -> Result<()> {
         let bounds = self.bounds(options.timeout, options.cancel.clone());
         self.count_async_call()?;
-        let promise = Promise { queue, session: self.clone(), tag, outcome: None };
+        let service = call.service();
+        let promise = Promise { queue, session: self.clone(), tag, service, outcome: None };
         Task::spawn_or_end(&workers::pools().calls, |waiter| async move {
             let watch = Watch::of_task(bounds, waiter);
             let outcome = match watch.check() {

@@ -258,7 +258,10 @@ impl Session {
     }
 
     /// The snapshot for a call. `None`: a login is needed and allowed.
-    pub(super) fn usable_snapshot<K: Kind>(&self, options: &CallOptions) -> Result<Option<Arc<Snapshot<K>>>> {
+    pub(super) fn usable_snapshot<K: Kind>(
+        self: &Arc<Self>,
+        options: &CallOptions,
+    ) -> Result<Option<Arc<Snapshot<K>>>> {
         let snapshot = loop {
             self.check_open()?;
             if !self.state::<K>().is_usable() {
@@ -268,7 +271,13 @@ impl Session {
             match self.identity::<K>() {
                 // sometimes: a race, which a run meets or not
                 Err(_) if K::of(self).current.snapshot().lost => {}
-                identity => break identity?,
+                identity => {
+                    let snapshot = identity?;
+                    if snapshot.login.as_ref().is_some_and(|login| K::is_current(self, login)) {
+                        break snapshot;
+                    }
+                    self.note_expired::<K>(snapshot.epoch);
+                }
             }
         };
         if options.require_epoch != 0 && options.require_epoch != snapshot.epoch {

@@ -1,10 +1,13 @@
 //! What a program does by hand: login; logout, after which it can log in again; and close, which is final.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+
+use once_cell::sync::OnceCell;
 
 use super::flight::{Flight, Outcome, Purpose};
 use super::kind::Kind;
 use super::renewal::{Activity, Goal};
+use super::rest::Rest;
 use super::snapshot::Snapshot;
 use super::state::Input;
 use super::vim25::Vim25;
@@ -13,14 +16,23 @@ use crate::error::{Error, Result};
 use crate::http::Retry;
 use crate::runtime::log::log;
 use crate::runtime::phase;
-use crate::runtime::task::on_this_thread;
+use crate::runtime::signal::Signal;
+use crate::runtime::task::{Task, catching, on_this_thread};
 use crate::runtime::wait::{Bounds, Watch};
-use crate::state::{ServiceName, State};
+use crate::runtime::workers;
+use crate::state::State;
 use crate::sync::Arc;
 
 /// A close that the server has not been told of yet.
 #[derive(Clone)]
 pub(crate) struct Ending {
+    vim: EndingOf,
+    rest: Option<EndingOf>,
+}
+
+/// The same of one session.
+#[derive(Clone)]
+pub(super) struct EndingOf {
     flight: Option<Arc<Flight>>,
     /// The server has a session to be logged out.
     alive: bool,
@@ -40,14 +52,18 @@ impl Session {
         on_this_thread(self.renew::<Vim25>(Goal::LogIn, &watch)).map(|_| ())
     }
 
-    /// Ends the session on the server. Automatic logins stay off until the next `login`.
-    pub(crate) fn logout(&self, bounds: Bounds) -> Result<()> {
-        self.log_out::<Vim25>(bounds)
+    /// Ends the sessions on the server. Automatic logins stay off until the next `login`.
+    pub(crate) fn logout(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
+        let watch = Watch::new(bounds)?;
+        let rest = self.rest.get().map(|_| {
+            self.beside(watch.bounds(), |session, watch| async move { session.log_out::<Rest>(&watch).await })
+        });
+        let vim = on_this_thread(self.log_out::<Vim25>(&watch));
+        vim.and(rest.map_or(Ok(()), |rest| rest.wait(self, &watch)))
     }
 
-    fn log_out<K: Kind>(&self, bounds: Bounds) -> Result<()> {
+    async fn log_out<K: Kind>(&self, watch: &Watch) -> Result<()> {
         let server_session = K::of(self);
-        let watch = Watch::new(bounds)?;
         loop {
             watch.check().map_err(|stop| {
                 server_session.kind.stopped(stop.into(), phase::Phase::Start, "").not_run()
@@ -65,9 +81,12 @@ impl Session {
                     Activity::Idle => None,
                 };
                 let snapshot = server_session.current.snapshot();
+                let to_end = renewal.machine.state().is_usable()
+                    && snapshot.login.is_some()
+                    && snapshot.origin.is_ours();
                 let flight = match busy {
                     Some(_) => None,
-                    None if !renewal.machine.state().is_usable() || snapshot.login.is_none() => {
+                    None if !to_end => {
                         self.feed(&mut renewal, Input::LoggedOut);
                         return Ok(());
                     }
@@ -81,15 +100,14 @@ impl Session {
             };
             if let Some(busy) = busy {
                 // However it ends, the state is examined again.
-                on_this_thread(self.wait_for::<K>(&busy, &watch)).map_err(Error::not_run)?;
+                self.wait_for::<K>(&busy, watch).await.map_err(Error::not_run)?;
                 continue;
             }
             // sometimes: a race, which a run meets or not
             let Some(flight) = flight else { continue };
             let watch = flight.watched(watch.within(watch.bounds().clone()));
             // After a panic others must be able to change the session.
-            let sent =
-                catch_unwind(AssertUnwindSafe(|| on_this_thread(self.send_logout::<K>(&snapshot, &watch))));
+            let sent = catching(pin!(self.send_logout::<K>(&snapshot, &watch))).await;
             // unreached: needs a defect in ring, rustls or this library
             let result = sent.unwrap_or_else(|_| Err(Error::panicked("the logout")));
             {
@@ -122,21 +140,23 @@ impl Session {
         }
     }
 
-    /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's session is logged out. The
+    /// Ends the session for good: calls under way return VSESSION_E_CLOSED, the server's sessions are logged out. The
     /// second close finds nothing to do.
-    pub(crate) fn close(&self, bounds: Bounds) -> Result<()> {
+    pub(crate) fn close(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
         self.begin_close().map_or(Ok(()), |ending| self.finish_close(ending, bounds))
     }
 
     /// The part of a close that waits for nothing. `None`: the session was closed before.
     pub(crate) fn begin_close(&self) -> Option<Ending> {
-        let ending = self.begin_close_of::<Vim25>()?;
-        self.vim.publisher.of(ServiceName::VSESSION_SERVICE_REST).set_state(State::VSESSION_STATE_CLOSED);
+        let vim = self.begin_close_of::<Vim25>()?;
+        self.vim.publisher.of(Rest::NAME).set_state(State::VSESSION_STATE_CLOSED);
         self.closed.fire();
-        Some(ending)
+        // Whoever makes it from now on sees that.
+        let rest = self.rest.get().and_then(|_| self.begin_close_of::<Rest>());
+        Some(Ending { vim, rest })
     }
 
-    fn begin_close_of<K: Kind>(&self) -> Option<Ending> {
+    pub(super) fn begin_close_of<K: Kind>(&self) -> Option<EndingOf> {
         let mut renewal = K::of(self).renewal.lock();
         if renewal.machine.is_closed() {
             return None;
@@ -150,42 +170,92 @@ impl Session {
         };
         let alive = renewal.machine.state().is_usable();
         self.feed(&mut renewal, Input::Closed);
-        Some(Ending { flight, alive })
+        Some(EndingOf { flight, alive })
     }
 
     /// The part that asks the server.
-    pub(crate) fn finish_close(&self, ending: Ending, bounds: Bounds) -> Result<()> {
-        self.finish_close_of::<Vim25>(ending, bounds)
-    }
-
-    fn finish_close_of<K: Kind>(&self, ending: Ending, bounds: Bounds) -> Result<()> {
-        let server_session = K::of(self);
-        let Ending { flight, alive } = ending;
+    pub(crate) fn finish_close(self: &Arc<Self>, ending: Ending, bounds: Bounds) -> Result<()> {
         // The signal of the close must not end the close itself.
         // unreached: needs a process without free descriptors or memory
         let watch = Watch::new(Bounds { close: None, ..bounds }).map_err(|error| unfinished(&error))?;
+        let rest = ending.rest.map(|rest| {
+            self.beside(watch.bounds(), |session, watch| async move {
+                session.finish_close_of::<Rest>(rest, &watch).await
+            })
+        });
+        let vim = on_this_thread(self.finish_close_of::<Vim25>(ending.vim, &watch));
+        let rest = rest.map_or(Ok(()), |rest| rest.wait(self, &watch));
+        vim.and(rest).map_err(|error| unfinished(&error))
+    }
+
+    async fn finish_close_of<K: Kind>(&self, ending: EndingOf, watch: &Watch) -> Result<()> {
+        let server_session = K::of(self);
+        let EndingOf { flight, alive } = ending;
         // A login under way ends with its own logout; see `conclude`. There is no need to wait for a check or a logout. A callback of
         // that login cannot wait for it and need not: the login sees that the session is closed.
         let waits = |flight: &Arc<Flight>| !alive && !flight.runs_here() && !planted!("close-does-not-wait");
         if let Some(flight) = flight.filter(waits) {
-            on_this_thread(self.wait_for::<K>(&flight, &watch))
-                .map_err(|error| unfinished(&error.not_run()))?;
+            self.wait_for::<K>(&flight, watch).await.map_err(Error::not_run)?;
             if let Some(error) = server_session.renewal.lock().left_behind.take() {
-                return Err(unfinished(&error));
+                return Err(error);
             }
         }
         let snapshot = server_session.current.replace(Snapshot::default());
-        if !alive || !self.config.close_logs_out || !snapshot.origin.is_ours_to_end() {
+        if !alive || !self.config.close_logs_out || !snapshot.origin.is_ours() {
             return Ok(());
         }
-        on_this_thread(self.send_logout::<K>(&snapshot, &watch)).map_err(|error| {
+        self.send_logout::<K>(&snapshot, watch).await.inspect_err(|error| {
             log!(
                 Warning,
                 "the session on {} was closed but not logged out: {error}",
                 server_session.kind.server()
             );
-            unfinished(&error)
         })
+    }
+
+    /// Does something about the REST session in a task, while this thread does the same about the vim25 session: a service that hangs
+    /// must not keep the other's session on the server.
+    fn beside<F>(
+        self: &Arc<Self>,
+        bounds: &Bounds,
+        body: impl FnOnce(Arc<Session>, Watch) -> F + Send + 'static,
+    ) -> Beside
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let (session, bounds) = (self.clone(), bounds.clone());
+        let beside = Beside::default();
+        let ending = beside.clone();
+        Task::spawn_or_end(&workers::pools().logins, |waiter| async move {
+            let result = catching(pin!(body(session, Watch::of_task(bounds, waiter)))).await;
+            // unreached: needs a defect in ring, rustls or this library
+            let _ = ending.result.set(result.unwrap_or_else(|_| Err(Error::panicked("the logout"))));
+            ending.done.fire();
+        });
+        beside
+    }
+}
+
+/// What a task does about the REST session.
+#[derive(Clone, Default)]
+struct Beside {
+    done: Arc<Signal>,
+    result: Arc<OnceCell<Result<()>>>,
+}
+
+impl Beside {
+    /// Its bounds are those of `watch`, so it ends when the wait does.
+    fn wait(self, session: &Session, watch: &Watch) -> Result<()> {
+        let waited = on_this_thread(watch.wait_for(&self.done));
+        match (self.result.get(), waited) {
+            (Some(result), _) => result.clone(),
+            // sometimes: a race, which a run meets or not
+            (None, Err(stop)) => {
+                Err(session.rest().kind.stopped(stop.into(), phase::Phase::Start, " in a logout,"))
+            }
+            // unreached: the result comes before the signal
+            (None, Ok(())) => Ok(()),
+        }
     }
 }
 

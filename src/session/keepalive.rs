@@ -9,6 +9,7 @@ use super::backoff::{Backoff, jitter};
 use super::call::{CallOptions, MethodCall};
 use super::kind::Kind;
 use super::renewal::Goal;
+use super::rest::Rest;
 use super::state::Input;
 use super::vim25::Vim25;
 use super::{Session, not_logged_in};
@@ -113,6 +114,9 @@ impl Session {
         self.keepalive.set_interval(interval);
         self.keepalive.stopped.store(false, Ordering::SeqCst);
         self.keepalive_restart::<Vim25>(0.1);
+        if self.rest.get().is_some() {
+            self.keepalive_restart::<Rest>(0.1);
+        }
         Ok(())
     }
 
@@ -168,7 +172,9 @@ impl Session {
     /// Whether there is a session to keep alive or to replace.
     fn needs_keepalive<K: Kind>(&self) -> bool {
         match self.state::<K>() {
-            State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE => true,
+            State::VSESSION_STATE_ACTIVE | State::VSESSION_STATE_UNREACHABLE => {
+                K::of(self).current.snapshot().origin.is_ours()
+            }
             State::VSESSION_STATE_EXPIRED | State::VSESSION_STATE_LOGGING_IN => self.may_bring_back::<K>(),
             // A file or a function may supply other credentials by now.
             State::VSESSION_STATE_REJECTED => {
@@ -334,6 +340,9 @@ impl Session {
 impl Sleeper for Session {
     fn wake(self: Arc<Self>) {
         self.wake_of::<Vim25>();
+        if self.rest.get().is_some() {
+            self.wake_of::<Rest>();
+        }
     }
 }
 

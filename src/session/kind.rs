@@ -9,7 +9,7 @@ use super::renewal::Renewal;
 use super::snapshot::CurrentSnapshot;
 use crate::auth::SignIn;
 use crate::auth::credential::Credential;
-use crate::config::Config;
+use crate::config::{Config, Relogin};
 use crate::error::{Error, Result};
 use crate::http::{Budget, Retry};
 use crate::runtime::handle::Publisher;
@@ -18,7 +18,7 @@ use crate::runtime::wait::Watch;
 use crate::state::ServiceName;
 use crate::sync::{Arc, AtomicU64, Mutex, rank};
 
-/// A protocol that has sessions on a server.
+/// A protocol that has sessions on a server. What has a default here, only a session that depends on another kind's needs.
 pub(crate) trait Kind: Sized + Send + Sync + 'static {
     /// What must be known of a server before a login.
     type Service: Debug + PartialEq + Send + Sync;
@@ -39,6 +39,11 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
     /// What the library may send to the server after a failure beyond what it is asked for.
     fn budget(&self) -> &Budget;
 
+    /// When the library logs in on its own.
+    fn relogin(config: &Config) -> Relogin {
+        config.relogin
+    }
+
     /// Asks the server what it is.
     fn discover(
         &self,
@@ -51,6 +56,24 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
 
     /// The version of the service, for the log.
     fn version(service: &Self::Service) -> &str;
+
+    /// The session of another kind, if it serves this protocol too. `None`: a login makes one.
+    fn adopt(
+        _session: &Arc<Session>,
+        _watch: &Watch,
+    ) -> impl Future<Output = Result<Option<Self::Login>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// The epoch of the session of another kind that this login is.
+    fn lent(_login: &Self::Login) -> Option<u64> {
+        None
+    }
+
+    /// Whether the login is still that session.
+    fn is_current(_session: &Session, _login: &Self::Login) -> bool {
+        true
+    }
 
     /// Turns a credential into a session on the server.
     fn sign_in(
@@ -105,7 +128,7 @@ impl<K: Kind> ServerSession<K> {
             kind,
             publisher: publisher.of(K::NAME),
             current: CurrentSnapshot::new(),
-            renewal: Mutex::new(Renewal::new(config)),
+            renewal: Mutex::new(Renewal::new(config, K::relogin(config))),
             keepalive: KeepAlive::new(config.keepalive_interval),
             proven: AtomicU64::new(0),
         }
@@ -117,13 +140,16 @@ impl<K: Kind> ServerSession<K> {
 pub(crate) enum Origin {
     /// This library, by a login.
     Made,
+    /// It is the vim25 session, which ends by itself, and is kept alive for both.
+    OfVim25,
 }
 
 impl Origin {
-    /// Whether a close, an exit or a renewal logs it out.
-    pub(super) fn is_ours_to_end(self) -> bool {
+    /// Whether a close, an exit or a renewal logs it out, and keep-alive looks after it.
+    pub(super) fn is_ours(self) -> bool {
         match self {
             Origin::Made => true,
+            Origin::OfVim25 => false,
         }
     }
 }

@@ -22,6 +22,7 @@ mod rediscovery;
 mod renewal;
 mod repeat;
 mod request;
+mod rest;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -33,6 +34,8 @@ pub(crate) use asynchronous::CallResult;
 pub(crate) use call::{CallOptions, Content, MethodCall, SessionReply};
 pub(crate) use limits::Timeout;
 pub(crate) use request::{HttpCall, Through};
+
+use once_cell::race::OnceBox;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -49,6 +52,7 @@ use crate::vim::service::VIM25;
 use account::Account;
 use keepalive::Wish;
 use kind::{Kind, ServerSession};
+use rest::Rest;
 use snapshot::Snapshot;
 use vim25::Vim25;
 
@@ -66,6 +70,8 @@ pub(crate) struct Session {
     async_calls: AtomicU64,
     keepalive: Wish,
     vim: ServerSession<Vim25>,
+    /// Made at its first use; see `rest`.
+    rest: OnceBox<ServerSession<Rest>>,
 }
 
 impl Session {
@@ -97,6 +103,7 @@ impl Session {
             async_calls: AtomicU64::new(0),
             keepalive,
             vim,
+            rest: OnceBox::new(),
         }))
     }
 

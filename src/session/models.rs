@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex as Ledger;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
 use super::asynchronous::{AsyncCall, CallResult};
 use super::call::{CallOptions, MethodCall};
 use super::renewal::Activity;
@@ -57,6 +60,11 @@ struct Book {
     outages: usize,
     /// Another server has taken its place. Its SessionManager has another id.
     exchanged: bool,
+    /// REST has sessions of its own. Otherwise the vim25 sessions serve it.
+    rest_apart: bool,
+    /// The living REST sessions, where they are apart.
+    rest_live: BTreeSet<String>,
+    rest_made: usize,
     /// How often the content of the service was read.
     looks: usize,
     calls: BTreeSet<String>,
@@ -82,11 +90,19 @@ impl Vcenter {
 
     /// Ends all sessions, as an administrator can.
     fn kill_all(&self) {
-        self.book.lock().unwrap().live.clear();
+        let mut book = self.book.lock().unwrap();
+        book.live.clear();
+        book.rest_live.clear();
     }
 
     pub(crate) fn live(&self) -> usize {
-        self.book.lock().unwrap().live.len()
+        let book = self.book.lock().unwrap();
+        book.live.len() + book.rest_live.len()
+    }
+
+    /// Has REST keep sessions of its own.
+    fn keep_rest_apart(&self) {
+        self.book.lock().unwrap().rest_apart = true;
     }
 
     fn made(&self) -> usize {
@@ -122,6 +138,57 @@ fn is(request: &HttpRequest, method: &str) -> bool {
     body_of(request).contains(&format!("<{method} "))
 }
 
+impl Book {
+    /// A login: whether the password is accepted.
+    fn accepts(&mut self, password: &str) -> bool {
+        if self.password.is_empty() || password == self.password {
+            return true;
+        }
+        if self.refused.iter().any(|refused| refused == password) {
+            self.complaints.push("refused credentials were sent again");
+        }
+        self.refused.push(password.into());
+        false
+    }
+
+    /// The answer of the REST service.
+    fn rest(&mut self, request: &HttpRequest) -> (u16, String) {
+        let header =
+            |name: &str| request.headers.iter().find(|(own, _)| *own == name).map_or("", |(_, value)| *value);
+        let id = header("vmware-api-session-id");
+        let lives = self.rest_live.contains(id) || !self.rest_apart && self.live.contains_key(id);
+        match (request.method.as_str(), request.path.path()) {
+            ("POST", "/api/session") => {
+                let pair = header("Authorization").strip_prefix("Basic ").unwrap_or("");
+                let pair = String::from_utf8(BASE64_STANDARD.decode(pair).unwrap()).unwrap();
+                if !self.accepts(pair.split_once(':').unwrap().1) {
+                    return (401, String::new());
+                }
+                self.rest_made += 1;
+                let id = format!("rest-{}", self.rest_made);
+                self.rest_live.insert(id.clone());
+                (201, format!("\"{id}\""))
+            }
+            ("DELETE", "/api/session") => {
+                self.rest_live.remove(id);
+                if !self.rest_apart {
+                    self.live.remove(id);
+                }
+                (204, String::new())
+            }
+            (_, path) if lives => {
+                if let Some(tag) = path.strip_prefix("/api/tag/")
+                    && !self.calls.insert(tag.to_string())
+                {
+                    self.complaints.push("a call ran twice");
+                }
+                (200, "{}".into())
+            }
+            _ => (401, String::new()),
+        }
+    }
+}
+
 impl Server for Vcenter {
     fn begins(&self, request: &HttpRequest) {
         let mut book = self.book.lock().unwrap();
@@ -142,6 +209,10 @@ impl Server for Vcenter {
             book.outages -= 1;
             return Err(Error::new(Status::VSESSION_E_CONNECT, "planted: nobody there"));
         }
+        if request.path.path() != "/sdk" {
+            let (status, body) = book.rest(request);
+            return Ok(http::model::reply(status, "", body.into_bytes()));
+        }
         let mut set_cookie = String::new();
         let key = book.live.get(cookie).filter(|_| !book.forgetful).cloned();
         let (status, answer) = if is(request, "RetrieveServiceContent") {
@@ -150,7 +221,7 @@ impl Server for Vcenter {
             (
                 200,
                 format!(
-                    "<RetrieveServiceContentResponse><returnval><about/><sessionManager type=\"SessionManager\">{id}</sessionManager><propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></RetrieveServiceContentResponse>"
+                    "<RetrieveServiceContentResponse><returnval><about><version>8.0.3</version><apiType>VirtualCenter</apiType></about><sessionManager type=\"SessionManager\">{id}</sessionManager><propertyCollector type=\"PropertyCollector\">p</propertyCollector></returnval></RetrieveServiceContentResponse>"
                 ),
             )
         } else if book.exchanged && body.contains(">s</") {
@@ -158,11 +229,7 @@ impl Server for Vcenter {
         } else if is(request, "Login") {
             book.logins += 1;
             let password = between(&body, "<password>", "</password>").unwrap_or("").to_string();
-            if !book.password.is_empty() && password != book.password {
-                if book.refused.contains(&password) {
-                    book.complaints.push("refused credentials were sent again");
-                }
-                book.refused.push(password);
+            if !book.accepts(&password) {
                 fault("InvalidLogin")
             } else {
                 book.made += 1;

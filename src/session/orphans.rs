@@ -49,7 +49,8 @@ impl Session {
         let (had_session, snapshot) =
             (renewal.machine.state().is_usable(), server_session.current.snapshot());
         self.feed(renewal, Input::Expired { server: &server_session.kind.server(), replace });
-        (had_session && !snapshot.elsewhere && snapshot.uses.give_up()).then_some(snapshot)
+        (had_session && !snapshot.elsewhere && snapshot.origin.is_ours() && snapshot.uses.give_up())
+            .then_some(snapshot)
     }
 
     /// Logs an abandoned session out; nobody waits for it. The session may still live, on another node behind the same address, or
@@ -72,7 +73,7 @@ impl Session {
         origin: Origin,
         watch: &Watch,
     ) -> Result<()> {
-        if !origin.is_ours_to_end() {
+        if !origin.is_ours() {
             // unreached: all sessions are made by this library
             return Ok(());
         }

@@ -10,7 +10,7 @@ use super::rediscovery::{Rediscovery, address_of};
 use super::snapshot::Snapshot;
 use super::state::{Input, Machine, May, Notice, Readers};
 use super::{Session, closed};
-use crate::config::Config;
+use crate::config::{Config, Relogin};
 use crate::error::{Error, Result};
 use crate::http::Spending;
 use crate::runtime::event::{Completion, Event, now_ms};
@@ -74,9 +74,9 @@ pub(super) enum Next {
 }
 
 impl<K: Kind> Renewal<K> {
-    pub(super) fn new(config: &Config) -> Renewal<K> {
+    pub(super) fn new(config: &Config, relogin: Relogin) -> Renewal<K> {
         Renewal {
-            machine: Machine::new(config, Instant::now()),
+            machine: Machine::new(config, relogin, Instant::now()),
             activity: Activity::Idle,
             service: None,
             rediscovery: Rediscovery::default(),
@@ -319,11 +319,12 @@ impl Session {
         match (effects.readers, login) {
             (Readers::NewLogin, Some((login, service))) => {
                 renewal.service = Some(service.clone());
+                let origin = if K::lent(&login).is_some() { Origin::OfVim25 } else { Origin::Made };
                 let (login, service) = (Some(login), Some(service));
                 if planted!("epoch-before-snapshot") {
                     server_session.publisher.raise_epoch(epoch);
                 }
-                let made = Snapshot { epoch, login, service, origin: Origin::Made, ..Snapshot::default() };
+                let made = Snapshot { epoch, login, service, origin, ..Snapshot::default() };
                 server_session.current.replace(made);
                 // Readers who see the new state or epoch must find the new snapshot: it is in place by now.
                 server_session.publisher.raise_epoch(epoch);

@@ -1,4 +1,4 @@
-//! Any HTTP request to the server, through the vim25 session or through nobody's: VI JSON, files, and the services beside vim25. The
+//! Any HTTP request to the server, through the REST session, the vim25 session or nobody's: REST, VI JSON, files, and other services. The
 //! laws are those of calls: if the server says that the session is gone, it is replaced once for all threads, and the request is sent
 //! again.
 
@@ -9,18 +9,20 @@ use ureq::http::uri::PathAndQuery;
 
 use super::Session;
 use super::call::{CallOptions, Content, SessionReply};
+use super::kind::Kind;
 use super::orphans::InUse;
 use super::renewal::Goal;
 use super::repeat::Repeats;
+use super::rest::Rest;
 use super::vim25::Vim25;
 use crate::error::{Error, Result};
-use crate::http::{Give, Head, HttpReply, HttpRequest, Lane, Retry, Streams, Take};
+use crate::http::{Client, Give, Head, HttpReply, HttpRequest, Lane, Retry, Streams, Take};
+use crate::rest::session::SESSION_HEADER;
 use crate::rest::{self, paths};
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::{BorrowedOrWiped, BytesOrWiped};
 use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
-use crate::soap::call::cookie_value;
 use crate::soap::operation_id::next_operation_id;
 use crate::status::Status;
 use crate::sync::Arc;
@@ -28,6 +30,8 @@ use crate::sync::Arc;
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Through {
+    /// That of the REST session.
+    Rest,
     /// That of the vim25 session.
     Vim,
     /// Nobody's: it needs no session and proves nothing about one.
@@ -143,6 +147,91 @@ fn is_secret(header: &str) -> bool {
     ["authorization", "cookie", "vmware-api-session-id"].iter().any(|name| header.eq_ignore_ascii_case(name))
 }
 
+/// What a request is to the session that it goes through.
+pub(super) struct Role {
+    lane: Lane,
+    /// The session's id is in a header of its own, and not in a cookie.
+    has_id_header: bool,
+    /// The service that made the session answers it. Another one's answers say nothing about the session but that it is gone.
+    is_of_the_service: bool,
+    /// Only a live session gets a successful reply to it.
+    proves_session: bool,
+}
+
+/// A kind of session that requests go through.
+pub(super) trait Carrier: Kind {
+    fn role(call: &HttpCall<'_>) -> Role;
+
+    /// What makes a request one of the session.
+    fn header<'a>(login: &'a Self::Login, role: &Role) -> (&'static str, &'a str);
+
+    /// The secret in it.
+    fn id(login: &Self::Login) -> &str;
+
+    fn client(&self) -> &Client;
+
+    /// Whether a login may begin now, as far as that depends on another session.
+    fn check(_session: &Session) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Carrier for Vim25 {
+    fn role(call: &HttpCall<'_>) -> Role {
+        let vi_json = paths::ViJson::of(call.path.as_str());
+        let is_poll = vi_json.as_ref().is_some_and(paths::ViJson::is_long_poll);
+        Role {
+            lane: if is_poll { Lane::LongPoll } else { Lane::Usual },
+            has_id_header: vi_json.is_some(),
+            is_of_the_service: vi_json.is_some(),
+            proves_session: vi_json.is_some_and(|it| it.proves_session(call.method.as_str())),
+        }
+    }
+
+    fn header<'a>(login: &'a Self::Login, role: &Role) -> (&'static str, &'a str) {
+        match role.has_id_header {
+            true => (SESSION_HEADER, Vim25::id(login)),
+            false => ("Cookie", login.cookie.reveal()),
+        }
+    }
+
+    fn id(login: &Self::Login) -> &str {
+        login.cookie_value.reveal()
+    }
+
+    fn client(&self) -> &Client {
+        &self.endpoint.client
+    }
+}
+
+impl Carrier for Rest {
+    fn role(call: &HttpCall<'_>) -> Role {
+        let path = call.path.as_str();
+        Role {
+            lane: Lane::Usual,
+            has_id_header: true,
+            is_of_the_service: paths::is_rest(path),
+            proves_session: paths::proves_rest_session(path),
+        }
+    }
+
+    fn header<'a>(login: &'a Self::Login, _role: &Role) -> (&'static str, &'a str) {
+        (SESSION_HEADER, login.id.reveal())
+    }
+
+    fn id(login: &Self::Login) -> &str {
+        login.id.reveal()
+    }
+
+    fn client(&self) -> &Client {
+        &self.client
+    }
+
+    fn check(session: &Session) -> Result<()> {
+        session.check_vim25_for_rest()
+    }
+}
+
 impl Session {
     /// Makes a request, within bounds that may have begun to run.
     pub(crate) fn http(
@@ -169,7 +258,8 @@ impl Session {
             watch,
         };
         let reply = match call.through {
-            Through::Vim => self.through_vim(&mut attempts, options).await,
+            Through::Rest => self.through::<Rest>(&mut attempts, options).await,
+            Through::Vim => self.through::<Vim25>(&mut attempts, options).await,
             Through::Nobody => self.through_nobody(&mut attempts, options).await,
         };
         let Attempts { operation_id, retry, .. } = attempts;
@@ -191,10 +281,11 @@ impl Session {
         attempts: &mut Attempts<'_>,
         options: &CallOptions,
     ) -> Result<(Head, Vec<u8>, u64)> {
-        let mut repeats = self.repeats(options);
+        let client = &self.vim.kind.endpoint.client;
+        let mut repeats = self.repeats(client, options);
         loop {
             self.check_open()?;
-            let reply = self.exchange(attempts, Lane::Usual, None).await;
+            let reply = self.exchange(client, attempts, Lane::Usual, None).await;
             let judged = attempts.call.judge(reply, "", &attempts.retry);
             match judged.error() {
                 None => repeats.note_success(),
@@ -211,44 +302,45 @@ impl Session {
     }
 
     /// The repeats of a request by its status.
-    fn repeats(&self, options: &CallOptions) -> Repeats<'_> {
-        let budget = self.vim.kind.endpoint.client.budget();
-        Repeats::new(&self.config.retry_statuses, options.idempotent, budget)
+    fn repeats<'a>(&'a self, client: &'a Client, options: &CallOptions) -> Repeats<'a> {
+        Repeats::new(&self.config.retry_statuses, options.idempotent, client.budget())
     }
 
-    async fn through_vim(
+    async fn through<K: Carrier>(
         self: &Arc<Self>,
         attempts: &mut Attempts<'_>,
         options: &CallOptions,
     ) -> Result<(Head, Vec<u8>, u64)> {
         let (call, watch) = (attempts.call, attempts.watch);
-        // The service that made the session answers VI JSON. Another one's answers say nothing about the session but that it is gone.
-        let vi_json = paths::ViJson::of(call.path.as_str());
-        let is_poll = vi_json.as_ref().is_some_and(paths::ViJson::is_long_poll);
-        let lane = if is_poll { Lane::LongPoll } else { Lane::Usual };
-        let mut repeats = self.repeats(options);
+        let role = K::role(call);
+        let client = K::of(self).kind.client();
+        let mut repeats = self.repeats(client, options);
         loop {
-            let Some(snapshot) = self.usable_snapshot::<Vim25>(options).map_err(Error::not_run)? else {
-                self.renew::<Vim25>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
+            let Some(snapshot) = self.usable_snapshot::<K>(options).map_err(Error::not_run)? else {
+                K::check(self).map_err(Error::not_run)?;
+                self.renew::<K>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
                 continue;
             };
             // sometimes: a race, which a run meets or not
             let Some((login, _)) = snapshot.usable() else { return Err(self.no_session()) };
+            // A session that serves both services is not logged out under requests to either.
+            let lender = K::lent(login).map(|epoch| (epoch, self.snapshot()));
+            if lender.as_ref().is_some_and(|(epoch, vim)| vim.epoch != *epoch || vim.login.is_none()) {
+                // sometimes: a race, which a run meets or not
+                continue;
+            }
+            let of_lender = lender.as_ref().map(|(_, vim)| InUse::begin(self, vim));
             let under_way = InUse::begin(self, &snapshot);
-            let id = cookie_value(&login.cookie);
-            let header = match vi_json {
-                Some(_) => ("vmware-api-session-id", id),
-                None => ("Cookie", login.cookie.reveal()),
-            };
-            let reply = self.exchange(attempts, lane, Some(header)).await;
-            drop(under_way);
-            let judged = call.judge(reply, id, &attempts.retry);
+            let header = Some(K::header(login, &role));
+            let reply = self.exchange(client, attempts, role.lane, header).await;
+            drop((under_way, of_lender));
+            let judged = call.judge(reply, K::id(login), &attempts.retry);
             match judged.error() {
                 None => repeats.note_success(),
                 Some(error) => {
                     if repeats.are_wanted_after(error) {
-                        if vi_json.is_some() {
-                            self.note_failure::<Vim25>(error);
+                        if role.is_of_the_service {
+                            self.note_failure::<K>(error);
                         }
                         if attempts.wait(&mut repeats, error).await? {
                             continue;
@@ -261,19 +353,22 @@ impl Session {
                 && !options.no_relogin
                 && retry.may_correct()
                 && self
-                    .is_replaced::<Vim25>(snapshot.epoch, judged.refusal.as_ref(), retry, operation_id, watch)
+                    .is_replaced::<K>(snapshot.epoch, judged.refusal.as_ref(), retry, operation_id, watch)
                     .await?
                 && attempts.streams.start_over()
             {
                 continue;
             }
-            if let Some(vi_json) = &vi_json {
+            if role.is_of_the_service {
                 match judged.error() {
-                    Some(error) => self.note_failure::<Vim25>(error),
+                    Some(error) => self.note_failure::<K>(error),
                     None => {
-                        self.note_success::<Vim25>();
-                        if vi_json.proves_session(call.method.as_str()) {
-                            self.note_proof::<Vim25>(snapshot.epoch);
+                        self.note_success::<K>();
+                        if role.proves_session {
+                            self.note_proof::<K>(snapshot.epoch);
+                            if let Some(epoch) = K::lent(login) {
+                                self.note_proof::<Vim25>(epoch);
+                            }
                         }
                     }
                 }
@@ -289,12 +384,12 @@ impl Session {
     /// Sends the request, with the header that makes it one of a session.
     async fn exchange(
         &self,
+        client: &Client,
         attempts: &mut Attempts<'_>,
         lane: Lane,
         session: Option<(&str, &str)>,
     ) -> Result<HttpReply> {
         let Attempts { call, operation_id, retry, streams, watch } = attempts;
-        let client = &self.vim.kind.endpoint.client;
         let mut headers: Vec<(&str, &str)> =
             call.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
         headers.extend(session);

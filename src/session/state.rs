@@ -28,8 +28,10 @@ pub(super) enum Input<'a> {
     },
     /// The login that is under way has credentials that it may send.
     CredentialsFound,
+    /// `lent`: it is the session of another kind, of this epoch.
     LoginSucceeded {
         by_hand: bool,
+        lent: Option<u64>,
     },
     /// The server refused the credentials, or they were refused before and have not been sent.
     LoginRefused {
@@ -56,6 +58,8 @@ pub(super) enum Input<'a> {
     },
     /// The program gave credentials that may be sent.
     NewCredentials,
+    /// The program has logged in by hand to another service with this account.
+    AllowedAgain,
     LoggedOut,
     Closed,
 }
@@ -161,10 +165,10 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn new(config: &Config, now: Instant) -> Machine {
+    pub(super) fn new(config: &Config, relogin: Relogin, now: Instant) -> Machine {
         Machine {
             policy: Policy {
-                relogin: config.relogin,
+                relogin,
                 credentials_may_change: config.credentials_may_change(),
                 backoff: Backoff::of(config),
             },
@@ -191,6 +195,11 @@ impl Machine {
     /// How often the program has logged out.
     pub(super) fn logouts(&self) -> u64 {
         self.logouts
+    }
+
+    /// Whether automatic logins are off because the program has logged out.
+    pub(super) fn is_logged_out_by_hand(&self) -> bool {
+        matches!(self.automatic, Automatic::AfterLogout)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -275,13 +284,13 @@ impl Machine {
                 VSESSION_STATE_LOGGING_IN | VSESSION_STATE_ACTIVE | VSESSION_STATE_UNREACHABLE => {}
                 VSESSION_STATE_CLOSED | VSESSION_STATE_INVALID => {}
             },
-            Input::LoginSucceeded { by_hand } => match self.state {
+            Input::LoginSucceeded { by_hand, lent } => match self.state {
                 VSESSION_STATE_LOGGED_OUT
                 | VSESSION_STATE_LOGGING_IN
                 | VSESSION_STATE_ACTIVE
                 | VSESSION_STATE_UNREACHABLE
                 | VSESSION_STATE_EXPIRED
-                | VSESSION_STATE_REJECTED => self.succeed(account, now, by_hand, out),
+                | VSESSION_STATE_REJECTED => self.succeed(account, now, by_hand, lent, out),
                 VSESSION_STATE_CLOSED | VSESSION_STATE_INVALID => {}
             },
             Input::LoginRefused { error } | Input::LoginFailed { error } => match self.state {
@@ -369,6 +378,23 @@ impl Machine {
                 }
                 VSESSION_STATE_CLOSED | VSESSION_STATE_INVALID => {}
             },
+            Input::AllowedAgain => match self.state {
+                VSESSION_STATE_LOGGED_OUT
+                | VSESSION_STATE_LOGGING_IN
+                | VSESSION_STATE_ACTIVE
+                | VSESSION_STATE_UNREACHABLE
+                | VSESSION_STATE_EXPIRED
+                | VSESSION_STATE_REJECTED => {
+                    if matches!(self.automatic, Automatic::AfterLogout | Automatic::Refused { .. }) {
+                        self.automatic = Automatic::Allowed;
+                    }
+                    if self.state == VSESSION_STATE_REJECTED {
+                        let reason = Reason::VSESSION_REASON_LOGIN;
+                        self.transition(self.resting_state(), reason, None, out);
+                    }
+                }
+                VSESSION_STATE_CLOSED | VSESSION_STATE_INVALID => {}
+            },
             Input::LoggedOut => match self.state {
                 VSESSION_STATE_LOGGED_OUT
                 | VSESSION_STATE_LOGGING_IN
@@ -431,16 +457,26 @@ impl Machine {
         self.transition(VSESSION_STATE_LOGGING_IN, reason, None, out);
     }
 
-    fn succeed(&mut self, account: &mut Account, now: Now, by_hand: bool, out: &mut Effects) {
+    fn succeed(
+        &mut self,
+        account: &mut Account,
+        now: Now,
+        by_hand: bool,
+        lent: Option<u64>,
+        out: &mut Effects,
+    ) {
         let (old_state, old_epoch) = (self.state, self.epoch);
         let replaces = old_epoch > 0;
-        self.epoch = old_epoch + 1;
+        self.epoch = (old_epoch + 1).max(lent.unwrap_or(0));
         self.logged_in = now.time;
         self.had_login = true;
-        if !self.on_trial {
-            account.failures = 0;
+        // Nothing was sent for a session of another kind, whose own login is on trial.
+        if lent.is_none() {
+            if !self.on_trial {
+                account.failures = 0;
+            }
+            self.on_trial |= replaces && !by_hand;
         }
-        self.on_trial |= replaces && !by_hand;
         self.automatic = Automatic::Allowed;
         out.readers = Readers::NewLogin;
         let reason = if replaces { Reason::VSESSION_REASON_RELOGIN } else { Reason::VSESSION_REASON_LOGIN };
@@ -568,7 +604,8 @@ fn is_nothing_of_the_servers(error: &Error) -> bool {
     match error.status() {
         Status::VSESSION_E_CANCELLED => true,
         Status::VSESSION_E_RESOURCE => error.executed() == Executed::VSESSION_EXECUTED_NO,
-        _ => false,
+        // What this login depends on has failed, and was counted there.
+        _ => error.detail().not_tried,
     }
 }
 

@@ -282,7 +282,7 @@ static void wrong_members_of_a_request_are_named(void)
     request.body_length = 4;
     request.read_body = give_nothing;
     WRONG_REQUEST("request.read_body")
-    WITH(through, VSESSION_THROUGH_REST, "request.through")
+    WITH(through, -1, "request.through")
     WITH(through, 3, "request.through")
     WITH(struct_size, 0, "request")
     WITH(struct_size, sizeof(size_t), "request")

@@ -40,6 +40,7 @@ mod readers;
 mod refused;
 mod relogin;
 mod requests;
+mod rest;
 mod resting;
 mod secrets;
 mod shutdown;

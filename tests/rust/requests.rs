@@ -278,7 +278,7 @@ fn bad_input_is_refused_before_anything_is_sent() {
     }
     let many = vec![("a", "b"); 129];
     refused(HttpRequest { headers: &many, ..TIME }, "headers");
-    for through in [0, 3, -1] {
+    for through in [3, -1] {
         refused(HttpRequest { through, ..TIME }, "through");
     }
     // What would end the session, or make another one.

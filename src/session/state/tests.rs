@@ -33,6 +33,13 @@ the login succeeds, by itself
     REJECTED: ACTIVE (login), epoch 1, automatic logins, failures 0
     REJECTED/again: ACTIVE (relogin), told: replaced, epoch 2, automatic logins, failures 0, on trial
     CLOSED: nothing
+the login succeeds, with the session of another service
+    LOGGED_OUT LOGGING_IN LOGGING_IN/newer_given: ACTIVE (login), epoch 7
+    LOGGING_IN/again UNREACHABLE EXPIRED: ACTIVE (relogin), told: replaced, epoch 7
+    LOGGING_IN/after_logout REJECTED: ACTIVE (login), epoch 7, automatic logins
+    ACTIVE ACTIVE/on_trial: told: replaced, epoch 7
+    REJECTED/again: ACTIVE (relogin), told: replaced, epoch 7, automatic logins
+    CLOSED: nothing
 the credentials are refused
     LOGGED_OUT LOGGING_IN LOGGING_IN/again LOGGING_IN/after_logout EXPIRED: REJECTED (refused), told: credentials wanted, lost, none with the refused, failures 1
     LOGGING_IN/newer_given: LOGGED_OUT (login_failed), lost
@@ -84,6 +91,11 @@ new credentials are given
     LOGGED_OUT LOGGING_IN LOGGING_IN/again LOGGING_IN/after_logout LOGGING_IN/newer_given ACTIVE ACTIVE/on_trial UNREACHABLE EXPIRED CLOSED: nothing
     REJECTED: LOGGED_OUT (new_credentials), automatic logins
     REJECTED/again: EXPIRED (new_credentials), automatic logins
+a login by hand to another service
+    LOGGED_OUT LOGGING_IN LOGGING_IN/again LOGGING_IN/newer_given ACTIVE ACTIVE/on_trial UNREACHABLE EXPIRED CLOSED: nothing
+    LOGGING_IN/after_logout: automatic logins
+    REJECTED: LOGGED_OUT (login), automatic logins
+    REJECTED/again: EXPIRED (login), automatic logins
 logout
     LOGGED_OUT: cleared, none after a logout
     LOGGING_IN LOGGING_IN/again LOGGING_IN/newer_given ACTIVE ACTIVE/on_trial UNREACHABLE EXPIRED REJECTED REJECTED/again: LOGGED_OUT (logout), cleared, none after a logout
@@ -115,7 +127,7 @@ fn machines() -> Vec<(&'static str, Machine, Account)> {
     ]
     .into_iter()
     .map(|(name, inputs, last)| {
-        let mut machine = Machine::new(&Config::new("https://u:p@vc").unwrap(), now().time);
+        let mut machine = Machine::new(&Config::new("https://u:p@vc").unwrap(), Relogin::Auto, now().time);
         let mut account = Account { newer_given: name.ends_with("newer_given"), ..Account::default() };
         let after = (name == "EXPIRED").then_some(Input::Expired { server: "vc", replace: false });
         for input in inputs.iter().copied().chain(last).chain(after) {
@@ -128,8 +140,9 @@ fn machines() -> Vec<(&'static str, Machine, Account)> {
 }
 
 const BY_HAND: Input = Input::LoginBegins { by_hand: true };
-const SUCCESS: Input = Input::LoginSucceeded { by_hand: true };
-const SUCCESS_BY_ITSELF: Input = Input::LoginSucceeded { by_hand: false };
+const SUCCESS: Input = Input::LoginSucceeded { by_hand: true, lent: None };
+const SUCCESS_BY_ITSELF: Input = Input::LoginSucceeded { by_hand: false, lent: None };
+const LENT: Input = Input::LoginSucceeded { by_hand: false, lent: Some(7) };
 const EXPIRY: Input = Input::Expired { server: "vc", replace: true };
 
 fn refused() -> Error {
@@ -176,7 +189,8 @@ inputs! {
     "a login begins": Input::LoginBegins { .. } =>
         ["by hand": BY_HAND, "by itself": Input::LoginBegins { by_hand: false }],
     "the login has credentials": Input::CredentialsFound => ["": Input::CredentialsFound],
-    "the login succeeds": Input::LoginSucceeded { .. } => ["by hand": SUCCESS, "by itself": SUCCESS_BY_ITSELF],
+    "the login succeeds": Input::LoginSucceeded { .. } =>
+        ["by hand": SUCCESS, "by itself": SUCCESS_BY_ITSELF, "with the session of another service": LENT],
     "the credentials are refused": Input::LoginRefused { .. } => ["": Input::LoginRefused { error: &refused() }],
     "the login fails": Input::LoginFailed { .. } => [
         "the server is out of reach": Input::LoginFailed { error: &outage() },
@@ -192,6 +206,7 @@ inputs! {
     ],
     "a probe fails": Input::KeepAliveFailed { .. } => ["": Input::KeepAliveFailed { error: &other() }],
     "new credentials are given": Input::NewCredentials => ["": Input::NewCredentials],
+    "a login by hand to another service": Input::AllowedAgain => ["": Input::AllowedAgain],
     "logout": Input::LoggedOut => ["": Input::LoggedOut],
     "close": Input::Closed => ["": Input::Closed],
 }
@@ -311,7 +326,7 @@ fn the_documented_table_is_that_of_the_machine() {
 fn failed_at(began: Instant, error: &Error) -> Machine {
     let mut config = Config::new("https://u:p@vc").unwrap();
     (config.backoff, config.max_backoff) = (Duration::from_secs(60), Duration::from_secs(60));
-    let mut machine = Machine::new(&config, began);
+    let mut machine = Machine::new(&config, Relogin::Auto, began);
     let (mut account, now) = (Account::default(), Now { time: began, jitter: 1.0 });
     for input in [Input::LoginBegins { by_hand: false }, Input::LoginFailed { error }] {
         machine.feed(&mut account, now, input);

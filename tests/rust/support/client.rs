@@ -280,6 +280,11 @@ impl<'a> HttpRequest<'a> {
         HttpRequest { method: "POST", body, ..HttpRequest::get(path) }
     }
 
+    /// The same through the REST session.
+    pub const fn of_rest(self) -> HttpRequest<'a> {
+        HttpRequest { through: vsession_through::VSESSION_THROUGH_REST as i32, ..self }
+    }
+
     /// The same as nobody's.
     pub const fn of_nobody(self) -> HttpRequest<'a> {
         HttpRequest { through: vsession_through::VSESSION_THROUGH_NONE as i32, ..self }
@@ -422,6 +427,14 @@ impl Session {
 
     pub fn state(&self) -> vsession_state {
         vsession_get_state(self.0)
+    }
+
+    pub fn rest_state(&self) -> vsession_state {
+        vsession_get_rest_state(self.0)
+    }
+
+    pub fn rest_epoch(&self) -> u64 {
+        vsession_get_rest_epoch(self.0)
     }
 
     pub fn epoch(&self) -> u64 {
@@ -648,6 +661,7 @@ pub struct Queue(pub vsession_queue);
 pub struct Event {
     pub kind: vsession_event_kind,
     pub session: u64,
+    pub service: i32,
     pub old_state: vsession_state,
     pub new_state: vsession_state,
     pub reason: vsession_reason,
@@ -680,6 +694,7 @@ impl Queue {
             Event {
                 kind: vsession_event_kind::from_number(vsession_event_get_kind(out)).unwrap(),
                 session: vsession_event_session(out).id,
+                service: vsession_event_service(out),
                 old_state: vsession_event_old_state(out),
                 new_state: vsession_event_new_state(out),
                 reason: vsession_event_reason(out),
