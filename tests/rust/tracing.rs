@@ -228,3 +228,35 @@ fn requests_of_any_kind_are_traced_without_their_secrets() {
         }
     }
 }
+
+#[test]
+fn streamed_bodies_are_not_kept_and_the_trace_says_so() {
+    let (simulator, folder) = (Simulator::with(&["-endpoints", "all"]), Folder::new());
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    let mut left = 3;
+    let mut give = |room: Option<&mut [u8]>| {
+        left -= 1;
+        if left > 0 { room.map_or(-1, |_| 1000) } else { 0 }
+    };
+    let mut taken = 0;
+    let mut take = |bytes: &[u8]| {
+        taken += bytes.len();
+        bytes.len() as i64
+    };
+    simulator.rule(json!({"path": "/other", "status": 200, "body": "a long reply"}));
+    let mut streams = Streams { give: Some(&mut give), take: Some(&mut take), length: None };
+    let request = HttpRequest::post("/other", b"");
+    session.http_streamed(request, &mut streams, &Options::default()).unwrap();
+    assert_eq!(taken, 12);
+    let files = folder.files();
+    let (name, curl) = files.iter().find(|(_, text)| text.contains("/other")).expect("it was traced");
+    assert!(
+        curl.contains("\n# The program gave the body piece by piece") && curl.contains("\n# url = "),
+        "{curl}"
+    );
+    let reply = &files[&name.replace(".curl", ".reply")];
+    assert!(
+        reply.contains("(the program took the body piece by piece)") && !reply.contains("long"),
+        "{reply}"
+    );
+}
