@@ -10,11 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::asynchronous::{AsyncCall, CallResult};
 use super::call::{CallOptions, MethodCall};
-use super::renewal::Activity;
+use super::flight::Outcome;
+use super::renewal::{Activity, Goal};
+use super::rest::Rest;
 use super::vim25::Vim25;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
-use crate::config::{Config, ProgramFunction};
+use crate::config::{Config, ProgramFunction, RestWay};
 use crate::error::{Error, Result};
 use crate::http::model::{Server, serve_with};
 use crate::http::{self, HttpReply, HttpRequest};
@@ -23,7 +25,8 @@ use crate::runtime::models::{self as runtime, end};
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::secret::Secret;
 use crate::runtime::signal::Signal;
-use crate::runtime::wait::Bounds;
+use crate::runtime::task::on_this_thread;
+use crate::runtime::wait::{Bounds, Watch};
 use crate::state::State;
 use crate::status::{Executed, Status};
 use crate::sync::model::{check, one_in};
@@ -886,6 +889,120 @@ fn a_useless_login_is_followed_by_a_pause() {
         assert!(made <= possible, "{made} logins, at most {possible} are allowed");
         // A close does not wait for the logouts of abandoned sessions.
         session.close(bounds(&session, None, None)).unwrap();
+        finish(&server);
+    });
+}
+
+/// Gets a REST session, as a request does.
+fn rest(session: &Arc<Session>, cancel: Option<&Arc<Signal>>) -> Result<u64> {
+    let watch = Watch::new(bounds(session, cancel, None))?;
+    on_this_thread(async {
+        loop {
+            if let Some(snapshot) = session.usable_snapshot::<Rest>(&CallOptions::default())? {
+                return Ok(snapshot.epoch);
+            }
+            session.check_vim25_for_rest()?;
+            session.renew::<Rest>(Goal::HaveSession, &watch).await?;
+        }
+    })
+}
+
+/// The same after an answer that the session of this epoch is gone.
+fn replace_rest(session: &Arc<Session>, epoch: u64) -> Result<Outcome> {
+    let watch = Watch::new(bounds(session, None, None))?;
+    on_this_thread(session.renew::<Rest>(Goal::Replace { epoch }, &watch))
+}
+
+/// Threads use both services at once with a password that is wrong. It counts once on the account.
+#[test]
+fn a_wrong_password_is_sent_once_whichever_service_asks() {
+    check(begin, || {
+        let server = Vcenter::start();
+        server.book.lock().unwrap().password = "other";
+        if one_in(2) {
+            server.keep_rest_apart();
+        }
+        let session = open(Config { rest: if one_in(2) { RestWay::Api } else { RestWay::Auto }, ..config() });
+        let threads: Vec<_> = (0..3)
+            .map(|n| {
+                let session = session.clone();
+                thread::spawn(move || match n {
+                    0 => call(&session, "c", CallOptions::default()).map(|_| ()),
+                    _ => rest(&session, None).map(|_| ()),
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| {
+            let result = thread.join().unwrap();
+            assert_eq!(status(&result), Status::VSESSION_E_INVALID_LOGIN, "{result:?}");
+        });
+        close(&session, &server);
+    });
+}
+
+/// Threads use REST, and the server ends all sessions meanwhile. There is one REST session after each end, or the vim25 session alone.
+#[test]
+fn a_rest_session_is_made_once_and_replaced_once_for_all_threads() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let apart = one_in(2);
+        if apart {
+            server.keep_rest_apart();
+        }
+        let session = open(config());
+        let use_it = |session: &Arc<Session>| {
+            let session = session.clone();
+            thread::spawn(move || rest(&session, None).unwrap())
+        };
+        let threads = [use_it(&session), use_it(&session)];
+        let logged_in = login(&session);
+        let epochs = threads.map(|thread| thread.join().unwrap());
+        logged_in.unwrap();
+        assert_eq!(epochs, [1, 1]);
+        let made = |server: &Vcenter| {
+            let book = server.book.lock().unwrap();
+            (book.made, book.rest_made)
+        };
+        assert_eq!(made(&server), (1, usize::from(apart)), "one login for all");
+        server.kill_all();
+        let threads = [0, 1].map(|_| {
+            let session = session.clone();
+            thread::spawn(move || {
+                assert_eq!(replace_rest(&session, 1).unwrap(), Outcome::Ready);
+                rest(&session, None).unwrap()
+            })
+        });
+        let epochs = threads.map(|thread| thread.join().unwrap());
+        assert_eq!(epochs, [2, 2]);
+        assert_eq!(made(&server), (2, 2 * usize::from(apart)), "one login replaces it");
+        close(&session, &server);
+    });
+}
+
+/// A close and a logout beside logins to both services.
+#[test]
+fn nothing_is_left_of_either_session() {
+    check(begin, || {
+        let server = Vcenter::start();
+        if one_in(2) {
+            server.keep_rest_apart();
+        }
+        let session = open(config());
+        let user = {
+            let session = session.clone();
+            thread::spawn(move || rest(&session, None))
+        };
+        if one_in(2) {
+            match status(&session.logout(bounds(&session, None, None))) {
+                Status::VSESSION_OK => {}
+                status => panic!("the logout got {status:?}"),
+            }
+        }
+        session.close(bounds(&session, None, None)).unwrap();
+        match status(&user.join().unwrap()) {
+            Status::VSESSION_OK | Status::VSESSION_E_CLOSED | Status::VSESSION_E_NOT_AUTHENTICATED => {}
+            status => panic!("a user of REST got {status:?}"),
+        }
         finish(&server);
     });
 }
