@@ -76,6 +76,13 @@ impl Cell {
     fn is_complete(&self) -> bool {
         !self.fault.framed.is_empty() && matches!(self.place, Place::Last(1 | 2))
     }
+
+    /// Whether the type of the fault may have arrived with which the server answers a logout that is sent again. It counts
+    /// although the rest of the fault is lost.
+    fn may_tell_of_the_logout(&self) -> bool {
+        let in_head = matches!(self.place, Place::Byte(..=100) | Place::Head(_));
+        self.entry.request == "Logout" && self.fault.bytes == Bytes::Reply && !in_head
+    }
 }
 
 /// The place where a fault is caused. Each method notes how to undo what it does.
@@ -292,7 +299,8 @@ impl Lane {
         let (most, least) = limits(cell.entry, &scene);
         let wanted = Wanted {
             outcome,
-            or: or(cell.fault, cell.entry, cell.threads).or(cell.is_complete().then_some(Outcome::Done)),
+            or: or(cell.fault, cell.entry, cell.threads)
+                .or((cell.is_complete() || cell.may_tell_of_the_logout()).then_some(Outcome::Done)),
             of_many: cell.entry.of_many,
             most,
             least,

@@ -37,6 +37,9 @@ Columns and names:
 - *keep-alive* is a probe; its error is that of the event `VSESSION_EVENT_KEEPALIVE_FAILED`. *certificates* is `vsession_probe_certificate`.
   It only makes a handshake and verifies nothing, so it meets no fault of a reply and no untrusted certificate.
 
+A logout whose reply is lost is sent again, and the server answers the second with NotAuthenticated. That counts as the success that it
+is once the type of the fault has arrived, even if the rest is lost.
+
 Many threads at once see the same, with these differences. A thread may only wait: for another's login or logout, or, in
 `vsession_call_async`, for a worker. Its deadline then passes with *not run*. Of many threads that close, one gets the error; the others
 have nothing left to do.
