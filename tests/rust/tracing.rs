@@ -34,7 +34,7 @@ impl Folder {
         let of_method = |(name, text): &(&String, &String)| {
             name.ends_with(".body") && text.contains(&format!("<{method} "))
         };
-        let name = files.iter().filter(of_method).next_back().expect("it was traced").0.replace(".body", "");
+        let name = files.iter().rfind(of_method).expect("it was traced").0.replace(".body", "");
         let parts = ["curl", "body", "reply"].map(|kind| files[&format!("{name}.{kind}")].clone());
         (name, parts)
     }
