@@ -1231,6 +1231,22 @@ const char *vsession_info_cookie(const struct vsession_info *info);
 const char *vsession_info_cookie_value(const struct vsession_info *info);
 
 /**
+ * Returns the id of the REST session, for the header `vmware-api-session-id` and for `govc session.login -r -cookie`. Where the
+ * server's vim25 sessions serve REST too, it is the value of the cookie. It is as secret as the cookie. NULL when there
+ * was no REST session at the moment of this info: the library makes it at its first use.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: as `vsession_info_cookie`.
+ */
+const char *vsession_info_rest_id(const struct vsession_info *info);
+
+/**
+ * Returns the epoch of that REST session, as `vsession_get_rest_epoch` does. 0 when there was none.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+uint64_t vsession_info_rest_epoch(const struct vsession_info *info);
+
+/**
  * Returns the server's key of the session (`UserSession.key`). It identifies the session and is not the secret that
  * grants its use.
  *

@@ -2,14 +2,17 @@ from harness.bench import Budget, cpu_us, load, per_second, wall_us
 
 TITLE = "HTTP requests"
 WHAT = """\
-Small GETs over open connections: of a property by *VI JSON* with the vim25 session, and of the list of versions, which is *nobody's*. govmomi
-is here its package `vapi/rest`. All check the status and read the body, and none parses it.
+Small GETs over open connections: of `/api/vcenter/vm` with a *REST session*, of a property by *VI JSON* with the vim25 session, and of
+the list of versions, which is *nobody's*. govmomi is here its package `vapi/rest`. All check the status and read the body, and none parses it.
+
+*Login and logout*: a REST session is made, one GET is made with it, and it is ended.
 
 *Upload*: a file of 1 GiB to a datastore (`PUT /folder/…`) with the vim25 session, but requests has one of VI JSON. The peers make the file's zeros while they send
 them; the library sends them from memory that takes no room. Memory is what the process grows by."""
 
 PROGRAMS = ("vsession", "libcurl", "govmomi", "requests")
 PATHS = {
+    "rest": ("REST session", "/api/vcenter/vm"),
     "vim": ("VI JSON", "/sdk/vim25/8.0.1.0/ServiceInstance/ServiceInstance/serverClock"),
     "none": ("nobody's", "/sdk/vimServiceVersions.xml"),
 }
@@ -26,6 +29,10 @@ def measure(bench):
                 where = f"{name}, {transport.upper()}, {threads} {'thread' if threads == 1 else 'threads'}"
                 bench.row(where, "CPU of a GET", "µs", samples, cpu_us, chart=True)
                 bench.row(where, "GETs", "1/s", samples, per_second, lower_is_better=False)
+        samples = run(bench, server, "get-login", through="rest", path=PATHS["rest"][1], seconds=0.5)
+        where = f"login and logout, {transport.upper()}"
+        bench.row(where, "CPU of login, GET and logout", "µs", samples, cpu_us, chart=True)
+        bench.row(where, "time of login, GET and logout", "µs", samples, wall_us)
         samples = run(bench, server, "upload", path=UPLOAD, megabytes=MEGABYTES)
         where = f"upload of {MEGABYTES} MiB, {transport.upper()}"
         bench.row(where, "CPU", "ms", samples, lambda s: s["cpu_ns"] / 1e6, chart=True)

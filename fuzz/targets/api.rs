@@ -338,6 +338,8 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
             null()
         });
     }),
+    ("vsession_info_rest_id", |r| r.of_info(|i| secret(unsafe { vsession_info_rest_id(i) }))),
+    ("vsession_info_rest_epoch", |r| r.of_info(|i| number(unsafe { vsession_info_rest_epoch(i) }))),
 ];
 
 type Function = fn(&mut Run);

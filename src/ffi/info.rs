@@ -5,7 +5,7 @@ use std::ffi::c_char;
 use super::guard::guard;
 use super::strings::{borrowed, borrowed_secret, optional};
 use crate::runtime::secret::Secret;
-use crate::session::{VimSnapshot, VimView};
+use crate::session::{RestView, VimSnapshot, VimView};
 use crate::sync::Arc;
 use crate::text::Text;
 use crate::vim::service_content::ServiceContent;
@@ -16,21 +16,45 @@ use crate::vim::user_session::UserSession;
 /// and freed with `vsession_info_free`. Any thread may read it, and it outlives the session. For NULL the accessors return
 /// NULL or 0.
 pub struct vsession_info {
-    /// No value of this type exists: a pointer to it is a pointer to a `VimView`.
+    /// No value of this type exists: a pointer to it is a pointer to a `VimView`, or one byte more than a pointer to `Both`.
     _opaque: (),
+}
+
+/// The sessions with both services. Only where there is a REST session: a reader of the other infos allocates nothing.
+struct Both {
+    vim: Arc<VimView>,
+    rest: Arc<RestView>,
 }
 
 impl vsession_info {
     /// Hands a snapshot to the caller without copying it.
-    pub(super) fn give(view: Arc<VimView>) -> *mut vsession_info {
-        Arc::into_raw(view).cast_mut().cast()
+    pub(super) fn give((vim, rest): (Arc<VimView>, Option<Arc<RestView>>)) -> *mut vsession_info {
+        match rest {
+            None => Arc::into_raw(vim).cast_mut().cast(),
+            Some(rest) => Box::into_raw(Box::new(Both { vim, rest })).cast::<u8>().wrapping_add(1).cast(),
+        }
     }
+}
+
+/// What `give` made the pointer of, if it holds both sessions. A `VimView` and `Both` are at even addresses.
+fn address_of_both(info: *const vsession_info) -> Option<*const Both> {
+    (info.addr() % 2 == 1).then(|| info.cast::<u8>().wrapping_sub(1).cast())
 }
 
 /// The snapshot behind an info.
 fn snapshot(info: &vsession_info) -> &VimSnapshot {
-    // SAFETY: an info is only made by `give`, from a view.
-    unsafe { &*std::ptr::from_ref(info).cast::<VimView>() }
+    match address_of_both(info) {
+        // SAFETY: an info is only made by `give`, from one or the other.
+        None => unsafe { &*std::ptr::from_ref(info).cast::<VimView>() },
+        // SAFETY: as above.
+        Some(both) => unsafe { &(*both).vim },
+    }
+}
+
+/// The snapshot of the REST session, if there is one.
+fn rest(info: &vsession_info) -> Option<&RestView> {
+    // SAFETY: an info is only made by `give`.
+    address_of_both(info).map(|both| unsafe { &*(*both).rest })
 }
 
 fn user<T>(info: &vsession_info, otherwise: T, field: impl FnOnce(&UserSession) -> T) -> T {
@@ -90,6 +114,27 @@ pub unsafe extern "C" fn vsession_info_cookie(info: *const vsession_info) -> *co
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_cookie_value(info: *const vsession_info) -> *const c_char {
     guard!(read(info, std::ptr::null()), |info| secret(info, |login| &login.cookie_value))
+}
+
+/// Returns the id of the REST session, for the header `vmware-api-session-id` and for `govc session.login -r -cookie`. Where the
+/// server's vim25 sessions serve REST too, it is the value of the cookie. It is as secret as the cookie. NULL when there
+/// was no REST session at the moment of this info: the library makes it at its first use.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: as `vsession_info_cookie`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_rest_id(info: *const vsession_info) -> *const c_char {
+    guard!(read(info, std::ptr::null()), |info| {
+        let login = rest(info).and_then(|rest| rest.login.as_ref());
+        login.map_or(std::ptr::null(), |login| borrowed_secret(&login.id))
+    })
+}
+
+/// Returns the epoch of that REST session, as `vsession_get_rest_epoch` does. 0 when there was none.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_rest_epoch(info: *const vsession_info) -> u64 {
+    guard!(read(info, 0), |info| rest(info).map_or(0, |rest| rest.epoch))
 }
 
 /// Returns the server's key of the session (`UserSession.key`). It identifies the session and is not the secret that
@@ -232,7 +277,11 @@ pub unsafe extern "C" fn vsession_info_service_type(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_info_free(info: *mut vsession_info) {
     guard!(free(info), |info| {
-        // SAFETY: the pointer came from `Arc::into_raw` in `give`, and the caller gives its reference up once.
-        drop(unsafe { Arc::from_raw(info.cast_const().cast::<VimView>()) })
+        match address_of_both(info) {
+            // SAFETY: the pointer came from `Arc::into_raw` in `give`, and the caller gives its reference up once.
+            None => drop(unsafe { Arc::from_raw(info.cast_const().cast::<VimView>()) }),
+            // SAFETY: the same with `Box::into_raw`.
+            Some(both) => drop(unsafe { Box::from_raw(both.cast_mut()) }),
+        }
     })
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Bounds;
-use crate::session::{AsyncCall, CallOptions, Session, VimView};
+use crate::session::{AsyncCall, CallOptions, Session};
 use crate::state::{ServiceName, vsession_state};
 use crate::status::vsession_status;
 use crate::sync::Arc;
@@ -201,8 +201,8 @@ pub unsafe extern "C" fn vsession_get_info(
     err: *mut *mut vsession_error,
 ) -> vsession_status {
     guard!(status(err) -> out, || {
-        let view = handles::look(session.id, "session", |session: &Arc<Session>| session.view())??;
-        Ok(vsession_info::give(view))
+        let views = handles::look(session.id, "session", |session: &Arc<Session>| session.views())??;
+        Ok(vsession_info::give(views))
     })
 }
 
@@ -223,9 +223,9 @@ pub unsafe extern "C" fn vsession_refresh(
     guard!(status(err), || {
         // SAFETY: by contract NULL or valid call options.
         let (session, bounds) = unsafe { begin(session, options) }?;
-        let snapshot = session.refresh(bounds)?;
+        session.refresh(bounds)?;
         if !out.is_null() {
-            put(out, vsession_info::give(VimView::new(snapshot)));
+            put(out, vsession_info::give(session.views()?));
         }
         Ok(())
     })

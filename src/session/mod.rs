@@ -58,6 +58,7 @@ use vim25::Vim25;
 
 pub(crate) type VimSnapshot = Snapshot<Vim25>;
 pub(crate) type VimView = snapshot::View<Vim25>;
+pub(crate) type RestView = snapshot::View<Rest>;
 
 /// One session with one server. Shared by reference; every method may be called from any thread.
 pub(crate) struct Session {
@@ -144,6 +145,29 @@ impl Session {
     /// The same for vim25, for programs to keep.
     pub(crate) fn view(&self) -> Result<Arc<VimView>> {
         self.vim.current.view(|snapshot| self.check_identity(snapshot))
+    }
+
+    /// The vim25 session and, if there is one, the REST session of the same moment, for programs to keep.
+    pub(crate) fn views(&self) -> Result<(Arc<VimView>, Option<Arc<RestView>>)> {
+        let look = || {
+            let view = self.rest.get().map(|rest| rest.current.view(|_| Ok(())));
+            view.transpose().map(|view| view.filter(|view| view.login.is_some()))
+        };
+        let mut rest = look()?;
+        loop {
+            let vim = self.view()?;
+            let now = look()?;
+            // If it is the same as before, both were there when that of vim25 was read.
+            if now.as_ref().map(Arc::as_ptr) == rest.as_ref().map(Arc::as_ptr) {
+                let is_of_vim = |view: &Arc<RestView>| {
+                    let shared_with = view.login.as_ref().and_then(|login| login.shared_with);
+                    shared_with.is_none_or(|epoch| epoch == vim.epoch)
+                };
+                let rest = now.filter(is_of_vim);
+                return Ok((vim, rest));
+            }
+            rest = now;
+        }
     }
 
     /// The cookie of the vim25 session.

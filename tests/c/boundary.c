@@ -524,6 +524,8 @@ static void accessors_accept_null(void)
     CHECK_INT(vsession_info_epoch(NULL), 0);
     CHECK(vsession_info_cookie(NULL) == NULL);
     CHECK(vsession_info_cookie_value(NULL) == NULL);
+    CHECK(vsession_info_rest_id(NULL) == NULL);
+    CHECK_INT(vsession_info_rest_epoch(NULL), 0);
     CHECK(vsession_info_key(NULL) == NULL);
     CHECK(vsession_info_user_name(NULL) == NULL);
     CHECK(vsession_info_full_name(NULL) == NULL);

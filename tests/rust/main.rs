@@ -22,6 +22,7 @@ mod events;
 mod exchanged;
 mod flaws;
 mod fuzzing;
+mod handing_on;
 mod http;
 mod hung;
 mod keepalive;

@@ -83,7 +83,7 @@ static void read_error(vsession_error *error)
 
 static void read_info(vsession_info *info)
 {
-    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_cookie_value(info)) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
+    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_cookie_value(info)) + text(vsession_info_rest_id(info)) + (size_t)vsession_info_rest_epoch(info) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
         + text(vsession_info_message_locale(info)) + text(vsession_info_ip_address(info)) + text(vsession_info_user_agent(info))
         + text(vsession_info_about(info, "version")) + text(vsession_info_service_id(info, "sessionManager"))
         + text(vsession_info_service_type(info, "sessionManager")) + (size_t)vsession_info_login_time_ms(info)

@@ -602,6 +602,14 @@ impl Info {
         text(unsafe { vsession_info_cookie(self.0) }).unwrap()
     }
 
+    pub fn rest_id(&self) -> Option<String> {
+        text(unsafe { vsession_info_rest_id(self.0) })
+    }
+
+    pub fn rest_epoch(&self) -> u64 {
+        unsafe { vsession_info_rest_epoch(self.0) }
+    }
+
     pub fn cookie_value(&self) -> String {
         text(unsafe { vsession_info_cookie_value(self.0) }).unwrap()
     }
