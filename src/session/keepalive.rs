@@ -238,7 +238,7 @@ impl Session {
     /// One probe. A dead session is replaced.
     async fn probe<K: Kind>(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         // sometimes: a race, which a run meets or not
-        watch.check().map_err(|stop| K::of(self).kind.stopped(stop.into(), Phase::Thread, ""))?;
+        watch.check().map_err(|stop| K::of(self).kind.stopped(stop.into(), Phase::Thread, "").not_run())?;
         if self.state::<K>() == State::VSESSION_STATE_REJECTED {
             return self.renew::<K>(Goal::HaveSession, watch).await.map(|_| ());
         }
