@@ -29,9 +29,9 @@ type simulator struct {
 }
 
 // startSimulator starts a simulator that ends with the test.
-func startSimulator(t *testing.T) *simulator {
+func startSimulator(t *testing.T, options ...string) *simulator {
 	t.Helper()
-	command := exec.Command(simulatorPath, "-exit-on-stdin-eof", "-dir", t.TempDir())
+	command := exec.Command(simulatorPath, append([]string{"-exit-on-stdin-eof", "-dir", t.TempDir()}, options...)...)
 	command.Stderr = os.Stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {

@@ -292,6 +292,42 @@ func (s Session) CallContext(ctx context.Context, method Method) (Reply, error) 
 	return s.Call(method, Options{Cancel: token})
 }
 
+// HTTPReply is the answer to an HTTP request.
+type HTTPReply struct {
+	Status int
+	Body   string
+	Epoch  uint64
+}
+
+// Get requests a path through the REST session.
+func (s Session) Get(path string, options Options) (HTTPReply, error) {
+	var texts cStrings
+	defer texts.free()
+	request := C.vsession_http_request{
+		struct_size: C.sizeof_vsession_http_request,
+		method:      texts.add("GET"),
+		path:        texts.add(path),
+		through:     C.VSESSION_THROUGH_REST,
+	}
+	var reply *C.vsession_reply
+	var err *C.vsession_error
+	status := C.vsession_http(s.handle, &request, options.c(&texts), &reply, &err)
+	if status != C.VSESSION_OK || err != nil {
+		return HTTPReply{}, result(status, err)
+	}
+	defer C.vsession_reply_free(reply)
+	var length C.size_t
+	body := C.vsession_reply_body(reply, &length)
+	return HTTPReply{
+		Status: int(C.vsession_reply_http_status(reply)),
+		Body:   C.GoStringN((*C.char)(body), C.int(length)),
+		Epoch:  uint64(C.vsession_reply_epoch(reply)),
+	}, nil
+}
+
+// RESTEpoch returns how many REST sessions there have been. It makes no request.
+func (s Session) RESTEpoch() uint64 { return uint64(C.vsession_get_rest_epoch(s.handle)) }
+
 // State returns the state of the session. It makes no request.
 func (s Session) State() State { return State(C.vsession_get_state(s.handle)) }
 
