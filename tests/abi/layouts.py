@@ -87,7 +87,7 @@ def prove():
         "a member that is gone": (r"\n    int32_t no_relogin;", ""),
         "a member that has grown": (r"uint32_t timeout_ms;", "uint64_t timeout_ms;"),
         "members that changed places": (
-            r"(    const char \*method;)(.*?)(    const char \*this_type;)",
+            r"(    const char \*method;)((?:(?!\*method;).)*?)(    const char \*this_type;)",
             r"\3\2\1",
         ),
         "a value that is another": (r"VSESSION_E_TIMEOUT = 21", "VSESSION_E_TIMEOUT = 23"),
