@@ -404,7 +404,8 @@ impl<'a> Reader<'a> {
         if self.attributes.len() == MAX_ATTRIBUTES {
             return Err(self.excess("an element has too many attributes"));
         }
-        let (name, value) = match self.usual_declaration(level) {
+        let usual = self.usual_declaration(level);
+        let (name, value) = match usual {
             Some(declaration) => declaration,
             None => self.name_and_value()?,
         };
@@ -417,6 +418,11 @@ impl<'a> Reader<'a> {
             return Err(self.malformed("an element has an attribute twice"));
         }
         self.attributes.push(Attribute { name, value });
+        if usual.is_some() {
+            // It is known that these may be declared.
+            self.bindings.push(Binding::new(name, value, level));
+            return Ok(());
+        }
         match (name.has_prefix(), text) {
             (true, [b'x', b'm', b'l', b'n', b's', b':', ..]) | (false, b"xmlns") => {
                 self.declare(name, value, level)
@@ -452,7 +458,6 @@ impl<'a> Reader<'a> {
         let local = start + "xmlns:".len();
         let name = Name { start, local, end: local + prefix.len() };
         self.at += declaration.len();
-        self.value_has_reference = false;
         Some((name, (name.end + "=\"".len(), self.at - "\"".len())))
     }
 

@@ -26,6 +26,10 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
+    pub(super) fn new(prefix: Name, uri: (usize, usize), level: usize) -> Binding {
+        Binding { prefix, uri, level, first: None }
+    }
+
     /// Empty for the default namespace.
     pub(crate) fn prefix<'a>(&self, text: &'a str) -> &'a str {
         &text[self.prefix.local..self.prefix.end]
@@ -86,7 +90,7 @@ impl<'a> Reader<'a> {
         if self.bindings.len() == MAX_PREFIXES {
             return Err(self.excess("too many prefixes are declared"));
         }
-        self.bindings.push(Binding { prefix, uri, level, first: None });
+        self.bindings.push(Binding::new(prefix, uri, level));
         Ok(())
     }
 
