@@ -149,9 +149,21 @@ impl Session {
 
     /// The vim25 session and, if there is one, the REST session of the same moment, for programs to keep.
     pub(crate) fn views(&self) -> Result<(Arc<VimView>, Option<Arc<RestView>>)> {
+        let vim = self.view()?;
+        // Once made, it stays. What is not there now was not there before.
+        let Some(server_session) = self.rest.get() else { return Ok((vim, None)) };
+        self.views_of_both(server_session)
+    }
+
+    // Apart, so that the other way stays short.
+    #[inline(never)]
+    fn views_of_both(
+        &self,
+        server_session: &ServerSession<Rest>,
+    ) -> Result<(Arc<VimView>, Option<Arc<RestView>>)> {
         let look = || {
-            let view = self.rest.get().map(|rest| rest.current.view(|_| Ok(())));
-            view.transpose().map(|view| view.filter(|view| view.login.is_some()))
+            let view = server_session.current.view(|_| Ok(()));
+            view.map(|view| Some(view).filter(|view| view.login.is_some()))
         };
         let mut rest = look()?;
         loop {
