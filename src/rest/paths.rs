@@ -61,19 +61,33 @@ pub(crate) fn changes_session(method: &str, path: &str) -> Option<&'static str> 
     if method == "GET" || method == "HEAD" {
         return None;
     }
-    let plain = decoded(path);
-    if matches!(plain.trim_end_matches('/'), "/api/session" | "/rest/com/vmware/cis/session") {
-        let asks = path.split_once('?').is_some_and(|(_, query)| query.contains("action=get"));
+    let resource = normalised(path);
+    if matches!(&*resource, "/api/session" | "/rest/com/vmware/cis/session") {
+        // This one asks whose session it is.
+        let asks = method == "POST"
+            && decoded(path) == "/rest/com/vmware/cis/session"
+            && path
+                .split_once('?')
+                .is_some_and(|(_, query)| matches!(query, "~action=get" | "%7Eaction=get"));
         return (!asks).then_some("use vsession_login, vsession_logout or vsession_close");
     }
-    match &*ViJson::of(path)?.member {
-        "Logout" => Some("use vsession_logout, or vsession_close"),
-        "CloneSession" | "ImpersonateUser" => {
+    let parts: Vec<_> = resource.split('/').collect();
+    let ["", "sdk", "vim25", _release, _kind, _id, member] = parts[..] else { return None };
+    match member {
+        "logout" => Some("use vsession_logout, or vsession_close"),
+        "clonesession" | "impersonateuser" => {
             Some("the library has no function for it yet, and would lose the session that it makes")
         }
-        member if member.starts_with("Login") => Some("use vsession_login"),
+        member if member.starts_with("login") => Some("use vsession_login"),
         _ => None,
     }
+}
+
+/// The path as the most lenient server may read it: letters in any case, no empty segments, no parameters (`;x`).
+fn normalised(path: &str) -> String {
+    let path = decoded(path).to_ascii_lowercase();
+    let segments = path.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default());
+    segments.filter(|segment| !segment.is_empty()).flat_map(|segment| ["/", segment]).collect()
 }
 
 /// The path without the query, and without percent-encoding, as the server reads it.
@@ -119,18 +133,34 @@ mod tests {
             ("DELETE", "/api/session/"),
             ("DELETE", "/api/%73ession?x"),
             ("POST", "/rest/com/vmware/cis/session"),
+            ("DELETE", "/rest/com/vmware/cis/session?~action=get"),
+            ("POST", "/rest/com/vmware/cis/session?~action=get&~method=delete"),
+            ("POST", "/rest/com/vmware/cis/session?x=~action=get"),
+            ("POST", "/api/session?~action=get"),
+            ("DELETE", "/api/session?~action=get"),
+            ("DELETE", "/api//session"),
+            ("DELETE", "/API/Session"),
+            ("DELETE", "/api/session;x"),
+            ("DELETE", "/api;x/session%3Bx=y/"),
+            ("DELETE", "/api%2f/%53ession/;x"),
+            ("DELETE", "/api%5csession"),
+            ("DELETE", "/rest/com/vmware//CIS/session"),
             ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/Login"),
             ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/LoginByToken"),
             ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/%4cogout"),
             ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/CloneSession"),
+            ("POST", "/sdk//vim25/8.0.3.0/SessionManager/SessionManager/Logout;x"),
         ] {
             assert!(changes_session(method, path).is_some(), "{method} {path}");
         }
         for (method, path) in [
             ("GET", "/api/session"),
             ("POST", "/rest/com/vmware/cis/session?~action=get"),
+            ("POST", "/rest/com/vmware/cis/session?%7Eaction=get"),
             ("POST", "/api/vcenter/vm"),
             ("POST", "/api/sessions"),
+            ("GET", "/API//session"),
+            ("POST", "/api/session/x"),
             ("POST", "/sdk/vim25/8.0.3.0/ServiceInstance/ServiceInstance/CurrentTime"),
         ] {
             assert!(changes_session(method, path).is_none(), "{method} {path}");
