@@ -63,8 +63,9 @@ impl Head {
     /// How long the server asks the client to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let value = self.get("retry-after")?;
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // What no clock can count is far away too.
+            return Some(Duration::from_secs(value.parse().unwrap_or(u32::MAX).into()));
         }
         // By the server's own clock, where the reply tells its time.
         let until = date(value)?;
@@ -395,6 +396,8 @@ mod tests {
             ("Thu, 29 Feb 2024 GMT", None),
             ("soon", None),
             ("-1", None),
+            ("", None),
+            ("99999999999999999999", seconds(u32::MAX.into())),
         ] {
             assert_eq!(pause(&format!("{DATE}Retry-After: {date}")), expected, "{date}");
         }
