@@ -535,7 +535,8 @@ typedef struct vsession_call_options {
     const char *operation_id;
     /**
      * Non-zero: the call is only sent through the session of this epoch; otherwise it fails with
-     * VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any.
+     * VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any, and the only
+     * value for a request through VSESSION_THROUGH_NONE.
      */
     uint64_t require_epoch;
     /**

@@ -244,7 +244,7 @@ const OPTIONS: &[Opt] = &[
         name: "http.retry_statuses",
         values: "HTTP statuses, separated by commas: 408, 425, 429, 500 to 599",
         default: "",
-        about: "A call that is marked idempotent is sent again if the answer has one of these statuses and is no answer of the service itself: a SOAP or VI JSON fault stands. It is sent again after the time that the server asks for with `Retry-After`, otherwise after half a second, then twice as long, up to 10 seconds, with jitter; as often as the retry budget of the server pays for it, and never if the pause would last until the call's deadline: the answer stands then. `429,503` suits a server that is starting or overloaded. docs/keepalive.md has the budget.",
+        about: "A call that is marked idempotent is sent again if the answer has one of these statuses. A SOAP or VI JSON fault stands, and so does a REST service's own error with 408 or 425, which shows that the service ran the call; its other errors do not. It is sent again after the time that the server asks for with `Retry-After`, otherwise after half a second, then twice as long, up to 10 seconds, with jitter; as often as the retry budget of the server pays for it, and never if the pause would last until the call's deadline: the answer stands then. `429,503` suits a server that is starting or overloaded. docs/keepalive.md has the budget.",
         set: |c, v| {
             let good = |status: &u16| matches!(status, 408 | 425 | 429 | 500..=599);
             let status = |text: &str| text.parse().ok().filter(good).filter(|_| text.len() == 3);
@@ -284,7 +284,7 @@ const OPTIONS: &[Opt] = &[
         name: "relogin",
         values: "`auto` or `never`",
         default: "auto",
-        about: "Whether the library logs in on its own, at the first call and when the session has ended. With `never` such calls fail with VSESSION_E_NOT_AUTHENTICATED.",
+        about: "Whether the library logs in on its own, at the first call and when the session has ended. With `never` such calls fail with VSESSION_E_NOT_AUTHENTICATED. A login by hand covers one login to REST, where REST has a session of its own.",
         set: |c, v| one_of(v, &[("auto", Relogin::Auto), ("never", Relogin::Never)]).map(|v| c.relogin = v),
     },
     Opt {

@@ -39,7 +39,8 @@ pub struct vsession_call_options {
     /// Identifies the call in the server's log: at most 256 bytes, no control characters. NULL: the library makes one.
     pub operation_id: *const c_char,
     /// Non-zero: the call is only sent through the session of this epoch; otherwise it fails with
-    /// VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any.
+    /// VSESSION_E_SESSION_CHANGED. For calls that use filters, views or collectors, which belong to one session. 0: any, and the only
+    /// value for a request through VSESSION_THROUGH_NONE.
     pub require_epoch: u64,
     /// Non-zero: do not log in for this call, and do not ask whether the session lives. Without a session, or if the server answers
     /// that the caller is not authenticated, it fails with VSESSION_E_NOT_AUTHENTICATED.

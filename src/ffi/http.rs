@@ -260,13 +260,19 @@ unsafe fn bytes<'a>(pointer: *const c_void, length: usize, argument: &str) -> Re
 ///
 /// # Safety
 /// As for `call::options`.
-unsafe fn options(pointer: *const vsession_call_options) -> Result<CallOptions> {
+unsafe fn options(pointer: *const vsession_call_options, through: Through) -> Result<CallOptions> {
     // SAFETY: the caller's promise is ours.
     let options = unsafe { call::options(pointer) }?;
     if options.operation_id.as_ref().is_some_and(|id| !id.bytes().all(|b| (b' '..=b'~').contains(&b))) {
         return Err(Error::invalid_argument(
             "options.operation_id",
             "goes into the header X-Request-ID here, so it must be printable ASCII",
+        ));
+    }
+    if through == Through::Nobody && options.require_epoch != 0 {
+        return Err(Error::invalid_argument(
+            "options.require_epoch",
+            "a request through VSESSION_THROUGH_NONE has no session, and so no epoch; set it to 0",
         ));
     }
     Ok(options)
@@ -303,11 +309,11 @@ pub unsafe extern "C" fn vsession_http(
 ) -> vsession_status {
     guard!(status(err) -> out, || {
         let session = handles::get::<Session>(session.id, "session")?;
-        // SAFETY: by contract NULL or valid call options.
-        let options = unsafe { self::options(options) }?;
-        let bounds = session.bounds(options.timeout, options.cancel.clone());
         // SAFETY: by contract NULL or a valid request.
         let request = unsafe { http_call(request) }?;
+        // SAFETY: by contract NULL or valid call options.
+        let options = unsafe { self::options(options, request.through) }?;
+        let bounds = session.bounds(options.timeout, options.cancel.clone());
         Ok(vsession_reply::give(session.http(bounds, &request, &options)?))
     })
 }
@@ -334,7 +340,11 @@ pub unsafe extern "C" fn vsession_http_async(
         let open = handles::get::<Session>(session.id, "session")?;
         let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
-        let (request, options) = unsafe { (http_call(request)?.into_owned(), self::options(options)?) };
+        let (request, options) = unsafe {
+            let request = http_call(request)?.into_owned();
+            let options = self::options(options, request.through)?;
+            (request, options)
+        };
         open.call_async(AsyncCall::Http(Box::new(request)), options, queue, tag)
     })
 }

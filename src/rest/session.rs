@@ -168,6 +168,16 @@ async fn exchange(
     watch: &Watch,
 ) -> Result<(Head, Result<Vec<u8>>)> {
     let HttpReply { head, body, .. } = client.send(request, watch).await?;
+    let body = body.map_err(|error| match error.status() {
+        // The limit is not that of the option.
+        Status::VSESSION_E_REPLY_TOO_LARGE => error.reworded(|_| {
+            format!(
+                "the reply to {} {} is larger than {LARGEST_REPLY} bytes, which is no reply about a REST session: another service may answer at this address",
+                request.method, request.path
+            )
+        }),
+        _ => error,
+    });
     Ok((head, body))
 }
 

@@ -43,13 +43,16 @@ impl Session {
     pub(crate) fn login(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
         let usable = self.state::<Vim25>().is_usable();
         if usable && !self.is_contradicted::<Vim25>() {
+            self.allow_ended_rest();
             return Ok(());
         }
         let watch = Watch::new(bounds)?;
         if usable {
             on_this_thread(self.resolve_contradiction::<Vim25>(&watch))?;
         }
-        on_this_thread(self.renew::<Vim25>(Goal::LogIn, &watch)).map(|_| ())
+        on_this_thread(self.renew::<Vim25>(Goal::LogIn, &watch))?;
+        self.allow_ended_rest();
+        Ok(())
     }
 
     /// Ends the sessions on the server. Automatic logins stay off until the next `login`.

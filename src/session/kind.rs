@@ -9,7 +9,7 @@ use super::renewal::Renewal;
 use super::snapshot::CurrentSnapshot;
 use crate::auth::SignIn;
 use crate::auth::credential::Credential;
-use crate::config::{Config, Relogin};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::{Budget, Retry};
 use crate::runtime::handle::Publisher;
@@ -39,10 +39,8 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
     /// What the library may send to the server after a failure beyond what it is asked for.
     fn budget(&self) -> &Budget;
 
-    /// When the library logs in on its own.
-    fn relogin(config: &Config) -> Relogin {
-        config.relogin
-    }
+    /// Whether a login by hand to another service covers one login to this one: with `relogin=never` there is no other way to it.
+    const IS_COVERED: bool = false;
 
     /// Asks the server what it is.
     fn discover(
@@ -128,7 +126,7 @@ impl<K: Kind> ServerSession<K> {
             kind,
             publisher: publisher.of(K::NAME),
             current: CurrentSnapshot::new(),
-            renewal: Mutex::new(Renewal::new(config, K::relogin(config))),
+            renewal: Mutex::new(Renewal::new(config)),
             keepalive: KeepAlive::new(config.keepalive_interval),
             proven: AtomicU64::new(0),
         }

@@ -10,7 +10,7 @@ use super::rediscovery::{Rediscovery, address_of};
 use super::snapshot::Snapshot;
 use super::state::{Input, Machine, May, Notice, Readers};
 use super::{Session, closed};
-use crate::config::{Config, Relogin};
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::http::Spending;
 use crate::runtime::event::{Completion, Event, now_ms};
@@ -74,9 +74,9 @@ pub(super) enum Next {
 }
 
 impl<K: Kind> Renewal<K> {
-    pub(super) fn new(config: &Config, relogin: Relogin) -> Renewal<K> {
+    pub(super) fn new(config: &Config) -> Renewal<K> {
         Renewal {
-            machine: Machine::new(config, relogin, Instant::now()),
+            machine: Machine::new(config, K::IS_COVERED, Instant::now()),
             activity: Activity::Idle,
             service: None,
             rediscovery: Rediscovery::default(),

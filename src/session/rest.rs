@@ -19,7 +19,7 @@ use crate::http::{Budget, Client, Retry};
 use crate::rest::session::{self as rest, Login, Resource};
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::{Bounds, Watch};
-use crate::state::ServiceName;
+use crate::state::{ServiceName, State};
 use crate::status::Status;
 use crate::sync::{Arc, Instant};
 use crate::vim::service::Service;
@@ -41,6 +41,8 @@ impl Kind for Rest {
     type Service = ();
     type Login = Login;
     const NAME: ServiceName = ServiceName::VSESSION_SERVICE_REST;
+    /// By one to vim25, which `check` asks for.
+    const IS_COVERED: bool = true;
 
     fn of(session: &Session) -> &ServerSession<Rest> {
         session.rest()
@@ -56,11 +58,6 @@ impl Kind for Rest {
 
     fn budget(&self) -> &Budget {
         self.client.budget()
-    }
-
-    /// A program that never logs in by itself has logged in by hand to vim25, and that covers this one: see `check`.
-    fn relogin(_config: &Config) -> Relogin {
-        Relogin::Auto
     }
 
     async fn discover(&self, _config: &Config, _watch: &Watch) -> Result<Arc<()>> {
@@ -216,6 +213,18 @@ impl Session {
     pub(super) fn allow_rest(&self) {
         if let Some(rest) = self.rest.get() {
             self.feed(&mut rest.renewal.lock(), Input::AllowedAgain);
+        }
+    }
+
+    /// The program asked for a login, and the vim25 session lives: that allows a REST session in place of one that has ended.
+    pub(super) fn allow_ended_rest(&self) {
+        if self.config.relogin == Relogin::Never
+            && let Some(rest) = self.rest.get()
+        {
+            let mut renewal = rest.renewal.lock();
+            if renewal.machine.state() == State::VSESSION_STATE_EXPIRED {
+                self.feed(&mut renewal, Input::AllowedAgain);
+            }
         }
     }
 

@@ -159,16 +159,18 @@ pub(super) struct Machine {
     /// login has to wait.
     on_trial: bool,
     automatic: Automatic,
+    /// A login by hand to another service covers the next login here, where none is automatic.
+    covered: bool,
     logouts: u64,
     /// The epoch of the last change of the state that was told.
     told_epoch: u64,
 }
 
 impl Machine {
-    pub(super) fn new(config: &Config, relogin: Relogin, now: Instant) -> Machine {
+    pub(super) fn new(config: &Config, covered: bool, now: Instant) -> Machine {
         Machine {
             policy: Policy {
-                relogin,
+                relogin: config.relogin,
                 credentials_may_change: config.credentials_may_change(),
                 backoff: Backoff::of(config),
             },
@@ -179,6 +181,7 @@ impl Machine {
             had_login: false,
             on_trial: false,
             automatic: Automatic::Allowed,
+            covered,
             logouts: 0,
             told_epoch: 0,
         }
@@ -212,7 +215,7 @@ impl Machine {
 
     /// Whether the library may log in now without being asked to.
     pub(super) fn may_log_in(&self, account: &Account, now: Instant) -> Result<May> {
-        if self.policy.relogin == Relogin::Never {
+        if self.policy.relogin == Relogin::Never && !self.covered {
             return Err(Error::new(
                 Status::VSESSION_E_NOT_AUTHENTICATED,
                 "there is no session, and 'relogin' is 'never'; call vsession_login",
@@ -385,6 +388,7 @@ impl Machine {
                 | VSESSION_STATE_UNREACHABLE
                 | VSESSION_STATE_EXPIRED
                 | VSESSION_STATE_REJECTED => {
+                    self.covered = true;
                     if matches!(self.automatic, Automatic::AfterLogout | Automatic::Refused { .. }) {
                         self.automatic = Automatic::Allowed;
                     }
@@ -472,6 +476,7 @@ impl Machine {
         self.had_login = true;
         // Nothing was sent for a session of another kind, whose own login is on trial.
         if lent.is_none() {
+            self.covered = false;
             if !self.on_trial {
                 account.failures = 0;
             }

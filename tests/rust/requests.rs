@@ -127,6 +127,14 @@ fn without_relogin_a_request_is_answered_by_the_state() {
     let options = Options { require_epoch: 7, ..Options::default() };
     assert_eq!(session.http_with(TIME, &options).unwrap_err().status, status::VSESSION_E_SESSION_CHANGED);
     assert_eq!(simulator.stat("logins"), 1);
+    let requests = simulator.stat("requests");
+    let error = session.http_with(TIME.of_nobody(), &options).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_INVALID_ARGUMENT);
+    assert!(
+        error.message.contains("'options.require_epoch'") && error.message.contains("no session"),
+        "{error:?}"
+    );
+    assert_eq!(simulator.stat("requests"), requests);
 }
 
 #[test]

@@ -292,6 +292,80 @@ fn without_relogin_the_login_by_hand_covers_rest() {
     session.close().unwrap();
 }
 
+#[test]
+fn without_relogin_a_rest_session_that_ended_waits_for_the_next_login_by_hand() {
+    for (simulator, request, _) in ways() {
+        let session = simulator.config().with("relogin", "never").open().unwrap();
+        session.login().unwrap();
+        session.http(request).unwrap();
+        for round in 2..=3 {
+            simulator.kill_sessions();
+            let logins = simulator.stat("logins");
+            for _ in 0..2 {
+                let error = session.http(request).unwrap_err();
+                assert_eq!(error.status, status::VSESSION_E_NOT_AUTHENTICATED, "{error:?}");
+                assert!(error.message.contains("call vsession_login"), "{error:?}");
+                assert_eq!(error.executed, VSESSION_EXECUTED_NO, "{error:?}");
+                assert_eq!(session.rest_state(), VSESSION_STATE_EXPIRED);
+            }
+            assert_eq!(simulator.stat("logins"), logins, "nothing logs in by itself");
+            // Nobody has noticed yet that the vim25 session is gone too; and once more when somebody has.
+            session.login().unwrap();
+            if session.ping().is_err() {
+                session.login().unwrap();
+            }
+            assert_eq!(session.http(request).unwrap().epoch, round);
+            assert_eq!(session.rest_state(), VSESSION_STATE_ACTIVE);
+        }
+        session.close().unwrap();
+        assert_eq!(simulator.stat("sessions"), 0);
+    }
+}
+
+#[test]
+fn without_relogin_a_rest_session_does_not_send_a_password_that_changed_meanwhile() {
+    let simulator = vcenter("plain", "separate");
+    let session = simulator.config().with("relogin", "never").open().unwrap();
+    session.login().unwrap();
+    session.http(MACHINES).unwrap();
+    simulator.set_password("rotated");
+    simulator.kill_sessions();
+    assert_eq!(session.http(MACHINES).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(simulator.stat("login_failures"), 0);
+    session.close().unwrap();
+}
+
+#[test]
+fn without_relogin_keep_alive_stops_when_the_rest_session_has_ended() {
+    let simulator = vcenter("plain", "separate");
+    let session = lively(&simulator).with("relogin", "never").open().unwrap();
+    session.login().unwrap();
+    session.http(MACHINES).unwrap();
+    let asked = || simulator.calls(&format!("GET {API}"));
+    simulator.kill_sessions();
+    eventually("keep-alive notices", || session.rest_state() == VSESSION_STATE_EXPIRED);
+    let before = asked();
+    std::thread::sleep(Duration::from_millis(2500));
+    assert_eq!((asked(), rest_logins(&simulator)), (before, 1), "it has stopped");
+    // The next login by hand, and the request that follows it, start it again.
+    session.login().unwrap();
+    assert_eq!(session.http(MACHINES).unwrap().epoch, 2);
+    eventually("it has started again", || asked() > before);
+    session.close().unwrap();
+}
+
+#[test]
+fn the_limit_of_a_reply_to_a_rest_login_is_not_an_option() {
+    let simulator = vcenter("plain", "separate");
+    let session = simulator.session();
+    let body = "x".repeat(2 << 20);
+    simulator.rule(json!({"path": API, "method": "POST", "status": 200, "body": body}));
+    let error = session.http(MACHINES).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_REPLY_TOO_LARGE, "{error:?}");
+    assert!(error.message.contains("1048576 bytes") && !error.message.contains("option"), "{error:?}");
+    session.close().unwrap();
+}
+
 /// How REST, or SOAP, may be out of order.
 fn troubles(path: &str) -> [serde_json::Value; 3] {
     [

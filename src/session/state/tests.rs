@@ -127,7 +127,7 @@ fn machines() -> Vec<(&'static str, Machine, Account)> {
     ]
     .into_iter()
     .map(|(name, inputs, last)| {
-        let mut machine = Machine::new(&Config::new("https://u:p@vc").unwrap(), Relogin::Auto, now().time);
+        let mut machine = Machine::new(&Config::new("https://u:p@vc").unwrap(), false, now().time);
         let mut account = Account { newer_given: name.ends_with("newer_given"), ..Account::default() };
         let after = (name == "EXPIRED").then_some(Input::Expired { server: "vc", replace: false });
         for input in inputs.iter().copied().chain(last).chain(after) {
@@ -326,7 +326,7 @@ fn the_documented_table_is_that_of_the_machine() {
 fn failed_at(began: Instant, error: &Error) -> Machine {
     let mut config = Config::new("https://u:p@vc").unwrap();
     (config.backoff, config.max_backoff) = (Duration::from_secs(60), Duration::from_secs(60));
-    let mut machine = Machine::new(&config, Relogin::Auto, began);
+    let mut machine = Machine::new(&config, false, began);
     let (mut account, now) = (Account::default(), Now { time: began, jitter: 1.0 });
     for input in [Input::LoginBegins { by_hand: false }, Input::LoginFailed { error }] {
         machine.feed(&mut account, now, input);
