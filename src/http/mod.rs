@@ -36,4 +36,5 @@ pub(crate) use input::{check_headers, check_method, check_target, percent_decode
 pub(crate) use reply::HttpReply;
 pub(crate) use request::{HttpRequest, Lane};
 pub(crate) use retry::{Reason, Retry};
+pub(crate) use scrub::Secrets;
 pub(crate) use stream::{Give, Streams, Take, given_up};

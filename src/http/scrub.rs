@@ -1,41 +1,90 @@
 //! Removes secrets from requests and replies before they are written to a trace: by the names of headers, elements, members and
-//! parameters, and wherever a secret that was found by its name is repeated.
+//! parameters, and wherever a secret that was found by its name is repeated. Errors do not repeat those of a program's request either.
 
-use crate::runtime::redact::{Redactor, without_references};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use super::input::percent_decoded;
+use crate::runtime::redact::{Redactor, SHORT, without_references};
 use crate::runtime::secret::{MASK, Wiped};
 
 /// In the place of a body that repeats a secret in a form in which it cannot be cut out.
 const LEFT_OUT: &str = "(the body repeats a secret in another form and is left out)";
 
+/// In the place of a body that cannot be understood.
+const UNREADABLE: &str = "(the body names a secret in a form that is not understood and is left out)";
+
 /// A name that contains one of these, in any case and whatever stands between its words, is the name of a secret.
 const WORDS: &[&str] = &[
     "password", "passwd", "passphrase", "secret", "token", "ticket", "cookie", "signature", "assertion",
-    "authorization", "sessionid", "apikey", "privatekey",
+    "authorization", "sessionid", "apikey", "privatekey", "pwd",
 ];
+
+/// What an `Authorization` holds besides secrets.
+const PUBLIC: &[&str] =
+    &["username", "realm", "uri", "algorithm", "qop", "nc", "nonce", "signature_alg", "signedheaders"];
 
 /// As many different secrets of one exchange are looked for.
 const MOST: usize = 64;
+/// As much of the body of a program's request is searched for them.
+const SEARCHED: usize = 1 << 20;
 
 /// Whether what has this name is a secret.
 pub(super) fn is_secret(name: &str) -> bool {
-    let bare: String =
-        name.chars().filter(|c| c.is_ascii_alphanumeric()).map(|c| c.to_ascii_lowercase()).collect();
+    let mut bare = Wiped::new(String::with_capacity(name.len()));
+    bare.extend(name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()));
     // The header of WS-Security, with tokens and signatures.
-    bare == "security" || WORDS.iter().any(|word| bare.contains(word))
+    matches!(bare.as_str(), "security" | "sig") || WORDS.iter().any(|word| bare.contains(word))
+}
+
+fn is_secret_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    is_secret(&name)
+        || ["session", "csrf", "xsrf"].iter().any(|word| name.contains(word))
+        || name.split(['-', '_']).any(|word| matches!(word, "auth" | "authentication"))
 }
 
 /// The secrets of an exchange that were found by their names.
 #[derive(Default)]
-pub(super) struct Secrets {
+pub(crate) struct Secrets {
     found: Vec<Wiped<String>>,
+    /// A body is not what it begins like, or says too late that something in it is a secret.
+    is_unclear: bool,
     /// How many values were masked.
     pub(super) masked: usize,
 }
 
 impl Secrets {
-    /// Notes a value and masks it.
+    /// Those in a request that a program makes.
+    pub(crate) fn of_request<'a>(
+        headers: impl Iterator<Item = (&'a str, &'a str)>,
+        target: &str,
+        body: &[u8],
+    ) -> Secrets {
+        let mut secrets = Secrets::default();
+        for (name, value) in headers {
+            secrets.header(name, value);
+        }
+        secrets.target(target);
+        if let Some(text) = as_text(&body[..body.len().min(SEARCHED)]) {
+            secrets.by_name(text, false);
+        }
+        secrets
+    }
+
+    /// The secrets that are long enough to be told from other words.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &str> {
+        self.found.iter().map(|secret| secret.as_str()).filter(|secret| secret.chars().count() >= SHORT)
+    }
+
+    /// Masks a value, and notes it to find it elsewhere.
     fn mask(&mut self, value: &str) -> &'static str {
         self.masked += 1;
+        self.note(value);
+        MASK
+    }
+
+    fn note(&mut self, value: &str) {
         let value = value.trim();
         // What is no secret wherever else it stands.
         let is_common = matches!(value, "" | "true" | "false" | "null" | MASK)
@@ -43,7 +92,6 @@ impl Secrets {
         if !is_common && self.found.len() < MOST && self.found.iter().all(|known| known.as_str() != value) {
             self.found.push(Wiped::new(value.to_string()));
         }
-        MASK
     }
 
     /// A header as it may be shown. `None`: its name says that its value is a secret.
@@ -67,9 +115,27 @@ impl Secrets {
             // The scheme, without the challenge.
             return Some(format!("{} {MASK}", value.split(' ').next().unwrap_or_default()));
         }
-        if is_secret(name) {
+        if is_secret_header(name) {
+            // Behind the scheme is a secret, or parameters of which some are.
             let secret = value.split_once(' ').map_or(value, |(_, secret)| secret);
             self.mask(secret);
+            for parameter in secret.split(',') {
+                let (name, value) = parameter.split_once('=').unwrap_or_default();
+                let value = value.trim().trim_matches('"');
+                // Behind the end of base64 is nothing.
+                if value.len() >= SHORT && !PUBLIC.contains(&name.trim().to_ascii_lowercase().as_str()) {
+                    self.note(value);
+                }
+            }
+            if let Ok(plain) = BASE64_STANDARD.decode(secret).map(Wiped::new)
+                && let Some((_, password)) =
+                    std::str::from_utf8(&plain).ok().and_then(|it| it.split_once(':'))
+            {
+                self.note(password);
+            }
+            if !name.to_ascii_lowercase().contains("authorization") {
+                self.note(value);
+            }
             return None;
         }
         if is("location") || is("referer") {
@@ -78,39 +144,61 @@ impl Secrets {
         Some(value.to_string())
     }
 
-    /// A target or an address, whose query may hold secrets.
-    pub(super) fn target(&mut self, target: &str) -> String {
-        match target.split_once('?') {
-            Some((path, query)) => format!("{path}?{}", self.form(query)),
-            None => target.to_string(),
+    /// A target or an address, whose query and segments may hold secrets.
+    pub(crate) fn target(&mut self, target: &str) -> String {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let mut shown = path.split('/').map(|segment| self.form(segment)).collect::<Vec<_>>().join("/");
+        if path.len() < target.len() {
+            shown.push('?');
+            shown.push_str(&self.form(query));
         }
+        shown
     }
 
-    /// Parameters of a query or a form: `a=b&c=d`.
+    /// Parameters of a query or a form: `a=b&c=d`. Those of a text stand on lines.
     fn form(&mut self, text: &str) -> String {
-        let mut clean = Vec::new();
-        for pair in text.split('&') {
-            clean.push(match pair.split_once('=') {
-                Some((name, value)) if is_secret(name) || name.starts_with("SAML") => {
-                    format!("{name}={}", self.mask(value))
+        let mut clean = String::with_capacity(text.len());
+        let ends = ['&', ';', '\n'];
+        for part in text.split_inclusive(ends) {
+            let pair = part.trim_end_matches(ends);
+            match pair.split_once('=') {
+                Some((name, value)) if is_secret(&without_percents(name)) || name.starts_with("SAML") => {
+                    // As it was meant, it is found in each spelling.
+                    self.note(&without_percents(value));
+                    clean.push_str(&[name, "=", self.mask(value)].concat());
                 }
-                _ => pair.to_string(),
-            });
+                _ => clean.push_str(pair),
+            }
+            clean.push_str(&part[pair.len()..]);
         }
-        clean.join("&")
+        clean
     }
 
     /// A body as it may be shown. `all`: each of its texts is a secret.
-    pub(super) fn body(&mut self, body: &[u8], is_form: bool, all: bool) -> Wiped<Vec<u8>> {
-        let Some(text) = as_text(body) else { return self.binary(body) };
-        let by_name = Wiped::new(match text.trim_start().bytes().next() {
+    pub(super) fn body(&mut self, body: &[u8], all: bool) -> Wiped<Vec<u8>> {
+        let Some(text) = as_text(body) else { return self.binary(body, all) };
+        self.is_unclear = false;
+        let by_name = self.by_name(text, all);
+        if self.is_unclear && (all || is_secret(text)) {
+            self.masked += 1;
+            return Wiped::new(UNREADABLE.into());
+        }
+        Wiped::new(self.without_repetitions(&by_name).into_bytes())
+    }
+
+    /// The text without what has the name of a secret.
+    fn by_name(&mut self, text: &str, all: bool) -> Wiped<String> {
+        let bare = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
+        Wiped::new(match bare.bytes().next() {
             Some(b'<') => self.xml(text, all),
             Some(b'{' | b'[' | b'"') => self.json(text, all),
-            _ if is_form => self.form(text),
-            _ if all && !text.trim().is_empty() => self.mask(text).to_string(),
-            _ => text.to_string(),
-        });
-        Wiped::new(self.without_repetitions(&by_name).into_bytes())
+            Some(_) if all => self.mask(text).to_string(),
+            _ => {
+                // The parts of a multipart body have their names in headers.
+                self.is_unclear = bare.starts_with("--");
+                self.form(text)
+            }
+        })
     }
 
     /// The text without the secrets that have been found, wherever they stand.
@@ -143,7 +231,14 @@ impl Secrets {
     }
 
     /// A body that is no text: only what it repeats word for word can be found.
-    fn binary(&mut self, body: &[u8]) -> Wiped<Vec<u8>> {
+    fn binary(&mut self, body: &[u8], all: bool) -> Wiped<Vec<u8>> {
+        // As UTF-16 it may name a secret.
+        let mut lower = Wiped::new(Vec::with_capacity(body.len()));
+        lower.extend(body.iter().filter(|byte| **byte != 0).map(u8::to_ascii_lowercase));
+        if all || WORDS.iter().any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some()) {
+            self.masked += 1;
+            return Wiped::new(UNREADABLE.into());
+        }
         let repeats = self.found.iter().filter(|secret| secret.len() >= 4);
         match repeats.into_iter().any(|secret| memchr::memmem::find(body, secret.as_bytes()).is_some()) {
             true => Wiped::new(LEFT_OUT.into()),
@@ -153,8 +248,8 @@ impl Secrets {
 
     fn xml(&mut self, text: &str, all: bool) -> String {
         let mut clean = String::with_capacity(text.len() + 256);
-        // The names of the open elements, and whether each one's content is secret.
-        let mut open: Vec<(&str, bool)> = Vec::new();
+        // The names of the open elements, whether each one's content is secret, and whether a `value` has stood in it.
+        let mut open: Vec<(&str, bool, bool)> = Vec::new();
         // The last `key` or `name` names a secret, and a `value` follows.
         let mut named = false;
         let mut rest = text;
@@ -168,7 +263,7 @@ impl Secrets {
             };
             let (piece, behind) = rest.split_at(end.unwrap_or(rest.len()));
             rest = behind;
-            let (name, secret) = *open.last().unwrap_or(&("", all));
+            let (name, secret, _) = *open.last().unwrap_or(&("", all, false));
             if is_text && secret && name != "_this" && !piece.trim().is_empty() {
                 let bare = piece.strip_prefix("<![CDATA[").map(|text| text.trim_end_matches("]]>"));
                 let plain = Wiped::new(bare.map_or_else(|| without_references(piece), str::to_string));
@@ -176,6 +271,8 @@ impl Secrets {
             } else if is_text || piece.starts_with("<!") || piece.starts_with("<?") {
                 if matches!(name, "key" | "name") {
                     named = is_secret(piece);
+                    // What it names has been written.
+                    self.is_unclear |= named && open.iter().nth_back(1).is_some_and(|parent| parent.2);
                 }
                 clean.push_str(if secret && piece.starts_with("<!--") { "" } else { piece });
             } else if piece.starts_with("</") {
@@ -185,9 +282,13 @@ impl Secrets {
                 let name = piece[1..].split(|c: char| c.is_whitespace() || matches!(c, '/' | '>')).next();
                 let name = name.unwrap_or_default();
                 let name = name.rsplit(':').next().unwrap_or_default();
-                let follows = matches!(name, "value" | "val") && std::mem::take(&mut named);
+                let is_value = matches!(name, "value" | "val");
+                let follows = is_value && std::mem::take(&mut named);
+                if let Some(parent) = open.last_mut() {
+                    parent.2 |= is_value && !follows;
+                }
                 if !piece.ends_with("/>") {
-                    open.push((name, secret || follows || is_secret(name)));
+                    open.push((name, secret || follows || is_secret(name), false));
                 }
                 self.tag(piece, &mut clean);
             }
@@ -217,29 +318,40 @@ impl Secrets {
 
     fn json(&mut self, text: &str, all: bool) -> String {
         let mut clean = String::with_capacity(text.len() + 256);
-        // Whether what stands in each open object or array is secret.
-        let mut open: Vec<bool> = Vec::new();
+        // Whether what stands in each open object or array is secret, and whether a `value` has stood in it.
+        let mut open: Vec<(bool, bool)> = Vec::new();
         // Whether the value that comes next is secret.
         let mut next = all;
         let (mut named, mut is_name) = (false, false);
         let mut rest = text;
         while let Some(first) = rest.chars().next() {
-            let within = open.last().copied().unwrap_or(all);
+            let within = open.last().map_or(all, |outer| outer.0);
             let length = match first {
                 '"' => end_of_string(rest),
                 '-' | '0'..='9' => rest
                     .find(|c: char| !matches!(c, '0'..='9' | '.' | '-' | '+' | 'e' | 'E'))
                     .unwrap_or(rest.len()),
+                _ if first.is_alphanumeric() => {
+                    rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len())
+                }
                 _ => first.len_utf8(),
             };
             let (piece, behind) = rest.split_at(length);
             rest = behind;
+            if first == '\'' || first.is_alphabetic() && !matches!(piece, "true" | "false" | "null") {
+                // No JSON, or its end was cut off.
+                self.is_unclear |= !behind.is_empty();
+            }
             match first {
                 '"' if behind.trim_start().starts_with(':') => {
-                    let name = piece.trim_matches('"');
-                    let follows = matches!(name, "value" | "val") && std::mem::take(&mut named);
-                    next = within || follows || is_secret(name);
-                    is_name = matches!(name, "key" | "name");
+                    let name = without_escapes(piece.trim_matches('"'));
+                    let is_value = matches!(name.as_str(), "value" | "val");
+                    let follows = is_value && std::mem::take(&mut named);
+                    if let Some(outer) = open.last_mut() {
+                        outer.1 |= is_value && !follows;
+                    }
+                    next = within || follows || is_secret(&name);
+                    is_name = matches!(name.as_str(), "key" | "name");
                     clean.push_str(piece);
                 }
                 '"' if next => {
@@ -252,11 +364,15 @@ impl Secrets {
                 }
                 _ => {
                     match first {
-                        '"' if is_name => named = is_secret(piece),
-                        '{' | '[' => open.push(next),
+                        '"' if is_name => {
+                            named = is_secret(&without_escapes(piece));
+                            // What it names has been written.
+                            self.is_unclear |= named && open.last().is_some_and(|outer| outer.1);
+                        }
+                        '{' | '[' => open.push((next, false)),
                         '}' | ']' => {
                             open.pop();
-                            next = open.last().copied().unwrap_or(all);
+                            next = open.last().map_or(all, |outer| outer.0);
                         }
                         ',' => next = within,
                         _ => {}
@@ -305,6 +421,12 @@ fn without_escapes(text: &str) -> Wiped<String> {
     plain
 }
 
+/// The text that a part of a query or a form stands for.
+fn without_percents(text: &str) -> Wiped<String> {
+    let plain = Wiped::new(percent_decoded(text));
+    Wiped::new(String::from_utf8_lossy(&plain).replace('+', " "))
+}
+
 /// The body as text. A character that was cut off at its end is left out.
 fn as_text(body: &[u8]) -> Option<&str> {
     match std::str::from_utf8(body) {
@@ -319,7 +441,7 @@ mod tests {
     use super::*;
 
     fn body(text: &str) -> String {
-        String::from_utf8(Secrets::default().body(text.as_bytes(), false, false).to_vec()).unwrap()
+        String::from_utf8(Secrets::default().body(text.as_bytes(), false).to_vec()).unwrap()
     }
 
     #[test]
@@ -366,20 +488,94 @@ mod tests {
                 r#"[{"key":"guestinfo.password","value":"***"},{"key":"a","value":"b"}]"#,
             ),
             (r#"{"session-id":"cut of"#, r#"{"session-id":"***""#),
+            ("\u{feff}{\"password\":\"x\"}", "\u{feff}{\"password\":\"***\"}"),
+            (r#"{"pass\u0077ord":"x"}"#, r#"{"pass\u0077ord":"***"}"#),
+            (
+                r#"{"key":"guestinfo.pass\u0077ord","value":"x"}"#,
+                r#"{"key":"guestinfo.pass\u0077ord","value":"***"}"#,
+            ),
+            ("username=a&password=hunter42", "username=a&password=***"),
+            ("p%61ssword=hunter42;b=c\nx-token=y\nd=e", "p%61ssword=***;b=c\nx-token=***\nd=e"),
+            (r#"{"a": 1, "b": tru"#, r#"{"a": 1, "b": tru"#),
+            ("[vm] is off", "[vm] is off"),
             (r#""a text""#, r#""a text""#),
         ] {
             assert_eq!(body(given), shown);
         }
-        let all = |text: &str| {
-            String::from_utf8(Secrets::default().body(text.as_bytes(), false, true).to_vec()).unwrap()
-        };
+        let all =
+            |text: &str| String::from_utf8(Secrets::default().body(text.as_bytes(), true).to_vec()).unwrap();
         assert_eq!(all(r#""b00b-cafe""#), r#""***""#);
         assert_eq!(all(r#"{"value":"b00b-cafe"}"#), r#"{"value":"***"}"#);
         assert_eq!(all("b00b-cafe"), "***");
+        assert_eq!(
+            Secrets::default().target("/a;jsessionid=x-1/b?c;p%61sswd=y-2&d#token=z-3"),
+            "/a;jsessionid=***/b?c;p%61sswd=***&d#token=***"
+        );
         let mut secrets = Secrets::default();
         assert_eq!(secrets.target("/a?b=c&access_token=t-12345678&d"), "/a?b=c&access_token=***&d");
-        let form = secrets.body(b"grant_type=x&client_secret=s-123&e=t-12345678", true, false);
+        let form = secrets.body(b"grant_type=x&client_secret=s-123&e=t-12345678", false);
         assert_eq!(*form, b"grant_type=x&client_secret=***&e=***");
+    }
+
+    #[test]
+    fn a_body_that_names_a_secret_and_is_not_understood_is_left_out() {
+        let utf_16: Vec<u8> =
+            "<a><Password>x</Password></a>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for given in [
+            &utf_16[..],
+            b"\xff\xfe<p\0a\0s\0s\0w\0d\0>\0",
+            b"--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\nhunter42\r\n--b--\r\n",
+            br#"[{"value":"hunter42","key":"guestinfo.password"}]"#,
+            b"<a><value>hunter42</value><key>guestinfo.password</key></a>",
+            b"{'password': 'hunter42'}",
+            b"{\"a\": password, \"b\": 1}",
+        ] {
+            let mut secrets = Secrets::default();
+            assert_eq!(*secrets.body(given, false), UNREADABLE.as_bytes());
+            assert_eq!(secrets.masked, 1, "curl does not send it");
+        }
+        let harmless = b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n--b--\r\n";
+        assert_eq!(*Secrets::default().body(harmless, false), harmless);
+        assert_eq!(*Secrets::default().body(b"\xff\xfe", true), UNREADABLE.as_bytes());
+    }
+
+    #[test]
+    fn headers_are_secret_by_their_names() {
+        for name in [
+            "X-Auth", "X-Authorization", "X-CSRF", "X-XSRF-Value", "X-Session-Id", "X-Vmware-Session",
+            "X-Api-Key",
+        ] {
+            assert_eq!(Secrets::default().header(name, "x"), None, "{name}");
+        }
+        for name in ["X-Author", "Accept", "Content-Type", "X-Request-ID"] {
+            assert_eq!(Secrets::default().header(name, "x").as_deref(), Some("x"));
+        }
+    }
+
+    #[test]
+    fn the_secrets_of_a_request_are_found_in_its_parts() {
+        let headers = [
+            ("Authorization", "SIGN token=\"t-1111\", nonce=\"n-2222\", signature=\"s-3333\""),
+            ("Proxy-Authorization", "Basic Ym9iOmh1bnRlcjIyeA=="),
+            ("Cookie", "a=\"c-4444\"; b=xy"),
+            ("X-Secret", "two words"),
+        ];
+        let body = br#"{"password":"p-5555","b":"b-6666"}"#;
+        let secrets = Secrets::of_request(headers.into_iter(), "/a?access_token=q%2D7777", body);
+        let found: Vec<&str> = secrets.values().collect();
+        for secret in [
+            "t-1111",
+            "s-3333",
+            "Ym9iOmh1bnRlcjIyeA==",
+            "hunter22x",
+            "c-4444",
+            "two words",
+            "p-5555",
+            "q-7777",
+        ] {
+            assert!(found.contains(&secret), "{secret}: {found:?}");
+        }
+        assert!(found.iter().all(|secret| secret.len() >= SHORT && !matches!(*secret, "n-2222" | "b-6666")));
     }
 
     #[test]
@@ -389,7 +585,7 @@ mod tests {
         assert_eq!(secrets.header("Authorization", "Basic dXNlcjpwYXNz"), None);
         assert_eq!(secrets.header("vmware-api-session-id", "id-4711x"), None);
         assert_eq!(secrets.header("Accept", "text/xml").as_deref(), Some("text/xml"));
-        secrets.body(b"<password>Tr0ub&amp;dor</password>", false, false);
+        secrets.body(b"<password>Tr0ub&amp;dor</password>", false);
         let set = secrets.header("Set-Cookie", "s=\"new-42-id\"; Path=/; Secure").unwrap();
         assert_eq!(set, "s=***; Path=/; Secure");
         for repeated in
@@ -400,17 +596,17 @@ mod tests {
                 format!("{{\"a\":\"bad {repeated}.\"}}"),
                 format!("bad {repeated}\nx"),
             ] {
-                let shown = secrets.body(text.as_bytes(), false, false);
+                let shown = secrets.body(text.as_bytes(), false);
                 let shown = String::from_utf8(shown.to_vec()).unwrap();
                 assert!(!shown.contains(repeated) && shown.contains(MASK), "{shown}");
             }
         }
         let mut short = Secrets::default();
-        let login = short.body(b"<L><userName>pass</userName><password>pass</password></L>", false, false);
+        let login = short.body(b"<L><userName>pass</userName><password>pass</password></L>", false);
         assert_eq!(*login, b"<L><userName>***</userName><password>***</password></L>");
-        let split = secrets.body(b"<p>52aa<b>-bb</b></p>", false, false);
+        let split = secrets.body(b"<p>52aa<b>-bb</b></p>", false);
         assert_eq!(*split, LEFT_OUT.as_bytes());
-        assert_eq!(*secrets.body(b"\xff\x00id-4711x", false, false), LEFT_OUT.as_bytes());
-        assert_eq!(*secrets.body(b"\xff\x00other", false, false), b"\xff\x00other");
+        assert_eq!(*secrets.body(b"\xff\x00id-4711x", false), LEFT_OUT.as_bytes());
+        assert_eq!(*secrets.body(b"\xff\x00other", false), b"\xff\x00other");
     }
 }

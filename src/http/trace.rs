@@ -73,7 +73,7 @@ impl Trace {
         let in_headers = secrets.masked;
         let target = secrets.target(path);
         let body = self.beginning(request.body, request.body.iter().map(|piece| piece.len()).sum());
-        let shown = secrets.body(&body.bytes, lines.is_form, false);
+        let shown = secrets.body(&body.bytes, false);
         let (shown, whole) = body.cut(&shown, self.settings.bodies);
         let is_whole = whole && secrets.masked == in_headers && given.is_none();
         let path = path.split('?').next().unwrap_or_default();
@@ -189,7 +189,7 @@ impl Traced<'_> {
             Err(error) => (&reply.part, Some(error)),
         };
         let beginning = self.trace.beginning(&[body], body.len());
-        let shown = self.secrets.body(&beginning.bytes, false, self.hands_out);
+        let shown = self.secrets.body(&beginning.bytes, self.hands_out);
         let (shown, whole) = beginning.cut(&shown, self.trace.settings.bodies);
         file.write_all(shown)?;
         if taken && reply.head.status < 400 {
@@ -224,7 +224,6 @@ struct Lines {
     /// The names of headers whose values are secret.
     left_out: Vec<String>,
     has_type: bool,
-    is_form: bool,
 }
 
 impl Lines {
@@ -237,7 +236,6 @@ impl Lines {
             let is = |other: &str| name.eq_ignore_ascii_case(other);
             if is("content-type") {
                 lines.has_type = true;
-                lines.is_form = value.to_ascii_lowercase().contains("x-www-form-urlencoded");
             }
             match secrets.header(name, value) {
                 Some(value) => lines.shown.push(format!("{name}: {value}")),

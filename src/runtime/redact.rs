@@ -27,11 +27,48 @@ const STANDARD: &[&str] = &[
     "http://www.w3.org/2001/XMLSchema",
 ];
 
-/// Names from SOAP and from vSphere's faults. They do not echo what we sent either.
+/// Names from SOAP, from vSphere's faults and from its REST services' errors. They do not echo what we sent either.
 const STANDARD_NAMES: &[&str] = &[
-    "Detail", "Fault", "detail", "fault", "faultCause", "faultMessage", "invalidProperty",
-    "localizedMessage", "name", "obj", "object", "privilegeId", "type", "vim25", "xml", "xmlns", "xsd",
+    "Detail",
+    "Fault",
+    "detail",
+    "fault",
+    "faultCause",
+    "faultMessage",
+    "invalidProperty",
+    "localizedMessage",
+    "name",
+    "obj",
+    "object",
+    "privilegeId",
+    "type",
+    "vim25",
+    "xml",
+    "xmlns",
+    "xsd",
     "xsi",
+    "ALREADY_EXISTS",
+    "ALREADY_IN_DESIRED_STATE",
+    "CANCELED",
+    "CONCURRENT_CHANGE",
+    "ERROR",
+    "FEATURE_IN_USE",
+    "INTERNAL_SERVER_ERROR",
+    "INVALID_ARGUMENT",
+    "INVALID_REQUEST",
+    "NOT_ALLOWED_IN_CURRENT_STATE",
+    "NOT_FOUND",
+    "OPERATION_NOT_FOUND",
+    "RESOURCE_BUSY",
+    "RESOURCE_INACCESSIBLE",
+    "RESOURCE_IN_USE",
+    "SERVICE_UNAVAILABLE",
+    "TIMED_OUT",
+    "UNABLE_TO_ALLOCATE_RESOURCE",
+    "UNAUTHENTICATED",
+    "UNAUTHORIZED",
+    "UNEXPECTED_INPUT",
+    "UNSUPPORTED",
 ];
 
 /// Replaces a text in which a gap would show what was removed.
@@ -182,7 +219,7 @@ impl Redactor<'_> {
 }
 
 /// A secret with fewer characters is only looked for as a whole word.
-const SHORT: usize = 4;
+pub(crate) const SHORT: usize = 4;
 
 /// The text without tags and comments. A `>` in the value of an attribute ends a tag here.
 fn without_markup(text: &str) -> String {
@@ -414,6 +451,7 @@ mod tests {
         assert_eq!(Redactor(&["bob"]).quote("the login of bob failed", 80), WITHHELD);
         assert_eq!(Redactor(&["e"]).quote("the login of bob failed", 80), "the login of bob failed");
         assert_eq!(Redactor(&["login"]).name("InvalidLogin"), "InvalidLogin");
+        assert_eq!(Redactor(&["BUSY"]).name("RESOURCE_BUSY"), "RESOURCE_BUSY");
         assert_eq!(Redactor(&["hunter42"]).name("xhunter42Fault"), "***");
     }
 

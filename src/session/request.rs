@@ -16,7 +16,7 @@ use super::repeat::Repeats;
 use super::rest::Rest;
 use super::vim25::Vim25;
 use crate::error::{Error, Result};
-use crate::http::{Client, Give, Head, HttpReply, HttpRequest, Lane, Retry, Streams, Take};
+use crate::http::{Client, Give, Head, HttpReply, HttpRequest, Lane, Retry, Secrets, Streams, Take};
 use crate::rest::session::SESSION_HEADER;
 use crate::rest::{self, paths};
 use crate::runtime::redact::Redactor;
@@ -90,9 +90,11 @@ impl HttpCall<'_> {
         }
     }
 
-    /// The request, for messages. The query may hold what is not for everybody.
-    fn name(&self) -> String {
-        format!("{} {}", self.method, self.path.path())
+    /// The secrets that the program put into the request.
+    #[cold]
+    fn secrets(&self) -> Secrets {
+        let headers = self.headers.iter().map(|(name, value)| (&**name, &**value));
+        Secrets::of_request(headers, self.path.as_str(), &self.body)
     }
 
     fn has_body(&self) -> bool {
@@ -116,8 +118,11 @@ impl HttpCall<'_> {
         retry.note_pause_asked(head.retry_after());
         let own: Vec<&str> =
             self.headers.iter().filter(|(name, _)| is_secret(name)).map(|(_, value)| &**value).collect();
-        let hidden = [&[session], &own[..]].concat();
-        let refusal = rest::error::of_reply(&self.name(), &head, &body, Redactor(&hidden));
+        let mut secrets = self.secrets();
+        // The query may hold what is not for everybody.
+        let name = format!("{} {}", self.method, secrets.target(self.path.path()));
+        let hidden: Vec<&str> = [session].into_iter().chain(own).chain(secrets.values()).collect();
+        let refusal = rest::error::of_reply(&name, &head, &body, Redactor(&hidden));
         let doubtful = !session.is_empty()
             && (head.status == 401 || refusal.status() == Status::VSESSION_E_NOT_AUTHENTICATED);
         Judged {

@@ -377,6 +377,41 @@ fn what_the_server_repeats_of_the_session_is_not_shown() {
 }
 
 #[test]
+fn what_the_server_repeats_of_the_programs_secrets_is_not_shown() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    const SECRET: &str = "5ecret-of-0815";
+    let header = |name: &'static str, value: &'static str| (vec![(name, value)], "/x", &b""[..]);
+    for (headers, path, body) in [
+        header("Authorization", "Bearer 5ecret-of-0815"),
+        header("Authorization", "SIGN token=\"5ecret-of-0815\", signature=\"abcdefgh\""),
+        header("Authorization", "Basic Ym9iOjVlY3JldC1vZi0wODE1"),
+        header("Cookie", "vmware_soap_session=5ecret-of-0815; a=b"),
+        header("Cookie", "a=b; vmware_soap_session=\"5ecret-of-0815\""),
+        header("X-Auth-Token", "5ecret-of-0815"),
+        header("X-CSRF", "5ecret-of-0815"),
+        (vec![], "/x?a=b&password=5ecret-of-0815", b""),
+        (vec![], "/x;jsessionid=5ecret-of-0815", b""),
+        (vec![], "/x?access_token=5ecret%2Dof-0815", b""),
+        (vec![], "/x", br#"{"spec":{"password":"5ecret-of-0815"}}"#),
+        (vec![], "/x", b"username=a&password=5ecret-of-0815"),
+    ] {
+        let answer = format!("you sent {SECRET}, Ym9iOjVlY3JldC1vZi0wODE1");
+        simulator.rule(json!({"path": "/x*", "times": 1, "status": 400, "body": answer}));
+        let request = HttpRequest { headers: &headers, ..HttpRequest::post(path, body).of_nobody() };
+        let error = session.http(request).unwrap_err();
+        assert_eq!(error.status, status::VSESSION_E_HTTP, "{error:?}");
+        assert!(error.message.contains("you sent ***"), "{error:?}");
+        let shown = String::from_utf8(error.answer.body.clone().unwrap()).unwrap();
+        assert!(shown.starts_with("you sent ***"), "{headers:?} {path}: {shown}");
+        assert!(!error.message.contains(SECRET) && !shown.contains(SECRET), "{error:?}");
+        if headers.iter().any(|(_, value)| value.starts_with("Basic")) {
+            assert!(!error.message.contains("Ym9i") && !shown.contains("Ym9i"), "{error:?}");
+        }
+    }
+}
+
+#[test]
 fn another_services_outage_says_nothing_about_the_session() {
     let simulator = vcenter();
     let session = simulator.session();

@@ -206,6 +206,10 @@ fn requests_of_any_kind_are_traced_without_their_secrets() {
     simulator.rule(json!({"path": "/other", "status": 500, "content_type": "application/json",
         "body": r#"{"error_type":"ERROR","messages":[{"id":"x","default_message":"bad hunter42! of tok-0815-bb"}]}"#}));
     session.http(guest).unwrap_err();
+    // Bodies without a Content-Type.
+    for body in [&b"user=u&password=hunter42!"[..], b"--b\r\nname=\"password\"\r\n\r\nhunter42!\r\n--b--"] {
+        session.http(HttpRequest::post("/form", body).of_nobody()).unwrap_err();
+    }
     let id = session.cookie().unwrap();
     let id = id.split_once('=').unwrap().1.trim_matches('"').to_string();
     session.close().unwrap();
@@ -222,6 +226,7 @@ fn requests_of_any_kind_are_traced_without_their_secrets() {
         files.values().any(|text| text.contains("/other?access_token=***") && text.contains("\n# url")),
         "{files:?}"
     );
+    assert!(files.values().any(|text| text == "user=u&password=***"), "{files:?}");
     for (name, text) in &files {
         for secret in [&*id, "another-4711-id", "cst-VCT", "hunter42", "tok-4711-aa", "tok-0815-bb"] {
             assert!(!text.contains(secret), "{name}: {text}");
