@@ -32,6 +32,7 @@ pub(crate) fn late(settings: &Settings, phase: Phase, occasion: &str) -> String 
         Phase::Thread => "see which functions of the program keep the library's threads".to_string(),
         Phase::Start => "make fewer calls at a time".to_string(),
         Phase::Credentials => "see what the credentials function or 'password_file' waits for".to_string(),
+        Phase::OtherLogin => "see why the other service does not answer".to_string(),
         Phase::Permit | Phase::LongPollPermit => "raise that option".to_string(),
         _ => format!("check whether {peer} answers at all"),
     };
@@ -54,6 +55,7 @@ fn doing(settings: &Settings, phase: Phase) -> String {
         Phase::Thread => format!("a thread of the library was waited for, and nothing was sent to {peer}"),
         Phase::Start => format!("nothing had been sent to {peer} yet"),
         Phase::Credentials => format!("the credentials for {peer} were read"),
+        Phase::OtherLogin => format!("the login to the other service of {peer} was waited for"),
         Phase::LongPollPermit => {
             format!("all connections for long polls to {peer} were in use ('max_long_polls')")
         }

@@ -13,6 +13,8 @@ pub(crate) enum Phase {
     Start,
     /// The file or the function of the program is asked for the credentials.
     Credentials,
+    /// It waits for the login to the other service, or for what that service says before one.
+    OtherLogin,
     /// All connections that it may use are in use.
     Permit,
     /// The same for a long poll.
@@ -32,11 +34,11 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 12] = {
+    const ALL: [Phase; 13] = {
         use Phase::*;
         [
-            Thread, Start, Credentials, Permit, LongPollPermit, Lookup, Connect, Tunnel, Handshake, Request,
-            Silence, Reply,
+            Thread, Start, Credentials, OtherLogin, Permit, LongPollPermit, Lookup, Connect, Tunnel,
+            Handshake, Request, Silence, Reply,
         ]
     };
 }

@@ -179,6 +179,12 @@ impl Watch {
         watch
     }
 
+    /// The same until this moment at the latest.
+    pub(crate) fn until(&self, moment: Option<Instant>) -> Watch {
+        let deadline = [moment, self.bounds.deadline].into_iter().flatten().min();
+        self.within(Bounds { deadline, ..self.bounds.clone() })
+    }
+
     fn of(bounds: Bounds, waiter: Waiter) -> Watch {
         Watch {
             bounds,

@@ -10,9 +10,10 @@ use super::{Session, closed};
 use crate::auth::credential::Credential;
 use crate::auth::fingerprint::Fingerprint;
 use crate::error::{Error, Result};
+use crate::runtime::phase::Phase;
 use crate::runtime::secret::Secret;
 use crate::runtime::signal::Signal;
-use crate::runtime::wait::{Bounds, WaitError, Watch};
+use crate::runtime::wait::{WaitError, Watch};
 use crate::status::Status;
 use crate::sync::{Arc, Instant};
 
@@ -27,9 +28,12 @@ pub(super) struct Account {
     pub(super) newer_given: bool,
     /// The user of the last credential.
     pub(super) user: Option<String>,
-    pub(super) login_under_way: bool,
+    /// When the login began that has the turn.
+    pub(super) login_began: Option<Instant>,
     /// Fires at the end of that login, if another one waits for it.
     pub(super) login_over: Option<Arc<Signal>>,
+    /// How long REST logins have waited for the vim25 service in vain.
+    pub(super) vim25_silence: Silence,
 }
 
 /// The turn of a login, until it is dropped. Logins to two services at once could each send the password that the other one is about
@@ -37,8 +41,43 @@ pub(super) struct Account {
 pub(super) struct Turn<'a>(Option<&'a Session>);
 
 impl Turn<'_> {
-    /// A login of another service that takes longer is not waited for: that service hangs. In the models time passes in jumps.
-    const PATIENCE: Duration = if cfg!(vsession_model) { Duration::MAX } else { Duration::from_secs(5) };
+    /// Once a login has taken longer, no login to another service waits for it: its service hangs. In the models time passes in jumps.
+    pub(super) const PATIENCE: Duration =
+        if cfg!(vsession_model) { Duration::MAX } else { Duration::from_secs(5) };
+}
+
+/// How long logins have waited in vain for a service, all together. With near deadlines none of them may have waited long enough to go on
+/// without it.
+#[derive(Default)]
+pub(super) struct Silence {
+    waited: Duration,
+    /// When the last of them stopped waiting.
+    ended: Option<Instant>,
+}
+
+impl Silence {
+    /// A service that was silent is asked again after so long.
+    const MEMORY: Duration = Duration::from_secs(30);
+
+    /// How much longer a login waits for an answer.
+    pub(super) fn patience(&self, now: Instant) -> Duration {
+        Turn::PATIENCE.saturating_sub(self.lasted(now))
+    }
+
+    /// A wait that began at `began` brought no answer.
+    pub(super) fn note(&mut self, began: Instant, now: Instant) {
+        let lasted = self.lasted(now);
+        // From then on nobody waits, so no later end may prolong the memory.
+        if lasted < Turn::PATIENCE {
+            let waited = lasted + now.saturating_duration_since(began);
+            *self = Silence { waited, ended: Some(now) };
+        }
+    }
+
+    fn lasted(&self, now: Instant) -> Duration {
+        let recent = self.ended.is_some_and(|ended| now.saturating_duration_since(ended) < Silence::MEMORY);
+        if recent { self.waited } else { Duration::ZERO }
+    }
 }
 
 impl Drop for Turn<'_> {
@@ -46,7 +85,7 @@ impl Drop for Turn<'_> {
         let Some(session) = self.0 else { return };
         let over = {
             let mut account = session.account.lock();
-            account.login_under_way = false;
+            account.login_began = None;
             account.login_over.take()
         };
         if let Some(over) = over {
@@ -127,23 +166,25 @@ impl Session {
         if planted!("logins-without-turns") {
             return Ok(Turn(None));
         }
-        let mut patient = None;
+        let mut came = None;
         loop {
-            let over = {
+            let now = Instant::now();
+            let (over, began) = {
                 let mut account = self.account.lock();
-                if !account.login_under_way {
-                    account.login_under_way = true;
+                let Some(began) = account.login_began else {
+                    account.login_began = Some(now);
+                    watch.tell(Phase::Start);
                     return Ok(Turn(Some(self)));
-                }
-                account.login_over.get_or_insert_default().clone()
+                };
+                (account.login_over.get_or_insert_default().clone(), began)
             };
-            let patient = patient.get_or_insert_with(|| {
-                let patience = Instant::now().checked_add(Turn::PATIENCE);
-                let deadline = [patience, watch.bounds().deadline].into_iter().flatten().min();
-                watch.within(Bounds { deadline, ..watch.bounds().clone() })
-            });
-            if patient.wait_for(&over).await.is_err() {
-                return watch.check().map(|()| Turn(None));
+            watch.tell(Phase::OtherLogin);
+            // The login with the turn may have hung before this one came, and several may go before it.
+            let from = began.min(*came.get_or_insert(now));
+            if watch.until(from.checked_add(Turn::PATIENCE)).wait_for(&over).await.is_err() {
+                watch.check()?;
+                watch.tell(Phase::Start);
+                return Ok(Turn(None));
             }
         }
     }
@@ -220,6 +261,20 @@ mod tests {
         assert!(!refused.stops(credential("password").fingerprint));
         assert!(refused.stops(ticket.fingerprint));
         assert!(refused.answer().detail().message.contains("serves for one login"));
+    }
+
+    #[test]
+    fn waits_in_vain_add_up_until_they_are_long_ago() {
+        let mut silence = Silence::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        silence.note(at(0), at(3));
+        assert_eq!(silence.patience(at(4)), Duration::from_secs(2));
+        silence.note(at(10), at(12));
+        assert_eq!(silence.patience(at(13)), Duration::ZERO);
+        silence.note(at(40), at(40));
+        assert_eq!(silence.patience(at(41)), Duration::ZERO);
+        assert_eq!(silence.patience(at(42)), Duration::from_secs(5), "it is asked again");
     }
 
     #[test]

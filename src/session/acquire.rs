@@ -58,12 +58,12 @@ impl Session {
         watch: &Watch,
     ) -> std::result::Result<Acquired<K>, Failure> {
         let server_session = K::of(self);
-        watch.tell(phase::Phase::Credentials);
         // Boxed, because it is rare and would make every flight larger.
         if let Some(login) = Box::pin(K::adopt(self, watch)).await? {
             let service = server_session.kind.discover(&self.config, watch).await?;
             return Ok(Acquired { service, login, credential: None });
         }
+        watch.tell(phase::Phase::Credentials);
         let (credential, stopped_before) = self.credential_to_send::<K>(by_hand)?;
         // A function may have taken long.
         watch
@@ -79,7 +79,7 @@ impl Session {
         let _turn = self
             .login_turn(watch)
             .await
-            .map_err(|stop| server_session.kind.stopped(stop.into(), phase::Phase::Start, ""))?;
+            .map_err(|stop| server_session.kind.stopped(stop.into(), phase::Phase::OtherLogin, ""))?;
         flight.tried.store(true, Ordering::SeqCst);
         self.check_refused_meanwhile(&credential, stopped_before, by_hand)?;
         let retry = Retry::new(false);

@@ -57,6 +57,10 @@ impl Session {
 
     /// Ends the sessions on the server. Automatic logins stay off until the next `login`.
     pub(crate) fn logout(self: &Arc<Self>, bounds: Bounds) -> Result<()> {
+        self.check_not_in_callback::<Vim25>()?;
+        if self.rest.get().is_some() {
+            self.check_not_in_callback::<Rest>()?;
+        }
         let watch = Watch::new(bounds)?;
         let rest = self.rest.get().map(|_| {
             self.beside(watch.bounds(), |session, watch| async move { session.log_out::<Rest>(&watch).await })
@@ -76,13 +80,7 @@ impl Session {
                 if renewal.machine.is_closed() {
                     return Err(closed().not_run());
                 }
-                let busy = match &renewal.activity {
-                    // sometimes: a race, which a run meets or not
-                    Activity::Login(flight) | Activity::Rediscovery(flight) | Activity::Logout(flight) => {
-                        Some(flight.clone())
-                    }
-                    Activity::Idle => None,
-                };
+                let busy = renewal.activity.flight().cloned();
                 let snapshot = server_session.current.snapshot();
                 let to_end = renewal.machine.state().is_usable()
                     && snapshot.login.is_some()

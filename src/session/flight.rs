@@ -19,7 +19,7 @@ use crate::runtime::task::{Panic, catching};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, AtomicBool, AtomicU8, Ordering, thread_local};
+use crate::sync::{Arc, AtomicBool, AtomicU8, Instant, Ordering, thread_local};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,7 @@ impl From<Action> for Purpose {
 #[derive(Default)]
 pub(super) struct Flight {
     pub(super) number: u64,
+    pub(super) began: Option<Instant>,
     /// The program asked for it, so it sends the credentials even if they were refused before.
     pub(super) by_hand: bool,
     /// A `Purpose`.
@@ -94,7 +95,15 @@ thread_local! {
 
 impl Flight {
     pub(super) fn new(number: u64, by_hand: bool, purpose: Purpose, paid: bool) -> Arc<Flight> {
-        Arc::new(Flight { number, by_hand, purpose: (purpose as u8).into(), paid, ..Flight::default() })
+        let began = Some(Instant::now());
+        Arc::new(Flight {
+            number,
+            began,
+            by_hand,
+            purpose: (purpose as u8).into(),
+            paid,
+            ..Flight::default()
+        })
     }
 
     /// The waits of the one who carries it out.
@@ -152,10 +161,7 @@ impl Flight {
     /// Waits for the end of the flight.
     async fn wait(self: &Arc<Self>, watch: &Watch) -> Result<()> {
         if self.runs_here() {
-            return Err(Error::new(
-                Status::VSESSION_E_REENTRANT,
-                "called from a callback of this session's own login, which it could only wait for",
-            ));
+            return Err(reentrant());
         }
         Ok(watch.wait_for(&self.done).await?)
     }
@@ -170,7 +176,23 @@ impl Flight {
     }
 }
 
+#[cold]
+fn reentrant() -> Error {
+    Error::new(
+        Status::VSESSION_E_REENTRANT,
+        "called from a callback of this session's own login, which it could only wait for",
+    )
+}
+
 impl Session {
+    /// Fails in a callback of a login of this kind, for who would wait for its end, maybe on another thread.
+    pub(super) fn check_not_in_callback<K: Kind>(&self) -> Result<()> {
+        match K::of(self).renewal.lock().activity.flight() {
+            Some(flight) if flight.runs_here() => Err(reentrant().not_run()),
+            _ => Ok(()),
+        }
+    }
+
     /// Carries out a flight. It ends in every case, even after a panic.
     pub(super) async fn run_flight<K: Kind>(
         self: &Arc<Self>,

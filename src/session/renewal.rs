@@ -50,6 +50,18 @@ pub(super) enum Activity {
     Logout(Arc<Flight>),
 }
 
+impl Activity {
+    pub(super) fn flight(&self) -> Option<&Arc<Flight>> {
+        match self {
+            Activity::Idle => None,
+            // sometimes: a race, which a run meets or not
+            Activity::Login(flight) | Activity::Rediscovery(flight) | Activity::Logout(flight) => {
+                Some(flight)
+            }
+        }
+    }
+}
+
 /// What a thread wants of the renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {

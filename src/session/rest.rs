@@ -2,8 +2,7 @@
 //! did. Where a server's vim25 sessions serve REST too (vCenter 8.0 U3 and later), the library uses the vim25 session: it makes none of
 //! its own and ends none.
 
-use std::time::Duration;
-
+use super::account::{Silence, Turn};
 use super::call::CallOptions;
 use super::flight::Outcome;
 use super::kind::{Kind, ServerSession};
@@ -18,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::http::{Budget, Client, Retry};
 use crate::rest::session::{self as rest, Login, Resource};
 use crate::runtime::phase::Phase;
-use crate::runtime::wait::{Bounds, Watch};
+use crate::runtime::wait::Watch;
 use crate::state::{ServiceName, State};
 use crate::status::Status;
 use crate::sync::{Arc, Instant};
@@ -28,10 +27,6 @@ pub(crate) struct Rest {
     /// Not that of vim25, so that the outage of one service takes no connection from the other, and is not taken for the other's.
     pub(super) client: Arc<Client>,
 }
-
-/// How long a REST login waits for the vim25 service, which may be out of order while REST is well. In the models time passes in jumps.
-const PATIENCE_WITH_VIM25: Duration =
-    if cfg!(vsession_model) { Duration::MAX } else { Duration::from_secs(5) };
 
 /// From this version of vCenter on, a vim25 session serves REST too.
 const SHARES_FROM: [u32; 3] = [8, 0, 3];
@@ -234,14 +229,14 @@ impl Session {
         if matches!(self.config.rest, RestWay::Api | RestWay::Legacy) {
             return Ok(None);
         }
-        let patience = Instant::now().checked_add(PATIENCE_WITH_VIM25);
+        let patience = if only { None } else { self.end_of_patience_with_vim25() };
         let within = |watch: &Watch| {
-            let deadline = if only { None } else { patience };
-            let deadline = [deadline, watch.bounds().deadline].into_iter().flatten().min();
-            watch.within(Bounds { deadline, ..watch.bounds().clone() })
+            watch.tell(Phase::OtherLogin);
+            // The progress of the other login is not that of this one.
+            watch.until(patience).telling(Arc::default())
         };
         if !only && !self.server_may_share(&within(watch)).await? {
-            watch.check().map_err(|stop| self.rest().kind.stopped(stop.into(), Phase::Start, ""))?;
+            watch.check().map_err(|stop| self.rest().kind.stopped(stop.into(), Phase::OtherLogin, ""))?;
             return Ok(None);
         }
         // Twice: the vim25 session may have ended without anybody having noticed.
@@ -279,9 +274,32 @@ impl Session {
         Ok(None)
     }
 
+    /// Until when a REST login waits for the vim25 service, which may be out of order while REST is well. What counts is how long that
+    /// service has been silent, not how long this login has waited.
+    fn end_of_patience_with_vim25(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let began = self.vim.renewal.lock().activity.flight().and_then(|flight| flight.began);
+        let patience = now.checked_add(self.account.lock().vim25_silence.patience(now));
+        let hangs = began.and_then(|began| began.checked_add(Turn::PATIENCE));
+        [patience, hangs].into_iter().flatten().min()
+    }
+
+    /// Asks the vim25 service, and notes how long it was silent.
+    async fn ask_vim25<T>(&self, question: impl Future<Output = Result<T>>) -> Result<T> {
+        let began = Instant::now();
+        let answer = question.await;
+        let now = Instant::now();
+        let silence = &mut self.account.lock().vim25_silence;
+        match answer.as_ref().map_err(Error::status) {
+            Err(Status::VSESSION_E_TIMEOUT | Status::VSESSION_E_CANCELLED) => silence.note(began, now),
+            _ => *silence = Silence::default(),
+        }
+        answer
+    }
+
     /// What follows where there is no vim25 session to be had.
     fn without_vim25(&self, error: Error, watch: &Watch) -> Result<Option<Login>> {
-        watch.check().map_err(|stop| self.rest().kind.stopped(stop.into(), Phase::Start, ""))?;
+        watch.check().map_err(|stop| self.rest().kind.stopped(stop.into(), Phase::OtherLogin, ""))?;
         let is_outage = error.is_outage() || error.status() == Status::VSESSION_E_TIMEOUT;
         if self.config.rest == RestWay::Auto && is_outage {
             return Ok(None);
@@ -293,7 +311,7 @@ impl Session {
     /// A usable vim25 session, and not that of epoch `ended` if that has ended.
     async fn vim25_for_rest(self: &Arc<Self>, ended: Option<u64>, watch: &Watch) -> Result<Arc<VimSnapshot>> {
         if let Some(epoch) = ended
-            && self.renew::<Vim25>(Goal::Replace { epoch }, watch).await? == Outcome::Gone
+            && self.ask_vim25(self.renew::<Vim25>(Goal::Replace { epoch }, watch)).await? == Outcome::Gone
         {
             return Err(self.why_not_replaced::<Vim25>());
         }
@@ -301,7 +319,7 @@ impl Session {
             if let Some(snapshot) = self.usable_snapshot::<Vim25>(&CallOptions::default())? {
                 return Ok(snapshot);
             }
-            self.renew::<Vim25>(Goal::HaveSession, watch).await?;
+            self.ask_vim25(self.renew::<Vim25>(Goal::HaveSession, watch)).await?;
         }
     }
 
@@ -312,7 +330,10 @@ impl Session {
         if let Some(known) = known {
             return Ok(may_share(&known));
         }
-        match self.vim.kind.discover(&self.config, watch).await {
+        if watch.check().is_err() {
+            return Ok(false);
+        }
+        match self.ask_vim25(self.vim.kind.discover(&self.config, watch)).await {
             Ok(found) => {
                 let mut renewal = self.vim.renewal.lock();
                 if !renewal.machine.is_closed() && renewal.service.is_none() {

@@ -1,6 +1,7 @@
 //! The REST session beside the vim25 session: one login, one renewal, one budget of failed logins, and the outage of one service is not
 //! the other's.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -459,6 +460,71 @@ fn with_soap_down_no_rest_request_fails_or_waits() {
         let session = simulator.session();
         assert_eq!(session.http_with(request, &Options::timeout(60_000)).unwrap().status, 200);
         simulator.clear_rules();
+        session.close().unwrap();
+    }
+}
+
+/// Uses a service; the error.
+type Use = fn(&Session, &Options) -> Option<ApiError>;
+
+#[test]
+fn callers_with_near_deadlines_wait_for_the_hung_login_of_the_other_service_only_once() {
+    let soap: Use = |session, options| session.ping_with(options).err();
+    let rest: Use = |session, options| session.http_with(MACHINES, options).err();
+    let cases = [
+        ("separate", API, Some(rest), soap),
+        ("separate", "Login", Some(soap), rest),
+        ("unified", "/sdk*", Some(soap), rest),
+        // The login to REST asks vim25 itself.
+        ("unified", "/sdk*", None, rest),
+    ];
+    together(cases.len(), |number| {
+        let (way, hung, busy, other) = cases[number];
+        let simulator = vcenter("8.0.3", way);
+        simulator.rule(match hung {
+            "Login" => json!({"method": hung, "hang": true}),
+            _ => json!({"path": hung, "method": "*", "hang": true}),
+        });
+        // Without a question to vim25 the login is the first request.
+        let rest_way = if hung == API { "api" } else { "auto" };
+        let session = simulator.config().with("rest", rest_way).open().unwrap();
+        let token = Token::new();
+        std::thread::scope(|scope| {
+            if let Some(busy) = busy {
+                let (session, options) = (&session, token.options());
+                scope.spawn(move || busy(session, &options));
+                eventually("the login hangs", || simulator.stat("requests_in_flight") == 1);
+            }
+            let error = other(&session, &Options::timeout(3000)).expect("it waits its turn");
+            assert_eq!(error.status, status::VSESSION_E_TIMEOUT, "{hung}: {error:?}");
+            assert!(error.message.contains("the login to the other service"), "{hung}: {error:?}");
+            // What is left of the five seconds.
+            let error = other(&session, &Options::timeout(3000));
+            token.fire();
+            assert!(error.is_none(), "{hung}: {error:?}");
+        });
+        let _ = session.close_with(&Options::timeout(1000));
+    });
+}
+
+#[test]
+fn a_logout_in_a_callback_of_either_login_fails_at_once() {
+    for (simulator, request, _) in ways() {
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let answers = said.clone();
+        let session = simulator
+            .config()
+            .with_credentials(move |handle| {
+                answers.lock().unwrap().push(Session(handle).logout_with(&Options::timeout(3000)).err());
+                Credentials::Pair("user", "pass".into())
+            })
+            .open()
+            .unwrap();
+        session.http_with(request, &Options::timeout(60_000)).unwrap();
+        session.ping().unwrap();
+        let said = said.lock().unwrap();
+        assert!(!said.is_empty() && said.iter().all(Option::is_some), "{said:?}");
+        assert!(said.iter().flatten().all(|error| error.status == status::VSESSION_E_REENTRANT), "{said:?}");
         session.close().unwrap();
     }
 }
