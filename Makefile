@@ -28,7 +28,7 @@ demo: all simulator-binary
 
 # The files of tests/rust that concern replies and sessions. They run a second time, against replies as vCenter 9.0.1 sends them.
 # The other files would show nothing new.
-ABOUT_REPLIES = $(addsuffix ::,asynchronous credentials ending errors events exchanged flaws http login memory readers refused \
+ABOUT_REPLIES = $(addsuffix ::,asynchronous credentials ending errors events exchanged flaws http login memory readers refused requests \
 	relogin secrets)
 
 # All tests; installs what they need.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -141,6 +142,54 @@ func (b *requestBody) Read(p []byte) (int, error) {
 		b.ended()
 	}
 	return n, err
+}
+
+// streamedReply is the reply of a handler that writes it piece by piece.
+type streamedReply struct {
+	header http.Header
+	begun  chan *http.Response
+	once   sync.Once
+	body   *io.PipeWriter
+	reader *io.PipeReader
+}
+
+func (s *streamedReply) Header() http.Header { return s.header }
+
+func (s *streamedReply) WriteHeader(status int) {
+	s.once.Do(func() {
+		response := &http.Response{StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Header: s.header.Clone(), Body: s.reader}
+		if length, err := strconv.ParseInt(s.header.Get("Content-Length"), 10, 64); err == nil {
+			response.ContentLength = length
+		} else {
+			response.ContentLength, response.TransferEncoding = -1, []string{"chunked"}
+		}
+		s.begun <- response
+	})
+}
+
+func (s *streamedReply) Write(p []byte) (int, error) {
+	s.WriteHeader(http.StatusOK)
+	return s.body.Write(p)
+}
+
+// stream has the handler answer the request piece by piece. Nothing of the reply
+// is kept.
+func (e *exchange) stream(handler http.Handler, r *http.Request) {
+	reader, writer := io.Pipe()
+	reply := &streamedReply{header: make(http.Header), begun: make(chan *http.Response, 1), body: writer, reader: reader}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		handler.ServeHTTP(reply, r)
+		reply.WriteHeader(http.StatusOK)
+		writer.Close()
+	}()
+	response := <-reply.begun
+	response.Request = r
+	err := response.Write(e.conn)
+	reader.Close() // a handler that still writes learns that nobody reads
+	<-ended
+	e.closed = e.closed || err != nil
 }
 
 // send writes a reply: in one write, or with one write for each part or for each

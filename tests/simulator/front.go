@@ -60,7 +60,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if streams(r) {
 		f.stats.call(c.name())
 		f.log(r, c, nil, "stream")
-		f.inner.ServeHTTP(w, r)
+		if e, ok := w.(*exchange); ok {
+			e.stream(f.inner, r)
+		} else {
+			f.inner.ServeHTTP(w, r)
+		}
 		return
 	}
 
