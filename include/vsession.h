@@ -1600,8 +1600,11 @@ vsession_status vsession_login(struct vsession session,
 
 /**
  * Logs out, of the vim25 session and of the REST session. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
- * called. Without a login it returns VSESSION_OK and makes no request. When the logout fails, the session is kept and
+ * called. Without a login it returns VSESSION_OK and makes no request. When the logout of one of them fails, that session is kept and
  * can be logged out again.
+ *
+ * Both are ended at the same time. If a service hangs, the function returns when the deadline passes; the session with the other
+ * service is ended all the same. Without options that may take as long as the option `timeout_ms` says, two minutes by default.
  *
  * Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
  * Errors: VSESSION_E_CLOSED; errors of the network and of the server.
@@ -1615,9 +1618,10 @@ vsession_status vsession_logout(struct vsession session,
  * the option `close.logout` is false), and the handle is closed.
  *
  * The handle is closed whatever the status: an error means that the logout failed, or that `options` were invalid and
- * the defaults were used. Closing a closed session, or the null handle, returns VSESSION_OK. Without options the
- * logout may take as long as the option `timeout_ms` says, two minutes by default. A program that must end quickly
- * passes a deadline, and no token that has fired.
+ * the defaults were used. Closing a closed session, or the null handle, returns VSESSION_OK. The vim25 session and the REST session
+ * are logged out at the same time. If a service hangs, the function returns when the deadline passes; the session with the other
+ * service is ended all the same. Without options that may take as long as the option `timeout_ms` says, two minutes by default. A
+ * program that must end quickly passes a deadline, and no token that has fired.
  *
  * Threads: safe from any thread, at any time. Blocks: until the server answers, the deadline passes or the token
  * fires.
@@ -1646,7 +1650,9 @@ uint64_t vsession_get_epoch(struct vsession session);
 
 /**
  * Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. The first request
- * of `vsession_http` through the REST session makes it; until then the state is `VSESSION_STATE_LOGGED_OUT`.
+ * of `vsession_http` through the REST session makes it; until then the state is `VSESSION_STATE_LOGGED_OUT`. Where the vim25 session
+ * serves REST, the REST session ends with it, and the next vim25 session serves REST from its login on; only `UNREACHABLE` is each
+ * service's own.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */
@@ -1654,8 +1660,8 @@ vsession_state vsession_get_rest_state(struct vsession session);
 
 /**
  * Returns the epoch of the REST session, as `vsession_get_epoch` does for the vim25 session. 0 before its first login, and for a
- * handle that is not an open session. Where the vim25 session serves REST, it is the epoch of the vim25 session that the last
- * REST request used, unless REST had a session of its own before.
+ * handle that is not an open session. While the vim25 session serves REST, it is the epoch of the vim25 session, unless REST had a
+ * session of its own before.
  *
  * Threads: safe from any thread. Blocks: never: wait-free.
  */

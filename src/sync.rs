@@ -10,7 +10,7 @@ pub(crate) mod rank;
 pub(crate) use std::sync::atomic::Ordering;
 pub(crate) use std::sync::{Arc, Weak};
 
-pub(crate) use mutex::Mutex;
+pub(crate) use mutex::{Mutex, MutexGuard};
 
 /// For values that belong to one thread at a time, such as those of a task, which different workers run in turn. Nothing
 /// is shared through them, so that the models make no step at them.

@@ -88,8 +88,11 @@ pub unsafe extern "C" fn vsession_login(
 }
 
 /// Logs out, of the vim25 session and of the REST session. The handle stays usable, and the library does not log in by itself again before `vsession_login` is
-/// called. Without a login it returns VSESSION_OK and makes no request. When the logout fails, the session is kept and
+/// called. Without a login it returns VSESSION_OK and makes no request. When the logout of one of them fails, that session is kept and
 /// can be logged out again.
+///
+/// Both are ended at the same time. If a service hangs, the function returns when the deadline passes; the session with the other
+/// service is ended all the same. Without options that may take as long as the option `timeout_ms` says, two minutes by default.
 ///
 /// Threads: safe from any thread. Blocks: until the server answers, the deadline passes or the token fires.
 /// Errors: VSESSION_E_CLOSED; errors of the network and of the server.
@@ -110,9 +113,10 @@ pub unsafe extern "C" fn vsession_logout(
 /// the option `close.logout` is false), and the handle is closed.
 ///
 /// The handle is closed whatever the status: an error means that the logout failed, or that `options` were invalid and
-/// the defaults were used. Closing a closed session, or the null handle, returns VSESSION_OK. Without options the
-/// logout may take as long as the option `timeout_ms` says, two minutes by default. A program that must end quickly
-/// passes a deadline, and no token that has fired.
+/// the defaults were used. Closing a closed session, or the null handle, returns VSESSION_OK. The vim25 session and the REST session
+/// are logged out at the same time. If a service hangs, the function returns when the deadline passes; the session with the other
+/// service is ended all the same. Without options that may take as long as the option `timeout_ms` says, two minutes by default. A
+/// program that must end quickly passes a deadline, and no token that has fired.
 ///
 /// Threads: safe from any thread, at any time. Blocks: until the server answers, the deadline passes or the token
 /// fires.
@@ -166,7 +170,9 @@ pub extern "C" fn vsession_get_epoch(session: vsession) -> u64 {
 }
 
 /// Returns the state of the REST session of this handle, as `vsession_get_state` does for the vim25 session. The first request
-/// of `vsession_http` through the REST session makes it; until then the state is `VSESSION_STATE_LOGGED_OUT`.
+/// of `vsession_http` through the REST session makes it; until then the state is `VSESSION_STATE_LOGGED_OUT`. Where the vim25 session
+/// serves REST, the REST session ends with it, and the next vim25 session serves REST from its login on; only `UNREACHABLE` is each
+/// service's own.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]
@@ -177,8 +183,8 @@ pub extern "C" fn vsession_get_rest_state(session: vsession) -> vsession_state {
 }
 
 /// Returns the epoch of the REST session, as `vsession_get_epoch` does for the vim25 session. 0 before its first login, and for a
-/// handle that is not an open session. Where the vim25 session serves REST, it is the epoch of the vim25 session that the last
-/// REST request used, unless REST had a session of its own before.
+/// handle that is not an open session. While the vim25 session serves REST, it is the epoch of the vim25 session, unless REST had a
+/// session of its own before.
 ///
 /// Threads: safe from any thread. Blocks: never: wait-free.
 #[unsafe(no_mangle)]

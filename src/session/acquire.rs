@@ -63,6 +63,7 @@ impl Session {
             let service = server_session.kind.discover(&self.config, watch).await?;
             return Ok(Acquired { service, login, credential: None });
         }
+        server_session.renewal.lock().follows = false;
         watch.tell(phase::Phase::Credentials);
         let (credential, stopped_before) = self.credential_to_send::<K>(by_hand)?;
         // A function may have taken long.
@@ -146,13 +147,14 @@ impl Session {
         Ok(())
     }
 
-    /// Publishes the result of a login and lets others change the session.
+    /// Publishes the result of a login and lets others change the session. `None`: it is the session of another kind, and that has
+    /// ended meanwhile.
     pub(super) async fn conclude<K: Kind>(
         self: &Arc<Self>,
         result: std::result::Result<Acquired<K>, Failure>,
         by_hand: bool,
         watch: &Watch,
-    ) -> Result<Outcome> {
+    ) -> Option<Result<Outcome>> {
         let server_session = K::of(self);
         let Acquired { service, login, credential } = match result {
             Ok(acquired) => acquired,
@@ -161,10 +163,12 @@ impl Session {
                     let left = self.note_undone::<K>("a login", failure.error());
                     server_session.renewal.lock().left_behind = Some(left);
                 }
-                return self.conclude_failure::<K>(failure);
+                return Some(self.conclude_failure::<K>(failure));
             }
         };
         let epoch = {
+            // sometimes: a race, which a run meets or not
+            let _loan = K::hold(self, &login)?;
             let mut renewal = server_session.renewal.lock();
             if renewal.machine.is_closed() {
                 None
@@ -183,7 +187,7 @@ impl Session {
                 self.allow_rest();
             }
             log!(Info, "logged in to {} (epoch {epoch})", server_session.kind.server());
-            return Ok(Outcome::Ready);
+            return Some(Ok(Outcome::Ready));
         }
         if !planted!("orphan-kept") {
             // The session was closed during the login, so nobody will use this one.
@@ -199,7 +203,7 @@ impl Session {
                 server_session.renewal.lock().left_behind = Some(error);
             }
         }
-        Err(closed())
+        Some(Err(closed()))
     }
 
     /// The same for a login that failed.

@@ -271,13 +271,7 @@ impl Session {
             match self.identity::<K>() {
                 // sometimes: a race, which a run meets or not
                 Err(_) if K::of(self).current.snapshot().lost => {}
-                identity => {
-                    let snapshot = identity?;
-                    if snapshot.login.as_ref().is_some_and(|login| K::is_current(self, login)) {
-                        break snapshot;
-                    }
-                    self.note_expired::<K>(snapshot.epoch);
-                }
+                identity => break identity?,
             }
         };
         if options.require_epoch != 0 && options.require_epoch != snapshot.epoch {

@@ -274,8 +274,12 @@ impl Session {
             }
         }
         let by_hand = matches!(action, Action::LogIn { by_hand: true });
-        let result = self.acquire::<K>(flight, by_hand, watch).await;
-        self.conclude(result, by_hand, watch).await
+        loop {
+            let result = self.acquire::<K>(flight, by_hand, watch).await;
+            if let Some(outcome) = self.conclude(result, by_hand, watch).await {
+                return outcome;
+            }
+        }
     }
 
     /// The server no longer knows the session. True: a login follows in the same flight.

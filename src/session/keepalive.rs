@@ -184,9 +184,10 @@ impl Session {
         }
     }
 
-    /// Whether there was a session, and the library may replace it by itself.
+    /// Whether there was a session, and the library may replace it by itself. That of another kind comes back with that kind.
     fn may_bring_back<K: Kind>(&self) -> bool {
-        self.config.relogin == Relogin::Auto && K::of(self).current.snapshot().had_login()
+        let snapshot = K::of(self).current.snapshot();
+        self.config.relogin == Relogin::Auto && snapshot.had_login() && snapshot.origin.is_ours()
     }
 
     /// `paid`: the budget for the server has paid for the probe.

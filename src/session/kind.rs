@@ -6,7 +6,8 @@ use std::fmt::Debug;
 use super::Session;
 use super::keepalive::KeepAlive;
 use super::renewal::Renewal;
-use super::snapshot::CurrentSnapshot;
+use super::snapshot::{CurrentSnapshot, Snapshot};
+use super::vim25::Vim25;
 use crate::auth::SignIn;
 use crate::auth::credential::Credential;
 use crate::config::Config;
@@ -15,8 +16,9 @@ use crate::http::{Budget, Retry};
 use crate::runtime::handle::Publisher;
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
-use crate::state::ServiceName;
-use crate::sync::{Arc, AtomicU64, Mutex, rank};
+use crate::state::{ServiceName, State};
+use crate::sync::rank::Rank;
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard};
 
 /// A protocol that has sessions on a server. What has a default here, only a session that depends on another kind's needs.
 pub(crate) trait Kind: Sized + Send + Sync + 'static {
@@ -26,6 +28,8 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
     type Login: Clone + Debug + Send + Sync;
 
     const NAME: ServiceName;
+    /// The place of its lock in the order: that of a kind which borrows sessions comes after that of its lender.
+    type Rank: Rank;
 
     /// The server session of this kind.
     fn of(session: &Session) -> &ServerSession<Self>;
@@ -68,10 +72,16 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
         None
     }
 
-    /// Whether the login is still that session.
-    fn is_current(_session: &Session, _login: &Self::Login) -> bool {
-        true
+    /// Keeps that session from ending until the loan is dropped. `None`: it has ended.
+    fn hold<'a>(_session: &'a Session, _login: &Self::Login) -> Option<Loan<'a>> {
+        Some(Loan { _lock: None })
     }
+
+    /// A session of this kind ends, and the state will be this one. Called before readers see it: what it was lent for ends no later.
+    fn end_loans(_session: &Session, _next: State) {}
+
+    /// A login has succeeded, and readers see its session: whoever had borrowed the one before gets this one.
+    fn lend(_session: &Session, _made: &Snapshot<Self>) {}
 
     /// Turns a credential into a session on the server.
     fn sign_in(
@@ -105,6 +115,11 @@ pub(crate) trait Kind: Sized + Send + Sync + 'static {
     ) -> impl Future<Output = Result<()>> + Send;
 }
 
+/// The lock of the kind that lends the session, where one does: its session stays what it is.
+pub(crate) struct Loan<'a> {
+    pub(super) _lock: Option<MutexGuard<'a, Renewal<Vim25>>>,
+}
+
 /// One session on the server, and its successors.
 pub(crate) struct ServerSession<K: Kind> {
     pub(super) kind: K,
@@ -113,7 +128,7 @@ pub(crate) struct ServerSession<K: Kind> {
     /// The snapshot that readers see. Replaced under the lock of the renewal, or when the session is closed.
     pub(super) current: CurrentSnapshot<K>,
     /// Its state, and who is changing it. Held for a few instructions at a time.
-    pub(super) renewal: Mutex<Renewal<K>, rank::Renewal>,
+    pub(super) renewal: Mutex<Renewal<K>, K::Rank>,
     /// When the next sign of life is due.
     pub(super) keepalive: KeepAlive,
     /// The epoch of the newest session that a successful call has proven.

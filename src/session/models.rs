@@ -11,6 +11,7 @@ use base64::prelude::BASE64_STANDARD;
 use super::asynchronous::{AsyncCall, CallResult};
 use super::call::{CallOptions, MethodCall};
 use super::flight::Outcome;
+use super::kind::Kind;
 use super::renewal::{Activity, Goal};
 use super::rest::Rest;
 use super::vim25::Vim25;
@@ -1005,4 +1006,49 @@ fn nothing_is_left_of_either_session() {
         }
         finish(&server);
     });
+}
+
+/// A session that serves both services ends for both at once, and so comes the next one.
+#[test]
+fn a_shared_session_ends_and_comes_back_for_both_services_at_once() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        login(&session).unwrap();
+        let used_before = one_in(2);
+        if used_before {
+            assert_eq!(rest(&session, None).unwrap(), 1);
+        }
+        let user = {
+            let session = session.clone();
+            thread::spawn(move || rest(&session, None).unwrap())
+        };
+        let reader = {
+            let session = session.clone();
+            thread::spawn(move || (0..3).for_each(|_| look_at_both(&session)))
+        };
+        server.kill_all();
+        call(&session, "c", CallOptions::default()).unwrap();
+        assert_eq!(session.vim.publisher.epoch(), 2);
+        let epoch = user.join().unwrap();
+        assert!((1..=2).contains(&epoch), "epoch {epoch}");
+        reader.join().unwrap();
+        let rest = session.rest();
+        let shown = (rest.publisher.state(), rest.publisher.epoch());
+        assert_eq!(shown, (State::VSESSION_STATE_ACTIVE, 2), "REST has a session that has ended");
+        assert_eq!(server.made(), 2);
+        close(&session, &server);
+    });
+}
+
+/// Where the vim25 session has ended, the REST session that it was has ended too.
+fn look_at_both(session: &Session) {
+    let (vim, rest) = (session.vim.publisher, session.vim.publisher.of(Rest::NAME));
+    let (before, state) = (vim.epoch(), vim.state());
+    let of_rest = (rest.state(), rest.epoch());
+    assert!(of_rest.1 <= vim.epoch(), "REST is ahead of the session that it is");
+    // Only the first one ends, and REST has the second one after vim25.
+    if before == 1 && !state.is_usable() && vim.epoch() == 1 {
+        assert!(!of_rest.0.is_usable(), "REST has a session that has ended");
+    }
 }

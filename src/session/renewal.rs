@@ -32,6 +32,8 @@ pub(super) struct Renewal<K: Kind> {
     pub(super) unproven_losses: Throttle,
     /// The last question whether the session lives got no answer: the next one is paid for by the budget.
     pub(super) check_failed: bool,
+    /// It was the session of another kind, which has ended and takes this one along when it comes back.
+    pub(super) follows: bool,
     /// The number of the newest flight. Numbers tell which flights began after something was seen.
     flights: u64,
     /// The waiters of the flight under way.
@@ -94,6 +96,7 @@ impl<K: Kind> Renewal<K> {
             rediscovery: Rediscovery::default(),
             unproven_losses: Throttle::default(),
             check_failed: false,
+            follows: false,
             flights: 0,
             waiting: 0,
             left_behind: None,
@@ -326,11 +329,17 @@ impl Session {
         login: Option<(K::Login, Arc<K::Service>)>,
     ) {
         let server_session = K::of(self);
+        let before = renewal.machine.living();
         let effects = renewal.machine.feed(&mut self.account.lock(), Now::read(), input);
         let epoch = renewal.machine.epoch();
+        if before.is_some() && before != renewal.machine.living() && !planted!("loans-outlive-their-session")
+        {
+            K::end_loans(self, renewal.machine.state());
+        }
         match (effects.readers, login) {
             (Readers::NewLogin, Some((login, service))) => {
                 renewal.service = Some(service.clone());
+                renewal.follows = false;
                 let origin = if K::lent(&login).is_some() { Origin::OfVim25 } else { Origin::Made };
                 let (login, service) = (Some(login), Some(service));
                 if planted!("epoch-before-snapshot") {
@@ -358,8 +367,13 @@ impl Session {
             }
         }
         // After the state: where the snapshot says that the session was lost, the state says so too.
-        if effects.readers == Readers::Lost && server_session.current.snapshot().login.is_some() {
-            server_session.current.replace(Snapshot { epoch, lost: true, ..Snapshot::default() });
+        let shown = server_session.current.snapshot();
+        if effects.readers == Readers::Lost && shown.login.is_some() {
+            let origin = shown.origin;
+            server_session.current.replace(Snapshot { epoch, lost: true, origin, ..Snapshot::default() });
+        }
+        if effects.readers == Readers::NewLogin {
+            K::lend(self, &shown);
         }
     }
 

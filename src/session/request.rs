@@ -179,6 +179,11 @@ pub(super) trait Carrier: Kind {
     fn check(_session: &Session) -> Result<()> {
         Ok(())
     }
+
+    /// The error of a login, with what to do where that depends on another session.
+    fn advised(_session: &Session, error: Error) -> Error {
+        error
+    }
 }
 
 impl Carrier for Vim25 {
@@ -234,6 +239,10 @@ impl Carrier for Rest {
 
     fn check(session: &Session) -> Result<()> {
         session.check_vim25_for_rest()
+    }
+
+    fn advised(session: &Session, error: Error) -> Error {
+        session.advised(error)
     }
 }
 
@@ -323,7 +332,8 @@ impl Session {
         loop {
             let Some(snapshot) = self.usable_snapshot::<K>(options).map_err(Error::not_run)? else {
                 K::check(self).map_err(Error::not_run)?;
-                self.renew::<K>(Goal::HaveSession, watch).await.map_err(Error::not_run)?;
+                let renewed = self.renew::<K>(Goal::HaveSession, watch).await.map_err(Error::not_run);
+                renewed.map_err(|error| K::advised(self, error))?;
                 continue;
             };
             // sometimes: a race, which a run meets or not

@@ -5,7 +5,7 @@
 use super::account::{Silence, Turn};
 use super::call::CallOptions;
 use super::flight::Outcome;
-use super::kind::{Kind, ServerSession};
+use super::kind::{Kind, Loan, ServerSession};
 use super::renewal::{Activity, Goal};
 use super::state::{Input, May};
 use super::vim25::Vim25;
@@ -20,8 +20,9 @@ use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::state::{ServiceName, State};
 use crate::status::Status;
-use crate::sync::{Arc, Instant};
+use crate::sync::{Arc, Instant, rank};
 use crate::vim::service::Service;
+use crate::vim::session_manager as vim;
 
 pub(crate) struct Rest {
     /// Not that of vim25, so that the outage of one service takes no connection from the other, and is not taken for the other's.
@@ -36,6 +37,7 @@ impl Kind for Rest {
     type Service = ();
     type Login = Login;
     const NAME: ServiceName = ServiceName::VSESSION_SERVICE_REST;
+    type Rank = rank::RestRenewal;
     /// By one to vim25, which `check` asks for.
     const IS_COVERED: bool = true;
 
@@ -137,11 +139,11 @@ impl Kind for Rest {
         login.shared_with
     }
 
-    fn is_current(session: &Session, login: &Login) -> bool {
-        login.shared_with.is_none_or(|epoch| {
-            let vim = session.snapshot();
-            vim.login.is_some() && vim.epoch == epoch
-        })
+    fn hold<'a>(session: &'a Session, login: &Login) -> Option<Loan<'a>> {
+        let Some(epoch) = login.shared_with else { return Some(Loan { _lock: None }) };
+        let vim = session.vim.renewal.lock();
+        let lives = vim.machine.living() == Some(epoch) || planted!("lent-after-its-end");
+        lives.then_some(Loan { _lock: Some(vim) })
     }
 }
 
@@ -211,15 +213,64 @@ impl Session {
         }
     }
 
-    /// The program asked for a login, and the vim25 session lives: that allows a REST session in place of one that has ended.
+    /// The program asked for a login, and the vim25 session lives: that allows a REST session in place of one that has ended, or that a
+    /// logout has ended which the vim25 session has survived.
     pub(super) fn allow_ended_rest(&self) {
-        if self.config.relogin == Relogin::Never
-            && let Some(rest) = self.rest.get()
-        {
+        if let Some(rest) = self.rest.get() {
             let mut renewal = rest.renewal.lock();
-            if renewal.machine.state() == State::VSESSION_STATE_EXPIRED {
+            let waits = match renewal.machine.state() {
+                State::VSESSION_STATE_EXPIRED => self.config.relogin == Relogin::Never,
+                _ => renewal.machine.is_logged_out_by_hand(),
+            };
+            if waits {
                 self.feed(&mut renewal, Input::AllowedAgain);
             }
+        }
+    }
+
+    /// The error of a REST login, with what to do where the credentials were refused beside a vim25 session that lives.
+    pub(super) fn advised(&self, error: Error) -> Error {
+        if error.status() != Status::VSESSION_E_INVALID_LOGIN || !self.state::<Vim25>().is_usable() {
+            return error;
+        }
+        error.reworded(|message| {
+            format!(
+                "{message}; the vim25 session lives, so that vsession_login makes no request: if the credentials are right, call vsession_logout before it"
+            )
+        })
+    }
+
+    /// The vim25 session ends. Where it serves REST, so does the REST session.
+    pub(super) fn end_shared_rest(&self, next: State) {
+        let Some(rest) = self.rest.get() else { return };
+        let mut renewal = rest.renewal.lock();
+        let shared = rest.current.snapshot().login.as_ref().is_some_and(|login| login.shared_with.is_some());
+        let state = renewal.machine.state();
+        if !shared || !state.is_usable() {
+            return;
+        }
+        match next {
+            // The close ends it.
+            State::VSESSION_STATE_CLOSED => {}
+            State::VSESSION_STATE_LOGGED_OUT => self.feed(&mut renewal, Input::LoggedOut),
+            _ => {
+                self.feed(&mut renewal, Input::Expired { server: &rest.kind.server(), replace: false });
+                // Whether a service that was out of reach is back, only a request to it shows.
+                renewal.follows = state == State::VSESSION_STATE_ACTIVE;
+            }
+        }
+    }
+
+    /// A login to vim25 has succeeded. If REST was served by the session before, it is by this one: they are one session on the
+    /// server. Should the server do without that from now on, the next request shows it, as after any other end of the session.
+    pub(super) fn share_with_rest(&self, made: &VimSnapshot) {
+        let (Some(rest), Some(vim)) = (self.rest.get(), &made.login) else { return };
+        let mut renewal = rest.renewal.lock();
+        let waits = renewal.machine.state() == State::VSESSION_STATE_EXPIRED
+            && matches!(renewal.activity, Activity::Idle);
+        // A REST login that is under way finds it by itself.
+        if renewal.follows && waits && !planted!("a-follower-is-left-behind") {
+            self.publish::<Rest>(&mut renewal, Arc::new(()), shared(vim, made.epoch), false);
         }
     }
 
@@ -246,15 +297,11 @@ impl Session {
                 Err(error) => return self.without_vim25(error, watch),
             };
             let Some((vim, _)) = snapshot.usable() else { continue };
-            let login = Login {
-                id: vim.cookie_value.clone(),
-                resource: Resource::Api,
-                shared_with: Some(snapshot.epoch),
-            };
+            let login = shared(vim, snapshot.epoch);
             let answer = rest::lives(&self.rest().kind.client, &login, &Retry::of_question(), watch).await;
             match answer {
-                Ok(true) => return Ok(Some(login)),
-                Ok(false) => {}
+                Ok(lives) if lives || planted!("a-dead-session-is-borrowed") => return Ok(Some(login)),
+                Ok(_) => {}
                 // There is no REST for it to serve; the login says what there is.
                 Err(error) if error.detail().http_status == 404 => break,
                 Err(error) => return Err(error),
@@ -344,6 +391,11 @@ impl Session {
             Err(_) => Ok(false),
         }
     }
+}
+
+/// The vim25 session of this epoch as a REST session.
+fn shared(vim: &vim::Login, epoch: u64) -> Login {
+    Login { id: vim.cookie_value.clone(), resource: Resource::Api, shared_with: Some(epoch) }
 }
 
 /// Whether this is a vCenter of a version whose vim25 sessions may serve REST.

@@ -195,6 +195,11 @@ impl Machine {
         self.epoch
     }
 
+    /// The epoch of the session, if it can be used.
+    pub(super) fn living(&self) -> Option<u64> {
+        self.state.is_usable().then_some(self.epoch)
+    }
+
     /// How often the program has logged out.
     pub(super) fn logouts(&self) -> u64 {
         self.logouts

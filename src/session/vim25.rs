@@ -1,7 +1,7 @@
 //! The vim25 session as a kind of server session.
 
-use super::Session;
 use super::kind::{Kind, ServerSession};
+use super::{Session, VimSnapshot};
 use crate::auth::credential::Credential;
 use crate::auth::{self, SignIn};
 use crate::config::Config;
@@ -10,8 +10,8 @@ use crate::http::{Budget, Retry};
 use crate::runtime::phase::Phase;
 use crate::runtime::wait::Watch;
 use crate::soap::endpoint::Endpoint;
-use crate::state::ServiceName;
-use crate::sync::Arc;
+use crate::state::{ServiceName, State};
+use crate::sync::{Arc, rank};
 use crate::vim::discovery;
 use crate::vim::service::Service;
 use crate::vim::session_manager::{self, Login};
@@ -40,6 +40,7 @@ impl Kind for Vim25 {
     type Service = Service;
     type Login = Login;
     const NAME: ServiceName = ServiceName::VSESSION_SERVICE_VIM;
+    type Rank = rank::Renewal;
 
     fn of(session: &Session) -> &ServerSession<Vim25> {
         &session.vim
@@ -47,6 +48,14 @@ impl Kind for Vim25 {
 
     fn server(&self) -> String {
         self.endpoint.server()
+    }
+
+    fn end_loans(session: &Session, next: State) {
+        session.end_shared_rest(next);
+    }
+
+    fn lend(session: &Session, made: &VimSnapshot) {
+        session.share_with_rest(made);
     }
 
     fn stopped(&self, error: Error, phase: Phase, occasion: &str) -> Error {

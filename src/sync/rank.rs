@@ -51,8 +51,10 @@ ranks! {
     Services,
     /// A session's keep-alive schedule (`session/keepalive.rs`).
     Schedule,
-    /// The renewal of a server session (`session/kind.rs`).
+    /// The renewal of the vim25 session (`session/kind.rs`).
     Renewal,
+    /// The renewal of the REST session, which may be the vim25 session (`session/rest.rs`).
+    RestRenewal,
     /// A session's account (`session/mod.rs`).
     Account,
     /// The tokens of a server's retry budget (`http/budget.rs`).

@@ -49,8 +49,7 @@ fn where_a_session_serves_both_an_info_has_one_secret_or_none_of_rest() {
     session.ping().unwrap();
     let replaced = session.info().unwrap();
     assert_eq!(replaced.epoch(), 2);
-    assert_eq!((replaced.rest_id(), replaced.rest_epoch()), (None, 0), "the id of a session that is dead");
-    session.http(MACHINES).unwrap();
+    assert_eq!((replaced.rest_id(), replaced.rest_epoch()), (Some(replaced.cookie_value()), 2));
     let refreshed = session.refresh().unwrap();
     assert_eq!((refreshed.rest_id(), refreshed.rest_epoch()), (Some(refreshed.cookie_value()), 2));
     session.close().unwrap();

@@ -128,8 +128,139 @@ fn a_shared_session_that_vim25_has_replaced_is_used_without_another_question_to_
     let sent: Vec<_> = simulator.log()[log..].iter().map(|entry| entry["path"].clone()).collect();
     // The logout of the session that was replaced may be under way.
     let sent: Vec<_> = sent.into_iter().filter(|path| path != "/sdk").collect();
-    assert_eq!(sent, [API, MACHINES.path], "the id is accepted, and the request runs at once");
+    assert_eq!(sent, [MACHINES.path], "the request runs at once");
     assert_eq!((session.epoch(), session.rest_epoch(), simulator.stat("logins")), (2, 2, 2));
+    session.close().unwrap();
+}
+
+/// State and epoch, of vim25 and of REST.
+fn seen(session: &Session) -> [(vsession::vsession_state, u64); 2] {
+    [(session.state(), session.epoch()), (session.rest_state(), session.rest_epoch())]
+}
+
+#[test]
+fn a_shared_session_ends_and_comes_back_for_both_services_at_once() {
+    let simulator = vcenter("8.0.3", "unified");
+    let queue = Queue::new();
+    let session = simulator.config().with("relogin", "never").with_queue(&queue).open().unwrap();
+    session.login().unwrap();
+    session.http(MACHINES).unwrap();
+    simulator.kill_sessions();
+    queue.drain();
+    assert_eq!(session.ping().unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+    assert_eq!(seen(&session), [(VSESSION_STATE_EXPIRED, 1); 2]);
+    let asked = simulator.calls(&format!("GET {API}"));
+    session.login().unwrap();
+    assert_eq!(seen(&session), [(VSESSION_STATE_ACTIVE, 2); 2]);
+    let info = session.info().unwrap();
+    assert_eq!((info.rest_id(), info.rest_epoch()), (Some(info.cookie_value()), 2));
+    let told: Vec<_> = queue
+        .drain()
+        .into_iter()
+        .filter(|event| event.service == VSESSION_SERVICE_REST as i32)
+        .map(|event| (event.kind, event.new_state, event.old_epoch, event.new_epoch))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (VSESSION_EVENT_STATE_CHANGED, VSESSION_STATE_EXPIRED, 1, 1),
+            (VSESSION_EVENT_STATE_CHANGED, VSESSION_STATE_ACTIVE, 1, 2),
+            (VSESSION_EVENT_SESSION_REPLACED, VSESSION_STATE_ACTIVE, 1, 2),
+        ]
+    );
+    assert_eq!(session.http(MACHINES).unwrap().epoch, 2);
+    assert_eq!(simulator.calls(&format!("GET {API}")), asked, "nobody has to ask");
+    session.logout().unwrap();
+    assert_eq!(seen(&session), [(VSESSION_STATE_LOGGED_OUT, 2); 2]);
+    session.close().unwrap();
+}
+
+#[test]
+fn a_shared_session_that_keep_alive_replaces_stays_shared() {
+    let simulator = vcenter("8.0.3", "unified");
+    let session = lively(&simulator).open().unwrap();
+    session.http(MACHINES).unwrap();
+    let asked = simulator.calls(&format!("GET {API}"));
+    simulator.kill_sessions();
+    eventually("REST has the next session", || session.rest_epoch() == 2);
+    assert_eq!(session.rest_state(), VSESSION_STATE_ACTIVE);
+    assert_eq!((session.epoch(), simulator.calls(&format!("GET {API}"))), (2, asked));
+    session.close().unwrap();
+}
+
+#[test]
+fn a_server_that_shares_no_more_is_found_out_by_the_next_request() {
+    let simulator = vcenter("8.0.3", "unified");
+    let session = simulator.session();
+    session.http(MACHINES).unwrap();
+    simulator.post_json("/profile", json!({"rest": "separate"}));
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(session.rest_state(), VSESSION_STATE_ACTIVE, "nothing else is known yet");
+    assert_eq!(session.http(MACHINES).unwrap().status, 200);
+    assert_eq!((simulator.stat("rest_sessions"), simulator.stat("soap_sessions")), (1, 1));
+    // From now on each has its own.
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!((session.rest_state(), session.http(MACHINES).unwrap().status), (VSESSION_STATE_ACTIVE, 200));
+    session.close().unwrap();
+    assert_eq!(simulator.stat("sessions"), 0);
+}
+
+#[test]
+fn a_rest_service_that_was_out_of_reach_is_not_said_to_be_back_by_vim25() {
+    let simulator = vcenter("8.0.3", "unified");
+    let session = simulator.session();
+    session.http(MACHINES).unwrap();
+    simulator.rule(json!({"path": "/api/*", "method": "*", "status": 503}));
+    session.http(MACHINES).unwrap_err();
+    assert_eq!(session.rest_state(), VSESSION_STATE_UNREACHABLE);
+    simulator.kill_sessions();
+    session.ping().unwrap();
+    assert_eq!(seen(&session), [(VSESSION_STATE_ACTIVE, 2), (VSESSION_STATE_EXPIRED, 1)]);
+    simulator.clear_rules();
+    assert_eq!(session.http(MACHINES).unwrap().epoch, 2);
+    session.close().unwrap();
+}
+
+#[test]
+fn after_a_logout_that_vim25_survived_a_login_brings_rest_back() {
+    for (simulator, request, _) in ways() {
+        let session = simulator.session();
+        session.ping().unwrap();
+        session.http(request).unwrap();
+        simulator.rule(json!({"method": "Logout", "status": 503}));
+        session.logout().unwrap_err();
+        assert_eq!(session.rest_state(), VSESSION_STATE_LOGGED_OUT);
+        assert_eq!(session.http(request).unwrap_err().status, status::VSESSION_E_NOT_AUTHENTICATED);
+        simulator.clear_rules();
+        session.login().unwrap();
+        assert_eq!(session.http(request).unwrap().status, 200);
+        session.close().unwrap();
+        assert_eq!(simulator.stat("sessions"), 0);
+    }
+}
+
+#[test]
+fn an_account_that_rest_alone_refuses_is_told_what_to_do() {
+    let simulator = vcenter("8.0.3", "separate");
+    let session = simulator.session();
+    session.ping().unwrap();
+    // Canned: the simulator has one account for both services.
+    simulator.rule(json!({"method": "POST", "path": API, "status": 401}));
+    for _ in 0..3 {
+        let error = session.http(MACHINES).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_INVALID_LOGIN, VSESSION_EXECUTED_NO));
+        assert!(error.message.contains("call vsession_logout before it"), "{error:?}");
+        assert_eq!(seen(&session), [(VSESSION_STATE_ACTIVE, 1), (VSESSION_STATE_REJECTED, 0)]);
+        session.login().unwrap();
+        session.ping().unwrap();
+    }
+    assert_eq!(rest_logins(&simulator), 1, "the password is sent once");
+    simulator.clear_rules();
+    session.logout().unwrap();
+    session.login().unwrap();
+    assert_eq!(session.http(MACHINES).unwrap().status, 200);
     session.close().unwrap();
 }
 
