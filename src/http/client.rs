@@ -291,7 +291,7 @@ impl Client {
                 Connection::new(stream)
             }
         };
-        let Streams { given, taken } = streams;
+        let Streams { given, taken, passed_on_below } = streams;
         let given = given.as_deref_mut();
         let framing = given.as_ref().map(|given| given.framing());
         let room = request::length_of_head(request, &self.common_part) + framing.map_or(0, |_| Given::ROOM);
@@ -334,7 +334,10 @@ impl Client {
             // unreached: a complete reply has a head
             (None, read) => Err(read.err().unwrap_or_else(|| incomplete(exchange, self.is_tls()))),
             // A server that has not read the whole request may cut its answer off.
-            (Some(head), Err(error)) if exchange.overdue || !(is_cut_off(&error) && head.says_enough()) => {
+            (Some(head), Err(error))
+                if exchange.overdue
+                    || !(is_cut_off(&error) && head.says_enough() && head.status >= *passed_on_below) =>
+            {
                 let part = if is_cut_off(&error) { body.into_bytes() } else { Vec::new() };
                 Ok(HttpReply { head, body: Err(error), part })
             }

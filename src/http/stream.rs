@@ -30,6 +30,8 @@ pub(crate) struct Streams<'a> {
     // In boxes, because hardly any request has them.
     pub(super) given: Option<Box<Given<'a>>>,
     pub(super) taken: Option<Box<Taken<'a>>>,
+    /// A reply with a status below this one is the program's, so its body has to be whole.
+    pub(super) passed_on_below: u16,
 }
 
 impl<'a> Streams<'a> {
@@ -38,10 +40,12 @@ impl<'a> Streams<'a> {
         give: Option<&'a dyn Give>,
         length: Option<u64>,
         take: Option<&'a dyn Take>,
+        passed_on_below: u16,
     ) -> Streams<'a> {
         Streams {
             given: give.map(|source| Box::new(Given::new(source, length))),
             taken: take.map(|target| Box::new(Taken { target, room: Vec::new(), begun: false })),
+            passed_on_below,
         }
     }
 
@@ -341,7 +345,7 @@ mod tests {
     fn the_program_takes_replies_and_no_refusals() {
         for (status, passes) in [(200, true), (302, true), (404, false)] {
             let ledger = Ledger(Mutex::new(Vec::new()));
-            let mut streams = Streams::new(None, None, Some(&ledger));
+            let mut streams = Streams::new(None, None, Some(&ledger), 0);
             let mut target = Target::new(10, streams.taken.as_deref_mut());
             assert_eq!(target.begins(status), passes);
             target.room(4).unwrap()[..4].copy_from_slice(b"body");

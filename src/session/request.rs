@@ -27,6 +27,9 @@ use crate::soap::operation_id::next_operation_id;
 use crate::status::Status;
 use crate::sync::Arc;
 
+/// From this status on, a reply refuses its request.
+const REFUSED_FROM: u16 = 400;
+
 /// Whose request it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Through {
@@ -112,7 +115,7 @@ impl HttpCall<'_> {
             Ok(complete) => complete,
             Err(error) => return Judged { outcome: Err(error), refusal: None, doubtful: false },
         };
-        if head.status < 400 {
+        if head.status < REFUSED_FROM {
             return Judged { outcome: Ok((head, body)), refusal: None, doubtful: false };
         }
         retry.note_pause_asked(head.retry_after());
@@ -264,11 +267,17 @@ impl Session {
         options: &CallOptions,
         watch: &Watch,
     ) -> Result<SessionReply> {
+        let passed_on_below = if call.raw { u16::MAX } else { REFUSED_FROM };
         let mut attempts = Attempts {
             call,
             operation_id: options.operation_id.clone().unwrap_or_else(next_operation_id),
             retry: Retry::new(options.idempotent),
-            streams: Streams::new(call.give.as_deref(), call.given_length, call.take.as_deref()),
+            streams: Streams::new(
+                call.give.as_deref(),
+                call.given_length,
+                call.take.as_deref(),
+                passed_on_below,
+            ),
             watch,
         };
         let reply = match call.through {

@@ -622,6 +622,36 @@ fn what_the_program_has_taken_is_not_sent_for_again() {
 }
 
 #[test]
+fn a_reply_that_is_cut_off_is_not_given_to_the_program_as_a_whole_one() {
+    let simulator = vcenter();
+    let session = simulator.session();
+    session.login().unwrap();
+    for (status, request) in
+        [(200, OTHER), (300, OTHER), (302, OTHER), (302, OTHER.raw()), (404, OTHER.raw())]
+    {
+        simulator
+            .rule(json!({"path": OTHER.path, "status": status, "body_repeat": 1000, "truncate_at": 500}));
+        let error = session.http(request).expect_err(&format!("{status} {request:?}"));
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_MAYBE));
+        let mut streams =
+            Streams { take: Some(&mut |bytes: &[u8]| bytes.len() as i64), ..Streams::default() };
+        let error = session.http_streamed(request, &mut streams, &Options::default()).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_CONNECTION, VSESSION_EXECUTED_MAYBE));
+        simulator.clear_rules();
+        // An idempotent request is sent again.
+        simulator.rule(json!({"path": OTHER.path, "status": status, "body_repeat": 1000, "truncate_at": 500, "times": 1}));
+        simulator.rule(json!({"path": OTHER.path, "status": status, "body": "whole"}));
+        let twice = Options { idempotent: true, ..Options::default() };
+        assert_eq!(session.http_with(request, &twice).unwrap().text(), "whole");
+        simulator.clear_rules();
+    }
+    // A refusal is the library's to read, and its status says enough.
+    simulator.rule(json!({"path": OTHER.path, "status": 404, "body_repeat": 1000, "truncate_at": 500}));
+    let error = session.http(OTHER).unwrap_err();
+    assert_eq!((error.status, error.http_status), (status::VSESSION_E_HTTP, 404));
+}
+
+#[test]
 fn a_token_ends_a_body_that_never_ends() {
     let simulator = vcenter();
     let session = simulator.session();
