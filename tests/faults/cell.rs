@@ -8,15 +8,16 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use vsession::vsession_executed::VSESSION_EXECUTED_NO;
 use vsession::vsession_state;
 
 use crate::clock;
-use crate::entries::{Begins, ENTRIES, Entry, Scene, limits};
+use crate::entries::{Begins, ENTRIES, Entry, MACHINES, REQUEST, Reads, Scene, VI_JSON, limits};
 use crate::faults::{Bytes, FAULTS, Fault, expected, or};
 use crate::judge::{Problem, Seen, Wanted, judge};
 use crate::outcome::Outcome;
-use crate::support::client::{shutdown, status};
-use crate::support::{Options, PATIENCE, Queue, Session, Simulator, together};
+use crate::support::client::{HttpReply, shutdown, status};
+use crate::support::{Config, HttpRequest, Options, PATIENCE, Queue, Session, Simulator, together};
 
 /// The deadline of a call that only its deadline ends.
 const STALLED_MS: u32 = 250;
@@ -88,25 +89,35 @@ impl Cell {
 /// The place where a fault is caused. Each method notes how to undo what it does.
 pub struct Stage<'a> {
     pub simulator: &'a Simulator,
-    request: &'static str,
-    framed: &'static [&'static str],
+    cell: &'a Cell,
     byte: i64,
+    /// The server's sessions were ended.
+    killed: std::cell::Cell<bool>,
     undo: RefCell<Vec<fn(&Simulator)>>,
 }
 
 impl Stage<'_> {
     /// Applies the rule to the reply to the entry point's request.
     pub fn reply(&self, mut rule: Value) {
-        if !self.request.is_empty() {
-            rule["method"] = self.request.into();
+        let entry = self.cell.entry;
+        if !entry.request.is_empty() {
+            rule["method"] = entry.request.into();
+            rule["path"] = entry.path.into();
             self.simulator.rule(rule);
             self.later(Simulator::clear_rules);
         }
     }
 
+    /// Sends the fault's answer.
+    pub fn answer(&self) {
+        if let Some(answer) = &self.cell.fault.answer {
+            self.reply(answer.rule());
+        }
+    }
+
     /// Ends the reply at the cell's byte.
     pub fn stop(&self, then: &str) {
-        self.reply(framed(self.framed, json!({"stop": {"byte": self.byte, "then": then}})));
+        self.reply(framed(self.cell.fault.framed, json!({"stop": {"byte": self.byte, "then": then}})));
     }
 
     /// Makes new connections fail below TLS.
@@ -136,7 +147,7 @@ impl Stage<'_> {
     pub fn restart(&self) {
         self.simulator.post("/listener/stop");
         self.close_connections();
-        self.simulator.kill_sessions();
+        self.kill_sessions();
         self.simulator.post("/listener/start");
     }
 
@@ -149,8 +160,13 @@ impl Stage<'_> {
                 "fault_message": "Unsupported version URI"}),
         ];
         rules.into_iter().for_each(|rule| self.simulator.rule(rule));
-        self.simulator.kill_sessions();
+        self.kill_sessions();
         self.later(Simulator::clear_rules);
+    }
+
+    fn kill_sessions(&self) {
+        self.simulator.kill_sessions();
+        self.killed.set(true);
     }
 
     pub fn close_connections(&self) {
@@ -194,23 +210,27 @@ pub struct Lane {
     descriptors: usize,
     threads: usize,
     /// The lengths of replies, by request, transport and framing.
-    lengths: RefCell<HashMap<(&'static str, bool, &'static [&'static str]), Lengths>>,
+    lengths: RefCell<HashMap<(&'static str, &'static str, bool, &'static [&'static str]), Lengths>>,
+    /// The replies to requests, by path and transport.
+    replies: RefCell<HashMap<(&'static str, bool), (i32, Vec<u8>)>>,
 }
 
 impl Lane {
     pub fn new() -> Lane {
         let mut lane = Lane {
-            tls: Simulator::with(&["-log", "0"]),
-            plain: Simulator::with(&["-log", "0", "-tls=false"]),
+            tls: Simulator::with(&["-log", "0", "-endpoints", "all"]),
+            plain: Simulator::with(&["-log", "0", "-endpoints", "all", "-tls=false"]),
             events: Queue::new(),
             descriptors: 0,
             threads: 0,
             lengths: RefCell::default(),
+            replies: RefCell::default(),
         };
         // Whatever the first use of the library leaves open permanently must not count as growth.
         for simulator in [&lane.tls, &lane.plain] {
-            let session = simulator.session();
+            let session = config(simulator).open().unwrap();
             session.login().unwrap();
+            session.http(REQUEST.http.unwrap()).unwrap();
             session.close().unwrap();
         }
         shutdown(PATIENT_MS).unwrap();
@@ -244,8 +264,7 @@ impl Lane {
         let simulator = self.simulator(cell.tls);
         let stalls = cell.fault.stalls;
         let timeout_ms = if stalls { STALLED_LOGIN_MS } else { PATIENT_MS };
-        let config = simulator
-            .config()
+        let config = config(simulator)
             .with("timeout_ms", &timeout_ms.to_string())
             .with("relogin.backoff_ms", "5")
             .with("relogin.max_backoff_ms", "50")
@@ -253,9 +272,19 @@ impl Lane {
         for (name, value) in cell.fault.options {
             config.set(name, value).unwrap();
         }
+        let reply = cell.entry.http.map_or_else(Default::default, |request| match &cell.fault.answer {
+            Some(answer) if cell.entry.reads != Reads::RestLogin => {
+                (answer.status.into(), answer.body().into())
+            }
+            _ => self.reply(cell.tls, request),
+        });
         let session = config.open().unwrap();
         if cell.entry.begins != Begins::NotLoggedIn {
-            log_in(session).expect("the cell's session logs in");
+            let logged_in = match cell.entry.http {
+                Some(request) => session.http(request).map(|_| ()).map_err(|e| format!("{e:?}")),
+                None => log_in(session),
+            };
+            logged_in.expect("the cell's session logs in");
         }
         if cell.entry.begins == Begins::Ended {
             simulator.kill_sessions();
@@ -264,13 +293,29 @@ impl Lane {
             simulator,
             config,
             session,
+            http: cell.entry.http,
             events: &self.events,
             deadline_ms: if stalls { STALLED_MS } else { PATIENT_MS },
             timeout_ms,
             stalls,
             fails: expected(cell.fault, cell.entry).is_failure(),
             seen: if cell.entry.probes { simulator.calls("CurrentTime") } else { 0 },
+            reply,
         }
+    }
+
+    /// The status and the body that the request brings without a fault.
+    fn reply(&self, tls: bool, request: HttpRequest<'static>) -> (i32, Vec<u8>) {
+        let key = (request.path, tls);
+        if let Some(reply) = self.replies.borrow().get(&key) {
+            return reply.clone();
+        }
+        let session = config(self.simulator(tls)).open().unwrap();
+        let reply = session.http(request).unwrap();
+        session.close().unwrap();
+        let reply = (reply.status, reply.body);
+        self.replies.borrow_mut().insert(key, reply.clone());
+        reply
     }
 
     fn try_for(&self, cell: &Cell, outcome: Outcome) -> Vec<Problem> {
@@ -280,8 +325,7 @@ impl Lane {
         self.events.drain();
         let byte = cell.place.byte(lengths.head);
         let undo = RefCell::default();
-        let (request, framed) = (cell.entry.request, cell.fault.framed);
-        let stage = Stage { simulator: scene.simulator, request, framed, byte, undo };
+        let stage = Stage { simulator: scene.simulator, cell, byte, killed: false.into(), undo };
         (cell.fault.begin)(&stage);
         let outcomes = together(cell.threads, |thread| {
             let start = Instant::now();
@@ -291,10 +335,15 @@ impl Lane {
         let outcomes: Vec<_> = outcomes.into_iter().flatten().collect();
         let applied = applied(scene.simulator);
         stage.mend();
+        let states = states(cell, &scene, stage.killed.get());
 
         let headless = cell.fault.headless || (in_reply && (0..lengths.head).contains(&byte));
-        let cookies_lost =
-            if cell.entry.request == "Login" && cell.fault.runs && headless { applied } else { 0 };
+        let is_lost = match cell.entry.reads {
+            // The id is the body.
+            Reads::RestLogin => outcomes.iter().all(|(outcome, _)| outcome.is_failure()),
+            _ => cell.entry.request == "Login" && headless,
+        };
+        let cookies_lost = if cell.fault.runs && is_lost { applied } else { 0 };
         let not_logged_out = cell.entry.ends && outcome.is_failure() && !cell.fault.runs;
         let (most, least) = limits(cell.entry, &scene);
         let wanted = Wanted {
@@ -306,7 +355,7 @@ impl Lane {
             least,
             left: if not_logged_out { 1 } else { cookies_lost },
         };
-        let afterwards = afterwards(cell, &scene);
+        let afterwards = states.and(afterwards(cell, &scene));
         let seen = Seen {
             outcomes,
             afterwards,
@@ -337,14 +386,15 @@ impl Lane {
 
     /// How long the reply to the entry point's request is.
     pub fn lengths(&self, cell: &Cell) -> Lengths {
-        let key = (cell.entry.request, cell.tls, cell.fault.framed);
+        let key = (cell.entry.request, cell.entry.path, cell.tls, cell.fault.framed);
         if let Some(lengths) = self.lengths.borrow().get(&key) {
             return *lengths;
         }
-        let entry = ENTRIES.iter().find(|entry| entry.request == key.0).unwrap_or(cell.entry);
+        let entry =
+            ENTRIES.iter().find(|entry| (entry.request, entry.path) == (key.0, key.1)).unwrap_or(cell.entry);
         let scene = self.scene(&Cell { fault: &FAULTS[0], entry, ..*cell });
-        let stop = json!({"method": key.0, "stop": {"byte": 1_000_000, "then": "close"}});
-        scene.simulator.rule(framed(key.2, stop));
+        let stop = json!({"method": key.0, "path": key.1, "stop": {"byte": 1_000_000, "then": "close"}});
+        scene.simulator.rule(framed(key.3, stop));
         (entry.run)(&scene, 0);
         let rules = scene.simulator.rules();
         let length = |field: &str| rules[0][field].as_i64().unwrap();
@@ -354,6 +404,11 @@ impl Lane {
         self.lengths.borrow_mut().insert(key, lengths);
         lengths
     }
+}
+
+/// A configuration whose REST session is not the vim25 session.
+fn config(simulator: &Simulator) -> Config {
+    simulator.config().with("rest", "api")
 }
 
 /// How often the simulator's rules were applied.
@@ -375,6 +430,49 @@ fn log_in(session: Session) -> Result<(), String> {
     }
 }
 
+/// Makes a request, whose login may have to wait after one that failed.
+fn made(session: Session, request: HttpRequest) -> Result<HttpReply, String> {
+    let start = Instant::now();
+    loop {
+        match session.http_with(request, &Options::timeout(PATIENT_MS)) {
+            Ok(reply) => return Ok(reply),
+            Err(error) if error.executed != VSESSION_EXECUTED_NO || start.elapsed() > PATIENCE => {
+                return Err(format!("request: {error:?}"));
+            }
+            Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// What a fault of a request must not do to the sessions: end the one that it went through, or touch the other.
+fn states(cell: &Cell, scene: &Scene, killed: bool) -> Result<(), String> {
+    use vsession_state::*;
+    let Some(request) = cell.entry.http else { return Ok(()) };
+    let session = scene.session;
+    let [vim, rest] =
+        [("vim25", session.state(), session.epoch()), ("REST", session.rest_state(), session.rest_epoch())];
+    let (own, others) = match request.through {
+        through if through == MACHINES.through => (Some(rest), vec![vim]),
+        through if through == VI_JSON.through => (Some(vim), vec![rest]),
+        _ => (None, vec![vim, rest]),
+    };
+    for (name, state, epoch) in others {
+        if (state, epoch) != (VSESSION_STATE_LOGGED_OUT, 0) {
+            return Err(format!("the {name} session is {state:?} with epoch {epoch}"));
+        }
+    }
+    match own {
+        Some((name, state, epoch)) if cell.entry.begins == Begins::LoggedIn => {
+            let usable = matches!(state, VSESSION_STATE_ACTIVE | VSESSION_STATE_UNREACHABLE);
+            if !usable || epoch != 1 + u64::from(killed) {
+                return Err(format!("the {name} session is {state:?} with epoch {epoch}"));
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
 /// Whether the session works now that the fault is over, and whether it closes properly.
 fn afterwards(cell: &Cell, scene: &Scene) -> Result<(), String> {
     let mut session = scene.session;
@@ -388,10 +486,20 @@ fn afterwards(cell: &Cell, scene: &Scene) -> Result<(), String> {
         // The session's settings no longer fit the server, so its logout may fail. The server's sessions are killed instead.
         let _ = session.close_with(&Options::timeout(1000));
         scene.simulator.kill_sessions();
-        session = scene.simulator.session();
+        session = config(scene.simulator).open().unwrap();
     }
     log_in(session)?;
     session.ping_with(&Options::timeout(PATIENT_MS)).map_err(|e| format!("call: {e:?}"))?;
+    if let Some(request) = cell.entry.http {
+        let reply = made(session, request)?;
+        if cell.fault.answer.is_none() && reply.body != scene.reply.1 {
+            return Err(format!("another reply: {reply:?}"));
+        }
+        let is_rest = request.through == MACHINES.through;
+        if is_rest && session.rest_state() != vsession_state::VSESSION_STATE_ACTIVE {
+            return Err(format!("the REST session is {:?}", session.rest_state()));
+        }
+    }
     if session.state() != vsession_state::VSESSION_STATE_ACTIVE {
         return Err(format!("the state is {:?}", session.state()));
     }

@@ -3,7 +3,7 @@
 
 use crate::entries::ENTRIES;
 
-/// Functions that make no request, and those with their faults elsewhere.
+/// Functions that make no request.
 const ASK_NOBODY: &[(&str, &str)] = &[
     ("vsession_queue_next", "waits for events, whose causes are separate entry points"),
     ("vsession_open", "makes no request"),
@@ -16,9 +16,6 @@ const ASK_NOBODY: &[(&str, &str)] = &[
     ("vsession_get_cookie", "copies what the last login brought"),
     ("vsession_keepalive_stop", "sets a flag"),
     ("vsession_set_password", "keeps it for later logins"),
-    // These make requests. The faults of the matrix are those of SOAP replies, most of which are good replies to them.
-    ("vsession_http", "tests/rust/requests.rs"),
-    ("vsession_http_async", "tests/rust/requests.rs"),
 ];
 
 /// The functions in a header, each with its comment and its parameters.

@@ -148,7 +148,14 @@ mod tests {
         let lost = wanted(LOST, Each);
         let other_status = Outcome::failed(VSESSION_E_CONNECT, true, VSESSION_EXECUTED_MAYBE);
         let not_retriable = Outcome::failed(VSESSION_E_CONNECTION, false, VSESSION_EXECUTED_MAYBE);
-        let wrong = [Outcome::Done, Outcome::NoSession, LOST.not_run(), other_status, not_retriable];
+        let wrong = [
+            Outcome::Done,
+            Outcome::NoSession,
+            Outcome::Garbled,
+            LOST.not_run(),
+            other_status,
+            not_retriable,
+        ];
         for outcome in wrong {
             assert!(is_red(&lost, &seen(&[outcome])), "{outcome}");
             assert!(is_red(&lost, &seen(&[LOST, outcome])), "{outcome} of one thread in two");
@@ -156,6 +163,7 @@ mod tests {
         assert!(is_red(&lost, &seen(&[])), "no outcome at all");
         let http = Outcome::http(503, true, VSESSION_EXECUTED_MAYBE);
         assert!(is_red(&wanted(http, Each), &seen(&[Outcome::http(502, true, VSESSION_EXECUTED_MAYBE)])));
+        assert!(is_red(&wanted(Outcome::Done, Each), &seen(&[Outcome::Garbled])));
         // A single thread cannot wait for another.
         assert!(is_red(&wanted(LOST, Shared), &seen(&[LOST.not_run()])));
         assert!(is_red(&wanted(LOST, Shared), &seen(&[LOST, Outcome::Done])));

@@ -99,11 +99,13 @@ fn a_wrong_expectation_turns_its_cell_red() {
 #[ignore = "run by a_wrong_expectation_turns_its_cell_red"]
 fn child_with_a_wrong_expectation() {
     let lane = Lane::new();
-    let cell = Cell::named("503", "call", 1, true);
-    let right = faults::expected(cell.fault, cell.entry);
-    assert_eq!(lane.run_for(&cell, right), []);
-    for wrong in [Outcome::Done, right.not_run()] {
-        let problems = lane.run_for(&cell, wrong);
-        assert!(problems.iter().any(|p| matches!(p, Problem::Wrong(_))), "{wrong}: {problems:?}");
+    for (fault, entry) in [("503", "call"), ("404-json", "request"), ("500-soap", "request of VI JSON")] {
+        let cell = Cell::named(fault, entry, 1, true);
+        let right = faults::expected(cell.fault, cell.entry);
+        assert_eq!(lane.run_for(&cell, right), []);
+        for wrong in [Outcome::Done, right.not_run()] {
+            let problems = lane.run_for(&cell, wrong);
+            assert!(problems.iter().any(|p| matches!(p, Problem::Wrong(_))), "{fault} {wrong}: {problems:?}");
+        }
     }
 }

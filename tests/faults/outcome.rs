@@ -12,6 +12,8 @@ pub enum Outcome {
     Done,
     /// The result of `vsession_is_active`.
     NoSession,
+    /// A success with another status or another body than the server sent, or a body with bytes in a wrong place.
+    Garbled,
     Failed {
         status: status,
         /// 0: no reply arrived.
@@ -66,6 +68,7 @@ impl fmt::Display for Outcome {
         match self {
             Outcome::Done => f.write_str("ok"),
             Outcome::NoSession => f.write_str("ok: no session"),
+            Outcome::Garbled => f.write_str("ok, with a wrong reply"),
             Outcome::Failed { status, http, retriable, executed } => {
                 let name = status.name().trim_start_matches("VSESSION_E_");
                 f.write_str(name)?;

@@ -30,8 +30,11 @@ const NOTES: &str = "
 Columns and names:
 
 - **A call** is `vsession_call`. An *idempotent call* has the option of that name set: the library sends it once more when its connection is
-  lost. It does the same with the requests of all functions but `vsession_call`, `vsession_call_async` and `vsession_login`. They succeed if
-  the fault happens only once.
+  lost. It does the same with the requests of all functions but `vsession_call`, `vsession_call_async`, `vsession_http`, `vsession_http_async`
+  and `vsession_login`. They succeed if the fault happens only once.
+- **A request** is `vsession_http` through a REST session of its own. A *request of VI JSON* goes through the vim25 session, *nobody's request* through none. A *raw
+  request* wants every reply, whatever its status. A *streamed request* is idempotent, and the program takes the body as it arrives: what it has taken is
+  not sent for again. A *REST login in a request* is the login that precedes the first request; the fault hits the login, and the request does not run then.
 - A *login in a call* replaces a session that the server has ended, during a `vsession_call`; the fault hits the login. *login: version* and
   *login: content* are the two requests before a login; the login itself does not run then.
 - *keep-alive* is a probe; its error is that of the event `VSESSION_EVENT_KEEPALIVE_FAILED`. *certificates* is `vsession_probe_certificate`.
@@ -45,11 +48,15 @@ Many threads at once see the same, with these differences. A thread may only wai
 have nothing left to do.
 
 Two kinds of session stay on the server until they idle out, because no client can end them. The first is a session whose login succeeded
-but whose reply was lost before its cookie arrived. The second was closed while the server could not be reached for the logout. The test
+but whose reply was lost before its cookie, or the id of a REST session, arrived. The second was closed while the server could not be reached for the logout. The test
 counts that there are no others.
 
+A request brings the program any reply below 400, whatever its body says, but none that is cut off. From 400 on, the [table](http.md#success-and-errors) of
+statuses holds. No fault of a request ends the session that it went through, and none changes the state of the other: a 401 makes the library ask the
+server about the session, and the answer stands if it lives.
+
 The library follows no redirect. What stands in front of a vCenter (Envoy, a proxy, a portal) answers with its own HTTP statuses and pages.
-Below 500 it has not forwarded the call; from 500 on nobody can know. The error's message shows the start of the page.
+Below 500 it has not forwarded a call; from 500 on nobody can know. The error's message shows the start of the page.
 `vsession_error_retry_after_ms` returns the pause of `Retry-After`, which may be a number of seconds or a date. The library postpones its own next login and probe by it, up to
 `relogin.max_backoff_ms`.
 
@@ -75,9 +82,23 @@ fn sees(fault: &Fault, entry: &Entry) -> String {
     }
 }
 
-/// The entry points that see something other than a call does, grouped by what they see.
+/// What a call sees, or what a request of `vsession_http` does; empty where the fault is none for it.
+fn first_sees(fault: &Fault, first: &str) -> String {
+    let entry = first_of(first);
+    if fault.applies(entry, 1, true) || fault.applies(entry, 1, false) {
+        sees(fault, entry)
+    } else {
+        String::new()
+    }
+}
+
+fn first_of(name: &str) -> &'static Entry {
+    ENTRIES.iter().find(|entry| entry.name == name).expect("the entry point is in the table")
+}
+
+/// The entry points that see something other than a call or a request does, grouped by what they see.
 fn others(fault: &Fault) -> String {
-    let call = sees(fault, &ENTRIES[0]);
+    let [call, request] = ["call", "request"].map(|name| sees(fault, first_of(name)));
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for entry in
         ENTRIES.iter().filter(|entry| fault.applies(entry, 1, true) || fault.applies(entry, 1, false))
@@ -85,7 +106,8 @@ fn others(fault: &Fault) -> String {
         let text = sees(fault, entry);
         // A handshake alone meets no fault of a reply.
         let spared = fault.meets == Meets::Reply && entry.request.is_empty();
-        if text == call || spared {
+        let usual = if entry.http.is_some() { &request } else { &call };
+        if text == *usual || spared {
             continue;
         }
         match groups.iter_mut().find(|(known, _)| *known == text) {
@@ -99,9 +121,10 @@ fn others(fault: &Fault) -> String {
 
 fn page(cells: &[Cell]) -> String {
     let mut page = String::from(HEAD);
-    page.push_str("\n| what happens | a call sees | others see |\n|---|---|---|\n");
+    page.push_str("\n| what happens | a call sees | a request sees | others see |\n|---|---|---|---|\n");
     for fault in FAULTS {
-        writeln!(page, "| {} | {} | {} |", fault.says, sees(fault, &ENTRIES[0]), others(fault)).unwrap();
+        let [call, request] = ["call", "request"].map(|name| first_sees(fault, name));
+        writeln!(page, "| {} | {call} | {request} | {} |", fault.says, others(fault)).unwrap();
     }
     page.push_str(NOTES);
     write!(page, "\n## What was run\n\nCells of the quick form, all of which passed: {}. ", cells.len())

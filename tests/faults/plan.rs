@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cell::{Cell, Lane, Place};
-use crate::entries::{ENTRIES, Entry};
+use crate::entries::{ENTRIES, Entry, Tried};
 use crate::faults::{Bytes, FAULTS, Fault};
 
 /// How many threads meet a fault together.
@@ -19,7 +19,7 @@ const PLACES: &[Place] = &[
     Place::Head(100),
     Place::Last(1),
 ];
-/// The entry points that many threads use, and those that are tried without TLS.
+/// Where many threads read replies, no TLS is there, or the reply is read as elsewhere.
 const FEW: &[Place] = &[Place::Byte(0), Place::Head(-1), Place::Last(1)];
 
 /// At bytes of the handshake.
@@ -43,10 +43,12 @@ pub fn quick() -> Vec<Cell> {
             if !fault.applies(entry, threads, tls) {
                 continue;
             }
+            let fully = entry.tried == Tried::Fully;
             let places = match (fault.bytes, threads, tls) {
                 (Bytes::None, _, _) => &[Place::None],
-                (Bytes::Handshake, _, _) => EARLY,
-                (Bytes::Reply, 1, true) => PLACES,
+                (Bytes::Handshake, _, _) if fully => EARLY,
+                (Bytes::Handshake, _, _) => &EARLY[1..2],
+                (Bytes::Reply, 1, true) if fully => PLACES,
                 (Bytes::Reply, MANY, _) if !fault.framed.is_empty() => &[],
                 (Bytes::Reply, MANY, false) => &[],
                 (Bytes::Reply, _, _) => FEW,

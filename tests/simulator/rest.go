@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/vmware/govmomi/simulator"
@@ -255,6 +256,8 @@ func (f *front) machines(rep *reply, r *http.Request, c *call) {
 			})
 		})
 	}
+	// The registry has no order.
+	slices.SortFunc(all, func(a, b map[string]any) int { return strings.Compare(a["name"].(string), b["name"].(string)) })
 	switch {
 	case id == "":
 		rep.json(http.StatusOK, all)
