@@ -40,7 +40,7 @@ stress() {
     mkdir "$built/history"
     export program seconds seed built
     # shellcheck disable=SC2016
-    timeout -k 10 "$((seconds + 300))" "$simulator" -log 5000000 "$@" -- sh -c '
+    timeout -k 10 "$((seconds + 300))" "$simulator" -log 5000000 -like 9.0.1 "$@" -- sh -c '
         "$program" "$seconds" 32 "$seed" "$built/history" && python3 tests/stress/check_history.py "$built/history"'
 }
 

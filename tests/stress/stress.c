@@ -19,6 +19,10 @@
 
 enum { SESSIONS = 6, CONFIGS = 4, QUEUES = 3, TOKENS = 6, LONGEST_MS = 1500 };
 
+/* Whose a call or a request is. The last digit of an asynchronous one's tag says so. */
+enum service { VIM25, REST, NOBODY };
+static const char *const service_names[] = {"vim25", "rest", "nobody"};
+
 /* Handles that all threads use. A thread that replaces one frees the old one, which others may still use. */
 static _Atomic uint64_t sessions[SESSIONS], configs[CONFIGS], queues[QUEUES], tokens[TOKENS];
 
@@ -103,10 +107,11 @@ static void read_reply(const vsession_reply *reply)
     (void)read;
 }
 
-static void note_outcome(const char *kind, int64_t start, const char *operation_id, vsession_status status, const vsession_reply *reply, const vsession_error *error)
+static void note_outcome(const char *kind, int64_t start, const char *operation_id, vsession_status status, const vsession_reply *reply, const vsession_error *error,
+    vsession used, enum service service)
 {
-    fprintf(me->history, "%s %" PRId64 " %" PRId64 " %s %d %d %" PRIu64 "\n", kind, start, nanoseconds(), operation_id, (int)status,
-        (int)vsession_error_executed(error), vsession_reply_epoch(reply));
+    fprintf(me->history, "%s %" PRId64 " %" PRId64 " %s %d %d %" PRIu64 " %" PRIx64 " %s\n", kind, start, nanoseconds(), operation_id, (int)status,
+        (int)vsession_error_executed(error), vsession_reply_epoch(reply), used.id, service_names[service]);
 }
 
 static void read_event(vsession_event *event)
@@ -121,7 +126,8 @@ static void read_event(vsession_event *event)
         const vsession_error *error = vsession_event_error(event);
         snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-a-%" PRIx64, seed, vsession_event_tag(event));
         read_reply(vsession_event_reply(event));
-        note_outcome("completed", 0, operation_id, vsession_error_status(error), vsession_event_reply(event), error);
+        note_outcome("completed", 0, operation_id, vsession_error_status(error), vsession_event_reply(event), error, vsession_event_session(event),
+            (enum service)(vsession_event_tag(event) & 3));
     }
     vsession_event_free(event);
 }
@@ -151,6 +157,9 @@ static void count_line(int32_t level, const char *message, void *data)
     atomic_fetch_add(&log_lines, strlen(message) > 0);
 }
 
+/* With the first two, REST uses the vim25 session where the server shares it; with the others it has a session of its own. */
+static const char *const rest_ways[] = {"auto", "unified", "api", "legacy"};
+
 /* New objects replace old ones. */
 static void do_config(void)
 {
@@ -163,6 +172,7 @@ static void do_config(void)
         vsession_config_set(made, "relogin.max_backoff_ms", "100", NULL);
         vsession_config_set(made, "max_connections", "8", NULL);
         vsession_config_set(made, "tls.ca_file", getenv("VSESSION_TEST_CA"), NULL);
+        vsession_config_set(made, "rest", rest_ways[number_below(sizeof rest_ways / sizeof *rest_ways)], NULL);
         if (number_below(2)) vsession_config_set_queue(made, queue(), NULL);
         if (number_below(3) == 0) vsession_config_set_credentials_fn(made, credentials_function, NULL, NULL, NULL);
         if (number_below(3) == 0) vsession_config_set_keepalive_fn(made, keepalive_function, NULL, NULL, NULL);
@@ -172,13 +182,15 @@ static void do_config(void)
     read_error(error);
 }
 
-/* A close that could not log out reports so and leaves a session behind. */
+/* A close that could not log out reports so and leaves a session behind, or one with each service. */
 static void close_session(vsession session, const vsession_call_options *limits)
 {
     vsession_error *error = NULL;
+    fprintf(me->history, "closing %" PRId64 " %" PRIx64 "\n", nanoseconds(), session.id);
     if (vsession_close(session, limits, &error) != VSESSION_OK && vsession_error_status(error) != VSESSION_E_INVALID_HANDLE)
-        fprintf(me->history, "unclosed %d\n", (int)vsession_error_status(error));
+        fprintf(me->history, "unclosed %d 2\n", (int)vsession_error_status(error));
     read_error(error);
+    if (session.id != 0) fprintf(me->history, "closed %" PRId64 " %" PRIx64 "\n", nanoseconds(), session.id);
 }
 
 static void do_open(void)
@@ -248,12 +260,14 @@ static void do_read_state(void)
 {
     vsession used = session();
     int64_t start = nanoseconds();
-    uint64_t epoch = vsession_get_epoch(used);
+    uint64_t epoch = vsession_get_epoch(used), rest_epoch = vsession_get_rest_epoch(used);
+    vsession_state state = vsession_get_state(used), rest_state = vsession_get_rest_state(used);
     int64_t end = nanoseconds();
-    if (epoch != 0) fprintf(me->history, "epoch %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 "\n", start, end, used.id, epoch);
-    text(vsession_state_name(vsession_get_state(used)));
-    text(vsession_state_name(vsession_get_rest_state(used)));
-    (void)vsession_get_rest_epoch(used);
+    if (epoch != 0) fprintf(me->history, "epoch %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 " vim25\n", start, end, used.id, epoch);
+    if (rest_epoch != 0) fprintf(me->history, "epoch %" PRId64 " %" PRId64 " %" PRIx64 " %" PRIu64 " rest\n", start, end, used.id, rest_epoch);
+    if (used.id != 0) fprintf(me->history, "states %" PRId64 " %" PRId64 " %" PRIx64 " %d %d\n", start, end, used.id, (int)state, (int)rest_state);
+    text(vsession_state_name(state));
+    text(vsession_state_name(rest_state));
 }
 
 /* Identity, cookie, identity: if both identities are of one epoch, the cookie is of that epoch too. */
@@ -316,28 +330,124 @@ static void do_call(void)
     if (number_below(6) == 0) limits.require_epoch = vsession_get_epoch(used);
     int64_t start = nanoseconds();
     vsession_status status = vsession_call(used, &call, &limits, &reply, &error);
-    note_outcome(limits.idempotent ? "repeatable" : "call", start, operation_id, status, reply, error);
+    note_outcome(limits.idempotent ? "repeatable" : "call", start, operation_id, status, reply, error, used, VIM25);
     read_reply(reply);
     vsession_reply_free(reply);
     read_error(error);
 }
 
-/* The same method by VI JSON. */
-static const vsession_http_request current_time_json = {
-    sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0, NULL, NULL, NULL};
+/* A body that goes in pieces, from the program or to it. Asynchronous requests use theirs until they have ended. */
+struct body {
+    size_t length, given, taken;
+    size_t stop;      /* the functions end the request here */
+    int64_t rewinds;  /* what the giving one answers when it shall begin again */
+    char first, last; /* of what was taken */
+    struct body *next;
+};
+
+static _Atomic(struct body *) bodies_of_async;
+
+static const char releases[] = "{\"api_releases\":[\"8.0.2.0\"]}";
+
+/* Blanks, and then the document. */
+static int64_t give_body(void *data, char *bytes, size_t length)
+{
+    struct body *body = data;
+    if (bytes == NULL) {
+        body->given = 0;
+        return body->rewinds;
+    }
+    if (body->given >= body->stop) return -1;
+    size_t piece = body->length - body->given, blanks = body->length - (sizeof releases - 1);
+    if (piece > length) piece = length;
+    if (piece > 5000) piece = 5000;
+    for (size_t i = 0; i < piece; i++, body->given++) bytes[i] = body->given < blanks ? ' ' : releases[body->given - blanks];
+    return (int64_t)piece;
+}
+
+static int64_t take_body(void *data, char *bytes, size_t length)
+{
+    struct body *body = data;
+    if (length == 0 || body->taken >= body->stop) return -1;
+    if (body->taken == 0) body->first = bytes[0];
+    body->last = bytes[length - 1];
+    body->taken += length;
+    return (int64_t)length;
+}
+
+static void draw_body(struct body *body)
+{
+    *body = (struct body){.length = sizeof releases - 1 + (number_below(2) ? number_below(100000) : 0), .stop = SIZE_MAX};
+    if (number_below(8) == 0) body->stop = number_below(50000);
+    if (number_below(8) == 0) body->rewinds = -1;
+}
+
+static vsession_http_request http_request(const char *method, const char *path, vsession_through through)
+{
+    vsession_http_request request = VSESSION_HTTP_REQUEST_INIT;
+    request.method = method;
+    request.path = path;
+    request.through = through;
+    return request;
+}
+
+/* A request of any kind, and whose it is. The server answers the last kind without a session too. */
+static vsession_http_request draw_request(enum service *service, struct body *body)
+{
+    static const vsession_through through[] = {VSESSION_THROUGH_VIM, VSESSION_THROUGH_REST, VSESSION_THROUGH_NONE};
+    draw_body(body);
+    uint64_t kind = number_below(8);
+    *service = kind == 0 ? VIM25 : kind == 1 ? NOBODY : REST;
+    vsession_http_request request;
+    if (kind == 0) {
+        /* CurrentTime by VI JSON. */
+        request = http_request("POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", VSESSION_THROUGH_VIM);
+    } else if (kind < 5) {
+        request = http_request("POST", "/api/vcenter/system?action=hello", through[*service]);
+        if (number_below(2)) {
+            request.body = releases;
+            request.body_length = sizeof releases - 1;
+        } else {
+            request.read_body = give_body;
+            request.body_length = number_below(2) ? body->length : 0;
+        }
+    } else {
+        request = http_request("GET", "/api/vcenter/vm", VSESSION_THROUGH_REST);
+        request.raw = number_below(8) == 0;
+    }
+    if (number_below(3) == 0) request.write_reply = take_body;
+    request.data = body;
+    return request;
+}
 
 static void do_http(void)
 {
     vsession_error *error = NULL;
     vsession_reply *reply = NULL;
     vsession_call_options limits = options();
+    vsession used = session();
     char operation_id[64];
+    enum service service;
+    struct body body;
+    vsession_http_request request = draw_request(&service, &body);
     snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-%u-%" PRIx64, seed, me->number, me->calls++);
     limits.operation_id = operation_id;
     limits.idempotent = number_below(4) == 0;
+    if (service != NOBODY && number_below(6) == 0) limits.require_epoch = service == REST ? vsession_get_rest_epoch(used) : vsession_get_epoch(used);
     int64_t start = nanoseconds();
-    vsession_status status = vsession_http(session(), &current_time_json, &limits, &reply, &error);
-    note_outcome(limits.idempotent ? "repeatable" : "call", start, operation_id, status, reply, error);
+    vsession_status status = vsession_http(used, &request, &limits, &reply, &error);
+    note_outcome(limits.idempotent ? "repeatable" : "call", start, operation_id, status, reply, error, used, service);
+    bool refused = vsession_reply_http_status(reply) >= 400; /* handed out because of `raw` */
+    if (status == VSESSION_OK && limits.require_epoch != 0) CHECK_INT(vsession_reply_epoch(reply), limits.require_epoch);
+    if (status == VSESSION_OK && service == NOBODY) CHECK_INT(vsession_reply_epoch(reply), 0);
+    if (status == VSESSION_OK && request.write_reply != NULL && !refused) {
+        size_t length = 0;
+        vsession_reply_body(reply, &length);
+        CHECK_INT(length, 0);
+        /* Once from its beginning to its end. */
+        if (service != VIM25) CHECK(body.taken > 0 && strchr("[{", body.first) != NULL && body.last == (body.first == '[' ? ']' : '}'));
+    }
+    if (status == VSESSION_OK && request.read_body != NULL) CHECK_INT(body.given, body.length);
     read_reply(reply);
     vsession_reply_free(reply);
     read_error(error);
@@ -348,13 +458,25 @@ static void do_call_async(void)
     static _Atomic uint64_t next;
     vsession_error *error = NULL;
     vsession_call_options limits = options();
-    vsession_soap_call call = current_time();
-    uint64_t tag = atomic_fetch_add(&next, 1);
+    vsession used = session();
+    enum service service = VIM25;
     char operation_id[64];
+    bool by_soap = number_below(3) == 0;
+    struct body *body = calloc(1, sizeof *body);
+    vsession_soap_call call = current_time();
+    vsession_http_request request = draw_request(&service, body);
+    uint64_t tag = atomic_fetch_add(&next, 1) << 2 | (by_soap ? VIM25 : service);
     snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-a-%" PRIx64, seed, tag);
     limits.operation_id = operation_id;
-    if (number_below(3)) vsession_call_async(session(), &call, &limits, queue(), tag, &error);
-    else vsession_http_async(session(), &current_time_json, &limits, queue(), tag, &error);
+    if (by_soap) {
+        vsession_call_async(used, &call, &limits, queue(), tag, &error);
+        free(body);
+    } else {
+        if (service == REST) fprintf(me->history, "asked %" PRId64 " %" PRIx64 "\n", nanoseconds(), used.id);
+        vsession_http_async(used, &request, &limits, queue(), tag, &error);
+        body->next = atomic_load(&bodies_of_async);
+        while (!atomic_compare_exchange_weak(&bodies_of_async, &body->next, body)) {}
+    }
     read_error(error);
 }
 
@@ -419,7 +541,8 @@ static void do_library(void)
 static void do_shutdown(void)
 {
     vsession_error *error = NULL;
-    if (vsession_shutdown(5000, &error) != VSESSION_OK) fprintf(me->history, "unclosed %d\n", (int)vsession_error_status(error));
+    fprintf(me->history, "closing %" PRId64 " 0\n", nanoseconds());
+    if (vsession_shutdown(5000, &error) != VSESSION_OK) fprintf(me->history, "unclosed %d %d\n", (int)vsession_error_status(error), 2 * SESSIONS);
     read_error(error);
     for (int i = 0; i < SESSIONS; i++) do_open();
 }
@@ -427,7 +550,7 @@ static void do_shutdown(void)
 /* Every operation and its weight, in thousandths. */
 #define OPERATIONS(X) \
     X(do_config, 5) X(do_open, 8) X(do_close, 8) X(do_queue, 5) X(do_token, 10) X(do_configure, 10) X(do_login, 60) X(do_logout, 10) \
-    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 250) X(do_http, 50) X(do_call_async, 100) \
+    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 200) X(do_http, 150) X(do_call_async, 150) \
     X(do_next_event, 100) X(do_cancel, 20) X(do_keepalive, 10) X(do_set_password, 15) X(do_probe_certificate, 3) X(do_library, 5)
 
 static const struct { void (*run)(void); unsigned weight; } table[] = {
@@ -450,6 +573,20 @@ static void *work(void *argument)
     return NULL;
 }
 
+/* Ends one of the sessions on the server, which may be a handle's session with either service or with both. */
+static void kill_one(void)
+{
+    char *all = simulator_request(control_port(), "GET", "/sessions", ""), *key = all;
+    for (uint64_t n = 1 + number_below(2 * SESSIONS); key != NULL && n > 0; n--) key = strstr(key + 1, "\"key\":\"");
+    if (key != NULL) {
+        char path[128];
+        key += strlen("\"key\":\"");
+        snprintf(path, sizeof path, "/sessions/kill?key=%.*s", (int)strcspn(key, "\""), key);
+        free(simulator_request(control_port(), "POST", path, ""));
+    }
+    free(all);
+}
+
 static void tell_server(const char *method, const char *path, const char *body)
 {
     free(simulator_request(control_port(), method, path, body));
@@ -463,13 +600,19 @@ static void *trouble(void *argument)
         "{\"method\":\"CurrentTime\",\"times\":5,\"reset\":\"before\"}", "{\"method\":\"CurrentTime\",\"times\":5,\"reset\":\"after\"}",
         "{\"method\":\"CurrentTime\",\"times\":5,\"close\":\"after\"}", "{\"method\":\"Login\",\"times\":2,\"status\":503}",
         "{\"method\":\"CurrentTime\",\"times\":10,\"truncate_at\":100}", "{\"method\":\"CurrentTime\",\"times\":5,\"fault\":\"NotAuthenticated\"}",
-        "{\"method\":\"*\",\"times\":10,\"delay_after_ms\":30}",
+        "{\"method\":\"*\",\"times\":10,\"delay_after_ms\":30}", "{\"path\":\"/api/vcenter/*\",\"times\":5,\"reset\":\"before\"}",
+        "{\"path\":\"/api/vcenter/*\",\"times\":5,\"reset\":\"after\"}", "{\"path\":\"/api/vcenter/*\",\"times\":5,\"close\":\"after\"}",
+        "{\"path\":\"/api/vcenter/*\",\"times\":10,\"truncate_at\":10}", "{\"path\":\"/api/vcenter/*\",\"times\":5,\"status\":401}",
+        "{\"path\":\"/api/vcenter/*\",\"times\":5,\"status\":503}", "{\"path\":\"/api/session\",\"method\":\"POST\",\"times\":2,\"status\":503}",
+        "{\"path\":\"/api/session\",\"method\":\"GET\",\"times\":3,\"status\":503}",
     };
     me = argument;
     while (!atomic_load(&ended)) {
-        switch (number_below(6)) {
+        switch (number_below(8)) {
         case 0:
         case 1: tell_server("POST", "/sessions/kill", ""); break;
+        case 4:
+        case 5: kill_one(); break;
         case 2: tell_server("POST", "/connections/close?idle", ""); break;
         case 3:
             tell_server("POST", "/credentials", "{\"user\":\"user\",\"password\":\"rotated\"}");
@@ -482,6 +625,37 @@ static void *trouble(void *argument)
     }
     tell_server("DELETE", "/rules", "");
     return NULL;
+}
+
+/* What a session says of itself after each act, while nobody else uses it. Returns whether it could log in with both services. */
+static bool end_quietly(vsession used)
+{
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL, *none = NULL;
+    vsession_call_options limits = VSESSION_CALL_OPTIONS_INIT;
+    vsession_http_request request = http_request("GET", "/api/vcenter/vm", VSESSION_THROUGH_REST);
+    limits.timeout_ms = 10000;
+    vsession_set_password(used, getenv("VSESSION_TEST_PASSWORD"), NULL);
+    bool logged_in = vsession_login(used, &limits, NULL) == VSESSION_OK && vsession_http(used, &request, &limits, &reply, NULL) == VSESSION_OK;
+    if (logged_in) {
+        /* Keep-alive may be replacing either session. */
+        CHECK(vsession_get_state(used) >= VSESSION_STATE_LOGGING_IN && vsession_get_state(used) < VSESSION_STATE_CLOSED);
+        CHECK(vsession_get_rest_state(used) >= VSESSION_STATE_LOGGING_IN && vsession_get_rest_state(used) < VSESSION_STATE_CLOSED);
+        CHECK(vsession_reply_epoch(reply) > 0 && vsession_reply_epoch(reply) <= vsession_get_rest_epoch(used));
+    }
+    if (vsession_logout(used, &limits, NULL) == VSESSION_OK) {
+        CHECK_INT(vsession_get_state(used), VSESSION_STATE_LOGGED_OUT);
+        CHECK_INT(vsession_get_rest_state(used), VSESSION_STATE_LOGGED_OUT);
+        CHECK_INT(vsession_http(used, &request, &limits, &none, &error), VSESSION_E_NOT_AUTHENTICATED);
+        CHECK_INT(vsession_error_executed(error), VSESSION_EXECUTED_NO);
+        read_error(error);
+    }
+    vsession_reply_free(reply);
+    close_session(used, NULL);
+    CHECK_INT(vsession_get_state(used), VSESSION_STATE_CLOSED);
+    CHECK_INT(vsession_get_rest_state(used), VSESSION_STATE_CLOSED);
+    CHECK_INT(vsession_get_epoch(used) + vsession_get_rest_epoch(used), 0);
+    return logged_in;
 }
 
 static void too_long(int signal)
@@ -526,14 +700,20 @@ int main(int count, char **arguments)
 
     tell_server("DELETE", "/rules", "");
     tell_server("POST", "/credentials", "{\"user\":\"user\",\"password\":\"pass\"}");
-    for (int i = 0; i < SESSIONS; i++) close_session((vsession){sessions[i]}, NULL);
+    int quiet = 0;
+    for (int i = 0; i < SESSIONS; i++) quiet += end_quietly((vsession){sessions[i]});
     for (int i = 0; i < CONFIGS; i++) vsession_config_free((vsession_config){configs[i]});
     for (int i = 0; i < QUEUES; i++) vsession_queue_free((vsession_queue){queues[i]});
     for (int i = 0; i < TOKENS; i++) vsession_cancel_free((vsession_cancel){tokens[i]});
     vsession_shutdown(10000, NULL);
+    for (struct body *body = atomic_load(&bodies_of_async), *next; body != NULL; body = next) {
+        next = body->next;
+        free(body);
+    }
     for (unsigned i = 0; i < threads + 2; i++) fclose(workers[i].history);
     free(workers);
     free(running);
-    printf("stress: %" PRIu64 " operations, %ld logins, %" PRIu64 " log lines\n", (uint64_t)operations, counted("logins"), (uint64_t)log_lines);
-    return atomic_load(&operations) > threads ? 0 : 1;
+    printf("stress: %" PRIu64 " operations, %ld logins, %" PRIu64 " log lines, %d of %d sessions ended with both services, %d failed checks\n", (uint64_t)operations,
+        counted("logins"), (uint64_t)log_lines, quiet, SESSIONS, check_failures);
+    return atomic_load(&operations) > threads && check_failures == 0 ? 0 : 1;
 }
