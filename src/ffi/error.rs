@@ -68,8 +68,8 @@ pub unsafe extern "C" fn vsession_error_service_error(error: *const vsession_err
 }
 
 /// Returns the whole body of the reply that refused a request of `vsession_http`, and its length in `length`, which may be
-/// NULL. A NUL follows it, which does not count. Secrets of the request are removed from it. NULL, with length 0, for other
-/// errors and when the body is empty.
+/// NULL. A NUL follows it, which does not count. Secrets of the request are removed from it; where one cannot be cut out, a note
+/// stands in place of the body. NULL, with length 0, for other errors and when the body is empty.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]

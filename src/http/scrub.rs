@@ -5,11 +5,8 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
 use super::input::percent_decoded;
-use crate::runtime::redact::{Redactor, SHORT, without_references};
+use crate::runtime::redact::{LEFT_OUT, Redactor, SHORT, as_text, code_unit, without_references};
 use crate::runtime::secret::{MASK, Wiped};
-
-/// In the place of a body that repeats a secret in a form in which it cannot be cut out.
-const LEFT_OUT: &str = "(the body repeats a secret in another form and is left out)";
 
 /// In the place of a body that cannot be understood.
 const UNREADABLE: &str = "(the body names a secret in a form that is not understood and is left out)";
@@ -119,6 +116,8 @@ impl Secrets {
             // Behind the scheme is a secret, or parameters of which some are.
             let secret = value.split_once(' ').map_or(value, |(_, secret)| secret);
             self.mask(secret);
+            // Some write base64 without its end.
+            self.note(secret.trim_end_matches('='));
             for parameter in secret.split(',') {
                 let (name, value) = parameter.split_once('=').unwrap_or_default();
                 let value = value.trim().trim_matches('"');
@@ -204,30 +203,7 @@ impl Secrets {
     /// The text without the secrets that have been found, wherever they stand.
     pub(super) fn without_repetitions(&self, text: &str) -> String {
         let found: Vec<&str> = self.found.iter().map(|secret| secret.as_str()).collect();
-        let redactor = Redactor(&found);
-        if found.is_empty() || !redactor.is_in(text) {
-            return text.to_string();
-        }
-        let is_xml = text.trim_start().starts_with('<');
-        let marks = if is_xml { &['<', '>'][..] } else { &['"', '\n'] };
-        let mut clean = String::with_capacity(text.len());
-        for piece in text.split_inclusive(marks) {
-            if is_xml && piece.ends_with('>') {
-                // The names in a tag are the API's own. A short password is part of many words.
-                for (number, part) in piece.split('"').enumerate() {
-                    clean.push_str(if number == 0 { "" } else { "\"" });
-                    let redacted = (number % 2 == 1).then(|| redactor.redact_xml(part)).flatten();
-                    clean.push_str(redacted.as_deref().unwrap_or(part));
-                }
-                continue;
-            }
-            let bare = piece.trim_end_matches(marks);
-            clean.push_str(redactor.redact_xml(bare).as_deref().unwrap_or(bare));
-            clean.push_str(&piece[bare.len()..]);
-        }
-        // Markup may split a secret.
-        let is_left = if is_xml { redactor.is_in_escaped(&clean) } else { redactor.is_in(&clean) };
-        if is_left { LEFT_OUT.into() } else { clean }
+        Redactor(&found).redact_document(text).unwrap_or_else(|| text.to_string())
     }
 
     /// A body that is no text: only what it repeats word for word can be found.
@@ -409,8 +385,16 @@ fn without_escapes(text: &str) -> Wiped<String> {
                 Some('n') => plain.push('\n'),
                 Some('t') => plain.push('\t'),
                 Some('u') => {
-                    let code: String = chars.by_ref().take(4).collect();
-                    plain.extend(u32::from_str_radix(&code, 16).ok().and_then(char::from_u32));
+                    let mut units = Vec::from_iter(code_unit(chars.as_str()));
+                    chars = chars.as_str().get(4..).unwrap_or_default().chars();
+                    // What lies beyond the first 65,536 characters takes two.
+                    if let Some(low) = chars.as_str().strip_prefix("\\u").and_then(code_unit)
+                        && matches!(units[..], [0xd800..0xdc00])
+                    {
+                        units.push(low);
+                        chars = chars.as_str().get(6..).unwrap_or_default().chars();
+                    }
+                    plain.extend(char::decode_utf16(units).flatten());
                 }
                 Some(other) => plain.push(other),
                 None => {}
@@ -425,15 +409,6 @@ fn without_escapes(text: &str) -> Wiped<String> {
 fn without_percents(text: &str) -> Wiped<String> {
     let plain = Wiped::new(percent_decoded(text));
     Wiped::new(String::from_utf8_lossy(&plain).replace('+', " "))
-}
-
-/// The body as text. A character that was cut off at its end is left out.
-fn as_text(body: &[u8]) -> Option<&str> {
-    match std::str::from_utf8(body) {
-        Ok(text) => Some(text).filter(|text| !text.contains('\0')),
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&body[..error.valid_up_to()]).ok(),
-        Err(_) => None,
-    }
 }
 
 #[cfg(test)]

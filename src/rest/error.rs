@@ -5,7 +5,6 @@ use super::json::{self, ELEMENT, Raw};
 use crate::error::Error;
 use crate::http::Head;
 use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
-use crate::runtime::secret::MASK;
 use crate::soap::answer::{self, Answer};
 use crate::soap::fault::Fault;
 use crate::status::Status;
@@ -26,7 +25,8 @@ pub(crate) fn of_reply(request: &str, head: &Head, body: &[u8], hidden: Redactor
         Some(Said::Fault(fault)) => fault.into_error(request, head.status, hidden),
         None => of_status(request, head, body, hidden),
     };
-    error.with(|d| d.body = (!body.is_empty()).then(|| without_secrets(body, hidden)))
+    let shown = || hidden.redact_body(body).unwrap_or_else(|| body.to_vec());
+    error.with(|d| d.body = (!body.is_empty()).then(|| Arc::new(Bytes::from(shown()))))
 }
 
 enum Said {
@@ -189,25 +189,6 @@ fn of_status(request: &str, head: &Head, body: &[u8], hidden: Redactor) -> Error
     }
 }
 
-/// A body without the secrets of the request.
-fn without_secrets(body: &[u8], hidden: Redactor) -> Arc<Bytes> {
-    let mut clean = std::borrow::Cow::Borrowed(body);
-    for secret in hidden.0.iter().filter(|secret| !secret.is_empty()) {
-        let mut kept = 0;
-        let mut masked = Vec::new();
-        for at in memchr::memmem::find_iter(&clean, secret.as_bytes()) {
-            masked.extend_from_slice(&clean[kept..at]);
-            masked.extend_from_slice(MASK.as_bytes());
-            kept = at + secret.len();
-        }
-        if kept > 0 {
-            masked.extend_from_slice(&clean[kept..]);
-            clean = masked.into();
-        }
-    }
-    Arc::new(Bytes::from(clean.into_owned()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -326,6 +307,45 @@ mod tests {
             );
             assert!(!shown.contains("5ecre7"), "{shown}");
         }
+    }
+
+    #[test]
+    fn no_error_shows_a_secret_in_other_spellings() {
+        // Each as services, pages and proxies may write it.
+        const SECRET: &str = "pa/ss\"w<r&d \u{e4}\u{1f511}";
+        let head = Head::new(400, b"HTTP/1.1 400 x\r\n\r\n");
+        for (spelt, what) in [
+            (SECRET.to_string(), "as it is"),
+            ("pa\\/ss\\\"w<r&d \u{e4}\u{1f511}".into(), "JSON"),
+            (r#"pa/ss\u0022w\u003cr\u0026d \u00e4\ud83d\udd11"#.into(), "JSON in ASCII"),
+            (r#"\u0070\u0061\u002Fss\"w<r&d \u00E4\uD83D\uDD11"#.into(), "JSON, all kinds"),
+            ("pa/ss&quot;w&lt;r&amp;d &#228;&#x1F511;".into(), "references"),
+            ("pa%2Fss%22w%3Cr%26d+%C3%A4%F0%9F%94%91".into(), "a form"),
+            ("pa/ss&amp;quot;w&amp;lt;r&amp;amp;d \u{e4}\u{1f511}".into(), "references twice"),
+        ] {
+            for body in [
+                format!(r#"{{"messages":[{{"default_message":"you sent {spelt}."}}],"error_type":"X"}}"#),
+                format!("<html><p>you sent {spelt}.</p></html>"),
+                format!("<html><input value='{spelt}' x=\"{spelt}\" y={spelt}></html>"),
+                format!("you sent {spelt}."),
+            ] {
+                let error = of_reply("GET /api/x", &head, body.as_bytes(), Redactor(&[SECRET]));
+                let shown = String::from_utf8_lossy(error.detail().body.as_ref().unwrap()).into_owned();
+                for text in [&*shown, &error.detail().message] {
+                    assert!(
+                        !text.contains("r&") && !text.contains(&spelt) && !text.contains("1f511"),
+                        "{what}: {text}"
+                    );
+                    assert!(text.contains("***") || text.contains("left out"), "{what}: {text}");
+                }
+            }
+        }
+        let binary = [&b"\xff\0"[..], SECRET.as_bytes(), b"\xff"].concat();
+        let error = of_reply("GET /api/x", &head, &binary, Redactor(&[SECRET]));
+        assert_eq!(error.detail().body.as_ref().unwrap()[..], *b"\xff\0***\xff");
+        let large = format!("{} {SECRET}", "x".repeat(LARGEST));
+        let error = of_reply("GET /api/x", &head, large.as_bytes(), Redactor(&[SECRET]));
+        assert!(error.detail().body.as_ref().unwrap().ends_with(b"x ***"));
     }
 
     #[test]

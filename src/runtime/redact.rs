@@ -74,6 +74,9 @@ const STANDARD_NAMES: &[&str] = &[
 /// Replaces a text in which a gap would show what was removed.
 pub(crate) const WITHHELD: &str = "(its text repeats a secret and is left out)";
 
+/// In the place of a body that repeats a secret in a form in which it cannot be cut out.
+pub(crate) const LEFT_OUT: &str = "(the body repeats a secret in another form and is left out)";
+
 /// Removes the secrets that were sent to a peer from what the peer answers.
 #[derive(Clone, Copy)]
 pub(crate) struct Redactor<'a>(pub(crate) &'a [&'a str]);
@@ -172,6 +175,73 @@ impl Redactor<'_> {
         self.is_in_escaped(piece).then(|| MASK.into())
     }
 
+    /// A whole text (XML, JSON, a form or a page) without the secrets, in whatever escapes they stand. What is XML or JSON stays so,
+    /// unless a secret stands where it cannot be cut out: then nothing of the text is left. `None`: it contains none.
+    pub(crate) fn redact_document(&self, text: &str) -> Option<String> {
+        if self.0.is_empty() || !self.is_in(text) {
+            return None;
+        }
+        let is_xml = text.trim_start().starts_with('<');
+        // The names in a tag are the API's own, and a short password is part of many words. These are part of none.
+        let no_names: Vec<&str> =
+            self.0.iter().copied().filter(|it| !is_word(it) || it.contains(MARKUP)).collect();
+        let no_names = Redactor(&no_names);
+        let marks = if is_xml { &['<', '>'][..] } else { &['"', '\n'] };
+        let mut clean = String::with_capacity(text.len());
+        for piece in text.split_inclusive(marks) {
+            if is_xml && piece.ends_with('>') {
+                for (number, part) in piece.split('"').enumerate() {
+                    clean.push_str(if number == 0 { "" } else { "\"" });
+                    let is_value = number % 2 == 1;
+                    let redacted = if is_value { self.redact_xml(part) } else { no_names.redact_xml(part) };
+                    clean.push_str(redacted.as_deref().unwrap_or(part));
+                }
+                continue;
+            }
+            let bare = piece.trim_end_matches(marks);
+            clean.push_str(self.redact_xml(bare).as_deref().unwrap_or(bare));
+            clean.push_str(&piece[bare.len()..]);
+        }
+        // Markup may split a secret.
+        let is_left = match is_xml {
+            true => no_names.is_in(&clean) || self.is_in_escaped(&clean),
+            false => self.is_in(&clean),
+        };
+        Some(if is_left { LEFT_OUT.into() } else { clean })
+    }
+
+    /// A body of any kind without the secrets. `None`: it contains none.
+    pub(crate) fn redact_body(&self, body: &[u8]) -> Option<Vec<u8>> {
+        /// The search of a longer text for escapes would take seconds, and no service says so much about an error.
+        const LARGEST: usize = 1 << 20;
+        match as_text(body) {
+            Some(text) if text.len() <= LARGEST => self.redact_document(text).map(String::into_bytes),
+            _ => self.redact_bytes(body),
+        }
+    }
+
+    /// The same for secrets that stand there as they were sent.
+    fn redact_bytes(&self, body: &[u8]) -> Option<Vec<u8>> {
+        let mut clean = Cow::Borrowed(body);
+        for secret in self.0.iter().filter(|secret| !secret.is_empty()) {
+            let mut kept = 0;
+            let mut masked = Vec::new();
+            for at in memchr::memmem::find_iter(&clean, secret.as_bytes()) {
+                masked.extend_from_slice(&clean[kept..at]);
+                masked.extend_from_slice(MASK.as_bytes());
+                kept = at + secret.len();
+            }
+            if kept > 0 {
+                masked.extend_from_slice(&clean[kept..]);
+                clean = masked.into();
+            }
+        }
+        match clean {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(clean) => Some(clean),
+        }
+    }
+
     /// Whether the text contains a secret, whatever its escapes.
     pub(crate) fn is_in(&self, text: &str) -> bool {
         text.char_indices().any(|(at, _)| self.at(text, at).is_some()) || self.is_in_escaped(text)
@@ -212,10 +282,17 @@ impl Redactor<'_> {
             if secret.chars().count() < SHORT && !alone {
                 return None;
             }
-            let is_word = secret.chars().count() < 8 || secret.chars().all(char::is_alphabetic);
-            Some((length, is_word))
+            Some((length, is_word(secret)))
         })
     }
+}
+
+/// What divides a piece of XML from the next one.
+const MARKUP: [char; 4] = ['<', '>', '"', '\''];
+
+/// Whether the secret may be a word, or a part of one.
+fn is_word(secret: &str) -> bool {
+    secret.chars().count() < 8 || secret.chars().all(char::is_alphabetic)
 }
 
 /// A secret with fewer characters is only looked for as a whole word.
@@ -316,11 +393,30 @@ fn decoded(text: &str) -> Option<(char, usize)> {
         }
         b'+' => Some((' ', 1)),
         b'\\' if bytes.get(1) == Some(&b'u') => {
-            let number = u32::from_str_radix(text.get(2..6)?, 16).ok()?;
-            Some((char::from_u32(number)?, 6))
+            let first = code_unit(&text[2..])?;
+            let second = text[6..].strip_prefix("\\u").and_then(code_unit);
+            // What lies beyond the first 65,536 characters takes two.
+            let units = std::iter::once(first).chain(second.filter(|_| (0xd800..0xdc00).contains(&first)));
+            let character = char::decode_utf16(units).next()?.ok()?;
+            Some((character, 6 * character.len_utf16()))
         }
         b'\\' => text[1..].chars().next().map(|character| (character, 1 + character.len_utf8())),
         _ => None,
+    }
+}
+
+/// The code unit whose four hexadecimal digits stand at the start of the text, behind a `\u`.
+pub(crate) fn code_unit(text: &str) -> Option<u16> {
+    let digits = text.get(..4)?;
+    digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok()).flatten()
+}
+
+/// A body as text. A character that was cut off at its end is left out.
+pub(crate) fn as_text(body: &[u8]) -> Option<&str> {
+    match std::str::from_utf8(body) {
+        Ok(text) => Some(text).filter(|text| !text.contains('\0')),
+        Err(error) if error.error_len().is_none() => std::str::from_utf8(&body[..error.valid_up_to()]).ok(),
+        Err(_) => None,
     }
 }
 
