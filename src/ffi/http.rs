@@ -83,7 +83,8 @@ pub struct vsession_http_request {
     pub body_length: usize,
     /// Whose request it is: a `vsession_through`.
     pub through: i32,
-    /// Non-zero: a reply is handed out whatever its status. Otherwise a status of 400 or above is an error.
+    /// Non-zero: a reply is handed out whatever its status, and its body in whatever `Content-Encoding` it came. Otherwise a status of
+    /// 400 or above is an error, and so is a body that the library cannot decode.
     pub raw: i32,
     /// Gives the body in place of `body`. `body_length` is then its exact length, or 0 if the program does not know it: the body goes
     /// out in chunks. NULL: `body` is the body.
@@ -167,9 +168,9 @@ unsafe fn http_call<'a>(pointer: *const vsession_http_request) -> Result<HttpCal
         unsafe { (required(given.method, "request.method")?, required(given.path, "request.path")?) };
     check_method(method).map_err(|problem| Error::invalid_argument("request.method", problem))?;
     check_target(path).map_err(|problem| Error::invalid_argument("request.path", problem))?;
-    let through = through(given.through, method, path)?;
     // SAFETY: see above.
     let headers = unsafe { headers(given.headers, given.header_count) }?;
+    let through = through(given.through, method, path, &headers)?;
     let of_session: &[(&str, &str)] = match through {
         Through::Rest | Through::Vim => {
             &[("cookie", "the session's goes with it"), ("vmware-api-session-id", "it is the session's")]
@@ -203,7 +204,7 @@ unsafe fn http_call<'a>(pointer: *const vsession_http_request) -> Result<HttpCal
 }
 
 /// Whose request it is. Refuses requests that would change the session itself.
-fn through(number: i32, method: &str, path: &str) -> Result<Through> {
+fn through(number: i32, method: &str, path: &str, headers: &[(&str, &str)]) -> Result<Through> {
     let wrong = |problem| Error::invalid_argument("request.through", problem);
     let through = match vsession_through::from_number(number) {
         Some(vsession_through::VSESSION_THROUGH_VIM) => Through::Vim,
@@ -211,7 +212,7 @@ fn through(number: i32, method: &str, path: &str) -> Result<Through> {
         Some(vsession_through::VSESSION_THROUGH_REST) => Through::Rest,
         None => return Err(wrong(format!("{number} is no vsession_through"))),
     };
-    match paths::changes_session(method, path) {
+    match paths::changes_session(method, path, headers.iter().map(|(name, _)| *name)) {
         None => Ok(through),
         Some(advice) => Err(Error::invalid_argument(
             "request.path",

@@ -1,5 +1,7 @@
 //! What the path of a request says about it.
 
+use crate::http::percent_decoded;
+
 /// A request of VI JSON, by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ViJson {
@@ -56,15 +58,22 @@ pub(crate) fn proves_rest_session(path: &str) -> bool {
 /// What the REST service answers without a session: the negotiation of VI JSON's release.
 const OPEN_TO_ALL: &[&str] = &["/api/vcenter/system"];
 
-/// Why a request would end the session or make another one, and what to call instead. The library would not notice.
-pub(crate) fn changes_session(method: &str, path: &str) -> Option<&'static str> {
-    if method == "GET" || method == "HEAD" {
+/// Why a request would end the session or make another one, and what to call instead. The library would not notice. `headers`: their
+/// names.
+pub(crate) fn changes_session<'a>(
+    method: &str,
+    path: &str,
+    mut headers: impl Iterator<Item = &'a str>,
+) -> Option<&'static str> {
+    let has_override = headers.any(names_method);
+    if matches!(method, "GET" | "HEAD") && !has_override && !query_has_override(path) {
         return None;
     }
     let resource = normalised(path);
     if matches!(&*resource, "/api/session" | "/rest/com/vmware/cis/session") {
         // This one asks whose session it is.
         let asks = method == "POST"
+            && !has_override
             && decoded(path) == "/rest/com/vmware/cis/session"
             && path
                 .split_once('?')
@@ -83,6 +92,29 @@ pub(crate) fn changes_session(method: &str, path: &str) -> Option<&'static str> 
     }
 }
 
+/// Whether a header or a parameter with this name may put another method in the place of the request's own: `~method` below `/rest`,
+/// and what servers and fronts elsewhere take for the same (`X-HTTP-Method-Override`, `X-HTTP-Method`, `X-Method-Override`, `_method`).
+fn names_method(name: &str) -> bool {
+    let bare = bare(name);
+    bare.contains("methodoverride") || matches!(&*bare, "method" | "xmethod" | "httpmethod" | "xhttpmethod")
+}
+
+/// Whether the query has such a parameter, or names an operation besides the one that asks.
+fn query_has_override(path: &str) -> bool {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    query.split(['&', ';']).any(|part| {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        let (name, value) = (percent_decoded(name), percent_decoded(value));
+        let name = String::from_utf8_lossy(&name);
+        names_method(&name) || bare(&name) == "action" && !value.eq_ignore_ascii_case(b"get")
+    })
+}
+
+/// A name without what stands around its words, in which servers differ.
+fn bare(name: &str) -> String {
+    name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
+}
+
 /// The path as the most lenient server may read it: letters in any case, no empty segments, no parameters (`;x`).
 fn normalised(path: &str) -> String {
     let path = decoded(path).to_ascii_lowercase();
@@ -93,7 +125,7 @@ fn normalised(path: &str) -> String {
 /// The path without the query, and without percent-encoding, as the server reads it.
 fn decoded(path: &str) -> String {
     let path = path.split_once('?').map_or(path, |(path, _)| path);
-    String::from_utf8_lossy(&crate::http::percent_decoded(path)).into_owned()
+    String::from_utf8_lossy(&percent_decoded(path)).into_owned()
 }
 
 #[cfg(test)]
@@ -151,7 +183,7 @@ mod tests {
             ("POST", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/CloneSession"),
             ("POST", "/sdk//vim25/8.0.3.0/SessionManager/SessionManager/Logout;x"),
         ] {
-            assert!(changes_session(method, path).is_some(), "{method} {path}");
+            assert!(changes_session(method, path, std::iter::empty()).is_some(), "{method} {path}");
         }
         for (method, path) in [
             ("GET", "/api/session"),
@@ -163,7 +195,55 @@ mod tests {
             ("POST", "/api/session/x"),
             ("POST", "/sdk/vim25/8.0.3.0/ServiceInstance/ServiceInstance/CurrentTime"),
         ] {
-            assert!(changes_session(method, path).is_none(), "{method} {path}");
+            assert!(changes_session(method, path, std::iter::empty()).is_none(), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_names_another_method_is_judged_as_that_one_may_be() {
+        const OWN: &str = "/rest/com/vmware/cis/session";
+        for query in [
+            "~method=DELETE",
+            "%7Emethod=post",
+            "a=b&~M%65thod=delete",
+            "a;~method=delete",
+            "_method=DELETE",
+            "x-http-method-override=DELETE",
+            "~action=delete",
+            "~action",
+            "?~method=delete",
+        ] {
+            for method in ["GET", "HEAD", "POST"] {
+                for path in [OWN, "/api/session", "/API//session;x"] {
+                    let path = format!("{path}?{query}");
+                    assert!(changes_session(method, &path, std::iter::empty()).is_some(), "{method} {path}");
+                }
+            }
+        }
+        for header in [
+            "X-HTTP-Method-Override",
+            "x_http_method_override",
+            "X-HTTP-Method",
+            "X-Method-Override",
+            "X-METHOD",
+        ] {
+            for (method, path) in [
+                ("GET", OWN),
+                ("HEAD", "/api/session"),
+                ("POST", "/rest/com/vmware/cis/session?~action=get"),
+                ("GET", "/sdk/vim25/8.0.3.0/SessionManager/SessionManager/Logout"),
+            ] {
+                let headers = ["Accept", header];
+                assert!(changes_session(method, path, headers.into_iter()).is_some(), "{header} {path}");
+            }
+            assert!(changes_session("GET", "/api/vcenter/vm", [header].into_iter()).is_none(), "{header}");
+        }
+        for (path, header) in [
+            ("/api/session?a=b", "Accept"),
+            ("/rest/com/vmware/cis/session?~action=get", "X-Methodical"),
+            ("/rest/com/vmware/cis/tagging/tag?~method=OPTIONS", "Accept"),
+        ] {
+            assert!(changes_session("GET", path, [header].into_iter()).is_none(), "{path} {header}");
         }
     }
 
