@@ -654,7 +654,8 @@ typedef struct vsession_http_request {
      */
     int32_t through;
     /**
-     * Non-zero: a reply is handed out whatever its status. Otherwise a status of 400 or above is an error.
+     * Non-zero: a reply is handed out whatever its status, and its body in whatever `Content-Encoding` it came. Otherwise a status of
+     * 400 or above is an error, and so is a body that the library cannot decode.
      */
     int32_t raw;
     /**
@@ -983,8 +984,8 @@ const char *vsession_error_service_error(const struct vsession_error *error);
 
 /**
  * Returns the whole body of the reply that refused a request of `vsession_http`, and its length in `length`, which may be
- * NULL. A NUL follows it, which does not count. Secrets of the request are removed from it. NULL, with length 0, for other
- * errors and when the body is empty.
+ * NULL. A NUL follows it, which does not count. Secrets of the request are removed from it; where one cannot be cut out, a note
+ * stands in place of the body. NULL, with length 0, for other errors and when the body is empty.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */

@@ -305,7 +305,7 @@ const OPTIONS: &[Opt] = &[
         name: "rest",
         values: "`auto`, `unified`, `api` or `legacy`",
         default: "auto",
-        about: "Where the session for REST requests comes from. `auto`: the vim25 session, if the server is a vCenter of version 8.0.3 or later that accepts it for REST; otherwise a login to `/api/session`, or, where the server does not have that, to `/rest/com/vmware/cis/session`. `unified`: the vim25 session or none. `api` and `legacy`: a login to the first or the second of these paths. REST has connections of its own, as many as `max_connections` again, so that the outage of one service is not the other's.",
+        about: "Where the session for REST requests comes from. `auto`: the vim25 session, if the server is a vCenter of version 8.0.3 or later that accepts it for REST; otherwise a login to `/api/session`, or, where the server does not have that, to `/rest/com/vmware/cis/session`. `unified`: the vim25 session or none. `api` and `legacy`: a login to the first or the second of these paths. REST may use as many connections as `max_connections` again, so that the outage of one service is not the other's; idle ones serve both.",
         set: |c, v| {
             let values = [
                 ("auto", RestWay::Auto),

@@ -34,6 +34,7 @@ const MOST_AROUND: u64 = 1 << 20;
 pub(crate) struct Client {
     dialer: Dialer,
     common_part: String,
+    /// Shared with the client for another service of the server.
     pool: Arc<Pool>,
     /// For each lane, the requests that it may have under way.
     usual: Semaphore,
@@ -71,20 +72,21 @@ impl Client {
             return Ok(client);
         }
         let tls = settings.tls.as_ref().map(|tls| TlsConfig::new(tls, &settings.server())).transpose()?;
-        Ok(clients.share(Client::new(settings.clone(), tls)))
+        let pool = Pool::new(settings.idle_timeout);
+        Ok(clients.share(Client::new(settings.clone(), tls, pool)))
     }
 
-    /// The client for another service of the same server, with connections, limits and a budget of its own: the outage of one service
-    /// is not the other's.
+    /// The client for another service of the same server, with limits and a budget of its own: the outage of one service is not the
+    /// other's. They share the connections that rest, which say nothing about a service: the server's front passes each request on.
     pub(crate) fn beside(&self, service: &'static str) -> Arc<Client> {
         let settings = Settings { service, ..self.settings().clone() };
         let clients = CLIENTS.get();
-        clients
-            .find(&settings)
-            .unwrap_or_else(|| clients.share(Client::new(settings, self.dialer.tls.clone())))
+        clients.find(&settings).unwrap_or_else(|| {
+            clients.share(Client::new(settings, self.dialer.tls.clone(), self.pool.clone()))
+        })
     }
 
-    fn new(settings: Settings, tls: Option<TlsConfig>) -> Client {
+    fn new(settings: Settings, tls: Option<TlsConfig>, pool: Arc<Pool>) -> Client {
         Client {
             common_part: request::common_part(
                 &settings.server(),
@@ -92,7 +94,7 @@ impl Client {
                 &settings.user_agent,
                 settings.gzip,
             ),
-            pool: Pool::new(settings.idle_timeout),
+            pool,
             usual: Semaphore::new(settings.max_connections),
             urgent: Semaphore::new(EXTRA_CONNECTIONS),
             long_polls: Semaphore::new(settings.max_long_polls),
@@ -300,7 +302,8 @@ impl Client {
         exchange.look_at = self.end_of_patience(request);
         let most = request.max_reply_bytes;
         let target = Target::new(most, taken.as_deref_mut());
-        let mut reader = ReplyReader::new(request.method == Method::HEAD, most, target);
+        let mut reader = ReplyReader::new(request.method == Method::HEAD, most, target)
+            .taking_any_coding(request.any_coding);
         let mut begun = false;
         let read = loop {
             let read = self.read_reply(&mut connection, &mut reader, exchange);
@@ -519,6 +522,7 @@ mod tests {
             commit_when_sent: false,
             lane: Lane::Usual,
             max_reply_bytes: 1000,
+            any_coding: false,
         }
     }
 

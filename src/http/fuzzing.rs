@@ -101,11 +101,14 @@ pub(crate) fn head(bytes: &[u8]) {
 }
 
 /// Where the rules of HTTP are on our side: ureq takes no interim reply 100 with header lines, no line of a chunk's size with more
-/// than 20 bytes, no empty body in place of a packed one, and gzip under no other name.
+/// than 20 bytes, no empty body in place of a packed one, and gzip under no other name and in no list.
 fn is_read_by_us_alone(bytes: &[u8], read: &Read, ureq_takes_it: bool) -> bool {
     let has = |what: &[u8]| bytes.windows(what.len()).any(|part| part.eq_ignore_ascii_case(what));
     let exactly_gzip = bytes.windows(4).any(|part| part == b"gzip");
-    let packed = has(b"content-encoding") && (read.body.is_empty() || !exactly_gzip);
+    const CODING: &[u8] = b"content-encoding";
+    let several =
+        has(b",") || bytes.windows(CODING.len()).filter(|part| part.eq_ignore_ascii_case(CODING)).count() > 1;
+    let packed = has(CODING) && (read.body.is_empty() || !exactly_gzip || several);
     let first = head::read(bytes, false).ok().flatten();
     match ureq_takes_it {
         true => packed,

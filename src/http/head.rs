@@ -107,6 +107,30 @@ pub(super) enum Delimiter {
     Close,
 }
 
+/// What the body is encoded with (Content-Encoding).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    None,
+    Gzip,
+    /// Something that this library does not decode and did not ask for.
+    Foreign,
+}
+
+impl Coding {
+    /// What another Content-Encoding line adds: a list of codings, in the order in which they were applied.
+    fn and(mut self, list: &[u8]) -> Coding {
+        for name in list.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
+            self = match self {
+                coding if is(b"") || is(b"identity") => coding,
+                Coding::None if is(b"gzip") || is(b"x-gzip") => Coding::Gzip,
+                _ => Coding::Foreign,
+            };
+        }
+        self
+    }
+}
+
 /// What a head says about its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Delimited {
@@ -114,16 +138,15 @@ pub(super) struct Delimited {
     pub(super) head: usize,
     pub(super) status: u16,
     pub(super) delimiter: Delimiter,
-    pub(super) gzip: bool,
+    pub(super) coding: Coding,
     /// Every reader sees the end of the reply in the same place, and the connection stays open after it.
     pub(super) certain: bool,
 }
 
 impl Delimited {
-    /// An interim reply (RFC 9110, 15.2), which is followed by the final one. 101 is final: the connection then speaks another
-    /// protocol.
+    /// An interim reply (RFC 9110, 15.2), which is followed by the final one.
     pub(super) fn is_interim(&self) -> bool {
-        matches!(self.status, 100 | 102..=199)
+        self.status < 200
     }
 }
 
@@ -145,11 +168,15 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
     let (Some(version @ (0 | 1)), Some(status @ 100..)) = (reply.version, reply.code) else {
         return Err(improper("its version or status is unknown"));
     };
+    if status == 101 {
+        // What follows is no HTTP, and no answer to the request.
+        return Err(improper("it switches to another protocol, for which nobody asked"));
+    }
     let head = &input[..length];
     let mut certain = head.starts_with(b"HTTP/1.") && head.ends_with(b"\r\n\r\n");
     let mut body_length = None;
-    let (mut chunked, mut transfer_encodings) = (false, 0);
-    let mut gzip = None;
+    let (mut transfer_encodings, mut chunked, mut unknown) = (0, 0, false);
+    let mut coding = Coding::None;
     let mut keep_alive = 0;
     for header in reply.headers.iter() {
         let is = |name: &str| header.name.eq_ignore_ascii_case(name);
@@ -164,17 +191,18 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
             }
             17 if is("transfer-encoding") => {
                 transfer_encodings += 1;
-                chunked |= lists(header.value, b"chunked");
-                certain &= header.value.eq_ignore_ascii_case(b"chunked");
+                match header.value {
+                    value if value.eq_ignore_ascii_case(b"chunked") => chunked += 1,
+                    // No coding: a word of RFC 2616 that RFC 9112 no longer has.
+                    value if value.eq_ignore_ascii_case(b"identity") => certain = false,
+                    _ => unknown = true,
+                }
             }
             10 if is("connection") => {
                 keep_alive += 1;
                 certain &= header.value.eq_ignore_ascii_case(b"keep-alive");
             }
-            16 if is("content-encoding") && gzip.is_none() => {
-                let value = header.value;
-                gzip = Some(value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip"));
-            }
+            16 if is("content-encoding") => coding = coding.and(header.value),
             _ => {}
         }
     }
@@ -185,7 +213,7 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
     let delimiter = match (status, body_length) {
         (100..=199 | 204 | 304, _) => {
             // A careless reader would expect the body that these lines announce.
-            certain &= states_no_body && status != 101;
+            certain &= states_no_body;
             Delimiter::NoBody
         }
         _ if to_head_request => Delimiter::NoBody,
@@ -193,14 +221,22 @@ pub(super) fn read(input: &[u8], to_head_request: bool) -> Result<Option<Delimit
         _ if version == 0 && transfer_encodings > 0 => {
             return Err(improper("it is HTTP/1.0 and has a Transfer-Encoding, which HTTP/1.0 lacks"));
         }
-        _ if chunked => Delimiter::Chunked,
+        // Nobody asked for another coding, so nobody can tell where the body ends and what it says.
+        _ if unknown || chunked > 1 => {
+            return Err(improper(
+                "its Transfer-Encoding is not 'chunked', which is the only one for replies",
+            ));
+        }
+        // It overrides a Content-Length beside it (RFC 9112, 6.3). Such a reply may be an attempt to have two readers see two ends, so
+        // nothing that follows it on this connection is believed: `certain` is false.
+        _ if chunked == 1 => Delimiter::Chunked,
         (_, Some(length)) => Delimiter::Length(length),
         (_, None) => {
             certain = false;
             Delimiter::Close
         }
     };
-    Ok(Some(Delimited { head: length, status, delimiter, gzip: gzip == Some(true), certain }))
+    Ok(Some(Delimited { head: length, status, delimiter, coding, certain }))
 }
 
 /// Whether the line before the one that begins with `name`, a part of `head`, ends with CRLF: httparse accepts a lone LF too.
@@ -228,12 +264,6 @@ fn decimal(digits: &[u8]) -> Option<u64> {
         number.checked_mul(10)?.checked_add(digit)
     };
     if digits.is_empty() { None } else { digits.iter().try_fold(0, add) }
-}
-
-/// Whether a comma-separated list contains `token`. A list with characters that no token has counts as empty.
-fn lists(value: &[u8], token: &[u8]) -> bool {
-    value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte))
-        && value.split(|byte| *byte == b',').any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
 }
 
 #[cold]
@@ -283,12 +313,56 @@ mod tests {
         }
         let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\nContent-Encoding: gzip";
         let read = of(chunked).unwrap();
-        assert_eq!((read.delimiter, read.certain, read.gzip), (Delimiter::Chunked, true, true));
-        for (coding, packed) in [("x-gzip", true), ("GZIP", true), ("identity", false), ("br", false)] {
-            let lines = format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Encoding: {coding}");
-            assert_eq!(of(&lines).unwrap().gzip, packed, "{coding}");
-        }
+        assert_eq!((read.delimiter, read.certain, read.coding), (Delimiter::Chunked, true, Coding::Gzip));
         assert_eq!(length_and_certain("HTTP/1.1 204 No Content\r\nX: y"), Some((Delimiter::NoBody, true)));
+    }
+
+    #[test]
+    fn the_coding_of_a_body_is_none_gzip_or_foreign() {
+        for (codings, read) in [
+            (&[][..], Coding::None),
+            (&["identity"], Coding::None),
+            (&[""], Coding::None),
+            (&["x-gzip"], Coding::Gzip),
+            (&["GZIP"], Coding::Gzip),
+            (&["identity, gzip"], Coding::Gzip),
+            (&["gzip", "identity"], Coding::Gzip),
+            (&["br"], Coding::Foreign),
+            (&["gzip, gzip"], Coding::Foreign),
+            (&["gzip", "br"], Coding::Foreign),
+            (&["zstd", "gzip"], Coding::Foreign),
+        ] {
+            let lines: String = codings.iter().map(|it| format!("\r\nContent-Encoding: {it}")).collect();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 4{lines}");
+            assert_eq!(of(&head).unwrap().coding, read, "{codings:?}");
+        }
+    }
+
+    #[test]
+    fn chunks_override_a_length_beside_them_and_no_other_transfer_coding_is_read() {
+        for lines in [
+            "Content-Length: 16\r\nTransfer-Encoding: chunked",
+            "Transfer-Encoding: chunked\r\nContent-Length: 16",
+            "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked",
+        ] {
+            let read = length_and_certain(&format!("HTTP/1.1 200 OK\r\n{lines}"));
+            assert_eq!(read, Some((Delimiter::Chunked, false)), "{lines}");
+        }
+        for lines in
+            ["xchunked", "gzip, chunked", "chunked, gzip", "chunked, chunked", "gzip", "", "\u{b}chunked"]
+        {
+            let lines = format!("Transfer-Encoding: {lines}");
+            for more in ["", "\r\nContent-Length: 4", "\r\nTransfer-Encoding: chunked"] {
+                let error = of(&format!("HTTP/1.1 200 OK\r\n{lines}{more}")).unwrap_err();
+                assert_eq!(error.status(), Status::VSESSION_E_PROTOCOL, "{lines}{more}");
+            }
+        }
+        assert!(of("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked").is_err());
+        // Without a body it does not matter.
+        assert_eq!(
+            length_and_certain("HTTP/1.1 304 x\r\nTransfer-Encoding: gzip"),
+            Some((Delimiter::NoBody, false))
+        );
     }
 
     #[test]
@@ -307,13 +381,7 @@ mod tests {
             "HTTP/1.1 204 No Content\r\nContent-Length: 4",
             "HTTP/1.1 304 Not Modified\r\nContent-Length: 4",
             "HTTP/1.1 100 Continue\r\nContent-Length: 4",
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x",
             "HTTP/1.0 200 OK\r\nContent-Length: 4",
-            "HTTP/1.1 200 OK\r\nContent-Length: 16\r\nTransfer-Encoding: chunked",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: xchunked",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked",
-            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
         ] {
             assert_eq!(length_and_certain(lines).map(|read| read.1), Some(false), "{lines}");
         }
@@ -324,6 +392,7 @@ mod tests {
         for lines in [
             "HTTP/2.0 200 OK\r\nContent-Length: 4",
             "HTTP/1.1 000 Nothing",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x",
             "HTTP/1.1 200 OK\r\nContent-Length : 4",
             "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 4",
             "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5",

@@ -4,9 +4,10 @@
 use super::buffers::Buffers;
 use super::chunked::Chunked;
 use super::gzip::Gunzip;
-use super::head::{self, Delimiter, Head};
+use super::head::{self, Coding, Delimiter, Head};
 use crate::error::{Error, Result};
 use crate::net::exchange::Exchange;
+use crate::runtime::redact::excerpt;
 use crate::status::Status;
 use crate::text::ROOM;
 
@@ -22,8 +23,8 @@ pub(crate) struct HttpReply {
 
 /// Takes a body as it arrives, decompressed. It provides the room to write into, so that nothing is copied twice.
 pub(super) trait Sink {
-    /// A reply with this status begins. Returns whether its body may be of any length.
-    fn begins(&mut self, _status: u16) -> bool {
+    /// A reply with this status begins, and its body can be read or not. Returns whether the body may be of any length.
+    fn begins(&mut self, _status: u16, _is_readable: bool) -> bool {
         false
     }
     /// Room for the next bytes, at least one. At most `expected` bytes are still to come.
@@ -42,8 +43,18 @@ pub(super) struct ReplyReader<S> {
     state: State,
     certain: bool,
     head: Option<Head>,
-    gunzip: Option<Gunzip>,
+    unpacking: Unpacking,
+    /// The body is taken in any coding, as it comes.
+    any_coding: bool,
     sink: S,
+}
+
+/// What becomes of a body on its way to the sink.
+enum Unpacking {
+    Nothing,
+    Gunzip(Gunzip),
+    /// It is in a coding that nobody here reads. The error comes with its first byte: an empty body may be called anything.
+    Refuse(Error),
 }
 
 enum State {
@@ -60,7 +71,13 @@ const DIRECT: u64 = 16 * 1024;
 impl<S: Sink> ReplyReader<S> {
     pub(super) fn new(to_head_request: bool, max_body: u64, sink: S) -> ReplyReader<S> {
         let (state, certain) = (State::Head, true);
-        ReplyReader { to_head_request, max_body, state, certain, head: None, gunzip: None, sink }
+        let (unpacking, any_coding) = (Unpacking::Nothing, false);
+        ReplyReader { to_head_request, max_body, state, certain, head: None, unpacking, any_coding, sink }
+    }
+
+    /// A body in a coding that the library does not decode is taken as it comes.
+    pub(super) fn taking_any_coding(self, any_coding: bool) -> ReplyReader<S> {
+        ReplyReader { any_coding, ..self }
     }
 
     /// Reads what has arrived. True: the reply is complete.
@@ -77,20 +94,20 @@ impl<S: Sink> ReplyReader<S> {
                     let here = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
                     *left -= here as u64;
                     let over = *left == 0;
-                    take(&mut self.gunzip, &mut self.sink, &input[..here])?;
+                    take(&mut self.unpacking, &mut self.sink, &input[..here])?;
                     self.complete_if(over)?;
                     here
                 }
                 State::Chunked(chunked) => {
-                    let (gunzip, sink) = (&mut self.gunzip, &mut self.sink);
-                    let used = chunked.read(input, |data| take(gunzip, sink, data))?;
+                    let (unpacking, sink) = (&mut self.unpacking, &mut self.sink);
+                    let used = chunked.read(input, |data| take(unpacking, sink, data))?;
                     self.certain &= chunked.certain;
                     let over = chunked.is_over();
                     self.complete_if(over)?;
                     used
                 }
                 State::Close => {
-                    take(&mut self.gunzip, &mut self.sink, input)?;
+                    take(&mut self.unpacking, &mut self.sink, input)?;
                     input.len()
                 }
             };
@@ -106,28 +123,37 @@ impl<S: Sink> ReplyReader<S> {
         if delimited.is_interim() {
             return Ok(bytes.len());
         }
-        self.head = Some(Head::new(delimited.status, bytes));
-        if self.sink.begins(delimited.status) {
+        let head = self.head.insert(Head::new(delimited.status, bytes));
+        let is_readable = self.any_coding || delimited.coding != Coding::Foreign;
+        if self.sink.begins(delimited.status, is_readable) {
             self.max_body = u64::MAX;
         }
         self.state = match delimited.delimiter {
             Delimiter::NoBody | Delimiter::Length(0) => State::Complete,
-            Delimiter::Length(length) if length > self.max_body && !delimited.gzip => {
+            Delimiter::Length(length) if length > self.max_body && delimited.coding == Coding::None => {
                 return Err(too_large(self.max_body));
             }
             Delimiter::Length(length) => State::Length(length),
             Delimiter::Chunked => State::Chunked(Chunked::new()),
             Delimiter::Close => State::Close,
         };
-        if delimited.gzip && !matches!(self.state, State::Complete) {
-            self.gunzip = (!planted!("body-stays-compressed")).then(Gunzip::new);
+        match delimited.coding {
+            _ if matches!(self.state, State::Complete) => {}
+            Coding::Gzip if !planted!("body-stays-compressed") => {
+                self.unpacking = Unpacking::Gunzip(Gunzip::new());
+            }
+            // The status of a refusal says enough.
+            Coding::Foreign if !is_readable && !head.says_enough() => {
+                self.unpacking = Unpacking::Refuse(foreign(head));
+            }
+            _ => {}
         }
         Ok(bytes.len())
     }
 
     fn complete_if(&mut self, over: bool) -> Result<()> {
         if over {
-            if self.gunzip.as_ref().is_some_and(|gunzip| !gunzip.is_complete()) {
+            if !self.unpacking.is_complete() {
                 return Err(head::improper("its gzip data ends too early"));
             }
             self.state = State::Complete;
@@ -138,7 +164,7 @@ impl<S: Sink> ReplyReader<S> {
     /// Room in the sink to read the next part of the body into directly, if that part is large enough to be worth it.
     pub(super) fn room(&mut self) -> Result<Option<&mut [u8]>> {
         let left = match &self.state {
-            _ if self.gunzip.is_some() => return Ok(None),
+            _ if !matches!(self.unpacking, Unpacking::Nothing) => return Ok(None),
             State::Length(left) => *left,
             State::Chunked(chunked) => chunked.left_of_chunk(),
             _ => 0,
@@ -167,7 +193,7 @@ impl<S: Sink> ReplyReader<S> {
         let complete = match self.state {
             // unreached: who has the whole reply asks no more
             State::Complete => true,
-            State::Close => self.gunzip.as_ref().is_none_or(Gunzip::is_complete),
+            State::Close => self.unpacking.is_complete(),
             _ => false,
         };
         if complete {
@@ -188,11 +214,36 @@ impl<S: Sink> ReplyReader<S> {
     }
 }
 
-fn take(gunzip: &mut Option<Gunzip>, sink: &mut impl Sink, data: &[u8]) -> Result<()> {
-    match gunzip {
-        None => sink.write(data),
-        Some(gunzip) => gunzip.unpack(data, sink),
+fn take(unpacking: &mut Unpacking, sink: &mut impl Sink, data: &[u8]) -> Result<()> {
+    match unpacking {
+        Unpacking::Nothing => sink.write(data),
+        Unpacking::Gunzip(gunzip) => gunzip.unpack(data, sink),
+        Unpacking::Refuse(_) if data.is_empty() => Ok(()),
+        Unpacking::Refuse(error) => Err(error.clone()),
     }
+}
+
+impl Unpacking {
+    /// Nothing of the body is missing.
+    fn is_complete(&self) -> bool {
+        match self {
+            Unpacking::Gunzip(gunzip) => gunzip.is_complete(),
+            Unpacking::Nothing | Unpacking::Refuse(_) => true,
+        }
+    }
+}
+
+/// The error of a body in a coding that the library neither asked for nor decodes.
+#[cold]
+fn foreign(head: &Head) -> Error {
+    let codings = head.all("content-encoding").collect::<Vec<_>>().join(", ");
+    let message = format!(
+        "the body of the reply (HTTP {}) has the Content-Encoding '{}', which the library does not decode and did not ask for; \
+         find out what between this program and the server encodes replies",
+        head.status,
+        excerpt(&codings)
+    );
+    Error::new(Status::VSESSION_E_PROTOCOL, message).with(|d| d.http_status = head.status)
 }
 
 /// Keeps the whole body in memory.
@@ -447,6 +498,37 @@ mod tests {
         }
         let empty = with_length("Content-Encoding: gzip\r\n", b"");
         assert_eq!(read_in_pieces(&empty, &[4096]).unwrap().unwrap().body, b"");
+    }
+
+    #[test]
+    fn a_body_in_a_foreign_coding_is_an_error_unless_it_is_empty_or_wanted_as_it_is() {
+        for coding in ["br", "gzip, gzip", "zstd"] {
+            let lines = format!("Content-Encoding: {coding}\r\n");
+            for reply in [
+                with_length(&lines, b"body"),
+                chunked(&lines, b"body", 3),
+                chunked(&lines, &[0; 50_000], 50_000),
+            ] {
+                for piece in [1, 4096, 16_384] {
+                    let error = read_in_pieces(&reply, &[piece]).unwrap_err();
+                    assert_eq!(error.status(), Status::VSESSION_E_PROTOCOL);
+                    assert_eq!(error.detail().http_status, 200);
+                    assert!(error.detail().message.contains(&format!("'{coding}'")), "{error}");
+                }
+            }
+            for empty in [with_length(&lines, b""), chunked(&lines, b"", 1)] {
+                assert_eq!(read_in_pieces(&empty, &[1]).unwrap().unwrap().body, b"");
+            }
+            let refusal = String::from_utf8(with_length(&lines, b"body")).unwrap().replace("200 OK", "502 x");
+            assert_eq!(read_in_pieces(refusal.as_bytes(), &[9]).unwrap().unwrap().body, b"body");
+            let mut reader = ReplyReader::new(false, 10, Whole::new(10)).taking_any_coding(true);
+            let mut buffers = Buffers::default();
+            let reply = chunked(&lines, b"body", 3);
+            buffers.room_for_input()[..reply.len()].copy_from_slice(&reply);
+            buffers.arrived(reply.len());
+            assert!(reader.advance(&mut buffers).unwrap());
+            assert_eq!(reader.into_parts().1.into_bytes(), b"body");
+        }
     }
 
     /// Hands out a body in pieces of a few bytes, and keeps none.

@@ -36,6 +36,8 @@ pub(crate) struct HttpRequest<'a> {
     pub(crate) lane: Lane,
     /// The largest body that the reply may have, decompressed.
     pub(crate) max_reply_bytes: u64,
+    /// The program reads the body of the reply in whatever coding it comes.
+    pub(crate) any_coding: bool,
 }
 
 impl HttpRequest<'_> {
@@ -126,6 +128,7 @@ mod tests {
             commit_when_sent: false,
             lane: Lane::Usual,
             max_reply_bytes: 10,
+            any_coding: false,
         }
     }
 

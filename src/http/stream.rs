@@ -185,8 +185,8 @@ impl<'r, 'a> Target<'r, 'a> {
 }
 
 impl Sink for Target<'_, '_> {
-    fn begins(&mut self, status: u16) -> bool {
-        self.passes = status < 400 && self.taken.is_some();
+    fn begins(&mut self, status: u16, is_readable: bool) -> bool {
+        self.passes = status < 400 && is_readable && self.taken.is_some();
         self.passes
     }
 
@@ -343,11 +343,13 @@ mod tests {
 
     #[test]
     fn the_program_takes_replies_and_no_refusals() {
-        for (status, passes) in [(200, true), (302, true), (404, false)] {
+        for (status, is_readable, passes) in
+            [(200, true, true), (302, true, true), (302, false, false), (404, true, false)]
+        {
             let ledger = Ledger(Mutex::new(Vec::new()));
             let mut streams = Streams::new(None, None, Some(&ledger), 0);
             let mut target = Target::new(10, streams.taken.as_deref_mut());
-            assert_eq!(target.begins(status), passes);
+            assert_eq!(target.begins(status, is_readable), passes);
             target.room(4).unwrap()[..4].copy_from_slice(b"body");
             target.filled(4).unwrap();
             target.write(b"more").unwrap();

@@ -5,6 +5,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_cert::der::DateTime;
@@ -64,6 +65,7 @@ impl Trace {
         given: Option<Framing>,
     ) -> io::Result<Box<Traced<'_>>> {
         let (name, mut file) = self.new_file()?;
+        let mut body_file = None;
         let mut head = Wiped::new(Vec::with_capacity(request::length_of_head(request, common)));
         request::write_head(&mut head, request, common, given)
             .map_err(|error| io::Error::other(error.to_string()))?;
@@ -104,22 +106,28 @@ impl Trace {
                 lines.shown.push("Content-Type:".into());
             }
             text.push_str(&format!("data-binary = {}\n", quoted(&format!("@{name}.body"))));
-            self.create(&format!("{name}.body"))?.write_all(shown)?;
+            body_file.insert(self.create(&format!("{name}.body"))?).file.write_all(shown)?;
         }
         for line in &lines.shown {
             match line.as_str() {
                 // curl counts, as the body may be changed first.
                 line if !request.body.is_empty() && line.starts_with("Content-Length:") => {}
                 "Accept-Encoding: gzip" => text.push_str("compressed\n"),
+                // With a colon, curl would leave the header out.
+                line if line.ends_with(": ") => {
+                    let name = line.trim_end_matches(": ");
+                    text.push_str(&format!("header = {}\n", quoted(&format!("{name};"))));
+                }
                 line => text.push_str(&format!("header = {}\n", quoted(line))),
             }
         }
-        file.write_all(text.as_bytes())?;
+        file.file.write_all(text.as_bytes())?;
+        [Some(file), body_file].into_iter().flatten().for_each(Draft::keep);
         Ok(Box::new(Traced { trace: self, name, secrets, hands_out }))
     }
 
     /// The file for a new request. Other sessions and processes may write to the directory too.
-    fn new_file(&self) -> io::Result<(String, File)> {
+    fn new_file(&self) -> io::Result<(String, Draft)> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -132,8 +140,10 @@ impl Trace {
         }
     }
 
-    fn create(&self, name: &str) -> io::Result<File> {
-        OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.settings.dir.join(name))
+    fn create(&self, name: &str) -> io::Result<Draft> {
+        let path = self.settings.dir.join(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        Ok(Draft { file, path, is_whole: false })
     }
 
     /// As much of a body as is needed to show its beginning.
@@ -170,7 +180,13 @@ impl Traced<'_> {
     }
 
     fn write_reply(&mut self, result: &Result<HttpReply>, taken: bool) -> io::Result<()> {
-        let mut file = self.trace.create(&format!("{}.reply", self.name))?;
+        let mut draft = self.trace.create(&format!("{}.reply", self.name))?;
+        self.write_reply_to(&mut draft.file, result, taken)?;
+        draft.keep();
+        Ok(())
+    }
+
+    fn write_reply_to(&mut self, file: &mut File, result: &Result<HttpReply>, taken: bool) -> io::Result<()> {
         let reply = match result {
             Ok(reply) => reply,
             Err(error) => return writeln!(file, "(no reply: {error})"),
@@ -199,6 +215,28 @@ impl Traced<'_> {
             writeln!(file, "\n(the beginning of {} bytes)", body.len())?;
         }
         failure.map_or(Ok(()), |error| writeln!(file, "\n(the rest is missing: {error})"))
+    }
+}
+
+/// A file that is removed again if not all of it can be written: nobody should take a part for the whole.
+struct Draft {
+    file: File,
+    path: PathBuf,
+    is_whole: bool,
+}
+
+impl Draft {
+    fn keep(mut self) {
+        self.is_whole = true;
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.is_whole {
+            // What cannot be written has been told, and there is no more to say.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -328,6 +366,7 @@ mod tests {
             commit_when_sent: false,
             lane: Lane::Usual,
             max_reply_bytes: 10,
+            any_coding: false,
         };
         for _ in 0..3 {
             assert!(trace.begin(&request, &settings, " HTTP/1.1\r\n", None).is_none());

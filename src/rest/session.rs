@@ -158,6 +158,7 @@ fn request<'a>(
         commit_when_sent: false,
         lane,
         max_reply_bytes: LARGEST_REPLY,
+        any_coding: false,
     }
 }
 

@@ -431,6 +431,7 @@ impl Session {
             commit_when_sent: false,
             lane,
             max_reply_bytes: self.config.max_reply_bytes,
+            any_coding: call.raw,
         };
         client.send_streamed(&request, streams, watch).await
     }

@@ -60,6 +60,7 @@ impl Endpoint {
             commit_when_sent: call.commit_when_sent,
             lane: call.lane,
             max_reply_bytes: self.max_reply_bytes,
+            any_coding: false,
         };
         self.client.send(&request, watch).await.map_err(|error| self.about(call, error))
     }

@@ -39,6 +39,7 @@ impl Endpoint {
             commit_when_sent: false,
             lane: Lane::Usual,
             max_reply_bytes: self.max_reply_bytes,
+            any_coding: false,
         };
         self.client.send(&request, watch).await
     }

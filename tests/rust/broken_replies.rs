@@ -132,7 +132,7 @@ fn replies_that_are_not_http_are_protocol_errors() {
     // An upgrade to a protocol that the request did not offer.
     assert_eq!(
         error_for(b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n".to_vec()),
-        status::VSESSION_E_HTTP
+        status::VSESSION_E_PROTOCOL
     );
     assert_eq!(
         error_for(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n".to_vec()),

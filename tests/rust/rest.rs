@@ -71,6 +71,32 @@ fn a_server_without_a_shared_session_is_not_logged_in_to_by_soap() {
 }
 
 #[test]
+fn both_services_use_the_idle_connections_of_either() {
+    for (like, rest) in [("plain", "separate"), ("8.0.3", "unified"), ("6.7", "legacy")] {
+        let simulator = vcenter(like, rest);
+        let session = simulator.session();
+        let request = if rest == "legacy" { OLD } else { MACHINES };
+        session.http(request).unwrap();
+        session.ping().unwrap();
+        session.http(request).unwrap();
+        session.close().unwrap();
+        // The logouts of two sessions go out at the same time.
+        let most = if rest == "unified" { 1 } else { 2 };
+        assert!(simulator.stat("connections_accepted") <= most, "{like}: {}", simulator.stats());
+    }
+}
+
+#[test]
+fn a_login_to_rest_goes_out_on_the_connection_on_which_the_server_told_its_version() {
+    let simulator = vcenter("plain", "separate");
+    let session = simulator.session();
+    session.http(MACHINES).unwrap();
+    assert_eq!((simulator.stat("requests"), simulator.stat("connections_accepted")), (4, 1));
+    session.close().unwrap();
+    assert_eq!(simulator.stat("connections_accepted"), 1);
+}
+
+#[test]
 fn the_option_chooses_the_way() {
     let simulator = vcenter("8.0.3", "unified");
     for (way, path, request, vim) in

@@ -2,9 +2,11 @@
 
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::ffi::{CStr, c_char, c_void};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Mutex;
 
 use crate::support::files::temporary;
 use crate::support::*;
@@ -263,5 +265,142 @@ fn streamed_bodies_are_not_kept_and_the_trace_says_so() {
     assert!(
         reply.contains("(the program took the body piece by piece)") && !reply.contains("long"),
         "{reply}"
+    );
+}
+
+#[test]
+fn curl_sends_a_header_without_a_value_again() {
+    let (simulator, folder) = (Simulator::with(&["-endpoints", "all", "-rest", "separate"]), Folder::new());
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    let id = login_to_rest(session);
+    let echo = HttpRequest {
+        headers: &[("vmware-api-session-id", &*id), ("X-Empty", ""), ("X-Blank", "  "), ("X-Full", "y")],
+        ..HttpRequest::get("/rest/vc-sim/debug/echo").of_nobody()
+    };
+    let as_sent = String::from_utf8(session.http(echo).unwrap().body).unwrap();
+    let files = folder.files();
+    let is_request =
+        |(name, text): &(&String, &String)| name.ends_with(".curl") && text.contains("debug/echo");
+    let name = files.iter().rfind(is_request).expect("it was traced").0.replace(".curl", "");
+    let output = folder.curl(&simulator, &name, &format!("vmware-api-session-id: {id}"));
+    let as_replayed = String::from_utf8_lossy(&output.stdout).into_owned();
+    for line in ["X-Empty: \r\n", "X-Blank: \r\n", "X-Full: y\r\n"] {
+        assert!(as_sent.contains(line) && as_replayed.contains(line), "{line:?}: {as_sent} {as_replayed}");
+    }
+    let end = HttpRequest {
+        method: "DELETE",
+        headers: &[("vmware-api-session-id", &*id)],
+        ..HttpRequest::get("/api/session").of_nobody()
+    };
+    assert_eq!(session.http(end).unwrap().status, 204);
+    session.close().unwrap();
+}
+
+/// A REST session of the program's own.
+fn login_to_rest(session: Session) -> String {
+    let login = HttpRequest {
+        headers: &[("Authorization", "Basic dXNlcjpwYXNz")],
+        ..HttpRequest::post("/api/session", b"").of_nobody()
+    };
+    serde_json::from_slice(&session.http(login).unwrap().body).unwrap()
+}
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn collect(_: i32, message: *const c_char, _: *mut c_void) {
+    LINES.lock().unwrap().push(unsafe { CStr::from_ptr(message) }.to_string_lossy().into_owned());
+}
+
+const DISK: usize = 256 << 10;
+
+#[test]
+fn a_full_disk_fails_no_call_is_told_once_and_leaves_no_part_of_a_file() {
+    let disk = temporary("disk");
+    std::fs::create_dir(&disk).unwrap();
+    child::held_on_a_disk(&disk, DISK, "tracing::child_with_a_full_disk");
+    std::fs::remove_dir(&disk).unwrap();
+}
+
+#[test]
+#[ignore = "run by a_full_disk_fails_no_call_is_told_once_and_leaves_no_part_of_a_file"]
+fn child_with_a_full_disk() {
+    const SIZE: usize = 60_000;
+    unsafe { vsession::ffi::library::vsession_set_log(2, Some(collect), std::ptr::null_mut()) };
+    let folder = Folder(Path::new(&std::env::var("VSESSION_TEST_DISK").unwrap()).join("trace"));
+    let simulator = Simulator::start();
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"path": "/large", "status": 200, "body_repeat": SIZE}));
+    let body = vec![b'b'; SIZE];
+    let ask = |times| {
+        for _ in 0..times {
+            assert_eq!(session.http(HttpRequest::post("/large", &body)).unwrap().body.len(), SIZE);
+            session.ping().unwrap();
+        }
+    };
+    // More than six times what the disk holds.
+    ask(16);
+    let files = folder.files();
+    for (name, text) in &files {
+        let is_large = files.get(&name.replace(".reply", ".curl")).is_some_and(|it| it.contains("/large"));
+        let is_whole = match name.rsplit('.').next().unwrap() {
+            "curl" => text.contains("\nhttp1.1\n") && text.ends_with("\n"),
+            "body" => text.len() == SIZE || text.ends_with("</Body></Envelope>"),
+            _ if is_large => text.split_once("\n\n").unwrap().1.len() == SIZE,
+            _ => text.contains("\n\n<") && text.trim_end().ends_with('>'),
+        };
+        assert!(is_whole, "{name} is cut off after {} bytes", text.len());
+        let request = format!("{}.curl", name.rsplit_once('.').unwrap().0);
+        assert!(files.contains_key(&request), "{name} belongs to no request");
+    }
+    let held: usize = files.values().map(String::len).sum();
+    assert!(files.len() > 6 && held < DISK, "{held} bytes: {:?}", files.keys());
+    // There is room again.
+    for name in files.keys() {
+        std::fs::remove_file(folder.0.join(name)).unwrap();
+    }
+    ask(1);
+    assert_eq!(folder.files().len(), 6, "{:?}", folder.files().keys());
+    session.close().unwrap();
+    let lines = std::mem::take(&mut *LINES.lock().unwrap());
+    let told: Vec<_> = lines.iter().filter(|line| line.contains("'trace.dir'")).collect();
+    assert!(
+        told.len() == 1 && told[0].contains("No space left") && told[0].contains(folder.path()),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_no_error_of_a_call_either() {
+    child::held(child::child("tracing::child_with_a_limit_on_files"));
+}
+
+#[test]
+#[ignore = "run by a_limit_on_the_size_of_files_is_no_error_of_a_call_either"]
+fn child_with_a_limit_on_files() {
+    const MOST: usize = 16 << 10;
+    let (simulator, folder) = (Simulator::start(), Folder::new());
+    let session = simulator.config().with("trace.dir", folder.path()).open().unwrap();
+    session.login().unwrap();
+    simulator.rule(json!({"path": "/large", "status": 200, "body_repeat": 2 * MOST}));
+    let limit = libc::rlimit { rlim_cur: MOST as u64, rlim_max: libc::RLIM_INFINITY };
+    // A program that leaves SIGXFSZ as it is would be ended by its own limit.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+    }
+    for body in [&vec![b'b'; 2 * MOST][..], b"small"] {
+        assert_eq!(session.http(HttpRequest::post("/large", body)).unwrap().body.len(), 2 * MOST);
+    }
+    session.ping().unwrap();
+    session.close().unwrap();
+    let files = folder.files();
+    assert!(files.values().all(|text| text.len() < MOST), "a part is not kept: {:?}", files.keys());
+    // The large body leaves nothing, and the large reply to the small one its request.
+    let large: Vec<_> = files.iter().filter(|(_, text)| text.contains("/large")).collect();
+    assert!(large.len() == 1 && files.values().any(|text| text == "small"), "{:?}", files.keys());
+    assert!(!files.contains_key(&large[0].0.replace(".curl", ".reply")));
+    assert!(
+        files.iter().any(|(name, text)| name.ends_with(".reply") && text.contains("CurrentTimeResponse"))
     );
 }

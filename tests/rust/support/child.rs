@@ -1,5 +1,6 @@
 //! The half of a test that needs its own process: another test in the same program, which is otherwise ignored.
 
+use std::path::Path;
 use std::process::Command;
 
 /// A command that runs the test `name` of this program.
@@ -42,8 +43,7 @@ pub fn held_with_files(files: &[(&str, &str)], name: &str) -> String {
     let directory = std::env::temp_dir().join(format!("vsession-files-{}-{name}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     // A user other than root also needs a network namespace, where it may bind port 53.
-    let as_root = Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success());
-    let (flags, first) = if as_root { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
+    let (flags, first) = if mounts_as_root() { ("-m", "") } else { ("-rmn", "ip link set lo up && ") };
     let mounts: String =
         files.iter().map(|(path, _)| format!("mount --bind \"$1\" {path} && shift && ")).collect();
     let mut command = Command::new("unshare");
@@ -56,4 +56,17 @@ pub fn held_with_files(files: &[(&str, &str)], name: &str) -> String {
     let told = held(child_of(command, name));
     let _ = std::fs::remove_dir_all(&directory);
     told
+}
+
+fn mounts_as_root() -> bool {
+    Command::new("unshare").args(["-m", "true"]).output().is_ok_and(|o| o.status.success())
+}
+
+/// The same in a mount namespace where the directory `VSESSION_TEST_DISK` is a disk of this size.
+pub fn held_on_a_disk(directory: &Path, bytes: usize, name: &str) -> String {
+    let flags = if mounts_as_root() { "-m" } else { "-rm" };
+    let mount = format!("mount -t tmpfs -o size={bytes} tmpfs \"$VSESSION_TEST_DISK\" && exec \"$@\"");
+    let mut command = Command::new("unshare");
+    command.args([flags, "sh", "-c", &mount, "sh"]).env("VSESSION_TEST_DISK", directory);
+    held(child_of(command, name))
 }
