@@ -29,7 +29,7 @@ static void open_session(void) {
     set(config, "password", environment("BENCH_PASSWORD"));
     if (*environment("BENCH_CA"))
         set(config, "tls.ca_file", environment("BENCH_CA"));
-    static const char *const options[] = {"proxy", "max_connections", "http.compression"};
+    static const char *const options[] = {"proxy", "max_connections", "http.compression", "rest"};
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         if (text_argument(options[i], NULL))
             set(config, options[i], text_argument(options[i], NULL));

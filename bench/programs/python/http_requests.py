@@ -62,12 +62,13 @@ def get():
 
 
 def get_login():
-    session, path = connect(), text("path")
+    path = text("path")
 
     def step():
-        log_in(session)
-        ask(session, "GET", path).content
-        log_out(session)
+        with connect() as session:
+            log_in(session)
+            ask(session, "GET", path).content
+            log_out(session)
 
     crew(step)
 

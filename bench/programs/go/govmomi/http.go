@@ -55,14 +55,16 @@ func get() {
 	measure.Crew(getWith(asker))
 }
 
+// getLogin has a client of its own come and go.
 func getLogin() {
-	connect()
-	asker := newRest()
-	step := getWith(asker)
 	measure.Crew(func() {
+		connect()
+		asker := newRest()
 		measure.Check(asker.Login(ctx, user))
-		step()
+		getWith(asker)()
 		measure.Check(asker.Logout(ctx))
+		asker.DefaultTransport().CloseIdleConnections()
+		client.DefaultTransport().CloseIdleConnections()
 	})
 }
 
