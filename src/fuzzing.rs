@@ -2,7 +2,7 @@
 //! check the result. Each target is beside the parser, in the `fuzzing` module of its layer; this is the table of them.
 //! Compiled for the fuzzer (`fuzz/`) and for the tests that replay the corpora; not part of the library.
 
-use crate::{config, http, net, soap, vim};
+use crate::{config, http, net, rest, soap, vim};
 
 /// Takes any bytes, and panics if a promise is broken.
 pub type Target = fn(&[u8]);
@@ -23,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("proxy", config::fuzzing::proxy),
     ("known_hosts", config::fuzzing::known_hosts),
     ("head", http::fuzzing::head),
+    ("rest_reply", rest::fuzzing::rest_reply),
     ("pem", net::fuzzing::pem),
     ("certificate", net::fuzzing::certificate),
 ];

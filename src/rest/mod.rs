@@ -2,6 +2,8 @@
 //! Their paths, the errors in their replies, and the sessions of the REST API.
 
 pub(crate) mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod json;
 pub(crate) mod paths;
 pub(crate) mod session;

@@ -183,7 +183,7 @@ async fn exchange(
 }
 
 /// The id in the reply to a login: a string, or below `/rest` the `value` of an object.
-fn id_of(body: &[u8]) -> Option<Secret> {
+pub(super) fn id_of(body: &[u8]) -> Option<Secret> {
     let mut id = None;
     json::strings(std::str::from_utf8(body).ok()?, |path, raw| {
         if matches!(path, [] | ["value"]) {
@@ -191,7 +191,10 @@ fn id_of(body: &[u8]) -> Option<Secret> {
         }
     })?;
     // It becomes the value of a header.
-    id.filter(|id| !id.reveal().is_empty() && id.reveal().bytes().all(|b| b.is_ascii_graphic()))
+    id.filter(|id| {
+        !id.reveal().is_empty()
+            && (id.reveal().bytes().all(|b| b.is_ascii_graphic()) || planted!("line-end-in-an-id"))
+    })
 }
 
 fn refused(client: &Client, status: u16) -> Error {

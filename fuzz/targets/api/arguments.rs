@@ -330,7 +330,9 @@ impl Run<'_> {
                 if body.is_null() { 7 } else { unsafe { CStr::from_ptr(body) }.count_bytes() };
         }
         if byte & 64 != 0 {
-            request.through = self.number();
+            // The numbers that mean nothing are rare, because the requests through REST are many.
+            let through = self.number();
+            request.through = if (3..=80).contains(&through) { 0 } else { through };
         }
         if byte & 128 != 0 {
             let what = self.byte();

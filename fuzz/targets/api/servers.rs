@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::arguments::STRINGS;
-use super::{PASSWORD, Run};
+use super::{COOKIE, PASSWORD, Run};
 use crate::support::canned::{self, Canned, Peer};
 
 /// The servers, and strings that a program would pass. They live as long as the process. The URLs hold a password, so they
@@ -52,7 +52,9 @@ impl Run<'_> {
         };
         self.trace(format_args!("    {byte:#x} {}", raw.escape_ascii()));
         let play = std::sync::Arc::new(move |peer: &mut Peer, request: &canned::Request| {
-            answer(byte & 15, &raw, peer, request)
+            // As for vim25, a login is answered well unless everything is answered so.
+            let how = if byte & 0x40 == 0 && is_rest_session(request) { 0 } else { byte & 15 };
+            answer(how, &raw, peer, request)
         });
         for server in &world().servers {
             let play = play.clone();
@@ -61,6 +63,27 @@ impl Run<'_> {
             if byte & 0x40 == 0 { server.on_call(play) } else { server.on_everything(play) }
         }
     }
+}
+
+/// Whether a request makes or ends a REST session, or asks for it.
+fn is_rest_session(request: &canned::Request) -> bool {
+    let target = request.head.split(' ').nth(1).unwrap_or_default();
+    target.starts_with("/api/session") || target.starts_with("/rest/com/vmware/cis/session")
+}
+
+/// What a REST service answers.
+fn rest_answer(request: &canned::Request) -> Option<String> {
+    let target = request.head.split(' ').nth(1)?;
+    Some(if is_rest_session(request) {
+        match target.starts_with("/api") {
+            true => format!("\"{COOKIE}\""),
+            false => format!("{{\"value\":\"{COOKIE}\"}}"),
+        }
+    } else if target.starts_with("/api/") || target.starts_with("/rest/") {
+        "[{\"vm\":\"vm-1\"}]".into()
+    } else {
+        return None;
+    })
 }
 
 /// One way of answering a request.
@@ -72,7 +95,7 @@ fn answer(how: u8, raw: &[u8], peer: &mut Peer, request: &canned::Request) {
         "RetrievePropertiesEx" => canned::envelope(
             "<RetrievePropertiesExResponse xmlns=\"urn:vim25\"><returnval><objects><propSet><name>currentSession</name><val><key>k</key><userName>user</userName></val></propSet></objects></returnval></RetrievePropertiesExResponse>",
         ),
-        _ => canned::good_body(),
+        _ => rest_answer(request).unwrap_or_else(canned::good_body),
     };
     let fault = |name: &str| {
         canned::envelope(&format!(
@@ -108,6 +131,15 @@ fn answer(how: u8, raw: &[u8], peer: &mut Peer, request: &canned::Request) {
         // A server that repeats its input, including secrets.
         9 => drop(peer.say(&error(&format!("{}{}", request.head, request.body)))),
         10 => drop(peer.say(&error(&fault("InvalidLogin")))),
+        13 | 14 => {
+            let (status, kind) = if how == 13 { (401, "UNAUTHENTICATED") } else { (404, "NOT_FOUND") };
+            let body = format!(
+                "{{\"error_type\":\"{kind}\",\"messages\":[{{\"id\":\"i\",\"default_message\":\"no\"}}]}}"
+            );
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status} No\r\nContent-Type: application/json\r\n");
+            peer.say(format!("{head}Content-Length: {length}\r\n\r\n{body}").as_bytes());
+        }
         11 => {
             let whole = canned::with_length("", good.as_bytes());
             let (first, rest) = whole.split_at(whole.len() / 2);
