@@ -681,6 +681,36 @@ typedef struct vsession_http_request {
 typedef void (*vsession_log_fn)(int32_t level, const char *message, void *data);
 
 /**
+ * An element of a reply or of a fault: a small value, which is passed and copied as such and never freed. It is valid as long as
+ * the reply or the error that it came from. `{0}` is the null node, which every function takes and which is returned where there
+ * is no such element.
+ *
+ * Names are those without prefixes, in paths too. A step to another node scans the text that it passes: it takes no memory, and
+ * no two threads disturb each other. docs/replies.md shows how to read a reply.
+ */
+typedef struct vsession_node {
+    /**
+     * Not for the program.
+     */
+    uint64_t reserved[4];
+} vsession_node;
+
+/**
+ * A part of a reply or of a fault: its address and its length in bytes. No NUL follows it. UTF-8. `{NULL, 0}`: there is none; an
+ * empty text has an address.
+ */
+typedef struct vsession_text {
+    /**
+     * The first byte; NULL: there is no text.
+     */
+    const char *data;
+    /**
+     * How many bytes.
+     */
+    size_t length;
+} vsession_text;
+
+/**
  * A call of a vim25 method. Initialise it with `VSESSION_SOAP_CALL_INIT`.
  */
 typedef struct vsession_soap_call {
@@ -966,9 +996,26 @@ const char *vsession_error_message(const struct vsession_error *error);
 const char *vsession_error_fault_name(const struct vsession_error *error);
 
 /**
- * Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own that declares the
- * prefixes it uses. Secrets of the request are removed from it. NULL when there is no detail, when it is larger than 1
- * MiB, or when there is not enough memory to copy it.
+ * Returns what the server says about the fault, in any language: the whole `faultstring` of a SOAP fault or of a fault of VI JSON, of which
+ * `vsession_error_message` shows the beginning. Secrets of the request are removed from it. NULL when the server sent no fault or
+ * said nothing, when the text is larger than 1 MiB, or when there is not enough memory to copy it.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+ */
+const char *vsession_error_fault_string(const struct vsession_error *error);
+
+/**
+ * Returns the code of the SOAP fault as the server sent it, with its prefix, for example `ServerFaultCode` or
+ * `soapenv:VersionMismatch`. NULL when the server sent no SOAP fault or no code.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+ */
+const char *vsession_error_fault_code(const struct vsession_error *error);
+
+/**
+ * Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own: it declares all prefixes
+ * that it uses in names and in values. Secrets of the request are removed from it. NULL when there is no detail, when it is
+ * larger than 1 MiB, or when there is not enough memory to copy it. `vsession_error_fault_root` reads it without an XML library.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
@@ -983,9 +1030,11 @@ const char *vsession_error_fault_xml(const struct vsession_error *error);
 const char *vsession_error_service_error(const struct vsession_error *error);
 
 /**
- * Returns the whole body of the reply that refused a request of `vsession_http`, and its length in `length`, which may be
- * NULL. A NUL follows it, which does not count. Secrets of the request are removed from it; where one cannot be cut out, a note
- * stands in place of the body. NULL, with length 0, for other errors and when the body is empty.
+ * Returns the whole body of the reply that was no success, and its length in `length`, which may be NULL: the SOAP envelope
+ * with the fault, the error of a REST service, the page of a proxy. A NUL follows it, which does not count. Secrets of the
+ * request are removed from it; where one cannot be cut out, a note stands in place of the body. NULL, with length 0, when no
+ * body arrived to its end, when it is empty, when that of a call is larger than 1 MiB, or when there is not enough memory to
+ * copy it.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
@@ -1443,6 +1492,117 @@ vsession_status vsession_shutdown(uint32_t timeout_ms,
  * Threads: call it before the child starts threads that use the library. Blocks: never.
  */
 vsession_status vsession_after_fork_child(struct vsession_error **err);
+
+/**
+ * Returns the response element of the reply to a call, for example `RetrievePropertiesExResponse`. Its children are the return values,
+ * `returnval`. The null node for NULL and for a reply of `vsession_http`.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
+ */
+struct vsession_node vsession_reply_root(const struct vsession_reply *reply);
+
+/**
+ * Returns the first element in the detail of the SOAP fault, which is of the fault's type, for example `InvalidNameFault`. Its children are the
+ * properties of the fault; the path `faultCause/fault` leads to the fault that caused it. The null node where
+ * `vsession_error_fault_xml` is NULL, and for a detail without elements.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+ */
+struct vsession_node vsession_error_fault_root(const struct vsession_error *error);
+
+/**
+ * Returns whether this is the null node.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+bool vsession_node_is_null(struct vsession_node node);
+
+/**
+ * Returns the first element to which a path of names leads, for example `returnval/objects`: of all elements to which it leads, the one
+ * that begins first. The null node when there is none, and for a path that is NULL, not UTF-8, or has an empty name or a prefix in
+ * it.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+struct vsession_node vsession_node_child(struct vsession_node node,
+                                         const char *path);
+
+/**
+ * Returns the next element with the same parent and the same name: in a loop, all `objects` of a return value. The null node
+ * behind the last one.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+struct vsession_node vsession_node_next(struct vsession_node node);
+
+/**
+ * Returns the first child element, whatever its name. The null node when there is none.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+struct vsession_node vsession_node_first(struct vsession_node node);
+
+/**
+ * Returns the next element with the same parent, whatever its name. The null node behind the last one.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+struct vsession_node vsession_node_sibling(struct vsession_node node);
+
+/**
+ * Returns the value of a property of an object in the result of a property read: the `val` of the `propSet` with this `name`, for
+ * example `runtime.powerState`. `object` is an `ObjectContent`, for example `returnval/objects` of `RetrievePropertiesEx`. The null
+ * node when the object has no such property here, and for a `name` that is NULL or not UTF-8.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+struct vsession_node vsession_node_property(struct vsession_node object,
+                                            const char *name);
+
+/**
+ * Returns the name of the element without its prefix. `{NULL, 0}` for the null node.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply or the error is freed.
+ */
+struct vsession_text vsession_node_name(struct vsession_node node);
+
+/**
+ * Returns the text of an element without child elements, which may be empty. References and CDATA sections are resolved, comments are
+ * removed, and ends of lines are line feeds. Where nothing must be changed, it is a part of the reply; otherwise the library makes
+ * the text when it is first asked for, and keeps it with the reply. `{NULL, 0}` for an element with child elements, for the null
+ * node, and when there is not enough memory.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply or the error is freed.
+ */
+struct vsession_text vsession_node_text(struct vsession_node node);
+
+/**
+ * Returns the element from its start tag to its end tag, as it is in the reply or in `vsession_error_fault_xml`. Elements around it may
+ * declare the prefixes that it uses. `{NULL, 0}` for the null node.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply or the error is freed.
+ */
+struct vsession_text vsession_node_xml(struct vsession_node node);
+
+/**
+ * Returns the value of an attribute, for example the `type` of a reference to an object, resolved as a text is. If two attributes of the
+ * element differ only in their prefixes, it is the one without a prefix. `xsi:type` is not found by this function; see
+ * `vsession_node_type`. `{NULL, 0}` when there is no such attribute, for the null node, for a `name` that is NULL, not UTF-8 or has
+ * a prefix, and when there is not enough memory.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply or the error is freed.
+ */
+struct vsession_text vsession_node_attribute(struct vsession_node node,
+                                             const char *name);
+
+/**
+ * Returns the type that the server states for the element: the value of its attribute `xsi:type`, whatever prefix stands for `xsi`,
+ * without the prefix of the type, for example `ManagedObjectReference` or `string`. `{NULL, 0}` when it states none, for the null
+ * node, and when there is not enough memory.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply or the error is freed.
+ */
+struct vsession_text vsession_node_type(struct vsession_node node);
 
 /**
  * Makes an event queue. `vsession_config_set_queue` assigns it to a configuration.

@@ -19,10 +19,11 @@ pub(crate) struct Detail {
     pub(crate) status: Status,
     pub(crate) message: Text,
     pub(crate) fault_name: Option<Text>,
-    pub(crate) fault_xml: Option<Text>,
+    /// What the fault says besides its name.
+    pub(crate) fault: Option<Arc<FaultText>>,
     /// What a REST service calls the error, for example `NOT_FOUND`.
     pub(crate) service_error: Option<Text>,
-    /// The body of the reply to a request of the program's own, without the secrets of the request.
+    /// The body of the reply that was no success, without the secrets of the request.
     pub(crate) body: Option<Arc<Bytes>>,
     /// 0 when no HTTP reply arrived.
     pub(crate) http_status: u16,
@@ -44,6 +45,15 @@ pub(crate) struct Detail {
     pub(crate) not_tried: bool,
     /// A deadline passed while the server said nothing, to nobody, for longer than it usually does; see `http::round_trips`.
     pub(crate) silent: bool,
+}
+
+/// What a fault says, without the secrets of the request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct FaultText {
+    pub(crate) code: Option<Text>,
+    pub(crate) string: Option<Text>,
+    /// The detail as a document of its own.
+    pub(crate) detail: Option<Text>,
 }
 
 /// A fault that is about the request and not about what it asks for: this may be another server than the one that the
@@ -80,7 +90,7 @@ impl Error {
             status,
             message: message.into(),
             fault_name: None,
-            fault_xml: None,
+            fault: None,
             service_error: None,
             body: None,
             http_status: 0,

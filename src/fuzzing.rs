@@ -11,6 +11,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("reply", vim::fuzzing::reply),
     ("fault", soap::fuzzing::fault),
+    ("node", soap::fuzzing::node),
     ("versions", vim::fuzzing::versions),
     ("service_content", vim::fuzzing::service_content),
     ("current_session", vim::fuzzing::current_session),

@@ -28,6 +28,7 @@ use ::vsession::ffi::event::*;
 use ::vsession::ffi::http::*;
 use ::vsession::ffi::info::*;
 use ::vsession::ffi::library::*;
+use ::vsession::ffi::node::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::reply::*;
 use ::vsession::ffi::session::*;
@@ -340,6 +341,41 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
     }),
     ("vsession_info_rest_id", |r| r.of_info(|i| secret(unsafe { vsession_info_rest_id(i) }))),
     ("vsession_info_rest_epoch", |r| r.of_info(|i| number(unsafe { vsession_info_rest_epoch(i) }))),
+    ("vsession_error_fault_string", |r| r.of_error(|e| unsafe { vsession_error_fault_string(e) })),
+    ("vsession_error_fault_code", |r| r.of_error(|e| unsafe { vsession_error_fault_code(e) })),
+    ("vsession_error_fault_root", |r| r.of_error(|e| number(unsafe { vsession_error_fault_root(e) }))),
+    ("vsession_reply_root", |r| r.of_reply(|reply, _| number(unsafe { vsession_reply_root(reply) }))),
+    ("vsession_node_is_null", |r| {
+        r.of_node(|n| {
+            assert_eq!(vsession_node_is_null(n), unsafe { vsession_node_name(n) }.data.is_null());
+            unsafe { vsession_node_xml(n) }
+        });
+    }),
+    ("vsession_node_child", |r| {
+        let path = r.string("returnval");
+        r.of_node(|n| unsafe { vsession_node_xml(vsession_node_child(n, path.0)) });
+    }),
+    ("vsession_node_next", |r| r.of_node(|n| unsafe { vsession_node_xml(vsession_node_next(n)) })),
+    ("vsession_node_first", |r| r.of_node(|n| unsafe { vsession_node_xml(vsession_node_first(n)) })),
+    ("vsession_node_sibling", |r| r.of_node(|n| unsafe { vsession_node_xml(vsession_node_sibling(n)) })),
+    ("vsession_node_property", |r| {
+        let name = r.string("name");
+        r.of_node(|n| unsafe { vsession_node_xml(vsession_node_property(n, name.0)) });
+    }),
+    ("vsession_node_name", |r| r.of_node(|n| unsafe { vsession_node_name(n) })),
+    ("vsession_node_text", |r| {
+        r.of_node(|n| unsafe {
+            let (first, again) = (vsession_node_text(n), vsession_node_text(n));
+            assert!(first.data == again.data && first.length == again.length);
+            first
+        });
+    }),
+    ("vsession_node_xml", |r| r.of_node(|n| unsafe { vsession_node_xml(n) })),
+    ("vsession_node_attribute", |r| {
+        let name = r.string("type");
+        r.of_node(|n| unsafe { vsession_node_attribute(n, name.0) });
+    }),
+    ("vsession_node_type", |r| r.of_node(|n| unsafe { vsession_node_type(n) })),
 ];
 
 type Function = fn(&mut Run);

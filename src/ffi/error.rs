@@ -4,17 +4,38 @@ use std::ffi::c_char;
 
 use super::guard::guard;
 use super::strings::{borrowed, borrowed_bytes, optional_borrowed};
-use crate::error::{Detail, Error};
+use crate::error::{Detail, Error, FaultText};
+use crate::soap::xml::node::Node;
+use crate::soap::xml::resolved::Resolved;
 use crate::status::{vsession_executed, vsession_status};
 
 /// Why a call failed. Owned by the caller and freed with `vsession_error_free`. It never changes, so any thread may read it,
 /// and it outlives the session that it came from. Every accessor accepts NULL.
-pub struct vsession_error(pub(super) Error);
+pub struct vsession_error(pub(super) Error, Resolved);
 
 impl vsession_error {
     /// Hands the error to the caller.
     pub(super) fn give(error: Error) -> *mut vsession_error {
-        Box::into_raw(Box::new(vsession_error(error)))
+        Box::into_raw(Box::new(vsession_error::new(error)))
+    }
+
+    pub(super) fn new(error: Error) -> vsession_error {
+        vsession_error(error, Resolved::default())
+    }
+
+    fn fault(&self) -> Option<&FaultText> {
+        self.detail().fault.as_deref()
+    }
+
+    /// The first element in the detail of the fault.
+    pub(super) fn fault_root(&self) -> Option<Node<'_>> {
+        let (detail, _) = self.document()?;
+        Node::at(detail, 0)?.first()
+    }
+
+    /// The document of its nodes, and what their readers share.
+    pub(super) fn document(&self) -> Option<(&str, &Resolved)> {
+        Some((self.fault()?.detail.as_ref()?, &self.1))
     }
 
     fn detail(&self) -> &Detail {
@@ -48,14 +69,39 @@ pub unsafe extern "C" fn vsession_error_fault_name(error: *const vsession_error)
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().fault_name))
 }
 
-/// Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own that declares the
-/// prefixes it uses. Secrets of the request are removed from it. NULL when there is no detail, when it is larger than 1
-/// MiB, or when there is not enough memory to copy it.
+/// Returns what the server says about the fault, in any language: the whole `faultstring` of a SOAP fault or of a fault of VI JSON, of which
+/// `vsession_error_message` shows the beginning. Secrets of the request are removed from it. NULL when the server sent no fault or
+/// said nothing, when the text is larger than 1 MiB, or when there is not enough memory to copy it.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_fault_string(error: *const vsession_error) -> *const c_char {
+    guard!(read(error, std::ptr::null()), |e| e
+        .fault()
+        .map_or(std::ptr::null(), |fault| optional_borrowed(&fault.string)))
+}
+
+/// Returns the code of the SOAP fault as the server sent it, with its prefix, for example `ServerFaultCode` or
+/// `soapenv:VersionMismatch`. NULL when the server sent no SOAP fault or no code.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_error_fault_code(error: *const vsession_error) -> *const c_char {
+    guard!(read(error, std::ptr::null()), |e| e
+        .fault()
+        .map_or(std::ptr::null(), |fault| optional_borrowed(&fault.code)))
+}
+
+/// Returns the detail element of the SOAP fault as the server sent it, as an XML document of its own: it declares all prefixes
+/// that it uses in names and in values. Secrets of the request are removed from it. NULL when there is no detail, when it is
+/// larger than 1 MiB, or when there is not enough memory to copy it. `vsession_error_fault_root` reads it without an XML library.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn vsession_error_fault_xml(error: *const vsession_error) -> *const c_char {
-    guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().fault_xml))
+    guard!(read(error, std::ptr::null()), |e| e
+        .fault()
+        .map_or(std::ptr::null(), |fault| optional_borrowed(&fault.detail)))
 }
 
 /// Returns what a REST service calls the error, its `error_type`, for example `NOT_FOUND`; also for the older API below
@@ -67,9 +113,11 @@ pub unsafe extern "C" fn vsession_error_service_error(error: *const vsession_err
     guard!(read(error, std::ptr::null()), |e| optional_borrowed(&e.detail().service_error))
 }
 
-/// Returns the whole body of the reply that refused a request of `vsession_http`, and its length in `length`, which may be
-/// NULL. A NUL follows it, which does not count. Secrets of the request are removed from it; where one cannot be cut out, a note
-/// stands in place of the body. NULL, with length 0, for other errors and when the body is empty.
+/// Returns the whole body of the reply that was no success, and its length in `length`, which may be NULL: the SOAP envelope
+/// with the fault, the error of a REST service, the page of a proxy. A NUL follows it, which does not count. Secrets of the
+/// request are removed from it; where one cannot be cut out, a note stands in place of the body. NULL, with length 0, when no
+/// body arrived to its end, when it is empty, when that of a call is larger than 1 MiB, or when there is not enough memory to
+/// copy it.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]

@@ -21,11 +21,11 @@ pub struct vsession_event {
 impl vsession_event {
     /// Hands the event to the caller.
     pub(super) fn give(mut event: Event) -> *mut vsession_event {
-        let error = event.error.take().map(vsession_error);
+        let error = event.error.take().map(vsession_error::new);
         // The queue no longer holds the outcome, so the reply is moved and not copied.
         let outcome = event.completion.as_mut().map(|c| std::mem::replace(&mut c.result, Arc::new(())));
         let outcome = outcome.and_then(|result| Arc::into_inner(result.downcast::<CallResult>().ok()?));
-        let reply = outcome.and_then(Result::ok).map(vsession_reply);
+        let reply = outcome.and_then(Result::ok).map(vsession_reply::new);
         Box::into_raw(Box::new(vsession_event { event, error, reply }))
     }
 }

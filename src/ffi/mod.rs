@@ -24,6 +24,7 @@ pub mod event;
 pub mod http;
 pub mod info;
 pub mod library;
+pub mod node;
 pub mod queue;
 pub mod reply;
 pub mod session;

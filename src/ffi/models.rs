@@ -6,6 +6,8 @@ use crate::runtime::event::Queue;
 use crate::runtime::signal::Signal;
 use crate::session::Session;
 use crate::session::models::{self as sessions, Vcenter, config, finish, login};
+use crate::soap::xml::node::Node;
+use crate::soap::xml::resolved::Resolved;
 use crate::state::{ServiceName::VSESSION_SERVICE_VIM as VIM, State};
 use crate::status::Status;
 use crate::sync::model::check;
@@ -153,5 +155,28 @@ fn a_dead_handle_never_reads_the_slots_next_owner() {
         reader.join().unwrap();
         assert!(others.iter().all(|other| state(*other, VIM) == State::VSESSION_STATE_CLOSED));
         finish(&server);
+    });
+}
+
+/// Threads that ask for a text of a reply at the same time. All get the same one, and it stays where it is.
+#[test]
+fn a_text_of_a_reply_is_made_once_for_all_threads() {
+    check(begin, || {
+        let resolved = Arc::new(Resolved::default());
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let resolved = resolved.clone();
+                thread::spawn(move || {
+                    let root = Node::at("<r><a>1 &lt; 2</a></r>", 0).unwrap();
+                    let piece = root.child("a").and_then(Node::text).unwrap();
+                    let text = resolved.text(piece).unwrap();
+                    assert_eq!(resolved.text(piece), Some(text), "another text");
+                    text.cast::<u8>() as usize
+                })
+            })
+            .collect();
+        let mut places: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        places.dedup();
+        assert_eq!(places.len(), 1, "another text");
     });
 }

@@ -7,15 +7,31 @@ use super::strings::{borrowed, borrowed_bytes, optional, optional_borrowed};
 use crate::http::HeaderLines;
 use crate::session::{Content, SessionReply};
 use crate::soap::reply::Reply;
+use crate::soap::xml::node::Node;
+use crate::soap::xml::resolved::Resolved;
 
 /// The reply to a call or to an HTTP request. Owned by the caller and freed with `vsession_reply_free`. It never changes, so
 /// any thread may read it, and it outlives the session. For NULL the accessors return NULL or 0.
-pub struct vsession_reply(pub(super) SessionReply);
+pub struct vsession_reply(pub(super) SessionReply, Resolved);
 
 impl vsession_reply {
     /// Hands a reply to the caller.
     pub(super) fn give(answer: SessionReply) -> *mut vsession_reply {
-        Box::into_raw(Box::new(vsession_reply(answer)))
+        Box::into_raw(Box::new(vsession_reply::new(answer)))
+    }
+
+    pub(super) fn new(answer: SessionReply) -> vsession_reply {
+        vsession_reply(answer, Resolved::default())
+    }
+
+    /// The response element.
+    pub(super) fn root(&self) -> Option<Node<'_>> {
+        self.soap().and_then(|reply| Node::at(&reply.xml, reply.response.start))
+    }
+
+    /// The document of its nodes, and what their readers share.
+    pub(super) fn document(&self) -> Option<(&str, &Resolved)> {
+        Some((&self.soap()?.xml, &self.1))
     }
 
     fn soap(&self) -> Option<&Reply> {

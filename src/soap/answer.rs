@@ -27,7 +27,7 @@ pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result:
     let read = found.read(&text, method, namespace);
     let reason = match read {
         Ok(bad_reference) => match found.answer(&text, method, namespace) {
-            Ok(Content::Fault) => return Ok(Answer::Fault(found.fault.unwrap_or_default().read(&text))),
+            Ok(Content::Fault) => return Ok(Answer::Fault(found.fault.unwrap_or_default().read(text))),
             Ok(Content::Response { response, text: value }) => {
                 let bad_reference =
                     bad_reference.map(|(at, number)| BadCharacter { at, form: Form::Reference(number) });
@@ -48,7 +48,7 @@ pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result:
             if problem.what != What::NoMemory
                 && let Some(fault) = fault::recognised(&text)
             {
-                return Ok(Answer::Fault(fault));
+                return Ok(Answer::Fault(fault.in_damaged(text)));
             }
             match utf16 {
                 Some(beginning) => Reason::Utf16 { beginning },

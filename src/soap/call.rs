@@ -6,6 +6,7 @@ use super::answer::{self, Answer};
 use super::endpoint::Endpoint;
 use super::envelope::{Envelope, Reference, header_part};
 use super::http_status;
+use super::redaction::{self, page_without_secrets};
 use super::reply::Reply;
 use super::unreadable::Unreadable;
 use crate::error::{Error, Result};
@@ -13,6 +14,8 @@ use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry};
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
+use crate::sync::Arc;
+use crate::text::Bytes;
 
 const ACCEPT_AND_TYPE: &str = "Accept: text/xml, */*\r\nContent-Type: text/xml; charset=\"utf-8\"\r\n";
 
@@ -86,8 +89,13 @@ impl Endpoint {
             // A proxy may change the status of a fault.
             Ok(Answer::Fault(fault)) => fault.into_error(call.method, status, hidden),
             // The method's own response proves that it ran, whatever the status says.
-            Ok(Answer::Reply(reply)) => http_status::error(&head, reply.xml.as_bytes(), SOAP, hidden).ran(),
-            Err(unreadable) => not_soap(&head, unreadable, hidden),
+            Ok(Answer::Reply(reply)) => http_status::error(&head, reply.xml.as_bytes(), SOAP, hidden)
+                .ran()
+                .with(|d| d.body = carried(&reply.xml, hidden)),
+            Err(unreadable) => {
+                let body = carried(unreadable.text(), hidden);
+                not_soap(&head, unreadable, hidden).with(|d| d.body = body)
+            }
         };
         Err(self.about(call, call.retry.answered(error)))
     }
@@ -119,6 +127,13 @@ fn hidden<'a>(call: &Call<'a>, secrets: [&'a str; 2]) -> [&'a str; 3] {
 pub(crate) fn cookie_value(header: &Secret) -> &str {
     let text = header.reveal();
     text.split_once('=').map_or(text, |(_, value)| value).trim_matches('"')
+}
+
+/// The body that an error carries.
+#[cold]
+fn carried(body: &str, hidden: Redactor) -> Option<Arc<Bytes>> {
+    let clean = redaction::carried(body, &hidden, page_without_secrets)?;
+    Some(Arc::new(clean.into_bytes().into()))
 }
 
 /// The error for a body that is neither a response nor a fault.

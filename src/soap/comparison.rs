@@ -7,8 +7,12 @@ use roxmltree::Node;
 use super::answer::{Answer, is_blank, read};
 use super::reply::Reply;
 use super::xml::decode;
+use super::xml::node::{Node as Cursor, type_name};
+use super::xml::reader::{Reader, XSI};
+use super::xml::resolved::Resolved;
+use super::xml::text::is_text;
 use super::xml::tree::{self, child};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
 
@@ -67,10 +71,12 @@ pub(crate) fn read_every_way(body: &[u8]) {
             assert!(reply.bad_character.is_some() || reply.xml.as_bytes() == body);
             assert!(reply.xml[reply.response.clone()].starts_with('<'));
             fields_are_as_the_parser_sees_them(&reply);
+            nodes_are_as_the_parser_sees_them(&reply.xml);
         }
         Ok(Answer::Fault(fault)) => {
             let error = fault.into_error("Method", 500, Redactor::NOTHING);
             assert!(error.status() != Status::VSESSION_OK);
+            detail_is_a_document(&error);
         }
         Err(error) => assert!(error.status() != Status::VSESSION_OK),
     }
@@ -122,6 +128,99 @@ fn fields_are_as_the_parser_sees_them(reply: &Reply) {
     assert!(same.is_ok_and(|same| same), "{}: {fields:?}", reply.xml);
 }
 
+/// The detail that an error carries is a document, in which every prefix is declared.
+pub(crate) fn detail_is_a_document(error: &Error) {
+    let Some(detail) = error.detail().fault.as_ref().and_then(|fault| fault.detail.as_ref()) else { return };
+    if is_text(detail) && decode::without_bad_references(detail) == **detail {
+        let whole = roxmltree::Document::parse(detail);
+        // The parser has bounds of its own.
+        let too_much = |e: &roxmltree::Error| {
+            use roxmltree::Error::*;
+            matches!(e, NodesLimitReached | AttributesLimitReached | NamespacesLimitReached)
+        };
+        assert!(whole.as_ref().map_or_else(too_much, |_| true), "{:?}: {}", whole.err(), &**detail);
+        nodes_are_as_the_parser_sees_them(detail);
+    }
+}
+
+/// Whether the cursor could be compared with the parser on this text. It finds the same elements, names, texts, attributes and types
+/// in the same order.
+pub(crate) fn nodes_are_as_the_parser_sees_them(text: &str) -> bool {
+    const LARGEST: usize = 64 * 1024;
+    if text.len() > LARGEST {
+        return false;
+    }
+    any_text_can_be_walked(text);
+    let (Ok(document), Ok(())) = (roxmltree::Document::parse(text), Reader::document(text).finish()) else {
+        return false;
+    };
+    let resolved = Resolved::default();
+    for element in document.descendants().filter(Node::is_element) {
+        let node = Cursor::at(text, element.range().start).expect("a start tag");
+        is_same_element(element, node, text, &resolved);
+    }
+    true
+}
+
+fn is_same_element(element: Node, node: Cursor, text: &str, resolved: &Resolved) {
+    let name = element.tag_name().name();
+    assert_eq!((node.name(), node.xml()), (name, &text[element.range()]));
+    let start = |node: Option<Cursor>| node.map(|node| node.place().start);
+    let begins = |element: Option<Node>| element.map(|element| element.range().start);
+    let children = || element.children().filter(Node::is_element);
+    let behind = || element.next_siblings().skip(1).filter(Node::is_element);
+    let named = |wanted: &str, node: &Node| node.tag_name().name() == wanted;
+    assert_eq!(start(node.first()), begins(children().next()), "{text}");
+    assert_eq!(start(node.sibling()), begins(behind().next()), "{text}");
+    assert_eq!(start(node.next()), begins(behind().find(|other| named(name, other))), "{text}");
+    assert_eq!(start(node.child("no-such")), None);
+    for child in children().take(4) {
+        let name = child.tag_name().name();
+        let first = children().find(|other| named(name, other));
+        assert_eq!(start(node.child(name)), begins(first), "{text}");
+        for grandchild in child.children().filter(Node::is_element).take(4) {
+            let last = grandchild.tag_name().name();
+            let all = children().filter(|other| named(name, other)).flat_map(|other| other.children());
+            let first = all.into_iter().find(|other| other.is_element() && named(last, other));
+            assert_eq!(start(node.child(&format!("{name}/{last}"))), begins(first), "{text}");
+        }
+    }
+    // The parser does not turn a carriage return before a reference into a line feed.
+    let lines = |text: &str| text.replace('\r', "\n");
+    let whole = node.text().map(|piece| lines(&piece.plain().expect("memory")));
+    let expected = children().next().is_none().then(|| lines(&tree::text_of(element)));
+    assert_eq!(whole, expected, "{text}");
+    let is_xsi = |prefix: &str| resolved.is_xsi(text, prefix, node.place().start);
+    let is_type = |own: &roxmltree::Attribute| own.namespace() == Some(XSI) && own.name() == "type";
+    for attribute in element.attributes() {
+        let same = element.attributes().filter(|other| other.name() == attribute.name() && !is_type(other));
+        let expected = same.clone().find(|other| other.namespace().is_none()).or(same.clone().next());
+        let found = node.attribute(attribute.name(), is_xsi).map(|piece| piece.plain().expect("memory"));
+        assert_eq!(found.as_deref(), expected.map(|attribute| attribute.value()), "{text}");
+    }
+    let found = node.xsi_type(is_xsi).map(|piece| piece.plain().expect("memory"));
+    let expected = element.attributes().find(is_type);
+    assert_eq!(found.as_deref().map(type_name), expected.map(|own| type_name(own.value())), "{text}");
+}
+
+/// Whatever the text is, each step from any place in it ends, and none panics.
+pub(crate) fn any_text_can_be_walked(text: &str) {
+    const MOST: usize = 100;
+    for (at, _) in text.match_indices('<').take(MOST) {
+        let Some(node) = Cursor::at(text, at) else { continue };
+        let steps = [node.first(), node.sibling(), node.next(), node.child("a/b"), node.property("a")];
+        for step in steps.into_iter().flatten() {
+            assert!(step.place().start > at);
+            assert!(Cursor::again(text, step.place()).is_some());
+        }
+        let _ = (node.name(), node.xml());
+        let pieces = [node.text(), node.attribute("type", |_| false), node.xsi_type(|_| true)];
+        for piece in pieces.into_iter().flatten() {
+            let _ = piece.plain();
+        }
+    }
+}
+
 /// Pieces of text that may change the meaning of a document.
 #[cfg(test)]
 const PIECES: &[&str] = &[
@@ -159,6 +258,16 @@ mod tests {
          xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><Body><RResponse xmlns='urn:vim25' xsi:a=''/></Body>\
          </soapenv:Envelope>",
     ];
+
+    #[test]
+    fn the_cursor_finds_what_the_parser_finds_in_replies_changed_in_any_place() {
+        let (mut known, mut all) = (0, 0);
+        for changed in changed(GOOD[0]) {
+            known += usize::from(nodes_are_as_the_parser_sees_them(&changed));
+            all += 1;
+        }
+        assert!(known > all / 20, "{known} of {all}");
+    }
 
     /// Whether the parser accepts the text although XML forbids it.
     fn is_leniency(text: &str) -> bool {

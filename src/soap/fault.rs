@@ -3,13 +3,17 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::redaction::{end_of_tag, without_secrets};
+use super::redaction::{
+    LARGEST, carried, end_of_tag, page_without_secrets, without_secrets, words_without_secrets,
+};
+use super::xml::node::Node;
 use super::xml::reader::{Binding, Reader, StartTag};
 use super::xml::text::{local_part_of_value, text_content};
-use crate::error::{Error, Objection};
+use crate::error::{Error, FaultText, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
-use crate::text::Text;
+use crate::sync::Arc;
+use crate::text::{Bytes, Text};
 
 /// The decisive faults: they concern the session, the credentials or a privilege, and a server sends them before the method
 /// does anything. All others are `VSESSION_E_FAULT` and come from the method itself.
@@ -25,21 +29,28 @@ const DECISIVE: &[(&str, Status)] = &[
 ];
 /// The most characters of a fault's text that a message shows.
 const SHOWN_OF_TEXT: usize = 1000;
-/// The most bytes of a detail that an error carries.
-const LARGEST_DETAIL: usize = 1 << 20;
 
 /// A fault as the server sent it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
     /// The vim25 type, for example `NotAuthenticated`; empty if the server names none.
     pub(crate) name: String,
+    /// The beginning of its text.
     pub(crate) message: String,
+    /// Its whole text, unless that is too large.
+    string: String,
+    /// Empty: none.
+    code: String,
     /// The detail element as text, with the declarations of all prefixes that it uses; empty if there is none or it is too
     /// large.
     pub(crate) xml: String,
     /// What the fault is about, if it says so: a privilege, an object, a property.
     subject: Option<String>,
     objection: Option<Objection>,
+    /// The body that brought the fault.
+    body: String,
+    /// The body is not well-formed.
+    is_damaged: bool,
 }
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
@@ -133,6 +144,9 @@ const SUBJECTS: [&str; 4] = ["privilegeId", "obj", "invalidProperty", "name"];
 #[derive(Default)]
 pub(super) struct Parts {
     code: Open,
+    /// The code of SOAP 1.2.
+    value: Open,
+    in_code: bool,
     string: Open,
     reason: Open,
     in_reason: bool,
@@ -172,13 +186,22 @@ impl Open {
         }
     }
 
-    /// The beginning of its content.
+    fn content<'a>(&self, document: &'a str) -> Option<&'a str> {
+        let (tag, end) = (self.tag.as_ref()?, self.end.as_ref()?);
+        Some(&document[tag.end..end.start])
+    }
+
+    /// The beginning of its text.
     fn text(&self, document: &str) -> Option<String> {
         const MOST: usize = 16 * SHOWN_OF_TEXT;
-        let (tag, end) = (self.tag.as_ref()?, self.end.as_ref()?);
-        let inside = &document[tag.end..end.start];
+        let inside = self.content(document)?;
         let most = (0..=MOST.min(inside.len())).rev().find(|at| inside.is_char_boundary(*at))?;
         text_content(&inside[..most])
+    }
+
+    /// The whole text, unless it is too large.
+    fn whole_text(&self, document: &str) -> Option<String> {
+        text_content(self.content(document).filter(|inside| inside.len() <= LARGEST)?)
     }
 }
 
@@ -189,6 +212,8 @@ impl Parts {
             (0, "faultcode") => self.code.begin(start),
             (0, "faultstring") => self.string.begin(start),
             (0, "Reason") => self.in_reason = true,
+            (0, "Code") => self.in_code = true,
+            (1, "Value") if self.in_code => self.value.begin(start),
             (1, "Text") if self.in_reason => self.reason.begin(start),
             (0, "detail" | "Detail") if self.detail.tag.is_none() => {
                 self.detail.begin(start);
@@ -213,41 +238,50 @@ impl Parts {
     }
 
     pub(super) fn end(&mut self, level: usize, depth: usize, tag: &Range<usize>) {
-        for part in [&mut self.code, &mut self.string, &mut self.reason, &mut self.detail]
+        for part in [&mut self.code, &mut self.value, &mut self.string, &mut self.reason, &mut self.detail]
             .into_iter()
             .chain(&mut self.subjects)
         {
             part.ended(level, tag);
         }
         match depth {
-            0 => (self.in_reason, self.in_specific) = (false, false),
+            0 => (self.in_code, self.in_reason, self.in_specific) = (false, false, false),
             1 => self.in_specific = false,
             _ => {}
         }
     }
 
-    /// The fault; `text` is its document.
-    pub(super) fn read(&self, text: &str) -> Fault {
+    /// The fault in this body.
+    pub(super) fn read(&self, body: String) -> Fault {
+        let fault = self.read_text(&body);
+        Fault { body, ..fault }
+    }
+
+    fn read_text(&self, text: &str) -> Fault {
         let element = self.element.clone().map_or("", |at| &text[at]);
         let name = match &self.kind {
             Some(kind) => kind.clone(),
             None => element.strip_suffix("Fault").unwrap_or(element).chars().take(256).collect(),
         };
         let subject = self.subjects.iter().filter_map(|part| part.text(text)).find(|text| !text.is_empty());
-        let message = self.string.text(text).or_else(|| self.reason.text(text)).unwrap_or_default();
+        let string = if self.string.end.is_some() { &self.string } else { &self.reason };
+        let message = string.text(text).unwrap_or_default();
         let message = message.trim();
+        let code = self.code.text(text).or_else(|| self.value.text(text)).unwrap_or_default();
+        let code = code.trim();
         let object = self.subjects[1].text(text);
         Fault {
-            objection: match self.code.text(text) {
-                Some(code) if code.trim().rsplit(':').next() == Some("VersionMismatch") => {
-                    Some(Objection::Version)
-                }
+            objection: match code.rsplit(':').next() {
+                Some("VersionMismatch") => Some(Objection::Version),
                 _ => objection(&name, message, object.as_deref()),
             },
             name,
             message: message.to_string(),
+            string: string.whole_text(text).unwrap_or_default(),
+            code: code.to_string(),
             xml: self.detail_with_declarations(text).unwrap_or_default(),
             subject,
+            ..Fault::default()
         }
     }
 
@@ -255,33 +289,36 @@ impl Parts {
     fn detail_with_declarations(&self, text: &str) -> Option<String> {
         let (tag, end) = (self.detail.tag.clone()?, self.detail.end.clone()?);
         let detail = text.get(tag.start..end.end)?;
-        if detail.len() > LARGEST_DETAIL {
+        if detail.len() > LARGEST {
             return None;
         }
-        let detail_tag = &text[tag];
-        let outer = self.bindings.iter().filter(|binding| binding.level < self.detail_level);
-        let outer: Vec<&Binding> = outer.collect();
-        let used_in = |binding: &Binding, part: &str| match binding.prefix(text) {
-            "" => !name_of(detail_tag).contains(':'),
-            // In a name, or in a value such as `xsi:type`.
-            prefix => part.contains(&format!("{prefix}:")),
+        let detail_tag = &text[tag.clone()];
+        let is_hidden = |number: usize| {
+            let prefix = self.bindings[number].prefix(text);
+            self.bindings[number + 1..].iter().any(|inner| inner.prefix(text) == prefix)
         };
+        let missing: Vec<&Binding> = (0..self.bindings.len())
+            .filter(|number| !is_hidden(*number))
+            .map(|number| &self.bindings[number])
+            .filter(|binding| binding.level < self.detail_level && is_used(binding.prefix(text), detail))
+            .collect();
         // The declarations go to the child, unless the detail itself needs them: its tag stays as the server wrote it.
-        let on_detail = self.children != 1 || outer.iter().any(|binding| used_in(binding, detail_tag));
+        let on_detail = self.children != 1
+            || missing.iter().any(|binding| match binding.prefix(text) {
+                "" => !name_of(detail_tag).contains(':'),
+                prefix => is_used(prefix, detail_tag),
+            });
         let place = match &self.element_tag {
             Some(element) if !on_detail => element.start,
-            _ => self.detail.tag.as_ref()?.start,
+            _ => tag.start,
         };
-        let tag = &text[place..];
-        let tag = &tag[..end_of_tag(tag)];
+        let element = Node::at(text, place)?;
         let mut declarations = String::new();
-        for (i, binding) in outer.iter().enumerate() {
+        for binding in missing {
             let prefix = binding.prefix(text);
             let colon = if prefix.is_empty() { "" } else { ":" };
             let name = format!("xmlns{colon}{prefix}");
-            let hidden =
-                outer[i + 1..].iter().any(|inner| inner.prefix(text) == prefix) || declares(tag, &name);
-            if hidden || !used_in(binding, detail) {
+            if element.has(&name) {
                 continue;
             }
             // The value does not contain the quote that enclosed it.
@@ -289,7 +326,7 @@ impl Parts {
             let quote = if uri.contains('"') { '\'' } else { '"' };
             declarations.push_str(&format!(" {name}={quote}{uri}{quote}"));
         }
-        let at = place - self.detail.tag.as_ref()?.start + 1 + name_of(tag).len();
+        let at = place - tag.start + 1 + name_of(&text[place..]).len();
         let mut xml = String::new();
         xml.try_reserve_exact(detail.len() + declarations.len()).ok()?;
         xml.push_str(&detail[..at]);
@@ -299,26 +336,31 @@ impl Parts {
     }
 }
 
+/// Whether a part of a document may need the declaration of a prefix: for a name, or for a value such as that of `xsi:type`. The default
+/// namespace counts as used, because each name and each value without a prefix uses it.
+fn is_used(prefix: &str, part: &str) -> bool {
+    // A reference may stand for the colon in a value.
+    prefix.is_empty() || part.contains(&format!("{prefix}:")) || part.contains(&format!("{prefix}&"))
+}
+
 /// The name in a tag, with its prefix.
 fn name_of(tag: &str) -> &str {
     let end = tag.find(|c: char| c.is_ascii_whitespace() || matches!(c, '/' | '>')).unwrap_or(tag.len());
     tag.get(1..end).unwrap_or("")
 }
 
-/// Whether a tag has an attribute of this name.
-fn declares(tag: &str, name: &str) -> bool {
-    tag.match_indices(name).any(|(at, _)| {
-        let behind = tag[at + name.len()..].trim_start();
-        tag[..at].ends_with(|c: char| c.is_ascii_whitespace()) && behind.starts_with('=')
-    })
-}
-
 impl Fault {
+    /// The same fault with the damaged body in which it was recognised.
+    pub(super) fn in_damaged(self, body: String) -> Fault {
+        Fault { body, is_damaged: true, ..self }
+    }
+
     /// A fault that came in another form than SOAP.
     pub(crate) fn named(name: String, message: String, subject: String) -> Fault {
         let subject = Some(subject).filter(|subject| !subject.is_empty());
         let name = name.chars().take(256).collect();
-        Fault { name, message: message.trim().to_string(), subject, ..Fault::default() }
+        let string = Some(&message).filter(|message| message.len() <= LARGEST).cloned().unwrap_or_default();
+        Fault { name, message: message.trim().to_string(), string, subject, ..Fault::default() }
     }
 
     fn status(&self) -> Status {
@@ -350,13 +392,17 @@ impl Fault {
             }
             _ => {}
         }
-        // The error is copied a few times on its way to the caller. A copy that finds no memory would abort the process.
-        let room = Vec::<u8>::new().try_reserve_exact(8 * self.xml.len()).is_ok();
+        let fault = FaultText {
+            code: Some(hidden.name(&self.code)).filter(|code| !code.is_empty()).map(Text::from),
+            string: carried(&self.string, &hidden, words_without_secrets).map(Text::from),
+            detail: carried(&self.xml, &hidden, without_secrets).map(Text::from),
+        };
+        let redaction = if self.is_damaged { page_without_secrets } else { without_secrets };
+        let body = carried(&self.body, &hidden, redaction);
         let error = Error::new(status, message).with(|d| {
             d.fault_name = Some(name).filter(|n| !n.is_empty()).map(Text::from);
-            d.fault_xml = Some(&self.xml)
-                .filter(|xml| room && !xml.is_empty())
-                .map(|xml| without_secrets(xml, &hidden).into());
+            d.fault = Some(Arc::new(fault));
+            d.body = body.map(|body| Arc::new(Bytes::from(body.into_bytes())));
             d.http_status = http_status;
             d.objection = self.objection;
         });
@@ -414,6 +460,10 @@ mod tests {
             Ok(Answer::Fault(fault)) => fault,
             other => panic!("{other:?}"),
         }
+    }
+
+    fn fault_xml(error: &Error) -> String {
+        error.detail().fault.as_ref().unwrap().detail.as_ref().unwrap().to_string()
     }
 
     #[test]
@@ -566,6 +616,68 @@ mod tests {
     }
 
     #[test]
+    fn the_detail_gets_the_declarations_that_it_misses_and_no_others() {
+        for (detail, namespace) in [
+            ("<e:detail><F xsi:type='T'/></e:detail>", "urn:outer"),
+            ("<e:detail xmlns='urn:own'><F/></e:detail>", "urn:own"),
+            ("<e:detail xmlns:n='urn:own'><n:F/></e:detail>", "urn:own"),
+            ("<e:detail><n:F a=' xmlns:n=1'/></e:detail>", "a\"b"),
+            ("<e:detail><n:F xmlns:n = 'urn:own'/></e:detail>", "urn:own"),
+            ("<e:detail>n:<F xmlns='urn:own' type='n&#58;T'/></e:detail>", "urn:own"),
+            ("<detail><F type='n:T'/><G/></detail>", "urn:outer"),
+        ] {
+            let fault = read(detail, "");
+            let whole =
+                roxmltree::Document::parse(&fault.xml).unwrap_or_else(|e| panic!("{e}: {}", fault.xml));
+            let specific = whole.root_element().first_element_child().unwrap();
+            assert_eq!(specific.tag_name().namespace(), Some(namespace), "{}", fault.xml);
+            if detail.contains("='n") {
+                assert_eq!(specific.lookup_namespace_uri(Some("n")), Some("a\"b"), "{}", fault.xml);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_is_kept_whole() {
+        let long = format!("{}&lt;end", "x".repeat(20_000));
+        let fault = read("<detail><F/></detail>", &long);
+        assert!(fault.body.contains("<e:Envelope") && fault.body.ends_with("</e:Envelope>"));
+        let error = fault.into_error("M", 500, Redactor(&["hunter42!"]));
+        let said = error.detail().fault.as_ref().unwrap();
+        assert_eq!(said.code.as_deref(), Some("ServerFaultCode"));
+        assert!(
+            said.string.as_ref().is_some_and(|string| string.len() == 20_004 && string.ends_with("<end"))
+        );
+        assert!(error.detail().body.as_ref().is_some_and(|body| body.ends_with(b"</e:Envelope>")));
+        // What no server sends is not searched for secrets, and not carried.
+        let large =
+            read("<detail><F/></detail>", &"x".repeat(LARGEST)).into_error("M", 500, Redactor::NOTHING);
+        assert!(large.detail().body.is_none() && large.detail().fault.as_ref().unwrap().detail.is_some());
+    }
+
+    #[test]
+    fn a_fault_of_soap_1_2_has_code_and_string_too() {
+        let text = "<s:Envelope xmlns:s='http://www.w3.org/2003/05/soap-envelope'><s:Body><s:Fault>\
+            <s:Code><s:Value>s:Sender</s:Value><s:Subcode><s:Value>x</s:Value></s:Subcode></s:Code>\
+            <s:Reason><s:Text xml:lang='en'>Why.</s:Text></s:Reason></s:Fault></s:Body></s:Envelope>";
+        let Ok(Answer::Fault(fault)) = answer::read(text.into(), "Method", "urn:vim25") else {
+            panic!("no fault")
+        };
+        assert_eq!((&*fault.code, &*fault.string, &*fault.message), ("s:Sender", "Why.", "Why."));
+    }
+
+    #[test]
+    fn an_error_with_a_damaged_body_shows_no_secret() {
+        let text = "<e:Envelope><e:Body><e:Fault><detail><InvalidLoginFault/></detail></e:Fault><x a='hunter42!>hunter42!";
+        let Ok(Answer::Fault(fault)) = answer::read(text.into(), "Method", "urn:vim25") else {
+            panic!("no fault")
+        };
+        let error = fault.into_error("Login", 500, Redactor(&["hunter42!"]));
+        let body = String::from_utf8(error.detail().body.as_ref().unwrap().to_vec()).unwrap();
+        assert!(body.contains("InvalidLoginFault") && !body.contains("hunter"), "{body}");
+    }
+
+    #[test]
     fn an_echoed_secret_is_struck_out_and_the_detail_stays_xml() {
         let detail = "<detail><F xsi:type='hunter42!'><x a='hunter42!' b='t'>a hunter42! b</x><hunter42! />\
             <!--hunter42!--><![CDATA[hunter42!]]><e>login</e></F></detail>"
@@ -580,7 +692,7 @@ mod tests {
             ("vim25", "urn:outer"),
         ] {
             let error = read(&detail, "The Server says e").into_error("M", 500, Redactor(&[secret]));
-            let xml = error.detail().fault_xml.clone().unwrap();
+            let xml = fault_xml(&error);
             assert!(roxmltree::Document::parse(&xml).is_ok(), "{secret}: {xml}");
             assert!(xml.contains(kept), "{secret}: {xml}");
             if secret.contains("hunter") {
@@ -605,7 +717,7 @@ mod tests {
         ] {
             let detail = format!("<detail><F xsi:type='InvalidName'><x>{split}</x><y>kept</y></F></detail>");
             let error = read(&detail, "").into_error("M", 500, Redactor(&["hunter42!"]));
-            let xml = error.detail().fault_xml.clone().unwrap();
+            let xml = fault_xml(&error);
             let document = roxmltree::Document::parse(&xml).unwrap();
             let text = |name: &str| {
                 let element = document.descendants().find(|n| n.tag_name().name() == name).unwrap();

@@ -3,7 +3,7 @@
 
 use super::answer::Answer;
 use super::arguments::check_arguments;
-use super::comparison::read_or_error;
+use super::comparison::{detail_is_a_document, nodes_are_as_the_parser_sees_them, read_or_error};
 use super::envelope::{Envelope, Reference, header_part};
 use super::fault::NOT_AUTHENTICATED;
 use super::xml::escape;
@@ -33,6 +33,7 @@ pub(crate) fn fault(bytes: &[u8]) {
     let body = format!(
         r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"><e:Body><e:Fault>{inside}</e:Fault></e:Body></e:Envelope>"#
     );
+    let whole = body.clone();
     match read_or_error(body.into_bytes(), Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => panic!("a fault taken for a reply: {reply:?}"),
         Err(error) => is_the_servers(&error),
@@ -50,7 +51,20 @@ pub(crate) fn fault(bytes: &[u8]) {
             );
             assert_eq!(detail.fault_name.is_some(), !named.is_empty());
             assert!(detail.message.starts_with("Method: the server answered with the fault "));
+            assert!(detail.body.is_some() == (whole.len() <= 1 << 20), "the fault has its body");
+            detail_is_a_document(&error);
         }
+    }
+}
+
+/// A document for the cursor, or a part of one.
+pub(crate) fn node(bytes: &[u8]) {
+    let Some(inside) = text(bytes) else { return };
+    let document = format!(
+        "<a xmlns:xsi='http://www.w3.org/2001/XMLSchema-instance' xmlns:p='q' xmlns='r'>{inside}</a>"
+    );
+    for document in [inside, &document] {
+        nodes_are_as_the_parser_sees_them(document);
     }
 }
 

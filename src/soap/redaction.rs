@@ -1,9 +1,24 @@
-//! Removes secrets from XML that a server sent. The result is still XML.
+//! Removes secrets from what a server sent, for the error that carries it. XML stays XML.
 
 use super::xml::escape;
 use super::xml::text::text_content;
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::MASK;
+
+/// The most bytes of a fault's text, of its detail and of a body that an error carries. Those of vSphere have some kilobytes. The
+/// search for secrets in all their escapes takes up to some tenths of a microsecond a byte, and no deadline ends it.
+pub(super) const LARGEST: usize = 1 << 20;
+
+/// What an error carries of a text. `None`: it is empty or too large, or there is not enough memory.
+pub(super) fn carried(
+    text: &str,
+    hidden: &Redactor,
+    without_secrets: fn(&str, &Redactor) -> String,
+) -> Option<String> {
+    // A copy that finds no memory would abort the process.
+    let has_room = || Vec::<u8>::new().try_reserve_exact(2 * text.len()).is_ok();
+    (!text.is_empty() && text.len() <= LARGEST && has_room()).then(|| without_secrets(text, hidden))
+}
 
 /// XML without the secrets. They are masked in texts and attribute values; a name that contains one is replaced.
 pub(super) fn without_secrets(xml: &str, hidden: &Redactor) -> String {
@@ -20,6 +35,16 @@ pub(super) fn without_secrets(xml: &str, hidden: &Redactor) -> String {
         }
     }
     clean
+}
+
+/// Any body without the secrets: a page, or XML that cannot be read.
+pub(super) fn page_without_secrets(text: &str, hidden: &Redactor) -> String {
+    hidden.redact_document(text).unwrap_or_else(|| text.to_string())
+}
+
+/// What a server says in words, without the secrets.
+pub(super) fn words_without_secrets(text: &str, hidden: &Redactor) -> String {
+    hidden.redact_xml(text).unwrap_or_else(|| text.to_string())
 }
 
 /// Whether a start tag or an end tag begins here. Comments, CDATA sections and processing instructions count as parts of the

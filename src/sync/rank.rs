@@ -79,6 +79,8 @@ ranks! {
     Signal,
     /// A thread's waker (`runtime/signal.rs`).
     Waker,
+    /// The resolved texts of a reply or a fault (`soap/xml/resolved.rs`).
+    Resolved,
 }
 
 /// A lock that this thread holds, until dropped.

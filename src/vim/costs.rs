@@ -6,6 +6,8 @@ use crate::runtime::redact::Redactor;
 use crate::soap::answer::Answer;
 use crate::soap::arguments::check_arguments;
 use crate::soap::comparison::read_or_error;
+use crate::soap::xml::node::Node;
+use crate::soap::xml::resolved::Resolved;
 
 type Family = (&'static str, fn(usize) -> String);
 
@@ -134,6 +136,29 @@ const FAMILIES: &[Family] = &[
     }),
 ];
 
+/// Goes through a text with the cursor, once down and once along each level on the way.
+fn walk(text: &str) {
+    let resolved = Resolved::default();
+    let mut level = text.find('<').and_then(|at| Node::at(text, at));
+    for _ in 0..4 {
+        let Some(first) = level else { return };
+        let mut all = std::iter::successors(Some(first), |node| node.sibling());
+        all.by_ref().for_each(|node| {
+            let is_xsi = |prefix: &str| resolved.is_xsi(text, prefix, node.place().start);
+            let pieces = [node.attribute("type", is_xsi), node.xsi_type(is_xsi)];
+            for piece in pieces.into_iter().flatten() {
+                let _ = resolved.text(piece);
+            }
+        });
+        let _ = (first.next(), first.child("a/a/a/b"), first.property("a"));
+        let _ = first.text().map(|piece| resolved.text(piece));
+        level = first.first();
+    }
+    while let Some(deeper) = level {
+        level = deeper.first();
+    }
+}
+
 /// Reads a text with every reader.
 pub(crate) fn read_as_everything(text: &str) {
     const SECRETS: Redactor = Redactor(&["secret-1", "a&amp;x"]);
@@ -141,6 +166,7 @@ pub(crate) fn read_as_everything(text: &str) {
     let body: Vec<u8> = text.bytes().map(|b| if b == 0x7f { 0xff } else { b }).collect();
     let _ = versions::newest(&body);
     let _ = check_arguments(text);
+    walk(text);
     match read_or_error(body, SECRETS) {
         Ok(Answer::Reply(reply)) => {
             let _ = user_session::read_login(&reply);

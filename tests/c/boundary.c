@@ -440,6 +440,33 @@ static void accessors_of_the_other_kind_of_reply_return_nothing(void)
     vsession_reply_free(result.reply);
 }
 
+static bool is_nothing(vsession_text text) { return text.data == NULL && text.length == 0; }
+
+/* The null node, names that are none, and a node that stays null whatever is asked of it. */
+static void the_null_node_and_bad_names_lead_to_nothing(void)
+{
+    const vsession_node null = {{0}};
+    vsession_error *error = NULL;
+    CHECK(vsession_node_is_null(null));
+    CHECK(vsession_node_is_null(vsession_node_child(null, "a")) && vsession_node_is_null(vsession_node_child(null, NULL)));
+    CHECK(vsession_node_is_null(vsession_node_next(null)) && vsession_node_is_null(vsession_node_first(null)));
+    CHECK(vsession_node_is_null(vsession_node_sibling(null)) && vsession_node_is_null(vsession_node_property(null, "name")));
+    CHECK(is_nothing(vsession_node_name(null)) && is_nothing(vsession_node_text(null)) && is_nothing(vsession_node_xml(null)));
+    CHECK(is_nothing(vsession_node_attribute(null, "type")) && is_nothing(vsession_node_type(null)));
+    CHECK_OK(vsession_call(good.session, &some_call, NULL, &result.reply, &error), error);
+    vsession_node root = vsession_reply_root(result.reply);
+    CHECK(!vsession_node_is_null(root) && !vsession_node_is_null(vsession_node_child(root, "returnval")));
+    CHECK(vsession_node_is_null(vsession_node_child(root, NULL)) && vsession_node_is_null(vsession_node_child(root, BAD_TEXT)));
+    CHECK(vsession_node_is_null(vsession_node_child(root, "")) && vsession_node_is_null(vsession_node_child(root, "/returnval")));
+    CHECK(vsession_node_is_null(vsession_node_property(root, NULL)) && vsession_node_is_null(vsession_node_property(root, BAD_TEXT)));
+    CHECK(is_nothing(vsession_node_attribute(root, NULL)) && is_nothing(vsession_node_attribute(root, BAD_TEXT)));
+    CHECK(is_nothing(vsession_node_text(root)) && is_nothing(vsession_node_type(root)));
+    vsession_reply_free(result.reply);
+    CHECK_OK(vsession_http(good.session, &some_request, NULL, &result.reply, &error), error);
+    CHECK(vsession_node_is_null(vsession_reply_root(result.reply)));
+    vsession_reply_free(result.reply);
+}
+
 static void success_sets_the_error_to_null(void)
 {
 #define SETS_NULL(expression) \
@@ -495,6 +522,8 @@ static void accessors_accept_null(void)
     CHECK_TEXT(vsession_error_message(NULL), "");
     CHECK(vsession_error_fault_name(NULL) == NULL);
     CHECK(vsession_error_fault_xml(NULL) == NULL);
+    CHECK(vsession_error_fault_string(NULL) == NULL && vsession_error_fault_code(NULL) == NULL);
+    CHECK(vsession_node_is_null(vsession_error_fault_root(NULL)));
     CHECK(vsession_error_service_error(NULL) == NULL);
     CHECK(vsession_error_body(NULL, NULL) == NULL);
     CHECK(vsession_error_body(NULL, &length) == NULL);
@@ -550,6 +579,7 @@ static void accessors_accept_null(void)
     CHECK(vsession_reply_text(NULL) == NULL);
     CHECK_INT(vsession_reply_epoch(NULL), 0);
     CHECK(vsession_reply_operation_id(NULL) == NULL);
+    CHECK(vsession_node_is_null(vsession_reply_root(NULL)));
     CHECK_INT(vsession_reply_http_status(NULL), 0);
     CHECK(vsession_reply_header(NULL, "Date") == NULL && vsession_reply_header(NULL, NULL) == NULL);
     const char *name = "";
@@ -754,6 +784,7 @@ int main(void)
     CHECK_INT(counted("requests"), 0);
     RUN(larger_structures_are_accepted_while_their_tail_is_zero);
     RUN(accessors_of_the_other_kind_of_reply_return_nothing);
+    RUN(the_null_node_and_bad_names_lead_to_nothing);
     RUN(accessors_accept_null_and_bad_names);
     free_good_handles();
     return finish();

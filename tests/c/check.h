@@ -60,6 +60,14 @@ static inline void check_failed(const char *file, int line, const char *format, 
             check_failed(__FILE__, __LINE__, "'%s' does not hold '%s'", check_t ? check_t : "(NULL)", part); \
     } while (0)
 
+/* A text with a length, which no NUL ends. */
+#define CHECK_PIECE(actual, expected) \
+    do { \
+        vsession_text check_p = (actual); \
+        if (check_p.data == NULL || check_p.length != strlen(expected) || memcmp(check_p.data, (expected), check_p.length) != 0) \
+            check_failed(__FILE__, __LINE__, "%s is '%.*s', not '%s'", #actual, (int)check_p.length, check_p.data ? check_p.data : "", (expected)); \
+    } while (0)
+
 /* Checks a status, and prints the error's message if it is another. Frees `error` and sets it to NULL. */
 #define CHECK_STATUS(call, expected, error) check_status(__FILE__, __LINE__, #call, (call), (expected), &(error))
 #define CHECK_OK(call, error) CHECK_STATUS(call, VSESSION_OK, error)

@@ -111,6 +111,13 @@ static void a_fault_is_an_error_with_its_name_and_xml(void)
     CHECK(reply == NULL);
     CHECK_TEXT(vsession_error_fault_name(error), "ManagedObjectNotFound");
     CHECK_HAS(vsession_error_fault_xml(error), "no-such-vm");
+    CHECK(vsession_error_fault_string(error) != NULL && vsession_error_fault_code(error) != NULL);
+    CHECK_HAS(vsession_error_body(error, NULL), "Envelope");
+    vsession_node fault = vsession_error_fault_root(error), object = vsession_node_child(fault, "obj");
+    CHECK_PIECE(vsession_node_name(fault), "ManagedObjectNotFoundFault");
+    CHECK_PIECE(vsession_node_type(fault), "ManagedObjectNotFound");
+    CHECK_PIECE(vsession_node_text(object), "no-such-vm");
+    CHECK_PIECE(vsession_node_attribute(object, "type"), "VirtualMachine");
     CHECK_INT(vsession_error_http_status(error), 500);
     CHECK(vsession_error_operation_id(error) != NULL);
     CHECK_INT(vsession_error_executed(error), VSESSION_EXECUTED_YES);

@@ -124,6 +124,7 @@ static void every_function_with_a_status_fits_on_a_small_stack(void)
 /* Functions that take no handle, and accessors. One statement each. */
 static vsession_certificates *certificates;
 static vsession_error *failure;
+static vsession_node node;
 
 static void take_credentials(void)
 {
@@ -176,6 +177,14 @@ static void take_credentials(void)
     X(CHECK(vsession_reply_response(result.reply, NULL) != NULL)) \
     X(CHECK(vsession_reply_text(result.reply) != NULL)) \
     X(CHECK_INT(vsession_reply_epoch(result.reply), 1)) \
+    X(node = vsession_reply_root(result.reply)) \
+    X(CHECK(vsession_node_name(node).length == strlen("CurrentTimeResponse"))) \
+    X(CHECK(vsession_node_type(node).data == NULL && vsession_node_attribute(node, "none").data == NULL)) \
+    X(CHECK(vsession_node_is_null(vsession_node_property(node, "name")))) \
+    X(node = vsession_node_child(node, "returnval")) \
+    X(CHECK(vsession_node_text(node).length > 0 && vsession_node_xml(node).length > vsession_node_text(node).length)) \
+    X(CHECK(vsession_node_is_null(vsession_node_first(node)) && vsession_node_is_null(vsession_node_sibling(node)))) \
+    X(CHECK(vsession_node_is_null(vsession_node_next(node)) && !vsession_node_is_null(node))) \
     X(CHECK(vsession_reply_operation_id(result.reply) != NULL)) \
     X(vsession_reply_free(result.reply)) \
     X(CHECK_INT(vsession_http(good.session, &some_request, NULL, &result.reply, NULL), VSESSION_OK)) \
@@ -202,6 +211,8 @@ static void take_credentials(void)
     X(CHECK(vsession_error_message(failure) != NULL)) \
     X(CHECK(vsession_error_fault_name(failure) == NULL)) \
     X(CHECK(vsession_error_fault_xml(failure) == NULL)) \
+    X(CHECK(vsession_error_fault_string(failure) == NULL && vsession_error_fault_code(failure) == NULL)) \
+    X(CHECK(vsession_node_is_null(vsession_error_fault_root(failure)))) \
     X(CHECK(vsession_error_service_error(failure) == NULL)) \
     X(CHECK(vsession_error_body(failure, NULL) == NULL)) \
     X(CHECK_INT(vsession_error_http_status(failure), 0)) \

@@ -33,6 +33,7 @@ mod long_polls;
 mod lost_answers;
 mod memory;
 mod messages;
+mod nodes;
 mod outages;
 mod overload;
 mod phases;

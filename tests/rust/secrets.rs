@@ -131,7 +131,8 @@ fn a_repeated_password_is_redacted_in_every_form() {
             let error =
                 refused(password, json!({"fault_xml": detail, "fault_message": format!("bad: user {echo}")}));
             assert!(error.message.contains("the server answered with the fault"), "{error:?}");
-            let shown = format!("{} {:?} {:?}", error.message, error.fault, error.fault_xml);
+            let shown =
+                format!("{} {:?} {:?} {:?}", error.message, error.fault, error.fault_xml, error.answer);
             for form in [password, echo, &escaped] {
                 assert!(!shown.contains(form), "{password}: {shown}");
             }

@@ -75,9 +75,25 @@ static vsession_call_options options(void)
 /* Results are read completely, as programs do. */
 static size_t text(const char *text) { return text != NULL ? strlen(text) : 0; }
 
+static void read_node(vsession_node node)
+{
+    volatile size_t read = 0;
+    for (int steps = 0; !vsession_node_is_null(node) && steps < 100; steps++) {
+        vsession_text texts[] = {vsession_node_name(node), vsession_node_text(node), vsession_node_type(node), vsession_node_xml(node),
+            vsession_node_attribute(node, "type"), vsession_node_xml(vsession_node_property(node, "name"))};
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+            for (size_t k = 0; k < texts[i].length; k++) read += (unsigned char)texts[i].data[k];
+        read_node(vsession_node_next(vsession_node_child(node, "propSet/name")));
+        vsession_node first = vsession_node_first(node);
+        node = vsession_node_is_null(first) ? vsession_node_sibling(node) : first;
+    }
+}
+
 static void read_error(vsession_error *error)
 {
+    read_node(vsession_error_fault_root(error));
     volatile size_t read = text(vsession_error_message(error)) + text(vsession_error_fault_name(error)) + text(vsession_error_fault_xml(error))
+        + text(vsession_error_fault_string(error)) + text(vsession_error_fault_code(error))
         + text(vsession_error_service_error(error)) + text(vsession_error_body(error, NULL))
         + text(vsession_error_operation_id(error)) + (size_t)vsession_error_http_status(error) + (size_t)vsession_error_os_error(error)
         + (size_t)vsession_error_retriable(error) + vsession_error_retry_after_ms(error) + (size_t)vsession_error_executed(error) + text(vsession_status_name(vsession_error_status(error)));
@@ -99,6 +115,7 @@ static void read_info(vsession_info *info)
 static void read_reply(const vsession_reply *reply)
 {
     size_t length = 0;
+    read_node(vsession_reply_root(reply));
     volatile size_t read = text(vsession_reply_xml(reply, &length)) + text(vsession_reply_text(reply)) + text(vsession_reply_operation_id(reply))
         + (vsession_reply_response(reply, &length) != NULL) + (size_t)vsession_reply_epoch(reply)
         + (size_t)vsession_reply_http_status(reply) + text(vsession_reply_header(reply, "Date")) + text(vsession_reply_body(reply, &length));

@@ -164,6 +164,30 @@ static void save(const char *text, size_t length, const char *name) {
         fail("%s cannot be written", name);
 }
 
+static char *copied(vsession_text text) {
+    return text.data ? strndup(text.data, text.length) : NULL;
+}
+
+static vsession_text property(vsession_node machine, const char *name) {
+    return vsession_node_text(vsession_node_property(machine, name));
+}
+
+/* As docs/replies.md shows. */
+static struct machines machines_from_nodes(const vsession_reply *reply) {
+    struct machines machines = {0};
+    vsession_node object = vsession_node_child(vsession_reply_root(reply), "returnval/objects");
+    for (; !vsession_node_is_null(object); object = vsession_node_next(object)) {
+        struct machine *machine = add_machine(&machines);
+        vsession_text state = property(object, "runtime.powerState"), memory = property(object, "config.hardware.memoryMB");
+        machine->name = copied(property(object, "name"));
+        machine->uuid = copied(property(object, "config.uuid"));
+        machine->powered_on = state.length == strlen("poweredOn") && memcmp(state.data, "poweredOn", state.length) == 0;
+        for (size_t i = 0; i < memory.length; i++)
+            machine->memory_mb = 10 * machine->memory_mb + (memory.data[i] - '0');
+    }
+    return machines;
+}
+
 static void run_inventory(void) {
     char xml[2048];
     vsession_info *info = NULL;
@@ -179,9 +203,11 @@ static void run_inventory(void) {
     uint64_t cpu = cpu_ns(), begin = now_ns();
     vsession_reply *reply = call("RetrievePropertiesEx", "PropertyCollector", NULL, xml);
     size_t length;
-    const char *text = vsession_reply_xml(reply, &length), *how = text_argument("parse", "stream");
+    const char *text = vsession_reply_xml(reply, &length), *how = text_argument("parse", "nodes");
     struct machines machines = {0}; /* none: what the library itself needs, the reply's text included */
-    if (strcmp(how, "stream") == 0)
+    if (strcmp(how, "nodes") == 0)
+        machines = machines_from_nodes(reply);
+    else if (strcmp(how, "stream") == 0)
         machines = machines_from_stream(text, length);
     else if (strcmp(how, "tree") == 0)
         machines = machines_from_tree(text, length);

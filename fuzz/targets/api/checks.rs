@@ -11,6 +11,7 @@ use ::vsession::ffi::certificates::*;
 use ::vsession::ffi::error::*;
 use ::vsession::ffi::event::*;
 use ::vsession::ffi::info::*;
+use ::vsession::ffi::node::*;
 use ::vsession::ffi::reply::*;
 use ::vsession::vsession_status as status;
 
@@ -248,6 +249,34 @@ impl Run<'_> {
             assert!(std::str::from_utf8(bytes).is_ok(), "{}", self.name);
         }
         if !object.is_null() {
+            self.reached();
+        }
+    }
+
+    /// For a function that takes a node of a reply or of a fault, or the null node.
+    pub(super) fn of_node(&mut self, read: impl FnOnce(vsession_node) -> vsession_text) {
+        let way = self.byte();
+        let mut node = match way & 1 {
+            0 => unsafe { vsession_reply_root(self.object(|own| &own.replies)) },
+            _ => unsafe { vsession_error_fault_root(self.object(|own| &own.errors)) },
+        };
+        for _ in 0..(way >> 1) % 8 {
+            node = match self.byte() & 1 {
+                0 => unsafe { vsession_node_first(node) },
+                _ => unsafe { vsession_node_sibling(node) },
+            };
+        }
+        let text = read(node);
+        if text.data.is_null() {
+            assert_eq!(text.length, 0);
+        } else {
+            let bytes = unsafe { std::slice::from_raw_parts(text.data.cast::<u8>(), text.length) };
+            assert!(std::str::from_utf8(bytes).is_ok(), "{}", self.name);
+            if way & 1 == 1 {
+                shows_no_secret_bytes(bytes);
+            }
+        }
+        if !vsession_node_is_null(node) {
             self.reached();
         }
     }

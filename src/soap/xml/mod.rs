@@ -3,6 +3,8 @@
 //! - `text`: characters, names, escapes and references.
 //! - `decode`: bytes to text, bad characters included.
 //! - `reader`: finds the tags of a document or of a call's arguments. It reads all XML from servers and programs.
+//! - `node`: a cursor over a document that `reader` has accepted, with `xsi` (which prefixes stand for that namespace) and
+//!   `resolved` (the texts that readers have asked for).
 //! - `problem`: why a document cannot be read.
 //! - `tree`: small documents as trees of roxmltree, whose parts are looked up by name: the service content, the list of
 //!   versions, a session. `reader` checks the text first.
@@ -10,10 +12,13 @@
 
 pub(crate) mod date_time;
 pub(crate) mod decode;
+pub(crate) mod node;
 pub(crate) mod problem;
 pub(crate) mod reader;
+pub(crate) mod resolved;
 pub(crate) mod text;
 pub(crate) mod tree;
+mod xsi;
 
 pub(crate) use reader::is_name;
 pub(crate) use text::{escape, is_text};

@@ -16,7 +16,7 @@ use memchr::{memchr3, memmem};
 pub(crate) use names::is_name;
 use names::{BYTES, Name};
 pub(crate) use namespaces::Binding;
-pub(super) use namespaces::XSI;
+pub(in crate::soap) use namespaces::XSI;
 
 use super::problem::{Problem, Read, What};
 use super::text::{is_allowed, is_space, referenced_character};

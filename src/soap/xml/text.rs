@@ -78,8 +78,7 @@ pub(crate) fn text_content(text: &str) -> Option<String> {
         } else if let Some((_, behind)) = part("<!--", "-->").or_else(|| part("<", "?>")) {
             behind
         } else if let Some((name, behind)) = part("&", ";") {
-            let character = referenced_character(name).and_then(char::from_u32);
-            plain.push(character.filter(|c| is_allowed(*c)).unwrap_or('\u{fffd}'));
+            plain.push(character_of(name));
             behind
         } else {
             plain.push('\n');
@@ -88,6 +87,36 @@ pub(crate) fn text_content(text: &str) -> Option<String> {
     }
     plain.push_str(rest);
     Some(plain)
+}
+
+/// The text that the value of an attribute stands for: references are resolved, and white space that is written as such becomes
+/// blanks. `None`: there is not enough memory.
+pub(super) fn value_content(value: &str) -> Option<String> {
+    let mut plain = String::new();
+    plain.try_reserve_exact(value.len() + ROOM).ok()?;
+    let mut rest = value;
+    while let Some(at) = rest.find(['&', '\t', '\n', '\r']) {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        rest = match rest.strip_prefix('&').and_then(|reference| reference.split_once(';')) {
+            Some((name, behind)) => {
+                plain.push(character_of(name));
+                behind
+            }
+            None => {
+                plain.push(' ');
+                rest.strip_prefix("\r\n").unwrap_or(&rest[1..])
+            }
+        };
+    }
+    plain.push_str(rest);
+    Some(plain)
+}
+
+/// The character for which a reference stands, given without `&` and `;`.
+fn character_of(name: &str) -> char {
+    let character = referenced_character(name).and_then(char::from_u32);
+    character.filter(|c| is_allowed(*c)).unwrap_or('\u{fffd}')
 }
 
 /// Whether two attribute values, given with their references, are equal once the references are resolved.
@@ -180,6 +209,14 @@ mod tests {
         for text in ["a\r\nb\rc\r", "<![CDATA[a\r\nb\rc\r]]>", "a<![CDATA[\r\n]]>b&#10;c<!-- x -->\r\n"] {
             assert_eq!(text_content(text).as_deref(), Some("a\nb\nc\n"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn white_space_in_a_value_becomes_blanks_unless_a_reference_stands_for_it() {
+        assert_eq!(
+            value_content("a\r\nb\tc\nd\re&#10;f&#13;&#x9;&lt;\u{e9}&#1;").as_deref(),
+            Some("a b c d e\nf\r\t<\u{e9}\u{fffd}")
+        );
     }
 
     #[test]

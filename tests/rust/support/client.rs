@@ -4,6 +4,7 @@ use std::ffi::{CStr, CString, c_char, c_void};
 use std::ptr::null_mut;
 use std::sync::{Arc, Mutex};
 
+use super::nodes;
 use ::vsession::ffi::call::*;
 use ::vsession::ffi::cancel::*;
 use ::vsession::ffi::certificates::*;
@@ -36,11 +37,24 @@ pub struct ApiError {
     pub executed: vsession_executed,
 }
 
-/// What the server said to a request of `vsession_http`.
-#[derive(Clone, Debug)]
+/// What the server said.
+#[derive(Clone)]
 pub struct Answer {
     pub service_error: Option<String>,
+    pub fault_string: Option<String>,
+    pub fault_code: Option<String>,
     pub body: Option<Vec<u8>>,
+}
+
+/// As text, in which tests look for secrets.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let body = self.body.as_ref().map(|body| String::from_utf8_lossy(body));
+        f.debug_list()
+            .entries([&self.service_error, &self.fault_string, &self.fault_code])
+            .entry(&body)
+            .finish()
+    }
 }
 
 pub fn text(pointer: *const c_char) -> Option<String> {
@@ -65,6 +79,7 @@ fn bytes(of: impl FnOnce(*mut usize) -> *const c_char) -> Option<Vec<u8>> {
 }
 
 unsafe fn describe(error: *const vsession_error) -> ApiError {
+    unsafe { nodes::check_fault(error) };
     unsafe {
         ApiError {
             status: vsession_error_status(error),
@@ -73,6 +88,8 @@ unsafe fn describe(error: *const vsession_error) -> ApiError {
             fault_xml: text(vsession_error_fault_xml(error)),
             answer: Box::new(Answer {
                 service_error: text(vsession_error_service_error(error)),
+                fault_string: text(vsession_error_fault_string(error)),
+                fault_code: text(vsession_error_fault_code(error)),
                 body: bytes(|length| vsession_error_body(error, length)),
             }),
             http_status: vsession_error_http_status(error),
@@ -572,6 +589,7 @@ impl Session {
         };
         let (raw, mut out) = (options.raw(), null_mut());
         checked(|err| unsafe { vsession_call(self.0, &raw_call, &raw, &mut out, err) })?;
+        unsafe { nodes::check_reply(out) };
         let reply = unsafe {
             Reply {
                 xml: text(vsession_reply_xml(out, null_mut())).unwrap(),

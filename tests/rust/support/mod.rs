@@ -7,6 +7,7 @@ pub mod client;
 pub mod files;
 pub mod moment;
 pub mod name_server;
+pub mod nodes;
 pub mod proxy;
 pub mod simulator;
 pub mod sockets;

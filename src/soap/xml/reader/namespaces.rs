@@ -1,6 +1,7 @@
 //! The prefixes in scope and their namespaces.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::names::Name;
 use super::{Form, Reader, StartTag};
@@ -12,7 +13,7 @@ const MAX_PREFIXES: usize = 32;
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
-pub(in crate::soap::xml) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+pub(in crate::soap) const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 /// The declaration of a prefix: the places of the prefix and of its namespace.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +34,10 @@ impl Binding {
     /// Empty for the default namespace.
     pub(crate) fn prefix<'a>(&self, text: &'a str) -> &'a str {
         &text[self.prefix.local..self.prefix.end]
+    }
+
+    pub(in crate::soap::xml) fn place_of_prefix(&self) -> Range<usize> {
+        self.prefix.local..self.prefix.end
     }
 
     /// With its references unresolved.
