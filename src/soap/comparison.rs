@@ -185,6 +185,14 @@ fn is_same_element(element: Node, node: Cursor, text: &str, resolved: &Resolved)
             assert_eq!(start(node.child(&format!("{name}/{last}"))), begins(first), "{text}");
         }
     }
+    let sets = || children().filter(|set| named("propSet", set));
+    let leaf = |element: &Node| !element.children().any(|child| child.is_element());
+    let name_of = |set: Node| child(set, "name").filter(leaf).map(|name| tree::text_of(name).into_owned());
+    for property in sets().filter_map(name_of).take(4) {
+        let first = sets().find(|set| name_of(*set).as_ref() == Some(&property));
+        let value = first.and_then(|set| child(set, "val"));
+        assert!(property.contains('\r') || start(node.property(&property)) == begins(value), "{text}");
+    }
     // The parser does not turn a carriage return before a reference into a line feed.
     let lines = |text: &str| text.replace('\r', "\n");
     let whole = node.text().map(|piece| lines(&piece.plain().expect("memory")));

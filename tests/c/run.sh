@@ -175,7 +175,7 @@ both example-http examples-c/http.c -- sh -c \
     '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "^\"20.*Z\"" && ! "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" /none'
 # shellcheck disable=SC2016
 both example-power_states examples-c/power_states.c -- sh -c \
-    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "^poweredOn	DC0_H0_VM0$"'
+    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "^poweredOn	DC0_C0_RP0_VM0$"'
 # With other programs: tests/handing-on/run.sh
 # shellcheck disable=SC2016
 both example-hand_on examples-c/hand_on.c -- sh -c \

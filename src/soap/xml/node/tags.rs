@@ -39,42 +39,51 @@ fn end_of_other(bytes: &[u8], at: usize) -> Option<usize> {
     Some(at + begin + length + end.len())
 }
 
+/// Whether the byte can follow a name in a tag.
+#[inline]
+fn ends_name(byte: u8) -> bool {
+    matches!(byte, b'>' | b'/' | b'=') || is_space(byte)
+}
+
 /// The end of a name, which a blank, a `/`, a `>` or a `=` follows.
 #[inline]
-pub(super) fn end_of_name(bytes: &[u8], begin: usize) -> usize {
-    let rest = bytes.get(begin..).unwrap_or_default();
-    let is_behind = |byte: &u8| is_space(*byte) || matches!(byte, b'/' | b'>' | b'=');
-    begin + rest.iter().position(is_behind).unwrap_or(rest.len())
+pub(super) fn end_of_name(bytes: &[u8], mut at: usize) -> usize {
+    while bytes.get(at).is_some_and(|byte| !ends_name(*byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// Whether the name that begins here is this one.
+#[inline]
+fn begins(bytes: &[u8], begin: usize, name: &[u8]) -> bool {
+    // Most names differ in their first character or in their length.
+    bytes.get(begin) == name.first()
+        && bytes.get(begin + name.len()).is_some_and(|byte| ends_name(*byte))
+        && bytes[begin..].starts_with(name)
 }
 
 /// Whether the tag that begins at `start` has this name, with or without a prefix.
 #[inline]
 pub(super) fn is_named(bytes: &[u8], start: usize, name: &[u8]) -> bool {
-    let begin = start + 1;
-    let rest = bytes.get(begin..).unwrap_or_default();
-    let ends_behind =
-        |length: usize| rest.get(length).is_some_and(|byte| is_space(*byte) || matches!(byte, b'/' | b'>'));
-    if rest.starts_with(name) && ends_behind(name.len()) {
-        return true;
+    begins(bytes, start + 1, name) || is_named_behind_prefix(bytes, start + 1, name)
+}
+
+fn is_named_behind_prefix(bytes: &[u8], mut at: usize, name: &[u8]) -> bool {
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b':' => return begins(bytes, at + 1, name),
+            byte if ends_name(*byte) => return false,
+            _ => at += 1,
+        }
     }
-    let whole = &bytes[begin.min(bytes.len())..end_of_name(bytes, begin).min(bytes.len())];
-    whole
-        .strip_suffix(name)
-        .is_some_and(|prefix| memchr(b':', prefix) == prefix.len().checked_sub(1) && !prefix.is_empty())
+    false
 }
 
 /// The end of the start tag that begins at `start`. A value may contain a `>`.
 #[inline]
 pub(super) fn end_of_start(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
-    // Most tags have no attributes.
-    loop {
-        match bytes.get(at)? {
-            b'>' => return Some(at + 1),
-            byte if is_space(*byte) => break,
-            _ => at += 1,
-        }
-    }
     loop {
         at += memchr3(b'>', b'"', b'\'', bytes.get(at..)?)?;
         let quote = bytes[at];
@@ -89,11 +98,7 @@ pub(super) fn end_of_start(bytes: &[u8], start: usize) -> Option<usize> {
 /// The end of the end tag that begins at `start`.
 #[inline]
 pub(super) fn end_of_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 2;
-    while *bytes.get(at)? != b'>' {
-        at += 1;
-    }
-    Some(at + 1)
+    Some(start + memchr(b'>', bytes.get(start..)?)? + 1)
 }
 
 /// Whether the start tag that ends here is that of an empty element.
@@ -102,23 +107,33 @@ pub(super) fn is_empty(bytes: &[u8], inside: usize) -> bool {
     inside.checked_sub(2).and_then(|last| bytes.get(last)) == Some(&b'/')
 }
 
-/// The end of the element whose start tag ends at `inside`.
-pub(super) fn end_of_element(bytes: &[u8], inside: usize) -> Option<usize> {
-    let (mut at, mut open) = (inside, 1_usize);
-    if is_empty(bytes, inside) {
-        return Some(inside);
-    }
+/// The end of the element whose start tag goes from `start` to `inside`.
+#[inline]
+pub(super) fn end_of_element(bytes: &[u8], start: usize, inside: usize) -> Option<usize> {
+    if is_empty(bytes, inside) { Some(inside) } else { end_of_rest(bytes, start, inside) }
+}
+
+/// The end of the element whose start tag begins at `start` and is not empty, from a place between its children on. Only tags of
+/// the same name count: the others come in pairs. No value contains a `<`, so that nothing of a tag behind its name matters.
+pub(super) fn end_of_rest(bytes: &[u8], start: usize, mut at: usize) -> Option<usize> {
+    let name = &bytes[start + 1..end_of_name(bytes, start + 1)];
+    let mut open = 1_usize;
     loop {
         at = next(bytes, at)?;
         if is_end(bytes, at) {
-            at = end_of_end(bytes, at)?;
-            open -= 1;
-            if open == 0 {
-                return Some(at);
+            at += 2;
+            if begins(bytes, at, name) {
+                open -= 1;
+                if open == 0 {
+                    let end = at + name.len();
+                    return if bytes[end] == b'>' { Some(end + 1) } else { end_of_end(bytes, end) };
+                }
             }
-        } else {
+        } else if begins(bytes, at + 1, name) {
             at = end_of_start(bytes, at)?;
             open += usize::from(!is_empty(bytes, at));
+        } else {
+            at += 1;
         }
     }
 }
