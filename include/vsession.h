@@ -1646,12 +1646,14 @@ vsession_status vsession_queue_next(struct vsession_queue queue,
 vsession_status vsession_queue_free(struct vsession_queue queue);
 
 /**
- * Returns the whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. If `length` is not NULL, it is set to
- * the length in bytes without the NUL. NULL, with length 0, for a NULL reply and for that of `vsession_http`.
+ * Returns the whole SOAP envelope as the server sent it, except that U+FFFD replaces what XML does not allow (see
+ * `vsession_reply_repaired`): well-formed XML in UTF-8, NUL-terminated. If `length` is not NULL, it is set to the length in
+ * bytes without the NUL. NULL, with length 0, for a NULL reply and for that of `vsession_http`.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */
-const char *vsession_reply_xml(const struct vsession_reply *reply, size_t *length);
+const char *vsession_reply_xml(const struct vsession_reply *reply,
+                               size_t *length);
 
 /**
  * Returns the response element inside the envelope, for example `<CurrentTimeResponse …>…</CurrentTimeResponse>`. It
@@ -1663,6 +1665,16 @@ const char *vsession_reply_xml(const struct vsession_reply *reply, size_t *lengt
  */
 const char *vsession_reply_response(const struct vsession_reply *reply,
                                     size_t *length);
+
+/**
+ * Returns how many characters of the reply to a vim25 call were replaced by U+FFFD, because XML does not allow them: control
+ * characters, U+FFFE and U+FFFF, references to such characters, and bytes that are not UTF-8, where each maximal part of a
+ * sequence counts once. Guests and people put them into names and notes. Usually 0, and always for a reply of
+ * `vsession_http`. `vsession_reply_body` returns what the server sent. Do not write a replaced text back to the server.
+ *
+ * Threads: safe from any thread. Blocks: never.
+ */
+size_t vsession_reply_repaired(const struct vsession_reply *reply);
 
 /**
  * Returns the text of the return value when that is a single element without children: a string, a number, a time, a
@@ -1715,8 +1727,9 @@ const char *vsession_reply_header_at(const struct vsession_reply *reply,
                                      const char **name);
 
 /**
- * Returns the body of an HTTP reply, decompressed, and its length in `length`, which may be NULL. A NUL follows it, which does
- * not count. NULL, with length 0, for the reply to a vim25 call.
+ * Returns the body of a reply, decompressed, and its length in `length`, which may be NULL. A NUL follows it, which does not
+ * count. For the reply to a vim25 call these are the bytes that the server sent: what `vsession_reply_xml` returns where
+ * nothing was replaced, and the original where `vsession_reply_repaired` is not 0. NULL, with length 0, for a NULL reply.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
  */

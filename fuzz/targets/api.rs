@@ -376,6 +376,7 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
         r.of_node(|n| unsafe { vsession_node_attribute(n, name.0) });
     }),
     ("vsession_node_type", |r| r.of_node(|n| unsafe { vsession_node_type(n) })),
+    ("vsession_reply_repaired", |r| r.of_reply(|reply, _| number(unsafe { vsession_reply_repaired(reply) }))),
 ];
 
 type Function = fn(&mut Run);

@@ -3,7 +3,7 @@
 use std::ffi::c_char;
 
 use super::guard::{guard, put};
-use super::strings::{borrowed, borrowed_bytes, optional, optional_borrowed};
+use super::strings::{borrowed, optional, optional_borrowed};
 use crate::http::HeaderLines;
 use crate::session::{Content, SessionReply};
 use crate::soap::reply::Reply;
@@ -57,8 +57,9 @@ fn part(reply: *const vsession_reply, length: *mut usize, part: fn(&Reply) -> &s
     found.map_or(std::ptr::null(), |part| part.as_ptr().cast())
 }
 
-/// Returns the whole SOAP envelope as the server sent it: UTF-8, NUL-terminated. If `length` is not NULL, it is set to
-/// the length in bytes without the NUL. NULL, with length 0, for a NULL reply and for that of `vsession_http`.
+/// Returns the whole SOAP envelope as the server sent it, except that U+FFFD replaces what XML does not allow (see
+/// `vsession_reply_repaired`): well-formed XML in UTF-8, NUL-terminated. If `length` is not NULL, it is set to the length in
+/// bytes without the NUL. NULL, with length 0, for a NULL reply and for that of `vsession_http`.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
@@ -81,6 +82,17 @@ pub unsafe extern "C" fn vsession_reply_response(
     length: *mut usize,
 ) -> *const c_char {
     guard!(accessor(std::ptr::null()), || part(reply, length, |reply| &reply.xml[reply.response.clone()]))
+}
+
+/// Returns how many characters of the reply to a vim25 call were replaced by U+FFFD, because XML does not allow them: control
+/// characters, U+FFFE and U+FFFF, references to such characters, and bytes that are not UTF-8, where each maximal part of a
+/// sequence counts once. Guests and people put them into names and notes. Usually 0, and always for a reply of
+/// `vsession_http`. `vsession_reply_body` returns what the server sent. Do not write a replaced text back to the server.
+///
+/// Threads: safe from any thread. Blocks: never.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_reply_repaired(reply: *const vsession_reply) -> usize {
+    guard!(read(reply, 0), |r| r.soap().map_or(0, Reply::repairs))
 }
 
 /// Returns the text of the return value when that is a single element without children: a string, a number, a time, a
@@ -162,8 +174,9 @@ pub unsafe extern "C" fn vsession_reply_header_at(
     })
 }
 
-/// Returns the body of an HTTP reply, decompressed, and its length in `length`, which may be NULL. A NUL follows it, which does
-/// not count. NULL, with length 0, for the reply to a vim25 call.
+/// Returns the body of a reply, decompressed, and its length in `length`, which may be NULL. A NUL follows it, which does not
+/// count. For the reply to a vim25 call these are the bytes that the server sent: what `vsession_reply_xml` returns where
+/// nothing was replaced, and the original where `vsession_reply_repaired` is not 0. NULL, with length 0, for a NULL reply.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the reply is freed.
 #[unsafe(no_mangle)]
@@ -173,11 +186,13 @@ pub unsafe extern "C" fn vsession_reply_body(
 ) -> *const c_char {
     guard!(accessor(std::ptr::null()), || {
         // SAFETY: by contract NULL, or a reply that the caller has not freed.
-        let body = unsafe { reply.as_ref() }.and_then(|reply| match &reply.0.content {
-            Content::Soap(_) => None,
-            Content::Http { body, .. } => Some(body),
+        let body = unsafe { reply.as_ref() }.map(|reply| match &reply.0.content {
+            Content::Soap(reply) => reply.body(),
+            Content::Http { body, .. } => body,
         });
-        borrowed_bytes(body, length)
+        // A NUL follows both.
+        put(length, body.map_or(0, <[u8]>::len));
+        body.map_or(std::ptr::null(), |body| body.as_ptr().cast())
     })
 }
 

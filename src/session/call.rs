@@ -150,7 +150,6 @@ impl Session {
             };
             let result = endpoint.call(&attempt, watch).await;
             drop(under_way);
-            let result = result.and_then(|reply| well_formed(reply, &call.method, &operation_id));
             match &result {
                 Ok(_) => repeats.note_success(),
                 Err(error) => {
@@ -285,11 +284,6 @@ impl Session {
         }
         Ok(Some(snapshot))
     }
-}
-
-/// Checks that the whole reply is well-formed: the program gets exactly what the server sent, or an error.
-fn well_formed(reply: Reply, method: &str, operation_id: &str) -> Result<Reply> {
-    reply.well_formed(method).map_err(|error| error.with(|d| d.operation_id = Some(operation_id.into())))
 }
 
 /// The call's own answer, if the login that it caused failed without saying more.

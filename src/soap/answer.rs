@@ -5,10 +5,11 @@ use std::ops::Range;
 
 use super::fault::{self, Fault, NOT_AUTHENTICATED, Parts};
 use super::reply::{RESPONSE, Reply, VALUE};
-use super::unreadable::{Reason, Unreadable};
-use super::xml::decode::{self, BadCharacter, Form};
-use super::xml::problem::{Read, What};
+use super::unreadable::{Damage, Reason, Unreadable};
+use super::xml::decode;
+use super::xml::problem::{Problem, Read, What};
 use super::xml::reader::{EndTag, Event, Reader, StartTag};
+use super::xml::repair::{self, BadCharacter, Decoded, Form, Repaired};
 use super::xml::text::{is_white_space, text_content};
 use crate::text::Text;
 
@@ -22,23 +23,33 @@ pub(crate) enum Answer {
 /// Reads the body of an HTTP reply to a call of `method` in `namespace`.
 pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result::Result<Answer, Unreadable> {
     let utf16 = decode::beginning_of_utf16(&body);
-    let (text, bad_character) = decode::decode(body);
+    let mut decoded = match decode::decode(body) {
+        Ok(decoded) => decoded,
+        Err(problem) => {
+            // unreached: needs a process without free descriptors or memory
+            let reason = Reason::NotXml { problem, damage: None };
+            return Err(Unreadable { text: String::new(), reason, ran: false });
+        }
+    };
     let mut found = Found::default();
-    let read = found.read(&text, method, namespace);
+    let mut read = found.read(&decoded.text, method, namespace);
+    if decoded.repaired.is_some() || matches!(read, Ok(Some(_))) {
+        read = found.repair(read, &mut decoded, method, namespace);
+    }
+    let Decoded { text, repaired } = decoded;
     let reason = match read {
-        Ok(bad_reference) => match found.answer(&text, method, namespace) {
-            Ok(Content::Fault) => return Ok(Answer::Fault(found.fault.unwrap_or_default().read(text))),
+        Ok(_) => match found.answer(&text, method, namespace) {
+            Ok(Content::Fault) => {
+                let mut fault = found.fault.unwrap_or_default().read(text);
+                fault.repairs = repaired.map(|repaired| repaired.repairs);
+                return Ok(Answer::Fault(fault));
+            }
             Ok(Content::Response { response, text: value }) => {
-                let bad_reference =
-                    bad_reference.map(|(at, number)| BadCharacter { at, form: Form::Reference(number) });
                 return Ok(Answer::Reply(Reply {
                     response,
                     text: value.map(Text::from),
                     withholds_properties: found.withholds_properties,
-                    bad_character: [bad_character, bad_reference]
-                        .into_iter()
-                        .flatten()
-                        .min_by_key(|bad| bad.at),
+                    repaired,
                     xml: text.into(),
                 }));
             }
@@ -52,7 +63,7 @@ pub(crate) fn read(body: Vec<u8>, method: &str, namespace: &str) -> std::result:
             }
             match utf16 {
                 Some(beginning) => Reason::Utf16 { beginning },
-                None => Reason::NotXml { problem, bad_character },
+                None => Reason::NotXml { problem, damage: repaired.map(|it| Damage::of(&it, problem.at)) },
             }
         }
     };
@@ -120,6 +131,37 @@ impl Found {
             }
         }
         Ok(reader.bad_reference())
+    }
+
+    /// Ends the repair of a document with bad characters, once they have proved to stand in texts and values: U+FFFD takes the places of the
+    /// marks and of the references. A reference is longer than U+FFFD, so the document is then read again. A problem gets its offset in what
+    /// the server sent.
+    #[cold]
+    fn repair(
+        &mut self,
+        read: Read<Option<(usize, u32)>>,
+        Decoded { text, repaired }: &mut Decoded,
+        method: &str,
+        namespace: &str,
+    ) -> Read<Option<(usize, u32)>> {
+        *text = repair::without_marks(std::mem::take(text));
+        let (at, number) = match read {
+            Ok(Some(reference)) => reference,
+            Ok(None) => return Ok(None),
+            Err(Problem { at, what }) => {
+                let at = repaired.as_ref().map_or(at, |repaired| repaired.offset(at));
+                return Err(Problem { at, what });
+            }
+        };
+        let first = BadCharacter { at, form: Form::Reference(number) };
+        let (clean, count) = repair::without_bad_references(text, at)?;
+        let before = std::mem::replace(text, clean);
+        match repaired {
+            Some(repaired) => repaired.add_references(first, count),
+            None => *repaired = Some(Repaired::of_references(before, first, count)),
+        }
+        *self = Found::default();
+        self.read(text, method, namespace)
     }
 
     #[inline]

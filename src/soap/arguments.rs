@@ -2,8 +2,8 @@
 
 use memchr::memchr_iter;
 
-use super::xml::decode::Form;
 use super::xml::reader::Reader;
+use super::xml::repair::Form;
 use super::xml::text::{is_allowed, is_white_space};
 
 /// Whether `arguments` can stand inside a request: well-formed elements that use no prefix but `xsi` and `xsd`, or

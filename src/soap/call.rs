@@ -9,8 +9,10 @@ use super::http_status;
 use super::redaction::{self, page_without_secrets};
 use super::reply::Reply;
 use super::unreadable::Unreadable;
+use super::xml::repair::Repairs;
 use crate::error::{Error, Result};
 use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry};
+use crate::runtime::log::log;
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
 use crate::runtime::wait::Watch;
@@ -79,7 +81,12 @@ impl Endpoint {
         };
         let answer = answer::read(body, call.method, self.namespace);
         match answer {
-            Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => return Ok(reply),
+            Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => {
+                if let Some(repaired) = &reply.repaired {
+                    self.log(call, &repaired.repairs);
+                }
+                return Ok(reply);
+            }
             _ => {}
         }
         call.retry.note_pause_asked(head.retry_after());
@@ -87,7 +94,12 @@ impl Endpoint {
         let hidden = Redactor(&hidden);
         let error = match answer {
             // A proxy may change the status of a fault.
-            Ok(Answer::Fault(fault)) => fault.into_error(call.method, status, hidden),
+            Ok(Answer::Fault(fault)) => {
+                if let Some(repairs) = &fault.repairs {
+                    self.log(call, repairs);
+                }
+                fault.into_error(call.method, status, hidden)
+            }
             // The method's own response proves that it ran, whatever the status says.
             Ok(Answer::Reply(reply)) => http_status::error(&head, reply.xml.as_bytes(), SOAP, hidden)
                 .ran()
@@ -98,6 +110,18 @@ impl Endpoint {
             }
         };
         Err(self.about(call, call.retry.answered(error)))
+    }
+
+    /// Tells what was replaced in the answer to a call.
+    #[cold]
+    fn log(&self, call: &Call<'_>, repairs: &Repairs) {
+        log!(
+            Warning,
+            "{}: the answer to {} (operation id {}) contains {repairs}; U+FFFD is in its place",
+            self.server(),
+            call.method,
+            call.operation_id
+        );
     }
 
     /// An error of this call.

@@ -5,12 +5,14 @@ use std::ops::Range;
 use roxmltree::Node;
 
 use super::answer::{Answer, is_blank, read};
+use super::fault;
 use super::reply::Reply;
-use super::xml::decode;
+use super::xml::decode::decode;
 use super::xml::node::{Node as Cursor, type_name};
 use super::xml::reader::{Reader, XSI};
+use super::xml::repair::REPLACEMENT;
 use super::xml::resolved::Resolved;
-use super::xml::text::is_text;
+use super::xml::text::is_allowed;
 use super::xml::tree::{self, child};
 use crate::error::{Error, Result};
 use crate::runtime::redact::Redactor;
@@ -67,8 +69,8 @@ pub(crate) fn read_every_way(body: &[u8]) {
     let _ = std::str::from_utf8(body).map(is_read_as_by_the_parser);
     match read_or_error(body.to_vec(), Redactor::NOTHING) {
         Ok(Answer::Reply(reply)) => {
-            assert!(reply.xml.len() == body.len());
-            assert!(reply.bad_character.is_some() || reply.xml.as_bytes() == body);
+            is_repaired_as_it_says(&reply, body);
+            is_read_as_by_the_parser(&reply.xml);
             assert!(reply.xml[reply.response.clone()].starts_with('<'));
             fields_are_as_the_parser_sees_them(&reply);
             nodes_are_as_the_parser_sees_them(&reply.xml);
@@ -82,12 +84,36 @@ pub(crate) fn read_every_way(body: &[u8]) {
     }
 }
 
+/// Everything that XML forbids has become U+FFFD, one for each, and nothing else has changed.
+fn is_repaired_as_it_says(reply: &Reply, body: &[u8]) {
+    assert_eq!(reply.body(), body);
+    assert_eq!(reply.repairs() == 0, reply.xml.as_bytes() == body);
+    let number = |text: &[u8]| memchr::memmem::find_iter(text, "\u{fffd}").count();
+    assert_eq!(number(reply.xml.as_bytes()), number(body) + reply.repairs());
+    let without_references = String::from_utf8_lossy(body).replace(|c| !is_allowed(c), "\u{fffd}");
+    assert!(reply.xml.len() < without_references.len() || *reply.xml == without_references);
+    let mut reader = Reader::document(&reply.xml);
+    assert_eq!((reader.finish(), reader.bad_reference()), (Ok(()), None));
+    assert!(decode(reply.xml.as_bytes().to_vec()).is_ok_and(|again| again.repaired.is_none()));
+    let options = roxmltree::ParsingOptions { nodes_limit: 1_000_000, ..Default::default() };
+    let Ok(tree) = roxmltree::Document::parse_with_options(&reply.xml, options) else { return };
+    for element in tree.descendants() {
+        let attributes = element.attributes().map(|attribute| attribute.name());
+        for name in attributes.chain([element.tag_name().name()]) {
+            let unchanged = || memchr::memmem::find(body, name.as_bytes()).is_some();
+            assert!(!name.contains(REPLACEMENT) || unchanged(), "{name}");
+        }
+    }
+}
+
 /// Whether the reader accepts the text. If so, the parser must find the same in it. The reader is slightly stricter than the
 /// parser, and has bounds.
 fn is_read_as_by_the_parser(text: &str) -> bool {
     let tree = read_by_tree(text);
     match read(text.into(), method_in(text), "urn:vim25") {
-        Ok(Answer::Reply(reply)) if reply.bad_character.is_none() => {
+        Ok(Answer::Reply(reply)) => {
+            // The parser refuses what was replaced.
+            let tree = if reply.repaired.is_some() { read_by_tree(&reply.xml) } else { tree };
             // The parser does not turn a carriage return before a reference into a line feed.
             let lines = |text: Option<String>| text.map(|text| text.replace('\r', "\n"));
             let tree = tree.map(|(response, text)| (response, lines(text)));
@@ -99,10 +125,9 @@ fn is_read_as_by_the_parser(text: &str) -> bool {
             fields_are_as_the_parser_sees_them(&reply);
             true
         }
-        Ok(Answer::Reply(_)) => false,
-        Ok(Answer::Fault(_)) => {
-            let bad = decode::without_bad_references(text) != text || decode::decode(text.into()).1.is_some();
-            assert!(bad || tree == Ok((None, None)), "{text}: {tree:?}");
+        Ok(Answer::Fault(fault)) => {
+            let damaged = fault.repairs.is_some() || fault::recognised(text).is_some();
+            assert!(damaged || tree == Ok((None, None)), "{text}: {tree:?}");
             true
         }
         Err(_) => false,
@@ -131,16 +156,14 @@ fn fields_are_as_the_parser_sees_them(reply: &Reply) {
 /// The detail that an error carries is a document, in which every prefix is declared.
 pub(crate) fn detail_is_a_document(error: &Error) {
     let Some(detail) = error.detail().fault.as_ref().and_then(|fault| fault.detail.as_ref()) else { return };
-    if is_text(detail) && decode::without_bad_references(detail) == **detail {
-        let whole = roxmltree::Document::parse(detail);
-        // The parser has bounds of its own.
-        let too_much = |e: &roxmltree::Error| {
-            use roxmltree::Error::*;
-            matches!(e, NodesLimitReached | AttributesLimitReached | NamespacesLimitReached)
-        };
-        assert!(whole.as_ref().map_or_else(too_much, |_| true), "{:?}: {}", whole.err(), &**detail);
-        nodes_are_as_the_parser_sees_them(detail);
-    }
+    let whole = roxmltree::Document::parse(detail);
+    // The parser has bounds of its own.
+    let too_much = |e: &roxmltree::Error| {
+        use roxmltree::Error::*;
+        matches!(e, NodesLimitReached | AttributesLimitReached | NamespacesLimitReached)
+    };
+    assert!(whole.as_ref().map_or_else(too_much, |_| true), "{:?}: {}", whole.err(), &**detail);
+    nodes_are_as_the_parser_sees_them(detail);
 }
 
 /// Whether the cursor could be compared with the parser on this text. It finds the same elements, names, texts, attributes and types
@@ -280,8 +303,7 @@ mod tests {
     /// Whether the parser accepts the text although XML forbids it.
     fn is_leniency(text: &str) -> bool {
         let problem = match read_or_error(text.into(), Redactor::NOTHING) {
-            Ok(Answer::Reply(reply)) => return reply.bad_character.is_some(),
-            Ok(Answer::Fault(_)) => return false,
+            Ok(_) => return false,
             Err(error) => error.detail().message.clone(),
         };
         let lenient = [

@@ -8,7 +8,8 @@ use super::redaction::{
 };
 use super::xml::node::Node;
 use super::xml::reader::{Binding, Reader, StartTag};
-use super::xml::text::{local_part_of_value, text_content};
+use super::xml::repair::{Repairs, without_marks};
+use super::xml::text::{UNREAD_MARKUP, local_part_of_value, text_content};
 use crate::error::{Error, FaultText, Objection};
 use crate::runtime::redact::Redactor;
 use crate::status::Status;
@@ -51,6 +52,8 @@ pub(crate) struct Fault {
     body: String,
     /// The body is not well-formed.
     is_damaged: bool,
+    /// The characters that XML forbids, which were replaced.
+    pub(super) repairs: Option<Repairs>,
 }
 
 pub(crate) const NOT_AUTHENTICATED: &str = "NotAuthenticated";
@@ -89,12 +92,11 @@ pub(super) fn recognised(text: &str) -> Option<Fault> {
 /// The text without comments, sections and instructions, in which nothing is an element. `None`: a document type declaration may
 /// have changed what the text means.
 fn without_unread_text(text: &str) -> Option<String> {
-    const MARKUP: [(&str, &str); 3] = [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
     let (mut rest, mut clean) = (text, String::with_capacity(text.len()));
     while let Some(at) = rest.find('<') {
         clean.push_str(&rest[..at]);
         rest = &rest[at..];
-        if let Some((begin, end)) = MARKUP.iter().find(|(begin, _)| rest.starts_with(begin)) {
+        if let Some((begin, end)) = UNREAD_MARKUP.iter().find(|(begin, _)| rest.starts_with(begin)) {
             rest =
                 &rest[rest[begin.len()..].find(end).map_or(rest.len(), |at| begin.len() + at + end.len())..];
         } else if rest.starts_with("<!") && rest[..end_of_tag(rest)].contains('[') {
@@ -225,7 +227,7 @@ impl Parts {
                     return;
                 }
                 (self.element, self.element_tag) = (Some(start.local.clone()), Some(start.tag.clone()));
-                self.kind = reader.xsi_type().map(|kind| kind.chars().take(256).collect());
+                self.kind = reader.xsi_type().map(|kind| without_marks(kind.chars().take(256).collect()));
                 self.in_specific = true;
             }
             (2, _) if self.in_specific => {

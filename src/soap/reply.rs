@@ -6,13 +6,12 @@ use std::ops::Range;
 use roxmltree::Node;
 
 use super::unreadable::not_xml;
-use super::xml::decode::{self, BadCharacter};
 use super::xml::reader::{EndTag, Event, Reader, StartTag};
+use super::xml::repair::Repaired;
 use super::xml::text::borrowed_text_content;
 use super::xml::tree::{self, child};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::runtime::redact::Redactor;
-use crate::status::Status;
 use crate::text::Text;
 
 /// Levels of elements in an envelope: the response or the fault, the return value, the children of that.
@@ -23,7 +22,7 @@ const FIELD: usize = 5;
 /// The reply of a method that succeeded.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// The whole envelope.
+    /// The whole envelope, always well-formed.
     pub(crate) xml: Text,
     /// The place of the response element in `xml`.
     pub(crate) response: Range<usize>,
@@ -31,8 +30,8 @@ pub(crate) struct Reply {
     pub(crate) text: Option<Text>,
     /// The reply names properties that the server withholds because the caller is not authenticated.
     pub(crate) withholds_properties: bool,
-    /// The first character that XML forbids. `xml` has a question mark in place of each byte of such characters.
-    pub(crate) bad_character: Option<BadCharacter>,
+    /// What the server sent, if it has characters that XML forbids; `xml` has U+FFFD in their places.
+    pub(crate) repaired: Option<Box<Repaired>>,
 }
 
 /// No record of any server has more fields.
@@ -45,9 +44,6 @@ impl Reply {
     /// The children of the only return value, if none of them has children. Cheaper than a tree. `None`: the return value
     /// has another form.
     pub(crate) fn fields(&self) -> Option<Vec<Field<'_>>> {
-        if self.bad_character.is_some() {
-            return None;
-        }
         let xml = &self.xml;
         let mut fields = Vec::new();
         let (mut values, mut field) = (0, (0..0, 0));
@@ -76,32 +72,21 @@ impl Reply {
     /// Parses the reply as a tree and passes its response element to `read`. For the small replies to the library's own
     /// calls.
     pub(crate) fn with_tree<T>(&self, read: impl FnOnce(Node) -> Result<T>) -> Result<T> {
-        let read_text = |text: &str| {
-            let document = tree::parse(text).map_err(|problem| not_xml(text, problem, Redactor::NOTHING))?;
-            let content =
-                child(document.root_element(), "Body").and_then(|b| b.children().find(Node::is_element));
-            read(content.expect("a reply was read from this text"))
-        };
-        // The parser refuses references to characters that XML forbids.
-        match self.bad_character {
-            Some(_) if self.xml.len() <= tree::LARGEST_TREE => {
-                read_text(&decode::without_bad_references(&self.xml))
-            }
-            _ => read_text(&self.xml),
-        }
+        let document =
+            tree::parse(&self.xml).map_err(|problem| not_xml(&self.xml, problem, Redactor::NOTHING))?;
+        let content =
+            child(document.root_element(), "Body").and_then(|b| b.children().find(Node::is_element));
+        read(content.expect("a reply was read from this text"))
     }
 
-    /// The reply for the program, which never gets an altered reply: a bad character is an error.
-    pub(crate) fn well_formed(self, method: &str) -> Result<Reply> {
-        let Some(bad) = self.bad_character else { return Ok(self) };
-        let error = Error::new(
-            Status::VSESSION_E_MALFORMED_XML,
-            format!(
-                "{method}: the server answered, but its reply contains {bad}; leave out the object or the property with that text, or correct the text on the server"
-            ),
-        )
-        .with(|d| d.http_status = 200);
-        Err(error.ran())
+    /// The body as the server sent it. A zero byte follows it, as it follows `xml`.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.repaired.as_ref().map_or(self.xml.as_bytes(), |repaired| &repaired.body)
+    }
+
+    /// How many characters of the body were replaced.
+    pub(crate) fn repairs(&self) -> usize {
+        self.repaired.as_ref().map_or(0, |repaired| repaired.repairs.count)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Bodies that are neither a response nor a fault, and the error for each.
 
+use std::fmt;
 use std::ops::Range;
 
-use super::xml::decode::BadCharacter;
 use super::xml::problem::{Problem, What};
+use super::xml::repair::{BadCharacter, Repaired};
 use crate::error::Error;
 use crate::runtime::redact::{EXCERPT_LENGTH, Redactor};
 use crate::status::Status;
@@ -21,8 +22,7 @@ pub(crate) struct Unreadable {
 pub(super) enum Reason {
     NotXml {
         problem: Problem,
-        /// The first bad character, if any: the document may be damaged there.
-        bad_character: Option<BadCharacter>,
+        damage: Option<Damage>,
     },
     Utf16 {
         beginning: String,
@@ -37,6 +37,33 @@ pub(super) enum Reason {
         expected: String,
     },
     NoMemory,
+}
+
+/// A character that XML forbids, in a document that is not well-formed.
+#[derive(Debug)]
+pub(super) enum Damage {
+    /// At the place of the problem, or in the tag there.
+    Here(BadCharacter),
+    /// The first one of the document.
+    Somewhere(BadCharacter),
+}
+
+impl Damage {
+    /// `problem`: the offset of a problem in what the server sent.
+    pub(super) fn of(repaired: &Repaired, problem: usize) -> Damage {
+        repaired.here(problem).map_or(Damage::Somewhere(repaired.repairs.first), Damage::Here)
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Damage::Here(bad) => {
+                write!(f, "{bad} is a part of it, and such a character is replaced in texts and values only")
+            }
+            Damage::Somewhere(bad) => write!(f, "the reply is damaged: it contains {bad}"),
+        }
+    }
 }
 
 impl Unreadable {
@@ -56,9 +83,15 @@ impl Unreadable {
     pub(crate) fn into_error(self, hidden: Redactor) -> Error {
         let Unreadable { text, reason, ran } = self;
         let error = match reason {
-            Reason::NotXml { problem, bad_character: None } => not_xml(&text, problem, hidden),
-            Reason::NotXml { problem, bad_character: Some(bad) } => not_xml(&text, problem, hidden)
-                .reworded(|message| format!("{message}; it may be damaged before that: it contains {bad}")),
+            Reason::NotXml { problem, damage } => {
+                let error = not_xml(&text, problem, hidden);
+                match damage {
+                    Some(damage) if error.status() == Status::VSESSION_E_MALFORMED_XML => {
+                        error.reworded(|message| format!("{message}; {damage}"))
+                    }
+                    _ => error,
+                }
+            }
             Reason::Utf16 { beginning } => {
                 not_soap(&beginning, "it is in UTF-16, and SOAP servers send UTF-8", hidden)
             }

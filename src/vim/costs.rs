@@ -171,7 +171,6 @@ pub(crate) fn read_as_everything(text: &str) {
         Ok(Answer::Reply(reply)) => {
             let _ = user_session::read_login(&reply);
             let _ = reply.with_tree(user_session::read_current_session);
-            let _ = reply.well_formed("Method");
         }
         Ok(Answer::Fault(fault)) => drop(fault.into_error("Method", 500, SECRETS)),
         Err(error) => assert!(error.detail().message.len() < 4000, "{error}"),

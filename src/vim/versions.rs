@@ -4,13 +4,15 @@
 use roxmltree::Node;
 
 use crate::soap::xml::decode::decode;
+use crate::soap::xml::repair::without_marks;
 use crate::soap::xml::tree::{self, child_text, text_of};
 
 /// The newest released version of `urn:vim25` that the document lists. Internal versions, such as `uA046D008`, may come before
 /// it. `None`: the document lists none, or is another document.
 pub(crate) fn newest(body: &[u8]) -> Option<String> {
     // A larger document is another one, and is not copied.
-    let (text, _) = decode(body[..body.len().min(2 * tree::LARGEST_TREE)].to_vec());
+    let decoded = decode(body[..body.len().min(2 * tree::LARGEST_TREE)].to_vec()).ok()?;
+    let text = without_marks(decoded.text);
     let document = tree::parse(&text).ok()?;
     let root = document.root_element();
     if root.tag_name().name() != "namespaces" {

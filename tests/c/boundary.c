@@ -424,7 +424,9 @@ static void accessors_of_the_other_kind_of_reply_return_nothing(void)
     CHECK_OK(vsession_call(good.session, &some_call, NULL, &result.reply, &error), error);
     CHECK_INT(vsession_reply_http_status(result.reply), 0);
     CHECK(vsession_reply_header(result.reply, "Date") == NULL && vsession_reply_header_at(result.reply, 0, &name) == NULL);
-    CHECK(vsession_reply_body(result.reply, &length) == NULL && length == 0);
+    CHECK(vsession_reply_body(result.reply, NULL) == vsession_reply_xml(result.reply, &length));
+    CHECK_INT(strlen(vsession_reply_body(result.reply, &length)), length);
+    CHECK_INT(vsession_reply_repaired(result.reply), 0);
     vsession_reply_free(result.reply);
     CHECK_OK(vsession_http(good.session, &some_request, NULL, &result.reply, &error), error);
     CHECK_INT(vsession_reply_http_status(result.reply), 200);
@@ -435,6 +437,7 @@ static void accessors_of_the_other_kind_of_reply_return_nothing(void)
     CHECK(vsession_reply_body(result.reply, &length) != NULL && length > 2);
     CHECK_INT(strlen(vsession_reply_body(result.reply, NULL)), length);
     CHECK(vsession_reply_xml(result.reply, &length) == NULL && length == 0);
+    CHECK_INT(vsession_reply_repaired(result.reply), 0);
     CHECK(vsession_reply_response(result.reply, NULL) == NULL && vsession_reply_text(result.reply) == NULL);
     CHECK_INT(vsession_reply_epoch(result.reply), vsession_get_epoch(good.session));
     vsession_reply_free(result.reply);
@@ -577,6 +580,7 @@ static void accessors_accept_null(void)
     CHECK_INT(length, 0);
     CHECK(vsession_reply_xml(NULL, NULL) == NULL && vsession_reply_response(NULL, NULL) == NULL);
     CHECK(vsession_reply_text(NULL) == NULL);
+    CHECK_INT(vsession_reply_repaired(NULL), 0);
     CHECK_INT(vsession_reply_epoch(NULL), 0);
     CHECK(vsession_reply_operation_id(NULL) == NULL);
     CHECK(vsession_node_is_null(vsession_reply_root(NULL)));

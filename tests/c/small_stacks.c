@@ -176,6 +176,7 @@ static void take_credentials(void)
     X(CHECK(vsession_reply_xml(result.reply, NULL) != NULL)) \
     X(CHECK(vsession_reply_response(result.reply, NULL) != NULL)) \
     X(CHECK(vsession_reply_text(result.reply) != NULL)) \
+    X(CHECK_INT(vsession_reply_repaired(result.reply), 0)) \
     X(CHECK_INT(vsession_reply_epoch(result.reply), 1)) \
     X(node = vsession_reply_root(result.reply)) \
     X(CHECK(vsession_node_name(node).length == strlen("CurrentTimeResponse"))) \

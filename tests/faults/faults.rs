@@ -171,6 +171,9 @@ const PAGE: &str = "<!DOCTYPE html><html><head><title>Sign in</title></head><bod
 
 const ENVELOPE: &str = r#"<?xml version="1.0"?><e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><R xmlns="urn:vim25"><returnval>x</returnval></R></e:Body></e:Envelope>"#;
 
+/// `\x01\xff`, in base64.
+const BAD_CHARACTERS: &str = "Af8=";
+
 /// As the vAPI endpoint of a vCenter sends it.
 const UNAUTHENTICATED: &str = r#"{"error_type":"UNAUTHENTICATED","messages":[{"args":[],"default_message":"Authentication required.","id":"com.vmware.vapi.endpoint.method.authentication.required"}],"challenge":"Basic realm=\"VAPI endpoint\""}"#;
 const UNAUTHORIZED: &str = r#"{"error_type":"UNAUTHORIZED","messages":[{"args":[],"default_message":"Unable to authorize user","id":"com.vmware.vapi.authz.unauthorized"}]}"#;
@@ -290,6 +293,7 @@ pub static FAULTS: &[Fault] = &[
     Fault { name: "garbage", says: "200 with bytes that are not XML", answer: Some(xml("\u{1}\u{2}\u{3} garbage")), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "empty", says: "200 with an empty body", answer: Some(xml("")), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
     Fault { name: "html", says: "200 with an HTML page", answer: Some(page(200)), gives: unreadable(VSESSION_E_NOT_SOAP, VSESSION_EXECUTED_MAYBE), except: &[NOT_NEEDED], ..REPLY },
+    Fault { name: "bad-character", says: "a control character and a byte that is not UTF-8 in a text of the reply", begin: |s| s.reply(json!({"insert": BAD_CHARACTERS})), ..WHOLE },
     // HTTP statuses, as a proxy or the Envoy in front of vCenter sends them.
     Fault { name: "302", says: "302, a redirect", answer: Some(Answer { headers: ELSEWHERE, ..page(302) }), gives: Outcome::http(302, NO, VSESSION_EXECUTED_NO), ..REPLY },
     Fault { name: "401", says: "401", answer: Some(page(401)), gives: Outcome::http(401, NO, VSESSION_EXECUTED_NO), except: &[NOT_NEEDED], ..REPLY },

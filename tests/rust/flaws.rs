@@ -1,5 +1,8 @@
 //! Replies that hold a character which XML does not allow. A guest or a person put it into a name or a note.
 
+use std::ffi::{CStr, c_char, c_void};
+use std::sync::Mutex;
+
 use serde_json::json;
 
 use vsession::vsession_executed::*;
@@ -18,29 +21,153 @@ fn reply_with(flaw: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn a_character_that_xml_does_not_allow_is_named_with_its_place_and_the_call_has_run() {
+fn a_character_that_xml_does_not_allow_becomes_u_fffd_and_the_bytes_stay() {
     // Canned: the simulator writes well-formed XML.
     let canned = Canned::http();
     let session = logged_in(&canned);
-    let place = envelope("").find("<soapenv:Body>").unwrap()
-        + "<soapenv:Body><CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>a".len();
-    for (flaw, name) in [
-        (&b"\x1f"[..], "the character U+001F"),
-        (b"&#x1F;", "a reference to the character U+001F"),
-        (b"&#xD83D;", "a reference to the character U+D83D"),
-        ("\u{fffe}".as_bytes(), "the character U+FFFE"),
-        (b"\xe9", "the byte 0xE9"),
-        (b"\xf0\x9f\x98", "the byte 0xF0"),
-        (b"\0", "the character U+0000"),
+    for (flaw, repaired, text) in [
+        (&b"\x1f"[..], 1, "a\u{fffd}b"),
+        (b"&#x1F;", 1, "a\u{fffd}b"),
+        (b"&#xD83D;", 1, "a\u{fffd}b"),
+        (b"&#0;&#xFFFF;\x01", 3, "a\u{fffd}\u{fffd}\u{fffd}b"),
+        ("\u{fffe}".as_bytes(), 1, "a\u{fffd}b"),
+        (b"\xe9", 1, "a\u{fffd}b"),
+        (b"\xf0\x9f\x98", 1, "a\u{fffd}b"),
+        (b"\xe9\xe9 \xf0\x9f", 3, "a\u{fffd}\u{fffd} \u{fffd}b"),
+        (b"\0", 1, "a\u{fffd}b"),
+        // Text, although it looks like references; a reference in a comment is none.
+        (b"\x01<![CDATA[&#1;]]><!-- &#1; \xe9 -->", 2, "a\u{fffd}&#1;b"),
+        ("\u{fffd}&#xFFFD;\u{85}\u{7f}".as_bytes(), 0, "a\u{fffd}\u{fffd}\u{85}\u{7f}b"),
     ] {
-        let error = answered_by(&canned, session, reply_with(flaw)).unwrap_err();
-        assert_eq!((error.status, error.executed), (status::VSESSION_E_MALFORMED_XML, VSESSION_EXECUTED_YES));
-        assert!(error.message.contains(name), "{error:?}");
-        assert!(error.message.contains(&format!("at byte {place};")), "{place}: {error:?}");
-        for blamed in ["proxy", "web page", "cut off"] {
-            assert!(!error.message.contains(blamed), "{error:?}");
+        let sent = reply_with(flaw);
+        for reply in [sent.clone(), compressed(&sent)] {
+            let reply = answered_by(&canned, session, reply).unwrap();
+            let shown = flaw.escape_ascii();
+            assert_eq!((reply.repaired, reply.text.as_deref()), (repaired, Some(text)), "{shown}");
+            assert!(roxmltree::Document::parse(&reply.xml).is_ok(), "{}", reply.xml);
+            let body = reply.body.unwrap_or(reply.xml.into_bytes());
+            assert!(sent.ends_with(&body) && body.starts_with(b"<?xml"), "{shown}");
         }
     }
+    good_again(session);
+}
+
+/// The same reply, compressed.
+fn compressed(reply: &[u8]) -> Vec<u8> {
+    let head = reply.windows(4).position(|end| end == b"\r\n\r\n").unwrap();
+    with_length("Content-Encoding: gzip\r\n", &gzip(&reply[head + 4..]))
+}
+
+#[test]
+fn a_bad_character_in_the_structure_of_a_reply_is_an_error_with_its_offset() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    let whole = envelope(
+        "<CurrentTimeResponse xmlns=\"urn:vim25\"><returnval a=\"1\">t</returnval></CurrentTimeResponse>",
+    );
+    let (yes, maybe) = (VSESSION_EXECUTED_YES, VSESSION_EXECUTED_MAYBE);
+    // Where the XX is.
+    for (at, replaced, executed) in [
+        ("<returnXXval", "<returnval", yes),
+        ("<XXreturnval", "<returnval", yes),
+        ("</returnvaXXl", "</returnval", yes),
+        ("<returnval XXa", "<returnval a", yes),
+        ("<returnval aXX", "<returnval a", yes),
+        ("<returnval a=XX", "<returnval a=", yes),
+        ("\"1\"XX", "\"1\"", yes),
+        ("</soapenv:Envelope>XX", "</soapenv:Envelope>", yes),
+        ("<CurrentTimeRXXesponse", "<CurrentTimeResponse", maybe),
+        ("<soapenv:BoXXdy", "<soapenv:Body", maybe),
+        ("XX<soapenv:Envelope", "<soapenv:Envelope", maybe),
+    ] {
+        let whole = whole.replacen(replaced, at, 1);
+        let (before, behind) = whole.split_once("XX").unwrap();
+        // U+FFFD may be part of a name.
+        for (flaw, name) in [(&b"\xff"[..], "the byte 0xFF"), (b"\x01", "the character U+0001")] {
+            // What comes before does not change the offset.
+            for earlier in [&b""[..], b"<!-- \xe9\xe9\x01 -->"] {
+                let (head, rest) = before.split_once('\n').unwrap();
+                let before = [head.as_bytes(), earlier, b"\n", rest.as_bytes()].concat();
+                let body = [&before, flaw, behind.as_bytes()].concat();
+                let error = answered_by(&canned, session, with_length("", &body)).unwrap_err();
+                let shown = body.escape_ascii();
+                assert_eq!(
+                    (error.status, error.executed),
+                    (status::VSESSION_E_MALFORMED_XML, executed),
+                    "{shown}: {error:?}"
+                );
+                let named = format!("{name}, which ");
+                let place = format!(" at byte {}", before.len());
+                let (_, from_name) =
+                    error.message.split_once(&named).unwrap_or_else(|| panic!("{shown}: {error:?}"));
+                assert!(from_name.contains(&place), "{shown}: {error:?}");
+                for blamed in ["proxy", "web page", "cut off"] {
+                    assert!(!error.message.contains(blamed), "{error:?}");
+                }
+            }
+        }
+    }
+    good_again(session);
+}
+
+#[test]
+fn a_bad_character_in_a_page_is_not_what_is_wrong_with_it() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    let page = b"<html><body>Acc\xe8s refus\xe9<br></body></html>";
+    let error = answered_by(&canned, session, with_length("", page)).unwrap_err();
+    assert_eq!(error.status, status::VSESSION_E_NOT_SOAP);
+    assert!(error.message.contains("web page") && !error.message.contains("UTF-8"), "{error:?}");
+    good_again(session);
+}
+
+static LOGGED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+unsafe extern "C" fn collect(_: i32, message: *const c_char, _: *mut c_void) {
+    LOGGED.lock().unwrap().push(unsafe { CStr::from_ptr(message) }.to_str().unwrap().to_string());
+}
+
+/// Runs in its own process, because the log is the process's.
+#[test]
+fn the_log_says_what_was_replaced() {
+    child::held(child::child("flaws::child_that_logs_what_was_replaced"));
+}
+
+#[test]
+#[ignore = "run by the_log_says_what_was_replaced"]
+fn child_that_logs_what_was_replaced() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    unsafe { vsession::ffi::library::vsession_set_log(2, Some(collect), std::ptr::null_mut()) };
+    let lines = || std::mem::take(&mut *LOGGED.lock().unwrap());
+    let at = envelope("").find("<soapenv:Body>").unwrap()
+        + "<soapenv:Body><CurrentTimeResponse xmlns=\"urn:vim25\"><returnval>a".len();
+    for (flaw, expected) in [
+        (&b"\x1f"[..], Some("the character U+001F, which XML does not allow, at byte AT;")),
+        (b"&#31;", Some("a reference to the character U+001F, which XML does not allow, at byte AT;")),
+        (b"\xe9 &#1;\x01", Some("the byte 0xE9, which is not UTF-8, at byte AT and 2 more such characters;")),
+        (b"\xc3\xa9", None),
+    ] {
+        answered_by(&canned, session, reply_with(flaw)).unwrap();
+        let lines = lines();
+        let Some(expected) = expected else {
+            assert!(lines.is_empty(), "{lines:?}");
+            continue;
+        };
+        let [line] = &lines[..] else { panic!("{lines:?}") };
+        for word in [
+            &*canned.address().to_string(),
+            "CurrentTime",
+            "operation id",
+            &expected.replace("AT", &at.to_string()),
+        ] {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+    }
+    let faulty = with_length("", &fault("InvalidName", b"\x01"));
+    answered_by(&canned, session, faulty).unwrap_err();
+    assert!(matches!(&lines()[..], [line] if line.contains("the character U+0001")));
+    unsafe { vsession::ffi::library::vsession_set_log(0, None, std::ptr::null_mut()) };
     good_again(session);
 }
 
@@ -166,9 +293,40 @@ fn a_fault_is_recognized_whatever_the_encoding_of_its_text() {
             let options = Options { no_relogin: true, ..Options::default() };
             let error = session.ping_with(&options).unwrap_err();
             assert_eq!((error.status, error.fault.as_deref()), (expected, Some(kind)), "{error:?}");
+            assert!(error.message.contains('\u{fffd}'), "{error:?}");
         }
     }
     canned.well();
+    good_again(session);
+}
+
+#[test]
+fn bad_characters_in_the_name_the_text_and_the_detail_of_a_fault_become_u_fffd() {
+    let canned = Canned::http();
+    let session = logged_in(&canned);
+    for flaw in [&b"\x01"[..], b"\xe9", b"&#1;"] {
+        let body = String::from_utf8(fault("InvalidName", b"a XX b")).unwrap();
+        let body = body.replace(
+            "xsi:type=\"InvalidName\"/>",
+            "xsi:type=\"InvalidXXName\"><name a=\"XX\">vm XX</name></InvalidNameFault>",
+        );
+        let mut parts = body.split("XX");
+        let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+        for part in parts {
+            bytes.extend([flaw, part.as_bytes()].concat());
+        }
+        let error = answered_by(&canned, session, with_length("", &bytes)).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_FAULT, VSESSION_EXECUTED_YES));
+        assert_eq!(error.fault.as_deref(), Some("Invalid\u{fffd}Name"), "{error:?}");
+        for text in ["a \u{fffd} b", "vm \u{fffd}"] {
+            assert!(error.message.contains(text), "{error:?}");
+        }
+        let detail = error.fault_xml.unwrap();
+        let tree =
+            roxmltree::Document::parse(&detail).unwrap_or_else(|problem| panic!("{problem}: {detail}"));
+        let name = tree.descendants().find(|node| node.has_tag_name(("urn:vim25", "name"))).unwrap();
+        assert_eq!((name.text(), name.attribute("a")), (Some("vm \u{fffd}"), Some("\u{fffd}")));
+    }
     good_again(session);
 }
 
@@ -203,6 +361,7 @@ fn a_bad_character_in_the_users_name_does_not_prevent_a_login() {
     let session = simulator.session();
     session.login().unwrap();
     assert_eq!(session.info().unwrap().key(), key);
+    assert_eq!(session.info().unwrap().full_name(), "M\u{fffd}ller \u{fffd}");
     session.ping().unwrap();
     session.close().unwrap();
     assert_eq!(simulator.stat("sessions"), 0);

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -86,8 +87,18 @@ func cannedReply(rl *rule, c *call) *reply {
 	return r
 }
 
-// dress applies the rule's headers and encoding.
+// insert puts these bytes before the last tag of the reply, if it has tags.
+func (r *reply) insert(more []byte) {
+	at := bytes.LastIndexByte(r.body, '<')
+	if at < 0 || len(more) == 0 {
+		return
+	}
+	r.body, r.packed = slices.Concat(r.body[:at], more, r.body[at:]), nil
+}
+
+// dress applies the rule's changes, headers and encoding.
 func (r *reply) dress(rl *rule) {
+	r.insert(rl.Insert)
 	if rl.Gzip {
 		r.compress()
 	}

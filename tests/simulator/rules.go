@@ -35,6 +35,9 @@ type rule struct {
 	Body         string `json:"body,omitempty"`
 	BodyRepeat   int64  `json:"body_repeat,omitempty"`
 
+	// What is changed in it.
+	Insert []byte `json:"insert,omitempty"`
+
 	// How the reply is sent.
 	Headers    map[string]string `json:"headers,omitempty"`
 	SetCookie  string            `json:"set_cookie,omitempty"`

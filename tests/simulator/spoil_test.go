@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,6 +96,22 @@ func TestWrongLengthAndRawBytes(t *testing.T) {
 	b.wantEnd(err, "close")
 	b.want("the bytes", got, "no HTTP\n")
 	b.want("the calls", b.stats().Calls["GET /sdk/vimServiceVersions.xml"], int64(2))
+}
+
+func TestBytesAreInsertedBeforeTheLastTag(t *testing.T) {
+	for _, like := range []string{"plain", "9.0.1"} {
+		b := launch(t, "-tls=false", "-like="+like)
+		b.rule(`{"method":"GET","insert":"Af8="}`)
+		res, err := http.Get("http://" + b.a.Host + "/sdk/vimServiceVersions.xml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		if err != nil || !bytes.HasSuffix(bytes.TrimSpace(body), []byte("\x01\xff</namespaces>")) {
+			t.Error(like, err, string(body))
+		}
+	}
 }
 
 func TestConnectionsFailBelowHTTP(t *testing.T) {

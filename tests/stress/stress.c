@@ -117,7 +117,7 @@ static void read_reply(const vsession_reply *reply)
     size_t length = 0;
     read_node(vsession_reply_root(reply));
     volatile size_t read = text(vsession_reply_xml(reply, &length)) + text(vsession_reply_text(reply)) + text(vsession_reply_operation_id(reply))
-        + (vsession_reply_response(reply, &length) != NULL) + (size_t)vsession_reply_epoch(reply)
+        + (vsession_reply_response(reply, &length) != NULL) + (size_t)vsession_reply_epoch(reply) + vsession_reply_repaired(reply)
         + (size_t)vsession_reply_http_status(reply) + text(vsession_reply_header(reply, "Date")) + text(vsession_reply_body(reply, &length));
     const char *name = NULL;
     for (size_t i = 0; vsession_reply_header_at(reply, i, &name) != NULL; i++) read += text(name);
@@ -621,7 +621,7 @@ static void *trouble(void *argument)
         "{\"path\":\"/api/vcenter/*\",\"times\":5,\"reset\":\"after\"}", "{\"path\":\"/api/vcenter/*\",\"times\":5,\"close\":\"after\"}",
         "{\"path\":\"/api/vcenter/*\",\"times\":10,\"truncate_at\":10}", "{\"path\":\"/api/vcenter/*\",\"times\":5,\"status\":401}",
         "{\"path\":\"/api/vcenter/*\",\"times\":5,\"status\":503}", "{\"path\":\"/api/session\",\"method\":\"POST\",\"times\":2,\"status\":503}",
-        "{\"path\":\"/api/session\",\"method\":\"GET\",\"times\":3,\"status\":503}",
+        "{\"path\":\"/api/session\",\"method\":\"GET\",\"times\":3,\"status\":503}", "{\"method\":\"*\",\"times\":10,\"insert\":\"Af8=\"}",
     };
     me = argument;
     while (!atomic_load(&ended)) {

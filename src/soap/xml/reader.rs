@@ -1,10 +1,9 @@
 //! The reader of XML documents. It reads from start to end, in linear time and without a tree: each call of `next` returns the
 //! next tag as ranges of the text. It accepts only well-formed documents with namespaces, and refuses document type
-//! declarations. It bounds what makes XML expensive to read (attributes of an element, prefixes in scope, depth) far beyond
-//! the documents of vSphere servers.
+//! declarations. It bounds what makes XML expensive to read; see `limits`.
 //!
-//! It does not check for characters that XML forbids, because replies that contain some are read as well; see
-//! `text::is_allowed`.
+//! It does not check texts and values for characters that XML forbids, because replies that contain some are read as well; see
+//! `repair`.
 
 mod names;
 mod namespaces;
@@ -18,13 +17,9 @@ use names::{BYTES, Name};
 pub(crate) use namespaces::Binding;
 pub(in crate::soap) use namespaces::XSI;
 
+use super::limits::{MAX_ATTRIBUTES, MAX_DEPTH};
 use super::problem::{Problem, Read, What};
 use super::text::{is_allowed, is_space, referenced_character};
-
-/// The most attributes of an element.
-const MAX_ATTRIBUTES: usize = 32;
-/// The most levels of elements. The names of the open elements then take 16 MiB.
-const MAX_DEPTH: usize = 1 << 20;
 
 macro_rules! declaration {
     ($prefix:literal, $namespace:literal) => {

@@ -7,6 +7,10 @@ use memchr::{memchr, memchr3};
 
 use crate::text::ROOM;
 
+/// Comments, sections and instructions: nothing in them is a tag or a reference.
+pub(in crate::soap) const UNREAD_MARKUP: [(&str, &str); 3] =
+    [("<!--", "-->"), ("<![CDATA[", "]]>"), ("<?", "?>")];
+
 /// Escapes text for a place between tags or in a quoted attribute. The result is allocated once: a string that grows leaves
 /// copies behind, and this one may hold a password.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {

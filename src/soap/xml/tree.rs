@@ -5,20 +5,14 @@ use std::borrow::Cow;
 
 use roxmltree::{Document, Node, ParsingOptions};
 
+pub(crate) use super::limits::LARGEST_TREE;
+use super::limits::{MAX_DECLARATIONS, MAX_LEVELS, MAX_NODES};
 use super::problem::{Problem, Read, What};
 use super::reader::{Event, Reader, XSI};
 use super::text::local_part;
 
-/// The largest document that becomes a tree. Real ones have a few kilobytes.
-pub(crate) const LARGEST_TREE: usize = 256 * 1024;
 /// The bytes that a tree takes for a node, an attribute or a prefix in scope, with spare capacity.
 const NODE: usize = 300;
-/// Elements, attributes and texts of such a document.
-const MAX_NODES: usize = 16 * 1024;
-/// The tree repeats those in scope for each element that declares another one.
-const MAX_DECLARATIONS: usize = 512;
-/// The parser recurses once for each level, and the caller's stack may be small.
-const MAX_LEVELS: usize = 128;
 
 /// Parses a small document. The reader reads it first and refuses documents that would take much memory or stack.
 pub(crate) fn parse(text: &str) -> Read<Document<'_>> {

@@ -408,6 +408,32 @@ pub struct Reply {
     pub xml: String,
     pub text: Option<String>,
     pub epoch: u64,
+    /// How many characters were replaced.
+    pub repaired: usize,
+    /// What the server sent, where that is something else than `xml`.
+    pub body: Option<Vec<u8>>,
+}
+
+impl Reply {
+    /// # Safety
+    /// `reply` is the reply to a call.
+    unsafe fn of(reply: *const vsession_reply) -> Reply {
+        unsafe {
+            let (mut length, mut body_length) = (0, 0);
+            let xml = vsession_reply_xml(reply, &mut length);
+            let body = vsession_reply_body(reply, &mut body_length);
+            let repaired = vsession_reply_repaired(reply);
+            // Without repairs there is no second copy.
+            assert_eq!(repaired == 0, (xml, length) == (body, body_length));
+            Reply {
+                xml: text(xml).unwrap(),
+                text: text(vsession_reply_text(reply)),
+                epoch: vsession_reply_epoch(reply),
+                repaired,
+                body: bytes(|length| vsession_reply_body(reply, length)).filter(|_| repaired > 0),
+            }
+        }
+    }
 }
 
 /// Not closed on drop: a test decides that.
@@ -590,13 +616,7 @@ impl Session {
         let (raw, mut out) = (options.raw(), null_mut());
         checked(|err| unsafe { vsession_call(self.0, &raw_call, &raw, &mut out, err) })?;
         unsafe { nodes::check_reply(out) };
-        let reply = unsafe {
-            Reply {
-                xml: text(vsession_reply_xml(out, null_mut())).unwrap(),
-                text: text(vsession_reply_text(out)),
-                epoch: vsession_reply_epoch(out),
-            }
-        };
+        let reply = unsafe { Reply::of(out) };
         unsafe { vsession_reply_free(out) };
         Ok(reply)
     }
@@ -630,6 +650,10 @@ impl Info {
 
     pub fn cookie_value(&self) -> String {
         text(unsafe { vsession_info_cookie_value(self.0) }).unwrap()
+    }
+
+    pub fn full_name(&self) -> String {
+        text(unsafe { vsession_info_full_name(self.0) }).unwrap()
     }
 
     pub fn user_name(&self) -> String {

@@ -5,11 +5,9 @@ use std::ops::Range;
 
 use super::names::Name;
 use super::{Form, Reader, StartTag};
+use crate::soap::xml::limits::MAX_PREFIXES;
 use crate::soap::xml::problem::Read;
 use crate::soap::xml::text::{is_same_value, local_part_of_value};
-
-/// The most prefixes in scope at one place. Every declaration counts.
-const MAX_PREFIXES: usize = 32;
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
