@@ -8,7 +8,7 @@ structures. The program of the library reads the reply with the cursor ([replies
 the reply's text as a stream with libxml2. The program on libcurl makes a tree of the reply with libxml2, as is customary, so
 a part of the difference between these is that between a stream and a tree. "A tree of it" is the library with a tree too, for a
 comparison of like with like. In "text alone" the program does not parse: the reply has arrived, is checked, and its text can be used. govmomi
-and pyVmomi parse as they always do. Memory is the peak in addition to what the program held before; "the reply" is the size of the reply.
+and pyVmomi parse as they always do. "The reply in memory" counts from the moment when the library has handed it out. Memory is the peak in addition to what the program held before; "the reply" is the size of the reply.
 
 Most of the time is the server's, which computes the reply and sends it. The floor is a bare socket that reads all bytes of the reply and
 examines none. No client can be faster, so the budget for the time cannot hold if the floor alone exceeds it. A fairer measure of a
@@ -42,7 +42,9 @@ def measure_as(bench, profile, where):
         raise RuntimeError("the floor did not read the whole reply")
     budget = Budget(times={"govmomi": 0.25})
     size = [{"peak_kib": s["bytes"] / 1024} for s in alone["vsession"]]
-    bench.row(where, "CPU", "ms", samples, cpu, budget=Budget(times={SAX: 0.6, "govmomi": 0.15}), chart=True)
+    bench.row(where, "CPU", "ms", samples, cpu, budget=Budget(times={"govmomi": 0.15}), chart=True)
+    readers = {"vsession": samples["vsession"], SAX: samples[SAX], "libxml2 tree": tree["vsession"]}
+    bench.row(f"{where}, the reply in memory", "CPU", "ms", readers, read_cpu, budget=Budget(times={SAX: 0.6}), chart=True)
     bench.row(where, "peak memory", "MiB", {**samples, "the reply": size}, peak, budget=Budget(times={"the reply": 1.5, "govmomi": 0.25}), chart=True, references=("the reply",))
     bench.row(where, "time", "ms", {**samples, "floor": floor}, wall, budget=budget, chart=True)
     bench.row(f"{where}, the reply ready", "time", "ms", {name: sent_at_once[name] for name in (*PROGRAMS, SAX, "floor")}, wall, budget=budget, chart=True)
@@ -62,6 +64,10 @@ def read(bench, program, server, **how):
 
 def cpu(sample):
     return sample["cpu_ns"] / 1e6
+
+
+def read_cpu(sample):
+    return sample["read_cpu_ns"] / 1e6
 
 
 def wall(sample):

@@ -7,6 +7,7 @@
 mod tags;
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 use memchr::{memchr, memchr3};
 
@@ -60,7 +61,11 @@ impl<'a> Piece<'a> {
     /// Whether this is the text.
     fn is(&self, text: &str) -> bool {
         // What stands for a text is never shorter than it.
-        self.raw.len() >= text.len() && self.plain().is_some_and(|own| own == text)
+        match self.raw.len().cmp(&text.len()) {
+            Ordering::Less => false,
+            Ordering::Equal if self.raw != text && !text.contains('\n') => false,
+            _ => self.plain().is_some_and(|own| own == text),
+        }
     }
 
     pub(crate) fn plain(&self) -> Option<Cow<'a, str>> {
@@ -158,7 +163,10 @@ impl<'a> Node<'a> {
     pub(crate) fn property(self, name: &str) -> Option<Node<'a>> {
         const SET: &str = "propSet";
         let bytes = self.bytes();
-        let mut at = self.named_child(SET)?.place.start;
+        let mut at = match self.behind_usual_object() {
+            Some(at) if self.text[at..].starts_with(USUAL) => at,
+            _ => self.named_child(SET)?.place.start,
+        };
         loop {
             let end = match self.usual_name(at) {
                 Some((text, behind)) if text.is(name) => return self.named_behind(behind, "val"),
@@ -177,6 +185,16 @@ impl<'a> Node<'a> {
                 at = self.named_behind(end, SET)?.place.start;
             }
         }
+    }
+
+    /// The end of the reference at the beginning of an object, written as every vSphere server does.
+    fn behind_usual_object(self) -> Option<usize> {
+        let (begin, end) = ("<obj type=", "</obj>");
+        let text = self.text[self.place.inside..].strip_prefix(begin).filter(|_| !self.is_empty())?;
+        let length = memchr(b'<', text.as_bytes())?;
+        // Behind an empty element it would be the end tag of this one.
+        let is_its_end = text[length..].starts_with(end) && self.name() != "obj";
+        is_its_end.then(|| self.place.inside + begin.len() + length + end.len())
     }
 
     /// The name at the beginning of the property at `at`, written as every vSphere server does, and the end of its element: the same

@@ -6,11 +6,36 @@ use memchr::{memchr, memchr3, memmem};
 
 use crate::soap::xml::text::is_space;
 
+/// Eight bytes from `at` on.
+#[inline]
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
+}
+
+/// A word whose lowest bit that is set is in the place of the first `byte` of the given word; 0: there is none.
+#[inline]
+fn places(word: u64, byte: u8) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let zero = word ^ (ONES * u64::from(byte));
+    zero.wrapping_sub(ONES) & !zero & (ONES << 7)
+}
+
+#[inline]
+fn first(places: u64) -> usize {
+    (places.trailing_zeros() / 8) as usize
+}
+
+/// The next `<`.
+#[inline]
+fn next_mark(bytes: &[u8], at: usize) -> Option<usize> {
+    Some(at + memchr(b'<', bytes.get(at..)?)?)
+}
+
 /// The `<` of the next start tag or end tag.
 #[inline]
 pub(super) fn next(bytes: &[u8], mut at: usize) -> Option<usize> {
     loop {
-        at += memchr(b'<', bytes.get(at..)?)?;
+        at = next_mark(bytes, at)?;
         match bytes.get(at + 1)? {
             b'!' | b'?' => at = end_of_other(bytes, at)?,
             _ => return Some(at),
@@ -85,7 +110,12 @@ fn is_named_behind_prefix(bytes: &[u8], mut at: usize, name: &[u8]) -> bool {
 pub(super) fn end_of_start(bytes: &[u8], start: usize) -> Option<usize> {
     let mut at = start + 1;
     loop {
-        at += memchr3(b'>', b'"', b'\'', bytes.get(at..)?)?;
+        let found =
+            word(bytes, at).map_or(0, |word| places(word, b'>') | places(word, b'"') | places(word, b'\''));
+        at += match found {
+            0 => memchr3(b'>', b'"', b'\'', bytes.get(at..)?)?,
+            found => first(found),
+        };
         let quote = bytes[at];
         at += 1;
         if quote == b'>' || planted!("tag-ends-in-a-value") {
@@ -117,23 +147,27 @@ pub(super) fn end_of_element(bytes: &[u8], start: usize, inside: usize) -> Optio
 /// the same name count: the others come in pairs. No value contains a `<`, so that nothing of a tag behind its name matters.
 pub(super) fn end_of_rest(bytes: &[u8], start: usize, mut at: usize) -> Option<usize> {
     let name = &bytes[start + 1..end_of_name(bytes, start + 1)];
+    let first = *name.first()?;
     let mut open = 1_usize;
     loop {
-        at = next(bytes, at)?;
-        if is_end(bytes, at) {
-            at += 2;
-            if begins(bytes, at, name) {
-                open -= 1;
-                if open == 0 {
-                    let end = at + name.len();
-                    return if bytes[end] == b'>' { Some(end + 1) } else { end_of_end(bytes, end) };
+        at = next_mark(bytes, at)? + 1;
+        match *bytes.get(at)? {
+            b'/' => {
+                at += 1;
+                if bytes.get(at) == Some(&first) && begins(bytes, at, name) {
+                    open -= 1;
+                    if open == 0 {
+                        let end = at + name.len();
+                        return if bytes[end] == b'>' { Some(end + 1) } else { end_of_end(bytes, end) };
+                    }
                 }
             }
-        } else if begins(bytes, at + 1, name) {
-            at = end_of_start(bytes, at)?;
-            open += usize::from(!is_empty(bytes, at));
-        } else {
-            at += 1;
+            b'!' | b'?' => at = end_of_other(bytes, at - 1)?,
+            byte if byte == first && begins(bytes, at, name) => {
+                at = end_of_start(bytes, at - 1)?;
+                open += usize::from(!is_empty(bytes, at));
+            }
+            _ => {}
         }
     }
 }
