@@ -36,7 +36,7 @@ fn a_character_that_xml_does_not_allow_becomes_u_fffd_and_the_bytes_stay() {
         (b"\xe9\xe9 \xf0\x9f", 3, "a\u{fffd}\u{fffd} \u{fffd}b"),
         (b"\0", 1, "a\u{fffd}b"),
         // Text, although it looks like references; a reference in a comment is none.
-        (b"\x01<![CDATA[&#1;]]><!-- &#1; \xe9 -->", 2, "a\u{fffd}&#1;b"),
+        (b"&#1;<![CDATA[&#1;]]><!-- &#1; \xe9 -->", 2, "a\u{fffd}&#1;b"),
         ("\u{fffd}&#xFFFD;\u{85}\u{7f}".as_bytes(), 0, "a\u{fffd}\u{fffd}\u{85}\u{7f}b"),
     ] {
         let sent = reply_with(flaw);
