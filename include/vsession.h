@@ -23,7 +23,7 @@
 #include <stdint.h>
 /* Initialisers of the structures with struct_size. Zero is the default of every other member. */
 #define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options), 0, 0, { 0 }, NULL, 0, 0, 0 }
-#define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0 }
+#define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, 0 }
 #define VSESSION_HTTP_REQUEST_INIT { sizeof(vsession_http_request), NULL, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL }
 
 
@@ -719,9 +719,9 @@ typedef struct vsession_soap_call {
      */
     size_t struct_size;
     /**
-     * The method, for example `CurrentTime`. Methods that end a session or make another one are refused on any object:
-     * `Logout`, `CloneSession`, `ImpersonateUser`, and all whose names begin with `Login`. Use `vsession_login` and
-     * `vsession_logout`.
+     * The method, for example `CurrentTime`. Methods that end a session or make another one are refused, on any object, of any
+     * service and for nobody too: `Logout`, `CloneSession`, `ImpersonateUser`, all whose names begin with `Login`, and
+     * `VslmLoginByToken` and `VslmLogout`. Use `vsession_login` and `vsession_logout`.
      */
     const char *method;
     /**
@@ -730,20 +730,53 @@ typedef struct vsession_soap_call {
     const char *this_type;
     /**
      * The id of that object, for example `vm-42`. NULL: the only object of this type in the server's ServiceContent
-     * (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi. `method`, `this_type`
-     * and `this_id` are at most 1,024 bytes long.
+     * (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi. Other services than vim25
+     * need it. `method`, `this_type` and `this_id` are at most 1,024 bytes long.
      */
     const char *this_id;
     /**
      * The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
      * The prefixes `xsi:` and `xsd:` may be used. XML that is not well-formed is refused, with its line and column in the
-     * message. NULL: no arguments.
+     * message. They end with a NUL. NULL: no arguments, or those of `arguments_bytes`.
      */
     const char *arguments;
     /**
-     * The length of `arguments` in bytes. 0, with `arguments` that are not NULL: they end with a NUL.
+     * The length of `arguments_bytes` in bytes. 0 without them.
      */
     size_t arguments_length;
+    /**
+     * The arguments as text that does not end with a NUL; `arguments_length` is its length, and may be 0. NULL with `arguments`.
+     */
+    const char *arguments_bytes;
+    /**
+     * The path of another SOAP service on the same server, for example `/pbm`. NULL: vim25. The paths that `vsession_http`
+     * refuses are refused here too.
+     */
+    const char *service_path;
+    /**
+     * The namespace of that service, for example `urn:pbm`. Needed with `service_path`.
+     */
+    const char *service_namespace;
+    /**
+     * The version of that service, at most 64 bytes of printable ASCII. The `SOAPAction` is `urn:pbm/2.0` with the version `2.0`. NULL: the
+     * `SOAPAction` names no version (`urn:pbm/`), which the services take as their own.
+     */
+    const char *service_version;
+    /**
+     * Elements for the SOAP header, behind the library's own: XML as in `arguments`, in the namespace of SOAP where they declare no other.
+     * `operationID` and `vcSessionCookie` are refused: the library writes them. NULL: none.
+     */
+    const char *soap_header;
+    /**
+     * Non-zero: the call is nobody's. It needs no session, logs nobody in and sends no cookie, and neither a success nor a fault says
+     * anything about the session. `require_epoch` must be 0. A vim25 call asks the server first for the version of its API, without
+     * credentials, if no login or call has done so.
+     */
+    int32_t anonymous;
+    /**
+     * Must be zero.
+     */
+    int32_t reserved;
 } vsession_soap_call;
 
 #ifdef __cplusplus
@@ -1387,6 +1420,14 @@ bool vsession_info_is_extension(const struct vsession_info *info);
 const char *vsession_info_about(const struct vsession_info *info, const char *field);
 
 /**
+ * Returns the version of the vim25 API that the library speaks with the server, for example `8.0.2.0`: the one of the option
+ * `api_version`, or the newest that the server offers and the option `api_version_max` allows. NULL for NULL.
+ *
+ * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+ */
+const char *vsession_info_api_version(const struct vsession_info *info);
+
+/**
  * Returns the id of a managed object that the server's `ServiceContent` names, by the name of the property:
  * `rootFolder`, `propertyCollector`, `viewManager`, and so on. NULL when the server does not have the property.
  *
@@ -1897,7 +1938,8 @@ vsession_status vsession_get_cookie(struct vsession session,
                                     struct vsession_error **err);
 
 /**
- * Calls a vim25 method through the session, and logs in first when that is necessary and allowed.
+ * Calls a method through the session, and logs in first when that is necessary and allowed: of vim25, or of another SOAP service of the
+ * server (`service_path` in `vsession_soap_call`; docs/services.md). A call that is `anonymous` goes through no session.
  *
  * When the server answers that the caller is not authenticated, the library asks it whether the session is alive. If
  * the session is gone, it is replaced, once for all threads, and the call is sent again. If it is alive, the account
@@ -1906,6 +1948,9 @@ vsession_status vsession_get_cookie(struct vsession session,
  * that has not yet brought a successful call is not replaced at once: the library waits as after a failed login
  * (`vsession_error_retry_after_ms`). Methods that end the session or make another one are refused; see `method` in
  * `vsession_soap_call`.
+ *
+ * A failure of another service changes neither the session's state nor what the library knows of the server, and its success proves
+ * nothing about the session. When it answers that the caller is not authenticated, the session is checked and replaced as above.
  *
  * Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the reply is complete, the
  * deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `call` and

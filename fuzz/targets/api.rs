@@ -377,6 +377,7 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
     }),
     ("vsession_node_type", |r| r.of_node(|n| unsafe { vsession_node_type(n) })),
     ("vsession_reply_repaired", |r| r.of_reply(|reply, _| number(unsafe { vsession_reply_repaired(reply) }))),
+    ("vsession_info_api_version", |r| r.of_info(|i| unsafe { vsession_info_api_version(i) })),
 ];
 
 type Function = fn(&mut Run);

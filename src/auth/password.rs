@@ -36,6 +36,7 @@ pub(super) async fn sign_in(
         retry,
         lane: Lane::Usual,
         commit_when_sent: true,
+        extras: None,
     };
     let (reply, cookie) = call_for_session(endpoint, &call, password, watch).await;
     let user = reply.and_then(|reply| read_login(&reply).map_err(Error::ran));

@@ -115,6 +115,14 @@ fn is_documented(name: &str, values: &str, value: &str) -> Option<bool> {
         _ if value.len() > login_text::MOST => Some(false),
         "url" | "proxy" | "no_proxy" => None,
         "username" | "password" | "locale" => Some(login_text::check(value).is_ok()),
+        "api_version_max" => {
+            let is_released = |v: &str| {
+                v.len() <= 32
+                    && v.starts_with(|c: char| c.is_ascii_digit())
+                    && v.chars().all(|c| c.is_ascii_digit() || c == '.')
+            };
+            Some(value.is_empty() || is_released(value))
+        }
         "api_version" => Some(value == "auto" || crate::vim::versions::is_version(value)),
         "user_agent" => {
             Some((1..=256).contains(&value.len()) && value.chars().all(|c| (' '..='~').contains(&c)))

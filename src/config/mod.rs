@@ -29,6 +29,7 @@ use crate::runtime::event::Queue;
 use crate::runtime::secret::Secret;
 use crate::status::Status;
 use crate::sync::Arc;
+use crate::vim::versions::is_newer;
 use files::NamedFile;
 use url::Url;
 
@@ -122,6 +123,7 @@ pub(crate) struct Config {
     /// The most bytes of each body in a trace.
     pub(crate) trace_bodies: u64,
     pub(crate) api_version: Option<String>,
+    pub(crate) api_version_max: Option<String>,
     pub(crate) relogin: Relogin,
     pub(crate) rest: RestWay,
     pub(crate) backoff: Duration,
@@ -185,6 +187,16 @@ impl Config {
             named.unusable(format!("is no directory and cannot be made one: {error}")).caused_by(&error)
         })?;
         Ok(net::TraceSettings { dir, bodies: self.trace_bodies })
+    }
+
+    /// Refuses a version of the API beside a limit that excludes it.
+    pub(crate) fn check_api_version(&self) -> Result<()> {
+        match (&self.api_version, &self.api_version_max) {
+            (Some(version), Some(newest)) if is_newer(version, newest) => Err(Error::config(format!(
+                "option 'api_version' is '{version}', newer than 'api_version_max', which is '{newest}'; change one of them"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// The settings of the network layer. Reads the certificate files, and makes the directory for traces.

@@ -9,7 +9,7 @@ use super::{Compression, Config, Probe, Relogin, RestWay, login_text};
 use crate::error::{Error, Result};
 use crate::net::Thumbprint;
 use crate::runtime::secret::Secret;
-use crate::vim::versions::is_version;
+use crate::vim::versions::{is_released, is_version};
 
 struct Opt {
     name: &'static str,
@@ -277,6 +277,19 @@ const OPTIONS: &[Opt] = &[
                 return Err("is not a version".into());
             }
             c.api_version = Some(v.to_string()).filter(|v| v != "auto");
+            Ok(())
+        },
+    },
+    Opt {
+        name: "api_version_max",
+        values: "a released version such as `8.0.2.0`",
+        default: "",
+        about: "The newest version of the vim25 API to speak, although the server offers newer ones: for a program that was tested with it. `api_version` = `auto` then takes the newest listed version that is not newer. If the server lists only newer ones, the login fails. Empty: no limit. `vsession_info_api_version` tells the version in use.",
+        set: |c, v| {
+            if !v.is_empty() && !is_released(v) {
+                return Err("is not a released version".into());
+            }
+            c.api_version_max = Some(v.to_string()).filter(|v| !v.is_empty());
             Ok(())
         },
     },

@@ -10,11 +10,13 @@ use super::cancel::vsession_cancel;
 use super::handles;
 use super::strings::{optional, required, with_length};
 use crate::error::{Error, Result};
+use crate::http::check_target;
+use crate::rest::paths;
 use crate::runtime::redact::excerpt;
 use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::signal::Signal;
-use crate::session::{CallOptions, MethodCall, Timeout};
-use crate::soap::arguments::check_arguments;
+use crate::session::{CallOptions, MethodCall, OtherService, Special, Timeout};
+use crate::soap::arguments::{check_arguments, check_header, check_namespace};
 use crate::soap::xml::{is_name, is_text};
 
 /// The `timeout_ms` of a call without a time limit.
@@ -49,28 +51,48 @@ pub struct vsession_call_options {
     pub reserved: i32,
 }
 
-/// A call of a vim25 method. Initialise it with `VSESSION_SOAP_CALL_INIT`.
+/// A call of a method: of vim25, or of another SOAP service of the server (docs/services.md). Initialise it with
+/// `VSESSION_SOAP_CALL_INIT`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct vsession_soap_call {
     /// `sizeof(vsession_soap_call)`. A smaller size ends behind `this_type` or a later member; the others count as zero.
     pub struct_size: usize,
-    /// The method, for example `CurrentTime`. Methods that end a session or make another one are refused on any object:
-    /// `Logout`, `CloneSession`, `ImpersonateUser`, and all whose names begin with `Login`. Use `vsession_login` and
-    /// `vsession_logout`.
+    /// The method, for example `CurrentTime`. Methods that end a session or make another one are refused, on any object, of any
+    /// service and for nobody too: `Logout`, `CloneSession`, `ImpersonateUser`, all whose names begin with `Login`, and
+    /// `VslmLoginByToken` and `VslmLogout`. Use `vsession_login` and `vsession_logout`.
     pub method: *const c_char,
     /// The type of the managed object that the method is called on, for example `ServiceInstance` or `VirtualMachine`.
     pub this_type: *const c_char,
     /// The id of that object, for example `vm-42`. NULL: the only object of this type in the server's ServiceContent
-    /// (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi. `method`, `this_type`
-    /// and `this_id` are at most 1,024 bytes long.
+    /// (ServiceInstance, SessionManager, PropertyCollector, ...), whose ids differ between vCenter and ESXi. Other services than vim25
+    /// need it. `method`, `this_type` and `this_id` are at most 1,024 bytes long.
     pub this_id: *const c_char,
     /// The arguments: XML elements in the order of the API's definition, without `_this`, in no namespace of their own.
     /// The prefixes `xsi:` and `xsd:` may be used. XML that is not well-formed is refused, with its line and column in the
-    /// message. NULL: no arguments.
+    /// message. They end with a NUL. NULL: no arguments, or those of `arguments_bytes`.
     pub arguments: *const c_char,
-    /// The length of `arguments` in bytes. 0, with `arguments` that are not NULL: they end with a NUL.
+    /// The length of `arguments_bytes` in bytes. 0 without them.
     pub arguments_length: usize,
+    /// The arguments as text that does not end with a NUL; `arguments_length` is its length, and may be 0. NULL with `arguments`.
+    pub arguments_bytes: *const c_char,
+    /// The path of another SOAP service on the same server, for example `/pbm`. NULL: vim25. The paths that `vsession_http`
+    /// refuses are refused here too.
+    pub service_path: *const c_char,
+    /// The namespace of that service, for example `urn:pbm`. Needed with `service_path`.
+    pub service_namespace: *const c_char,
+    /// The version of that service, at most 64 bytes of printable ASCII. The `SOAPAction` is `urn:pbm/2.0` with the version `2.0`. NULL: the
+    /// `SOAPAction` names no version (`urn:pbm/`), which the services take as their own.
+    pub service_version: *const c_char,
+    /// Elements for the SOAP header, behind the library's own: XML as in `arguments`, in the namespace of SOAP where they declare no other.
+    /// `operationID` and `vcSessionCookie` are refused: the library writes them. NULL: none.
+    pub soap_header: *const c_char,
+    /// Non-zero: the call is nobody's. It needs no session, logs nobody in and sends no cookie, and neither a success nor a fault says
+    /// anything about the session. `require_epoch` must be 0. A vim25 call asks the server first for the version of its API, without
+    /// credentials, if no login or call has done so.
+    pub anonymous: i32,
+    /// Must be zero.
+    pub reserved: i32,
 }
 
 /// The part of a caller's structure that this version knows, with zeros for members that the caller does not have. `shorter`:
@@ -165,8 +187,11 @@ pub(super) unsafe fn options(pointer: *const vsession_call_options) -> Result<Ca
     })
 }
 
-/// The longest name of a method or type and the longest id of an object, in bytes. Those of vSphere have less than a hundred.
+/// The longest name of a method or type, the longest id of an object and the longest namespace, in bytes. Those of vSphere have less than
+/// a hundred.
 const LONGEST_NAME: usize = 1024;
+/// The longest version of a service, in bytes. The longest known are those of vSAN (`vSAN 7.0U1`).
+const LONGEST_VERSION: usize = 64;
 
 fn check_length(text: &str, argument: &str) -> Result<()> {
     match text.len() {
@@ -194,13 +219,14 @@ fn why_no_name(text: &str) -> String {
 }
 
 /// Refuses methods that end the session or make another one: the library would not notice, and would leave a session on the
-/// server.
+/// server. Other services have some of the same name and meaning, and the cookies that they set are not kept.
 fn refuse_what_changes_the_session(method: &str) -> Result<()> {
     let advice = match method {
-        "Logout" => "use vsession_logout, or vsession_close",
+        "Logout" | "VslmLogout" => "use vsession_logout, or vsession_close",
         "CloneSession" | "ImpersonateUser" => {
             "the library has no function for it yet, and would lose the session that it makes"
         }
+        "VslmLoginByToken" => "the service knows the session of vsession_login",
         _ if method.starts_with("Login") => {
             "use vsession_login, which takes user name and password; the library has no function for other ways in yet"
         }
@@ -219,6 +245,13 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         offset_of!(vsession_soap_call, this_id),
         offset_of!(vsession_soap_call, arguments),
         offset_of!(vsession_soap_call, arguments_length),
+        offset_of!(vsession_soap_call, arguments_bytes),
+        offset_of!(vsession_soap_call, service_path),
+        offset_of!(vsession_soap_call, service_namespace),
+        offset_of!(vsession_soap_call, service_version),
+        offset_of!(vsession_soap_call, soap_header),
+        offset_of!(vsession_soap_call, anonymous),
+        offset_of!(vsession_soap_call, reserved),
     ];
     // SAFETY: the caller's promise is ours, here and below.
     let given = unsafe { sized(pointer, &shorter, "call") }?
@@ -243,13 +276,8 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
     }
     refuse_what_changes_the_session(method)?;
     // SAFETY: see above.
-    let arguments = unsafe {
-        match given.arguments_length {
-            0 => optional(given.arguments, "call.arguments")?.unwrap_or(""),
-            length => with_length(given.arguments, length, "call.arguments")?,
-        }
-    };
-    check_arguments(arguments).map_err(|problem| Error::invalid_argument("call.arguments", problem))?;
+    let (arguments, name) = unsafe { arguments(&given) }?;
+    check_arguments(arguments).map_err(|problem| Error::invalid_argument(name, problem))?;
     if let Some(id) = id {
         check_length(id, "call.this_id")?;
     }
@@ -271,7 +299,134 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
         kind: kind.into(),
         id: id.map(Cow::Borrowed),
         arguments: BorrowedOrWiped::Borrowed(arguments),
+        // SAFETY: see above.
+        special: if is_plain(&given) { None } else { Some(Box::new(unsafe { special(&given) }?)) },
     })
+}
+
+/// The arguments of a call, and the member that has them.
+///
+/// # Safety
+/// As for `method_call`.
+unsafe fn arguments<'a>(given: &vsession_soap_call) -> Result<(&'a str, &'static str)> {
+    let (text, bytes) = (given.arguments, given.arguments_bytes);
+    let wrong = |problem: &str| Err(Error::invalid_argument("call.arguments_length", problem));
+    match (bytes.is_null(), given.arguments_length) {
+        // SAFETY: the caller's promise is ours, here and below.
+        (true, 0) => Ok((unsafe { optional(text, "call.arguments") }?.unwrap_or(""), "call.arguments")),
+        (true, _) if text.is_null() => {
+            wrong("there are no arguments; set 'arguments_bytes', or the length to 0")
+        }
+        (true, _) => {
+            wrong("'arguments' end with a NUL; set 'arguments_bytes' in their place, or the length to 0")
+        }
+        (false, _) if !text.is_null() => Err(Error::invalid_argument(
+            "call.arguments_bytes",
+            "'arguments' are set too; set one of them to NULL",
+        )),
+        (false, 0) => Ok(("", "call.arguments_bytes")),
+        // SAFETY: see above.
+        (false, length) => unsafe {
+            Ok((with_length(bytes, length, "call.arguments_bytes")?, "call.arguments_bytes"))
+        },
+    }
+}
+
+/// Whether a call is one of vim25 through the session, with no header of the program's.
+fn is_plain(given: &vsession_soap_call) -> bool {
+    given.service_path.is_null()
+        && given.service_namespace.is_null()
+        && given.service_version.is_null()
+        && given.soap_header.is_null()
+        && given.anonymous == 0
+        && given.reserved == 0
+}
+
+/// What most calls lack.
+///
+/// # Safety
+/// As for `method_call`.
+unsafe fn special<'a>(given: &vsession_soap_call) -> Result<Special<'a>> {
+    if given.reserved != 0 {
+        return Err(Error::invalid_argument("call", "'reserved' must be zero"));
+    }
+    // SAFETY: the caller's promise is ours.
+    let header = unsafe { optional(given.soap_header, "call.soap_header") }?.unwrap_or("");
+    check_header(header).map_err(|problem| Error::invalid_argument("call.soap_header", problem))?;
+    Ok(Special {
+        // SAFETY: the caller's promise is ours.
+        service: unsafe { other_service(given) }?,
+        header: BorrowedOrWiped::Borrowed(header),
+        anonymous: given.anonymous != 0,
+    })
+}
+
+/// # Safety
+/// As for `method_call`.
+unsafe fn other_service<'a>(given: &vsession_soap_call) -> Result<Option<OtherService<'a>>> {
+    // SAFETY: the caller's promise is ours.
+    let (path, namespace, version) = unsafe {
+        (
+            optional(given.service_path, "call.service_path")?,
+            optional(given.service_namespace, "call.service_namespace")?,
+            optional(given.service_version, "call.service_version")?,
+        )
+    };
+    let Some(path) = path else {
+        let needless = if namespace.is_some() { "call.service_namespace" } else { "call.service_version" };
+        return match (namespace, version) {
+            (None, None) => Ok(None),
+            _ => Err(Error::invalid_argument(
+                needless,
+                "it belongs to another service than vim25; set 'service_path' too. The version of vim25 is the option 'api_version'",
+            )),
+        };
+    };
+    let of_path = |problem: String| Error::invalid_argument("call.service_path", problem);
+    check_target(path).map_err(of_path)?;
+    if let Some(advice) = paths::changes_session("POST", path, std::iter::empty()) {
+        return Err(of_path(format!("the request changes the session itself: {advice}")));
+    }
+    let namespace = namespace.ok_or_else(|| {
+        Error::invalid_argument(
+            "call.service_namespace",
+            "NULL; a call of another service needs its namespace, for example urn:pbm for /pbm",
+        )
+    })?;
+    check_length(namespace, "call.service_namespace")?;
+    check_namespace(namespace)
+        .map_err(|problem| Error::invalid_argument("call.service_namespace", problem))?;
+    let version = version.unwrap_or("");
+    if version.len() > LONGEST_VERSION || !version.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return Err(Error::invalid_argument(
+            "call.service_version",
+            format!("must be at most {LONGEST_VERSION} bytes of printable ASCII"),
+        ));
+    }
+    if given.this_id.is_null() {
+        return Err(Error::invalid_argument(
+            "call.this_id",
+            "NULL; a call of another service than vim25 needs the object's id",
+        ));
+    }
+    Ok(Some(OtherService {
+        // `check_target` leaves nothing that does not parse.
+        path: path.parse().map_err(|_| of_path("not a path".into()))?,
+        namespace: namespace.into(),
+        action: format!("{namespace}/{version}"),
+    }))
+}
+
+/// Refuses an epoch for a call that is nobody's.
+pub(super) fn check_epoch(call: &MethodCall<'_>, options: &CallOptions) -> Result<()> {
+    let is_anonymous = call.special.as_ref().is_some_and(|special| special.anonymous);
+    if is_anonymous && options.require_epoch != 0 {
+        return Err(Error::invalid_argument(
+            "options.require_epoch",
+            "an anonymous call has no session, and so no epoch; set it to 0",
+        ));
+    }
+    Ok(())
 }
 
 #[cfg(test)]

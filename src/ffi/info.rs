@@ -242,6 +242,17 @@ pub unsafe extern "C" fn vsession_info_about(
     guard!(read(info, std::ptr::null()), |info| unsafe { named(info, field, ServiceContent::about) })
 }
 
+/// Returns the version of the vim25 API that the library speaks with the server, for example `8.0.2.0`: the one of the option
+/// `api_version`, or the newest that the server offers and the option `api_version_max` allows. NULL for NULL.
+///
+/// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the info is freed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn vsession_info_api_version(info: *const vsession_info) -> *const c_char {
+    guard!(read(info, std::ptr::null()), |info| {
+        snapshot(info).service.as_ref().map_or(std::ptr::null(), |service| borrowed(&service.version))
+    })
+}
+
 /// Returns the id of a managed object that the server's `ServiceContent` names, by the name of the property:
 /// `rootFolder`, `propertyCollector`, `viewManager`, and so on. NULL when the server does not have the property.
 ///

@@ -279,7 +279,8 @@ pub unsafe extern "C" fn vsession_get_cookie(
     })
 }
 
-/// Calls a vim25 method through the session, and logs in first when that is necessary and allowed.
+/// Calls a method through the session, and logs in first when that is necessary and allowed: of vim25, or of another SOAP service of the
+/// server (`service_path` in `vsession_soap_call`; docs/services.md). A call that is `anonymous` goes through no session.
 ///
 /// When the server answers that the caller is not authenticated, the library asks it whether the session is alive. If
 /// the session is gone, it is replaced, once for all threads, and the call is sent again. If it is alive, the account
@@ -288,6 +289,9 @@ pub unsafe extern "C" fn vsession_get_cookie(
 /// that has not yet brought a successful call is not replaced at once: the library waits as after a failed login
 /// (`vsession_error_retry_after_ms`). Methods that end the session or make another one are refused; see `method` in
 /// `vsession_soap_call`.
+///
+/// A failure of another service changes neither the session's state nor what the library knows of the server, and its success proves
+/// nothing about the session. When it answers that the caller is not authenticated, the session is checked and replaced as above.
 ///
 /// Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the reply is complete, the
 /// deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; `call` and
@@ -312,6 +316,7 @@ pub unsafe extern "C" fn vsession_call(
         let bounds = session.bounds(options.timeout, options.cancel.clone());
         // SAFETY: by contract NULL or a valid call.
         let call = unsafe { call::method_call(call) }?;
+        call::check_epoch(&call, &options)?;
         Ok(vsession_reply::give(session.call(bounds, &call, &options)?))
     })
 }
@@ -410,6 +415,7 @@ pub unsafe extern "C" fn vsession_call_async(
         let queue = handles::of_argument::<Queue>(queue.id, "queue")?;
         // SAFETY: by contract NULL or valid structures.
         let (call, options) = unsafe { (call::method_call(call)?.into_owned(), call::options(options)?) };
+        call::check_epoch(&call, &options)?;
         open.call_async(AsyncCall::Method(call), options, queue, tag)
     })
 }

@@ -8,6 +8,7 @@ use super::kind::Kind;
 use super::orphans::InUse;
 use super::renewal::Goal;
 use super::repeat::Repeats;
+use super::services::{Special, may_miss_session};
 use super::snapshot::Snapshot;
 use super::vim25::Vim25;
 use super::{Session, Timeout, VimSnapshot};
@@ -17,7 +18,7 @@ use crate::runtime::secret::BorrowedOrWiped;
 use crate::runtime::signal::Signal;
 use crate::runtime::task::on_this_thread;
 use crate::runtime::wait::{Bounds, Watch};
-use crate::soap::call::Call;
+use crate::soap::call::{Call, Extras};
 use crate::soap::envelope::Reference;
 use crate::soap::operation_id::next_operation_id;
 use crate::soap::reply::Reply;
@@ -26,7 +27,7 @@ use crate::sync::Arc;
 use crate::text::{Bytes, Text};
 use crate::vim::service::{SERVICE_INSTANCE, Service};
 
-/// A call of a vim25 method, borrowed from the program or, for an asynchronous call, copied.
+/// A call of a method, borrowed from the program or, for an asynchronous call, copied.
 pub(crate) struct MethodCall<'a> {
     pub(crate) method: Cow<'a, str>,
     /// The type of the object that the method is called on.
@@ -36,6 +37,8 @@ pub(crate) struct MethodCall<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
     /// XML. It may hold a password, so a copy is wiped.
     pub(crate) arguments: BorrowedOrWiped<'a>,
+    /// `None`: a call of vim25 through the session, with no header of the program's.
+    pub(crate) special: Option<Box<Special<'a>>>,
 }
 
 impl MethodCall<'_> {
@@ -46,16 +49,17 @@ impl MethodCall<'_> {
             kind: self.kind.into_owned().into(),
             id: self.id.map(|id| id.into_owned().into()),
             arguments: self.arguments.into_owned(),
+            special: self.special.map(|special| Box::new(special.into_owned())),
         }
     }
 
-    /// The object on this server.
-    fn object<'a>(&'a self, service: &'a Service) -> Result<Reference<'a>> {
+    /// The object on this server. `service`: what is known of vim25; a call of another service names the object.
+    pub(super) fn object<'a>(&'a self, service: Option<&'a Service>) -> Result<Reference<'a>> {
         let kind = &*self.kind;
         match &self.id {
             Some(id) => Ok(Reference { kind, id }),
             None if kind == SERVICE_INSTANCE => Ok(Reference { kind, id: kind }),
-            None => service.content.by_type(kind).ok_or_else(|| {
+            None => service.and_then(|service| service.content.by_type(kind)).ok_or_else(|| {
                 Error::invalid_argument(
                     "this_id",
                     format!("the server has no single object of type '{kind}'; name the object's id"),
@@ -115,7 +119,14 @@ impl Session {
         watch: &Watch,
     ) -> Result<SessionReply> {
         let retry = Retry::new(options.idempotent);
-        self.attempts(call, options, &retry, watch).await.map_err(|error| retry.answered(error))
+        let reply = match call.special.as_deref() {
+            // In a box, so that other calls do not need its memory.
+            Some(special) if special.anonymous => {
+                Box::pin(self.attempts_of_nobody(call, special, options, &retry, watch)).await
+            }
+            _ => self.attempts(call, options, &retry, watch).await,
+        };
+        reply.map_err(|error| retry.answered(error))
     }
 
     async fn attempts(
@@ -126,7 +137,12 @@ impl Session {
         watch: &Watch,
     ) -> Result<SessionReply> {
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
-        let endpoint = &self.vim.kind.endpoint;
+        let special = call.special.as_deref();
+        let vim = &self.vim.kind.endpoint;
+        let other = special.and_then(|special| special.endpoint(vim));
+        let endpoint = other.as_deref().unwrap_or(vim);
+        // Another service's answers say nothing about the vim25 session but that it may be gone.
+        let is_of_vim = other.is_none();
         let mut repeats =
             Repeats::new(&self.config.retry_statuses, options.idempotent, endpoint.client.budget());
         loop {
@@ -137,16 +153,22 @@ impl Session {
             // sometimes: a race, which a run meets or not
             let Some((login, service)) = snapshot.usable() else { return Err(self.no_session()) };
             let under_way = InUse::begin(self, &snapshot);
+            let extras = special.map(|special| Extras {
+                session: if other.is_some() { login.cookie_value.reveal() } else { "" },
+                header: &special.header,
+            });
+            let its_own = special.and_then(|special| special.service.as_ref());
             let attempt = Call {
                 method: &call.method,
-                this: call.object(service)?,
+                this: call.object(Some(service))?,
                 arguments: &call.arguments,
                 cookie: Some(&login.cookie),
-                action: &service.action,
+                action: its_own.map_or(&service.action, |other| &other.action),
                 operation_id: &operation_id,
                 retry,
                 lane: lane(&call.method),
                 commit_when_sent: false,
+                extras: extras.as_ref(),
             };
             let result = endpoint.call(&attempt, watch).await;
             drop(under_way);
@@ -154,7 +176,9 @@ impl Session {
                 Ok(_) => repeats.note_success(),
                 Err(error) => {
                     if repeats.are_wanted_after(error) {
-                        self.note_failure::<Vim25>(error);
+                        if is_of_vim {
+                            self.note_failure::<Vim25>(error);
+                        }
                         if repeats.wait(error, retry, watch).await? {
                             continue;
                         }
@@ -162,6 +186,7 @@ impl Session {
                 }
             }
             if let Err(error) = &result
+                && is_of_vim
                 && retry.may_correct()
                 && let Some(reason) = self.resolve_objection(error, call, &snapshot, options, watch).await?
                 && retry.again(reason)
@@ -170,7 +195,8 @@ impl Session {
             }
             let doubtful = match &result {
                 Ok(reply) => reply.withholds_properties && is_property_read(&call.method),
-                Err(error) => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
+                Err(error) if is_of_vim => error.status() == Status::VSESSION_E_NOT_AUTHENTICATED,
+                Err(error) => may_miss_session(error),
             };
             if doubtful
                 && !options.no_relogin
@@ -183,8 +209,10 @@ impl Session {
             }
             return match result {
                 Ok(reply) => {
-                    self.note_success::<Vim25>();
-                    self.note_reply(snapshot.epoch, &call.method, &call.arguments, &reply);
+                    if is_of_vim {
+                        self.note_success::<Vim25>();
+                        self.note_reply(snapshot.epoch, &call.method, &call.arguments, &reply);
+                    }
                     Ok(SessionReply {
                         content: Content::Soap(reply),
                         epoch: snapshot.epoch,
@@ -196,7 +224,9 @@ impl Session {
                     if error.status() == Status::VSESSION_E_NOT_AUTHENTICATED {
                         self.check_open()?;
                     }
-                    self.note_failure::<Vim25>(&error);
+                    if is_of_vim {
+                        self.note_failure::<Vim25>(&error);
+                    }
                     Err(error)
                 }
             };
@@ -246,7 +276,7 @@ impl Session {
         let Some(objection) = &error.detail().objection else { return Ok(None) };
         // unreached: a call that was answered had a service
         let Some(service) = &snapshot.service else { return Ok(None) };
-        let this = call.object(service)?.id;
+        let this = call.object(Some(service))?.id;
         if !service.is_contradicted(error, &call.method, this, &call.arguments) {
             return Ok(None);
         }
@@ -298,7 +328,7 @@ fn with_failed_login(own: &Error, failure: &Error) -> Error {
 
 /// The calls that the server answers when something changes, and not before. They are the PropertyCollector's: no other vim25 method
 /// waits.
-fn lane(method: &str) -> Lane {
+pub(super) fn lane(method: &str) -> Lane {
     if matches!(method, "WaitForUpdatesEx" | "WaitForUpdates") { Lane::LongPoll } else { Lane::Usual }
 }
 

@@ -19,7 +19,7 @@ use crate::runtime::task::{Panic, catching};
 use crate::runtime::wait::{Bounds, Watch};
 use crate::state::State;
 use crate::status::Status;
-use crate::sync::{Arc, AtomicBool, AtomicU8, Instant, Ordering, thread_local};
+use crate::sync::{Arc, AtomicBool, AtomicU8, AtomicU64, Instant, Ordering, thread_local};
 
 /// What a flight is for.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,7 @@ pub(super) enum Purpose {
     LogIn,
     Check,
     Rediscover,
+    Discover,
     LogOut,
 }
 
@@ -73,6 +74,8 @@ pub(super) struct Flight {
     outcome: OnceCell<Result<Outcome>>,
     /// It came so far that only the server was missing: the credentials were read, and their request was under way.
     pub(super) tried: AtomicBool,
+    /// How many threads wait for it. It changes under the lock of the renewal.
+    waiting: AtomicU64,
     /// Fired when the last waiter has left.
     pub(super) abandoned: Arc<Signal>,
 }
@@ -102,8 +105,19 @@ impl Flight {
             by_hand,
             purpose: (purpose as u8).into(),
             paid,
+            waiting: 1.into(),
             ..Flight::default()
         })
+    }
+
+    /// Another thread waits for it. The caller holds the lock of the renewal.
+    pub(super) fn join(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A thread stops waiting. True: it was the last one. The caller holds the lock of the renewal.
+    pub(super) fn leave(&self) -> bool {
+        self.waiting.fetch_sub(1, Ordering::Relaxed) == 1
     }
 
     /// The waits of the one who carries it out.
@@ -116,6 +130,7 @@ impl Flight {
         match self.purpose.load(Ordering::Relaxed) {
             p if p == Purpose::Check as u8 => format!(" in a check whether the session with {server} lives,"),
             p if p == Purpose::Rediscover as u8 => format!(" in a new discovery of {server},"),
+            p if p == Purpose::Discover as u8 => format!(" in a discovery of {server},"),
             p if p == Purpose::LogOut as u8 => format!(" in a logout from {server},"),
             _ => format!(" in a login to {server},"),
         }
@@ -138,7 +153,7 @@ impl Flight {
     }
 
     /// Runs `body`, and marks the flight as carried out by the thread that runs it at the moment. Returns the result or a panic.
-    async fn run_here<T>(
+    pub(super) async fn run_here<T>(
         self: &Arc<Self>,
         body: Pin<&mut impl Future<Output = T>>,
     ) -> std::result::Result<T, Panic> {

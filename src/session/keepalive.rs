@@ -257,6 +257,7 @@ impl Session {
                     kind: SERVICE_INSTANCE.into(),
                     id: None,
                     arguments: BorrowedOrWiped::Borrowed(""),
+                    special: None,
                 };
                 let options = CallOptions { idempotent: true, ..CallOptions::default() };
                 match self.call_within(&call, &options, watch).await {

@@ -9,6 +9,7 @@ mod asynchronous;
 mod backoff;
 mod call;
 mod close;
+mod discovery;
 mod flight;
 mod keepalive;
 mod kind;
@@ -23,6 +24,7 @@ mod renewal;
 mod repeat;
 mod request;
 mod rest;
+mod services;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -34,6 +36,7 @@ pub(crate) use asynchronous::CallResult;
 pub(crate) use call::{CallOptions, Content, MethodCall, SessionReply};
 pub(crate) use limits::Timeout;
 pub(crate) use request::{HttpCall, Through};
+pub(crate) use services::{OtherService, Special};
 
 use once_cell::race::OnceBox;
 
@@ -78,6 +81,7 @@ pub(crate) struct Session {
 impl Session {
     /// Makes a session without touching the network.
     pub(crate) fn open(publisher: Publisher, config: Arc<Config>) -> Result<Arc<Session>> {
+        config.check_api_version()?;
         let settings = config.net()?;
         if settings.tls.as_ref().is_some_and(|tls| !tls.verify) {
             log!(

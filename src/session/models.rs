@@ -14,6 +14,7 @@ use super::flight::Outcome;
 use super::kind::Kind;
 use super::renewal::{Activity, Goal};
 use super::rest::Rest;
+use super::services::Special;
 use super::vim25::Vim25;
 use super::{Session, Timeout};
 use crate::auth::credential::{Credential, Source};
@@ -323,6 +324,7 @@ fn call_on(session: &Arc<Session>, kind: &str, tag: &str, options: CallOptions) 
         kind: kind.into(),
         id: None,
         arguments: BorrowedOrWiped::Borrowed(&arguments),
+        special: None,
     };
     let options = CallOptions { timeout: Some(options.timeout.unwrap_or(Timeout::Never)), ..options };
     session
@@ -486,6 +488,55 @@ fn a_replaced_server_is_looked_at_once() {
     });
 }
 
+/// A call that is nobody's. The server answers it with NotAuthenticated.
+fn call_of_nobody(session: &Arc<Session>, token: Option<&Arc<Signal>>) -> Status {
+    let special = Special { service: None, header: BorrowedOrWiped::Borrowed(""), anonymous: true };
+    let call = MethodCall {
+        method: "CurrentTime".into(),
+        kind: SERVICE_INSTANCE.into(),
+        id: None,
+        arguments: BorrowedOrWiped::Borrowed(""),
+        special: Some(Box::new(special)),
+    };
+    status(&session.call(bounds(session, token, None), &call, &CallOptions::default()))
+}
+
+/// Calls that are nobody's ask once what the server is. One that leaves does not end the question for the others, and a login goes on
+/// beside them.
+#[test]
+fn a_server_is_discovered_once_for_nobody() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let session = open(config());
+        let (logs_in, leaves) = (one_in(2), one_in(2));
+        let token = Arc::new(Signal::new());
+        let mut threads: Vec<_> = (0..2)
+            .map(|_| {
+                let session = session.clone();
+                thread::spawn(move || match call_of_nobody(&session, None) {
+                    Status::VSESSION_E_NOT_AUTHENTICATED => {}
+                    status => panic!("a call of nobody got {status:?}"),
+                })
+            })
+            .collect();
+        if logs_in {
+            let session = session.clone();
+            threads.push(thread::spawn(move || login(&session).unwrap()));
+        }
+        if leaves {
+            let (session, token) = (session.clone(), token.clone());
+            threads.push(thread::spawn(move || drop(call_of_nobody(&session, Some(&token)))));
+            token.fire();
+        }
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let looks = server.book.lock().unwrap().looks;
+        let most = 1 + usize::from(logs_in) + usize::from(leaves);
+        assert!((1..=most).contains(&looks), "{looks} discoveries, at most {most}");
+        assert_eq!(server.made(), usize::from(logs_in));
+        close(&session, &server);
+    });
+}
+
 /// Some waiters leave at a token or a deadline. One stays and gets its result.
 #[test]
 fn a_waiter_that_leaves_does_not_end_the_login() {
@@ -609,6 +660,7 @@ fn an_asynchronous_call_completes_once_however_it_ends() {
                 kind: SERVICE_INSTANCE.into(),
                 id: None,
                 arguments: BorrowedOrWiped::Borrowed(&format!("<tag>{tag}</tag>")),
+                special: None,
             };
             let options =
                 CallOptions { timeout: Some(limit), cancel: Some(token.clone()), ..CallOptions::default() };

@@ -115,7 +115,7 @@ impl Session {
 
     /// Asks the server again what it is. `None`: it is as it was known. Another one is shown to readers too: the session, if it
     /// lives on, is one with that server.
-    async fn rediscover<K: Kind>(
+    pub(super) async fn rediscover<K: Kind>(
         &self,
         known: &Arc<K::Service>,
         watch: &Watch,

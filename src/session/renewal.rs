@@ -28,6 +28,8 @@ pub(super) struct Renewal<K: Kind> {
     /// What is known of the server.
     pub(super) service: Option<Arc<K::Service>>,
     pub(super) rediscovery: Rediscovery,
+    /// The question what the server is, for calls without a session. It goes on beside any activity.
+    pub(super) discovery: Option<Arc<Flight>>,
     /// How often a session is given up although nobody said that it is gone.
     pub(super) unproven_losses: Throttle,
     /// The last question whether the session lives got no answer: the next one is paid for by the budget.
@@ -36,8 +38,6 @@ pub(super) struct Renewal<K: Kind> {
     pub(super) follows: bool,
     /// The number of the newest flight. Numbers tell which flights began after something was seen.
     flights: u64,
-    /// The waiters of the flight under way.
-    waiting: usize,
     /// Why the session of a login that a close overtook could not be logged out.
     pub(super) left_behind: Option<Error>,
 }
@@ -94,18 +94,17 @@ impl<K: Kind> Renewal<K> {
             activity: Activity::Idle,
             service: None,
             rediscovery: Rediscovery::default(),
+            discovery: None,
             unproven_losses: Throttle::default(),
             check_failed: false,
             follows: false,
             flights: 0,
-            waiting: 0,
             left_behind: None,
         }
     }
 
     pub(super) fn new_flight(&mut self, by_hand: bool, purpose: Purpose, paid: bool) -> Arc<Flight> {
         self.flights += 1;
-        self.waiting = 1;
         Flight::new(self.flights, by_hand, purpose, paid)
     }
 }
@@ -211,9 +210,8 @@ impl Session {
             _ if planted!("two-logins") => {}
             Activity::Login(flight) if flight.abandoned.has_fired() => return Ok(Next::Wait(flight.clone())),
             Activity::Login(flight) => {
-                let flight = flight.clone();
-                renewal.waiting += 1;
-                return Ok(Next::Join(flight));
+                flight.join();
+                return Ok(Next::Join(flight.clone()));
             }
             Activity::Idle => {}
         }
@@ -258,9 +256,8 @@ impl Session {
         }
         match &renewal.activity {
             Activity::Rediscovery(flight) if !flight.abandoned.has_fired() => {
-                let flight = flight.clone();
-                renewal.waiting += 1;
-                return Next::Join(flight);
+                flight.join();
+                return Next::Join(flight.clone());
             }
             // sometimes: a race, which a run meets or not
             Activity::Rediscovery(flight) | Activity::Login(flight) | Activity::Logout(flight) => {
@@ -299,15 +296,16 @@ impl Session {
     }
 
     /// A thread stops waiting for a flight. When the last one leaves, nobody needs the flight any more.
-    fn leave<K: Kind>(&self, flight: &Arc<Flight>) {
-        let mut renewal = K::of(self).renewal.lock();
+    pub(super) fn leave<K: Kind>(&self, flight: &Arc<Flight>) {
+        let renewal = K::of(self).renewal.lock();
+        let is_under_way = |current: &Arc<Flight>| Arc::ptr_eq(current, flight);
         // sometimes: a race, which a run meets or not
-        if !matches!(&renewal.activity, Activity::Login(current) | Activity::Rediscovery(current) if Arc::ptr_eq(current, flight))
+        if !matches!(&renewal.activity, Activity::Login(current) | Activity::Rediscovery(current) if is_under_way(current))
+            && !renewal.discovery.as_ref().is_some_and(is_under_way)
         {
             return;
         }
-        renewal.waiting -= 1;
-        let last = renewal.waiting == 0 || planted!("abandoned-too-early");
+        let last = flight.leave() || planted!("abandoned-too-early");
         if last && !planted!("never-abandoned") {
             // Under the lock, so that nobody joins it any more.
             flight.abandoned.set();

@@ -41,7 +41,7 @@ pub(super) fn publish_login(session: &Session) {
     let content = ServiceContent::read(roxmltree::Document::parse(content).unwrap().root_element()).unwrap();
     let user = roxmltree::Document::parse("<r><key>k</key></r>").unwrap();
     let user = UserSession::read(user.root_element()).unwrap();
-    let service = Arc::new(Service { action: "urn:vim25/8.0.0.1".into(), content });
+    let service = Arc::new(Service::new("8.0.0.1", content));
     session.publish::<Vim25>(
         &mut session.vim.renewal.lock(),
         service,
@@ -108,6 +108,7 @@ fn an_object_that_the_server_has_not_once_needs_its_id() {
         kind: "VirtualMachine".into(),
         id: None,
         arguments: BorrowedOrWiped::Borrowed(""),
+        special: None,
     };
     let bounds = Bounds::with_timeout(Duration::from_secs(20));
     let error = session.call(bounds, &call, &CallOptions::default()).err().unwrap();

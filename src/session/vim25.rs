@@ -67,7 +67,8 @@ impl Kind for Vim25 {
     }
 
     async fn discover(&self, config: &Config, watch: &Watch) -> Result<Arc<Service>> {
-        discovery::discover(&self.endpoint, config.api_version.as_deref(), watch).await.map(Service::shared)
+        let (version, newest) = (config.api_version.as_deref(), config.api_version_max.as_deref());
+        discovery::discover(&self.endpoint, version, newest, watch).await.map(Service::shared)
     }
 
     fn is_contradicted(service: &Service, error: &Error) -> bool {

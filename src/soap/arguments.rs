@@ -1,8 +1,9 @@
-//! Checks the arguments of a call, which the program writes as XML, before they become part of an envelope.
+//! Checks what a program writes for a call, before it becomes part of an envelope: its arguments and elements of the SOAP header as XML, and
+//! the namespace of its service.
 
 use memchr::memchr_iter;
 
-use super::xml::reader::Reader;
+use super::xml::reader::{Event, Reader};
 use super::xml::repair::Form;
 use super::xml::text::{is_allowed, is_white_space};
 
@@ -30,6 +31,52 @@ pub(crate) fn check_arguments(arguments: &str) -> Result<(), String> {
         }
     }
 }
+
+/// Whether `elements` can stand in the SOAP header behind the library's own.
+pub(crate) fn check_header(elements: &str) -> Result<(), String> {
+    check_arguments(elements)?;
+    if is_white_space(elements) {
+        return Ok(());
+    }
+    let mut reader = Reader::content(elements);
+    loop {
+        let event = reader.next().map_err(|problem| problem.what.text().to_string())?;
+        let Some(event) = event else { return Ok(()) };
+        if let Event::Start(start) = event
+            && start.level == 1
+            && let Some(name) = OURS.into_iter().find(|name| &elements[start.local.clone()] == *name)
+        {
+            let instead = if name == OURS[0] {
+                "set 'operation_id' in the call options"
+            } else {
+                "the session's id goes with a call of another service"
+            };
+            return Err(format!("the library writes the element {name} itself: {instead}"));
+        }
+    }
+}
+
+/// The elements of the header that the library writes.
+const OURS: [&str; 2] = ["operationID", "vcSessionCookie"];
+
+/// Whether elements can be in this namespace: a URI that needs no escaping.
+pub(crate) fn check_namespace(namespace: &str) -> Result<(), String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#[]@!$()*+,;=%".contains(c);
+    match namespace {
+        "" => Err("empty; it is a URI, for example urn:pbm".into()),
+        // XML reserves them.
+        XML | XMLNS => Err("XML reserves this namespace".into()),
+        _ => match namespace.chars().find(|c| !is_allowed(*c)) {
+            None => Ok(()),
+            Some(bad) => {
+                Err(format!("the character U+{:04X} cannot stand in the URI of a namespace", u32::from(bad)))
+            }
+        },
+    }
+}
+
+const XML: &str = "http://www.w3.org/XML/1998/namespace";
+const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
 
 /// The first character that cannot be sent unescaped, with its offset.
 pub(crate) fn bad_character(text: &str) -> Option<(usize, String)> {
@@ -99,6 +146,36 @@ mod tests {
             "<a xmlns:p='u' xmlns:q='&#117;' p:x='' q:x=''/>",
         ] {
             assert!(check_arguments(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_of_the_programs_own_leaves_the_librarys_elements_alone() {
+        for good in ["", " ", "<a/>", "<w:Security xmlns:w='urn:w'><operationID/></w:Security><b xmlns=''/>"]
+        {
+            assert_eq!(check_header(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "a",
+            "<a>",
+            "</Header>",
+            "<p:a/>",
+            "<operationID/>",
+            "<a/><operationID>1</operationID>",
+            "<p:vcSessionCookie xmlns:p='urn:p'>x</p:vcSessionCookie>",
+            "<vcSessionCookie xmlns=''/>",
+        ] {
+            assert!(check_header(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_a_uri_that_needs_no_escaping() {
+        for good in ["urn:pbm", "http://docs.oasis-open.org/ws-sx/ws-trust/200512/", "urn:x?a=b#c"] {
+            assert_eq!(check_namespace(good), Ok(()), "{good}");
+        }
+        for bad in ["", " ", "urn:\"x", "urn:'x", "urn:<x", "urn:&x", "urn:x\n", "urn:\u{e9}", XML, XMLNS] {
+            assert!(check_namespace(bad).is_err(), "{bad}");
         }
     }
 

@@ -4,14 +4,13 @@ use ureq::http::Method;
 
 use super::answer::{self, Answer};
 use super::endpoint::Endpoint;
-use super::envelope::{Envelope, Reference, header_part};
-use super::http_status;
+use super::envelope::{Envelope, HeaderPart, Reference, header_part};
 use super::redaction::{self, page_without_secrets};
 use super::reply::Reply;
 use super::unreadable::Unreadable;
 use super::xml::repair::Repairs;
 use crate::error::{Error, Result};
-use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry};
+use crate::http::{Head, HttpReply, HttpRequest, Lane, Retry, Secrets};
 use crate::runtime::log::log;
 use crate::runtime::redact::Redactor;
 use crate::runtime::secret::Secret;
@@ -40,6 +39,15 @@ pub(crate) struct Call<'a> {
     pub(crate) lane: Lane,
     /// Once it is sent, only the deadline ends the wait: the reply carries a session that must not be lost.
     pub(crate) commit_when_sent: bool,
+    pub(crate) extras: Option<&'a Extras<'a>>,
+}
+
+/// What stands in the SOAP header of few calls.
+pub(crate) struct Extras<'a> {
+    /// The id of the session, for the services beside vim25. Empty: none.
+    pub(crate) session: &'a str,
+    /// Elements that the program wrote. They may hold secrets.
+    pub(crate) header: &'a str,
 }
 
 impl Endpoint {
@@ -51,8 +59,25 @@ impl Endpoint {
 
     /// Sends a call and waits for the answer, which `read` reads.
     pub(crate) async fn send(&self, call: &Call<'_>, watch: &Watch) -> Result<HttpReply> {
-        let header = [header_part!("operationID", call.operation_id)];
-        let envelope = Envelope::new(header, self.namespace, call.method, call.this, call.arguments);
+        let operation_id = header_part!("operationID", call.operation_id);
+        match call.extras {
+            None => self.send_with(call, [operation_id], watch).await,
+            Some(extras) => {
+                let (session, own) =
+                    (HeaderPart::session(extras.session), HeaderPart::written(extras.header));
+                // In a box, so that other calls do not need its memory.
+                Box::pin(self.send_with(call, [operation_id, session, own], watch)).await
+            }
+        }
+    }
+
+    async fn send_with<const PARTS: usize>(
+        &self,
+        call: &Call<'_>,
+        header: [HeaderPart<'_>; PARTS],
+        watch: &Watch,
+    ) -> Result<HttpReply> {
+        let envelope = Envelope::new(header, &self.namespace, call.method, call.this, call.arguments);
         let headers = [("SOAPAction", call.action), ("Cookie", call.cookie.map_or("", Secret::reveal))];
         let headers = if call.cookie.is_some() { &headers[..] } else { &headers[..1] };
         let request = HttpRequest {
@@ -79,7 +104,7 @@ impl Endpoint {
             Ok(body) => body,
             Err(error) => return Err(self.about(call, cut_off(call, status, error, &part, secrets))),
         };
-        let answer = answer::read(body, call.method, self.namespace);
+        let answer = answer::read(body, call.method, &self.namespace);
         match answer {
             Ok(Answer::Reply(reply)) if matches!(status, 200 | 500) => {
                 if let Some(repaired) = &reply.repaired {
@@ -90,7 +115,8 @@ impl Endpoint {
             _ => {}
         }
         call.retry.note_pause_asked(head.retry_after());
-        let hidden = hidden(call, secrets);
+        let own = own_secrets(call);
+        let hidden = hidden(call, &own, secrets);
         let hidden = Redactor(&hidden);
         let error = match answer {
             // A proxy may change the status of a fault.
@@ -101,12 +127,13 @@ impl Endpoint {
                 fault.into_error(call.method, status, hidden)
             }
             // The method's own response proves that it ran, whatever the status says.
-            Ok(Answer::Reply(reply)) => http_status::error(&head, reply.xml.as_bytes(), SOAP, hidden)
+            Ok(Answer::Reply(reply)) => self
+                .unexpected(&head, reply.xml.as_bytes(), SOAP, hidden)
                 .ran()
                 .with(|d| d.body = carried(&reply.xml, hidden)),
             Err(unreadable) => {
                 let body = carried(unreadable.text(), hidden);
-                not_soap(&head, unreadable, hidden).with(|d| d.body = body)
+                self.not_soap(&head, unreadable, hidden).with(|d| d.body = body)
             }
         };
         Err(self.about(call, call.retry.answered(error)))
@@ -124,6 +151,26 @@ impl Endpoint {
         );
     }
 
+    /// The error for a body that is neither a response nor a fault.
+    #[cold]
+    fn not_soap(&self, head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
+        match head.status {
+            200 => {}
+            // unreached: needs a process without free descriptors or memory
+            500 if unreadable.is_for_lack_of_memory() => {}
+            _ => {
+                let error = self.unexpected(head, unreadable.text().as_bytes(), SOAP, hidden);
+                return match unreadable {
+                    _ if unreadable.proves_run() => error.ran(),
+                    // What answers in SOAP is no gateway that rejects requests.
+                    _ if unreadable.is_of_soap() => error.may_have_run(),
+                    _ => error,
+                };
+            }
+        }
+        unreadable.into_error(hidden).with(|d| d.http_status = head.status)
+    }
+
     /// An error of this call.
     #[cold]
     fn about(&self, call: &Call<'_>, error: Error) -> Error {
@@ -136,15 +183,24 @@ impl Endpoint {
 #[cold]
 fn cut_off(call: &Call<'_>, http_status: u16, lost: Error, part: &[u8], secrets: [&str; 2]) -> Error {
     let Some(fault) = answer::fault_of_part(part) else { return lost };
-    let error = fault.into_error(call.method, http_status, Redactor(&hidden(call, secrets)));
+    let own = own_secrets(call);
+    let error = fault.into_error(call.method, http_status, Redactor(&hidden(call, &own, secrets)));
     let why = &lost.detail().message;
     call.retry.answered(error.reworded(|message| format!("{message} (the rest is missing: {why})")))
 }
 
+/// The secrets in the header that the program wrote.
+#[cold]
+fn own_secrets(call: &Call<'_>) -> Option<Secrets> {
+    let header = call.extras.map_or("", |extras| extras.header);
+    (!header.is_empty()).then(|| Secrets::of_request(std::iter::empty(), "", header.as_bytes()))
+}
+
 /// What no error of a call shows.
 #[cold]
-fn hidden<'a>(call: &Call<'a>, secrets: [&'a str; 2]) -> [&'a str; 3] {
-    [call.cookie.map_or("", cookie_value), secrets[0], secrets[1]]
+fn hidden<'a>(call: &Call<'a>, own: &'a Option<Secrets>, secrets: [&'a str; 2]) -> Vec<&'a str> {
+    let known = [call.cookie.map_or("", cookie_value), secrets[0], secrets[1]];
+    known.into_iter().chain(own.iter().flat_map(Secrets::values)).collect()
 }
 
 /// The value in a `Cookie` header with one cookie, without the quotes around it.
@@ -158,24 +214,4 @@ pub(crate) fn cookie_value(header: &Secret) -> &str {
 fn carried(body: &str, hidden: Redactor) -> Option<Arc<Bytes>> {
     let clean = redaction::carried(body, &hidden, page_without_secrets)?;
     Some(Arc::new(clean.into_bytes().into()))
-}
-
-/// The error for a body that is neither a response nor a fault.
-#[cold]
-fn not_soap(head: &Head, unreadable: Unreadable, hidden: Redactor) -> Error {
-    match head.status {
-        200 => {}
-        // unreached: needs a process without free descriptors or memory
-        500 if unreadable.is_for_lack_of_memory() => {}
-        _ => {
-            let error = http_status::error(head, unreadable.text().as_bytes(), SOAP, hidden);
-            return match unreadable {
-                _ if unreadable.proves_run() => error.ran(),
-                // What answers in SOAP is no gateway that rejects requests.
-                _ if unreadable.is_of_soap() => error.may_have_run(),
-                _ => error,
-            };
-        }
-    }
-    unreadable.into_error(hidden).with(|d| d.http_status = head.status)
 }

@@ -1,10 +1,14 @@
 //! A SOAP service of a server: its path, the namespace of its methods, and the client that its requests go through.
 
+use std::borrow::Cow;
+
 use ureq::http::Method;
 use ureq::http::uri::PathAndQuery;
 
+use super::http_status;
 use crate::error::{Error, Result};
-use crate::http::{Client, HttpReply, HttpRequest, Lane, Retry};
+use crate::http::{Client, Head, HttpReply, HttpRequest, Lane, Retry};
+use crate::runtime::redact::Redactor;
 use crate::runtime::wait::Watch;
 use crate::sync::Arc;
 
@@ -12,8 +16,10 @@ use crate::sync::Arc;
 pub(crate) struct Endpoint {
     pub(crate) client: Arc<Client>,
     pub(super) path: PathAndQuery,
-    pub(super) namespace: &'static str,
+    pub(super) namespace: Cow<'static, str>,
     pub(super) max_reply_bytes: u64,
+    /// What sets the path, for messages.
+    pub(super) path_setting: &'static str,
 }
 
 impl Endpoint {
@@ -24,7 +30,14 @@ impl Endpoint {
         namespace: &'static str,
         max_reply_bytes: u64,
     ) -> Result<Endpoint> {
-        Ok(Endpoint { client, path: valid(path)?, namespace, max_reply_bytes })
+        let path = valid(path)?;
+        let path_setting = "'url' (normally /sdk)";
+        Ok(Endpoint { client, path, namespace: namespace.into(), max_reply_bytes, path_setting })
+    }
+
+    /// Another service of the same server, over the same connections.
+    pub(crate) fn beside(&self, path: PathAndQuery, namespace: String) -> Endpoint {
+        Endpoint { path, namespace: namespace.into(), path_setting: "'service_path'", ..self.clone() }
     }
 
     /// Fetches a document below the path of the service. The operation id goes in a header, as there is no envelope.
@@ -42,6 +55,12 @@ impl Endpoint {
             any_coding: false,
         };
         self.client.send(&request, watch).await
+    }
+
+    /// The error for a reply whose body is not `wanted`.
+    #[cold]
+    pub(crate) fn unexpected(&self, head: &Head, body: &[u8], wanted: &str, hidden: Redactor) -> Error {
+        http_status::error(head, body, wanted, self.path_setting, hidden)
     }
 
     /// The server's host and port, for messages.

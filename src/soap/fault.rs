@@ -20,6 +20,11 @@ use crate::text::{Bytes, Text};
 /// does anything. All others are `VSESSION_E_FAULT` and come from the method itself.
 const DECISIVE: &[(&str, Status)] = &[
     (NOT_AUTHENTICATED, Status::VSESSION_E_NOT_AUTHENTICATED),
+    // What other services than vim25 say where they do not know the session: pbm, sms, eam.
+    ("PbmFaultInvalidLogin", Status::VSESSION_E_NOT_AUTHENTICATED),
+    ("SmsInvalidLogin", Status::VSESSION_E_NOT_AUTHENTICATED),
+    ("InvalidSession", Status::VSESSION_E_NOT_AUTHENTICATED),
+    ("EamInvalidLogin", Status::VSESSION_E_NOT_AUTHENTICATED),
     // InvalidLogin and the faults derived from it.
     ("InvalidLogin", Status::VSESSION_E_INVALID_LOGIN),
     ("PasswordExpired", Status::VSESSION_E_INVALID_LOGIN),

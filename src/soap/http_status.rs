@@ -25,6 +25,8 @@ enum Advice {
     /// The reply may say when to try again.
     Later(&'static str),
     Do(&'static str),
+    /// Nothing is served at the path.
+    Path,
 }
 
 pub(crate) const OVERLOADED: &str = "the server is starting or overloaded";
@@ -44,7 +46,7 @@ fn meaning(status: u16) -> Meaning {
             false,
             Do("something in front of the server asks for other credentials or forbids the path"),
         ),
-        404 => (true, false, Do("nothing is served at this path: check the path in 'url' (normally /sdk)")),
+        404 => (true, false, Path),
         407 => (true, false, Do("a proxy asks for credentials")),
         429 => (true, true, Later(OVERLOADED)),
         503 => (false, true, Later(OVERLOADED)),
@@ -55,9 +57,10 @@ fn meaning(status: u16) -> Meaning {
     Meaning { refused, retriable, advice }
 }
 
-/// The error for a reply whose body is not `wanted`. `redactor` removes the secrets of the request, which the body may repeat.
+/// The error for a reply whose body is not `wanted`. `path_setting`: what sets the path of the request. `redactor` removes the secrets of
+/// the request, which the body may repeat.
 #[cold]
-pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) -> Error {
+pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, path_setting: &str, redactor: Redactor) -> Error {
     let status = head.status;
     let Meaning { refused, retriable, advice } = meaning(status);
     // A pause is of no use where the request would fail again.
@@ -78,6 +81,7 @@ pub(crate) fn error(head: &Head, body: &[u8], wanted: &str, redactor: Redactor) 
             None => format!("; {why}: try again later"),
         },
         Advice::Do(what) => format!("; {what}"),
+        Advice::Path => format!("; nothing is served at this path: check the path in {path_setting}"),
     };
     let error = Error::new(
         Status::VSESSION_E_HTTP,
@@ -121,7 +125,7 @@ mod tests {
     fn a_pause_is_told_where_the_same_request_may_succeed_after_it() {
         for status in 100..=599 {
             let head = Head::new(status, b"HTTP/1.1 000 x\r\nRetry-After: 7\r\n\r\n");
-            let error = error(&head, b"", "SOAP", Redactor::NOTHING);
+            let error = error(&head, b"", "SOAP", "'url'", Redactor::NOTHING);
             let detail = error.detail();
             assert_eq!(detail.retry_after.is_some(), detail.retriable, "{status}");
             assert_eq!(detail.message.contains("7 s"), detail.retriable, "{status}");

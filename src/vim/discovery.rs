@@ -10,7 +10,7 @@ use crate::runtime::wait::Watch;
 use crate::soap::call::Call;
 use crate::soap::endpoint::Endpoint;
 use crate::soap::envelope::Reference;
-use crate::soap::http_status::{self, OVERLOADED};
+use crate::soap::http_status::OVERLOADED;
 use crate::soap::operation_id::next_operation_id;
 use crate::status::Status;
 use crate::vim::service_content::ServiceContent;
@@ -19,15 +19,20 @@ use crate::vim::versions;
 /// The version for a server that lists none. Servers accept it for RetrieveServiceContent even if they do not list it.
 const OLD_VERSION: &str = "5.5";
 
-/// Asks the server: two requests, or one if the version is given.
-pub(crate) async fn discover(endpoint: &Endpoint, version: Option<&str>, watch: &Watch) -> Result<Service> {
+/// Asks the server: two requests, or one if the version is given. `newest`: the newest version to speak, if that is limited.
+pub(crate) async fn discover(
+    endpoint: &Endpoint,
+    version: Option<&str>,
+    newest: Option<&str>,
+    watch: &Watch,
+) -> Result<Service> {
     let service = match version {
         Some(version) => {
             retrieve(endpoint, version, watch).await.map_err(|error| given_version(error, version))
         }
-        None => match listed_version(endpoint, watch).await {
+        None => match listed_version(endpoint, newest, watch).await {
             Ok(Some(version)) => retrieve(endpoint, &version, watch).await,
-            Ok(None) => discover_unlisted(endpoint, watch).await,
+            Ok(None) => discover_unlisted(endpoint, newest, watch).await,
             Err(error) => Err(error),
         },
     };
@@ -35,10 +40,14 @@ pub(crate) async fn discover(endpoint: &Endpoint, version: Option<&str>, watch: 
 }
 
 /// The service of a server that lists no version that the library can use.
-async fn discover_unlisted(endpoint: &Endpoint, watch: &Watch) -> Result<Service> {
-    let old = retrieve(endpoint, OLD_VERSION, watch).await?;
+async fn discover_unlisted(endpoint: &Endpoint, newest: Option<&str>, watch: &Watch) -> Result<Service> {
+    let limited = |version: &str| match newest {
+        Some(newest) if versions::is_newer(version, newest) => newest.to_string(),
+        _ => version.to_string(),
+    };
+    let old = retrieve(endpoint, &limited(OLD_VERSION), watch).await?;
     let version = old.content.about("apiVersion").map(|version| &**version);
-    let Some(version) = version.filter(|version| versions::is_released(version)).map(str::to_string) else {
+    let Some(version) = version.filter(|version| versions::is_released(version)).map(limited) else {
         return Ok(old);
     };
     match retrieve(endpoint, &version, watch).await {
@@ -59,9 +68,10 @@ async fn retrieve(endpoint: &Endpoint, version: &str, watch: &Watch) -> Result<S
         retry: &Retry::of_question(),
         lane: Lane::Usual,
         commit_when_sent: false,
+        extras: None,
     };
     let content = endpoint.call(&call, watch).await?.with_tree(ServiceContent::read)?;
-    Ok(Service { action, content })
+    Ok(Service::new(version, content))
 }
 
 /// The `SOAPAction`, which tells the server the API version of a call.
@@ -86,21 +96,33 @@ pub(super) fn warn_of_other_version(endpoint: &Endpoint, action: &str, head: &He
     }
 }
 
-/// The newest version that the server lists. `None`: it lists none, or its list cannot be read.
-async fn listed_version(endpoint: &Endpoint, watch: &Watch) -> Result<Option<String>> {
+/// The newest version that the server lists and that the library may speak. `None`: it lists none, or its list cannot be read.
+async fn listed_version(endpoint: &Endpoint, newest: Option<&str>, watch: &Watch) -> Result<Option<String>> {
     let operation_id = next_operation_id();
     let asked = |error: Error| error.with(|d| d.operation_id = Some(operation_id.as_str().into()));
     let reply = endpoint.get("vimServiceVersions.xml", &operation_id, watch).await;
     let HttpReply { head, body, .. } = reply.map_err(asked)?;
     let body = body.map_err(asked)?;
-    let error = || asked(http_status::error(&head, &body, "the list of its API versions", Redactor::NOTHING));
+    let error =
+        || asked(endpoint.unexpected(&head, &body, "the list of its API versions", Redactor::NOTHING));
     match head.status {
-        200 => Ok(versions::newest(&body)),
+        200 => chosen(&versions::released(&body), newest, &endpoint.server()),
         300..=399 | 407 => Err(error()),
         // The server or a proxy before it is starting or overloaded: a later request may succeed.
         408 | 429 | 500..=599 => Err(error().with(|d| d.retry_after = head.retry_after())),
         // A proxy forbids the list or does not know it. Discovery works without it.
         _ => Ok(None),
+    }
+}
+
+/// The first of the listed versions, the newest first, that is not newer than `newest`.
+fn chosen(listed: &[String], newest: Option<&str>, server: &str) -> Result<Option<String>> {
+    let is_allowed = |version: &&String| newest.is_none_or(|newest| !versions::is_newer(version, newest));
+    match (listed.iter().find(is_allowed), listed.last(), newest) {
+        (None, Some(oldest), Some(newest)) => Err(Error::config(format!(
+            "option 'api_version_max' is '{newest}', and {server} lists only newer versions of its API, the oldest is {oldest}; set a newer one"
+        ))),
+        (version, ..) => Ok(version.cloned()),
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn versions(bytes: &[u8]) {
         String::from_utf8_lossy(bytes)
     );
     for document in [bytes, inside.as_bytes()] {
-        if let Some(version) = versions::newest(document) {
+        for version in versions::released(document) {
             // It becomes part of a header.
             let fits = (1..=32).contains(&version.len()) && version.bytes().all(|b| b.is_ascii_graphic());
             assert!(fits, "{version}");
@@ -93,7 +93,7 @@ pub(crate) fn set_cookie(bytes: &[u8]) {
 
 /// Reads the body of a reply with every reader.
 pub(crate) fn reply(body: &[u8]) {
-    let _ = versions::newest(body);
+    let _ = versions::released(body);
     read_every_way(body);
     if let Ok(Answer::Reply(reply)) = read_or_error(body.to_vec(), Redactor::NOTHING) {
         let _ = reply.with_tree(ServiceContent::read);

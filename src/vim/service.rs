@@ -7,6 +7,8 @@ use crate::runtime::shared::{Shareable, Shared};
 use crate::soap::envelope::Reference;
 use crate::status::Status;
 use crate::sync::{Arc, rank};
+use crate::text::Text;
+use crate::vim::discovery::soap_action;
 use crate::vim::service_content::ServiceContent;
 
 /// The namespace of the service.
@@ -18,6 +20,8 @@ pub(crate) const SERVICE_INSTANCE: &str = "ServiceInstance";
 /// A server, as its own documents describe it.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Service {
+    /// The version of the API that calls are made in, for example `8.0.2.0`.
+    pub(crate) version: Text,
     /// The `SOAPAction` of calls, for example `urn:vim25/8.0.2.0`.
     pub(crate) action: String,
     pub(crate) content: ServiceContent,
@@ -39,6 +43,10 @@ pub(crate) fn renew_after_fork() {
 }
 
 impl Service {
+    pub(crate) fn new(version: &str, content: ServiceContent) -> Service {
+        Service { version: version.into(), action: soap_action(version), content }
+    }
+
     /// The copy that all sessions with an equal service share: a thousand sessions with one server hold it once.
     pub(crate) fn shared(self) -> Arc<Service> {
         let services = SERVICES.get();
@@ -65,13 +73,12 @@ impl Service {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::vim::discovery::soap_action;
 
     pub(in crate::vim) fn service(version: &str) -> Service {
         let text = "<R><returnval><sessionManager type=\"SessionManager\">sm</sessionManager>\
             <propertyCollector type=\"PropertyCollector\">pc</propertyCollector><about/></returnval></R>";
         let content = ServiceContent::read(roxmltree::Document::parse(text).unwrap().root_element()).unwrap();
-        Service { action: soap_action(version), content }
+        Service::new(version, content)
     }
 
     #[test]

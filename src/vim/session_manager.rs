@@ -73,6 +73,7 @@ async fn ask(
         retry,
         lane,
         commit_when_sent: false,
+        extras: None,
     };
     endpoint.call(&call, watch).await
 }

@@ -222,19 +222,58 @@ static void wrong_members_of_a_call_are_named(void)
     WITH(arguments, "<open>", "call.arguments")
     WITH(arguments, "</CurrentTime></Body>", "call.arguments")
     WITH(arguments, "<!DOCTYPE x>", "call.arguments")
-    WITH(arguments_length, 5, "call.arguments")
-    WITH(arguments_length, SIZE_MAX, "call.arguments")
+    WITH(arguments_length, 5, "call.arguments_length")
+    WITH(arguments_length, SIZE_MAX, "call.arguments_length")
+    WITH(service_path, BAD_TEXT, "call.service_path")
+    WITH(service_path, "", "call.service_path")
+    WITH(service_path, "/pbm", "call.service_namespace") /* which is missing */
+    WITH(service_namespace, "urn:pbm", "call.service_namespace") /* without a path */
+    WITH(service_version, "2.0", "call.service_version")
+    WITH(soap_header, BAD_TEXT, "call.soap_header")
+    WITH(soap_header, "<open>", "call.soap_header")
+    WITH(soap_header, "<vcSessionCookie>x</vcSessionCookie>", "call.soap_header")
+    WITH(reserved, 1, "call")
     WITH(struct_size, 0, "call")
     WITH(struct_size, sizeof(size_t), "call")
     WITH(struct_size, 1 << 20, "call")
     call = some_call;
-    call.arguments = "<a>\0</a>";
+    call.arguments = "<a/>";
+    call.arguments_length = 4; /* as before there were arguments_bytes */
+    WRONG("call.arguments_length", vsession_call(good.session, &call, NULL, &result.reply, &error))
+    call.arguments_bytes = "<a/>";
+    WRONG("call.arguments_bytes", vsession_call(good.session, &call, NULL, &result.reply, &error))
+    call.arguments = NULL;
+    call.arguments_bytes = "<a>\0</a>";
     call.arguments_length = 8;
-    WRONG("call.arguments", vsession_call(good.session, &call, NULL, &result.reply, &error))
-    call.arguments = BAD_TEXT;
+    WRONG("call.arguments_bytes", vsession_call(good.session, &call, NULL, &result.reply, &error))
+    call.arguments_bytes = BAD_TEXT;
     call.arguments_length = sizeof BAD_TEXT - 1;
-    WRONG("call.arguments", vsession_call(good.session, &call, NULL, &result.reply, &error))
+    WRONG("call.arguments_bytes", vsession_call(good.session, &call, NULL, &result.reply, &error))
+    call.arguments_length = SIZE_MAX;
+    WRONG("call.arguments_bytes", vsession_call(good.session, &call, NULL, &result.reply, &error))
 #undef WITH
+    call = some_call;
+    call.this_id = "ProfileManager";
+    call.service_path = "/pbm";
+    call.service_namespace = "urn:pbm";
+#define WITH(member, value, argument) { \
+        vsession_soap_call good_call = call; \
+        call.member = value; \
+        WRONG(argument, vsession_call(good.session, &call, NULL, &result.reply, &error)) \
+        call = good_call; \
+    }
+    WITH(this_id, NULL, "call.this_id")
+    WITH(service_path, "pbm", "call.service_path")
+    WITH(service_path, "/a/../sdk", "call.service_path")
+    WITH(service_path, "https://other/pbm", "call.service_path")
+    WITH(service_path, "/api/session", "call.service_path")
+    WITH(service_namespace, BAD_TEXT, "call.service_namespace")
+    WITH(service_namespace, "urn:\"", "call.service_namespace")
+    WITH(service_version, BAD_TEXT, "call.service_version")
+    WITH(service_version, "1\r\nX: y", "call.service_version")
+    WITH(method, "VslmLogout", "call.method")
+#undef WITH
+    CHECK_INT(counted("requests"), 0);
 }
 
 static int64_t give_nothing(void *data, char *bytes, size_t length)
@@ -403,8 +442,15 @@ static void larger_structures_are_accepted_while_their_tail_is_zero(void)
     CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
     vsession_reply_free(result.reply);
 
-    /* No version's structure ends in the middle of a member. */
+    /* Also one that ends behind the members of the version before. */
     call.known.this_id = NULL;
+    call.known.struct_size = offsetof(vsession_soap_call, arguments_bytes);
+    call.known.service_path = "nonsense";
+    call.known.reserved = 1;
+    CHECK_OK(vsession_call(good.session, &call.known, NULL, &result.reply, &error), error);
+    vsession_reply_free(result.reply);
+
+    /* No version's structure ends in the middle of a member. */
     call.known.arguments = "";
     for (size_t size = offsetof(vsession_soap_call, arguments) + 1; size < offsetof(vsession_soap_call, arguments_length); size++) {
         call.known.struct_size = size;
@@ -558,6 +604,7 @@ static void accessors_accept_null(void)
     CHECK(vsession_info_cookie_value(NULL) == NULL);
     CHECK(vsession_info_rest_id(NULL) == NULL);
     CHECK_INT(vsession_info_rest_epoch(NULL), 0);
+    CHECK(vsession_info_api_version(NULL) == NULL);
     CHECK(vsession_info_key(NULL) == NULL);
     CHECK(vsession_info_user_name(NULL) == NULL);
     CHECK(vsession_info_full_name(NULL) == NULL);

@@ -158,6 +158,7 @@ static void take_credentials(void)
     X(CHECK(vsession_info_cookie_value(result.info) != NULL)) \
     X((void)vsession_info_rest_id(result.info)) \
     X((void)vsession_info_rest_epoch(result.info)) \
+    X(CHECK(vsession_info_api_version(result.info) != NULL)) \
     X(CHECK(vsession_info_key(result.info) != NULL)) \
     X(CHECK(vsession_info_user_name(result.info) != NULL)) \
     X(CHECK(vsession_info_full_name(result.info) != NULL)) \

@@ -26,7 +26,7 @@ static struct {
     bool active;
 } result; /* what the calls would hand out */
 
-static vsession_soap_call some_call = {sizeof(vsession_soap_call), "CurrentTime", "ServiceInstance", NULL, NULL, 0};
+static vsession_soap_call some_call = {sizeof(vsession_soap_call), "CurrentTime", "ServiceInstance", NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, 0};
 
 static vsession_http_request some_request = {
     sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0, NULL, NULL, NULL};

@@ -7,7 +7,9 @@ use vsession::vsession_event_kind::*;
 
 use crate::outcome::Outcome;
 use crate::support::client::{HttpReply, probe_with, shutdown};
-use crate::support::{ApiError, Config, HttpRequest, Options, PATIENCE, Queue, Session, Simulator, Streams};
+use crate::support::{
+    ApiError, Call, Config, HttpRequest, Options, PATIENCE, Queue, Session, Simulator, SoapCall, Streams,
+};
 
 /// The shortest interval that keep-alive accepts.
 const KEEPALIVE_MS: u32 = 1000;
@@ -179,15 +181,27 @@ pub const REQUEST: Entry = Entry {
 /// Its reply is read like that of `REQUEST`.
 const OTHER_REQUEST: Entry = Entry { tried: Tried::Alone, ..REQUEST };
 
+const POLICIES: SoapCall = SoapCall::of_pbm(
+    "PbmQueryProfile",
+    "PbmProfileProfileManager",
+    "ProfileManager",
+    "<resourceType><resourceType>STORAGE</resourceType></resourceType><profileCategory>REQUIREMENT</profileCategory>",
+);
+const CONTENT: SoapCall =
+    SoapCall::of(Call { method: "RetrieveServiceContent", this_type: "ServiceInstance", arguments: "" })
+        .of_nobody();
+
 #[rustfmt::skip]
 pub static ENTRIES: &[Entry] = &[
     CALL,
     Entry { name: "idempotent call", resent: true, run: idempotent_call, ..CALL },
+    Entry { name: "call of another service", request: "PbmQueryProfile", tried: Tried::Less, run: |s, _| Some(Outcome::of(s.session.soap(&POLICIES, &s.options()))), ..CALL },
     Entry { name: "asynchronous call", function: "vsession_call_async", of_many: OfMany::Shared, follows: true, run: asynchronous_call, ..CALL },
     Entry { name: "login in a call", request: "Login", begins: Begins::Ended, before: true, follows: true, of_many: OfMany::Shared, ..CALL },
     LOGIN,
     Entry { name: "login: version", request: "GET", resent: true, before: true, ..LOGIN },
     Entry { name: "login: content", request: "RetrieveServiceContent", resent: true, before: true, follows: true, ..LOGIN },
+    Entry { name: "call of nobody", request: "RetrieveServiceContent", tried: Tried::Alone, run: |s, _| Some(Outcome::of(s.session.soap(&CONTENT, &s.options()))), ..CALL },
     Entry { name: "refresh", function: "vsession_refresh", request: "RetrievePropertiesEx", resent: true, run: |s, _| Some(Outcome::of(s.session.refresh_with(&s.options()))), ..CALL },
     Entry { name: "is_active", function: "vsession_is_active", request: "SessionIsActive", resent: true, run: is_active, ..CALL },
     Entry { name: "logout", function: "vsession_logout", request: "Logout", resent: true, of_many: OfMany::Shared, run: |s, _| Some(Outcome::of(s.session.logout_with(&s.options()))), ..CALL },

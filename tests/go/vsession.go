@@ -260,7 +260,6 @@ func (s Session) Call(method Method, options Options) (Reply, error) {
 		this_type:        texts.add(method.ThisType),
 		this_id:          texts.add(method.ThisID),
 		arguments:        texts.add(method.Arguments),
-		arguments_length: C.size_t(len(method.Arguments)),
 	}
 	var reply *C.vsession_reply
 	var err *C.vsession_error

@@ -45,6 +45,7 @@ mod requests;
 mod rest;
 mod resting;
 mod secrets;
+mod services;
 mod shutdown;
 mod silent;
 mod syscalls;

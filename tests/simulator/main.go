@@ -54,7 +54,7 @@ func parse(args []string) (*options, error) {
 	f.DurationVar(&o.sessionLife, "session-life", 0, "time after which a session that serves REST ends even if it is used, 0 for never")
 	f.StringVar(&o.settings.Rest, "rest", "", "how REST is combined with vim25: unified, separate, legacy or none (default: as -like)")
 	f.IntVar(&o.vms, "vms", 2, "number of virtual machines")
-	f.StringVar(&o.endpoints, "endpoints", "all", `"all" for vim25, sts, lookup, sso admin, pbm and REST (the latter on vpx only), or "vim"`)
+	f.StringVar(&o.endpoints, "endpoints", "all", `"all" for vim25, sts, lookup, sso admin, pbm, eam, vslm and REST (the latter on vpx only), or "vim"`)
 	f.IntVar(&o.logSize, "log", 200000, "requests kept in the log, 0 for none")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "end when standard input closes")
 	f.BoolVar(&o.noneLeft, "no-sessions-left", os.Getenv("SIMULATOR_NO_SESSIONS_LEFT") != "",

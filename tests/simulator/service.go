@@ -9,11 +9,13 @@ import (
 
 	// The services other than vim25. Each adds itself when it is imported and is
 	// set up only with -endpoints all.
+	_ "github.com/vmware/govmomi/eam/simulator"
 	_ "github.com/vmware/govmomi/lookup/simulator"
 	_ "github.com/vmware/govmomi/pbm/simulator"
 	_ "github.com/vmware/govmomi/ssoadmin/simulator"
 	_ "github.com/vmware/govmomi/sts/simulator"
 	_ "github.com/vmware/govmomi/vapi/simulator"
+	_ "github.com/vmware/govmomi/vslm/simulator"
 )
 
 // newService makes the simulated server for the given address without serving there.

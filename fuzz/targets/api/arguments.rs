@@ -75,6 +75,11 @@ pub(super) const STRINGS: &[&[u8]] = &[
     b"a\xc3",
     b"not a name",
     b"line\r\nend",
+    b"/pbm",
+    b"/lookupservice/sdk",
+    b"urn:pbm",
+    b"api_version_max",
+    b"<operationID>x</operationID>",
 ];
 
 /// A structure that starts with its size, in a buffer of exactly that size, so that a read beyond it is noticed.
@@ -136,6 +141,13 @@ pub(super) fn current_time() -> vsession_soap_call {
         this_id: null(),
         arguments: null(),
         arguments_length: 0,
+        arguments_bytes: null(),
+        service_path: null(),
+        service_namespace: null(),
+        service_version: null(),
+        soap_header: null(),
+        anonymous: 0,
+        reserved: 0,
     }
 }
 
@@ -280,14 +292,36 @@ impl Run<'_> {
             call.this_id = self.string("ServiceInstance").0;
         }
         if byte & 8 != 0 {
-            call.arguments = self.string("<a/>").0;
-            if byte & 16 != 0 && !call.arguments.is_null() {
+            let arguments = self.string("<a/>").0;
+            if byte & 16 != 0 && !arguments.is_null() {
                 // With its exact length, so the NUL after it is not read.
-                call.arguments_length = unsafe { CStr::from_ptr(call.arguments) }.count_bytes();
+                call.arguments_bytes = arguments;
+                call.arguments_length = unsafe { CStr::from_ptr(arguments) }.count_bytes();
+            } else {
+                call.arguments = arguments;
             }
         } else if byte & 16 != 0 {
             call.arguments_length = 7;
         }
+        if byte & 32 != 0 {
+            let what = self.byte();
+            if what & 1 != 0 {
+                call.service_path = self.string("/pbm").0;
+            }
+            if what & 2 != 0 {
+                call.service_namespace = self.string("urn:pbm").0;
+            }
+            if what & 4 != 0 {
+                call.service_version = self.string("2.0").0;
+            }
+            if what & 8 != 0 {
+                call.soap_header = self.string("<h xmlns=\"urn:h\"/>").0;
+            }
+            if what & 16 != 0 {
+                (call.arguments, call.arguments_bytes) = (c"<a/>".as_ptr(), c"<a/>".as_ptr());
+            }
+        }
+        call.anonymous = i32::from(byte & 64 != 0);
         let (size, beyond) = self.size(size_of::<vsession_soap_call>());
         Sized::new(&call, size, beyond)
     }

@@ -276,6 +276,71 @@ pub struct Call<'a> {
 
 pub const CURRENT_TIME: Call = Call { method: "CurrentTime", this_type: "ServiceInstance", arguments: "" };
 
+/// A call with all that it may have.
+#[derive(Clone, Copy, Debug)]
+pub struct SoapCall<'a> {
+    pub call: Call<'a>,
+    pub id: Option<&'a str>,
+    /// The path and the namespace of another service than vim25.
+    pub service: Option<(&'a str, &'a str)>,
+    pub version: Option<&'a str>,
+    pub header: Option<&'a str>,
+    pub anonymous: bool,
+}
+
+impl<'a> SoapCall<'a> {
+    pub const fn of(call: Call<'a>) -> SoapCall<'a> {
+        SoapCall { call, id: None, service: None, version: None, header: None, anonymous: false }
+    }
+
+    /// A method of the storage policies' service.
+    pub const fn of_pbm(
+        method: &'a str,
+        this_type: &'a str,
+        id: &'a str,
+        arguments: &'a str,
+    ) -> SoapCall<'a> {
+        let call = Call { method, this_type, arguments };
+        SoapCall {
+            id: Some(id),
+            service: Some(("/pbm", "urn:pbm")),
+            version: Some("2.0"),
+            ..SoapCall::of(call)
+        }
+    }
+
+    /// The same as nobody's.
+    pub const fn of_nobody(self) -> SoapCall<'a> {
+        SoapCall { anonymous: true, ..self }
+    }
+
+    /// Calls a function with the call as C sees it.
+    fn with_raw<T>(&self, function: impl FnOnce(*const vsession_soap_call) -> T) -> T {
+        let (method, this_type) = (c(self.call.method), c(self.call.this_type));
+        let (path, namespace) = self.service.unzip();
+        let texts = [self.id, path, namespace, self.version, self.header].map(|text| text.map(c));
+        let [this_id, service_path, service_namespace, service_version, soap_header] =
+            texts.each_ref().map(|text| text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr()));
+        // With their length, so that nothing is copied.
+        let arguments = self.call.arguments;
+        function(&vsession_soap_call {
+            struct_size: size_of::<vsession_soap_call>(),
+            method: method.as_ptr(),
+            this_type: this_type.as_ptr(),
+            this_id,
+            arguments: std::ptr::null(),
+            arguments_length: arguments.len(),
+            arguments_bytes: if arguments.is_empty() { std::ptr::null() } else { arguments.as_ptr().cast() },
+            service_path,
+            service_namespace,
+            service_version,
+            soap_header,
+            anonymous: self.anonymous.into(),
+            reserved: 0,
+        })
+    }
+}
+
 /// An HTTP request through the vim25 session.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpRequest<'a> {
@@ -538,17 +603,14 @@ impl Session {
 
     /// Starts a method.
     pub fn call_async(&self, call: Call, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
-        let (method, this_type) = (c(call.method), c(call.this_type));
-        let call = vsession_soap_call {
-            struct_size: size_of::<vsession_soap_call>(),
-            method: method.as_ptr(),
-            this_type: this_type.as_ptr(),
-            this_id: std::ptr::null(),
-            arguments: std::ptr::null(),
-            arguments_length: 0,
-        };
+        self.soap_async(&SoapCall::of(call), queue, tag, options)
+    }
+
+    pub fn soap_async(&self, call: &SoapCall, queue: &Queue, tag: u64, options: &Options) -> Result<()> {
         let raw = options.raw();
-        checked(|err| unsafe { vsession_call_async(self.0, &call, &raw, queue.0, tag, err) })
+        call.with_raw(|call| {
+            checked(|err| unsafe { vsession_call_async(self.0, call, &raw, queue.0, tag, err) })
+        })
     }
 
     pub fn http(&self, request: HttpRequest) -> Result<HttpReply> {
@@ -601,20 +663,12 @@ impl Session {
 
     /// Calls a method of the object with this id.
     pub fn call_object(&self, call: Call, id: Option<&str>, options: &Options) -> Result<Reply> {
-        let (method, this_type, id) = (c(call.method), c(call.this_type), id.map(c));
-        // With their lengths, so that nothing is copied.
-        let arguments =
-            if call.arguments.is_empty() { std::ptr::null() } else { call.arguments.as_ptr().cast() };
-        let raw_call = vsession_soap_call {
-            struct_size: size_of::<vsession_soap_call>(),
-            method: method.as_ptr(),
-            this_type: this_type.as_ptr(),
-            this_id: id.as_ref().map_or(std::ptr::null(), |id| id.as_ptr()),
-            arguments,
-            arguments_length: call.arguments.len(),
-        };
+        self.soap(&SoapCall { id, ..SoapCall::of(call) }, options)
+    }
+
+    pub fn soap(&self, call: &SoapCall, options: &Options) -> Result<Reply> {
         let (raw, mut out) = (options.raw(), null_mut());
-        checked(|err| unsafe { vsession_call(self.0, &raw_call, &raw, &mut out, err) })?;
+        call.with_raw(|call| checked(|err| unsafe { vsession_call(self.0, call, &raw, &mut out, err) }))?;
         unsafe { nodes::check_reply(out) };
         let reply = unsafe { Reply::of(out) };
         unsafe { vsession_reply_free(out) };
@@ -654,6 +708,10 @@ impl Info {
 
     pub fn full_name(&self) -> String {
         text(unsafe { vsession_info_full_name(self.0) }).unwrap()
+    }
+
+    pub fn api_version(&self) -> String {
+        text(unsafe { vsession_info_api_version(self.0) }).unwrap()
     }
 
     pub fn user_name(&self) -> String {
