@@ -711,7 +711,8 @@ typedef struct vsession_text {
 } vsession_text;
 
 /**
- * A call of a vim25 method. Initialise it with `VSESSION_SOAP_CALL_INIT`.
+ * A call of a method: of vim25, or of another SOAP service of the server (docs/services.md). Initialise it with
+ * `VSESSION_SOAP_CALL_INIT`.
  */
 typedef struct vsession_soap_call {
     /**

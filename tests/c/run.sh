@@ -176,6 +176,9 @@ both example-http examples-c/http.c -- sh -c \
 # shellcheck disable=SC2016
 both example-power_states examples-c/power_states.c -- sh -c \
     '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "^poweredOn	DC0_C0_RP0_VM0$"'
+# shellcheck disable=SC2016
+both example-storage_policy examples-c/storage_policy.c -- sh -c \
+    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "Default Storage Policy"'
 # With other programs: tests/handing-on/run.sh
 # shellcheck disable=SC2016
 both example-hand_on examples-c/hand_on.c -- sh -c \

@@ -86,7 +86,7 @@ def check(lines, log, left):
 
     requests = collections.defaultdict(list)
     for entry in log:
-        if (entry["method"] == "CurrentTime" or entry["path"].startswith("/api/vcenter/")) and entry.get("operation_id"):
+        if (entry["method"] in ("CurrentTime", "PbmQueryProfile") or entry["path"].startswith("/api/vcenter/")) and entry.get("operation_id"):
             requests[entry["operation_id"]].append(entry)
 
     # A reply is of the session that the server saw.

@@ -103,7 +103,7 @@ static void read_error(vsession_error *error)
 
 static void read_info(vsession_info *info)
 {
-    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_cookie_value(info)) + text(vsession_info_rest_id(info)) + (size_t)vsession_info_rest_epoch(info) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
+    volatile size_t read = text(vsession_info_user_name(info)) + text(vsession_info_cookie_value(info)) + text(vsession_info_rest_id(info)) + text(vsession_info_api_version(info)) + (size_t)vsession_info_rest_epoch(info) + text(vsession_info_full_name(info)) + text(vsession_info_locale(info))
         + text(vsession_info_message_locale(info)) + text(vsession_info_ip_address(info)) + text(vsession_info_user_agent(info))
         + text(vsession_info_about(info, "version")) + text(vsession_info_service_id(info, "sessionManager"))
         + text(vsession_info_service_type(info, "sessionManager")) + (size_t)vsession_info_login_time_ms(info)
@@ -333,12 +333,27 @@ static void do_is_active(void)
     read_error(error);
 }
 
+/* The method that the history is about, and at times one of another service, which is to run at most once too. */
+static vsession_soap_call some_method(void)
+{
+    vsession_soap_call call = current_time();
+    if (number_below(4)) return call;
+    call.method = "PbmQueryProfile";
+    call.this_type = "PbmProfileProfileManager";
+    call.this_id = "ProfileManager";
+    call.arguments = "<resourceType><resourceType>STORAGE</resourceType></resourceType><profileCategory>REQUIREMENT</profileCategory>";
+    call.service_path = "/pbm";
+    call.service_namespace = "urn:pbm";
+    if (number_below(2)) call.soap_header = "<x:Own xmlns:x=\"urn:x\"/>";
+    return call;
+}
+
 static void do_call(void)
 {
     vsession_error *error = NULL;
     vsession_reply *reply = NULL;
     vsession_call_options limits = options();
-    vsession_soap_call call = current_time();
+    vsession_soap_call call = some_method();
     vsession used = session();
     char operation_id[64];
     snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-%u-%" PRIx64, seed, me->number, me->calls++);
@@ -480,7 +495,7 @@ static void do_call_async(void)
     char operation_id[64];
     bool by_soap = number_below(3) == 0;
     struct body *body = calloc(1, sizeof *body);
-    vsession_soap_call call = current_time();
+    vsession_soap_call call = some_method();
     vsession_http_request request = draw_request(&service, body);
     uint64_t tag = atomic_fetch_add(&next, 1) << 2 | (by_soap ? VIM25 : service);
     snprintf(operation_id, sizeof operation_id, "stress-%" PRIx64 "-a-%" PRIx64, seed, tag);
@@ -494,6 +509,28 @@ static void do_call_async(void)
         body->next = atomic_load(&bodies_of_async);
         while (!atomic_compare_exchange_weak(&bodies_of_async, &body->next, body)) {}
     }
+    read_error(error);
+}
+
+/* Nobody's calls: one that needs to know the server, and one that does not. */
+static void do_call_of_nobody(void)
+{
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL;
+    vsession_call_options limits = options();
+    vsession_soap_call call = current_time();
+    call.method = "RetrieveServiceContent";
+    call.anonymous = 1;
+    if (number_below(3) == 0) {
+        call.this_type = "LookupServiceInstance";
+        call.this_id = "ServiceInstance";
+        call.service_path = "/lookupservice/sdk";
+        call.service_namespace = "urn:lookup";
+        call.service_version = "2.0";
+    }
+    vsession_call(session(), &call, &limits, &reply, &error);
+    read_reply(reply);
+    vsession_reply_free(reply);
     read_error(error);
 }
 
@@ -567,7 +604,7 @@ static void do_shutdown(void)
 /* Every operation and its weight, in thousandths. */
 #define OPERATIONS(X) \
     X(do_config, 5) X(do_open, 8) X(do_close, 8) X(do_queue, 5) X(do_token, 10) X(do_configure, 10) X(do_login, 60) X(do_logout, 10) \
-    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 200) X(do_http, 150) X(do_call_async, 150) \
+    X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 180) X(do_call_of_nobody, 20) X(do_http, 150) X(do_call_async, 150) \
     X(do_next_event, 100) X(do_cancel, 20) X(do_keepalive, 10) X(do_set_password, 15) X(do_probe_certificate, 3) X(do_library, 5)
 
 static const struct { void (*run)(void); unsigned weight; } table[] = {
