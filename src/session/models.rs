@@ -524,8 +524,10 @@ fn a_server_is_discovered_once_for_nobody() {
             threads.push(thread::spawn(move || login(&session).unwrap()));
         }
         if leaves {
-            let (session, token) = (session.clone(), token.clone());
-            threads.push(thread::spawn(move || drop(call_of_nobody(&session, Some(&token)))));
+            let (session, given) = (session.clone(), token.clone());
+            threads.push(thread::spawn(move || {
+                call_of_nobody(&session, Some(&given));
+            }));
             token.fire();
         }
         threads.into_iter().for_each(|thread| thread.join().unwrap());
