@@ -25,6 +25,8 @@
 #define VSESSION_CALL_OPTIONS_INIT { sizeof(vsession_call_options), 0, 0, { 0 }, NULL, 0, 0, 0 }
 #define VSESSION_SOAP_CALL_INIT { sizeof(vsession_soap_call), NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, 0, 0 }
 #define VSESSION_HTTP_REQUEST_INIT { sizeof(vsession_http_request), NULL, NULL, NULL, 0, NULL, 0, 0, 0, NULL, NULL, NULL }
+#define VSESSION_RETRIEVAL_INIT { sizeof(vsession_retrieval), NULL, 0, 0, NULL, NULL }
+#define VSESSION_TASK_WAIT_INIT { sizeof(vsession_task_wait), NULL, NULL }
 
 
 /**
@@ -711,6 +713,48 @@ typedef struct vsession_text {
 } vsession_text;
 
 /**
+ * Takes a page of `vsession_retrieve`: the reply to RetrievePropertiesEx or ContinueRetrievePropertiesEx, which is valid only during
+ * the call. `data` is the pointer in `vsession_retrieval`. Returns 0 to go on; any other number ends the retrieval, which then
+ * returns VSESSION_OK.
+ *
+ * It runs on the thread that called `vsession_retrieve`. The library holds no lock meanwhile and has no request under way, so
+ * it may call any function of the library, on the same session too. Neither deadline nor token ends it; both count again when it
+ * returns.
+ */
+typedef int32_t (*vsession_page_fn)(void *data, const struct vsession_reply *page);
+
+/**
+ * What `vsession_retrieve` reads. Initialise it with `VSESSION_RETRIEVAL_INIT`.
+ */
+typedef struct vsession_retrieval {
+    /**
+     * `sizeof(vsession_retrieval)`. A smaller size ends behind `on_page`; the rest counts as zero.
+     */
+    size_t struct_size;
+    /**
+     * XML: one `specSet` element or more, as in the arguments of RetrievePropertiesEx: what to read (`propSet`), and where to look
+     * for objects (`objectSet`). Without `options`, which `max_objects` stands for.
+     */
+    const char *specifications;
+    /**
+     * How many objects a page has at most. 0: the server decides, and may put all of them into one page.
+     */
+    uint32_t max_objects;
+    /**
+     * Must be zero.
+     */
+    int32_t reserved;
+    /**
+     * Takes the pages, in order. Must not be NULL.
+     */
+    vsession_page_fn on_page;
+    /**
+     * Passed to `on_page`.
+     */
+    void *data;
+} vsession_retrieval;
+
+/**
  * A call of a method: of vim25, or of another SOAP service of the server (docs/services.md). Initialise it with
  * `VSESSION_SOAP_CALL_INIT`.
  */
@@ -779,6 +823,33 @@ typedef struct vsession_soap_call {
      */
     int32_t reserved;
 } vsession_soap_call;
+
+/**
+ * Is told how a task comes on: its state, `queued` or `running`, which is valid only during the call, and its progress in percent, or -1
+ * if the server does not say it. `data` is the pointer in `vsession_task_wait`.
+ *
+ * It runs on the thread that called `vsession_wait_for_task`. The library holds no lock meanwhile and has no request under
+ * way, so it may call any function of the library; to end the wait, it fires the call's token.
+ */
+typedef void (*vsession_progress_fn)(void *data, const char *state, int32_t percent);
+
+/**
+ * How to wait for a task. Initialise it with `VSESSION_TASK_WAIT_INIT`, or pass NULL.
+ */
+typedef struct vsession_task_wait {
+    /**
+     * `sizeof(vsession_task_wait)`. A smaller size ends behind `on_progress`; the rest counts as zero.
+     */
+    size_t struct_size;
+    /**
+     * Is called when state or progress of the task have changed, until it has ended. NULL: nobody is told.
+     */
+    vsession_progress_fn on_progress;
+    /**
+     * Passed to `on_progress`.
+     */
+    void *data;
+} vsession_task_wait;
 
 #ifdef __cplusplus
 extern "C" {
@@ -1647,6 +1718,54 @@ struct vsession_text vsession_node_attribute(struct vsession_node node,
 struct vsession_text vsession_node_type(struct vsession_node node);
 
 /**
+ * Reads properties of one object by RetrievePropertiesEx, and logs in first when that is necessary and allowed.
+ *
+ * `type` and `id` name the object, for example `VirtualMachine` and `vm-42`; an `id` of NULL is the only object of this type in
+ * the server's ServiceContent, as in `vsession_soap_call`. `paths` are `count` properties, for example `name` or
+ * `config.hardware.numCPU`. In the reply, `returnval/objects` has a `propSet` with `name` and `val` for each property that is set. A property that is not set is
+ * missing there, and that is no error.
+ *
+ * If the server withholds a property (`missingSet`), the call fails with the status of the fault that says why, such as
+ * VSESSION_E_NO_PERMISSION; the message names the property. `vsession_error_executed` is then YES. The read may run twice, so
+ * it counts as idempotent whatever `options` say. docs/properties.md says what to use for many objects.
+ *
+ * Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the reply is complete, the
+ * deadline passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; the strings remain the
+ * caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT, also for a `count` of 0; VSESSION_E_PROTOCOL when the server returned no object,
+ * as for a wrong `type`; otherwise those of `vsession_call`.
+ */
+vsession_status vsession_get_properties(struct vsession session,
+                                        const char *type,
+                                        const char *id,
+                                        const char *const *paths,
+                                        size_t count,
+                                        const struct vsession_call_options *options,
+                                        struct vsession_reply **out,
+                                        struct vsession_error **err);
+
+/**
+ * Reads the properties of many objects by RetrievePropertiesEx, and hands the reply to a function page by page, to the end
+ * (ContinueRetrievePropertiesEx). It logs in first when that is necessary and allowed.
+ *
+ * A page is what the server sends: `missingSet` entries and objects without properties are no errors here. The deadline covers
+ * all pages and the time that `on_page` takes. When the retrieval ends early (`on_page` stops it, a token, a deadline, a close, an error), the
+ * library ends it on the server too (CancelRetrievePropertiesEx), in the background and bounded.
+ *
+ * The pages that follow the first one belong to the session that brought it. If that session is replaced meanwhile, the call fails
+ * with VSESSION_E_SESSION_CHANGED, which is retriable: begin again, and forget the pages that have come. After a page was handed out, `vsession_error_executed` is never NO.
+ * The request for the first page may run twice and counts as idempotent; the others run at most once.
+ *
+ * Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the last page was taken, the
+ * deadline passes or the token fires. Owner: the pages remain the library's; `retrieval` and `options` the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_SESSION_CHANGED; otherwise those of `vsession_call`.
+ */
+vsession_status vsession_retrieve(struct vsession session,
+                                  const struct vsession_retrieval *retrieval,
+                                  const struct vsession_call_options *options,
+                                  struct vsession_error **err);
+
+/**
  * Makes an event queue. `vsession_config_set_queue` assigns it to a configuration.
  *
  * Threads: safe from any thread. Blocks: never. Owner: the caller frees it with `vsession_queue_free`.
@@ -2024,6 +2143,36 @@ vsession_status vsession_call_async(struct vsession session,
                                     struct vsession_queue queue,
                                     uint64_t tag,
                                     struct vsession_error **err);
+
+/**
+ * Waits until a task has ended, for example one that `PowerOnVM_Task` returned. `task_id` is its id, for example
+ * `task-42`: the text of the reply that named it (`vsession_reply_text`). It logs in first when that is necessary and allowed.
+ *
+ * When the task has succeeded, the reply is that to a read of its property `info`; `returnval/objects/propSet/val` in it is the TaskInfo, and `result` in
+ * that is what the task returned. When it has failed, the call fails with VSESSION_E_FAULT, or with VSESSION_E_NO_PERMISSION, and the error has name,
+ * text and XML of the fault that the task ended with; `vsession_error_executed` is YES. A fault such as InvalidLogin is the task's own there, and
+ * says nothing about the session.
+ *
+ * A `timeout_ms` of 0 means no limit for the wait as a whole: a task takes as long as it takes. Each request of the wait has one
+ * (the option `timeout_ms`, at most two minutes), and the server is asked for a sign of life every 30 seconds at least, so that one that
+ * hangs is noticed. The wait ends with an error then; the task goes on, and may be waited for again, whatever
+ * `vsession_error_executed` says. A session that is replaced meanwhile does not end the wait, unless `require_epoch` asks for it. A wait takes one of
+ * `max_long_polls` while the server has nothing to tell.
+ *
+ * The server tells the changes to a property collector of the call's own. It is destroyed at the end of the wait, whatever the
+ * end is, in the background and bounded.
+ *
+ * Threads: safe from any thread; calls of different threads run in parallel. Blocks: until the task has ended, the deadline
+ * passes or the token fires. Owner: the caller frees the reply with `vsession_reply_free`; the arguments remain the caller's.
+ * Errors: VSESSION_E_INVALID_ARGUMENT; VSESSION_E_FAULT and VSESSION_E_NO_PERMISSION, also when the task failed; otherwise
+ * those of `vsession_call`.
+ */
+vsession_status vsession_wait_for_task(struct vsession session,
+                                       const char *task_id,
+                                       const struct vsession_task_wait *wait,
+                                       const struct vsession_call_options *options,
+                                       struct vsession_reply **out,
+                                       struct vsession_error **err);
 
 #ifdef __cplusplus
 }  // extern "C"

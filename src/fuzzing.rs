@@ -15,6 +15,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("versions", vim::fuzzing::versions),
     ("service_content", vim::fuzzing::service_content),
     ("current_session", vim::fuzzing::current_session),
+    ("properties", vim::fuzzing::properties),
     ("set_cookie", vim::fuzzing::set_cookie),
     ("arguments", soap::fuzzing::arguments),
     ("redaction", soap::fuzzing::redaction),

@@ -29,9 +29,11 @@ use ::vsession::ffi::http::*;
 use ::vsession::ffi::info::*;
 use ::vsession::ffi::library::*;
 use ::vsession::ffi::node::*;
+use ::vsession::ffi::properties::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::reply::*;
 use ::vsession::ffi::session::*;
+use ::vsession::ffi::task::*;
 use ::vsession::vsession_status as status;
 
 use self::arguments::zero_options;
@@ -378,6 +380,32 @@ pub const FUNCTIONS: &[(&str, Function)] = &[
     ("vsession_node_type", |r| r.of_node(|n| unsafe { vsession_node_type(n) })),
     ("vsession_reply_repaired", |r| r.of_reply(|reply, _| number(unsafe { vsession_reply_repaired(reply) }))),
     ("vsession_info_api_version", |r| r.of_info(|i| unsafe { vsession_info_api_version(i) })),
+    ("vsession_get_properties", |r| {
+        let (session, options) = (r.session(), r.options());
+        let (kind, id) = (r.string("ServiceInstance").0, r.string("ServiceInstance").0);
+        let path = [r.string("serverClock").0];
+        let (paths, count) = match r.byte() {
+            0..=0xef => (path.as_ptr(), 1),
+            0xf0..=0xf7 => (null(), 1),
+            more => (path.as_ptr(), [0, usize::MAX][usize::from(more & 1)]),
+        };
+        let made = r.gives(|o, e| unsafe {
+            vsession_get_properties(session, kind, id, paths, count, options.get(), o, e)
+        });
+        r.own.replies.extend(made);
+    }),
+    ("vsession_retrieve", |r| {
+        let (session, retrieval, options) = (r.session(), r.retrieval(), r.options());
+        r.call(|e| unsafe { vsession_retrieve(session, retrieval.get(), options.get(), e) });
+    }),
+    ("vsession_wait_for_task", |r| {
+        let (session, id, wait) = (r.session(), r.string("task-1").0, r.task_wait());
+        // Without a deadline it would wait for ever.
+        let options = r.limits();
+        let made =
+            r.gives(|o, e| unsafe { vsession_wait_for_task(session, id, wait.get(), options.get(), o, e) });
+        r.own.replies.extend(made);
+    }),
 ];
 
 type Function = fn(&mut Run);

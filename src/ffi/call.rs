@@ -218,6 +218,44 @@ fn why_no_name(text: &str) -> String {
     }
 }
 
+/// Checks the name of a method or type.
+pub(super) fn check_name(text: &str, argument: &str) -> Result<()> {
+    check_length(text, argument)?;
+    if is_name(text) {
+        return Ok(());
+    }
+    let (shown, why) = (excerpt(text), why_no_name(text));
+    Err(Error::invalid_argument(
+        argument,
+        format!("'{shown}' is not a valid name of a method or type: {why}"),
+    ))
+}
+
+/// Checks the id of an object. `None`: the server's only object of the type.
+pub(super) fn check_id(id: Option<&str>, argument: &str) -> Result<()> {
+    let Some(id) = id else { return Ok(()) };
+    if id.is_empty() {
+        return Err(Error::invalid_argument(
+            argument,
+            "empty; pass NULL for the server's only object of the type",
+        ));
+    }
+    check_text(id, argument, "the id of an object")
+}
+
+/// Checks a short text that stands in a request: an id, the path of a property.
+pub(super) fn check_text(text: &str, argument: &str, what: &str) -> Result<()> {
+    check_length(text, argument)?;
+    let is_bad = |c: &char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
+    match text.chars().find(is_bad).map(u32::from) {
+        None => Ok(()),
+        Some(number) => Err(Error::invalid_argument(
+            argument,
+            format!("it contains the character U+{number:04X}, which cannot occur in {what}"),
+        )),
+    }
+}
+
 /// Refuses methods that end the session or make another one: the library would not notice, and would leave a session on the
 /// server. Other services have some of the same name and meaning, and the cookies that they set are not kept.
 fn refuse_what_changes_the_session(method: &str) -> Result<()> {
@@ -264,36 +302,13 @@ pub(super) unsafe fn method_call<'a>(pointer: *const vsession_soap_call) -> Resu
             optional(given.this_id, "call.this_id")?,
         )
     };
-    for (text, argument) in [(method, "call.method"), (kind, "call.this_type")] {
-        check_length(text, argument)?;
-        if !is_name(text) {
-            let (shown, why) = (excerpt(text), why_no_name(text));
-            return Err(Error::invalid_argument(
-                argument,
-                format!("'{shown}' is not a valid name of a method or type: {why}"),
-            ));
-        }
-    }
+    check_name(method, "call.method")?;
+    check_name(kind, "call.this_type")?;
     refuse_what_changes_the_session(method)?;
     // SAFETY: see above.
     let (arguments, name) = unsafe { arguments(&given) }?;
     check_arguments(arguments).map_err(|problem| Error::invalid_argument(name, problem))?;
-    if let Some(id) = id {
-        check_length(id, "call.this_id")?;
-    }
-    if id == Some("") {
-        return Err(Error::invalid_argument(
-            "call.this_id",
-            "empty; pass NULL for the server's only object of the type",
-        ));
-    }
-    let is_bad = |c: &char| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}');
-    if let Some(number) = id.and_then(|id| id.chars().find(is_bad)).map(u32::from) {
-        return Err(Error::invalid_argument(
-            "call.this_id",
-            format!("it contains the character U+{number:04X}, which cannot occur in the id of an object"),
-        ));
-    }
+    check_id(id, "call.this_id")?;
     Ok(MethodCall {
         method: method.into(),
         kind: kind.into(),

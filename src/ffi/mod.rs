@@ -25,6 +25,8 @@ pub mod http;
 pub mod info;
 pub mod library;
 pub mod node;
+pub mod properties;
 pub mod queue;
 pub mod reply;
 pub mod session;
+pub mod task;

@@ -15,6 +15,11 @@ use crate::soap::xml::resolved::Resolved;
 pub struct vsession_reply(pub(super) SessionReply, Resolved);
 
 impl vsession_reply {
+    /// A reply that the caller is shown, and does not own.
+    pub(super) fn shown<T>(answer: SessionReply, show: impl FnOnce(*const vsession_reply) -> T) -> T {
+        show(&raw const *Box::new(vsession_reply::new(answer)))
+    }
+
     /// Hands a reply to the caller.
     pub(super) fn give(answer: SessionReply) -> *mut vsession_reply {
         Box::into_raw(Box::new(vsession_reply::new(answer)))

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::pool::Pool;
 use super::reply::{self, HttpReply, ReplyReader, incomplete};
 use super::request::{self, HttpRequest, Lane};
-use super::retry::{Loss, Next};
+use super::retry::{Loss, Next, Overdue};
 use super::round_trips::RoundTrips;
 use super::semaphore::{Permit, Refusal, Semaphore};
 use super::stream::{Given, Streams, Target};
@@ -22,7 +22,7 @@ use crate::runtime::log::log;
 use crate::runtime::phase::Phase;
 use crate::runtime::process::PerProcess;
 use crate::runtime::shared::{Shareable, Shared};
-use crate::runtime::wait::Watch;
+use crate::runtime::wait::{WaitError, Watch};
 use crate::status::Status;
 use crate::sync::{Arc, Instant, rank};
 
@@ -365,18 +365,23 @@ impl Client {
     /// by another request.
     #[cold]
     fn be_patient(&self, request: &HttpRequest, exchange: &mut Exchange<'_>) -> Result<()> {
-        if request.retry.is_overdue(&self.budget) {
-            exchange.overdue = true;
-            // unreached: a log message, and the log is off where tests come here
-            log!(
-                Info,
-                "{} has not answered a question of the library's own, which is asked again",
-                self.server()
-            );
-            return Err(Error::new(Status::VSESSION_E_CONNECTION, "the answer is overdue"));
+        match request.retry.overdue(&self.budget) {
+            Overdue::Repeat => {
+                exchange.overdue = true;
+                // unreached: a log message, and the log is off where tests come here
+                log!(
+                    Info,
+                    "{} has not answered a question of the library's own, which is asked again",
+                    self.server()
+                );
+                Err(Error::new(Status::VSESSION_E_CONNECTION, "the answer is overdue"))
+            }
+            Overdue::GiveUp => Err(WaitError::TimedOut.into()),
+            Overdue::WaitLonger => {
+                exchange.look_at = self.end_of_patience(request);
+                Ok(())
+            }
         }
-        exchange.look_at = self.end_of_patience(request);
-        Ok(())
     }
 
     fn reply_begins(&self, request: &HttpRequest<'_>, exchange: &mut Exchange<'_>) {

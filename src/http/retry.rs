@@ -35,6 +35,15 @@ pub(crate) enum Reason {
     ServerRediscovered { proven_not_run: bool },
 }
 
+/// What follows when an answer is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The budget has paid for asking again.
+    Repeat,
+    WaitLonger,
+    GiveUp,
+}
+
 /// What follows a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
@@ -49,8 +58,7 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(crate) struct Retry {
     may_run_twice: bool,
-    /// It is a question of the library's own, which threads wait for without a deadline of theirs that would end it.
-    is_question: bool,
+    patience: Patience,
     /// How often its answer was overdue.
     overdue: AtomicU32,
     /// The one additional attempt after a lost connection was made.
@@ -62,13 +70,23 @@ pub(crate) struct Retry {
     pause_asked: AtomicU64,
 }
 
+/// How long an answer may take, beside the deadline of who waits for it.
+#[derive(Debug)]
+enum Patience {
+    Endless,
+    /// It is a question of the library's own, which threads wait for without a deadline of theirs that would end it.
+    OfQuestion,
+    /// It is a long poll that the server was asked to answer well before this time.
+    OfPoll(Duration),
+}
+
 const NO_PAUSE: u64 = u64::MAX;
 
 impl Retry {
     pub(crate) fn new(may_run_twice: bool) -> Retry {
         Retry {
             may_run_twice,
-            is_question: false,
+            patience: Patience::Endless,
             overdue: 0.into(),
             repeated: false.into(),
             may_have_run: false.into(),
@@ -80,7 +98,12 @@ impl Retry {
     /// The attempts at a question of the library's own. It changes nothing on the server and cannot lock an account, so it is asked
     /// again where its answer stays away: many threads may wait for it, each with a deadline that does not end the others' wait.
     pub(crate) fn of_question() -> Retry {
-        Retry { is_question: true, ..Retry::new(true) }
+        Retry { patience: Patience::OfQuestion, ..Retry::new(true) }
+    }
+
+    /// The attempts at a long poll whose answer is due after this time. It is sent once more, on another connection, and then given up.
+    pub(crate) fn of_poll(due: Duration) -> Retry {
+        Retry { patience: Patience::OfPoll(due), ..Retry::new(true) }
     }
 
     /// Whether another attempt does no harm.
@@ -92,19 +115,35 @@ impl Retry {
     /// because it is starting, has twice as long each time. `None`: nobody asks again.
     #[inline]
     pub(super) fn patience(&self, usual: impl Fn() -> Duration) -> Option<Duration> {
-        self.is_question.then(|| LEAST_PATIENCE.max(usual()) * (1 << self.overdue.load(Relaxed).min(16)))
+        match self.patience {
+            Patience::Endless => None,
+            Patience::OfQuestion => {
+                Some(LEAST_PATIENCE.max(usual()) * (1 << self.overdue.load(Relaxed).min(16)))
+            }
+            Patience::OfPoll(due) => Some(due),
+        }
     }
 
-    /// The answer is overdue. Returns whether the budget pays for asking again; otherwise the wait for the answer goes on.
+    /// The answer is overdue.
     #[cold]
-    pub(super) fn is_overdue(&self, budget: &Budget) -> bool {
-        self.overdue.fetch_add(1, Relaxed);
-        budget.take(Spending::Repeat)
+    pub(super) fn overdue(&self, budget: &Budget) -> Overdue {
+        let before = self.overdue.fetch_add(1, Relaxed);
+        match self.patience {
+            Patience::OfPoll(_) if before > 0 || !budget.take(Spending::Repeat) => Overdue::GiveUp,
+            Patience::OfPoll(_) => Overdue::Repeat,
+            _ if budget.take(Spending::Repeat) => Overdue::Repeat,
+            _ => Overdue::WaitLonger,
+        }
     }
 
     /// Whether a pooled connection will do. Where an answer was overdue, its connection may be dead, and the others with it.
     pub(super) fn may_share_connections(&self) -> bool {
         self.overdue.load(Relaxed) == 0
+    }
+
+    /// Whether it was sent once more because its connection was lost or its answer overdue.
+    pub(crate) fn was_repeated(&self) -> bool {
+        self.repeated.load(Relaxed) || self.overdue.load(Relaxed) > 0
     }
 
     /// Whether an answer can lead to another attempt.
@@ -240,12 +279,26 @@ mod tests {
         assert_eq!(question.patience(|| second), Some(5 * second));
         assert_eq!(question.patience(|| 8 * second), Some(8 * second), "this server usually takes long");
         assert!(question.may_share_connections());
-        assert!(question.is_overdue(&budget) && question.after(Loss::Overdue, &budget) == Next::Repeat);
+        assert_eq!(question.overdue(&budget), Overdue::Repeat);
+        assert_eq!(question.after(Loss::Overdue, &budget), Next::Repeat);
         assert_eq!(question.patience(|| second), Some(10 * second));
         assert!(!question.may_share_connections());
         while budget.take(Spending::Repeat) {}
-        assert!(!question.is_overdue(&budget));
+        assert_eq!(question.overdue(&budget), Overdue::WaitLonger);
         assert_eq!(question.patience(|| second), Some(20 * second), "it is not asked for each second");
+    }
+
+    #[test]
+    fn a_poll_whose_answer_is_overdue_is_sent_once_more_and_then_given_up() {
+        let due = Duration::from_secs(90);
+        let (poll, budget) = (Retry::of_poll(due), budget());
+        assert_eq!(poll.patience(|| 2 * due), Some(due), "however long other answers take");
+        assert_eq!(poll.overdue(&budget), Overdue::Repeat);
+        assert_eq!(poll.patience(|| 2 * due), Some(due));
+        assert!(!poll.may_share_connections());
+        assert_eq!(poll.overdue(&budget), Overdue::GiveUp);
+        while budget.take(Spending::Repeat) {}
+        assert_eq!(Retry::of_poll(due).overdue(&budget), Overdue::GiveUp, "nothing pays for a repeat");
     }
 
     #[test]

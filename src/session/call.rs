@@ -41,6 +41,24 @@ pub(crate) struct MethodCall<'a> {
     pub(crate) special: Option<Box<Special<'a>>>,
 }
 
+impl<'a> MethodCall<'a> {
+    /// A call of the library's own. `id`: as above.
+    pub(super) fn new(
+        method: &'a str,
+        kind: &'a str,
+        id: Option<&'a str>,
+        arguments: &'a str,
+    ) -> MethodCall<'a> {
+        MethodCall {
+            method: method.into(),
+            kind: kind.into(),
+            id: id.map(Cow::Borrowed),
+            arguments: BorrowedOrWiped::Borrowed(arguments),
+            special: None,
+        }
+    }
+}
+
 impl MethodCall<'_> {
     /// A copy that borrows nothing.
     pub(crate) fn into_owned(self) -> MethodCall<'static> {
@@ -55,17 +73,26 @@ impl MethodCall<'_> {
 
     /// The object on this server. `service`: what is known of vim25; a call of another service names the object.
     pub(super) fn object<'a>(&'a self, service: Option<&'a Service>) -> Result<Reference<'a>> {
-        let kind = &*self.kind;
-        match &self.id {
-            Some(id) => Ok(Reference { kind, id }),
-            None if kind == SERVICE_INSTANCE => Ok(Reference { kind, id: kind }),
-            None => service.and_then(|service| service.content.by_type(kind)).ok_or_else(|| {
-                Error::invalid_argument(
-                    "this_id",
-                    format!("the server has no single object of type '{kind}'; name the object's id"),
-                )
-            }),
-        }
+        object(&self.kind, self.id.as_deref(), service, "this_id")
+    }
+}
+
+/// The object on this server. `None`: the only one of this type. `argument`: what the program calls the id.
+pub(super) fn object<'a>(
+    kind: &'a str,
+    id: Option<&'a str>,
+    service: Option<&'a Service>,
+    argument: &str,
+) -> Result<Reference<'a>> {
+    match id {
+        Some(id) => Ok(Reference { kind, id }),
+        None if kind == SERVICE_INSTANCE => Ok(Reference { kind, id: kind }),
+        None => service.and_then(|service| service.content.by_type(kind)).ok_or_else(|| {
+            Error::invalid_argument(
+                argument,
+                format!("the server has no single object of type '{kind}'; name the object's id"),
+            )
+        }),
     }
 }
 
@@ -124,18 +151,19 @@ impl Session {
             Some(special) if special.anonymous => {
                 Box::pin(self.attempts_of_nobody(call, special, options, &retry, watch)).await
             }
-            _ => self.attempts(call, options, &retry, watch).await,
+            _ => self.attempts(call, options, &retry, watch).await.map(|(reply, _)| reply),
         };
         reply.map_err(|error| retry.answered(error))
     }
 
-    async fn attempts(
+    /// The attempts at a call. Also returns the snapshot that the reply came through.
+    pub(super) async fn attempts(
         self: &Arc<Self>,
         call: &MethodCall<'_>,
         options: &CallOptions,
         retry: &Retry,
         watch: &Watch,
-    ) -> Result<SessionReply> {
+    ) -> Result<(SessionReply, Arc<VimSnapshot>)> {
         let operation_id = options.operation_id.clone().unwrap_or_else(next_operation_id);
         let special = call.special.as_deref();
         let vim = &self.vim.kind.endpoint;
@@ -213,11 +241,8 @@ impl Session {
                         self.note_success::<Vim25>();
                         self.note_reply(snapshot.epoch, &call.method, &call.arguments, &reply);
                     }
-                    Ok(SessionReply {
-                        content: Content::Soap(reply),
-                        epoch: snapshot.epoch,
-                        operation_id: operation_id.into(),
-                    })
+                    let (content, epoch) = (Content::Soap(reply), snapshot.epoch);
+                    Ok((SessionReply { content, epoch, operation_id: operation_id.into() }, snapshot))
                 }
                 Err(error) => {
                     // This answer proves that the call did not run.

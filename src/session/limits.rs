@@ -15,9 +15,20 @@ const LONGEST_LOGIN: Duration = if cfg!(vsession_model) { Duration::MAX } else {
 /// The longest that a keep-alive probe waits for the server.
 const LONGEST_PROBE: Duration = Duration::from_secs(60);
 
-/// The longest that the logout of a session takes for which nobody waits. The deadline of its login may have passed.
+/// The longest that the logout of a session takes for which nobody waits, or the end of something in it. The deadline of its login may
+/// have passed.
 /// In the models time passes in jumps, of which any number may come before a task is woken and runs.
 const LONGEST_ORPHAN_LOGOUT: Duration = Duration::from_secs(if cfg!(vsession_model) { 1 << 30 } else { 10 });
+
+/// The longest that one request of a wait for a task takes, which has no deadline as a whole. A login that it causes belongs to it.
+const LONGEST_STEP: Duration = LONGEST_LOGIN;
+
+/// A wait for changes asks the server to answer after this time although nothing has changed. Firewalls and balancers forget a
+/// connection that is silent for longer, a minute at the least.
+const LONGEST_POLL: Duration = Duration::from_secs(30);
+
+/// How much later such an answer may come before the server counts as hung.
+const LONGEST_DELAY: Duration = if cfg!(vsession_model) { Duration::MAX } else { Duration::from_secs(60) };
 
 /// How long a call may take.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +68,20 @@ impl Session {
     /// The bounds of a logout for which nobody waits.
     pub(super) fn orphan_bounds(&self) -> Bounds {
         Bounds::with_timeout(LONGEST_ORPHAN_LOGOUT)
+    }
+
+    /// When a request of a wait that begins now must be answered.
+    pub(super) fn end_of_step(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.at_most(LONGEST_STEP))
+    }
+
+    /// After how many seconds the server is to answer a wait for changes that begins now and may last until this deadline, and how long
+    /// the answer may take.
+    pub(super) fn poll(&self, deadline: Option<Instant>) -> (u64, Duration) {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        // The server counts in seconds, and 0 would not let it wait at all.
+        let seconds = self.at_most(LONGEST_POLL).min(left.unwrap_or(LONGEST_POLL)).as_secs().max(1);
+        (seconds, Duration::from_secs(seconds).saturating_add(self.at_most(LONGEST_DELAY)))
     }
 
     fn at_most(&self, longest: Duration) -> Duration {

@@ -13,12 +13,14 @@ mod discovery;
 mod flight;
 mod keepalive;
 mod kind;
+mod leftovers;
 mod limits;
 mod liveness;
 #[cfg(all(test, vsession_model))]
 pub(crate) mod models;
 mod orphans;
 mod proof;
+mod properties;
 mod rediscovery;
 mod renewal;
 mod repeat;
@@ -27,6 +29,7 @@ mod rest;
 mod services;
 mod snapshot;
 mod state;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod vim25;
@@ -35,6 +38,7 @@ pub(crate) use asynchronous::AsyncCall;
 pub(crate) use asynchronous::CallResult;
 pub(crate) use call::{CallOptions, Content, MethodCall, SessionReply};
 pub(crate) use limits::Timeout;
+pub(crate) use properties::{PropertyRead, Retrieval};
 pub(crate) use request::{HttpCall, Through};
 pub(crate) use services::{OtherService, Special};
 

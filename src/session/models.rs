@@ -16,7 +16,7 @@ use super::renewal::{Activity, Goal};
 use super::rest::Rest;
 use super::services::Special;
 use super::vim25::Vim25;
-use super::{Session, Timeout};
+use super::{Retrieval, Session, Timeout};
 use crate::auth::credential::{Credential, Source};
 use crate::config::{Config, ProgramFunction, RestWay};
 use crate::error::{Error, Result};
@@ -73,6 +73,11 @@ struct Book {
     /// How often the content of the service was read.
     looks: usize,
     calls: BTreeSet<String>,
+    /// Tokens of retrievals and collectors, by their ids: the cookie of their session.
+    kept: BTreeMap<String, String>,
+    kept_ever: usize,
+    /// The task has succeeded.
+    task_done: bool,
     complaints: Vec<&'static str>,
 }
 
@@ -98,6 +103,12 @@ impl Vcenter {
         let mut book = self.book.lock().unwrap();
         book.live.clear();
         book.rest_live.clear();
+        book.kept.clear();
+    }
+
+    /// How many tokens and collectors there are.
+    fn kept(&self) -> usize {
+        self.book.lock().unwrap().kept.len()
     }
 
     pub(crate) fn live(&self) -> usize {
@@ -108,6 +119,13 @@ impl Vcenter {
     /// Has REST keep sessions of its own.
     fn keep_rest_apart(&self) {
         self.book.lock().unwrap().rest_apart = true;
+    }
+
+    /// Waits for the first token or collector.
+    fn wait_until_something_is_kept(&self) {
+        while self.book.lock().unwrap().kept_ever == 0 {
+            thread::yield_now();
+        }
     }
 
     fn made(&self) -> usize {
@@ -154,6 +172,78 @@ impl Book {
         }
         self.refused.push(password.into());
         false
+    }
+
+    /// Keeps something in the session of this cookie.
+    fn keep(&mut self, cookie: &str) -> String {
+        self.kept_ever += 1;
+        let id = format!("kept-{}", self.kept_ever);
+        self.kept.insert(id.clone(), cookie.to_string());
+        id
+    }
+
+    /// Whether the session of this cookie keeps that.
+    fn keeps(&mut self, id: &str, cookie: &str) -> bool {
+        let owner = self.kept.get(id);
+        if owner.is_some_and(|owner| owner != cookie) {
+            self.complaints.push("what one session keeps was named in another");
+        }
+        owner.is_some()
+    }
+
+    /// Reads of pages, and of a task and its changes. `None`: another request, or one without a session.
+    fn of_properties(&mut self, request: &HttpRequest, body: &str, cookie: &str) -> Option<(u16, String)> {
+        if !self.live.contains_key(cookie) {
+            return None;
+        }
+        let page = |token: Option<String>| {
+            let token = token.map(|token| format!("<token>{token}</token>")).unwrap_or_default();
+            format!(
+                "<returnval>{token}<objects><obj type=\"Folder\">f</obj><propSet><name>name</name><val>n</val></propSet></objects></returnval>"
+            )
+        };
+        let state = if self.task_done { "success" } else { "running" };
+        let named = between(body, "<token>", "</token>")
+            .or_else(|| between(body, "type=\"PropertyCollector\">", "</_this>"))
+            .unwrap_or("")
+            .to_string();
+        let methods = [
+            "RetrievePropertiesEx",
+            "ContinueRetrievePropertiesEx",
+            "CancelRetrievePropertiesEx",
+            "CreatePropertyCollector",
+            "CreateFilter",
+            "WaitForUpdatesEx",
+            "DestroyPropertyCollector",
+        ];
+        let method = methods.into_iter().find(|method| is(request, method))?;
+        let answer = match method {
+            "RetrievePropertiesEx" if body.contains("<maxObjects>") => {
+                let token = self.keep(cookie);
+                page(Some(token))
+            }
+            "RetrievePropertiesEx" if body.contains("<pathSet>info</pathSet>") => format!(
+                "<returnval><objects><obj type=\"Task\">t</obj><propSet><name>info</name><val><state>{state}</state></val></propSet></objects></returnval>"
+            ),
+            "RetrievePropertiesEx" => return None,
+            "CreatePropertyCollector" => format!("<returnval>{}</returnval>", self.keep(cookie)),
+            _ if !self.keeps(&named, cookie) => return Some(fault("ManagedObjectNotFound")),
+            "ContinueRetrievePropertiesEx" => {
+                self.kept.remove(&named);
+                let token = one_in(2).then(|| self.keep(cookie));
+                page(token)
+            }
+            "CreateFilter" => "<returnval>filter</returnval>".into(),
+            "WaitForUpdatesEx" if self.task_done || body.contains("<version></version>") => format!(
+                "<returnval><version>1</version><filterSet><objectSet><kind>modify</kind><changeSet><name>info.state</name><op>assign</op><val>{state}</val></changeSet></objectSet></filterSet></returnval>"
+            ),
+            "WaitForUpdatesEx" => String::new(),
+            _ => {
+                self.kept.remove(&named);
+                String::new()
+            }
+        };
+        Some((200, format!("<{method}Response>{answer}</{method}Response>")))
     }
 
     /// The answer of the REST service.
@@ -251,9 +341,14 @@ impl Server for Vcenter {
             }
         } else if is(request, "Logout") {
             match book.live.remove(cookie) {
-                Some(_) => (200, "<LogoutResponse/>".into()),
+                Some(_) => {
+                    book.kept.retain(|_, owner| owner != cookie);
+                    (200, "<LogoutResponse/>".into())
+                }
                 None => fault("NotAuthenticated"),
             }
+        } else if let Some(answer) = book.of_properties(request, &body, cookie) {
+            answer
         } else if is(request, "RetrievePropertiesEx") {
             match key {
                 Some(key) => (
@@ -1105,4 +1200,96 @@ fn look_at_both(session: &Session) {
     if before == 1 && !state.is_usable() && vim.epoch() == 1 {
         assert!(!of_rest.0.is_usable(), "REST has a session that has ended");
     }
+}
+
+/// A retrieval that its function stops, or that a token, the end of its session or a close ends.
+#[test]
+fn a_retrieval_leaves_nothing_in_its_session_however_it_ends() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let mut config = config();
+        config.close_logs_out = one_in(2);
+        let session = open(config);
+        let token = Arc::new(Signal::new());
+        let most = if one_in(2) { 1 } else { 9 };
+        let reader = {
+            let (session, token) = (session.clone(), token.clone());
+            thread::spawn(move || {
+                let retrieval = Retrieval { specifications: "<specSet/>", max_objects: 1 };
+                let bounds = bounds(&session, Some(&token), None);
+                let (mut epochs, mut tokens) = (Vec::new(), Vec::new());
+                let result = session.retrieve(bounds, &retrieval, &CallOptions::default(), &mut |page| {
+                    epochs.push(page.epoch);
+                    let xml = page.soap().map_or("", |reply| &reply.xml);
+                    tokens.extend(between(xml, "<token>", "</token>").map(str::to_string));
+                    epochs.len() < most
+                });
+                epochs.dedup();
+                assert!(epochs.len() <= 1, "pages of two sessions");
+                (result, tokens)
+            })
+        };
+        if one_in(2) {
+            server.wait_until_something_is_kept();
+        }
+        match [one_in(2), one_in(2)] {
+            [false, false] => server.kill_all(),
+            [false, true] => token.fire(),
+            [true, false] => session.close(bounds(&session, None, None)).unwrap(),
+            [true, true] => {}
+        }
+        let (result, tokens) = reader.join().unwrap();
+        match status(&result) {
+            Status::VSESSION_OK
+            | Status::VSESSION_E_CANCELLED
+            | Status::VSESSION_E_CLOSED
+            | Status::VSESSION_E_SESSION_CHANGED
+            // The session was killed before it was of any use.
+            | Status::VSESSION_E_NOT_AUTHENTICATED => {}
+            status => panic!("the retrieval got {status:?}"),
+        }
+        session.close(bounds(&session, None, None)).unwrap();
+        end();
+        // Nobody knows the token in a reply that was lost.
+        let kept =
+            tokens.iter().filter(|token| server.book.lock().unwrap().kept.contains_key(*token)).count();
+        assert_eq!(kept, 0, "a token is left in a session that lives");
+        server.is_content();
+    });
+}
+
+/// The session of a wait for a task ends, and other threads replace it.
+#[test]
+fn a_wait_for_a_task_goes_on_over_a_replacement_and_leaves_no_collector() {
+    check(begin, || {
+        let server = Vcenter::start();
+        let mut config = config();
+        config.close_logs_out = one_in(2);
+        let session = open(config);
+        call(&session, "proof", CallOptions::default()).unwrap();
+        let waiter = {
+            let session = session.clone();
+            thread::spawn(move || {
+                let bounds = bounds(&session, None, None);
+                session
+                    .wait_for_task(bounds, "t", &CallOptions::default(), &mut |_, _| {})
+                    .map(|reply| reply.epoch)
+            })
+        };
+        let killed = one_in(2);
+        if killed {
+            if one_in(2) {
+                server.wait_until_something_is_kept();
+            }
+            server.kill_all();
+        }
+        call(&session, "other", CallOptions::default()).unwrap();
+        server.book.lock().unwrap().task_done = true;
+        let epoch = waiter.join().unwrap().unwrap();
+        assert!(epoch == 1 || killed && epoch == 2, "{epoch}");
+        session.close(bounds(&session, None, None)).unwrap();
+        end();
+        assert_eq!(server.kept(), 0, "a collector is left in a session that lives");
+        server.is_content();
+    });
 }

@@ -3,7 +3,7 @@
 
 use memchr::memchr_iter;
 
-use super::xml::reader::{Event, Reader};
+use super::xml::reader::{Event, Reader, StartTag};
 use super::xml::repair::Form;
 use super::xml::text::{is_allowed, is_white_space};
 
@@ -77,6 +77,24 @@ pub(crate) fn check_namespace(namespace: &str) -> Result<(), String> {
 
 const XML: &str = "http://www.w3.org/XML/1998/namespace";
 const XMLNS: &str = "http://www.w3.org/2000/xmlns/";
+
+/// The same for elements that all have this name, at least one.
+pub(crate) fn check_elements(text: &str, name: &str) -> Result<(), String> {
+    check_arguments(text)?;
+    let (mut reader, mut found) = (Reader::content(text), false);
+    while let Ok(Some(event)) = reader.next() {
+        let Event::Start(StartTag { level: 1, tag, local }) = event else { continue };
+        found = true;
+        if text[local.clone()] != *name {
+            return Err(format!(
+                "the element '{}' at {} is no '{name}'",
+                &text[local],
+                place(text, tag.start)
+            ));
+        }
+    }
+    if found { Ok(()) } else { Err(format!("there is no element '{name}' in it")) }
+}
 
 /// The first character that cannot be sent unescaped, with its offset.
 pub(crate) fn bad_character(text: &str) -> Option<(usize, String)> {
@@ -177,6 +195,17 @@ mod tests {
         for bad in ["", " ", "urn:\"x", "urn:'x", "urn:<x", "urn:&x", "urn:x\n", "urn:\u{e9}", XML, XMLNS] {
             assert!(check_namespace(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn elements_of_another_name_are_refused_with_their_place() {
+        assert_eq!(check_elements("<s><t/></s>\n<!-- c --><s/>", "s"), Ok(()));
+        let other = check_elements("<s/>\n <t/>", "s").unwrap_err();
+        assert_eq!(other, "the element 't' at line 2, column 2 is no 's'");
+        for none in ["", " ", "<!-- c -->"] {
+            assert!(check_elements(none, "s").unwrap_err().contains("no element 's'"), "{none}");
+        }
+        assert!(check_elements("<s>", "s").unwrap_err().contains("not well-formed"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::redaction::{
     LARGEST, carried, end_of_tag, page_without_secrets, without_secrets, words_without_secrets,
 };
 use super::xml::node::Node;
-use super::xml::reader::{Binding, Reader, StartTag};
+use super::xml::reader::{Binding, Event, Reader, StartTag};
 use super::xml::repair::{Repairs, without_marks};
 use super::xml::text::{UNREAD_MARKUP, local_part_of_value, text_content};
 use crate::error::{Error, FaultText, Objection};
@@ -142,6 +142,38 @@ fn type_in(tag: &str) -> Option<Cow<'_, str>> {
         let (value, _) = value[1..].split_once(quote)?;
         local_part_of_value(value)
     })
+}
+
+/// The fault in a `LocalizedMethodFault`, an element of a reply that begins at `at`: why a property is missing, or a task failed.
+/// `None`: there is no such element.
+pub(crate) fn localized(text: &str, at: usize) -> Option<Fault> {
+    let (mut reader, mut parts, mut outer) = (Reader::document(text), Parts::default(), None);
+    while let Some(event) = reader.next().ok()? {
+        match (event, outer) {
+            (Event::Start(start), None) if start.tag.start == at => {
+                outer = Some(start.level);
+                parts.start("detail", &reader, &start, 0);
+            }
+            (Event::Start(start), Some(level)) => {
+                // It has the parts of a fault in other places.
+                match (start.level - level, &text[start.local.clone()]) {
+                    (1, "localizedMessage") => parts.start("faultstring", &reader, &start, 0),
+                    (depth, name) => parts.start(name, &reader, &start, depth),
+                }
+            }
+            (Event::End(end), Some(level)) => {
+                parts.end(end.level, end.level - level, &end.tag);
+                if end.level == level {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    outer?;
+    let fault = parts.read_text(text);
+    // The element has the same name for each fault.
+    Some(Fault { name: parts.kind.unwrap_or_default(), ..fault })
 }
 
 /// The elements that may say what a fault is about, the most telling first.
@@ -377,14 +409,34 @@ impl Fault {
 
     /// The fault as an error of the call of `method`. `hidden` removes the secrets of the call, which the server may repeat.
     pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Redactor) -> Error {
-        let status = self.status();
+        let (status, objection) = (self.status(), self.objection.clone());
+        let said = format!("{method}: the server answered with the fault");
+        let error = self.told(status, &said, http_status, hidden).with(|d| d.objection = objection);
+        match status {
+            Status::VSESSION_E_FAULT => error.ran(),
+            _ if planted!("each-fault-ran") => error.ran(),
+            // A decisive fault proves that the method did not run.
+            _ => error.not_run(),
+        }
+    }
+
+    /// The fault as the error of a task, which ran. It says nothing about the session or its credentials.
+    pub(crate) fn into_error_of_task(self, task: &str, hidden: Redactor) -> Error {
+        let status = match self.status() {
+            Status::VSESSION_E_NO_PERMISSION => Status::VSESSION_E_NO_PERMISSION,
+            _ => Status::VSESSION_E_FAULT,
+        };
+        self.told(status, &format!("{task} failed with the fault"), 200, hidden).ran()
+    }
+
+    /// An error that begins with these words.
+    fn told(self, status: Status, said: &str, http_status: u16, hidden: Redactor) -> Error {
         // A name that the library knows does not come from a secret.
-        let name = match status {
+        let name = match self.status() {
             Status::VSESSION_E_FAULT => hidden.name(&self.name),
             _ => self.name,
         };
-        let mut message = format!("{method}: the server answered with the fault ");
-        message.push_str(if name.is_empty() { "(unnamed)" } else { &name });
+        let mut message = format!("{said} {}", if name.is_empty() { "(unnamed)" } else { &name });
         if let Some(subject) = &self.subject {
             message.push_str(&format!(" ({})", hidden.quote(subject, 200)));
         }
@@ -406,19 +458,12 @@ impl Fault {
         };
         let redaction = if self.is_damaged { page_without_secrets } else { without_secrets };
         let body = carried(&self.body, &hidden, redaction);
-        let error = Error::new(status, message).with(|d| {
+        Error::new(status, message).with(|d| {
             d.fault_name = Some(name).filter(|n| !n.is_empty()).map(Text::from);
             d.fault = Some(Arc::new(fault));
             d.body = body.map(|body| Arc::new(Bytes::from(body.into_bytes())));
             d.http_status = http_status;
-            d.objection = self.objection;
-        });
-        match status {
-            Status::VSESSION_E_FAULT => error.ran(),
-            _ if planted!("each-fault-ran") => error.ran(),
-            // A decisive fault proves that the method did not run.
-            _ => error.not_run(),
-        }
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 //! fuzzer seldom makes a whole envelope.
 
 use super::answer::Answer;
-use super::arguments::check_arguments;
+use super::arguments::{check_arguments, check_elements};
 use super::comparison::{detail_is_a_document, nodes_are_as_the_parser_sees_them, read_or_error};
 use super::envelope::{Envelope, Reference, header_part};
 use super::fault::NOT_AUTHENTICATED;
@@ -74,6 +74,13 @@ pub(crate) fn arguments(bytes: &[u8]) {
     match check_arguments(arguments) {
         Err(problem) => assert!(!problem.is_empty() && problem.len() < 2000),
         Ok(()) => {
+            if check_elements(arguments, "specSet").is_ok() {
+                let wrapped = format!("<x xmlns:xsi='i' xmlns:xsd='d'>{arguments}</x>");
+                let document =
+                    roxmltree::Document::parse(&wrapped).expect("accepted elements make a document");
+                let mut children = document.root_element().children().filter(|n| n.is_element()).peekable();
+                assert!(children.peek().is_some() && children.all(|n| n.tag_name().name() == "specSet"));
+            }
             let this = Reference { kind: "VirtualMachine", id: "vm-<1>" };
             let header = [header_part!("operationID", "operation")];
             let envelope = Envelope::new(header, "urn:vim25", "Method", this, arguments).pieces().concat();

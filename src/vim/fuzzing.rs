@@ -3,13 +3,16 @@
 use super::cookie;
 use super::service_content::ServiceContent;
 use super::user_session::{UserSession, read_current_session, read_login};
-use super::versions;
+use super::{property_collector, tasks, versions};
+use crate::error::Error;
 use crate::runtime::redact::Redactor;
 use crate::soap::answer::Answer;
 use crate::soap::call::cookie_value;
 use crate::soap::comparison::{read_every_way, read_or_error};
 use crate::soap::fuzzing::{is_the_servers, text};
+use crate::soap::xml::reader::Reader;
 use crate::soap::xml::tree::{self, child};
+use crate::status::Executed;
 
 /// The document of versions.
 pub(crate) fn versions(bytes: &[u8]) {
@@ -69,6 +72,39 @@ pub(crate) fn current_session(bytes: &[u8]) {
                 assert!(years.contains(&session.last_active_ms), "{session:?}");
             }
         }
+    }
+}
+
+/// The content of the answers to reads of properties and to waits for changes.
+pub(crate) fn properties(bytes: &[u8]) {
+    let Some(inside) = text(bytes) else { return };
+    let body = format!(
+        "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\"><e:Body><RResponse xmlns=\"urn:vim25\">{inside}</RResponse></e:Body></e:Envelope>"
+    );
+    let Ok(Answer::Reply(reply)) = read_or_error(body.into_bytes(), Redactor::NOTHING) else { return };
+    assert!(property_collector::token_of(&reply).is_none_or(|token| !token.is_empty()));
+    let ran = |error: &Error| {
+        assert!(error.is_fault() && error.executed() == Executed::VSESSION_EXECUTED_YES, "{error:?}");
+        let xml = error.detail().fault.as_ref().and_then(|fault| fault.detail.as_deref());
+        if let Some(xml) = xml.filter(|xml| xml.len() < tree::LARGEST_TREE) {
+            let read = Reader::document(xml).finish();
+            assert!(read.is_ok(), "{xml}");
+        }
+    };
+    let missing = property_collector::missing(&reply);
+    assert!(missing.is_none() || !property_collector::is_empty(&reply));
+    if let Some(missing) = missing {
+        ran(&missing.into_error("the read", Redactor::NOTHING));
+    }
+    let mut progress = tasks::read_progress(&reply);
+    if progress.state == Some(tasks::State::Error) {
+        ran(&tasks::error_of(&reply, "task-1", Redactor::NOTHING));
+    }
+    let updates = tasks::read_updates(&reply, &mut progress);
+    assert!(updates.version.is_none_or(|version| !version.is_empty()));
+    assert!(progress.percent.is_none_or(|percent| (0..=100).contains(&percent)));
+    if let Some(missing) = updates.missing {
+        ran(&missing.into_error("the wait", Redactor::NOTHING));
     }
 }
 

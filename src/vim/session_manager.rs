@@ -54,7 +54,7 @@ pub(crate) async fn call_for_session(
 }
 
 /// Calls an idempotent method.
-async fn ask(
+pub(super) async fn ask(
     endpoint: &Endpoint,
     service: &Service,
     cookie: &Secret,

@@ -2,6 +2,7 @@
 
 use roxmltree::Node;
 
+use super::property_collector::{read_arguments, specification};
 use crate::error::{Error, Result};
 use crate::runtime::secret::Wiped;
 use crate::soap::envelope::{Reference, element};
@@ -86,11 +87,7 @@ pub(crate) fn read_login(reply: &Reply) -> Result<UserSession> {
 
 /// The arguments of the RetrievePropertiesEx that reads `SessionManager.currentSession`. It needs no privilege.
 pub(crate) fn current_session_query(session_manager: Reference) -> String {
-    format!(
-        "<specSet><propSet><type>SessionManager</type><pathSet>currentSession</pathSet></propSet><objectSet><obj type=\"{}\">{}</obj><skip>false</skip></objectSet></specSet><options></options>",
-        crate::soap::xml::escape(session_manager.kind),
-        crate::soap::xml::escape(session_manager.id),
-    )
+    read_arguments(&specification(session_manager, ["currentSession"]), 0)
 }
 
 /// Reads the response to that query. `None`: there is no session. Then the response is empty, omits the property, or reports it

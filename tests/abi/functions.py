@@ -91,6 +91,8 @@ SAMPLES = {
     "const struct vsession_call_options *": "NULL",
     "const struct vsession_soap_call *": "&some_call",
     "const struct vsession_http_request *": "&some_request",
+    "const struct vsession_retrieval *": "&some_retrieval",
+    "const struct vsession_task_wait *": "NULL",
     "struct vsession *": "&result.session",
     "struct vsession_config *": "&result.config",
     "struct vsession_cancel *": "&result.cancel",
@@ -101,6 +103,11 @@ SAMPLES = {
     "struct vsession_certificates **": "&result.certificates",
     "char **": "&result.cookie",
     "bool *": "&result.active",
+    "type": '"ServiceInstance"',
+    "id": '"ServiceInstance"',
+    "paths": "some_paths",
+    "count": "1",
+    "task_id": '"task-1"',
     "url": '"https://user:pass@host/sdk"',
     "name": '"locale"',
     "value": '"en_US"',
@@ -116,11 +123,13 @@ SAMPLES = {
 # Pointers that may be NULL, by their type, or by function and name.
 MAY_BE_NULL = {
     "const struct vsession_call_options *",
+    "const struct vsession_task_wait *",
     "vsession_credentials_fn",
     "vsession_keepalive_fn",
     "void *",
     "void (*)(void *data)",
     ("vsession_refresh", "out"),
+    ("vsession_get_properties", "id"),
     ("vsession_probe_certificate", "url"),
 }
 

@@ -284,6 +284,55 @@ static int64_t give_nothing(void *data, char *bytes, size_t length)
     return 0;
 }
 
+static void wrong_reads_and_waits_are_named(void)
+{
+    vsession_error *error = NULL;
+    vsession_retrieval retrieval;
+    const char *const paths[] = {"name", NULL}, *const empty[] = {""}, *const control[] = {"a\nb"};
+    char long_path[2000];
+    memset(long_path, 'p', sizeof long_path - 1);
+    long_path[sizeof long_path - 1] = '\0';
+    const char *const too_long[] = {long_path};
+#define WRONG_READ(argument, type, id, paths, count) \
+    WRONG(argument, vsession_get_properties(good.session, type, id, paths, count, NULL, &result.reply, &error))
+    WRONG_READ("type", "", "vm-1", some_paths, 1)
+    WRONG_READ("type", "Virtual Machine", "vm-1", some_paths, 1)
+    WRONG_READ("id", "VirtualMachine", "", some_paths, 1)
+    WRONG_READ("id", "VirtualMachine", "vm\n1", some_paths, 1)
+    WRONG_READ("count", "VirtualMachine", "vm-1", some_paths, 0)
+    WRONG_READ("count", "VirtualMachine", "vm-1", NULL, 0)
+    WRONG_READ("count", "VirtualMachine", "vm-1", some_paths, SIZE_MAX)
+    WRONG_READ("paths", "VirtualMachine", "vm-1", paths, 2)
+    WRONG_READ("paths", "VirtualMachine", "vm-1", empty, 1)
+    WRONG_READ("paths", "VirtualMachine", "vm-1", control, 1)
+    WRONG_READ("paths", "VirtualMachine", "vm-1", too_long, 1)
+#define WITH(member, value, argument) \
+    retrieval = some_retrieval; \
+    retrieval.member = value; \
+    WRONG(argument, vsession_retrieve(good.session, &retrieval, NULL, &error))
+    WITH(specifications, NULL, "retrieval.specifications")
+    WITH(specifications, "", "retrieval.specifications")
+    WITH(specifications, BAD_TEXT, "retrieval.specifications")
+    WITH(specifications, "<specSet>", "retrieval.specifications")
+    WITH(specifications, "<specSet/><options/>", "retrieval.specifications")
+    WITH(max_objects, (uint32_t)INT32_MAX + 1, "retrieval.max_objects")
+    WITH(reserved, 1, "retrieval")
+    WITH(on_page, NULL, "retrieval.on_page")
+    WITH(struct_size, 0, "retrieval")
+    WITH(struct_size, offsetof(vsession_retrieval, on_page), "retrieval")
+    WITH(struct_size, 1 << 20, "retrieval")
+#undef WITH
+    vsession_task_wait wait = VSESSION_TASK_WAIT_INIT;
+#define WRONG_WAIT(argument, id, wait) WRONG(argument, vsession_wait_for_task(good.session, id, wait, NULL, &result.reply, &error))
+    WRONG_WAIT("task_id", "", NULL)
+    WRONG_WAIT("task_id", "task\n1", NULL)
+    WRONG_WAIT("task_id", long_path, NULL)
+    wait.struct_size = sizeof(size_t);
+    WRONG_WAIT("wait", "task-1", &wait)
+    wait.struct_size = 1 << 20;
+    WRONG_WAIT("wait", "task-1", &wait)
+}
+
 static void wrong_members_of_a_request_are_named(void)
 {
     vsession_error *error = NULL;
@@ -369,6 +418,9 @@ static void every_function_that_takes_options_names_their_wrong_members(void)
     WRONG(argument, vsession_is_active(good.session, &options, &result.active, &error)) \
     WRONG(argument, vsession_call(good.session, &some_call, &options, &result.reply, &error)) \
     WRONG(argument, vsession_http(good.session, &some_request, &options, &result.reply, &error)) \
+    WRONG(argument, vsession_get_properties(good.session, "ServiceInstance", NULL, some_paths, 1, &options, &result.reply, &error)) \
+    WRONG(argument, vsession_retrieve(good.session, &some_retrieval, &options, &error)) \
+    WRONG(argument, vsession_wait_for_task(good.session, "task-1", NULL, &options, &result.reply, &error)) \
     closed = good_session(); \
     WRONG(argument, vsession_close(closed, &options, &error)) \
     CHECK_INT(vsession_get_state(closed), VSESSION_STATE_CLOSED); /* an error, and closed anyway */
@@ -459,6 +511,32 @@ static void larger_structures_are_accepted_while_their_tail_is_zero(void)
     options.known.reserved = 0;
     options.known.struct_size = offsetof(vsession_call_options, operation_id) + 4;
     WRONG("options", vsession_logout(good.session, &options.known, &error))
+}
+
+static int32_t take_and_stop(void *data, const vsession_reply *page)
+{
+    ++*(int *)data;
+    CHECK(vsession_reply_xml(page, NULL) != NULL);
+    return 7;
+}
+
+static void reads_of_the_only_object_of_a_type_need_no_id_and_shorter_structures_do(void)
+{
+    vsession_error *error = NULL;
+    int pages = 0;
+    vsession_retrieval retrieval = some_retrieval;
+    CHECK_OK(vsession_get_properties(good.session, "ServiceInstance", NULL, some_paths, 1, NULL, &result.reply, &error), error);
+    vsession_reply_free(result.reply);
+    retrieval.on_page = take_and_stop;
+    retrieval.data = &pages;
+    CHECK_OK(vsession_retrieve(good.session, &retrieval, NULL, &error), error);
+    CHECK_INT(pages, 1);
+    retrieval.on_page = take_page;
+    retrieval.struct_size = offsetof(vsession_retrieval, data);
+    CHECK_OK(vsession_retrieve(good.session, &retrieval, NULL, &error), error);
+    /* It has ended long ago: the simulator made its first machine with it. */
+    CHECK_OK(vsession_wait_for_task(good.session, "task-7", NULL, NULL, &result.reply, &error), error);
+    vsession_reply_free(result.reply);
 }
 
 /* Replies of both kinds have the accessors of both. */
@@ -820,6 +898,7 @@ int main(void)
     RUN(a_bad_value_is_not_repeated);
     RUN(wrong_members_of_a_call_are_named);
     RUN(wrong_members_of_a_request_are_named);
+    RUN(wrong_reads_and_waits_are_named);
     RUN(every_function_that_takes_options_names_their_wrong_members);
     RUN(success_sets_the_error_to_null);
     RUN(a_failure_does_not_touch_the_result);
@@ -834,6 +913,7 @@ int main(void)
     RUN(the_log_accepts_any_level);
     CHECK_INT(counted("requests"), 0);
     RUN(larger_structures_are_accepted_while_their_tail_is_zero);
+    RUN(reads_of_the_only_object_of_a_type_need_no_id_and_shorter_structures_do);
     RUN(accessors_of_the_other_kind_of_reply_return_nothing);
     RUN(the_null_node_and_bad_names_lead_to_nothing);
     RUN(accessors_accept_null_and_bad_names);

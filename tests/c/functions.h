@@ -15,6 +15,8 @@
     X(vsession_http, vsession, "session", true, vsession_http(h, &some_request, NULL, &result.reply, e)) \
     X(vsession_http_async, vsession, "session", true, vsession_http_async(h, &some_request, NULL, good.queue, 1, e)) \
     X(vsession_http_async_queue, vsession_queue, "queue", true, vsession_http_async(good.session, &some_request, NULL, h, 1, e)) \
+    X(vsession_get_properties, vsession, "session", true, vsession_get_properties(h, "ServiceInstance", "ServiceInstance", some_paths, 1, NULL, &result.reply, e)) \
+    X(vsession_retrieve, vsession, "session", true, vsession_retrieve(h, &some_retrieval, NULL, e)) \
     X(vsession_queue_next, vsession_queue, "queue", true, vsession_queue_next(h, 0, &result.event, e)) \
     X(vsession_queue_free, vsession_queue, "queue", false, vsession_queue_free(h)) \
     X(vsession_open, vsession_config, "config", true, vsession_open(h, &result.session, e)) \
@@ -30,7 +32,8 @@
     X(vsession_keepalive_stop, vsession, "session", true, vsession_keepalive_stop(h, e)) \
     X(vsession_set_password, vsession, "session", true, vsession_set_password(h, "pass", e)) \
     X(vsession_call_async, vsession, "session", true, vsession_call_async(h, &some_call, NULL, good.queue, 1, e)) \
-    X(vsession_call_async_queue, vsession_queue, "queue", true, vsession_call_async(good.session, &some_call, NULL, h, 1, e))
+    X(vsession_call_async_queue, vsession_queue, "queue", true, vsession_call_async(good.session, &some_call, NULL, h, 1, e)) \
+    X(vsession_wait_for_task, vsession, "session", true, vsession_wait_for_task(h, "task-1", NULL, NULL, &result.reply, e))
 
 /* Each pointer that these functions take: the argument, and a call with NULL or with a string that is not UTF-8 instead. */
 #define WRONG_POINTERS(X) \
@@ -46,6 +49,12 @@
     X("request", vsession_http(good.session, NULL, NULL, &result.reply, &error)) \
     X("out", vsession_http(good.session, &some_request, NULL, NULL, &error)) \
     X("request", vsession_http_async(good.session, NULL, NULL, good.queue, 1, &error)) \
+    X("type", vsession_get_properties(good.session, NULL, "ServiceInstance", some_paths, 1, NULL, &result.reply, &error)) \
+    X("type", vsession_get_properties(good.session, BAD_TEXT, "ServiceInstance", some_paths, 1, NULL, &result.reply, &error)) \
+    X("id", vsession_get_properties(good.session, "ServiceInstance", BAD_TEXT, some_paths, 1, NULL, &result.reply, &error)) \
+    X("paths", vsession_get_properties(good.session, "ServiceInstance", "ServiceInstance", NULL, 1, NULL, &result.reply, &error)) \
+    X("out", vsession_get_properties(good.session, "ServiceInstance", "ServiceInstance", some_paths, 1, NULL, NULL, &error)) \
+    X("retrieval", vsession_retrieve(good.session, NULL, NULL, &error)) \
     X("out", vsession_queue_new(NULL, &error)) \
     X("out", vsession_queue_next(good.queue, 0, NULL, &error)) \
     X("out", vsession_open(good.config, NULL, &error)) \
@@ -56,4 +65,7 @@
     X("out", vsession_call(good.session, &some_call, NULL, NULL, &error)) \
     X("password", vsession_set_password(good.session, NULL, &error)) \
     X("password", vsession_set_password(good.session, BAD_TEXT, &error)) \
-    X("call", vsession_call_async(good.session, NULL, NULL, good.queue, 1, &error))
+    X("call", vsession_call_async(good.session, NULL, NULL, good.queue, 1, &error)) \
+    X("task_id", vsession_wait_for_task(good.session, NULL, NULL, NULL, &result.reply, &error)) \
+    X("task_id", vsession_wait_for_task(good.session, BAD_TEXT, NULL, NULL, &result.reply, &error)) \
+    X("out", vsession_wait_for_task(good.session, "task-1", NULL, NULL, NULL, &error))

@@ -179,6 +179,13 @@ both example-power_states examples-c/power_states.c -- sh -c \
 # shellcheck disable=SC2016
 both example-storage_policy examples-c/storage_policy.c -- sh -c \
     '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "Default Storage Policy"'
+# shellcheck disable=SC2016
+both example-property examples-c/property.c -- sh -c \
+    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "serverClock.*Z<" && ! "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" Folder none name'
+# The simulator's first machine, which is on. It is off afterwards, so that it cannot be powered off once more.
+# shellcheck disable=SC2016
+both example-task examples-c/task.c -- sh -c \
+    'for id in $(seq 40 80); do "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" "vm-$id" PowerOffVM_Task 2>/dev/null | grep -q done && exec sh -c "! \"$program\" \"$VSESSION_TEST_URL\" \"$VSESSION_TEST_CA\" vm-$id PowerOffVM_Task"; done; exit 1'
 # With other programs: tests/handing-on/run.sh
 # shellcheck disable=SC2016
 both example-hand_on examples-c/hand_on.c -- sh -c \

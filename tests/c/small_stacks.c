@@ -194,6 +194,9 @@ static void take_credentials(void)
     X(CHECK(vsession_reply_header(result.reply, "Date") != NULL)) \
     X(CHECK(vsession_reply_header_at(result.reply, 0, NULL) != NULL)) \
     X(CHECK(vsession_reply_body(result.reply, NULL) != NULL)) \
+    X(CHECK_INT(vsession_get_properties(good.session, "ServiceInstance", NULL, some_paths, 1, NULL, &result.reply, NULL), VSESSION_OK)) \
+    X(CHECK_INT(vsession_retrieve(good.session, &some_retrieval, NULL, NULL), VSESSION_OK)) \
+    X(CHECK_INT(vsession_wait_for_task(good.session, "task-none", NULL, NULL, &result.reply, NULL), VSESSION_E_FAULT)) \
     X(CHECK_INT(vsession_queue_next(good.queue, 1000, &result.event, NULL), VSESSION_OK)) \
     X(CHECK_INT(vsession_event_get_kind(result.event), VSESSION_EVENT_STATE_CHANGED)) \
     X(CHECK_INT(vsession_event_session(result.event).id, good.session.id)) \

@@ -31,6 +31,20 @@ static vsession_soap_call some_call = {sizeof(vsession_soap_call), "CurrentTime"
 static vsession_http_request some_request = {
     sizeof(vsession_http_request), "POST", "/sdk/vim25/8.0.2.0/ServiceInstance/ServiceInstance/CurrentTime", NULL, 0, NULL, 0, VSESSION_THROUGH_VIM, 0, NULL, NULL, NULL};
 
+static const char *const some_paths[] = {"serverClock"};
+
+static inline int32_t take_page(void *data, const vsession_reply *page)
+{
+    (void)data;
+    return page == NULL;
+}
+
+#define SPECIFICATION_OF(type, id, path) \
+    "<specSet><propSet><type>" type "</type><pathSet>" path "</pathSet></propSet><objectSet><obj type=\"" type "\">" id "</obj></objectSet></specSet>"
+
+static vsession_retrieval some_retrieval = {
+    sizeof(vsession_retrieval), SPECIFICATION_OF("ServiceInstance", "ServiceInstance", "serverClock"), 0, 0, take_page, NULL};
+
 /* Which handle a function takes. */
 enum handle_kind { KIND_vsession, KIND_vsession_config, KIND_vsession_cancel, KIND_vsession_queue, KINDS };
 

@@ -204,6 +204,9 @@ pub static ENTRIES: &[Entry] = &[
     Entry { name: "call of nobody", request: "RetrieveServiceContent", tried: Tried::Alone, run: |s, _| Some(Outcome::of(s.session.soap(&CONTENT, &s.options()))), ..CALL },
     Entry { name: "refresh", function: "vsession_refresh", request: "RetrievePropertiesEx", resent: true, run: |s, _| Some(Outcome::of(s.session.refresh_with(&s.options()))), ..CALL },
     Entry { name: "is_active", function: "vsession_is_active", request: "SessionIsActive", resent: true, run: is_active, ..CALL },
+    Entry { name: "properties", function: "vsession_get_properties", request: "RetrievePropertiesEx", resent: true, run: properties, ..CALL },
+    Entry { name: "retrieval", function: "vsession_retrieve", request: "RetrievePropertiesEx", resent: true, run: retrieval, ..CALL },
+    Entry { name: "task", function: "vsession_wait_for_task", request: "RetrievePropertiesEx", resent: true, run: task, ..CALL },
     Entry { name: "logout", function: "vsession_logout", request: "Logout", resent: true, of_many: OfMany::Shared, run: |s, _| Some(Outcome::of(s.session.logout_with(&s.options()))), ..CALL },
     Entry { name: "close", function: "vsession_close", request: "Logout", resent: true, of_many: OfMany::One, ends: true, run: |s, _| Some(Outcome::of(s.session.close_with(&s.options()))), ..CALL },
     Entry { name: "shutdown", function: "vsession_shutdown", request: "Logout", resent: true, of_many: OfMany::OneAwaited, ends: true, run: |s, _| Some(Outcome::of(shutdown(s.deadline_ms))), ..CALL },
@@ -267,6 +270,25 @@ fn asynchronous_request(scene: &Scene, thread: usize) -> Option<Outcome> {
     assert!(queue.next(0).unwrap().is_none(), "with only one");
     queue.free();
     Some(scene.outcome(event.error.map_or_else(|| Ok(event.http.expect("it has a reply")), Err)))
+}
+
+fn properties(scene: &Scene, _: usize) -> Option<Outcome> {
+    let read = scene.session.get_properties("ServiceInstance", None, &["serverClock"], &scene.options());
+    Some(Outcome::of(read.map(|_| ())))
+}
+
+fn retrieval(scene: &Scene, _: usize) -> Option<Outcome> {
+    let of = "ServiceInstance";
+    let specification = format!(
+        "<specSet><propSet><type>{of}</type><pathSet>serverClock</pathSet></propSet><objectSet><obj type=\"{of}\">{of}</obj></objectSet></specSet>"
+    );
+    Some(Outcome::of(scene.session.retrieve(&specification, 1, &scene.options(), &mut |_| true)))
+}
+
+/// The wait for a task that has ended: the simulator made its first machine with it. tests/rust/tasks.rs has faults of longer waits.
+fn task(scene: &Scene, _: usize) -> Option<Outcome> {
+    let waited = scene.session.wait_for_task("task-7", &scene.options(), &mut |_, _| {});
+    Some(Outcome::of(waited.map(|_| ())))
 }
 
 fn is_active(scene: &Scene, _: usize) -> Option<Outcome> {

@@ -150,6 +150,71 @@ static void read_event(vsession_event *event)
 }
 
 /* Callbacks, on threads of the library. */
+/* What reads the machines, a task that never ends, and one that has ended. */
+static char machines[4096], task[64], ended_task[64];
+
+/* Copies the text behind `before`, up to the next tag, and returns where it is. */
+static const char *behind(const char *from, const char *before, char *found, size_t size)
+{
+    const char *at = from != NULL ? strstr(from, before) : NULL;
+    if (at == NULL) {
+        fprintf(stderr, "stress: no '%s' in a reply\n", before);
+        exit(2);
+    }
+    at += strlen(before);
+    snprintf(found, size, "%.*s", (int)strcspn(at, "<"), at);
+    return at;
+}
+
+/* The reply to a call that nobody spoils yet. */
+static vsession_reply *asked(vsession session, const char *method, const char *type, const char *id, const char *arguments)
+{
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL;
+    vsession_soap_call call = VSESSION_SOAP_CALL_INIT;
+    call.method = method;
+    call.this_type = type;
+    call.this_id = id;
+    call.arguments = arguments;
+    if (vsession_call(session, &call, NULL, &reply, &error) != VSESSION_OK) {
+        fprintf(stderr, "stress: %s\n", vsession_error_message(error));
+        exit(2);
+    }
+    return reply;
+}
+
+static void make_task(vsession session, char *id, size_t size)
+{
+    vsession_reply *reply = asked(session, "CreateTask", "TaskManager", NULL,
+        "<obj type=\"Folder\">group-d1</obj><taskTypeId>com.vmware.govmomi.simulator.test</taskTypeId><cancelable>false</cancelable>");
+    behind(vsession_reply_xml(reply, NULL), "<key>", id, size);
+    vsession_reply_free(reply);
+}
+
+static void find_objects(void)
+{
+    static const char *const view[] = {"view"};
+    char id[64];
+    vsession found = {PICK(sessions)};
+    vsession_reply *made = asked(found, "CreateContainerView", "ViewManager", NULL,
+        "<container type=\"Folder\">group-d1</container><type>VirtualMachine</type><recursive>true</recursive>");
+    vsession_reply *list = NULL;
+    if (vsession_get_properties(found, "ContainerView", vsession_reply_text(made), view, 1, NULL, &list, NULL) != VSESSION_OK) exit(2);
+    size_t length = (size_t)snprintf(machines, sizeof machines, "<specSet><propSet><type>VirtualMachine</type><pathSet>name</pathSet></propSet>");
+    const char *at = vsession_reply_xml(list, NULL);
+    for (int i = 0; i < 2; i++) {
+        at = behind(at, "type=\"VirtualMachine\">", id, sizeof id);
+        length += (size_t)snprintf(machines + length, sizeof machines - length, "<objectSet><obj type=\"VirtualMachine\">%s</obj></objectSet>", id);
+    }
+    snprintf(machines + length, sizeof machines - length, "</specSet>");
+    vsession_reply_free(made);
+    vsession_reply_free(list);
+    make_task(found, task, sizeof task);
+    make_task(found, ended_task, sizeof ended_task);
+    sleep_ms(200); /* the simulator shows a new task a moment later */
+    vsession_reply_free(asked(found, "SetTaskState", "Task", ended_task, "<state>success</state>"));
+}
+
 static int32_t credentials_function(vsession session, vsession_credentials *credentials, void *data)
 {
     (void)data;
@@ -485,6 +550,63 @@ static void do_http(void)
     read_error(error);
 }
 
+static void do_get_properties(void)
+{
+    static const char *const paths[] = {"content.about.apiVersion", "serverClock"};
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL;
+    vsession_call_options limits = options();
+    vsession_get_properties(session(), "ServiceInstance", number_below(2) ? NULL : "ServiceInstance", paths, 1 + number_below(2), &limits, &reply, &error);
+    read_reply(reply);
+    vsession_reply_free(reply);
+    read_error(error);
+}
+
+/* Reads a page, and sometimes stops there or does something else first. */
+static int32_t take_page(void *data, const vsession_reply *page)
+{
+    read_reply(page);
+    if (number_below(4) == 0) do_get_properties();
+    return --*(int *)data <= 0;
+}
+
+/* The names of the machines, one by one. */
+static void do_retrieve(void)
+{
+    vsession_error *error = NULL;
+    vsession_call_options limits = options();
+    vsession_retrieval retrieval = VSESSION_RETRIEVAL_INIT;
+    int pages = 1 + (int)number_below(4);
+    retrieval.specifications = machines;
+    retrieval.max_objects = (uint32_t)number_below(3);
+    retrieval.on_page = take_page;
+    retrieval.data = &pages;
+    vsession_retrieve(session(), &retrieval, &limits, &error);
+    read_error(error);
+}
+
+static void told(void *data, const char *state, int32_t percent)
+{
+    *(size_t *)data += text(state) + (size_t)percent;
+}
+
+/* Waits for a task that never ends, or for one that has ended. */
+static void do_wait_for_task(void)
+{
+    size_t heard = 0;
+    vsession_error *error = NULL;
+    vsession_reply *reply = NULL;
+    vsession_call_options limits = options();
+    vsession_task_wait wait = VSESSION_TASK_WAIT_INIT;
+    limits.timeout_ms = 1 + (uint32_t)number_below(150);
+    wait.on_progress = told;
+    wait.data = &heard;
+    vsession_wait_for_task(session(), number_below(2) ? task : ended_task, number_below(2) ? &wait : NULL, &limits, &reply, &error);
+    read_reply(reply);
+    vsession_reply_free(reply);
+    read_error(error);
+}
+
 static void do_call_async(void)
 {
     static _Atomic uint64_t next;
@@ -605,6 +727,7 @@ static void do_shutdown(void)
 #define OPERATIONS(X) \
     X(do_config, 5) X(do_open, 8) X(do_close, 8) X(do_queue, 5) X(do_token, 10) X(do_configure, 10) X(do_login, 60) X(do_logout, 10) \
     X(do_read_state, 150) X(do_read_identity, 150) X(do_refresh, 30) X(do_is_active, 30) X(do_call, 180) X(do_call_of_nobody, 20) X(do_http, 150) X(do_call_async, 150) \
+    X(do_get_properties, 30) X(do_retrieve, 20) X(do_wait_for_task, 10) \
     X(do_next_event, 100) X(do_cancel, 20) X(do_keepalive, 10) X(do_set_password, 15) X(do_probe_certificate, 3) X(do_library, 5)
 
 static const struct { void (*run)(void); unsigned weight; } table[] = {
@@ -748,6 +871,7 @@ int main(int count, char **arguments)
     for (int i = 0; i < 4 * CONFIGS; i++) do_config();
     for (int i = 0; i < 4 * SESSIONS; i++) do_open();
 
+    find_objects();
     for (unsigned i = 0; i <= threads; i++) pthread_create(&running[i], NULL, i < threads ? work : trouble, &workers[i]);
     for (int64_t end = monotonic_ms() + seconds * 1000; monotonic_ms() < end;) {
         sleep_ms(2000);

@@ -11,10 +11,12 @@ use ::vsession::ffi::cancel::*;
 use ::vsession::ffi::config::*;
 use ::vsession::ffi::http::*;
 use ::vsession::ffi::library::*;
+use ::vsession::ffi::properties::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::session::*;
+use ::vsession::ffi::task::*;
 
-use super::callbacks::{Script, log_sink, move_body};
+use super::callbacks::{Script, log_sink, move_body, take_page, told};
 use super::servers::world;
 use super::{CANCEL, CONFIG, KINDS, QUEUE, Run, SESSION};
 
@@ -324,6 +326,49 @@ impl Run<'_> {
         call.anonymous = i32::from(byte & 64 != 0);
         let (size, beyond) = self.size(size_of::<vsession_soap_call>());
         Sized::new(&call, size, beyond)
+    }
+
+    /// Options with a deadline.
+    pub(super) fn limits(&mut self) -> Sized {
+        let mut options = zero_options();
+        options.timeout_ms = if self.touring { 10_000 } else { 1 + u32::from(self.byte()) % 64 };
+        options.no_relogin = i32::from(self.byte() & 1);
+        Sized::new(&options, size_of::<vsession_call_options>(), 0)
+    }
+
+    /// What a retrieval reads.
+    pub(super) fn retrieval(&mut self) -> Sized {
+        let byte = self.byte();
+        if byte == 0xff {
+            return Sized::NULL;
+        }
+        let mut retrieval = vsession_retrieval {
+            struct_size: size_of::<vsession_retrieval>(),
+            specifications: c"<specSet/>".as_ptr(),
+            max_objects: u32::from(byte & 3),
+            reserved: i32::from(byte & 64),
+            on_page: if byte & 4 == 0 { Some(take_page) } else { None },
+            // What the function returns: a number, which is no address.
+            data: std::ptr::without_provenance_mut(usize::from(byte >> 4 & 1)),
+        };
+        if byte & 8 != 0 {
+            retrieval.specifications = self.string("<specSet><propSet/></specSet>").0;
+        }
+        let (size, beyond) = self.size(size_of::<vsession_retrieval>());
+        Sized::new(&retrieval, size, beyond)
+    }
+
+    /// How a task is waited for.
+    pub(super) fn task_wait(&mut self) -> Sized {
+        let byte = self.byte();
+        if byte & 1 == 0 {
+            return Sized::NULL;
+        }
+        let on_progress: vsession_progress_fn = if byte & 2 == 0 { Some(told) } else { None };
+        let struct_size = size_of::<vsession_task_wait>();
+        let wait = vsession_task_wait { struct_size, on_progress, data: null_mut() };
+        let (size, beyond) = self.size(struct_size);
+        Sized::new(&wait, size, beyond)
     }
 
     /// A request. With zeros it is one that every server answers.

@@ -107,6 +107,17 @@ pub(super) unsafe extern "C" fn move_body(data: *mut c_void, bytes: *mut c_char,
     }
 }
 
+/// Takes a page. `data` is no address but says whether to stop.
+pub(super) unsafe extern "C" fn take_page(data: *mut c_void, page: *const vsession_reply) -> i32 {
+    shows_no_secret(unsafe { vsession_reply_text(page) });
+    assert!(!unsafe { vsession_reply_xml(page, null_mut()) }.is_null());
+    data.addr() as i32
+}
+
+pub(super) unsafe extern "C" fn told(_: *mut c_void, state: *const c_char, percent: i32) {
+    assert!((-1..=100).contains(&percent) && !state.is_null());
+}
+
 pub(super) unsafe extern "C" fn log_sink(level: i32, message: *const c_char, _: *mut c_void) {
     assert!((1..=4).contains(&level), "log level {level}");
     shows_no_secret(message);

@@ -93,7 +93,7 @@ fn answer(how: u8, raw: &[u8], peer: &mut Peer, request: &canned::Request) {
             "<SessionIsActiveResponse xmlns=\"urn:vim25\"><returnval>true</returnval></SessionIsActiveResponse>",
         ),
         "RetrievePropertiesEx" => canned::envelope(
-            "<RetrievePropertiesExResponse xmlns=\"urn:vim25\"><returnval><objects><propSet><name>currentSession</name><val><key>k</key><userName>user</userName></val></propSet></objects></returnval></RetrievePropertiesExResponse>",
+            "<RetrievePropertiesExResponse xmlns=\"urn:vim25\"><returnval><objects><propSet><name>currentSession</name><val><key>k</key><userName>user</userName></val></propSet><propSet><name>info</name><val><state>success</state></val></propSet></objects></returnval></RetrievePropertiesExResponse>",
         ),
         _ => rest_answer(request).unwrap_or_else(canned::good_body),
     };

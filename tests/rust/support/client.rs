@@ -14,9 +14,11 @@ use ::vsession::ffi::error::*;
 use ::vsession::ffi::event::*;
 use ::vsession::ffi::http::*;
 use ::vsession::ffi::info::*;
+use ::vsession::ffi::properties::*;
 use ::vsession::ffi::queue::*;
 use ::vsession::ffi::reply::*;
 use ::vsession::ffi::session::*;
+use ::vsession::ffi::task::*;
 pub use ::vsession::vsession_status as status;
 use ::vsession::{vsession_event_kind, vsession_executed, vsession_reason, vsession_state};
 
@@ -501,6 +503,22 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// Takes over a reply to a call.
+    fn taken(reply: *mut vsession_reply) -> Reply {
+        unsafe { nodes::check_reply(reply) };
+        let taken = unsafe { Reply::of(reply) };
+        unsafe { vsession_reply_free(reply) };
+        taken
+    }
+
+    /// The texts of all elements with this name that have no attributes.
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        let (start, end) = (format!("<{name}>"), format!("</{name}>"));
+        self.xml.split(&start).skip(1).map(|rest| rest.split(&end).next().unwrap()).collect()
+    }
+}
+
 /// Not closed on drop: a test decides that.
 #[derive(Clone, Copy, Debug)]
 pub struct Session(pub vsession);
@@ -669,10 +687,70 @@ impl Session {
     pub fn soap(&self, call: &SoapCall, options: &Options) -> Result<Reply> {
         let (raw, mut out) = (options.raw(), null_mut());
         call.with_raw(|call| checked(|err| unsafe { vsession_call(self.0, call, &raw, &mut out, err) }))?;
-        unsafe { nodes::check_reply(out) };
-        let reply = unsafe { Reply::of(out) };
-        unsafe { vsession_reply_free(out) };
-        Ok(reply)
+        Ok(Reply::taken(out))
+    }
+
+    pub fn get_properties(
+        &self,
+        kind: &str,
+        id: Option<&str>,
+        paths: &[&str],
+        options: &Options,
+    ) -> Result<Reply> {
+        let (kind, id) = (c(kind), id.map(c));
+        let texts: Vec<_> = paths.iter().map(|path| c(path)).collect();
+        let paths: Vec<_> = texts.iter().map(|path| path.as_ptr()).collect();
+        let (raw, mut out) = (options.raw(), null_mut());
+        let id = id.as_ref().map_or(std::ptr::null(), |id| id.as_ptr());
+        checked(|err| unsafe {
+            let (kind, paths, count) = (kind.as_ptr(), paths.as_ptr(), paths.len());
+            vsession_get_properties(self.0, kind, id, paths, count, &raw, &mut out, err)
+        })?;
+        Ok(Reply::taken(out))
+    }
+
+    /// Hands each page to `on_page`, which returns whether to go on.
+    pub fn retrieve(
+        &self,
+        specifications: &str,
+        max_objects: u32,
+        options: &Options,
+        mut on_page: &mut dyn FnMut(Reply) -> bool,
+    ) -> Result<()> {
+        unsafe extern "C" fn take(data: *mut c_void, page: *const vsession_reply) -> i32 {
+            let on_page = unsafe { &mut *data.cast::<&mut dyn FnMut(Reply) -> bool>() };
+            i32::from(!on_page(unsafe { Reply::of(page) }))
+        }
+        let (specifications, raw) = (c(specifications), options.raw());
+        let retrieval = vsession_retrieval {
+            struct_size: size_of::<vsession_retrieval>(),
+            specifications: specifications.as_ptr(),
+            max_objects,
+            reserved: 0,
+            on_page: Some(take),
+            data: (&raw mut on_page).cast(),
+        };
+        checked(|err| unsafe { vsession_retrieve(self.0, &retrieval, &raw, err) })
+    }
+
+    pub fn wait_for_task(
+        &self,
+        task: &str,
+        options: &Options,
+        mut on_progress: &mut dyn FnMut(&str, i32),
+    ) -> Result<Reply> {
+        unsafe extern "C" fn tell(data: *mut c_void, state: *const c_char, percent: i32) {
+            let on_progress = unsafe { &mut *data.cast::<&mut dyn FnMut(&str, i32)>() };
+            on_progress(&text(state).unwrap(), percent);
+        }
+        let (task, raw, mut out) = (c(task), options.raw(), null_mut());
+        let wait = vsession_task_wait {
+            struct_size: size_of::<vsession_task_wait>(),
+            on_progress: Some(tell),
+            data: (&raw mut on_progress).cast(),
+        };
+        checked(|err| unsafe { vsession_wait_for_task(self.0, task.as_ptr(), &wait, &raw, &mut out, err) })?;
+        Ok(Reply::taken(out))
     }
 }
 

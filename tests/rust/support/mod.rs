@@ -14,8 +14,8 @@ pub mod sockets;
 
 pub use canned::Canned;
 pub use client::{
-    ApiError, Call, Config, Credentials, Event, HttpRequest, Options, Queue, Session, SoapCall, Streams,
-    Token, probe, probe_with, status,
+    ApiError, Call, Config, Credentials, Event, HttpRequest, Options, Queue, Reply, Session, SoapCall,
+    Streams, Token, probe, probe_with, status,
 };
 pub use moment::{Moment, Task, ended};
 pub use simulator::Simulator;
