@@ -1137,9 +1137,9 @@ const char *vsession_error_service_error(const struct vsession_error *error);
 /**
  * Returns the whole body of the reply that was no success, and its length in `length`, which may be NULL: the SOAP envelope
  * with the fault, the error of a REST service, the page of a proxy. A NUL follows it, which does not count. Secrets of the
- * request are removed from it; where one cannot be cut out, a note stands in place of the body. NULL, with length 0, when no
- * body arrived to its end, when it is empty, when that of a call is larger than 1 MiB, or when there is not enough memory to
- * copy it.
+ * request are removed from it; where one cannot be cut out, a note stands in place of the body. Of a refusal of
+ * `vsession_http` that was cut off it is the part that arrived. NULL, with length 0, when no body arrived, when it is
+ * empty, when that of a call is larger than 1 MiB, or when there is not enough memory to copy it.
  *
  * Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
  */
@@ -1147,7 +1147,7 @@ const char *vsession_error_body(const struct vsession_error *error,
                                 size_t *length);
 
 /**
- * Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.
+ * Returns the HTTP status of the reply; 0 when none arrived, or when one that was no refusal ended too early.
  *
  * Threads: safe from any thread. Blocks: never.
  */
@@ -2065,7 +2065,7 @@ vsession_status vsession_get_cookie(struct vsession session,
  * the session is gone, it is replaced, once for all threads, and the call is sent again. If it is alive, the account
  * lacks a privilege, and the fault is returned. When an answer contradicts what the library knows of the server, the library
  * asks it again what it is; if it is another one, the call is sent again, provided that it did not run. A call runs at most once, unless `idempotent` is set. A new session
- * that has not yet brought a successful call is not replaced at once: the library waits as after a failed login
+ * that ends before it has brought a successful call is replaced once; after that the library waits as after a failed login
  * (`vsession_error_retry_after_ms`). Methods that end the session or make another one are refused; see `method` in
  * `vsession_soap_call`.
  *

@@ -115,9 +115,9 @@ pub unsafe extern "C" fn vsession_error_service_error(error: *const vsession_err
 
 /// Returns the whole body of the reply that was no success, and its length in `length`, which may be NULL: the SOAP envelope
 /// with the fault, the error of a REST service, the page of a proxy. A NUL follows it, which does not count. Secrets of the
-/// request are removed from it; where one cannot be cut out, a note stands in place of the body. NULL, with length 0, when no
-/// body arrived to its end, when it is empty, when that of a call is larger than 1 MiB, or when there is not enough memory to
-/// copy it.
+/// request are removed from it; where one cannot be cut out, a note stands in place of the body. Of a refusal of
+/// `vsession_http` that was cut off it is the part that arrived. NULL, with length 0, when no body arrived, when it is
+/// empty, when that of a call is larger than 1 MiB, or when there is not enough memory to copy it.
 ///
 /// Threads: safe from any thread. Blocks: never. Owner: borrowed: valid until the error is freed.
 #[unsafe(no_mangle)]
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn vsession_error_body(
     })
 }
 
-/// Returns the HTTP status of the reply; 0 when none arrived that could be read to its end.
+/// Returns the HTTP status of the reply; 0 when none arrived, or when one that was no refusal ended too early.
 ///
 /// Threads: safe from any thread. Blocks: never.
 #[unsafe(no_mangle)]

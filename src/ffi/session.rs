@@ -286,7 +286,7 @@ pub unsafe extern "C" fn vsession_get_cookie(
 /// the session is gone, it is replaced, once for all threads, and the call is sent again. If it is alive, the account
 /// lacks a privilege, and the fault is returned. When an answer contradicts what the library knows of the server, the library
 /// asks it again what it is; if it is another one, the call is sent again, provided that it did not run. A call runs at most once, unless `idempotent` is set. A new session
-/// that has not yet brought a successful call is not replaced at once: the library waits as after a failed login
+/// that ends before it has brought a successful call is replaced once; after that the library waits as after a failed login
 /// (`vsession_error_retry_after_ms`). Methods that end the session or make another one are refused; see `method` in
 /// `vsession_soap_call`.
 ///

@@ -54,13 +54,11 @@ impl Connection {
         let sent = loop {
             match self.try_write(&mut unsent, exchange) {
                 Ok(false) => {}
-                Ok(true) if goes_on => match self.fill(given.as_deref_mut(), exchange) {
-                    Ok(more) => {
-                        goes_on = more;
-                        continue;
-                    }
-                    Err(error) => break Err(error),
-                },
+                // Who ends its own request gets its own reason: what the server has said may be no answer, and none may follow.
+                Ok(true) if goes_on => {
+                    goes_on = self.fill(given.as_deref_mut(), exchange)?;
+                    continue;
+                }
                 written => break written,
             }
             match self.is_answered(exchange).await {

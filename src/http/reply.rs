@@ -233,15 +233,22 @@ impl Unpacking {
     }
 }
 
+/// The codings of the registry that are in use. Another text in their place may be anything, a secret that the server repeats too.
+const KNOWN: [&str; 6] = ["br", "zstd", "deflate", "compress", "gzip", "x-gzip"];
+
 /// The error of a body in a coding that the library neither asked for nor decodes.
 #[cold]
 fn foreign(head: &Head) -> Error {
     let codings = head.all("content-encoding").collect::<Vec<_>>().join(", ");
+    let is_known = |name: &str| KNOWN.iter().any(|known| name.trim().eq_ignore_ascii_case(known));
+    let coding = match codings.split(',').all(is_known) {
+        true => format!("the Content-Encoding '{}'", excerpt(&codings)),
+        false => "an unknown Content-Encoding".to_string(),
+    };
     let message = format!(
-        "the body of the reply (HTTP {}) has the Content-Encoding '{}', which the library does not decode and did not ask for; \
+        "the body of the reply (HTTP {}) has {coding}, which the library does not decode and did not ask for; \
          find out what between this program and the server encodes replies",
-        head.status,
-        excerpt(&codings)
+        head.status
     );
     Error::new(Status::VSESSION_E_PROTOCOL, message).with(|d| d.http_status = head.status)
 }

@@ -14,7 +14,7 @@ use super::reply::HttpReply;
 use super::request::{self, HttpRequest};
 use super::scrub::Secrets;
 use super::stream::Framing;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::net::{Settings, TraceSettings};
 use crate::runtime::fork;
 use crate::runtime::log::log;
@@ -189,7 +189,7 @@ impl Traced<'_> {
     fn write_reply_to(&mut self, file: &mut File, result: &Result<HttpReply>, taken: bool) -> io::Result<()> {
         let reply = match result {
             Ok(reply) => reply,
-            Err(error) => return writeln!(file, "(no reply: {error})"),
+            Err(error) => return writeln!(file, "(no reply: {})", self.why(error)),
         };
         let mut lines = Lines::of(reply.head.as_bytes(), &mut self.secrets);
         lines.shown.extend(lines.left_out.iter().map(|name| format!("{name}: {MASK}")));
@@ -214,7 +214,12 @@ impl Traced<'_> {
         if !whole {
             writeln!(file, "\n(the beginning of {} bytes)", body.len())?;
         }
-        failure.map_or(Ok(()), |error| writeln!(file, "\n(the rest is missing: {error})"))
+        failure.map_or(Ok(()), |error| writeln!(file, "\n(the rest is missing: {})", self.why(error)))
+    }
+
+    /// An error may repeat what the server said.
+    fn why(&self, error: &Error) -> String {
+        self.secrets.without_repetitions(&error.to_string())
     }
 }
 

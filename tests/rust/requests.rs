@@ -575,6 +575,35 @@ fn a_program_may_give_up_its_own_body() {
     assert_eq!(session.http(post).unwrap().text(), "a reply", "the next request has a connection of its own");
 }
 
+/// What a server says before its answer (session tickets of TLS, interim replies) is no answer.
+#[test]
+fn a_program_that_gives_up_its_body_does_not_wait_for_an_answer() {
+    for canned in [Canned::http(), Canned::https()] {
+        let session = canned.config().open().unwrap();
+        let (said, arrived) = std::sync::mpsc::channel();
+        canned.on_call(move |peer, _| {
+            peer.say(b"HTTP/1.1 100 Continue\r\n\r\n");
+            eventually("it has arrived", || peer.has_arrived());
+            said.send(()).unwrap();
+            peer.hang_deaf();
+        });
+        let mut pieces = 0;
+        let mut give = |_: Option<&mut [u8]>| {
+            pieces += 1;
+            if pieces == 1 {
+                return 10;
+            }
+            arrived.recv().unwrap();
+            -5
+        };
+        let mut streams = Streams { give: Some(&mut give), ..Streams::default() };
+        let post = HttpRequest { body: b"", ..OTHER.of_nobody() };
+        let error = session.http_streamed(post, &mut streams, &Options::timeout(10_000)).unwrap_err();
+        assert_eq!((error.status, error.executed), (status::VSESSION_E_CANCELLED, VSESSION_EXECUTED_MAYBE));
+        assert!(error.message.contains("-5"), "{}", error.message);
+    }
+}
+
 #[test]
 fn a_streamed_body_is_sent_again_where_the_program_can_give_it_again() {
     let simulator = vcenter();
