@@ -107,7 +107,7 @@ SAMPLES = {
     "id": '"ServiceInstance"',
     "paths": "some_paths",
     "count": "1",
-    "task_id": '"task-1"',
+    "task_id": '"task-7"',
     "url": '"https://user:pass@host/sdk"',
     "name": '"locale"',
     "value": '"en_US"',

@@ -33,7 +33,7 @@
     X(vsession_set_password, vsession, "session", true, vsession_set_password(h, "pass", e)) \
     X(vsession_call_async, vsession, "session", true, vsession_call_async(h, &some_call, NULL, good.queue, 1, e)) \
     X(vsession_call_async_queue, vsession_queue, "queue", true, vsession_call_async(good.session, &some_call, NULL, h, 1, e)) \
-    X(vsession_wait_for_task, vsession, "session", true, vsession_wait_for_task(h, "task-1", NULL, NULL, &result.reply, e))
+    X(vsession_wait_for_task, vsession, "session", true, vsession_wait_for_task(h, "task-7", NULL, NULL, &result.reply, e))
 
 /* Each pointer that these functions take: the argument, and a call with NULL or with a string that is not UTF-8 instead. */
 #define WRONG_POINTERS(X) \
@@ -68,4 +68,4 @@
     X("call", vsession_call_async(good.session, NULL, NULL, good.queue, 1, &error)) \
     X("task_id", vsession_wait_for_task(good.session, NULL, NULL, NULL, &result.reply, &error)) \
     X("task_id", vsession_wait_for_task(good.session, BAD_TEXT, NULL, NULL, &result.reply, &error)) \
-    X("out", vsession_wait_for_task(good.session, "task-1", NULL, NULL, NULL, &error))
+    X("out", vsession_wait_for_task(good.session, "task-7", NULL, NULL, NULL, &error))
