@@ -622,9 +622,9 @@ mod tests {
                 let start = Instant::now();
                 assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
                 listener.set_nonblocking(true).unwrap();
-                while client.budget.take(Spending::Repeat) {}
                 while start.elapsed() < late {
-                    // So that no second earns a whole token at the moment at which the client wants one.
+                    while client.budget.take(Spending::Repeat) {}
+                    // What the time earns must not add up to a token just when the client wants one.
                     client.budget.settle(Spending::Repeat, Verdict::Failed);
                     std::thread::sleep(Duration::from_millis(5));
                 }
