@@ -4,14 +4,12 @@
 #include <stdlib.h>
 #include "vsession.h"
 
-/* All machines below the root folder, by a view: name and power state, a hundred in a page. */
+/* Name and power state of all machines in a view. */
 #define READ_VIEW \
     "<specSet><propSet><type>VirtualMachine</type><pathSet>name</pathSet><pathSet>runtime.powerState</pathSet></propSet>" \
     "<objectSet><obj type=\"ContainerView\">%.*s</obj><skip>true</skip><selectSet xsi:type=\"TraversalSpec\">" \
-    "<type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet></specSet>" \
-    "<options><maxObjects>100</maxObjects></options>"
+    "<type>ContainerView</type><path>view</path><skip>false</skip></selectSet></objectSet></specSet>"
 #define MAKE_VIEW "<container type=\"Folder\">%s</container><type>VirtualMachine</type><recursive>true</recursive>"
-#define NEXT_PAGE "<token>%.*s</token>"
 
 static vsession session;
 static vsession_call_options within = VSESSION_CALL_OPTIONS_INIT;
@@ -29,22 +27,26 @@ static vsession_status call(const char *method, const char *type, const char *ar
 /* A text has a length, and no NUL ends it. One that does not exist has the length 0. */
 static void print_text(vsession_text text) { printf("%.*s", (int)text.length, text.length ? text.data : ""); }
 
-static void print_page(vsession_node page)
+/* Takes a page; returning anything but 0 would end the retrieval. */
+static int32_t print_page(void *data, const vsession_reply *page)
 {
-    for (vsession_node machine = vsession_node_child(page, "objects"); !vsession_node_is_null(machine);
+    (void)data;
+    for (vsession_node machine = vsession_node_child(vsession_reply_root(page), "returnval/objects"); !vsession_node_is_null(machine);
          machine = vsession_node_next(machine)) {
         print_text(vsession_node_text(vsession_node_property(machine, "runtime.powerState")));
         printf("\t");
         print_text(vsession_node_text(vsession_node_property(machine, "name")));
         printf("\n");
     }
+    return 0;
 }
 
 static vsession_status print_machines(void)
 {
     char arguments[1024];
     vsession_info *info = NULL;
-    vsession_reply *view = NULL, *page = NULL;
+    vsession_reply *view = NULL;
+    vsession_retrieval machines = VSESSION_RETRIEVAL_INIT;
     vsession_status status = vsession_login(session, &within, &error);
     if (!status) status = vsession_get_info(session, &info, &error);
     if (status) return status;
@@ -55,18 +57,10 @@ static vsession_status print_machines(void)
     within.require_epoch = vsession_reply_epoch(view); /* the view and its pages end with the session */
     vsession_text id = vsession_node_text(vsession_node_child(vsession_reply_root(view), "returnval"));
     snprintf(arguments, sizeof arguments, READ_VIEW, (int)id.length, id.data);
-    status = call("RetrievePropertiesEx", "PropertyCollector", arguments, &page);
-    while (!status) {
-        vsession_node result = vsession_node_child(vsession_reply_root(page), "returnval");
-        print_page(result);
-        vsession_text token = vsession_node_text(vsession_node_child(result, "token"));
-        if (token.length == 0) break; /* the last page */
-        snprintf(arguments, sizeof arguments, NEXT_PAGE, (int)token.length, token.data);
-        vsession_reply_free(page); /* and with it the result and the token */
-        page = NULL;
-        status = call("ContinueRetrievePropertiesEx", "PropertyCollector", arguments, &page);
-    }
-    vsession_reply_free(page);
+    machines.specifications = arguments;
+    machines.max_objects = 100; /* in a page */
+    machines.on_page = print_page;
+    status = vsession_retrieve(session, &machines, &within, &error);
     vsession_reply_free(view); /* logging out ends the view on the server */
     return status;
 }

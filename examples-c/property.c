@@ -20,10 +20,12 @@ int main(int argc, char **argv)
     if (!status) status = vsession_open(config, &session, &error);
     if (!status) /* logs in first; without an id: the server's only object of the type */
         status = vsession_get_properties(session, argc > 5 ? argv[3] : "ServiceInstance", argc > 5 ? argv[4] : NULL, paths, count, &within, &reply, &error);
-    if (!status) {
-        size_t length = 0;
-        const char *response = vsession_reply_response(reply, &length);
-        printf("%.*s\n", (int)length, response);
+    vsession_node property = vsession_node_child(vsession_reply_root(reply), "returnval/objects/propSet"); /* none without a reply */
+    for (; !vsession_node_is_null(property); property = vsession_node_next(property)) {
+        vsession_node value = vsession_node_child(property, "val");
+        vsession_text name = vsession_node_text(vsession_node_child(property, "name")), text = vsession_node_text(value);
+        if (!text.data) text = vsession_node_xml(value); /* a structure or a list */
+        printf("%.*s\t%.*s\n", (int)name.length, name.data, (int)text.length, text.data);
     }
     vsession_reply_free(reply);
     vsession_close(session, &within, NULL); /* logs out */

@@ -181,7 +181,7 @@ both example-storage_policy examples-c/storage_policy.c -- sh -c \
     '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "Default Storage Policy"'
 # shellcheck disable=SC2016
 both example-property examples-c/property.c -- sh -c \
-    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "serverClock.*Z<" && ! "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" Folder none name'
+    '"$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" | grep -q "serverClock.*Z$" && ! "$program" "$VSESSION_TEST_URL" "$VSESSION_TEST_CA" Folder none name'
 # The simulator's first machine, which is on. It is off afterwards, so that it cannot be powered off once more.
 # shellcheck disable=SC2016
 both example-task examples-c/task.c -- sh -c \
