@@ -210,7 +210,8 @@ pub struct Lane {
     descriptors: usize,
     threads: usize,
     /// The lengths of replies, by request, transport and framing.
-    lengths: RefCell<HashMap<(&'static str, &'static str, bool, &'static [&'static str]), Lengths>>,
+    lengths:
+        RefCell<HashMap<(&'static str, &'static str, &'static str, bool, &'static [&'static str]), Lengths>>,
     /// The replies to requests, by path and transport.
     replies: RefCell<HashMap<(&'static str, bool), (i32, Vec<u8>)>>,
 }
@@ -386,15 +387,17 @@ impl Lane {
 
     /// How long the reply to the entry point's request is.
     pub fn lengths(&self, cell: &Cell) -> Lengths {
-        let key = (cell.entry.request, cell.entry.path, cell.tls, cell.fault.framed);
+        let named = if cell.entry.of_own_length { cell.entry.name } else { "" };
+        let key = (cell.entry.request, cell.entry.path, named, cell.tls, cell.fault.framed);
         if let Some(lengths) = self.lengths.borrow().get(&key) {
             return *lengths;
         }
-        let entry =
-            ENTRIES.iter().find(|entry| (entry.request, entry.path) == (key.0, key.1)).unwrap_or(cell.entry);
+        let alike =
+            |entry: &&Entry| (entry.request, entry.path, entry.of_own_length) == (key.0, key.1, false);
+        let entry = ENTRIES.iter().find(alike).filter(|_| named.is_empty()).unwrap_or(cell.entry);
         let scene = self.scene(&Cell { fault: &FAULTS[0], entry, ..*cell });
         let stop = json!({"method": key.0, "path": key.1, "stop": {"byte": 1_000_000, "then": "close"}});
-        scene.simulator.rule(framed(key.3, stop));
+        scene.simulator.rule(framed(key.4, stop));
         (entry.run)(&scene, 0);
         let rules = scene.simulator.rules();
         let length = |field: &str| rules[0][field].as_i64().unwrap();

@@ -25,6 +25,8 @@ pub struct Entry {
     pub request: &'static str,
     /// The path of that request, where its method does not tell it from others.
     pub path: &'static str,
+    /// Its reply is not as long as those that other entry points get to the same request.
+    pub of_own_length: bool,
     /// The request of `vsession_http`, if the entry point makes one.
     pub http: Option<HttpRequest<'static>>,
     pub reads: Reads,
@@ -139,6 +141,7 @@ const CALL: Entry = Entry {
     function: "vsession_call",
     request: "CurrentTime",
     path: "",
+    of_own_length: false,
     http: None,
     reads: Reads::Soap,
     tried: Tried::Fully,
@@ -204,9 +207,9 @@ pub static ENTRIES: &[Entry] = &[
     Entry { name: "call of nobody", request: "RetrieveServiceContent", tried: Tried::Alone, run: |s, _| Some(Outcome::of(s.session.soap(&CONTENT, &s.options()))), ..CALL },
     Entry { name: "refresh", function: "vsession_refresh", request: "RetrievePropertiesEx", resent: true, run: |s, _| Some(Outcome::of(s.session.refresh_with(&s.options()))), ..CALL },
     Entry { name: "is_active", function: "vsession_is_active", request: "SessionIsActive", resent: true, run: is_active, ..CALL },
-    Entry { name: "properties", function: "vsession_get_properties", request: "RetrievePropertiesEx", resent: true, run: properties, ..CALL },
-    Entry { name: "retrieval", function: "vsession_retrieve", request: "RetrievePropertiesEx", resent: true, run: retrieval, ..CALL },
-    Entry { name: "task", function: "vsession_wait_for_task", request: "RetrievePropertiesEx", resent: true, run: task, ..CALL },
+    Entry { name: "properties", function: "vsession_get_properties", request: "RetrievePropertiesEx", of_own_length: true, resent: true, run: properties, ..CALL },
+    Entry { name: "retrieval", function: "vsession_retrieve", request: "RetrievePropertiesEx", of_own_length: true, resent: true, run: retrieval, ..CALL },
+    Entry { name: "task", function: "vsession_wait_for_task", request: "RetrievePropertiesEx", of_own_length: true, resent: true, run: task, ..CALL },
     Entry { name: "logout", function: "vsession_logout", request: "Logout", resent: true, of_many: OfMany::Shared, run: |s, _| Some(Outcome::of(s.session.logout_with(&s.options()))), ..CALL },
     Entry { name: "close", function: "vsession_close", request: "Logout", resent: true, of_many: OfMany::One, ends: true, run: |s, _| Some(Outcome::of(s.session.close_with(&s.options()))), ..CALL },
     Entry { name: "shutdown", function: "vsession_shutdown", request: "Logout", resent: true, of_many: OfMany::OneAwaited, ends: true, run: |s, _| Some(Outcome::of(shutdown(s.deadline_ms))), ..CALL },

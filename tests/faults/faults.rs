@@ -394,7 +394,7 @@ fn to_a_login(answer: &Answer) -> Outcome {
         401 => failed(VSESSION_E_INVALID_LOGIN),
         // Its status says all.
         _ if answer.cut => Outcome::http(http, NO, VSESSION_EXECUTED_NO),
-        ..400 => Outcome::http(http, NO, VSESSION_EXECUTED_NO),
+        ..=399 => Outcome::http(http, NO, VSESSION_EXECUTED_NO),
         _ => to_a_request(answer),
     }
 }
