@@ -189,16 +189,16 @@ fn cut_off(call: &Call<'_>, http_status: u16, lost: Error, part: &[u8], secrets:
     call.retry.answered(error.reworded(|message| format!("{message} (the rest is missing: {why})")))
 }
 
-/// The secrets in the header that the program wrote.
+/// The secrets in what the program wrote: a header of its own, and the arguments.
 #[cold]
-fn own_secrets(call: &Call<'_>) -> Option<Secrets> {
+fn own_secrets(call: &Call<'_>) -> [Secrets; 2] {
     let header = call.extras.map_or("", |extras| extras.header);
-    (!header.is_empty()).then(|| Secrets::of_request(std::iter::empty(), "", header.as_bytes()))
+    [header, call.arguments].map(|xml| Secrets::of_request(std::iter::empty(), "", xml.as_bytes()))
 }
 
 /// What no error of a call shows.
 #[cold]
-fn hidden<'a>(call: &Call<'a>, own: &'a Option<Secrets>, secrets: [&'a str; 2]) -> Vec<&'a str> {
+fn hidden<'a>(call: &Call<'a>, own: &'a [Secrets; 2], secrets: [&'a str; 2]) -> Vec<&'a str> {
     let known = [call.cookie.map_or("", cookie_value), secrets[0], secrets[1]];
     known.into_iter().chain(own.iter().flat_map(Secrets::values)).collect()
 }

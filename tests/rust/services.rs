@@ -428,7 +428,7 @@ fn an_object_of_the_service_content_is_found_for_nobody_too() {
 }
 
 #[test]
-fn secrets_in_the_programs_header_are_not_shown() {
+fn secrets_in_the_programs_header_and_arguments_are_not_shown() {
     let simulator = vcenter();
     let session = simulator.session();
     let own = "<w:Security xmlns:w=\"urn:w\"><w:Password>hunter2-hunter2</w:Password></w:Security>";
@@ -441,6 +441,11 @@ fn secrets_in_the_programs_header_are_not_shown() {
         assert_eq!(error.fault.as_deref(), Some("X"));
         assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     }
+    simulator.rule(json!({"method": "CurrentTime", "times": 1, "fault": "InvalidArgument", "fault_message": "no hunter2-hunter2 here"}));
+    let arguments = "<auth><userName>u</userName><password>hunter2-hunter2</password></auth>";
+    let error = session.call(Call { arguments, ..client::CURRENT_TIME }, &Options::default()).unwrap_err();
+    assert!(error.message.contains("no *** here"), "{error:?}");
+    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
     session.close().unwrap();
 }
 
