@@ -101,6 +101,8 @@ pub(crate) fn read_updates(reply: &Reply, progress: &mut Progress) -> Updates {
     let Some(set) = response(reply).and_then(|response| response.child("returnval")) else { return updates };
     updates.version = Some(text_of(set.child("version"))).filter(|version| !version.is_empty());
     for filter in children(set, "filterSet") {
+        // Objects that the server does not find or does not show; the filter has only one.
+        updates.gone |= filter.child("missingSet").is_some();
         for object in children(filter, "objectSet") {
             updates.gone |= text_of(object.child("kind")) == "leave";
             updates.missing = updates.missing.or_else(|| missing_in(reply, object));
@@ -197,6 +199,8 @@ mod tests {
         assert!(updates(&left, &mut progress).gone);
         let withheld = "<missingSet><path>info.state</path><fault><fault xsi:type=\"NoPermission\"/></fault></missingSet>";
         assert_eq!(updates(&set(withheld), &mut progress).missing.unwrap().path, "info.state");
+        let unknown = "<returnval><version>5</version><filterSet><missingSet><obj type=\"Task\">task-1</obj><fault/></missingSet></filterSet></returnval>";
+        assert!(updates(unknown, &mut progress).gone, "the next read says why");
     }
 
     #[test]
