@@ -255,11 +255,11 @@ func (s Session) Call(method Method, options Options) (Reply, error) {
 	var texts cStrings
 	defer texts.free()
 	call := C.vsession_soap_call{
-		struct_size:      C.sizeof_vsession_soap_call,
-		method:           texts.add(method.Name),
-		this_type:        texts.add(method.ThisType),
-		this_id:          texts.add(method.ThisID),
-		arguments:        texts.add(method.Arguments),
+		struct_size: C.sizeof_vsession_soap_call,
+		method:      texts.add(method.Name),
+		this_type:   texts.add(method.ThisType),
+		this_id:     texts.add(method.ThisID),
+		arguments:   texts.add(method.Arguments),
 	}
 	var reply *C.vsession_reply
 	var err *C.vsession_error
