@@ -410,7 +410,7 @@ impl Fault {
     /// The fault as an error of the call of `method`. `hidden` removes the secrets of the call, which the server may repeat.
     pub(crate) fn into_error(self, method: &str, http_status: u16, hidden: Redactor) -> Error {
         let (status, objection) = (self.status(), self.objection.clone());
-        let said = format!("{method}: the server answered with the fault");
+        let said = Fault::answered(method);
         let error = self.told(status, &said, http_status, hidden).with(|d| d.objection = objection);
         match status {
             Status::VSESSION_E_FAULT => error.ran(),
@@ -420,13 +420,27 @@ impl Fault {
         }
     }
 
+    fn answered(method: &str) -> String {
+        format!("{method}: the server answered with the fault")
+    }
+
     /// The fault as the error of a task, which ran. It says nothing about the session or its credentials.
     pub(crate) fn into_error_of_task(self, task: &str, hidden: Redactor) -> Error {
-        let status = match self.status() {
-            Status::VSESSION_E_NO_PERMISSION => Status::VSESSION_E_NO_PERMISSION,
-            _ => Status::VSESSION_E_FAULT,
-        };
-        self.told(status, &format!("{task} failed with the fault"), 200, hidden).ran()
+        let kept = [Status::VSESSION_E_NO_PERMISSION];
+        self.reported(&kept, &format!("{task} failed with the fault"), hidden)
+    }
+
+    /// The fault as the error of a property that a read, which `what` describes, was refused. It says nothing about the credentials.
+    pub(crate) fn into_error_of_property(self, what: &str, hidden: Redactor) -> Error {
+        let kept = [Status::VSESSION_E_NO_PERMISSION, Status::VSESSION_E_NOT_AUTHENTICATED];
+        let objection = self.objection.clone();
+        self.reported(&kept, &Fault::answered(what), hidden).with(|d| d.objection = objection)
+    }
+
+    /// A fault in the answer of a method, which ran. Only these statuses mean the same there as in place of the answer.
+    fn reported(self, kept: &[Status], said: &str, hidden: Redactor) -> Error {
+        let status = Some(self.status()).filter(|status| kept.contains(status));
+        self.told(status.unwrap_or(Status::VSESSION_E_FAULT), said, 200, hidden).ran()
     }
 
     /// An error that begins with these words.

@@ -98,7 +98,7 @@ impl Missing {
             others => format!(" and {others} more"),
         };
         let what = format!("{what}: property '{}'{others}", hidden.quote(&self.path, 200));
-        self.fault.into_error(&what, 200, hidden).ran()
+        self.fault.into_error_of_property(&what, hidden)
     }
 }
 

@@ -102,6 +102,8 @@ fn a_withheld_property_is_the_error_that_its_fault_says() {
         // The session lives, so it is a privilege that the account lacks.
         ("NotAuthenticated", status::VSESSION_E_NOT_AUTHENTICATED),
         ("SystemError", status::VSESSION_E_FAULT),
+        // It is not about the session's own credentials.
+        ("InvalidLogin", status::VSESSION_E_FAULT),
     ] {
         // Canned: the simulator has no privileges.
         simulator.rule(answer("RetrievePropertiesEx", 1, &withheld(fault)));
