@@ -92,6 +92,7 @@ impl Redactor<'_> {
         }
         let mut shown = String::new();
         let (mut at, mut count) = (0, 0);
+        let mut is_escaped = false;
         while at < text.len() {
             if count >= max {
                 break;
@@ -108,6 +109,7 @@ impl Redactor<'_> {
                 }
                 None => {
                     let character = text[at..].chars().next().unwrap_or_default();
+                    is_escaped |= is_format_control(character);
                     push_shown(&mut shown, character);
                     at += character.len_utf8();
                     count += 1;
@@ -117,7 +119,10 @@ impl Redactor<'_> {
         // A secret may begin before the end of what is shown, and go on behind it.
         const TAIL: usize = 4096;
         let end = (at..=text.len().min(at + TAIL)).rev().find(|end| text.is_char_boundary(*end));
-        if self.is_in_escaped(&[&shown, &text[at..end.unwrap_or(at)]].concat()) {
+        // What is shown in place of a control character may spell a secret.
+        if is_escaped && self.is_in(&shown)
+            || self.is_in_escaped(&[&shown, &text[at..end.unwrap_or(at)]].concat())
+        {
             return WITHHELD.into();
         }
         if at < text.len() {

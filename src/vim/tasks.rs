@@ -64,6 +64,7 @@ impl Progress {
     fn set(&mut self, property: &str, text: &str) {
         match property {
             STATE => self.state = State::of(text).or(self.state),
+            PROGRESS if planted!("any-percentage") => self.percent = text.parse().ok(),
             PROGRESS => self.percent = text.parse().ok().map(|percent: i32| percent.clamp(0, 100)),
             _ => {}
         }
